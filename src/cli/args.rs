@@ -1,0 +1,201 @@
+//! Arguments as typed. Parsing has no effects.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::pipeline::api::DEFAULT_MAX_BODY;
+use crate::profile::{Coupling, Settings};
+use crate::units::{parse_count, parse_size};
+
+/// A mistake on the command line that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) String);
+
+const AFTER_HELP: &str = "\
+Examples:
+  loadgen --rate 24000 --duration 10s          the whole pipeline, brought up here
+  loadgen -c 40 -t 2 http://127.0.0.1:8080/    one HTTP server, as wrk does
+  loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json
+
+Exit codes: 0 done, 1 could not run, 2 usage, 3 the generator could not hold the plan,
+99 a --fail-if condition held, 130 interrupted (after its report).";
+
+/// Open-loop load for asynchronous pipelines: HTTP in, MQTT out, and the time until each message arrives
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Send load and report (the default)
+    Run(RunArgs),
+    /// The API server: HTTP in, Redis list out
+    Api(ApiArgs),
+    /// The push server: Redis list in, MQTT out
+    Push(PushArgs),
+    /// The MQTT client: counts messages, a line a second
+    Subscribe(SubscribeArgs),
+}
+
+/// What goes to stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Settings from a TOML file; what is given here wins
+    #[arg(long, value_name = "FILE", env = "LOADGEN_PROFILE")]
+    pub(super) profile: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+
+    /// Write the report to a file, repeatable; its form by the ending: .json .txt
+    #[arg(short, long = "output", value_name = "FILE", env = "LOADGEN_OUTPUT", help_heading = "Report")]
+    pub(super) outputs: Vec<PathBuf>,
+
+    /// What goes to stdout
+    #[arg(long, value_name = "FORM", env = "LOADGEN_FORMAT", default_value = "text", help_heading = "Report")]
+    pub(super) format: Format,
+
+    /// Print wrk's latency distribution and long percentiles
+    #[arg(short = 'L', long, env = "LOADGEN_LATENCY", help_heading = "Report")]
+    pub(super) latency: bool,
+
+    /// No progress
+    #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
+    pub(super) quiet: bool,
+
+    /// Exit 0 even if the generator could not hold the plan
+    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
+    pub(super) allow_limited: bool,
+}
+
+/// What api and push have in common.
+#[derive(Debug, Args)]
+pub(super) struct QueueArgs {
+    /// Redis of the queue: redis://[user:password@]host[:port][/db], rediss:// for TLS
+    #[arg(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true, default_value = "redis://127.0.0.1:6379", hide_default_value = false)]
+    pub(super) redis: String,
+
+    /// Redis of the stamps and their time [that of the queue]
+    #[arg(long, value_name = "URL", env = "LOADGEN_LOG_SERVER", hide_env_values = true)]
+    pub(super) log_server: Option<String>,
+
+    /// Redis list of the messages
+    #[arg(long, value_name = "KEY", env = "LOADGEN_QUEUE", default_value = "myapp")]
+    pub(super) queue: String,
+
+    #[command(flatten)]
+    pub(super) message: MessageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MessageArgs {
+    /// Stamp one message in N
+    #[arg(long, value_name = "N", env = "LOADGEN_SAMPLE", default_value = "100", value_parser = positive)]
+    pub(super) sample: u64,
+
+    /// JSON field that carries the MsgID [MsgID, else id]
+    #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD")]
+    pub(super) id_field: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BrokerArgs {
+    /// Broker: mqtt://[user:password@]host[:port], mqtts:// for TLS
+    #[arg(long, value_name = "URL", env = "LOADGEN_MQTT", hide_env_values = true, default_value = "mqtt://127.0.0.1:1883")]
+    pub(super) mqtt: String,
+
+    /// MQTT topic of the messages
+    #[arg(long, value_name = "TOPIC", env = "LOADGEN_TOPIC", default_value = "/channel")]
+    pub(super) topic: String,
+
+    /// MQTT quality of service
+    #[arg(long, value_name = "QOS", env = "LOADGEN_QOS", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub(super) qos: u8,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ApiArgs {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "LOADGEN_LISTEN", default_value = "127.0.0.1:8080")]
+    pub(super) listen: SocketAddr,
+
+    #[command(flatten)]
+    pub(super) queue: QueueArgs,
+
+    /// Answer 503 while more messages than this wait in the queue [no limit]
+    #[arg(long, value_name = "N", env = "LOADGEN_MAX_QUEUE", value_parser = parse_count)]
+    pub(super) max_queue: Option<u64>,
+
+    /// Largest body; a larger one is answered with 413
+    #[arg(long, value_name = "SIZE", env = "LOADGEN_MAX_BODY", default_value_t = DEFAULT_MAX_BODY as u64, value_parser = parse_size)]
+    pub(super) max_body: u64,
+
+    /// Threads, each with a Redis connection
+    #[arg(long, value_name = "N", env = "LOADGEN_API_THREADS", default_value = "1", value_parser = few)]
+    pub(super) threads: usize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PushArgs {
+    #[command(flatten)]
+    pub(super) queue: QueueArgs,
+
+    #[command(flatten)]
+    pub(super) broker: BrokerArgs,
+
+    /// Workers, each with a Redis and a broker connection
+    #[arg(long, value_name = "N", env = "LOADGEN_PUSH_WORKERS", default_value = "1", value_parser = few)]
+    pub(super) workers: usize,
+
+    /// Threads the workers are spread over
+    #[arg(long, value_name = "N", env = "LOADGEN_PUSH_THREADS", default_value = "1", value_parser = few)]
+    pub(super) threads: usize,
+
+    /// How pop and publish are joined: side by side with a channel between, or in turn
+    #[arg(long, value_name = "KIND", env = "LOADGEN_COUPLING", default_value = "channel")]
+    pub(super) coupling: Coupling,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SubscribeArgs {
+    #[command(flatten)]
+    pub(super) broker: BrokerArgs,
+
+    /// Redis of the stamps and their time; without it there are no stamps
+    #[arg(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true)]
+    pub(super) redis: Option<String>,
+
+    #[command(flatten)]
+    pub(super) message: MessageArgs,
+}
+
+fn positive(text: &str) -> Result<u64, String> {
+    match parse_count(text) {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        other => other.map_err(|e| e.to_string()),
+    }
+}
+
+fn few(text: &str) -> Result<usize, String> {
+    match parse_count(text) {
+        Ok(n @ 1..=1_024) => Ok(n as usize),
+        Ok(_) => Err("it is from 1 to 1024".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line: the only part that talks to a terminal.
+
+mod args;
+mod logger;
+mod output;
+mod progress;
+mod run;
+mod services;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+/// What a command came to; each has its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Done.
+    Done,
+    /// The generator could not hold the plan.
+    Limited,
+    /// A `--fail-if` condition held.
+    Failed,
+    /// Interrupted, with its report.
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Limited => 3,
+            Outcome::Failed => 99,
+            Outcome::Interrupted => 130,
+        })
+    }
+}
+
+/// Could not run.
+const FAILURE: u8 = 1;
+/// Usage, or a bad profile; clap's own code.
+const USAGE: u8 = 2;
+
+/// Parses, runs, prints an error chain once, and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no error; a closed pipe is none either.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            None => run::run(cli.run).await,
+            Some(Command::Run(args)) => run::run(args).await,
+            Some(Command::Api(args)) => services::api(args).await,
+            Some(Command::Push(args)) => services::push(args).await,
+            Some(Command::Subscribe(args)) => services::subscribe(args).await,
+        }
+    });
+    // What still runs when a command is left early ends with the process, not before it.
+    runtime.shutdown_background();
+    result.map_or_else(|error| fail(&error), ExitCode::from)
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("loadgen: {error:#}");
+    let usage = error.is::<crate::plan::PlanError>() || error.is::<args::UsageError>();
+    ExitCode::from(if usage { USAGE } else { FAILURE })
+}

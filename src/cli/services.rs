@@ -1,0 +1,196 @@
+//! `loadgen api`, `push` and `subscribe`: the services on their own.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use super::args::{ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs};
+use super::signals::Signals;
+use super::{Outcome, logger};
+use crate::clock::Nanos;
+use crate::message::IdFields;
+use crate::pipeline::api::{self, ApiSettings};
+use crate::pipeline::metrics::Counter;
+use crate::pipeline::push::{self, PushCounts, PushSettings};
+use crate::pipeline::stamps::{self, Place, Stamper};
+use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
+use crate::plan::Address;
+use crate::stack::StackError;
+use crate::units::format_count;
+
+/// After the first signal a service ends within this, whatever hangs.
+const LAST_MOMENT: Duration = Duration::from_millis(1_500);
+
+pub(super) async fn api(args: ApiArgs) -> anyhow::Result<Outcome> {
+    logger::install(log::LevelFilter::Info);
+    let (redis, log_server) = queue_addresses(&args.queue)?;
+    let listener = TcpListener::bind(args.listen)
+        .with_context(|| format!("--listen {}: cannot listen there", args.listen))?;
+    let address = listener.local_addr()?;
+    let settings = ApiSettings {
+        redis,
+        log_server,
+        queue: args.queue.queue,
+        max_queue: args.max_queue,
+        max_body: usize::try_from(args.max_body).unwrap_or(usize::MAX),
+        threads: args.threads,
+        sample: args.queue.message.sample,
+        id_fields: id_fields(&args.queue.message),
+    };
+    serve(|shutdown| {
+        let ready = move || println!("listening on {address}");
+        api::run(listener, settings, Arc::default(), ready, shutdown)
+    })
+    .await
+}
+
+pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
+    logger::install(log::LevelFilter::Info);
+    let (redis, log_server) = queue_addresses(&args.queue)?;
+    let settings = PushSettings {
+        redis,
+        mqtt: broker_address(&args.broker)?,
+        log_server,
+        queue: args.queue.queue,
+        topic: args.broker.topic,
+        qos: args.broker.qos,
+        workers: args.workers,
+        threads: args.threads.min(args.workers),
+        coupling: args.coupling,
+        sample: args.queue.message.sample,
+        id_fields: id_fields(&args.queue.message),
+    };
+    let counts = Arc::<PushCounts>::default();
+    let outcome = serve(|shutdown| {
+        push::run(settings, Arc::clone(&counts), || println!("ready"), shutdown)
+    })
+    .await;
+    let count = |counter: &Counter| format_count(counter.get());
+    log::info!(
+        "{} popped, {} published, {} sent again, {} put back, {} lost",
+        count(&counts.popped),
+        count(&counts.publish.published),
+        count(&counts.publish.resent),
+        count(&counts.returned),
+        count(&counts.lost),
+    );
+    outcome
+}
+
+pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<Outcome> {
+    logger::install(log::LevelFilter::Info);
+    let sample = args.message.sample;
+    let (stamper, writer) = match &args.redis {
+        Some(redis) => {
+            let (stamper, writer) = stamps::start(&Address::parse("--redis", redis)?, sample).await?;
+            (Some(stamper), Some(writer))
+        }
+        None => (None, None),
+    };
+    let tally = Arc::<Tally>::default();
+    let sink = Counting { tally: Arc::clone(&tally), id_fields: id_fields(&args.message), stamper };
+    let settings = SubscribeSettings {
+        mqtt: broker_address(&args.broker)?,
+        topic: args.broker.topic,
+        qos: args.broker.qos,
+    };
+    let counts = SubscribeCounts::default();
+    let outcome = serve(|shutdown| async {
+        let mut sink = sink;
+        let receive = subscriber::run(settings, &counts, &mut sink, || println!("ready"), shutdown);
+        tokio::select! {
+            result = receive => result,
+            () = print_lines(&tally) => Ok(()),
+        }
+    })
+    .await;
+    if let Some(writer) = writer {
+        let _ = writer.await;
+    }
+    outcome
+}
+
+/// Runs a service until a signal, and a moment longer if it has something to finish.
+async fn serve<F, R>(service: F) -> anyhow::Result<Outcome>
+where
+    F: FnOnce(watch::Receiver<bool>) -> R,
+    R: Future<Output = Result<(), StackError>>,
+{
+    let mut signals = Signals::new()?;
+    let (stop, shutdown) = watch::channel(false);
+    let last_moment = async {
+        signals.next().await;
+        let _ = stop.send(true);
+        tokio::time::sleep(LAST_MOMENT).await;
+    };
+    tokio::select! {
+        result = service(shutdown) => result?,
+        () = last_moment => log::warn!("stopped without finishing everything"),
+    }
+    Ok(Outcome::Done)
+}
+
+fn queue_addresses(args: &QueueArgs) -> anyhow::Result<(Address, Address)> {
+    let redis = Address::parse("--redis", &args.redis)?;
+    let log_server = match &args.log_server {
+        Some(url) => Address::parse("--redis", url).context("--log-server")?,
+        None => redis.clone(),
+    };
+    Ok((redis, log_server))
+}
+
+fn broker_address(args: &BrokerArgs) -> anyhow::Result<Address> {
+    Ok(Address::parse("--mqtt", &args.mqtt)?)
+}
+
+fn id_fields(args: &MessageArgs) -> IdFields {
+    args.id_field.as_deref().map_or_else(IdFields::default, IdFields::only)
+}
+
+/// What a subscriber has counted.
+#[derive(Debug, Default)]
+struct Tally {
+    messages: Counter,
+    without_id: Counter,
+    bytes: Counter,
+}
+
+struct Counting {
+    tally: Arc<Tally>,
+    id_fields: IdFields,
+    stamper: Option<Stamper>,
+}
+
+impl Sink for Counting {
+    fn message(&mut self, payload: &[u8], at: Nanos) {
+        self.tally.messages.add(1);
+        self.tally.bytes.add(payload.len() as u64);
+        match (self.id_fields.extract(payload), &self.stamper) {
+            (Ok(id), Some(stamper)) => stamper.stamp(Place::Arrived, id, at),
+            (Ok(_), None) => {}
+            (Err(_), _) => self.tally.without_id.add(1),
+        }
+    }
+}
+
+/// A line a second, for ever.
+async fn print_lines(tally: &Tally) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    let mut last = 0;
+    seconds.tick().await;
+    loop {
+        seconds.tick().await;
+        let messages = tally.messages.get();
+        println!(
+            "{}/s, {} messages, {} bytes, {} without a MsgID",
+            messages - last,
+            messages,
+            tally.bytes.get(),
+            tally.without_id.get()
+        );
+        last = messages;
+    }
+}

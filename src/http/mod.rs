@@ -1,0 +1,123 @@
+//! Transports: what carries requests to the target and brings their ends back.
+//!
+//! A worker hands a transport one request at a time and waits on it with a deadline; the transport
+//! never blocks longer and never decides when to send. So the worker's loop is written once, and an
+//! event loop over sockets, a client library or a completion queue can stand behind it.
+
+use crate::clock::Nanos;
+use crate::message::{MsgId, Values};
+
+mod connection;
+pub mod full;
+pub mod raw;
+pub mod request;
+pub mod response;
+
+/// A request's place in the run, carried along until its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// When it was due; in a closed loop, when it was sent.
+    pub due: Nanos,
+    /// The message's id.
+    pub id: MsgId,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection could be made.
+    Connect,
+    /// The connection broke before the response was complete.
+    Read,
+    /// The request could not be written.
+    Write,
+    /// No complete response within the timeout.
+    Timeout,
+    /// The response was not HTTP.
+    Protocol,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A complete response.
+    Answered {
+        /// HTTP status, 100 to 999.
+        status: u16,
+    },
+    /// No response.
+    Failed(Failure),
+    /// Still on the wire when the run ended.
+    Unfinished,
+}
+
+/// The end of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// As it was handed over.
+    pub ticket: Ticket,
+    /// Just before its first byte was written.
+    pub sent: Nanos,
+    /// When the end was seen.
+    pub at: Nanos,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Bytes and connections so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes of responses; with reqwest, of their bodies only.
+    pub bytes_read: u64,
+    /// Bytes of requests; with reqwest, of their bodies only.
+    pub bytes_written: u64,
+    /// Connections made again after one was lost or closed.
+    pub reconnects: u64,
+    /// Attempts to connect that failed.
+    pub connect_failures: u64,
+}
+
+/// What a worker needs of a transport. One thread owns it.
+pub trait Transport {
+    /// How many requests can be handed over right now.
+    fn idle(&self) -> usize;
+
+    /// Sends one request. Only while [`Self::idle`] is above zero.
+    fn send(&mut self, ticket: Ticket, values: &Values);
+
+    /// Waits for ends until one comes or `until` has passed; appends them to `ended`.
+    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>);
+
+    /// Gives up what is on the wire: each request ends as unfinished.
+    fn abandon(&mut self, ended: &mut Vec<Ended>);
+
+    /// When the request that has been on the wire longest was due.
+    fn oldest_due(&self) -> Option<Nanos>;
+
+    /// Bytes and connections so far.
+    fn traffic(&self) -> Traffic;
+}
+
+/// The target could not be reached, or not well enough to start.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name has no address.
+    #[error("cannot resolve {host}: {cause}")]
+    Resolve {
+        /// Host of the URL.
+        host: String,
+        /// What the resolver said.
+        cause: std::io::Error,
+    },
+    /// Nobody answers there.
+    #[error("cannot connect to {address}: {cause}")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// What the kernel said.
+        cause: std::io::Error,
+    },
+    /// The client could not be set up.
+    #[error("cannot set up the HTTP client: {0}")]
+    Setup(String),
+}

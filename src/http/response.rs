@@ -1,0 +1,401 @@
+//! Reading HTTP/1.1 responses as they come, in any pieces: the head by httparse, the body only
+//! counted off. No allocation while responses come whole; a head in pieces is kept until it is complete.
+
+/// A head longer than this, or with more fields, is no sane server's.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_FIELDS: usize = 128;
+
+/// The response breaks HTTP/1.1; the text says how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ProtocolError(pub &'static str);
+
+/// What a piece of input brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The response goes on.
+    More,
+    /// It is complete.
+    Done {
+        /// HTTP status, 200 to 999: interim responses are passed over.
+        status: u16,
+        /// Whether the connection can carry another request.
+        keep_alive: bool,
+        /// How much of the piece belonged to it.
+        used: usize,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    None,
+    Length(u64),
+    Chunked(Chunk),
+    UntilClose,
+}
+
+/// Where in the chunked coding (RFC 9112, 7.1) the input stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chunk {
+    /// In the hexadecimal size, with the digits so far.
+    Size { value: u64, digits: u8 },
+    /// In a chunk extension, which is skipped up to the line's end.
+    Extension { value: u64 },
+    /// In the data, with that much to go.
+    Data { left: u64 },
+    /// Behind the data, at the line's end.
+    DataEnd,
+    /// In the trailer, with the length of the line and of the whole so far.
+    Trailer { line: u32, total: u32 },
+}
+
+const CHUNK_START: Chunk = Chunk::Size { value: 0, digits: 0 };
+
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    status: u16,
+    keep_alive: bool,
+    body: Body,
+    len: usize,
+}
+
+/// The reader of one connection's responses, one after another.
+#[derive(Debug, Default)]
+pub struct ResponseReader {
+    /// Bytes of a head that came in pieces.
+    partial: Vec<u8>,
+    /// The response whose body is being read.
+    current: Option<Head>,
+    /// Responses have no body whatever they say: the method is HEAD.
+    bodyless: bool,
+}
+
+impl ResponseReader {
+    /// `bodyless`: the requests are HEAD.
+    pub fn new(bodyless: bool) -> Self {
+        Self { bodyless, ..Self::default() }
+    }
+
+    /// Forgets a half-read response; for a new connection.
+    pub fn reset(&mut self) {
+        self.partial.clear();
+        self.current = None;
+    }
+
+    /// Takes the next piece of input in.
+    pub fn feed(&mut self, data: &[u8]) -> Result<Progress, ProtocolError> {
+        if self.current.is_some() {
+            return self.feed_body(data, 0);
+        }
+        if self.partial.is_empty() {
+            return self.feed_head(data, 0);
+        }
+        // Rare: the head came in pieces. Joined, it is read again from its beginning.
+        let before = self.partial.len();
+        self.partial.extend_from_slice(data);
+        let joined = std::mem::take(&mut self.partial);
+        let progress = self.feed_head(&joined, before);
+        if self.partial.is_empty() {
+            self.partial = joined;
+            self.partial.clear();
+        }
+        progress
+    }
+
+    /// The peer closed. Completes a response that only the close can end.
+    pub fn end_of_input(&mut self) -> Option<u16> {
+        match self.current.take() {
+            Some(Head { body: Body::UntilClose, status, .. }) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Reads a head at the start of `data`, of which `before` bytes had come in earlier pieces.
+    fn feed_head(&mut self, data: &[u8], before: usize) -> Result<Progress, ProtocolError> {
+        let mut at = 0;
+        loop {
+            match read_head(&data[at..], self.bodyless)? {
+                None => {
+                    if data.len() - at > MAX_HEAD {
+                        return Err(ProtocolError("the head is longer than 64 KiB"));
+                    }
+                    self.partial.extend_from_slice(&data[at..]);
+                    return Ok(Progress::More);
+                }
+                // RFC 9110, 15.2: any number of interim responses may come first.
+                Some(head) if head.status < 200 => at += head.len,
+                Some(head) => {
+                    at += head.len;
+                    self.current = Some(head);
+                    break;
+                }
+            }
+        }
+        let progress = self.feed_body(&data[at..], at)?;
+        Ok(match progress {
+            Progress::Done { status, keep_alive, used } => {
+                Progress::Done { status, keep_alive, used: used.saturating_sub(before) }
+            }
+            more @ Progress::More => more,
+        })
+    }
+
+    /// Counts body off `data`, which begins `offset` bytes into the piece.
+    fn feed_body(&mut self, data: &[u8], offset: usize) -> Result<Progress, ProtocolError> {
+        let Some(head) = &mut self.current else { return Ok(Progress::More) };
+        let used = match &mut head.body {
+            Body::None => Some(0),
+            Body::UntilClose => None,
+            Body::Length(left) => {
+                let step = (*left).min(data.len() as u64);
+                *left -= step;
+                (*left == 0).then_some(step as usize)
+            }
+            Body::Chunked(chunk) => read_chunks(chunk, data)?,
+        };
+        let Some(used) = used else { return Ok(Progress::More) };
+        let Head { status, keep_alive, .. } = *head;
+        self.current = None;
+        Ok(Progress::Done { status, keep_alive, used: offset + used })
+    }
+}
+
+fn read_head(data: &[u8], bodyless: bool) -> Result<Option<Head>, ProtocolError> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut response = httparse::Response::new(&mut fields);
+    let len = match response.parse(data) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(ProtocolError("more than 128 header fields")),
+        Err(_) => return Err(ProtocolError("the head is not HTTP/1.1")),
+    };
+    let status = response.code.unwrap_or(0);
+    if !(100..=999).contains(&status) || status == 101 {
+        return Err(ProtocolError("the status is not one a plain request can have"));
+    }
+    let mut framing = Framing { keep_alive: response.version == Some(1), ..Framing::default() };
+    for field in response.headers.iter() {
+        framing.field(field.name, field.value)?;
+    }
+    // RFC 9112, 6.3, in its order.
+    let body = match framing {
+        _ if bodyless || status < 200 || status == 204 || status == 304 => Body::None,
+        Framing { chunked: true, .. } => Body::Chunked(CHUNK_START),
+        Framing { coded: true, .. } => Body::UntilClose,
+        Framing { length: Some(0), .. } => Body::None,
+        Framing { length: Some(length), .. } => Body::Length(length),
+        _ => Body::UntilClose,
+    };
+    let keep_alive = framing.keep_alive && body != Body::UntilClose;
+    Ok(Some(Head { status, keep_alive, body, len }))
+}
+
+/// What the header fields say about the message's end.
+#[derive(Debug, Default)]
+struct Framing {
+    keep_alive: bool,
+    chunked: bool,
+    coded: bool,
+    length: Option<u64>,
+}
+
+impl Framing {
+    fn field(&mut self, name: &str, value: &[u8]) -> Result<(), ProtocolError> {
+        if name.eq_ignore_ascii_case("content-length") {
+            let length = parse_length(value)?;
+            if self.length.is_some_and(|other| other != length) {
+                return Err(ProtocolError("two Content-Lengths that differ"));
+            }
+            self.length = Some(length);
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            self.coded = true;
+            let last = value.rsplit(|b| *b == b',').next().unwrap_or_default();
+            self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        } else if name.eq_ignore_ascii_case("connection") {
+            for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+                if option.eq_ignore_ascii_case(b"close") {
+                    self.keep_alive = false;
+                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                    self.keep_alive = true;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, ProtocolError> {
+    let bad = ProtocolError("Content-Length is not a number");
+    // RFC 9110, 8.6: a list of the same value may stand for the one.
+    let mut values = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+    let first = values.next().unwrap_or_default();
+    if first.is_empty() || !first.iter().all(u8::is_ascii_digit) || values.any(|v| v != first) {
+        return Err(bad);
+    }
+    std::str::from_utf8(first).ok().and_then(|text| text.parse().ok()).ok_or(bad)
+}
+
+/// Counts chunks off; `Some(used)` when the last one and the trailer are complete.
+fn read_chunks(chunk: &mut Chunk, data: &[u8]) -> Result<Option<usize>, ProtocolError> {
+    let mut at = 0;
+    while at < data.len() {
+        if let Chunk::Data { left } = chunk {
+            let step = (*left).min((data.len() - at) as u64);
+            *left -= step;
+            at += step as usize;
+            if *left == 0 {
+                *chunk = Chunk::DataEnd;
+            }
+            continue;
+        }
+        let byte = data[at];
+        at += 1;
+        match next_chunk_state(*chunk, byte)? {
+            Some(next) => *chunk = next,
+            None => return Ok(Some(at)),
+        }
+    }
+    Ok(None)
+}
+
+/// The state after one byte that is not data; `None` at the end of the body.
+fn next_chunk_state(chunk: Chunk, byte: u8) -> Result<Option<Chunk>, ProtocolError> {
+    let after_line = |value: u64| match value {
+        0 => Chunk::Trailer { line: 0, total: 0 },
+        left => Chunk::Data { left },
+    };
+    Ok(Some(match (chunk, byte) {
+        (Chunk::Size { value, digits }, b) if b.is_ascii_hexdigit() => {
+            if digits == 16 {
+                return Err(ProtocolError("a chunk size of more than 64 bits"));
+            }
+            let digit = u64::from((b as char).to_digit(16).unwrap_or_default());
+            Chunk::Size { value: value << 4 | digit, digits: digits + 1 }
+        }
+        (Chunk::Size { digits: 0, .. }, _) => return Err(ProtocolError("a chunk without a size")),
+        (Chunk::Size { value, .. } | Chunk::Extension { value }, b'\n') => after_line(value),
+        (Chunk::Size { value, .. }, b';' | b'\r' | b' ' | b'\t') => Chunk::Extension { value },
+        (Chunk::Size { .. }, _) => return Err(ProtocolError("a chunk size that is not hexadecimal")),
+        (Chunk::Extension { value }, _) => Chunk::Extension { value },
+        (Chunk::DataEnd, b'\r') => Chunk::DataEnd,
+        (Chunk::DataEnd, b'\n') => CHUNK_START,
+        (Chunk::DataEnd, _) => return Err(ProtocolError("a chunk longer than its size")),
+        (Chunk::Trailer { line: 0, .. }, b'\n') => return Ok(None),
+        (Chunk::Trailer { total, .. }, _) if total as usize > MAX_HEAD => {
+            return Err(ProtocolError("a trailer longer than 64 KiB"));
+        }
+        (Chunk::Trailer { total, .. }, b'\n') => Chunk::Trailer { line: 0, total: total + 1 },
+        (Chunk::Trailer { line, total }, b'\r') => Chunk::Trailer { line, total: total + 1 },
+        (Chunk::Trailer { line, total }, _) => Chunk::Trailer { line: line + 1, total: total + 1 },
+        (Chunk::Data { .. }, _) => unreachable!("data is counted off in one step"),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds `input` in pieces of the given sizes, over and over; the end counts as a close.
+    fn read(input: &[u8], sizes: &[usize], bodyless: bool) -> Result<Option<(u16, bool, usize)>, ProtocolError> {
+        let mut reader = ResponseReader::new(bodyless);
+        let mut sizes = sizes.iter().cycle();
+        let mut at = 0;
+        while at < input.len() {
+            let end = (at + sizes.next().copied().unwrap_or(1).max(1)).min(input.len());
+            match reader.feed(&input[at..end])? {
+                Progress::Done { status, keep_alive, used } => {
+                    return Ok(Some((status, keep_alive, at + used)));
+                }
+                Progress::More => at = end,
+            }
+        }
+        Ok(reader.end_of_input().map(|status| (status, false, at)))
+    }
+
+    const COMPLETE: [(&str, u16, bool); 12] = [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, true),
+        ("HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n", 200, true),
+        ("HTTP/1.1 204 No Content\r\n\r\n", 204, true),
+        ("HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", 304, true),
+        ("HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno", 500, false),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, false),
+        ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", 200, true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 200, true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nA;x=y\r\n0123456789\r\n00\r\nT: 1\r\n\r\n", 200, true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", 200, true),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx", 201, true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc", 200, true),
+    ];
+
+    #[test]
+    fn complete_responses_are_read_whole() {
+        for (text, status, keep_alive) in COMPLETE {
+            assert_eq!(read(text.as_bytes(), &[4096], false), Ok(Some((status, keep_alive, text.len()))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_close_ends_only_a_response_that_has_no_other_end() {
+        let open = "HTTP/1.1 200 OK\r\n\r\nwhatever comes";
+        assert_eq!(read(open.as_bytes(), &[7], false), Ok(Some((200, false, open.len()))));
+        let short = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
+        assert_eq!(read(short.as_bytes(), &[7], false), Ok(None));
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\nX: ", &[7], false), Ok(None));
+    }
+
+    #[test]
+    fn a_head_response_has_no_body() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+        assert_eq!(read(text.as_bytes(), &[5], true), Ok(Some((200, true, text.len()))));
+    }
+
+    #[test]
+    fn what_is_not_http_is_refused() {
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
+        let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD + 1));
+        let trailer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: {}", "b".repeat(MAX_HEAD + 2));
+        for text in [
+            "garbage\r\n\r\n",
+            "HTTP/1.1 abc\r\n\r\n",
+            "HTTP/1.1 099 Low\r\n\r\n",
+            "HTTP/1.1 101 Switching\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11112222333344445\r\n",
+            &many,
+            &endless,
+            &trailer,
+        ] {
+            assert!(read(text.as_bytes(), &[1000], false).is_err(), "{}", &text[..text.len().min(80)]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(which in 0..COMPLETE.len(), sizes in prop::collection::vec(1usize..40, 1..8)) {
+            let (text, status, keep_alive) = COMPLETE[which];
+            prop_assert_eq!(read(text.as_bytes(), &sizes, false), Ok(Some((status, keep_alive, text.len()))));
+        }
+
+        #[test]
+        fn what_follows_is_left_alone(which in 0..COMPLETE.len(), sizes in prop::collection::vec(1usize..40, 1..8)) {
+            let (text, status, keep_alive) = COMPLETE[which];
+            let longer = format!("{text}HTTP");
+            prop_assert_eq!(read(longer.as_bytes(), &sizes, false), Ok(Some((status, keep_alive, text.len()))));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..300), chunked in any::<bool>(), size in 1usize..50,
+        ) {
+            let head: &[u8] = if chunked { b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" } else { b"" };
+            let _ = read(&[head, &bytes].concat(), &[size], false);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The latency histogram: fixed bounds, exact merge, quantiles that refuse small samples, HDR text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+
+use crate::clock::Nanos;
+
+/// Values below this many nanoseconds share a bucket: far below what a clock call costs in noise.
+const RESOLUTION_NS: u64 = 64;
+/// Values above it are counted at it: one day.
+const HIGHEST_NS: u64 = 86_400_000_000_000;
+/// A quantile needs this many values beyond it; with fewer, it is a property of the accident.
+const VALUES_BEYOND: f64 = 10.0;
+
+/// The quantiles of every report: name in the JSON and place in [0, 1].
+pub const QUANTILES: [(&str, f64); 7] = [
+    ("p50", 0.50),
+    ("p75", 0.75),
+    ("p90", 0.90),
+    ("p95", 0.95),
+    ("p99", 0.99),
+    ("p99_9", 0.999),
+    ("p99_99", 0.9999),
+];
+
+/// What is wrong with an HDR text.
+#[derive(Debug, thiserror::Error)]
+pub enum HdrError {
+    /// The text is not base64: it was cut or edited.
+    #[error("not base64")]
+    Base64(#[from] base64::DecodeError),
+    /// The bytes are not a V2 or V2-deflate histogram.
+    #[error("not an HDR V2 histogram: {0}")]
+    Format(String),
+}
+
+/// Latencies in nanoseconds: 0 to a day at three significant digits, in about 300 kB whatever the
+/// number of values.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    histogram: Histogram<u64>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(RESOLUTION_NS, HIGHEST_NS, 3);
+        Self { histogram: histogram.expect("the constant bounds are valid") }
+    }
+}
+
+impl Latencies {
+    /// Counts one value; one beyond a day counts as a day.
+    pub fn record(&mut self, value: Nanos) {
+        self.histogram.saturating_record(value.0);
+    }
+
+    /// Counts the same value `count` times.
+    pub fn record_n(&mut self, value: Nanos, count: u64) {
+        self.histogram.saturating_record_n(value.0, count);
+    }
+
+    /// Adds all values of the other: the result is the histogram of the union, exactly.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("all histograms have the same bounds");
+    }
+
+    /// Forgets all values and keeps the memory.
+    pub fn clear(&mut self) {
+        self.histogram.reset();
+    }
+
+    /// How many values there are.
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The value at `quantile` in [0, 1], or `None` where fewer than ten values lie beyond it.
+    pub fn quantile(&self, quantile: f64) -> Option<Nanos> {
+        let beyond = self.count() as f64 * (1.0 - quantile);
+        // The product of a float: 1000 * (1 - 0.99) is 10.000000000000009 or 9.99999999999999.
+        (beyond + 1e-6 >= VALUES_BEYOND).then(|| Nanos(self.histogram.value_at_quantile(quantile)))
+    }
+
+    /// Mean in nanoseconds; `None` without values.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.histogram.mean())
+    }
+
+    /// Standard deviation in nanoseconds; `None` without values.
+    pub fn stdev(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.histogram.stdev())
+    }
+
+    /// Smallest value; `None` without values.
+    pub fn min(&self) -> Option<Nanos> {
+        (self.count() > 0).then(|| Nanos(self.histogram.min()))
+    }
+
+    /// Largest value; `None` without values.
+    pub fn max(&self) -> Option<Nanos> {
+        (self.count() > 0).then(|| Nanos(self.histogram.max()))
+    }
+
+    /// The share of values within one standard deviation of the mean, in [0, 1]: wrk's `+/- Stdev`.
+    pub fn share_within_stdev(&self) -> Option<f64> {
+        let (mean, stdev) = (self.mean()?, self.stdev()?);
+        let (low, high) = ((mean - stdev).max(0.0) as u64, (mean + stdev) as u64);
+        Some(self.histogram.count_between(low, high) as f64 / self.count() as f64)
+    }
+
+    /// HDR V2, deflated, in base64: what the HdrHistogram tools exchange. Values in nanoseconds.
+    pub fn to_hdr(&self) -> String {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.histogram, &mut bytes)
+            .expect("writing to memory cannot fail");
+        BASE64.encode(bytes)
+    }
+
+    /// Reads what [`Self::to_hdr`] or another HdrHistogram wrote, in nanoseconds.
+    pub fn from_hdr(text: &str) -> Result<Self, HdrError> {
+        let bytes = BASE64.decode(text)?;
+        let read: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|e| HdrError::Format(e.to_string()))?;
+        let mut latencies = Self::default();
+        for step in read.iter_recorded() {
+            latencies.record_n(Nanos(step.value_iterated_to()), step.count_at_value());
+        }
+        Ok(latencies)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(values: &[u64]) -> Latencies {
+        let mut latencies = Latencies::default();
+        values.iter().for_each(|v| latencies.record(Nanos(*v)));
+        latencies
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_numbers() {
+        let none = Latencies::default();
+        assert_eq!((none.mean(), none.stdev(), none.min(), none.max()), (None, None, None, None));
+        assert_eq!((none.quantile(0.5), none.share_within_stdev()), (None, None));
+    }
+
+    #[test]
+    fn a_quantile_needs_ten_values_beyond_it() {
+        for (count, quantile, known) in
+            [(19, 0.5, false), (20, 0.5, true), (999, 0.99, false), (1000, 0.99, true), (9_999, 0.999, false)]
+        {
+            let mut latencies = Latencies::default();
+            latencies.record_n(Nanos(5_000), count);
+            assert_eq!(latencies.quantile(quantile).is_some(), known, "{count} values at {quantile}");
+        }
+    }
+
+    #[test]
+    fn a_value_beyond_a_day_counts_at_the_end_and_is_not_lost() {
+        let latencies = of(&[u64::MAX]);
+        assert_eq!(latencies.count(), 1);
+        assert!(latencies.max() >= Some(Nanos(HIGHEST_NS)));
+    }
+
+    #[test]
+    fn foreign_text_is_refused() {
+        assert!(matches!(Latencies::from_hdr("***"), Err(HdrError::Base64(_))));
+        assert!(matches!(Latencies::from_hdr("AAAA"), Err(HdrError::Format(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn merging_gives_the_histogram_of_the_union(
+            a in prop::collection::vec(0u64..1 << 46, 0..200), b in prop::collection::vec(0u64..1 << 46, 0..200),
+        ) {
+            let mut merged = of(&a);
+            merged.merge(&of(&b));
+            let union = of(&[a, b].concat());
+            prop_assert_eq!(&merged.histogram, &union.histogram);
+        }
+
+        #[test]
+        fn every_value_is_kept_within_a_thousandth(value in RESOLUTION_NS * 1000..HIGHEST_NS) {
+            let kept = of(&[value]).max().unwrap_or_default().0 as f64;
+            prop_assert!((kept - value as f64).abs() / value as f64 <= 0.001, "{} became {}", value, kept);
+        }
+
+        #[test]
+        fn text_and_back_is_the_same_histogram(values in prop::collection::vec(0u64..1 << 46, 0..100)) {
+            let latencies = of(&values);
+            let back = Latencies::from_hdr(&latencies.to_hdr()).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(back.count(), latencies.count());
+            for (_, q) in QUANTILES {
+                prop_assert_eq!(back.quantile(q), latencies.quantile(q));
+            }
+        }
+    }
+}

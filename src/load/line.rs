@@ -1,0 +1,108 @@
+//! The line: slots that are due and wait for a connection.
+//!
+//! It holds ranges of slot numbers, not slots: a second walk over the schedule gives their due times
+//! again. So a server that stalls for minutes costs no memory, and in one with a limit on what is in
+//! flight each drop splits a range at most.
+
+use std::collections::VecDeque;
+
+use super::schedule::{Slot, Slots};
+
+/// A first-in-first-out line of one worker's slots.
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
+    /// Inclusive, ascending.
+    ranges: VecDeque<(u64, u64)>,
+    step: u64,
+    walk: Slots<'a>,
+    len: u64,
+}
+
+impl<'a> Line<'a> {
+    /// An empty line; `walk` stands at the worker's first slot and `step` is the number of workers.
+    pub fn new(walk: Slots<'a>, step: u64) -> Self {
+        Self { ranges: VecDeque::new(), step, walk, len: 0 }
+    }
+
+    /// Slots in it.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Puts a slot at the end. Its number is above all that came before.
+    pub fn push(&mut self, number: u64) {
+        self.len += 1;
+        match self.ranges.back_mut() {
+            Some((_, last)) if *last + self.step == number => *last = number,
+            _ => self.ranges.push_back((number, number)),
+        }
+    }
+
+    /// Takes the one that has waited longest.
+    pub fn pop(&mut self) -> Option<Slot> {
+        let (first, last) = self.ranges.front_mut()?;
+        let number = *first;
+        if first == last {
+            self.ranges.pop_front();
+        } else {
+            *first += self.step;
+        }
+        self.len -= 1;
+        self.walk.skip_to(number);
+        self.walk.next()
+    }
+
+    /// The one that has waited longest, left in its place.
+    pub fn peek(&self) -> Option<Slot> {
+        let (number, _) = self.ranges.front()?;
+        let mut ahead = self.walk.clone();
+        ahead.skip_to(*number);
+        ahead.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Nanos;
+    use crate::load::Schedule;
+    use crate::profile::Arrivals;
+    use crate::units::Rate;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// As a queue of slots would, with whatever is left out, pushed and popped.
+        #[test]
+        fn it_is_a_queue(
+            steps in prop::collection::vec((any::<bool>(), any::<bool>()), 1..300), workers in 1u64..4, poisson in any::<bool>(),
+        ) {
+            let arrivals = if poisson { Arrivals::Poisson } else { Arrivals::Constant };
+            let rate = Rate::per_second(1_000).expect("a rate");
+            let schedule = Schedule::new(rate, (arrivals, 3), Nanos::ZERO, (None, Some(2_000)));
+            let mut due = schedule.slots(workers - 1, workers);
+            let mut line = Line::new(due.clone(), workers);
+            let mut queue = VecDeque::new();
+            for (admit, take) in steps {
+                let Some(slot) = due.next() else { break };
+                if admit { line.push(slot.number); queue.push_back(slot); }
+                prop_assert_eq!(line.peek(), queue.front().copied());
+                if take { prop_assert_eq!(line.pop(), queue.pop_front()); }
+                prop_assert_eq!(line.len(), queue.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_wait_costs_one_range() {
+        let rate = Rate::per_second(1_000_000).expect("a rate");
+        let schedule = Schedule::new(rate, (Arrivals::Constant, 1), Nanos::ZERO, (None, Some(100_000)));
+        let mut line = Line::new(schedule.slots(1, 2), 2);
+        schedule.slots(1, 2).for_each(|slot| line.push(slot.number));
+        assert_eq!((line.len(), line.ranges.len()), (50_000, 1));
+    }
+}

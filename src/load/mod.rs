@@ -1,0 +1,10 @@
+//! The load: when each request is due, the loop that sends it, and the numbers it leaves behind.
+
+pub mod line;
+pub mod recorder;
+pub mod schedule;
+pub mod worker;
+
+pub use recorder::{Counters, IntervalReport, LoadResult, Sampled};
+pub use schedule::{Schedule, Slot};
+pub use worker::{Control, Gauges, Worker};

@@ -1,0 +1,354 @@
+//! The loop that sends: one thread, one transport, one recorder. It is written once, for open and
+//! closed loops and for every transport.
+//!
+//! Each turn: let in what is due, put on the wire what finds a connection, wait until the next slot
+//! is due or a response comes. It never sleeps per request: all that is due goes out on one wake.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::line::Line;
+use super::recorder::{IntervalReport, LoadResult, Recorder};
+use super::schedule::{Schedule, Slot, Slots};
+use crate::clock::{self, Nanos};
+use crate::http::{Ended, Ticket, Traffic, Transport};
+use crate::message::account::IdWriter;
+use crate::message::Values;
+
+/// The longest a worker sleeps, so that it hears of a stop.
+const LONGEST_WAIT: Nanos = Nanos::from_millis(50);
+/// The length of an interval of the series.
+pub const INTERVAL: Nanos = Nanos::from_secs(1);
+
+/// Tells the workers to stop sending; what is on the wire is still waited for.
+#[derive(Debug, Default)]
+pub struct Control {
+    stop: AtomicBool,
+}
+
+impl Control {
+    /// No slot is sent any more whose time has not come.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    /// Whether [`Self::stop`] was called.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+}
+
+/// One worker's counts for whoever watches the run. Written by the worker only; losing one changes nothing.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Gauges {
+    /// Requests sent, warm-up included.
+    pub sent: AtomicU64,
+    /// Requests that ended, warm-up included.
+    pub ended: AtomicU64,
+    /// Slots dropped.
+    pub dropped: AtomicU64,
+    /// Slots waiting for a connection.
+    pub waiting: AtomicU64,
+    /// Measured requests accepted.
+    pub accepted: AtomicU64,
+}
+
+impl Gauges {
+    /// On the wire or in line.
+    pub fn in_flight(&self) -> u64 {
+        let sent = self.sent.load(Relaxed);
+        sent.saturating_sub(self.ended.load(Relaxed)) + self.waiting.load(Relaxed)
+    }
+}
+
+/// What there is to send.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// The slots of a schedule; beyond `max_in_flight` on the wire or in line they are dropped.
+    Open {
+        /// The schedule of all workers.
+        schedule: Arc<Schedule>,
+        /// This worker's share of the limit.
+        max_in_flight: Option<u64>,
+    },
+    /// A request whenever a connection is free.
+    Closed {
+        /// Stop at this point of the clock.
+        until: Option<Nanos>,
+        /// Stop after so many of the measured part: this worker's share.
+        requests: Option<u64>,
+    },
+}
+
+/// A worker's orders.
+#[derive(Debug)]
+pub struct Brief {
+    /// Its number, from 0.
+    pub worker: usize,
+    /// How many there are.
+    pub workers: usize,
+    /// The clock's time at the schedule's zero.
+    pub start: Nanos,
+    /// The clock's time at which measuring begins.
+    pub measure_from: Nanos,
+    /// How long to wait for stragglers after the last slot was due.
+    pub drain: Nanos,
+    /// What to send.
+    pub work: Work,
+}
+
+/// One worker, ready to run on its thread.
+#[derive(Debug)]
+pub struct Worker<T> {
+    /// Its orders.
+    pub brief: Brief,
+    /// What carries its requests.
+    pub transport: T,
+    /// What gives its messages their ids.
+    pub ids: IdWriter,
+    /// Its pen.
+    pub recorder: Recorder,
+    /// What stops it.
+    pub control: Arc<Control>,
+    /// What shows its progress.
+    pub gauges: Arc<Gauges>,
+    /// Where its intervals go.
+    pub intervals: UnboundedSender<IntervalReport>,
+}
+
+impl<T: Transport> Worker<T> {
+    /// Sends until the work is done and answered, or the drain has passed.
+    pub fn run(self) -> (LoadResult, Traffic) {
+        sharpen_timer();
+        let Self { brief, transport, ids, recorder, control, gauges, intervals } = self;
+        let work = brief.work.clone();
+        let supply = Supply::new(&brief, &work);
+        let flow = Flow { ids, transport, recorder, on_wire: 0, next_index: 0, gauges };
+        Turns { brief: &brief, supply, flow, control, intervals, interval: 0, over_since: None }.run()
+    }
+}
+
+/// The thread's timers expire to the nanosecond instead of up to 50 µs late (Linux's timer slack).
+fn sharpen_timer() {
+    let thread = rustix::thread::gettid().as_raw_nonzero();
+    // Where it is not allowed, sends are a little later, and the report's lateness shows it.
+    let _ = std::fs::write(format!("/proc/{thread}/timerslack_ns"), "1");
+}
+
+/// Where slots come from.
+enum Supply<'a> {
+    Open { due: Slots<'a>, next: Option<Slot>, line: Line<'a>, max_in_flight: u64 },
+    Closed { until: Nanos, left: u64 },
+}
+
+impl<'a> Supply<'a> {
+    fn new(brief: &Brief, work: &'a Work) -> Self {
+        match work {
+            Work::Open { schedule, max_in_flight } => {
+                let mut due = schedule.slots(brief.worker as u64, brief.workers as u64);
+                let line = Line::new(due.clone(), brief.workers as u64);
+                let next = due.next();
+                Self::Open { due, next, line, max_in_flight: max_in_flight.unwrap_or(u64::MAX) }
+            }
+            Work::Closed { until, requests } => Self::Closed {
+                until: until.unwrap_or(Nanos::MAX),
+                left: requests.unwrap_or(u64::MAX),
+            },
+        }
+    }
+
+    fn waiting(&self) -> u64 {
+        if let Self::Open { line, .. } = self { line.len() } else { 0 }
+    }
+
+    /// Whether no further slot will come.
+    fn is_over(&self, now: Nanos) -> bool {
+        match self {
+            Self::Open { next, .. } => next.is_none(),
+            Self::Closed { until, left } => *left == 0 || now >= *until,
+        }
+    }
+
+    /// Gives up what has not come yet.
+    fn stop(&mut self) {
+        match self {
+            Self::Open { next, .. } => *next = None,
+            Self::Closed { left, .. } => *left = 0,
+        }
+    }
+}
+
+/// The way of a slot: onto the wire, and back.
+struct Flow<T> {
+    ids: IdWriter,
+    transport: T,
+    recorder: Recorder,
+    on_wire: u64,
+    /// In a closed loop, the index of the next message.
+    next_index: u64,
+    gauges: Arc<Gauges>,
+}
+
+impl<T: Transport> Flow<T> {
+    /// Sends the message `index` of this worker; `false` when the ids are used up.
+    fn send(&mut self, worker: usize, index: u64, due: Nanos) -> bool {
+        let Some(id) = self.ids.assign(index, due) else {
+            self.recorder.dropped(due, clock::now() - due, true);
+            return false;
+        };
+        let values = Values { msg_id: id.get(), worker: worker as u64, seq: index };
+        self.transport.send(Ticket { due, id }, &values);
+        self.recorder.sent(due);
+        self.on_wire += 1;
+        self.gauges.sent.fetch_add(1, Relaxed);
+        true
+    }
+
+    fn settle(&mut self, ended: &[Ended]) {
+        for end in ended {
+            self.recorder.ended(end);
+        }
+        self.on_wire -= ended.len() as u64;
+        self.gauges.ended.fetch_add(ended.len() as u64, Relaxed);
+        self.gauges.accepted.store(self.recorder.result.accepted.len(), Relaxed);
+    }
+}
+
+struct Turns<'a, T> {
+    brief: &'a Brief,
+    supply: Supply<'a>,
+    flow: Flow<T>,
+    control: Arc<Control>,
+    intervals: UnboundedSender<IntervalReport>,
+    /// The interval that is being filled.
+    interval: u64,
+    over_since: Option<Nanos>,
+}
+
+impl<T: Transport> Turns<'_, T> {
+    fn run(mut self) -> (LoadResult, Traffic) {
+        // Reused for every wait: no allocation per request.
+        let mut ended = Vec::with_capacity(1_024);
+        loop {
+            let now = clock::now();
+            if self.control.stopped() {
+                self.supply.stop();
+            }
+            self.admit(now);
+            self.launch();
+            self.close_intervals(now);
+            if self.is_finished(now) {
+                break;
+            }
+            let until = self.next_wake(now);
+            self.flow.transport.wait(until, &mut ended);
+            self.flow.settle(&ended);
+            ended.clear();
+        }
+        self.finish(ended)
+    }
+
+    /// Slots whose time has come join the line, or are dropped where too many are in flight.
+    fn admit(&mut self, now: Nanos) {
+        let Supply::Open { due, next, line, max_in_flight } = &mut self.supply else { return };
+        while let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) {
+            let slot_due = self.brief.start + slot.due;
+            self.flow.recorder.planned(slot_due, now);
+            if line.len() + self.flow.on_wire < *max_in_flight {
+                line.push(slot.number);
+            } else {
+                // It would have had to wait behind the oldest in flight, so at least as long as that
+                // has waited already.
+                let waiting = line.peek().map(|first| self.brief.start + first.due);
+                let oldest = self.flow.transport.oldest_due().into_iter().chain(waiting).min();
+                let age = now - oldest.unwrap_or(slot_due).min(slot_due);
+                self.flow.recorder.dropped(slot_due, age, false);
+                self.flow.gauges.dropped.fetch_add(1, Relaxed);
+            }
+            *next = due.next();
+        }
+    }
+
+    /// Whoever waits goes out as long as there are free connections.
+    fn launch(&mut self) {
+        let workers = self.brief.workers as u64;
+        while self.flow.transport.idle() > 0 {
+            let sent = match &mut self.supply {
+                Supply::Open { line, .. } => match line.pop() {
+                    Some(slot) => {
+                        let due = self.brief.start + slot.due;
+                        self.flow.send(self.brief.worker, slot.number / workers, due)
+                    }
+                    None => break,
+                },
+                Supply::Closed { until, left } => {
+                    let now = clock::now();
+                    if *left == 0 || now >= *until {
+                        break;
+                    }
+                    // A count is of measured requests; those of the warm-up do not use it up.
+                    *left -= u64::from(now >= self.brief.measure_from && *left < u64::MAX);
+                    self.flow.recorder.planned(now, now);
+                    self.flow.next_index += 1;
+                    self.flow.send(self.brief.worker, self.flow.next_index - 1, now)
+                }
+            };
+            if !sent {
+                self.supply.stop();
+                break;
+            }
+        }
+        self.flow.gauges.waiting.store(self.supply.waiting(), Relaxed);
+    }
+
+    fn is_finished(&mut self, now: Nanos) -> bool {
+        if !self.supply.is_over(now) {
+            return false;
+        }
+        let over_since = *self.over_since.get_or_insert(now);
+        let nothing_left = self.flow.on_wire == 0 && self.supply.waiting() == 0;
+        nothing_left || now >= over_since + self.brief.drain
+    }
+
+    fn next_wake(&self, now: Nanos) -> Nanos {
+        let slot = match &self.supply {
+            Supply::Open { next: Some(next), .. } => self.brief.start + next.due,
+            Supply::Open { next: None, .. } => Nanos::MAX,
+            Supply::Closed { until, .. } if now < *until => *until,
+            Supply::Closed { .. } => Nanos::MAX,
+        };
+        slot.min(now + LONGEST_WAIT)
+    }
+
+    fn close_intervals(&mut self, now: Nanos) {
+        while now >= self.brief.measure_from + Nanos(INTERVAL.0 * (self.interval + 1)) {
+            self.close_interval();
+        }
+    }
+
+    fn close_interval(&mut self) {
+        let in_flight = self.flow.on_wire + self.supply.waiting();
+        let report = self.flow.recorder.interval(self.brief.worker, self.interval, in_flight);
+        self.interval += 1;
+        // Nobody listens when the run was given up; the result goes with it.
+        let _ = self.intervals.send(report);
+    }
+
+    /// What is left is unfinished, and what still waits was never sent.
+    fn finish(mut self, mut ended: Vec<Ended>) -> (LoadResult, Traffic) {
+        self.flow.transport.abandon(&mut ended);
+        self.flow.settle(&ended);
+        let now = clock::now();
+        if let Supply::Open { line, .. } = &mut self.supply {
+            while let Some(slot) = line.pop() {
+                let due = self.brief.start + slot.due;
+                self.flow.recorder.dropped(due, now - due, true);
+            }
+        }
+        self.close_interval();
+        (self.flow.recorder.result, self.flow.transport.traffic())
+    }
+}

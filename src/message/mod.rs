@@ -1,0 +1,12 @@
+//! Messages: their ids, the template that carries an id, reading the id back, and the account of
+//! which ids were sent, accepted and arrived.
+
+pub mod account;
+pub mod extract;
+pub mod id;
+pub mod template;
+
+pub use account::{Arrival, Arrivals, DueTable, IdSet, IdWriter, MessageAccount};
+pub use extract::{IdError, IdFields};
+pub use id::{IdSpace, MsgId};
+pub use template::{Template, TemplateError, Values};

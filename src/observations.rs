@@ -1,0 +1,126 @@
+//! What a run found out, before anybody judges or prints it.
+
+use std::time::SystemTime;
+
+use crate::clock::Nanos;
+use crate::http::Traffic;
+use crate::latency::Latencies;
+use crate::load::LoadResult;
+use crate::message::MessageAccount;
+use crate::plan::Plan;
+use crate::resources::ResourceUse;
+
+/// All numbers of one run.
+#[derive(Debug)]
+pub struct Observations {
+    /// What was planned.
+    pub plan: Plan,
+    /// Unique over machines and time, for file names and log lines.
+    pub run_id: String,
+    /// When measuring began.
+    pub started_at: SystemTime,
+    /// Where requests went, without credentials.
+    pub target: String,
+    /// From the beginning of measuring to the last send or the planned end, whichever is later.
+    pub sending: Nanos,
+    /// From the beginning of measuring to the last end of a request.
+    pub answering: Nanos,
+    /// A stop was asked for before the end.
+    pub interrupted: bool,
+    /// What was behind the target, where that is known.
+    pub stack: StackInfo,
+    /// The way to the log server's time.
+    pub clock: ClockInfo,
+    /// The requests.
+    pub load: LoadResult,
+    /// Bytes and connections.
+    pub traffic: Traffic,
+    /// The messages; `None` where nobody listened.
+    pub arrivals: Option<ArrivalInfo>,
+    /// Sampled messages' stages.
+    pub stages: Vec<Stage>,
+    /// Stamps that were dropped by this process.
+    pub stamps_dropped: u64,
+    /// CPU and memory.
+    pub resources: Vec<ResourceUse>,
+    /// One row a second.
+    pub series: Vec<SeriesRow>,
+    /// What happened that a reader must know.
+    pub notes: Vec<String>,
+}
+
+/// The servers of the pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StackInfo {
+    /// Kind and version of the queue.
+    pub queue: Option<ServerInfo>,
+    /// Kind and version of the broker.
+    pub broker: Option<ServerInfo>,
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// `external` or `spawned`.
+    pub kind: &'static str,
+    /// Name and version as it says itself, or `unknown`.
+    pub version: String,
+}
+
+/// The clock of the stamps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClockInfo {
+    /// Log server's time minus this machine's monotonic clock.
+    pub offset_us: Option<i64>,
+    /// The most the offset is wrong by.
+    pub error_bound: Option<Nanos>,
+}
+
+/// The messages and their arrival.
+#[derive(Debug)]
+pub struct ArrivalInfo {
+    /// What became of each message.
+    pub account: MessageAccount,
+    /// arrived − due, with what was lost at the age it had reached.
+    pub latencies: Latencies,
+}
+
+/// The time between two stamps of sampled messages.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// The earlier moment.
+    pub from: &'static str,
+    /// The later moment.
+    pub to: &'static str,
+    /// The times between them.
+    pub latencies: Latencies,
+    /// The moments were taken by different processes: no figure is finer than the clock's bound.
+    pub crosses_processes: bool,
+}
+
+/// One second of the run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SeriesRow {
+    /// Its end, in seconds since measuring began.
+    pub t_s: f64,
+    /// Requests sent in it.
+    pub sent: u64,
+    /// Requests answered in it.
+    pub completed: u64,
+    /// Requests that failed in it.
+    pub failed: u64,
+    /// Messages that arrived in it.
+    pub arrived: u64,
+    /// On the wire or in line at its end.
+    pub in_flight: u64,
+    /// The most messages seen in the queue during it.
+    pub queue_depth: Option<u64>,
+    /// Response latency of what ended in it.
+    pub response_p50: Option<Nanos>,
+    /// As above.
+    pub response_p99: Option<Nanos>,
+    /// Arrival latency of what arrived in it.
+    pub arrival_p50: Option<Nanos>,
+    /// As above.
+    pub arrival_p99: Option<Nanos>,
+}

@@ -1,0 +1,149 @@
+//! Putting messages into the queue, many with one command: while Redis answers one `LPUSH`, the next
+//! messages gather, and go together. No timer waits for a batch, so a lone message goes at once.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use redis::RedisError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::api::{ApiCounts, ApiSettings};
+use super::stamps::{Place, Stamper};
+use crate::clock;
+use crate::message::MsgId;
+use crate::stack::StackError;
+use crate::stack::redis::{Link, Use};
+
+/// Messages that may wait for Redis in one lane.
+const WAITING: usize = 16_384;
+/// Messages of one command at most: it blocks Redis for all others meanwhile.
+const BATCH: usize = 512;
+/// How often the length of a queue that is over its limit is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Redis does not answer. The message may be in the queue or not.
+    RedisAway,
+    /// More messages wait than the settings allow.
+    QueueFull,
+}
+
+struct Job {
+    body: Bytes,
+    id: MsgId,
+    done: oneshot::Sender<Result<(), Refused>>,
+}
+
+/// The handle of a lane's requests.
+#[derive(Debug)]
+pub struct Enqueuer {
+    jobs: mpsc::Sender<Job>,
+    up: Rc<Cell<bool>>,
+}
+
+impl Enqueuer {
+    /// Connects and starts the task that feeds the queue, on the current `LocalSet`.
+    pub async fn start(
+        settings: &ApiSettings,
+        counts: Arc<ApiCounts>,
+        stamper: Stamper,
+    ) -> Result<Self, StackError> {
+        let link = Link::open(settings.redis.clone(), Use::Commands).await?;
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        let up = Rc::new(Cell::new(true));
+        let feeder = Feeder {
+            link,
+            queue: settings.queue.clone(),
+            max_queue: settings.max_queue.unwrap_or(u64::MAX),
+            depth: 0,
+            looked_at: Instant::now(),
+            counts,
+            stamper,
+            up: Rc::clone(&up),
+        };
+        tokio::task::spawn_local(feeder.run(waiting));
+        Ok(Self { jobs, up })
+    }
+
+    /// Whether Redis answered last time.
+    pub fn is_up(&self) -> bool {
+        self.up.get()
+    }
+
+    /// Puts one message into the queue; returns when Redis has it.
+    pub async fn put(&self, body: Bytes, id: MsgId) -> Result<(), Refused> {
+        let (done, result) = oneshot::channel();
+        self.jobs.try_send(Job { body, id, done }).map_err(|_| Refused::QueueFull)?;
+        result.await.unwrap_or(Err(Refused::RedisAway))
+    }
+}
+
+struct Feeder {
+    link: Link,
+    queue: String,
+    max_queue: u64,
+    /// Messages in the queue as last seen, and when that was.
+    depth: u64,
+    looked_at: Instant,
+    counts: Arc<ApiCounts>,
+    stamper: Stamper,
+    up: Rc<Cell<bool>>,
+}
+
+impl Feeder {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        while waiting.recv_many(&mut jobs, BATCH).await > 0 {
+            let result = self.push(&jobs).await;
+            let now = clock::now();
+            for job in jobs.drain(..) {
+                if result.is_ok() {
+                    self.stamper.stamp(Place::Queued, job.id, now);
+                }
+                // The client may have gone; the message is in the queue all the same.
+                let _ = job.done.send(result);
+            }
+        }
+    }
+
+    async fn push(&mut self, jobs: &[Job]) -> Result<(), Refused> {
+        let Some(connection) = self.link.get().await else {
+            self.up.set(false);
+            return Err(Refused::RedisAway);
+        };
+        let over = self.depth >= self.max_queue;
+        let depth: Result<u64, RedisError> = if over {
+            if self.looked_at.elapsed() < LOOK_EVERY {
+                return Err(Refused::QueueFull);
+            }
+            self.looked_at = Instant::now();
+            redis::cmd("LLEN").arg(&self.queue).query_async(connection).await
+        } else {
+            let mut command = redis::cmd("LPUSH");
+            command.arg(&self.queue);
+            jobs.iter().for_each(|job| {
+                command.arg(job.body.as_ref());
+            });
+            command.query_async(connection).await
+        };
+        match depth {
+            Ok(depth) => {
+                self.depth = depth;
+                self.counts.queue_depth.set(depth);
+                self.up.set(true);
+                if over { Err(Refused::QueueFull) } else { Ok(()) }
+            }
+            Err(error) => {
+                log::warn!("cannot push to {}: {error}", self.queue);
+                self.link.failed(&error);
+                self.up.set(false);
+                Err(Refused::RedisAway)
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The pipeline's services: api, push, subscriber, and the stamps they leave. Each runs until its
+//! caller says stop, finishes what it holds, and counts what it could not do.
+
+pub mod api;
+pub mod enqueue;
+pub mod metrics;
+pub mod popper;
+pub mod publisher;
+pub mod push;
+pub mod stamps;
+pub mod subscriber;
+
+use tokio::sync::watch;
+
+/// Says stop by becoming `true`, or by its sender going away.
+pub type Shutdown = watch::Receiver<bool>;
+
+/// Waits until it is time to stop.
+pub(crate) async fn stopped(shutdown: &mut Shutdown) {
+    // An error means that the sender is gone, which is a stop too.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}

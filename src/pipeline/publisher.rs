@@ -1,0 +1,277 @@
+//! Handing messages to the broker: a whole batch in one write, nothing forgotten over a reconnect.
+//!
+//! A message is held until it is done: at QoS 0 when the kernel has its last byte, at QoS 1 when the
+//! broker has acknowledged it. After a reconnect what is held is sent again, and only that.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{Packet, Publish};
+
+use super::metrics::Counter;
+use super::stamps::{Place, Stamper};
+use crate::clock;
+use crate::message::MsgId;
+use crate::plan::Address;
+use crate::stack::mqtt::{self, PING_EVERY, Receiver, Sender};
+use crate::stack::{Backoff, StackError};
+
+/// Unacknowledged messages at QoS 1: far more than a loopback round trip needs, below the 65,535
+/// that packet ids allow.
+const WINDOW: usize = 8_192;
+
+/// A message on its way.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The body.
+    pub payload: Bytes,
+    /// Its id, if it is stamped.
+    pub stamped: Option<MsgId>,
+}
+
+#[derive(Debug)]
+struct Held {
+    message: Outgoing,
+    /// Where its frame ends in the bytes of this session; 0 while it has none.
+    frame_end: u64,
+    pkid: u16,
+    /// It was sent in an earlier session.
+    again: bool,
+}
+
+/// What publishers did.
+#[derive(Debug, Default)]
+pub struct PublishCounts {
+    /// Messages done.
+    pub published: Counter,
+    /// Messages sent again after a connection was lost.
+    pub resent: Counter,
+    /// Connections lost.
+    pub reconnects: Counter,
+}
+
+/// A publisher with a connection of its own.
+#[derive(Debug)]
+pub struct Publisher {
+    address: Address,
+    client_id: String,
+    frame: Publish,
+    stamper: Stamper,
+    counts: Arc<PublishCounts>,
+    session: Session,
+    held: VecDeque<Held>,
+    /// How many of `held`, from the front, have a frame in this session, and how many of those the
+    /// kernel has taken.
+    framed: usize,
+    written: usize,
+    next_pkid: u16,
+}
+
+/// One connection's lifetime.
+#[derive(Debug)]
+struct Session {
+    sender: Sender,
+    receiver: Receiver,
+    frames: BytesMut,
+    /// Bytes framed and bytes written since the connection stands.
+    framed_bytes: u64,
+    written_bytes: u64,
+}
+
+impl Session {
+    async fn open(address: &Address, client_id: &str) -> Result<Self, StackError> {
+        let (sender, receiver) = mqtt::connect(address, client_id).await?;
+        Ok(Self { sender, receiver, frames: BytesMut::new(), framed_bytes: 0, written_bytes: 0 })
+    }
+
+    /// Writes some of the frames, or takes acknowledgements in: whichever is possible first.
+    async fn step(&mut self) -> io::Result<Vec<u16>> {
+        let before = self.frames.len();
+        if before == 0 {
+            self.receiver.fill().await?;
+            return self.acknowledged();
+        }
+        tokio::select! {
+            biased;
+            written = self.sender.write_some(&mut self.frames) => {
+                self.written_bytes += (before - self.frames.len()) as u64;
+                written.map(|()| Vec::new())
+            }
+            filled = self.receiver.fill() => {
+                filled?;
+                self.acknowledged()
+            }
+        }
+    }
+
+    fn acknowledged(&mut self) -> io::Result<Vec<u16>> {
+        let mut pkids = Vec::new();
+        while let Some(packet) = self.receiver.decode()? {
+            if let Packet::PubAck(ack) = packet {
+                pkids.push(ack.pkid);
+            }
+        }
+        Ok(pkids)
+    }
+}
+
+impl Publisher {
+    /// Connects for the first time; here the broker being away is an error.
+    pub async fn open(
+        address: &Address,
+        client_id: String,
+        (topic, qos): (&str, u8),
+        stamper: Stamper,
+        counts: Arc<PublishCounts>,
+    ) -> Result<Self, StackError> {
+        let session = Session::open(address, &client_id).await?;
+        Ok(Self {
+            address: address.clone(),
+            client_id,
+            frame: Publish::from_bytes(topic, mqtt::quality(qos), Bytes::new()),
+            stamper,
+            counts,
+            session,
+            held: VecDeque::new(),
+            framed: 0,
+            written: 0,
+            next_pkid: 1,
+        })
+    }
+
+    /// Takes messages over; [`Self::flush`] sends them.
+    pub fn hold(&mut self, messages: impl IntoIterator<Item = Outgoing>) {
+        let held = |message| Held { message, frame_end: 0, pkid: 0, again: false };
+        self.held.extend(messages.into_iter().map(held));
+    }
+
+    /// Writes all that is held, over as many reconnects as it takes. At QoS 1 the acknowledgements
+    /// of the last ones may still be out.
+    pub async fn flush(&mut self) {
+        loop {
+            self.encode();
+            if self.session.frames.is_empty() && self.framed == self.held.len() {
+                return;
+            }
+            self.step().await;
+        }
+    }
+
+    /// Waits until nothing is held any more.
+    pub async fn settle(&mut self) {
+        self.flush().await;
+        while !self.held.is_empty() {
+            self.step().await;
+        }
+    }
+
+    /// Keeps the idle connection alive and notices when it is lost. Never returns: to be dropped
+    /// when there is something to publish.
+    pub async fn tend(&mut self) {
+        loop {
+            match tokio::time::timeout(PING_EVERY, self.session.step()).await {
+                Ok(Ok(pkids)) => self.progress(&pkids),
+                Ok(Err(error)) => self.reconnect(&error).await,
+                Err(_) => {
+                    if let Err(error) = self.session.sender.send(&Packet::PingReq).await {
+                        self.reconnect(&error).await;
+                    }
+                }
+            }
+            self.flush().await;
+        }
+    }
+
+    /// Says goodbye, and gives back what could not be sent.
+    pub async fn close(mut self) -> Vec<Bytes> {
+        // The broker may be gone; then it needs no goodbye.
+        let _ = self.session.sender.send(&Packet::Disconnect).await;
+        self.held.drain(..).map(|held| held.message.payload).collect()
+    }
+
+    async fn step(&mut self) {
+        match self.session.step().await {
+            Ok(pkids) => self.progress(&pkids),
+            Err(error) => self.reconnect(&error).await,
+        }
+    }
+
+    fn progress(&mut self, pkids: &[u16]) {
+        self.complete();
+        self.acknowledge(pkids);
+    }
+
+    /// Frames for what has none yet, as far as the window allows.
+    fn encode(&mut self) {
+        let unlimited = self.frame.qos == QoS::AtMostOnce;
+        while self.framed < self.held.len() && (unlimited || self.framed < WINDOW) {
+            let held = &mut self.held[self.framed];
+            if !unlimited {
+                if held.pkid == 0 {
+                    held.pkid = self.next_pkid;
+                    self.next_pkid = self.next_pkid.checked_add(1).unwrap_or(1);
+                }
+                self.frame.pkid = held.pkid;
+                self.frame.dup = held.again;
+            }
+            self.frame.payload = held.message.payload.clone();
+            let before = self.session.frames.len();
+            // It can only fail above MQTT's 256 MB, which the api's body limit is far below.
+            let _ = self.frame.write(&mut self.session.frames);
+            self.session.framed_bytes += (self.session.frames.len() - before) as u64;
+            held.frame_end = self.session.framed_bytes;
+            self.framed += 1;
+        }
+    }
+
+    /// Stamps what the kernel has taken; at QoS 0 that is all there is to know.
+    fn complete(&mut self) {
+        let written_to = self.session.written_bytes;
+        let now = clock::now();
+        while self.written < self.framed && self.held[self.written].frame_end <= written_to {
+            if let Some(id) = self.held[self.written].message.stamped {
+                self.stamper.stamp(Place::Published, id, now);
+            }
+            self.written += 1;
+        }
+        if self.frame.qos == QoS::AtMostOnce {
+            self.held.drain(..self.written);
+            self.counts.published.add(self.written as u64);
+            self.framed -= self.written;
+            self.written = 0;
+        }
+    }
+
+    fn acknowledge(&mut self, pkids: &[u16]) {
+        for pkid in pkids {
+            // Brokers acknowledge in order, so it is the first; one that does not is allowed to.
+            let found = self.held.iter().take(self.written).position(|held| held.pkid == *pkid);
+            if let Some(at) = found {
+                self.held.remove(at);
+                self.framed -= 1;
+                self.written -= 1;
+                self.counts.published.add(1);
+            }
+        }
+    }
+
+    /// Connects again, however long it takes; all that is held will be sent in the new session.
+    async fn reconnect(&mut self, error: &io::Error) {
+        log::warn!("lost the MQTT broker at {}: {error}", self.address);
+        self.counts.reconnects.add(1);
+        let mut backoff = Backoff::default();
+        self.session = loop {
+            match Session::open(&self.address, &self.client_id).await {
+                Ok(session) => break session,
+                Err(_) => tokio::time::sleep(backoff.next()).await,
+            }
+        };
+        log::info!("connected to the MQTT broker at {} again", self.address);
+        self.counts.resent.add(self.written as u64);
+        self.held.iter_mut().take(self.written).for_each(|held| held.again = true);
+        (self.framed, self.written) = (0, 0);
+    }
+}

@@ -1,0 +1,282 @@
+//! The push server: takes messages off the queue and publishes them.
+//!
+//! Each worker has a popper and a publisher with connections of their own. `direct` runs the two in
+//! turn, as the original did; `channel` runs them side by side with a bounded channel in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+use super::metrics::{Counter, Metric, exposition};
+use super::popper::Popper;
+use super::publisher::{Outgoing, PublishCounts, Publisher};
+use super::stamps::{self, Place, Stamper};
+use super::{Shutdown, stopped};
+use crate::clock;
+use crate::message::IdFields;
+use crate::plan::Address;
+use crate::profile::Coupling;
+use crate::stack::StackError;
+
+/// Batches between pop and publish: enough to keep both busy, few enough that little is lost when
+/// the process is killed and that the backlog stays in Redis, where it is seen.
+const CHANNEL: usize = 8;
+/// How long held messages may take to be published once it is time to stop.
+const GRACE: Duration = Duration::from_millis(600);
+
+/// What a push server needs to know.
+#[derive(Debug, Clone)]
+pub struct PushSettings {
+    /// Where the queue is.
+    pub redis: Address,
+    /// Where messages go.
+    pub mqtt: Address,
+    /// The log server; the queue's Redis unless told otherwise.
+    pub log_server: Address,
+    /// The list's key.
+    pub queue: String,
+    /// Topic to publish to.
+    pub topic: String,
+    /// 0 or 1.
+    pub qos: u8,
+    /// Poppers with a publisher each, at least 1.
+    pub workers: usize,
+    /// Threads they are spread over, at least 1.
+    pub threads: usize,
+    /// How pop and publish are joined.
+    pub coupling: Coupling,
+    /// One message in so many is stamped.
+    pub sample: u64,
+    /// Where a message carries its id.
+    pub id_fields: IdFields,
+}
+
+/// What a push server did.
+#[derive(Debug, Default)]
+pub struct PushCounts {
+    /// Messages taken off the queue.
+    pub popped: Counter,
+    /// Messages put back, because the broker was away at the end.
+    pub returned: Counter,
+    /// Messages that could be neither published nor put back.
+    pub lost: Counter,
+    /// What the publishers did.
+    pub publish: Arc<PublishCounts>,
+}
+
+impl PushCounts {
+    /// The counts as Prometheus text.
+    pub fn exposition(&self) -> String {
+        let publish = &self.publish;
+        let metrics: [Metric; 6] = [
+            ("loadgen_push_popped_total", "counter", "Messages taken off the queue.", self.popped.get()),
+            ("loadgen_push_published_total", "counter", "Messages published.", publish.published.get()),
+            ("loadgen_push_resent_total", "counter", "Messages sent again after a lost connection.", publish.resent.get()),
+            ("loadgen_push_reconnects_total", "counter", "Broker connections lost.", publish.reconnects.get()),
+            ("loadgen_push_returned_total", "counter", "Messages put back into the queue.", self.returned.get()),
+            ("loadgen_push_lost_total", "counter", "Messages neither published nor put back.", self.lost.get()),
+        ];
+        exposition(&metrics)
+    }
+}
+
+/// Runs a push server until `shutdown`. `ready` is called once it takes messages.
+pub async fn run(
+    settings: PushSettings,
+    counts: Arc<PushCounts>,
+    ready: impl FnOnce(),
+    shutdown: Shutdown,
+) -> Result<(), StackError> {
+    let (stamper, writer) = stamps::start(&settings.log_server, settings.sample).await?;
+    let settings = Arc::new(settings);
+    let (up, mut all_up) = mpsc::channel::<Result<(), StackError>>(settings.workers);
+    let mut threads = Vec::new();
+    for thread in 0..settings.threads {
+        let group = Group {
+            settings: Arc::clone(&settings),
+            counts: Arc::clone(&counts),
+            stamper: stamper.clone(),
+            shutdown: shutdown.clone(),
+            up: up.clone(),
+        };
+        let workers: Vec<_> = (0..settings.workers).filter(|w| w % settings.threads == thread).collect();
+        let name = format!("push-{thread}");
+        let start = std::thread::Builder::new().name(name).spawn(move || group.run(&workers));
+        threads.push(start.map_err(start_failed)?);
+    }
+    drop((up, stamper));
+    for _ in 0..settings.workers {
+        if let Some(Err(error)) = all_up.recv().await {
+            return Err(error);
+        }
+    }
+    ready();
+    let all = tokio::task::spawn_blocking(move || threads.into_iter().all(|t| t.join().is_ok()));
+    if !all.await.unwrap_or(false) {
+        return Err(start_failed("a worker panicked"));
+    }
+    let _ = writer.await;
+    Ok(())
+}
+
+fn start_failed(reason: impl ToString) -> StackError {
+    StackError::Start { program: "push".to_owned(), reason: reason.to_string() }
+}
+
+/// What the workers of one thread share.
+struct Group {
+    settings: Arc<PushSettings>,
+    counts: Arc<PushCounts>,
+    stamper: Stamper,
+    shutdown: Shutdown,
+    up: mpsc::Sender<Result<(), StackError>>,
+}
+
+impl Group {
+    fn run(self, workers: &[usize]) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = self.up.try_send(Err(start_failed(error)));
+                return;
+            }
+        };
+        let tasks = LocalSet::new();
+        let group = std::rc::Rc::new(self);
+        for worker in workers {
+            let (group, worker) = (std::rc::Rc::clone(&group), *worker);
+            tasks.spawn_local(async move { group.work(worker).await });
+        }
+        drop(group);
+        runtime.block_on(tasks);
+    }
+
+    async fn work(&self, worker: usize) {
+        let (popper, publisher) = match self.connect(worker).await {
+            Ok(pair) => pair,
+            Err(error) => {
+                let _ = self.up.send(Err(error)).await;
+                return;
+            }
+        };
+        let _ = self.up.send(Ok(())).await;
+        match self.settings.coupling {
+            Coupling::Direct => self.direct(popper, publisher).await,
+            Coupling::Channel => self.channel(popper, publisher).await,
+        }
+    }
+
+    async fn connect(&self, worker: usize) -> Result<(Popper, Publisher), StackError> {
+        let settings = &self.settings;
+        let popper = Popper::open(&settings.redis, &settings.queue).await?;
+        // A broker ends an older connection of the same client id, so each needs its own.
+        let client_id = format!("loadgen-push-{}-{worker}-{}", std::process::id(), clock::now().0);
+        let target = (settings.topic.as_str(), settings.qos);
+        let counts = Arc::clone(&self.counts.publish);
+        let publisher =
+            Publisher::open(&settings.mqtt, client_id, target, self.stamper.clone(), counts).await?;
+        Ok((popper, publisher))
+    }
+
+    /// Pop, publish, pop again.
+    async fn direct(&self, mut popper: Popper, mut publisher: Publisher) {
+        let mut shutdown = self.shutdown.clone();
+        while !*shutdown.borrow() {
+            let batch = {
+                let pop = popper.pop();
+                tokio::pin!(pop);
+                tokio::select! {
+                    biased;
+                    batch = &mut pop => batch,
+                    () = publisher.tend() => continue,
+                }
+            };
+            publisher.hold(self.stamped(batch));
+            tokio::select! {
+                biased;
+                () = publisher.flush() => {}
+                () = stopped(&mut shutdown) => break,
+            }
+        }
+        self.finish(&mut popper, publisher).await;
+    }
+
+    /// One task pops, one publishes.
+    async fn channel(&self, mut popper: Popper, publisher: Publisher) {
+        let (send, receive) = mpsc::channel(CHANNEL);
+        let pop = async {
+            let shutdown = self.shutdown.clone();
+            while !*shutdown.borrow() {
+                let batch = popper.pop().await;
+                if batch.is_empty() {
+                    continue;
+                }
+                // The publisher ends only after this side has.
+                let _ = send.send(self.stamped(batch)).await;
+            }
+            drop(send);
+        };
+        let (publisher, ()) = tokio::join!(self.publish(publisher, receive), pop);
+        self.finish(&mut popper, publisher).await;
+    }
+
+    /// Publishes what comes through the channel, all that is there at once, until the popper is done.
+    async fn publish(&self, mut publisher: Publisher, mut batches: mpsc::Receiver<Vec<Outgoing>>) -> Publisher {
+        let mut shutdown = self.shutdown.clone();
+        loop {
+            let first = tokio::select! {
+                biased;
+                batch = batches.recv() => batch,
+                () = publisher.tend() => continue,
+            };
+            let Some(batch) = first else { return publisher };
+            publisher.hold(batch);
+            while let Ok(batch) = batches.try_recv() {
+                publisher.hold(batch);
+            }
+            tokio::select! {
+                biased;
+                () = publisher.flush() => {}
+                // The broker may be away for good: take what still comes, and let the end decide.
+                () = stopped(&mut shutdown) => {
+                    while let Some(batch) = batches.recv().await {
+                        publisher.hold(batch);
+                    }
+                    return publisher;
+                }
+            }
+        }
+    }
+
+    /// Publishes what is held; puts back what cannot be published in time.
+    async fn finish(&self, popper: &mut Popper, mut publisher: Publisher) {
+        let _ = timeout(GRACE, publisher.settle()).await;
+        let left = publisher.close().await;
+        if left.is_empty() {
+            return;
+        }
+        let returned = timeout(GRACE / 2, popper.give_back(&left)).await.unwrap_or(false);
+        let count = left.len() as u64;
+        if returned { self.counts.returned.add(count) } else { self.counts.lost.add(count) }
+        log::warn!("{count} messages unpublished, {}", if returned { "put back" } else { "lost" });
+    }
+
+    /// Stamps a batch as popped, and marks those that will be stamped again.
+    fn stamped(&self, batch: Vec<Bytes>) -> Vec<Outgoing> {
+        let at = clock::now();
+        self.counts.popped.add(batch.len() as u64);
+        let outgoing = |payload: Bytes| {
+            let id = self.settings.id_fields.extract(&payload).ok();
+            let stamped = id.filter(|id| self.stamper.wants(*id));
+            if let Some(id) = stamped {
+                self.stamper.stamp(Place::Popped, id, at);
+            }
+            Outgoing { payload, stamped }
+        };
+        batch.into_iter().map(outgoing).collect()
+    }
+}

@@ -1,0 +1,311 @@
+//! What a user may set, exactly as typed: on the command line, in the environment, or in a TOML
+//! profile. One list for all three, so that a flag cannot exist in one and lack in another.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::units::{Rate, de_count, de_duration, parse_count, parse_duration};
+
+/// The spacing of an open loop's slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// Evenly: slot n is due at n / rate.
+    #[default]
+    Constant,
+    /// As independent users come: exponential gaps, the total exact, repeatable by `--seed`.
+    Poisson,
+}
+
+/// What carries the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Our HTTP/1.1 fast path.
+    Raw,
+    /// reqwest: https, proxies, HTTP/2.
+    Reqwest,
+}
+
+/// Where Redis and the broker come from when no address is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stack {
+    /// The best there is on this machine.
+    #[default]
+    Auto,
+    /// Private `redis-server` and `mosquitto` processes.
+    Spawned,
+}
+
+/// How the push server's pop and publish are joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coupling {
+    /// A task pops, another publishes, a channel between them.
+    #[default]
+    Channel,
+    /// One task pops, publishes, pops again, as the original did.
+    Direct,
+}
+
+/// This process's share where several without a common Redis send at once: `k/N`, k from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node {
+    /// Which of the nodes this is, 0 to `count` − 1.
+    pub index: u64,
+    /// How many nodes there are, at least 1.
+    pub count: u64,
+}
+
+impl std::str::FromStr for Node {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        match parsed {
+            Some((index, count)) if index < count && count <= 10_000 => Ok(Self { index, count }),
+            _ => Err(format!("'{text}' is not k/N with k from 0 to N-1, such as 0/4")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        String::deserialize(source)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The settings of one run. What is `None` was not set; [`crate::plan::Plan`] fills in defaults.
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// What to drive; without it the whole pipeline is brought up here and driven
+    #[arg(value_name = "URL", env = "LOADGEN_URL", hide_env_values = true)]
+    pub url: Option<String>,
+
+    /// Open loop: requests a second, in total over all workers (24000, 24k, 24k/s) [none: closed loop]
+    #[arg(short = 'R', long, value_name = "RATE", env = "LOADGEN_RATE", help_heading = "Load", allow_hyphen_values = true)]
+    pub rate: Option<Rate>,
+
+    /// Connections; in a closed loop the concurrency [open 64, closed 10]
+    #[arg(short, long, value_name = "N", env = "LOADGEN_CONNECTIONS", help_heading = "Load", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub connections: Option<u64>,
+
+    /// Worker threads [one per core, at most one per connection]
+    #[arg(short, long, value_name = "N", env = "LOADGEN_THREADS", help_heading = "Load", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub threads: Option<u64>,
+
+    /// How long to send (10s, 1m30s) [10s, unless --requests is given]
+    #[arg(short, long, value_name = "TIME", env = "LOADGEN_DURATION", help_heading = "Load", value_parser = parse_duration)]
+    #[serde(deserialize_with = "de_duration")]
+    pub duration: Option<Duration>,
+
+    /// Stop after so many requests
+    #[arg(short = 'n', long, value_name = "N", env = "LOADGEN_REQUESTS", help_heading = "Load", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub requests: Option<u64>,
+
+    /// Spacing of an open loop's requests [constant]
+    #[arg(long, value_name = "KIND", env = "LOADGEN_ARRIVALS", help_heading = "Load")]
+    pub arrivals: Option<Arrivals>,
+
+    /// Seed of --arrivals poisson [1]
+    #[arg(long, value_name = "N", env = "LOADGEN_SEED", help_heading = "Load")]
+    pub seed: Option<u64>,
+
+    /// Requests on the wire or waiting for a connection; beyond it a due request is dropped and counted [no limit]
+    #[arg(long, value_name = "N", env = "LOADGEN_MAX_IN_FLIGHT", help_heading = "Load", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub max_in_flight: Option<u64>,
+
+    /// Send this long first and throw the numbers away [0s]
+    #[arg(long, value_name = "TIME", env = "LOADGEN_WARMUP", help_heading = "Load", value_parser = parse_duration)]
+    #[serde(deserialize_with = "de_duration")]
+    pub warmup: Option<Duration>,
+
+    /// How long to wait for stragglers after the last request [5s]
+    #[arg(long, value_name = "TIME", env = "LOADGEN_DRAIN", help_heading = "Load", value_parser = parse_duration)]
+    #[serde(deserialize_with = "de_duration")]
+    pub drain: Option<Duration>,
+
+    /// Method [POST]
+    #[arg(short, long, value_name = "METHOD", env = "LOADGEN_METHOD", help_heading = "Request")]
+    pub method: Option<String>,
+
+    /// Header, repeatable ("Name: value")
+    #[arg(short = 'H', long = "header", value_name = "HEADER", env = "LOADGEN_HEADER", value_delimiter = '\n', help_heading = "Request")]
+    #[serde(rename = "header")]
+    pub headers: Vec<String>,
+
+    /// Body; {{msg_id}}, {{worker}} and {{seq}} are filled in [a JSON message with its MsgID]
+    #[arg(short, long, value_name = "TEXT", env = "LOADGEN_BODY", conflicts_with = "body_file", help_heading = "Request")]
+    pub body: Option<String>,
+
+    /// File with the body
+    #[arg(short = 'f', long, value_name = "FILE", env = "LOADGEN_BODY_FILE", help_heading = "Request")]
+    pub body_file: Option<PathBuf>,
+
+    /// Time allowed per request, from the send [2s]
+    #[arg(short = 'T', long, value_name = "TIME", env = "LOADGEN_TIMEOUT", help_heading = "Request", value_parser = parse_duration)]
+    #[serde(deserialize_with = "de_duration")]
+    pub timeout: Option<Duration>,
+
+    /// What carries the requests [raw for http, reqwest for https]
+    #[arg(long, value_name = "KIND", env = "LOADGEN_ENGINE", help_heading = "Request")]
+    pub engine: Option<Engine>,
+
+    /// JSON field that carries the MsgID where the body is yours [MsgID, else id]
+    #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD", help_heading = "Request")]
+    pub id_field: Option<String>,
+
+    /// This process's share of the ids where several without a common Redis send at once (k/N)
+    #[arg(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Request")]
+    pub node: Option<Node>,
+
+    /// Where Redis and the broker come from when no address is given [auto]
+    #[arg(long, value_name = "KIND", env = "LOADGEN_STACK", help_heading = "Pipeline")]
+    pub stack: Option<Stack>,
+
+    /// Use this Redis: redis://[user:password@]host[:port][/db], rediss:// for TLS
+    #[arg(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true, help_heading = "Pipeline")]
+    pub redis: Option<String>,
+
+    /// Use this broker: mqtt://[user:password@]host[:port], mqtts:// for TLS
+    #[arg(long, value_name = "URL", env = "LOADGEN_MQTT", hide_env_values = true, help_heading = "Pipeline")]
+    pub mqtt: Option<String>,
+
+    /// MQTT topic of the messages [/channel]
+    #[arg(long, value_name = "TOPIC", env = "LOADGEN_TOPIC", help_heading = "Pipeline")]
+    pub topic: Option<String>,
+
+    /// Redis list of the messages [myapp]
+    #[arg(long, value_name = "KEY", env = "LOADGEN_QUEUE", help_heading = "Pipeline")]
+    pub queue: Option<String>,
+
+    /// Stamp one message in N [100]
+    #[arg(long, value_name = "N", env = "LOADGEN_SAMPLE", help_heading = "Pipeline", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub sample: Option<u64>,
+
+    /// Threads of the api server brought up here [1]
+    #[arg(long, value_name = "N", env = "LOADGEN_API_THREADS", help_heading = "Pipeline", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub api_threads: Option<u64>,
+
+    /// Workers of the push server brought up here: each pops and publishes by itself [1]
+    #[arg(long, value_name = "N", env = "LOADGEN_PUSH_WORKERS", help_heading = "Pipeline", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub push_workers: Option<u64>,
+
+    /// Threads the push server's workers are spread over [1]
+    #[arg(long, value_name = "N", env = "LOADGEN_PUSH_THREADS", help_heading = "Pipeline", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub push_threads: Option<u64>,
+
+    /// How the push server joins pop and publish [channel]
+    #[arg(long, value_name = "KIND", env = "LOADGEN_COUPLING", help_heading = "Pipeline")]
+    pub coupling: Option<Coupling>,
+
+    /// MQTT quality of service, 0 or 1 [0]
+    #[arg(long, value_name = "QOS", env = "LOADGEN_QOS", help_heading = "Pipeline", value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub qos: Option<u8>,
+
+    /// Exit 99 if this holds of the report, repeatable ('arrival.p99>5ms', 'messages.lost>0')
+    #[arg(long, value_name = "EXPR", env = "LOADGEN_FAIL_IF", value_delimiter = ';', help_heading = "Report")]
+    pub fail_if: Vec<String>,
+}
+
+impl Settings {
+    /// These settings, with those of `base` where these are silent.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        let list = |own: Vec<String>, base: Vec<String>| if own.is_empty() { base } else { own };
+        // A body given as text replaces one given as a file, and the other way round.
+        let own_body = self.body.is_some() || self.body_file.is_some();
+        let (body, body_file) =
+            if own_body { (self.body, self.body_file) } else { (base.body, base.body_file) };
+        Self {
+            url: self.url.or(base.url),
+            rate: self.rate.or(base.rate),
+            connections: self.connections.or(base.connections),
+            threads: self.threads.or(base.threads),
+            duration: self.duration.or(base.duration),
+            requests: self.requests.or(base.requests),
+            arrivals: self.arrivals.or(base.arrivals),
+            seed: self.seed.or(base.seed),
+            max_in_flight: self.max_in_flight.or(base.max_in_flight),
+            warmup: self.warmup.or(base.warmup),
+            drain: self.drain.or(base.drain),
+            method: self.method.or(base.method),
+            headers: list(self.headers, base.headers),
+            body,
+            body_file,
+            timeout: self.timeout.or(base.timeout),
+            engine: self.engine.or(base.engine),
+            id_field: self.id_field.or(base.id_field),
+            node: self.node.or(base.node),
+            stack: self.stack.or(base.stack),
+            redis: self.redis.or(base.redis),
+            mqtt: self.mqtt.or(base.mqtt),
+            topic: self.topic.or(base.topic),
+            queue: self.queue.or(base.queue),
+            sample: self.sample.or(base.sample),
+            api_threads: self.api_threads.or(base.api_threads),
+            push_workers: self.push_workers.or(base.push_workers),
+            push_threads: self.push_threads.or(base.push_threads),
+            coupling: self.coupling.or(base.coupling),
+            qos: self.qos.or(base.qos),
+            fail_if: list(self.fail_if, base.fail_if),
+        }
+    }
+
+    /// Reads a profile: the flags' long names as keys. The error names the line.
+    pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_takes_the_flags_spellings() {
+        let profile = "rate = '24k'\nduration = '1m30s'\nconnections = 64\nmax-in-flight = '10k'\n\
+                       arrivals = 'poisson'\nheader = ['A: b']\nnode = '1/4'\nfail-if = ['messages.lost>0']\n";
+        let settings = Settings::from_toml(profile).expect("valid");
+        assert_eq!(settings.rate, Rate::per_second(24_000).ok());
+        assert_eq!(settings.duration, Some(Duration::from_secs(90)));
+        assert_eq!(settings.max_in_flight, Some(10_000));
+        assert_eq!(settings.arrivals, Some(Arrivals::Poisson));
+        assert_eq!(settings.node, Some(Node { index: 1, count: 4 }));
+    }
+
+    #[test]
+    fn an_unknown_key_or_value_is_refused_with_its_line() {
+        for (profile, line, part) in [
+            ("rate = 5\nrates = 6\n", "line 2", "unknown field `rates`"),
+            ("\n\nrate = 0\n", "line 3", "above zero"),
+            ("duration = 'long'\n", "line 1", "not a duration"),
+            ("arrivals = 'weird'\n", "line 1", "unknown variant"),
+            ("node = '4/4'\n", "line 1", "not k/N"),
+        ] {
+            let error = Settings::from_toml(profile).expect_err(profile).to_string();
+            assert!(error.contains(line) && error.contains(part), "{profile}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_profile() {
+        let base = Settings { qos: Some(1), body_file: Some("a".into()), ..Settings::default() };
+        let typed = Settings { body: Some("b".into()), seed: Some(2), ..Settings::default() };
+        let both = typed.over(base);
+        assert_eq!((both.qos, both.seed, both.body_file), (Some(1), Some(2), None));
+        assert_eq!(both.body.as_deref(), Some("b"));
+    }
+}

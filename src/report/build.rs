@@ -1,0 +1,232 @@
+//! Observations → Report: every number in its place, its unit and its precision.
+
+use super::{
+    Clock, Errors, Examples, Latency, Messages, PerThread, Quantiles, Report, Requests, Resource, Row,
+    Run, SCHEMA_VERSION, Server, Stack, Stage, Tool, Verdict, judge,
+};
+use crate::clock::Nanos;
+use crate::latency::{Latencies, QUANTILES};
+use crate::load::LoadResult;
+use crate::message::{MessageAccount, MsgId};
+use crate::observations::{Observations, SeriesRow, ServerInfo};
+use crate::plan::Mode;
+use crate::profile::{Arrivals, Engine};
+
+impl From<&Observations> for Report {
+    fn from(seen: &Observations) -> Self {
+        let bound = seen.clock.error_bound;
+        let mut report = Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool { name: "loadgen".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+            run: run(seen),
+            requests: requests(seen),
+            latency: Latency {
+                response: (&seen.load.response).into(),
+                service: (&seen.load.service).into(),
+                lateness: (&seen.load.lateness).into(),
+                pacing: (&seen.load.pacing).into(),
+            },
+            messages: seen.arrivals.as_ref().map(|arrivals| (&arrivals.account).into()),
+            arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
+            stages: seen.stages.iter().filter(|s| s.latencies.count() > 0).map(|s| stage(s, bound)).collect(),
+            resources: seen.resources.iter().map(resource).collect(),
+            series: seen.series.iter().map(row).collect(),
+            verdict: Verdict {
+                generator: String::new(),
+                reasons: Vec::new(),
+                notes: seen.notes.clone(),
+                thresholds: Vec::new(),
+                pass: true,
+            },
+        };
+        judge::judge(&mut report, seen);
+        report
+    }
+}
+
+fn run(seen: &Observations) -> Run {
+    let load = &seen.plan.load;
+    let (mode, rate_target, arrivals) = match load.mode {
+        Mode::Closed => ("closed", None, None),
+        Mode::Open { rate, arrivals, .. } => {
+            let name = match arrivals {
+                Arrivals::Constant => "constant",
+                Arrivals::Poisson => "poisson",
+            };
+            ("open", Some(rate.as_f64()), Some(name.to_owned()))
+        }
+    };
+    let server = |info: &ServerInfo| Server { kind: info.kind.to_owned(), version: info.version.clone() };
+    let source = if seen.clock.offset_us.is_some() { "redis" } else { "monotonic" };
+    Run {
+        id: seen.run_id.clone(),
+        started_at: humantime::format_rfc3339_millis(seen.started_at).to_string(),
+        duration_s: round(seen.sending.as_secs_f64(), 1e6),
+        mode: mode.to_owned(),
+        target: seen.target.clone(),
+        rate_target,
+        arrivals,
+        connections: load.connections as u64,
+        threads: load.threads as u64,
+        engine: if load.engine == Engine::Raw { "raw" } else { "reqwest" }.to_owned(),
+        sample: seen.plan.pipeline.sample,
+        interrupted: seen.interrupted,
+        stack: Stack {
+            queue: seen.stack.queue.as_ref().map(server),
+            broker: seen.stack.broker.as_ref().map(server),
+        },
+        clock: Clock {
+            source: source.to_owned(),
+            offset_us: seen.clock.offset_us,
+            error_bound_us: seen.clock.error_bound.map(micros),
+        },
+    }
+}
+
+fn requests(seen: &Observations) -> Requests {
+    let LoadResult { counters, status, throughput, .. } = &seen.load;
+    let per_second = |count: u64, span: Nanos| match span.as_secs_f64() {
+        span if span > 0.0 => round(count as f64 / span, 1e3),
+        _ => 0.0,
+    };
+    let completed_per_s = per_second(counters.completed, seen.answering);
+    let rate_achieved = match seen.plan.load.mode {
+        Mode::Open { .. } => per_second(counters.sent, seen.sending),
+        Mode::Closed => completed_per_s,
+    };
+    // The histogram holds thousandths of a request a second.
+    let rate = |value: f64| round(value / 1_000.0, 1e2);
+    Requests {
+        planned: counters.planned,
+        sent: counters.sent,
+        dropped: counters.dropped,
+        completed: counters.completed,
+        failed: counters.failed,
+        unfinished: counters.unfinished,
+        rate_achieved,
+        completed_per_s,
+        answered_after_s: round(seen.answering.as_secs_f64(), 1e6),
+        bytes_read: seen.traffic.bytes_read,
+        bytes_written: seen.traffic.bytes_written,
+        reconnects: seen.traffic.reconnects,
+        errors: Errors {
+            connect: counters.errors.connect.max(seen.traffic.connect_failures),
+            read: counters.errors.read,
+            write: counters.errors.write,
+            timeout: counters.errors.timeout,
+            protocol: counters.errors.protocol,
+        },
+        status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
+        per_thread: PerThread {
+            mean: throughput.mean().map(rate),
+            stdev: throughput.stdev().map(rate),
+            max: throughput.max().map(|max| rate(max.0 as f64)),
+            within_stdev_percent: throughput.share_within_stdev().map(|share| round(share * 100.0, 1e2)),
+        },
+    }
+}
+
+impl From<&Latencies> for Quantiles {
+    fn from(latencies: &Latencies) -> Self {
+        let at = |n: usize| latencies.quantile(QUANTILES[n].1).map(micros);
+        Self {
+            count: latencies.count(),
+            min: latencies.min().map(micros),
+            mean: latencies.mean().map(|mean| round(mean / 1e3, 1e3)),
+            stdev: latencies.stdev().map(|stdev| round(stdev / 1e3, 1e3)),
+            max: latencies.max().map(micros),
+            p50: at(0),
+            p75: at(1),
+            p90: at(2),
+            p95: at(3),
+            p99: at(4),
+            p99_9: at(5),
+            p99_99: at(6),
+            hdr: latencies.to_hdr(),
+        }
+    }
+}
+
+impl From<&MessageAccount> for Messages {
+    fn from(account: &MessageAccount) -> Self {
+        let ids = |ids: &[MsgId]| ids.iter().map(|id| id.get()).collect();
+        Self {
+            accepted: account.accepted,
+            arrived: account.arrived,
+            lost: account.lost,
+            duplicated: account.duplicated,
+            reordered: account.reordered,
+            unexpected: account.unexpected,
+            unknown: account.unknown,
+            examples: Examples {
+                lost: ids(&account.lost_examples),
+                duplicated: ids(&account.duplicated_examples),
+            },
+        }
+    }
+}
+
+/// A stage; between two processes no figure is finer than the clock's bound.
+fn stage(stage: &crate::observations::Stage, bound: Option<Nanos>) -> Stage {
+    let mut quantiles = Quantiles::from(&stage.latencies);
+    if let Some(bound) = bound.map(micros).filter(|bound| stage.crosses_processes && *bound > 0.0) {
+        for figure in quantiles.figures_mut() {
+            *figure = figure.map(|value| round((value / bound).round() * bound, 1e3));
+        }
+    }
+    Stage { from: stage.from.to_owned(), to: stage.to.to_owned(), quantiles }
+}
+
+impl Quantiles {
+    fn figures_mut(&mut self) -> [&mut Option<f64>; 11] {
+        [
+            &mut self.min,
+            &mut self.mean,
+            &mut self.stdev,
+            &mut self.max,
+            &mut self.p50,
+            &mut self.p75,
+            &mut self.p90,
+            &mut self.p95,
+            &mut self.p99,
+            &mut self.p99_9,
+            &mut self.p99_99,
+        ]
+    }
+}
+
+fn resource(used: &crate::resources::ResourceUse) -> Resource {
+    Resource {
+        component: used.component.clone(),
+        pid: used.pid,
+        cpu_s: round(used.cpu_s, 1e3),
+        cpu_percent_mean: round(used.cpu_percent_mean, 10.0),
+        cpu_percent_max: round(used.cpu_percent_max, 10.0),
+        rss_max_bytes: used.rss_max_bytes,
+    }
+}
+
+fn row(row: &SeriesRow) -> Row {
+    Row {
+        t_s: row.t_s,
+        sent: row.sent,
+        completed: row.completed,
+        failed: row.failed,
+        arrived: row.arrived,
+        in_flight: row.in_flight,
+        queue_depth: row.queue_depth,
+        response_p50: row.response_p50.map(micros),
+        response_p99: row.response_p99.map(micros),
+        arrival_p50: row.arrival_p50.map(micros),
+        arrival_p99: row.arrival_p99.map(micros),
+    }
+}
+
+/// Microseconds to the nanosecond: `f64` prints 71.615, not 71.61500000000001.
+fn micros(span: Nanos) -> f64 {
+    round(span.as_micros_f64(), 1e3)
+}
+
+fn round(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}

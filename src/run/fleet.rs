@@ -1,0 +1,249 @@
+//! The workers: a thread each, connected before the start, started together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use super::RunError;
+use crate::clock::Nanos;
+use crate::http::full::FullTransport;
+use crate::http::raw::RawTransport;
+use crate::http::request::RequestShape;
+use crate::http::{ConnectError, Traffic, Transport};
+use crate::load::recorder::Recorder;
+use crate::load::worker::{Brief, Work};
+use crate::load::{Control, Gauges, IntervalReport, LoadResult, Schedule, Worker};
+use crate::message::account::IdWriter;
+use crate::message::{DueTable, IdSpace};
+use crate::plan::{LoadPlan, Mode, Plan};
+use crate::profile::Engine;
+
+/// More messages a second than one worker can send on any machine: what bounds a closed loop's ids.
+const MOST_PER_SECOND: f64 = 1_000_000.0;
+
+/// The load of a plan, spread over its workers.
+#[derive(Debug, Clone)]
+pub(super) struct Split {
+    load: LoadPlan,
+    schedule: Option<Arc<Schedule>>,
+}
+
+impl Split {
+    pub(super) fn new(load: &LoadPlan) -> Self {
+        let schedule = match load.mode {
+            Mode::Closed => None,
+            Mode::Open { rate, arrivals, seed } => {
+                let end = (load.duration.map(Nanos::from), load.requests);
+                Some(Arc::new(Schedule::new(rate, (arrivals, seed), load.warmup.into(), end)))
+            }
+        };
+        Self { load: load.clone(), schedule }
+    }
+
+    /// This worker's part of something that is counted.
+    fn share(&self, of: u64, worker: usize) -> u64 {
+        let workers = self.load.threads as u64;
+        of / workers + u64::from((worker as u64) < of % workers)
+    }
+
+    /// Messages one worker may come to send.
+    pub(super) fn most_per_worker(&self) -> u64 {
+        if let Some(schedule) = &self.schedule {
+            return schedule.total_slots() / self.load.threads as u64 + 1;
+        }
+        let seconds = |d: std::time::Duration| (d.as_secs_f64() * MOST_PER_SECOND).ceil() as u64 + 1;
+        let counted = self.load.requests.map_or(u64::MAX, |n| self.share(n, 0));
+        let timed = self.load.duration.map_or(u64::MAX, seconds);
+        counted.min(timed).saturating_add(seconds(self.load.warmup))
+    }
+
+    /// When measuring begins, from the start.
+    pub(super) fn measure_from(&self) -> Nanos {
+        self.schedule.as_ref().map_or(self.load.warmup.into(), |schedule| schedule.measure_from())
+    }
+
+    /// How long the measured part takes by plan, where time or a schedule says so.
+    pub(super) fn measured_span(&self) -> Option<Nanos> {
+        match &self.schedule {
+            Some(schedule) => Some(schedule.end() - schedule.measure_from()),
+            None => self.load.duration.map(Nanos::from),
+        }
+    }
+
+    fn work(&self, worker: usize, start: Nanos) -> Work {
+        match &self.schedule {
+            Some(schedule) => Work::Open {
+                schedule: Arc::clone(schedule),
+                max_in_flight: self.load.max_in_flight.map(|most| self.share(most, worker)),
+            },
+            None => Work::Closed {
+                until: self.load.end().map(|end| start + end),
+                requests: self.load.requests.map(|n| self.share(n, worker)),
+            },
+        }
+    }
+}
+
+/// What the workers need beside the plan.
+pub(super) struct Supplies {
+    pub(super) shape: RequestShape,
+    /// Where to connect; `None` leaves it to the client.
+    pub(super) address: Option<SocketAddr>,
+    pub(super) space: IdSpace,
+    /// Where due times go, if somebody listens for arrivals.
+    pub(super) table: Option<Arc<DueTable>>,
+}
+
+/// Connected workers that wait for the start, or are at work.
+pub(super) struct Fleet {
+    pub(super) control: Arc<Control>,
+    pub(super) gauges: Vec<Arc<Gauges>>,
+    pub(super) intervals: mpsc::UnboundedReceiver<IntervalReport>,
+    starts: Vec<std_mpsc::Sender<Nanos>>,
+    threads: Vec<JoinHandle<Option<(LoadResult, Traffic)>>>,
+}
+
+impl Fleet {
+    /// Starts the threads and waits until all connections of all workers stand.
+    pub(super) async fn muster(plan: &Plan, split: &Split, supplies: Supplies) -> Result<Self, RunError> {
+        let (rows, intervals) = mpsc::unbounded_channel();
+        let mut fleet = Self {
+            control: Arc::default(),
+            gauges: Vec::new(),
+            intervals,
+            starts: Vec::new(),
+            threads: Vec::new(),
+        };
+        let supplies = Arc::new(supplies);
+        let (up, mut all_up) = mpsc::channel(plan.load.threads);
+        for worker in 0..plan.load.threads {
+            let (start, started) = std_mpsc::channel();
+            let gauges = Arc::new(Gauges::default());
+            let post = Post {
+                worker,
+                plan: plan.clone(),
+                split: split.clone(),
+                supplies: Arc::clone(&supplies),
+                control: Arc::clone(&fleet.control),
+                gauges: Arc::clone(&gauges),
+                rows: rows.clone(),
+                up: up.clone(),
+                started,
+            };
+            let thread = std::thread::Builder::new().name(format!("load-{worker}"));
+            fleet.threads.push(thread.spawn(move || post.man()).map_err(RunError::Thread)?);
+            fleet.gauges.push(gauges);
+            fleet.starts.push(start);
+        }
+        drop(up);
+        for _ in 0..plan.load.threads {
+            match all_up.recv().await {
+                Some(result) => result?,
+                None => return Err(RunError::Lost("a worker")),
+            }
+        }
+        Ok(fleet)
+    }
+
+    /// Gives the starting signal: the schedule's zero on the clock.
+    pub(super) fn start(&self, at: Nanos) {
+        for start in &self.starts {
+            // A worker that has ended shows at the finish.
+            let _ = start.send(at);
+        }
+    }
+
+    /// Whether no worker is at work any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// All workers' results in one, once they are done.
+    pub(super) fn finish(mut self) -> Result<(LoadResult, Traffic), RunError> {
+        let mut total = LoadResult::default();
+        let mut traffic = Traffic::default();
+        for thread in self.threads.drain(..) {
+            let result = thread.join().ok().flatten();
+            let (load, bytes) = result.ok_or(RunError::Lost("a worker"))?;
+            total.absorb(load);
+            traffic.bytes_read += bytes.bytes_read;
+            traffic.bytes_written += bytes.bytes_written;
+            traffic.reconnects += bytes.reconnects;
+            traffic.connect_failures += bytes.connect_failures;
+        }
+        Ok((total, traffic))
+    }
+}
+
+impl Drop for Fleet {
+    /// A run that is given up leaves no thread sending.
+    fn drop(&mut self) {
+        self.control.stop();
+    }
+}
+
+/// One worker's post on its thread.
+struct Post {
+    worker: usize,
+    plan: Plan,
+    split: Split,
+    supplies: Arc<Supplies>,
+    control: Arc<Control>,
+    gauges: Arc<Gauges>,
+    rows: mpsc::UnboundedSender<IntervalReport>,
+    up: mpsc::Sender<Result<(), ConnectError>>,
+    started: std_mpsc::Receiver<Nanos>,
+}
+
+impl Post {
+    fn man(self) -> Option<(LoadResult, Traffic)> {
+        let load = &self.plan.load;
+        let connections = self.split.share(load.connections as u64, self.worker) as usize;
+        let shape = &self.supplies.shape;
+        match (load.engine, self.supplies.address) {
+            (Engine::Raw, Some(address)) => {
+                let raw = RawTransport::connect(shape, address, connections, load.timeout.into());
+                self.work(raw)
+            }
+            _ => {
+                let full = FullTransport::new(shape, connections, load.timeout);
+                self.work(full)
+            }
+        }
+    }
+
+    fn work<T: Transport>(self, transport: Result<T, ConnectError>) -> Option<(LoadResult, Traffic)> {
+        let transport = match transport {
+            Ok(transport) => transport,
+            Err(error) => {
+                let _ = self.up.blocking_send(Err(error));
+                return None;
+            }
+        };
+        let _ = self.up.blocking_send(Ok(()));
+        // No start: the run was given up.
+        let start = self.started.recv().ok()?;
+        let measure_from = start + self.split.measure_from();
+        let space = self.supplies.space;
+        let worker = Worker {
+            brief: Brief {
+                worker: self.worker,
+                workers: self.plan.load.threads,
+                start,
+                measure_from,
+                drain: self.plan.load.drain.into(),
+                work: self.split.work(self.worker, start),
+            },
+            transport,
+            ids: IdWriter::new(space, self.worker as u64, self.supplies.table.clone()),
+            recorder: Recorder::new(space, self.plan.pipeline.sample, measure_from),
+            control: self.control,
+            gauges: self.gauges,
+            intervals: self.rows,
+        };
+        Some(worker.run())
+    }
+}

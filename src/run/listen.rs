@@ -1,0 +1,185 @@
+//! Listening for arrivals: a thread of its own in the process that sends, so that one monotonic
+//! clock stands at both ends of every message.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::RunError;
+use crate::clock::{self, Nanos};
+use crate::latency::Latencies;
+use crate::load::worker::INTERVAL;
+use crate::message::{Arrival, Arrivals, DueTable, IdFields, IdSpace};
+use crate::pipeline::stamps::{Place, Stamper};
+use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
+
+/// Arrivals of one interval.
+#[derive(Debug)]
+pub(super) struct ArrivalInterval {
+    pub(super) index: u64,
+    pub(super) arrived: u64,
+    pub(super) latencies: Latencies,
+}
+
+/// Counts for whoever waits for the last message.
+#[derive(Debug, Default)]
+pub(super) struct ArrivalGauges {
+    pub(super) arrived: AtomicU64,
+    /// The clock when the last message of any kind came.
+    pub(super) last_at: AtomicU64,
+}
+
+/// A listener at work.
+pub(super) struct Listener {
+    pub(super) gauges: Arc<ArrivalGauges>,
+    pub(super) intervals: mpsc::UnboundedReceiver<ArrivalInterval>,
+    stop: watch::Sender<bool>,
+    result: oneshot::Receiver<Books>,
+    measure_from: Arc<AtomicU64>,
+}
+
+/// What a listener hands over at the end.
+pub(super) struct Books {
+    pub(super) arrivals: Arrivals,
+    pub(super) latencies: Latencies,
+    pub(super) reconnects: u64,
+    /// Intervals nobody has taken yet.
+    pub(super) last_intervals: Vec<ArrivalInterval>,
+}
+
+/// What a listener needs to know.
+pub(super) struct ListenSettings {
+    pub(super) subscribe: SubscribeSettings,
+    pub(super) space: IdSpace,
+    pub(super) table: Arc<DueTable>,
+    pub(super) id_fields: IdFields,
+    pub(super) stamper: Option<Stamper>,
+}
+
+impl Listener {
+    /// Subscribes, and returns once the subscription stands.
+    pub(super) async fn start(settings: ListenSettings) -> Result<Self, RunError> {
+        let gauges = Arc::new(ArrivalGauges::default());
+        let (rows, intervals) = mpsc::unbounded_channel();
+        let (stop, shutdown) = watch::channel(false);
+        let (hand_over, result) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel();
+        let measure_from = Arc::new(AtomicU64::new(u64::MAX));
+        let books = Writer {
+            arrivals: Arrivals::new(settings.space, settings.table, Nanos::ZERO),
+            latencies: Latencies::default(),
+            interval: ArrivalInterval { index: 0, arrived: 0, latencies: Latencies::default() },
+            rows,
+            gauges: Arc::clone(&gauges),
+            id_fields: settings.id_fields,
+            stamper: settings.stamper,
+            measure_from: Arc::clone(&measure_from),
+        };
+        let thread = std::thread::Builder::new().name("subscriber".to_owned());
+        let subscribe = settings.subscribe;
+        let started = thread.spawn(move || {
+            let _ = hand_over.send(listen(subscribe, books, ready, shutdown));
+        });
+        started.map_err(RunError::Thread)?;
+        match is_ready.await {
+            Ok(result) => result?,
+            Err(_) => return Err(RunError::Lost("the subscriber")),
+        }
+        Ok(Self { gauges, intervals, stop, result, measure_from })
+    }
+
+    /// Says when measuring begins: messages due before it are warm-up.
+    pub(super) fn measure_from(&self, at: Nanos) {
+        self.measure_from.store(at.0, Relaxed);
+    }
+
+    /// Stops listening and takes the books.
+    pub(super) async fn finish(mut self) -> Result<Books, RunError> {
+        let _ = self.stop.send(true);
+        let mut books = self.result.await.map_err(|_| RunError::Lost("the subscriber"))?;
+        while let Ok(interval) = self.intervals.try_recv() {
+            books.last_intervals.push(interval);
+        }
+        Ok(books)
+    }
+}
+
+type Ready = oneshot::Sender<Result<(), RunError>>;
+
+fn listen(settings: SubscribeSettings, mut writer: Writer, ready: Ready, shutdown: watch::Receiver<bool>) -> Books {
+    let counts = SubscribeCounts::default();
+    let ready = Cell::new(Some(ready));
+    let tell = |result| {
+        if let Some(ready) = ready.take() {
+            // The run was given up meanwhile.
+            let _ = ready.send(result);
+        }
+    };
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let run = subscriber::run(settings, &counts, &mut writer, || tell(Ok(())), shutdown);
+            if let Err(error) = runtime.block_on(run) {
+                tell(Err(error.into()));
+            }
+        }
+        Err(error) => tell(Err(RunError::Thread(error))),
+    }
+    writer.close_interval();
+    Books {
+        arrivals: writer.arrivals,
+        latencies: writer.latencies,
+        reconnects: counts.reconnects.get(),
+        last_intervals: Vec::new(),
+    }
+}
+
+/// Writes arrivals down.
+struct Writer {
+    arrivals: Arrivals,
+    latencies: Latencies,
+    interval: ArrivalInterval,
+    rows: mpsc::UnboundedSender<ArrivalInterval>,
+    gauges: Arc<ArrivalGauges>,
+    id_fields: IdFields,
+    stamper: Option<Stamper>,
+    measure_from: Arc<AtomicU64>,
+}
+
+impl Writer {
+    fn close_interval(&mut self) {
+        let next = ArrivalInterval {
+            index: self.interval.index + 1,
+            arrived: 0,
+            latencies: Latencies::default(),
+        };
+        let _ = self.rows.send(std::mem::replace(&mut self.interval, next));
+    }
+}
+
+impl Sink for Writer {
+    fn message(&mut self, payload: &[u8], at: Nanos) {
+        let id = self.id_fields.extract(payload).ok();
+        self.gauges.last_at.store(at.0, Relaxed);
+        if let (Some(stamper), Some(id)) = (&self.stamper, id) {
+            stamper.stamp(Place::Arrived, id, at);
+        }
+        self.arrivals.set_measure_from(Nanos(self.measure_from.load(Relaxed)));
+        if let Arrival::First { due } = self.arrivals.note(id) {
+            let latency = at - due;
+            self.latencies.record(latency);
+            self.interval.latencies.record(latency);
+            self.interval.arrived += 1;
+        }
+    }
+
+    fn pause(&mut self) {
+        let now = clock::now();
+        let measure_from = Nanos(self.measure_from.load(Relaxed));
+        self.gauges.arrived.store(self.arrivals.arrived(), Relaxed);
+        while now - measure_from >= Nanos(INTERVAL.0 * (self.interval.index + 1)) {
+            self.close_interval();
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The rig: everything behind the target that this run brought up, or was told of.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use url::Url;
+
+use super::RunError;
+use crate::pipeline::api::{self, ApiSettings};
+use crate::pipeline::push::{self, PushSettings};
+use crate::plan::{Address, Plan, Target};
+use crate::profile::Coupling;
+use crate::resources::Component;
+use crate::stack::child::{Child, Launch};
+use crate::stack::spawned::{STOP_GRACE, Spawned, start_mosquitto, start_redis};
+use crate::stack::{Kind, StackError};
+
+/// How api and push run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Services {
+    /// As threads of this process: for tests and whoever has no binary at hand.
+    #[default]
+    InProcess,
+    /// As child processes of this `loadgen` binary, one per component, as deployed.
+    Children(PathBuf),
+}
+
+/// How long a service may take to come up.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What stands behind the target.
+#[derive(Debug)]
+pub(super) struct Rig {
+    pub(super) target: Url,
+    pub(super) redis: Option<(Kind, Address)>,
+    pub(super) mqtt: Option<(Kind, Address)>,
+    servers: Vec<Child>,
+    services: Vec<Service>,
+}
+
+#[derive(Debug)]
+enum Service {
+    Child(Child),
+    Thread { name: &'static str, stop: watch::Sender<bool>, done: oneshot::Receiver<()> },
+}
+
+impl Rig {
+    /// Brings up what the plan needs: servers first, then the services on them.
+    pub(super) async fn up(plan: &Plan, how: &Services) -> Result<Self, RunError> {
+        let external = |address: &Address| (Kind::External, address.clone());
+        let mut rig = Self {
+            target: Url::parse("http://127.0.0.1/").expect("a constant"),
+            redis: plan.pipeline.redis.as_ref().map(external),
+            mqtt: plan.pipeline.mqtt.as_ref().map(external),
+            servers: Vec::new(),
+            services: Vec::new(),
+        };
+        match &plan.target {
+            Target::Url(url) => rig.target = url.clone(),
+            Target::Pipeline => rig.bring_up(plan, how).await?,
+        }
+        Ok(rig)
+    }
+
+    async fn bring_up(&mut self, plan: &Plan, how: &Services) -> Result<(), RunError> {
+        let redis = match &self.redis {
+            Some((_, address)) => address.clone(),
+            None => {
+                let spawned = start_redis().await?;
+                let address = self.keep(spawned);
+                self.redis = Some((Kind::Spawned, address.clone()));
+                address
+            }
+        };
+        let mqtt = match &self.mqtt {
+            Some((_, address)) => address.clone(),
+            None => {
+                let spawned = start_mosquitto().await?;
+                let address = self.keep(spawned);
+                self.mqtt = Some((Kind::Spawned, address.clone()));
+                address
+            }
+        };
+        let port = match how {
+            Services::Children(program) => self.start_children(plan, program, (&redis, &mqtt)).await?,
+            Services::InProcess => self.start_threads(plan, (&redis, &mqtt)).await?,
+        };
+        self.target = Url::parse(&format!("http://127.0.0.1:{port}/")).expect("a constant shape");
+        Ok(())
+    }
+
+    fn keep(&mut self, spawned: Spawned) -> Address {
+        self.servers.push(spawned.child);
+        spawned.address
+    }
+
+    async fn start_children(
+        &mut self,
+        plan: &Plan,
+        program: &std::path::Path,
+        (redis, mqtt): (&Address, &Address),
+    ) -> Result<u16, RunError> {
+        let program = program.to_string_lossy();
+        let secrets = vec![
+            ("LOADGEN_REDIS", redis.secret_url().to_owned()),
+            ("LOADGEN_MQTT", mqtt.secret_url().to_owned()),
+        ];
+        let launch = |name, args: Vec<String>| {
+            let env = secrets.clone();
+            Launch { name, program: &program, args, env, stdin: None }
+        };
+        let pipeline = &plan.pipeline;
+        let flag = |name: &str, value: &dyn ToString| [name.to_owned(), value.to_string()];
+        let mut common = flag("--queue", &pipeline.queue).to_vec();
+        common.extend(flag("--sample", &pipeline.sample));
+        if let Some(field) = plan.request.id_fields.custom() {
+            common.extend(flag("--id-field", &field));
+        }
+        let mut args = vec!["api".to_owned()];
+        args.extend(common.clone());
+        args.extend(flag("--listen", &"127.0.0.1:0"));
+        args.extend(flag("--threads", &pipeline.api_threads));
+        let mut api = Child::start(launch("api", args)).await?;
+        let port = |line: &str| line.strip_prefix("listening on ")?.rsplit(':').next()?.parse().ok();
+        let port = api.expect_line(READY_TIMEOUT, port).await?;
+        self.services.push(Service::Child(api));
+
+        let mut args = vec!["push".to_owned()];
+        args.extend(common);
+        args.extend(flag("--topic", &pipeline.topic));
+        args.extend(flag("--qos", &pipeline.qos));
+        args.extend(flag("--workers", &pipeline.push_workers));
+        args.extend(flag("--threads", &pipeline.push_threads));
+        let coupling = match pipeline.coupling {
+            Coupling::Channel => "channel",
+            Coupling::Direct => "direct",
+        };
+        args.extend(flag("--coupling", &coupling));
+        let mut push = Child::start(launch("push", args)).await?;
+        push.expect_line(READY_TIMEOUT, |line| (line == "ready").then_some(())).await?;
+        self.services.push(Service::Child(push));
+        Ok(port)
+    }
+
+    async fn start_threads(
+        &mut self,
+        plan: &Plan,
+        (redis, mqtt): (&Address, &Address),
+    ) -> Result<u16, RunError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(RunError::Thread)?;
+        let port = listener.local_addr().map_err(RunError::Thread)?.port();
+        let settings = api_settings(plan, redis);
+        let api = start_thread("api", move |ready, shutdown| {
+            api::run(listener, settings, Arc::default(), ready, shutdown)
+        });
+        self.services.push(api.await?);
+        let settings = push_settings(plan, redis, mqtt);
+        let push = start_thread("push", move |ready, shutdown| {
+            push::run(settings, Arc::default(), ready, shutdown)
+        });
+        self.services.push(push.await?);
+        Ok(port)
+    }
+
+    /// What to watch, beside the generator itself.
+    pub(super) fn components(&self) -> Vec<Component> {
+        let child = |child: &Child| Component {
+            name: child.name().to_owned(),
+            pid: child.pid(),
+            threads: None,
+        };
+        let service = |service: &Service| match service {
+            Service::Child(process) => child(process),
+            Service::Thread { name, .. } => Component {
+                name: (*name).to_owned(),
+                pid: std::process::id(),
+                threads: Some(if *name == "api" { "api-" } else { "push-" }),
+            },
+        };
+        self.services.iter().map(service).chain(self.servers.iter().map(child)).collect()
+    }
+
+    /// Children that ended although nobody asked them to, each as a sentence.
+    pub(super) fn casualties(&mut self) -> Vec<String> {
+        let services = self.services.iter_mut().filter_map(|service| match service {
+            Service::Child(child) => Some(child),
+            Service::Thread { .. } => None,
+        });
+        let ended = |child: &mut Child| child.ended().map(|status| format!("{} ended: {status}", child.name()));
+        services.chain(self.servers.iter_mut()).filter_map(ended).collect()
+    }
+
+    /// Stops api and push: they finish what they hold and write their last stamps.
+    pub(super) async fn stop_services(&mut self) {
+        // The api first, so that push can still take what it accepted.
+        for service in self.services.drain(..) {
+            match service {
+                Service::Child(child) => child.stop(STOP_GRACE).await,
+                Service::Thread { stop, done, .. } => {
+                    let _ = stop.send(true);
+                    let _ = tokio::time::timeout(STOP_GRACE, done).await;
+                }
+            }
+        }
+    }
+
+    /// Takes everything down.
+    pub(super) async fn down(mut self) {
+        self.stop_services().await;
+        for server in self.servers.drain(..) {
+            server.stop(STOP_GRACE).await;
+        }
+    }
+}
+
+/// Runs a service on a thread with a runtime of its own, and returns once it is ready.
+async fn start_thread<F, R>(name: &'static str, service: F) -> Result<Service, RunError>
+where
+    F: FnOnce(Box<dyn FnOnce()>, watch::Receiver<bool>) -> R + Send + 'static,
+    R: Future<Output = Result<(), StackError>>,
+{
+    let (stop, shutdown) = watch::channel(false);
+    let (ended, done) = oneshot::channel();
+    let (up, is_up) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("{name}-main"));
+    let spawned = thread.spawn(move || {
+        let up = Arc::new(std::sync::Mutex::new(Some(up)));
+        let tell = |up: &std::sync::Mutex<Option<oneshot::Sender<_>>>, result| {
+            if let Some(up) = up.lock().ok().and_then(|mut up| up.take()) {
+                let _ = up.send(result);
+            }
+        };
+        let ready = {
+            let up = Arc::clone(&up);
+            Box::new(move || tell(&up, Ok(())))
+        };
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                if let Err(error) = runtime.block_on(service(ready, shutdown)) {
+                    log::warn!("{name}: {error}");
+                    tell(&up, Err(RunError::Stack(error)));
+                }
+            }
+            Err(error) => tell(&up, Err(RunError::Thread(error))),
+        }
+        let _ = ended.send(());
+    });
+    spawned.map_err(RunError::Thread)?;
+    is_up.await.map_err(|_| RunError::Lost(name))??;
+    Ok(Service::Thread { name, stop, done })
+}
+
+fn api_settings(plan: &Plan, redis: &Address) -> ApiSettings {
+    ApiSettings {
+        redis: redis.clone(),
+        log_server: redis.clone(),
+        queue: plan.pipeline.queue.clone(),
+        max_queue: None,
+        max_body: api::DEFAULT_MAX_BODY,
+        threads: plan.pipeline.api_threads,
+        sample: plan.pipeline.sample,
+        id_fields: plan.request.id_fields.clone(),
+    }
+}
+
+fn push_settings(plan: &Plan, redis: &Address, mqtt: &Address) -> PushSettings {
+    PushSettings {
+        redis: redis.clone(),
+        mqtt: mqtt.clone(),
+        log_server: redis.clone(),
+        queue: plan.pipeline.queue.clone(),
+        topic: plan.pipeline.topic.clone(),
+        qos: plan.pipeline.qos,
+        workers: plan.pipeline.push_workers,
+        threads: plan.pipeline.push_threads,
+        coupling: plan.pipeline.coupling,
+        sample: plan.pipeline.sample,
+        id_fields: plan.request.id_fields.clone(),
+    }
+}

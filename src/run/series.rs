@@ -1,0 +1,134 @@
+//! The series: rows of a second each, put together from what workers, listener and sampler hand
+//! over. A row is closed when all have reported it; then only its numbers stay.
+
+use std::collections::BTreeMap;
+
+use super::listen::ArrivalInterval;
+use crate::latency::Latencies;
+use crate::load::IntervalReport;
+use crate::load::worker::INTERVAL;
+use crate::observations::SeriesRow;
+
+#[derive(Debug, Default)]
+struct OpenRow {
+    row: SeriesRow,
+    response: Latencies,
+    arrival: Latencies,
+    reports: usize,
+}
+
+/// Rows in the making.
+#[derive(Debug)]
+pub(super) struct Series {
+    open: BTreeMap<u64, OpenRow>,
+    closed: Vec<SeriesRow>,
+    /// Reports that complete a row: one per worker and one of the listener.
+    reporters: usize,
+}
+
+impl Series {
+    pub(super) fn new(workers: usize, listens: bool) -> Self {
+        Self { open: BTreeMap::new(), closed: Vec::new(), reporters: workers + usize::from(listens) }
+    }
+
+    /// A worker's part.
+    pub(super) fn add_load(&mut self, report: &IntervalReport) {
+        let open = self.open.entry(report.index).or_default();
+        open.row.sent += report.sent;
+        open.row.completed += report.completed;
+        open.row.failed += report.failed;
+        open.row.in_flight += report.in_flight;
+        open.response.merge(&report.response);
+        open.reports += 1;
+        self.close_complete();
+    }
+
+    /// The listener's part.
+    pub(super) fn add_arrivals(&mut self, interval: &ArrivalInterval) {
+        let open = self.open.entry(interval.index).or_default();
+        open.row.arrived += interval.arrived;
+        open.arrival.merge(&interval.latencies);
+        open.reports += 1;
+        self.close_complete();
+    }
+
+    /// The queue's length, seen in the interval `index`; the most of an interval counts.
+    pub(super) fn add_queue_depth(&mut self, index: u64, depth: u64) {
+        // Of an interval that is closed already nothing more is said.
+        if index >= self.closed.len() as u64 {
+            let seen = &mut self.open.entry(index).or_default().row.queue_depth;
+            *seen = (*seen).max(Some(depth));
+        }
+    }
+
+    fn close_complete(&mut self) {
+        while let Some(first) = self.open.first_entry() {
+            if first.get().reports < self.reporters || *first.key() != self.closed.len() as u64 {
+                return;
+            }
+            let (index, open) = first.remove_entry();
+            self.closed.push(close(index, open));
+        }
+    }
+
+    /// All rows; those that not everybody reported hold what came. Empty ones at the end are left out.
+    pub(super) fn finish(mut self) -> Vec<SeriesRow> {
+        let rest = std::mem::take(&mut self.open);
+        self.closed.extend(rest.into_iter().map(|(index, open)| close(index, open)));
+        let is_empty = |row: &SeriesRow| row.sent + row.completed + row.failed + row.arrived == 0;
+        while self.closed.last().is_some_and(is_empty) {
+            self.closed.pop();
+        }
+        self.closed
+    }
+}
+
+fn close(index: u64, open: OpenRow) -> SeriesRow {
+    SeriesRow {
+        t_s: (index + 1) as f64 * INTERVAL.as_secs_f64(),
+        response_p50: open.response.quantile(0.5),
+        response_p99: open.response.quantile(0.99),
+        arrival_p50: open.arrival.quantile(0.5),
+        arrival_p99: open.arrival.quantile(0.99),
+        ..open.row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Nanos;
+
+    fn load(worker: usize, index: u64, sent: u64) -> IntervalReport {
+        let mut response = Latencies::default();
+        response.record_n(Nanos::from_millis(sent), sent);
+        IntervalReport {
+            worker,
+            index,
+            sent,
+            completed: sent,
+            failed: 0,
+            in_flight: 1,
+            response,
+            sampled: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_sum_of_its_parts_and_is_closed_when_all_have_come() {
+        let mut series = Series::new(2, true);
+        series.add_queue_depth(0, 3);
+        series.add_queue_depth(0, 2);
+        series.add_load(&load(0, 0, 20));
+        series.add_load(&load(1, 0, 40));
+        assert_eq!(series.closed.len(), 0);
+        series.add_arrivals(&ArrivalInterval { index: 0, arrived: 7, latencies: Latencies::default() });
+        assert_eq!(series.closed.len(), 1);
+        series.add_load(&load(0, 1, 0));
+        let rows = series.finish();
+        assert_eq!(rows.len(), 1, "an empty last row is left out");
+        let row = &rows[0];
+        assert_eq!((row.sent, row.arrived, row.in_flight, row.queue_depth), (60, 7, 2, Some(3)));
+        assert_eq!(row.response_p50.map(|n| n.0 / 1_000_000), Some(40));
+    }
+}

@@ -1,0 +1,246 @@
+//! Watching a run: ten times a second it collects rows, looks at the queue and the clock, tells the
+//! progress, and finds out when all is sent and all has arrived.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::sync::watch as signal;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::fleet::{Fleet, Split};
+use super::listen::{ArrivalInterval, Listener};
+use super::rig::Rig;
+use super::series::Series;
+use super::stages::StageJoin;
+use super::{LogServer, arrived};
+use crate::clock::{self, Nanos};
+use crate::load::worker::INTERVAL;
+use crate::message::IdSpace;
+use crate::observations::{SeriesRow, Stage};
+use crate::plan::Plan;
+use crate::resources::Sampler;
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Sending what is thrown away.
+    Warmup,
+    /// Sending what counts.
+    Measuring,
+    /// Waiting for the last answers and arrivals.
+    Draining,
+}
+
+/// How far a run is. A side channel: losing one changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Since the start.
+    pub elapsed: Duration,
+    /// Until sending ends, by plan.
+    pub planned: Option<Duration>,
+    /// Requests a second since the last progress.
+    pub rate: f64,
+    /// Requests sent, warm-up included.
+    pub sent: u64,
+    /// On the wire or in line.
+    pub in_flight: u64,
+    /// Slots dropped.
+    pub dropped: u64,
+    /// Measured messages accepted.
+    pub accepted: u64,
+    /// Measured messages that arrived; `None` where nobody listens.
+    pub arrived: Option<u64>,
+    /// Messages in the queue; `None` where nobody can tell.
+    pub queue_depth: Option<u64>,
+}
+
+/// Who is told of the progress.
+type Audience = Option<Box<dyn FnMut(&Progress) + Send>>;
+
+/// How often a run is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How often, while only the last messages are missing.
+const DRAIN_TICK: Duration = Duration::from_millis(5);
+/// Silence after the last message until a complete run is over: a duplicate would follow soon.
+const QUIET: Nanos = Nanos::from_millis(100);
+
+pub(super) struct Watch {
+    pub(super) join: StageJoin,
+    pub(super) notes: Vec<String>,
+    pub(super) interrupted: bool,
+    series: Series,
+    drain: Nanos,
+    start: Nanos,
+    measure_from: Nanos,
+    planned: Option<Duration>,
+    listens: bool,
+    last: (Nanos, u64),
+    depth: Option<u64>,
+}
+
+impl Watch {
+    pub(super) fn new(plan: &Plan, split: &Split, start: Nanos, space: IdSpace, listens: bool) -> Self {
+        let planned = split.measured_span().map(|span| (split.measure_from() + span).as_duration());
+        Self {
+            join: StageJoin::new(space),
+            notes: Vec::new(),
+            interrupted: false,
+            series: Series::new(plan.load.threads, listens),
+            drain: plan.load.drain.into(),
+            start,
+            measure_from: start + split.measure_from(),
+            planned,
+            listens,
+            last: (start, 0),
+            depth: None,
+        }
+    }
+
+    /// Until all workers are done, which includes their own drain.
+    pub(super) async fn until_sent(
+        &mut self,
+        fleet: &mut Fleet,
+        mut listener: Option<&mut Listener>,
+        log_server: &mut LogServer,
+        (sampler, rig, mut stop, audience): (
+            &mut Sampler,
+            &mut Rig,
+            Option<signal::Receiver<bool>>,
+            &mut Audience,
+        ),
+    ) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut count = 0u64;
+        while !fleet.is_done() {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = asked_to_stop(&mut stop) => {
+                    self.interrupted = true;
+                    fleet.control.stop();
+                    stop = None;
+                }
+            }
+            count += 1;
+            self.look(fleet, listener.as_deref_mut(), log_server).await;
+            if count.is_multiple_of(10) {
+                sampler.sample();
+                log_server.compare_clocks().await;
+                log_server.read_stamps(&mut self.join).await;
+                self.note_casualties(rig);
+            }
+            self.tell(fleet, listener.as_deref(), audience);
+        }
+    }
+
+    /// Until every message has arrived that was sent, or the drain has passed.
+    pub(super) async fn until_arrived(
+        &mut self,
+        fleet: &Fleet,
+        mut listener: Option<&mut Listener>,
+        log_server: &mut LogServer,
+        (sampler, audience): (&mut Sampler, &mut Audience),
+    ) {
+        let Some(listener) = listener.as_mut() else { return };
+        let begun = clock::now();
+        let mut next_look = begun;
+        loop {
+            let now = clock::now();
+            let accepted: u64 = fleet.gauges.iter().map(|g| g.accepted.load(Relaxed)).sum();
+            let last_at = Nanos(listener.gauges.last_at.load(Relaxed));
+            let complete = arrived(Some(listener)) >= accepted && now - last_at >= QUIET;
+            if complete || now >= begun + self.drain {
+                return;
+            }
+            if now >= next_look {
+                next_look = now + TICK.into();
+                self.depth = log_server.queue_depth().await;
+                self.note_depth(now);
+                sampler.sample();
+                self.tell(fleet, Some(listener), audience);
+            }
+            tokio::time::sleep(DRAIN_TICK).await;
+        }
+    }
+
+    async fn look(&mut self, fleet: &mut Fleet, listener: Option<&mut Listener>, log_server: &mut LogServer) {
+        self.collect(fleet, listener);
+        self.depth = log_server.queue_depth().await;
+        self.note_depth(clock::now());
+    }
+
+    fn note_depth(&mut self, now: Nanos) {
+        if let Some(depth) = self.depth.filter(|_| now >= self.measure_from) {
+            self.series.add_queue_depth((now - self.measure_from).0 / INTERVAL.0, depth);
+        }
+    }
+
+    fn note_casualties(&mut self, rig: &mut Rig) {
+        for casualty in rig.casualties() {
+            if !self.notes.iter().any(|note| note.starts_with(&casualty)) {
+                let at = (clock::now() - self.measure_from).as_secs_f64();
+                self.notes.push(format!("{casualty}, about {at:.0} s into the run"));
+            }
+        }
+    }
+
+    /// Takes in the rows that have come.
+    pub(super) fn collect(&mut self, fleet: &mut Fleet, listener: Option<&mut Listener>) {
+        while let Ok(mut report) = fleet.intervals.try_recv() {
+            report.sampled.drain(..).for_each(|own| self.join.add_own(own));
+            self.series.add_load(&report);
+        }
+        if let Some(listener) = listener {
+            while let Ok(interval) = listener.intervals.try_recv() {
+                self.add_arrivals(&interval);
+            }
+        }
+    }
+
+    pub(super) fn add_arrivals(&mut self, interval: &ArrivalInterval) {
+        self.series.add_arrivals(interval);
+    }
+
+    fn tell(&mut self, fleet: &Fleet, listener: Option<&Listener>, audience: &mut Audience) {
+        let Some(audience) = audience else { return };
+        let now = clock::now();
+        let sum = |value: fn(&crate::load::Gauges) -> u64| fleet.gauges.iter().map(|g| value(g)).sum();
+        let sent: u64 = sum(|g| g.sent.load(Relaxed));
+        let (then, sent_then) = std::mem::replace(&mut self.last, (now, sent));
+        let over = self.planned.is_some_and(|planned| (now - self.start).as_duration() >= planned);
+        audience(&Progress {
+            phase: match () {
+                () if now < self.measure_from => Phase::Warmup,
+                () if over || fleet.control.stopped() => Phase::Draining,
+                () => Phase::Measuring,
+            },
+            elapsed: (now - self.start).as_duration(),
+            planned: self.planned,
+            rate: (sent - sent_then) as f64 / (now - then).as_secs_f64().max(1e-3),
+            sent,
+            in_flight: sum(|g| g.in_flight()),
+            dropped: sum(|g| g.dropped.load(Relaxed)),
+            accepted: sum(|g| g.accepted.load(Relaxed)),
+            arrived: self.listens.then(|| arrived(listener)),
+            queue_depth: self.depth,
+        });
+    }
+
+    /// The rows, stages and notes.
+    pub(super) fn finish(self) -> (Vec<SeriesRow>, Vec<Stage>, Vec<String>) {
+        (self.series.finish(), self.join.finish(), self.notes)
+    }
+}
+
+async fn asked_to_stop(stop: &mut Option<signal::Receiver<bool>>) {
+    let asked = match stop {
+        Some(stop) => stop.wait_for(|stop| *stop).await.is_ok(),
+        None => false,
+    };
+    if !asked {
+        // Nobody can ask, or can any more.
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,170 @@
+//! Child processes that cannot outlive us: whatever ends this process, the kernel ends them.
+
+use std::collections::VecDeque;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::StackError;
+
+/// Lines of a child's output that are kept to explain its failure.
+const KEPT_LINES: usize = 20;
+
+/// A running child. Dropping it kills it.
+#[derive(Debug)]
+pub struct Child {
+    name: String,
+    process: tokio::process::Child,
+    pid: u32,
+    log: Arc<Mutex<VecDeque<String>>>,
+    stdout: mpsc::Receiver<String>,
+}
+
+/// What to start.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// What the report and errors call it.
+    pub name: &'a str,
+    /// Program, as a path or to be found on `PATH`.
+    pub program: &'a str,
+    /// Arguments; never a secret, since every user can read them.
+    pub args: Vec<String>,
+    /// Environment beside our own; secrets go here.
+    pub env: Vec<(&'static str, String)>,
+    /// What it reads on its standard input.
+    pub stdin: Option<String>,
+}
+
+impl Child {
+    /// Starts it in a process group of its own, so that a Ctrl-C at the terminal reaches only us.
+    pub async fn start(launch: Launch<'_>) -> Result<Self, StackError> {
+        let failed = |reason: String| StackError::Start { program: launch.name.to_owned(), reason };
+        let mut command = Command::new(launch.program);
+        command.args(&launch.args).envs(launch.env.iter().map(|(name, value)| (name, value)));
+        command.stdin(if launch.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        die_with_parent(&mut command);
+        let mut process = command.spawn().map_err(|e| failed(e.to_string()))?;
+        if let (Some(text), Some(mut stdin)) = (launch.stdin, process.stdin.take()) {
+            stdin.write_all(text.as_bytes()).await.map_err(|e| failed(e.to_string()))?;
+        }
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let (lines, stdout) = mpsc::channel(64);
+        follow(process.stdout.take(), Arc::clone(&log), Some(lines));
+        follow(process.stderr.take(), Arc::clone(&log), None);
+        let pid = process.id().unwrap_or_default();
+        Ok(Self { name: launch.name.to_owned(), process, pid, log, stdout })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits for the line of its standard output that `wanted` takes.
+    pub async fn expect_line<R>(
+        &mut self,
+        within: Duration,
+        wanted: impl Fn(&str) -> Option<R>,
+    ) -> Result<R, StackError> {
+        let search = async {
+            while let Some(line) = self.stdout.recv().await {
+                if let Some(found) = wanted(&line) {
+                    return Some(found);
+                }
+            }
+            None
+        };
+        match timeout(within, search).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => Err(self.failure("it ended").await),
+            Err(_) => Err(self.failure("it is not ready in time").await),
+        }
+    }
+
+    /// The error to report when it failed: what happened, and what it said last.
+    pub async fn failure(&mut self, what: &str) -> StackError {
+        // Its last words may still be on the way.
+        let _ = timeout(Duration::from_millis(200), self.process.wait()).await;
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let said: Vec<_> = log.iter().rev().take(3).rev().cloned().collect();
+        let reason = match said.is_empty() {
+            true => what.to_owned(),
+            false => format!("{what}; it said: {}", said.join(" | ")),
+        };
+        StackError::Start { program: self.name.clone(), reason }
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
+    }
+
+    /// The last lines it wrote.
+    pub fn last_words(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Asks it to end, and ends it if it has not within `grace`.
+    pub async fn stop(mut self, grace: Duration) {
+        if let (Some(pid), None) = (Pid::from_raw(self.pid.cast_signed()), self.ended()) {
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
+        if timeout(grace, self.process.wait()).await.is_err() {
+            let _ = self.process.kill().await;
+        }
+    }
+}
+
+/// Reads lines until the end, keeps the last ones, and passes them on while somebody wants them. A
+/// pipe nobody reads would stop the child.
+fn follow(
+    source: Option<impl AsyncRead + Unpin + Send + 'static>,
+    log: Arc<Mutex<VecDeque<String>>>,
+    lines: Option<mpsc::Sender<String>>,
+) {
+    let Some(source) = source else { return };
+    tokio::spawn(async move {
+        let mut reader = BufReader::new(source).lines();
+        while let Ok(Some(line)) = reader.next_line().await {
+            if let Some(lines) = &lines {
+                let _ = lines.try_send(line.clone());
+            }
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            if log.len() == KEPT_LINES {
+                log.pop_front();
+            }
+            log.push_back(line);
+        }
+    });
+}
+
+/// Asks the kernel to kill the child when the thread that starts it ends, even by SIGKILL.
+fn die_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let arm = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have died before the signal was set: then nobody would send it.
+        if rustix::process::getppid() != Some(parent) {
+            return Err(std::io::ErrorKind::NotFound.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and touches no memory.
+    #[expect(unsafe_code, reason = "the only way to set a death signal from std's Command")]
+    unsafe {
+        command.pre_exec(arm)
+    };
+}

@@ -1,0 +1,204 @@
+//! A connection to an MQTT 3.1.1 broker: rumqttc's codec on a socket of ours.
+//!
+//! rumqttc's own event loop flushes once per publish and forgets what it had queued when it
+//! reconnects. Here a batch is one write, one read brings all its frames, and nothing is queued that
+//! the caller does not know of.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use rumqttc::mqttbytes::v4::{Connect, ConnectReturnCode, Login, Packet, Subscribe, SubscribeReasonCode};
+use rumqttc::mqttbytes::{Error as CodecError, QoS};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::StackError;
+use crate::clock::{self, Nanos};
+use crate::plan::{Address, Scheme};
+use crate::tls;
+
+/// How long connecting and subscribing may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Seconds of silence after which the broker gives a client up; a ping goes out at half of it.
+const KEEP_ALIVE_SECS: u16 = 30;
+/// A ping goes out after so much time.
+pub const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2);
+/// Larger frames are refused: far above what a message of a load test has.
+const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// Bytes that a read may bring.
+const READ_CHUNK: usize = 64 * 1024;
+
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Socket for T {}
+
+/// A quality of service from its number.
+pub fn quality(qos: u8) -> QoS {
+    if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub struct Receiver {
+    half: ReadHalf<Box<dyn Socket>>,
+    buffer: BytesMut,
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub struct Sender {
+    half: WriteHalf<Box<dyn Socket>>,
+}
+
+/// Connects with a clean session under a client id nobody else has.
+pub async fn connect(address: &Address, client_id: &str) -> Result<(Sender, Receiver), StackError> {
+    let attempt = async {
+        let socket = open(address).await?;
+        let (read, write) = tokio::io::split(socket);
+        let mut sender = Sender { half: write };
+        let mut receiver = Receiver { half: read, buffer: BytesMut::with_capacity(READ_CHUNK) };
+        let mut hello = Connect::new(client_id);
+        hello.keep_alive = KEEP_ALIVE_SECS;
+        hello.clean_session = true;
+        hello.login = address.credentials().map(|(user, password)| Login::new(user, password));
+        sender.send(&Packet::Connect(hello)).await?;
+        match receiver.next().await? {
+            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((sender, receiver)),
+            Packet::ConnAck(ack) => Err(io::Error::other(refusal(ack.code, address))),
+            _ => Err(io::Error::other("it does not answer in MQTT 3.1.1")),
+        }
+    };
+    within_limit(address, attempt).await
+}
+
+/// An attempt that is given up after a while, its error with the address.
+async fn within_limit<T>(
+    address: &Address,
+    attempt: impl Future<Output = io::Result<T>>,
+) -> Result<T, StackError> {
+    let late = || Err(io::Error::other("no answer within 3 s"));
+    let result = timeout(ANSWER_TIMEOUT, attempt).await.unwrap_or_else(|_| late());
+    result.map_err(|error| {
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        let hint = if refused { "; is it running there?" } else { "" };
+        let reason = format!("{error}{hint}");
+        StackError::Unreachable { server: "the MQTT broker", address: address.clone(), reason }
+    })
+}
+
+fn refusal(code: ConnectReturnCode, address: &Address) -> String {
+    match (code, address.credentials()) {
+        (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized, None) => {
+            "it wants a user and password: mqtt://USER:PASSWORD@HOST".to_owned()
+        }
+        (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized, Some(_)) => {
+            "it does not accept this user and password".to_owned()
+        }
+        (other, _) => format!("it refuses the connection ({other:?})"),
+    }
+}
+
+async fn open(address: &Address) -> io::Result<Box<dyn Socket>> {
+    let tcp = TcpStream::connect((address.host(), address.port())).await?;
+    // Without it Nagle's algorithm and delayed acknowledgements hold small frames back for 40 ms.
+    tcp.set_nodelay(true)?;
+    if address.scheme() == Scheme::Plain {
+        return Ok(Box::new(tcp));
+    }
+    let config = tls::client_config(&[]).map_err(io::Error::other)?;
+    let name = rustls::pki_types::ServerName::try_from(address.host().to_owned());
+    let name = name.map_err(|_| io::Error::other("TLS needs a host name or an address"))?;
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+    Ok(Box::new(tls))
+}
+
+/// Subscribes to one topic and waits for the broker's consent.
+pub async fn subscribe(
+    sender: &mut Sender,
+    receiver: &mut Receiver,
+    (address, topic, qos): (&Address, &str, u8),
+) -> Result<(), StackError> {
+    let attempt = async {
+        let mut request = Subscribe::new(topic, quality(qos));
+        request.pkid = 1;
+        sender.send(&Packet::Subscribe(request)).await?;
+        match receiver.next().await? {
+            Packet::SubAck(ack) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
+                Err(io::Error::other(format!("it does not allow a subscription to {topic}")))
+            }
+            Packet::SubAck(_) => Ok(()),
+            _ => Err(io::Error::other("it does not answer the subscription")),
+        }
+    };
+    within_limit(address, attempt).await
+}
+
+impl Sender {
+    /// Writes one packet.
+    pub async fn send(&mut self, packet: &Packet) -> io::Result<()> {
+        let mut bytes = BytesMut::new();
+        packet.write(&mut bytes, MAX_FRAME).map_err(io::Error::other)?;
+        self.half.write_all(&bytes).await?;
+        self.half.flush().await
+    }
+
+    /// Writes some of `frames` and takes that off it: what is left after an error was not written.
+    pub async fn write_some(&mut self, frames: &mut BytesMut) -> io::Result<()> {
+        let written = self.half.write(frames).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        frames.advance(written);
+        if frames.is_empty() { self.half.flush().await } else { Ok(()) }
+    }
+}
+
+impl Receiver {
+    /// Waits for bytes, and gives the time at which they were read. An end of input is an error.
+    pub async fn fill(&mut self) -> io::Result<Nanos> {
+        self.buffer.reserve(READ_CHUNK);
+        match self.half.read_buf(&mut self.buffer).await? {
+            0 => Err(io::ErrorKind::ConnectionAborted.into()),
+            _ => Ok(clock::now()),
+        }
+    }
+
+    /// The next packet that is complete; `None` when more bytes are needed.
+    pub fn decode(&mut self) -> io::Result<Option<Packet>> {
+        match Packet::read(&mut self.buffer, MAX_FRAME) {
+            Ok(packet) => Ok(Some(packet)),
+            Err(CodecError::InsufficientBytes(_)) => Ok(None),
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+        }
+    }
+
+    async fn next(&mut self) -> io::Result<Packet> {
+        loop {
+            if let Some(packet) = self.decode()? {
+                return Ok(packet);
+            }
+            self.fill().await?;
+        }
+    }
+}
+
+/// How long a broker may take to tell its version.
+const VERSION_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// The broker's name and version as it publishes them, if it does.
+pub async fn version(address: &Address) -> Option<String> {
+    let ask = async {
+        let client_id = format!("loadgen-version-{}-{}", std::process::id(), clock::now().0);
+        let (mut sender, mut receiver) = connect(address, &client_id).await.ok()?;
+        let request = Subscribe::new("$SYS/broker/version", QoS::AtMostOnce);
+        sender.send(&Packet::Subscribe(Subscribe { pkid: 1, ..request })).await.ok()?;
+        loop {
+            if let Packet::Publish(publish) = receiver.next().await.ok()? {
+                return String::from_utf8(publish.payload.to_vec()).ok();
+            }
+        }
+    };
+    timeout(VERSION_TIMEOUT, ask).await.ok().flatten()
+}

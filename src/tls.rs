@@ -1,0 +1,17 @@
+//! TLS as a client: the system's certificates, always checked.
+
+use std::sync::Arc;
+
+use rustls::{ClientConfig, crypto::ring};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+/// The configuration for a client that offers `protocols` (ALPN). `SSL_CERT_FILE` names further
+/// authorities, as with OpenSSL.
+pub(crate) fn client_config(protocols: &[&str]) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Ok(config)
+}

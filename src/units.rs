@@ -1,0 +1,305 @@
+//! Quantities as people write them: rates, durations, sizes. The only place that parses or prints
+//! them; printing follows wrk's widths, so that what reads wrk's output reads ours.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Most requests a second a plan may ask for: far above what one machine can send, low enough that
+/// a slipped digit is caught.
+const MAX_PER_SECOND: f64 = 10_000_000.0;
+
+/// What is wrong with a quantity, as a fragment that fits after the flag's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnitError(String);
+
+fn bad(text: impl Into<String>) -> UnitError {
+    UnitError(text.into())
+}
+
+/// Requests a second, kept exactly in millionths: 0.000001/s to 10,000,000/s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rate {
+    micro_hertz: u64,
+}
+
+impl Rate {
+    /// A whole number of requests a second, 1 to 10,000,000.
+    pub fn per_second(requests: u32) -> Result<Self, UnitError> {
+        Self::from_f64(f64::from(requests))
+    }
+
+    fn from_f64(per_second: f64) -> Result<Self, UnitError> {
+        if !per_second.is_finite() || per_second < 0.0 {
+            return Err(bad("a rate is a positive number of requests a second, such as 24000"));
+        }
+        if per_second > MAX_PER_SECOND {
+            return Err(bad(format!(
+                "a rate of {per_second} requests a second is beyond the limit of 10000000 (10M)"
+            )));
+        }
+        let micro_hertz = (per_second * 1e6).round() as u64;
+        if micro_hertz == 0 {
+            return Err(bad("a rate must be above zero; leave it out for a closed loop"));
+        }
+        Ok(Self { micro_hertz })
+    }
+
+    /// Millionths of a request a second: the exact value, 1 to 10^13.
+    pub fn micro_hertz(self) -> u64 {
+        self.micro_hertz
+    }
+
+    /// Requests a second, rounded to the nearest `f64`.
+    pub fn as_f64(self) -> f64 {
+        self.micro_hertz as f64 / 1e6
+    }
+}
+
+impl FromStr for Rate {
+    type Err = UnitError;
+
+    /// `24000`, `24k`, `1.5M`, each with `/s` or without.
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let number = text.trim().strip_suffix("/s").unwrap_or(text.trim());
+        let value = scaled(number, 1000.0)
+            .ok_or_else(|| bad(format!("'{text}' is not a rate; write 24000, 24k or 24k/s")))?;
+        Self::from_f64(value)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_f64())
+    }
+}
+
+/// A count such as `1000`, `64k`, `1M` (powers of 1000).
+pub fn parse_count(text: &str) -> Result<u64, UnitError> {
+    let value = scaled(text.trim(), 1000.0).filter(|v| (0.0..=9e15).contains(v) && v.fract() == 0.0);
+    value.map(|v| v as u64).ok_or_else(|| bad(format!("'{text}' is not a count such as 1000, 64k or 1M")))
+}
+
+/// A size such as `512`, `64K`, `1M` in bytes (powers of 1024, an ending `B` or `iB` allowed).
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+    let trimmed = text.trim();
+    let number = trimmed.strip_suffix("iB").or_else(|| trimmed.strip_suffix('B')).unwrap_or(trimmed);
+    let value = scaled(number, 1024.0).filter(|v| (0.0..=9e15).contains(v));
+    value.map(|v| v as u64).ok_or_else(|| bad(format!("'{text}' is not a size such as 512, 64K or 1M")))
+}
+
+/// A duration: `10s`, `1m30s`, `500ms`, or a bare number of seconds as wrk takes it. At most ten years.
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+    // Lower case, as wrk ignores case: `1M` is a minute, never a month.
+    let lower = text.trim().to_lowercase();
+    let parsed = match lower.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(&lower).ok(),
+    };
+    match parsed {
+        Some(span) if span <= Duration::from_secs(315_360_000) => Ok(span),
+        Some(_) => Err(bad(format!("'{text}' is longer than ten years"))),
+        None => Err(bad(format!("'{text}' is not a duration; write 10s, 500ms or 1m30s"))),
+    }
+}
+
+fn scaled(number: &str, step: f64) -> Option<f64> {
+    let (digits, power) = match number.chars().last()? {
+        'k' | 'K' => (&number[..number.len() - 1], 1),
+        'm' | 'M' => (&number[..number.len() - 1], 2),
+        'g' | 'G' => (&number[..number.len() - 1], 3),
+        _ => (number, 0),
+    };
+    let plain = digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '_' | '-'));
+    let value: f64 = digits.replace('_', "").parse().ok()?;
+    (plain && value.is_finite()).then(|| value * step.powi(power))
+}
+
+/// Microseconds in wrk's way: two decimals in `us`, `ms`, `s`, `m` or `h`.
+pub fn format_time(micros: f64) -> String {
+    if micros >= 1e6 {
+        return format_scaled(micros / 1e6, 60.0, "s", &["m", "h"]);
+    }
+    format_scaled(micros, 1000.0, "us", &["ms"])
+}
+
+/// A count in wrk's way: `512.00`, `56.20k`.
+pub fn format_metric(amount: f64) -> String {
+    format_scaled(amount, 1000.0, "", &["k", "M", "G", "T"])
+}
+
+/// Bytes in wrk's way: `17.76MB` with the `B` left to the caller, as wrk leaves it.
+pub fn format_binary(bytes: f64) -> String {
+    format_scaled(bytes, 1024.0, "", &["K", "M", "G", "T"])
+}
+
+/// A whole duration in wrk's way, for its opening line: `10s`, `2m`, and `500ms` below a second.
+pub fn format_duration(span: Duration) -> String {
+    if span.subsec_nanos() != 0 || span.as_secs() == 0 {
+        return humantime::format_duration(span).to_string().replace(' ', "");
+    }
+    match span.as_secs() {
+        s if s % 3600 == 0 => format!("{}h", s / 3600),
+        s if s % 60 == 0 => format!("{}m", s / 60),
+        _ => humantime::format_duration(span).to_string().replace(' ', ""),
+    }
+}
+
+/// wrk changes unit at 85 % of the next one, so 0.86 s prints as `0.86s`, not `860.00ms`.
+fn format_scaled(amount: f64, step: f64, base: &str, units: &[&str]) -> String {
+    let (mut amount, mut unit) = (amount, base);
+    for next in units {
+        if amount < step * 0.85 {
+            break;
+        }
+        amount /= step;
+        unit = next;
+    }
+    format!("{amount:.2}{unit}")
+}
+
+/// Right-aligns a printed quantity as wrk does: one with a two-letter unit ends at the column, a
+/// shorter unit is padded after it, so that the digits stand below each other.
+pub fn align(text: &str, width: usize) -> String {
+    let letters = text.bytes().rev().take(2).filter(u8::is_ascii_alphabetic).count();
+    let pad = 2 - letters.min(2);
+    format!("{text:>0$}{1:pad$}", width.saturating_sub(pad), "")
+}
+
+/// Groups the digits of a count by thousands: `240,000`.
+pub fn format_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A TOML value that may stand as a number or as text (`24000` and `"24k"`).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Whole(u64),
+    Number(f64),
+    Text(String),
+}
+
+impl NumberOrText {
+    fn into_text(self) -> String {
+        match self {
+            Self::Whole(n) => n.to_string(),
+            Self::Number(n) => n.to_string(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        NumberOrText::deserialize(source)?.into_text().parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, sink: S) -> Result<S::Ok, S::Error> {
+        sink.serialize_f64(self.as_f64())
+    }
+}
+
+/// For `#[serde(deserialize_with)]`: an optional duration in any of [`parse_duration`]'s spellings.
+pub fn de_duration<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Duration>, D::Error> {
+    let text = NumberOrText::deserialize(source)?.into_text();
+    parse_duration(&text).map(Some).map_err(D::Error::custom)
+}
+
+/// For `#[serde(deserialize_with)]`: an optional count in any of [`parse_count`]'s spellings.
+pub fn de_count<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u64>, D::Error> {
+    let text = NumberOrText::deserialize(source)?.into_text();
+    parse_count(&text).map(Some).map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_in_every_spelling() {
+        for (text, micro) in [
+            ("24000", 24_000_000_000),
+            ("24k", 24_000_000_000),
+            ("24k/s", 24_000_000_000),
+            ("1.5M", 1_500_000_000_000),
+            ("0.5", 500_000),
+            ("10M", 10_000_000_000_000),
+            ("1_000", 1_000_000_000),
+        ] {
+            assert_eq!(text.parse::<Rate>().map(Rate::micro_hertz), Ok(micro), "{text}");
+        }
+    }
+
+    #[test]
+    fn senseless_rates_are_refused_with_a_reason() {
+        for (text, part) in [
+            ("0", "above zero"),
+            ("-5", "positive"),
+            ("99999999999", "beyond the limit"),
+            ("inf", "not a rate"),
+            ("nan", "not a rate"),
+            ("1e9", "not a rate"),
+            ("fast", "not a rate"),
+            ("", "not a rate"),
+            ("10 req", "not a rate"),
+        ] {
+            let error = text.parse::<Rate>().expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_wrk_and_people_write_them() {
+        for (text, millis) in
+            [("10s", 10_000), ("1m30s", 90_000), ("500ms", 500), ("10", 10_000), ("0.5", 500), ("2h", 7_200_000), ("1M", 60_000)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "ten", "-1s", "-1", "10 parsecs", "nan", "99999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_and_sizes_use_their_own_thousands() {
+        assert_eq!(parse_count("64k"), Ok(64_000));
+        assert_eq!(parse_size("64K"), Ok(65_536));
+        assert_eq!(parse_size("1MiB"), Ok(1 << 20));
+        assert!(parse_count("1.5").is_err());
+        assert!(parse_count("-1").is_err());
+        assert!(parse_size("-1").is_err());
+    }
+
+    #[test]
+    fn quantities_print_at_wrks_widths() {
+        assert_eq!(format_time(635.914), "635.91us");
+        assert_eq!(format_time(850.0), "0.85ms");
+        assert_eq!(format_time(999_999.0), "1000.00ms");
+        assert_eq!(format_time(1_250_000.0), "1.25s");
+        assert_eq!(format_time(60_000_000.0), "1.00m");
+        assert_eq!(format_metric(56_200.0), "56.20k");
+        assert_eq!(format_binary(18_622_906.0), "17.76M");
+        assert_eq!(align("635.91us", 9), " 635.91us");
+        assert_eq!(align("56.20k", 9), "  56.20k ");
+        assert_eq!(align("512.00", 9), " 512.00  ");
+        assert_eq!(format_count(240_000), "240,000");
+        assert_eq!(format_count(999), "999");
+        assert_eq!(format_duration(Duration::from_secs(90)), "1m30s");
+        assert_eq!(format_duration(Duration::from_secs(120)), "2m");
+        assert_eq!(format_duration(Duration::from_millis(1500)), "1s500ms");
+    }
+}
