@@ -47,7 +47,10 @@ impl Nanos {
 
     /// The same span for the kernel.
     pub fn as_timespec(self) -> Timespec {
-        Timespec { tv_sec: (self.0 / 1_000_000_000) as i64, tv_nsec: (self.0 % 1_000_000_000) as i64 }
+        Timespec {
+            tv_sec: (self.0 / 1_000_000_000) as i64,
+            tv_nsec: (self.0 % 1_000_000_000) as i64,
+        }
     }
 }
 
@@ -89,7 +92,8 @@ pub fn now() -> Nanos {
     Nanos(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
 }
 
-/// How far two crystals of ordinary quality drift apart: 50 parts in a million.
+/// How far two machines' crystals of ordinary quality drift apart: 50 parts in a million. On one
+/// machine all clocks follow the same crystal, and NTP bends them alike.
 const DRIFT_PPM: u64 = 50;
 
 /// One question to the log server: asked at `asked`, answered at `answered` with `server_us`.
@@ -103,28 +107,45 @@ struct Exchange {
 impl Exchange {
     /// Cristian's bound: the server read its clock somewhere within the round trip, so the midpoint
     /// is off by half of it at most; then one microsecond of resolution, then drift since.
-    fn bound_at(&self, now: Nanos) -> Nanos {
+    fn bound_at(&self, now: Nanos, drift_ppm: u64) -> Nanos {
         let age = now - self.answered;
-        Nanos((self.answered - self.asked).0 / 2 + 1_000 + age.0 / 1_000_000 * DRIFT_PPM)
+        Nanos((self.answered - self.asked).0 / 2 + 1_000 + age.0 / 1_000_000 * drift_ppm)
+    }
+
+    fn offset_us(&self) -> i64 {
+        let middle = self.asked.0 / 2 + self.answered.0 / 2;
+        self.server_us.wrapping_sub(middle / 1_000).cast_signed()
     }
 }
 
 /// The offset from the monotonic clock to the log server's time, from `TIME` round trips.
 ///
 /// Cristian's algorithm (Distributed Computing 3:146-158, 1989): of all exchanges the one with the
-/// smallest bound counts; an old one loses its place as drift widens its bound.
-#[derive(Debug, Clone, Copy, Default)]
+/// smallest bound counts; an old one loses its place as drift widens its bound, or when a new one
+/// contradicts it, because the server's clock was set.
+#[derive(Debug, Clone, Copy)]
 pub struct ServerClock {
     best: Option<Exchange>,
+    drift_ppm: u64,
 }
 
 impl ServerClock {
+    /// `same_machine`: the server reads the clock of this machine, so the two do not drift apart.
+    pub fn new(same_machine: bool) -> Self {
+        Self { best: None, drift_ppm: if same_machine { 0 } else { DRIFT_PPM } }
+    }
+
     /// Takes one exchange in; it counts if it bounds the offset more closely than what is known.
     pub fn observe(&mut self, asked: Nanos, answered: Nanos, server_us: u64) {
         let new = Exchange { asked, answered, server_us };
-        match self.best {
-            Some(old) if old.bound_at(answered) <= new.bound_at(answered) => {}
-            _ => self.best = Some(new),
+        let new_bound = new.bound_at(answered, self.drift_ppm);
+        let keeps = self.best.is_some_and(|old| {
+            let old_bound = old.bound_at(answered, self.drift_ppm);
+            let apart = old.offset_us().abs_diff(new.offset_us());
+            old_bound <= new_bound && apart * 1_000 <= old_bound.0 + new_bound.0 + 1_000
+        });
+        if !keeps {
+            self.best = Some(new);
         }
     }
 
@@ -142,14 +163,12 @@ impl ServerClock {
 
     /// Server time minus monotonic time, in microseconds.
     pub fn offset_us(&self) -> Option<i64> {
-        let best = self.best?;
-        let middle = best.asked.0 / 2 + best.answered.0 / 2;
-        i64::try_from(i128::from(best.server_us) - i128::from(middle / 1_000)).ok()
+        self.best.map(|best| best.offset_us())
     }
 
     /// The most the offset can be wrong by at `now`.
     pub fn error_bound(&self, now: Nanos) -> Option<Nanos> {
-        self.best.map(|best| best.bound_at(now))
+        self.best.map(|best| best.bound_at(now, self.drift_ppm))
     }
 }
 
@@ -166,22 +185,36 @@ mod tests {
 
     #[test]
     fn nothing_is_known_before_the_first_exchange() {
-        let clock = ServerClock::default();
+        let clock = ServerClock::new(true);
         assert_eq!((clock.offset_us(), clock.error_bound(now())), (None, None));
         assert_eq!(clock.server_micros(Nanos(5)), None);
     }
 
+    /// A server that is one second ahead, asked at `ms`, answering in `trip_us`.
+    fn ask(clock: &mut ServerClock, ms: u64, trip_us: u64, ahead_us: u64) {
+        let asked = Nanos::from_millis(ms);
+        clock.observe(asked, asked + Nanos(trip_us * 1_000), ms * 1_000 + trip_us / 2 + ahead_us);
+    }
+
     #[test]
     fn the_shortest_round_trip_wins_until_drift_outweighs_it() {
-        let mut clock = ServerClock::default();
-        clock.observe(Nanos::from_millis(10), Nanos::from_millis(12), 1_000_000);
-        clock.observe(Nanos::from_millis(20), Nanos(20_100_000), 1_009_050);
-        assert_eq!(clock.offset_us(), Some(989_000));
-        clock.observe(Nanos::from_millis(30), Nanos::from_millis(34), 77);
-        assert_eq!(clock.offset_us(), Some(989_000), "a longer trip does not replace it");
-        let later = Nanos::from_secs(100);
-        clock.observe(later, later + Nanos::from_millis(1), 5);
-        assert_ne!(clock.offset_us(), Some(989_000), "after 100 s, 1 ms is closer than 50 us + drift");
+        for (same_machine, wins) in [(true, 1_000_000), (false, 1_000_020)] {
+            let mut clock = ServerClock::new(same_machine);
+            ask(&mut clock, 10, 2_000, 1_000_300);
+            ask(&mut clock, 20, 100, 1_000_000);
+            ask(&mut clock, 30, 4_000, 1_000_700);
+            assert_eq!(clock.offset_us(), Some(1_000_000), "a longer trip does not replace it");
+            ask(&mut clock, 100_000, 1_000, 1_000_020);
+            assert_eq!(clock.offset_us(), Some(wins), "50 ppm over 100 s is more than 500 us");
+        }
+    }
+
+    #[test]
+    fn a_server_whose_clock_is_set_is_followed() {
+        let mut clock = ServerClock::new(true);
+        ask(&mut clock, 10, 50, 1_000_000);
+        ask(&mut clock, 20, 400, 3_000_000);
+        assert_eq!(clock.offset_us(), Some(3_000_000));
     }
 
     proptest! {
@@ -191,7 +224,7 @@ mod tests {
             start in 0u64..1 << 50, there in 0u64..50_000_000, back in 0u64..50_000_000, ahead in 0u64..1 << 50,
         ) {
             let answered = Nanos(start + there + back);
-            let mut clock = ServerClock::default();
+            let mut clock = ServerClock::new(false);
             clock.observe(Nanos(start), answered, (start + there + ahead) / 1_000);
             let error = (clock.offset_us().unwrap_or(0) * 1_000 - ahead as i64).unsigned_abs();
             prop_assert!(error <= clock.error_bound(answered).unwrap_or_default().0 + 1_000);

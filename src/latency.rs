@@ -153,12 +153,20 @@ mod tests {
 
     #[test]
     fn a_quantile_needs_ten_values_beyond_it() {
-        for (count, quantile, known) in
-            [(19, 0.5, false), (20, 0.5, true), (999, 0.99, false), (1000, 0.99, true), (9_999, 0.999, false)]
-        {
+        for (count, quantile, known) in [
+            (19, 0.5, false),
+            (20, 0.5, true),
+            (999, 0.99, false),
+            (1000, 0.99, true),
+            (9_999, 0.999, false),
+        ] {
             let mut latencies = Latencies::default();
             latencies.record_n(Nanos(5_000), count);
-            assert_eq!(latencies.quantile(quantile).is_some(), known, "{count} values at {quantile}");
+            assert_eq!(
+                latencies.quantile(quantile).is_some(),
+                known,
+                "{count} values at {quantile}"
+            );
         }
     }
 

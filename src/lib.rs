@@ -1,17 +1,17 @@
 //! loadgen
+pub mod cli;
 pub mod clock;
+pub mod http;
 pub mod latency;
+pub mod load;
 pub mod message;
+pub mod observations;
+pub mod pipeline;
 pub mod plan;
 pub mod profile;
-pub mod units;
-pub mod http;
-pub mod load;
-pub mod stack;
-mod tls;
-pub mod pipeline;
-pub mod observations;
+pub mod report;
 pub mod resources;
 pub mod run;
-pub mod report;
-pub mod cli;
+pub mod stack;
+mod tls;
+pub mod units;

@@ -149,8 +149,11 @@ impl Plan {
         let request = request(&settings)?;
         let thresholds =
             settings.fail_if.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-        if load.engine == Engine::Raw && matches!(&target, Target::Url(u) if u.scheme() == "https") {
-            return refuse("--engine raw speaks plain HTTP/1.1; an https URL needs --engine reqwest");
+        if load.engine == Engine::Raw && matches!(&target, Target::Url(u) if u.scheme() == "https")
+        {
+            return refuse(
+                "--engine raw speaks plain HTTP/1.1; an https URL needs --engine reqwest",
+            );
         }
         Ok(Self { target, load, request, pipeline: pipeline(settings)?, thresholds })
     }
@@ -252,7 +255,9 @@ fn mode(settings: &Settings, duration: Option<Duration>) -> Result<Mode, PlanErr
     };
     let slots = duration.map_or(0.0, |d| d.as_secs_f64() * rate.as_f64());
     if slots > MOST_SLOTS {
-        return refuse(format!("--rate {rate} over that --duration is more than {MOST_SLOTS:e} requests"));
+        return refuse(format!(
+            "--rate {rate} over that --duration is more than {MOST_SLOTS:e} requests"
+        ));
     }
     let arrivals = settings.arrivals.unwrap_or_default();
     Ok(Mode::Open { rate, arrivals, seed: settings.seed.unwrap_or(1) })
@@ -286,7 +291,10 @@ fn header(text: &str) -> Result<(String, String), PlanError> {
         return refuse(format!("--header '{text}' is not of the form 'Name: value'"));
     };
     let (name, value) = (name.trim(), value.trim());
-    if name.is_empty() || !name.bytes().all(is_token) || value.bytes().any(|b| b < b' ' && b != b'\t' || b == 127) {
+    if name.is_empty()
+        || !name.bytes().all(is_token)
+        || value.bytes().any(|b| b < b' ' && b != b'\t' || b == 127)
+    {
         return refuse(format!("--header '{name}' has a character that HTTP does not allow"));
     }
     if ["content-length", "transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own)) {

@@ -64,7 +64,8 @@ pub struct Node {
 impl std::str::FromStr for Node {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        let parsed =
+            text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
         match parsed {
             Some((index, count)) if index < count && count <= 10_000 => Ok(Self { index, count }),
             _ => Err(format!("'{text}' is not k/N with k from 0 to N-1, such as 0/4")),
@@ -87,7 +88,14 @@ pub struct Settings {
     pub url: Option<String>,
 
     /// Open loop: requests a second, in total over all workers (24000, 24k, 24k/s) [none: closed loop]
-    #[arg(short = 'R', long, value_name = "RATE", env = "LOADGEN_RATE", help_heading = "Load", allow_hyphen_values = true)]
+    #[arg(
+        short = 'R',
+        long,
+        value_name = "RATE",
+        env = "LOADGEN_RATE",
+        help_heading = "Load",
+        allow_hyphen_values = true
+    )]
     pub rate: Option<Rate>,
 
     /// Connections; in a closed loop the concurrency [open 64, closed 10]
@@ -138,16 +146,36 @@ pub struct Settings {
     pub method: Option<String>,
 
     /// Header, repeatable ("Name: value")
-    #[arg(short = 'H', long = "header", value_name = "HEADER", env = "LOADGEN_HEADER", value_delimiter = '\n', help_heading = "Request")]
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "HEADER",
+        env = "LOADGEN_HEADER",
+        value_delimiter = '\n',
+        help_heading = "Request"
+    )]
     #[serde(rename = "header")]
     pub headers: Vec<String>,
 
     /// Body; {{msg_id}}, {{worker}} and {{seq}} are filled in [a JSON message with its MsgID]
-    #[arg(short, long, value_name = "TEXT", env = "LOADGEN_BODY", conflicts_with = "body_file", help_heading = "Request")]
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        env = "LOADGEN_BODY",
+        conflicts_with = "body_file",
+        help_heading = "Request"
+    )]
     pub body: Option<String>,
 
     /// File with the body
-    #[arg(short = 'f', long, value_name = "FILE", env = "LOADGEN_BODY_FILE", help_heading = "Request")]
+    #[arg(
+        short = 'f',
+        long,
+        value_name = "FILE",
+        env = "LOADGEN_BODY_FILE",
+        help_heading = "Request"
+    )]
     pub body_file: Option<PathBuf>,
 
     /// Time allowed per request, from the send [2s]
@@ -172,11 +200,23 @@ pub struct Settings {
     pub stack: Option<Stack>,
 
     /// Use this Redis: redis://[user:password@]host[:port][/db], rediss:// for TLS
-    #[arg(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true, help_heading = "Pipeline")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOADGEN_REDIS",
+        hide_env_values = true,
+        help_heading = "Pipeline"
+    )]
     pub redis: Option<String>,
 
     /// Use this broker: mqtt://[user:password@]host[:port], mqtts:// for TLS
-    #[arg(long, value_name = "URL", env = "LOADGEN_MQTT", hide_env_values = true, help_heading = "Pipeline")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOADGEN_MQTT",
+        hide_env_values = true,
+        help_heading = "Pipeline"
+    )]
     pub mqtt: Option<String>,
 
     /// MQTT topic of the messages [/channel]
@@ -216,7 +256,13 @@ pub struct Settings {
     pub qos: Option<u8>,
 
     /// Exit 99 if this holds of the report, repeatable ('arrival.p99>5ms', 'messages.lost>0')
-    #[arg(long, value_name = "EXPR", env = "LOADGEN_FAIL_IF", value_delimiter = ';', help_heading = "Report")]
+    #[arg(
+        long,
+        value_name = "EXPR",
+        env = "LOADGEN_FAIL_IF",
+        value_delimiter = ';',
+        help_heading = "Report"
+    )]
     pub fail_if: Vec<String>,
 }
 

@@ -81,7 +81,8 @@ impl Sampler {
             if watched.first_cpu.is_none() {
                 watched.first_cpu = Some(cpu);
             } else if span > 0.05 {
-                watched.percent_max = watched.percent_max.max((cpu - watched.last_cpu) / span * 100.0);
+                watched.percent_max =
+                    watched.percent_max.max((cpu - watched.last_cpu) / span * 100.0);
             }
             watched.last_cpu = cpu;
             watched.rss_max = watched.rss_max.max(rss);
@@ -155,7 +156,8 @@ pub fn ensure_descriptors(needed: u64) -> Result<(), TooFewDescriptors> {
         return Ok(());
     }
     let allowed = limit.maximum.unwrap_or(u64::MAX);
-    let raised = Rlimit { current: Some(allowed.min(needed.next_power_of_two())), maximum: limit.maximum };
+    let raised =
+        Rlimit { current: Some(allowed.min(needed.next_power_of_two())), maximum: limit.maximum };
     if allowed < needed || setrlimit(Resource::Nofile, raised).is_err() {
         return Err(TooFewDescriptors { needed, allowed });
     }
@@ -184,7 +186,8 @@ mod tests {
             // Stays until it was looked at: a thread that has ended is no longer listed.
             let _ = stopped.recv();
         });
-        let sampler = Sampler::new(vec![component("busy", Some("busy-")), component("gone", Some("none-"))]);
+        let sampler =
+            Sampler::new(vec![component("busy", Some("busy-")), component("gone", Some("none-"))]);
         std::thread::sleep(std::time::Duration::from_millis(350));
         let used = sampler.finish();
         drop(stop);

@@ -79,16 +79,22 @@ impl fmt::Display for Rate {
 
 /// A count such as `1000`, `64k`, `1M` (powers of 1000).
 pub fn parse_count(text: &str) -> Result<u64, UnitError> {
-    let value = scaled(text.trim(), 1000.0).filter(|v| (0.0..=9e15).contains(v) && v.fract() == 0.0);
-    value.map(|v| v as u64).ok_or_else(|| bad(format!("'{text}' is not a count such as 1000, 64k or 1M")))
+    let value =
+        scaled(text.trim(), 1000.0).filter(|v| (0.0..=9e15).contains(v) && v.fract() == 0.0);
+    value
+        .map(|v| v as u64)
+        .ok_or_else(|| bad(format!("'{text}' is not a count such as 1000, 64k or 1M")))
 }
 
 /// A size such as `512`, `64K`, `1M` in bytes (powers of 1024, an ending `B` or `iB` allowed).
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let trimmed = text.trim();
-    let number = trimmed.strip_suffix("iB").or_else(|| trimmed.strip_suffix('B')).unwrap_or(trimmed);
+    let number =
+        trimmed.strip_suffix("iB").or_else(|| trimmed.strip_suffix('B')).unwrap_or(trimmed);
     let value = scaled(number, 1024.0).filter(|v| (0.0..=9e15).contains(v));
-    value.map(|v| v as u64).ok_or_else(|| bad(format!("'{text}' is not a size such as 512, 64K or 1M")))
+    value
+        .map(|v| v as u64)
+        .ok_or_else(|| bad(format!("'{text}' is not a size such as 512, 64K or 1M")))
 }
 
 /// A duration: `10s`, `1m30s`, `500ms`, or a bare number of seconds as wrk takes it. At most ten years.
@@ -264,9 +270,15 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_wrk_and_people_write_them() {
-        for (text, millis) in
-            [("10s", 10_000), ("1m30s", 90_000), ("500ms", 500), ("10", 10_000), ("0.5", 500), ("2h", 7_200_000), ("1M", 60_000)]
-        {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("10", 10_000),
+            ("0.5", 500),
+            ("2h", 7_200_000),
+            ("1M", 60_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "ten", "-1s", "-1", "10 parsecs", "nan", "99999999h"] {

@@ -37,7 +37,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Send load and report (the default)
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// The API server: HTTP in, Redis list out
     Api(ApiArgs),
     /// The push server: Redis list in, MQTT out
@@ -64,11 +64,23 @@ pub(super) struct RunArgs {
     pub(super) settings: Settings,
 
     /// Write the report to a file, repeatable; its form by the ending: .json .txt
-    #[arg(short, long = "output", value_name = "FILE", env = "LOADGEN_OUTPUT", help_heading = "Report")]
+    #[arg(
+        short,
+        long = "output",
+        value_name = "FILE",
+        env = "LOADGEN_OUTPUT",
+        help_heading = "Report"
+    )]
     pub(super) outputs: Vec<PathBuf>,
 
     /// What goes to stdout
-    #[arg(long, value_name = "FORM", env = "LOADGEN_FORMAT", default_value = "text", help_heading = "Report")]
+    #[arg(
+        long,
+        value_name = "FORM",
+        env = "LOADGEN_FORMAT",
+        default_value = "text",
+        help_heading = "Report"
+    )]
     pub(super) format: Format,
 
     /// Print wrk's latency distribution and long percentiles
@@ -88,7 +100,14 @@ pub(super) struct RunArgs {
 #[derive(Debug, Args)]
 pub(super) struct QueueArgs {
     /// Redis of the queue: redis://[user:password@]host[:port][/db], rediss:// for TLS
-    #[arg(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true, default_value = "redis://127.0.0.1:6379", hide_default_value = false)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOADGEN_REDIS",
+        hide_env_values = true,
+        default_value = "redis://127.0.0.1:6379",
+        hide_default_value = false
+    )]
     pub(super) redis: String,
 
     /// Redis of the stamps and their time [that of the queue]
@@ -117,7 +136,13 @@ pub(super) struct MessageArgs {
 #[derive(Debug, Args)]
 pub(super) struct BrokerArgs {
     /// Broker: mqtt://[user:password@]host[:port], mqtts:// for TLS
-    #[arg(long, value_name = "URL", env = "LOADGEN_MQTT", hide_env_values = true, default_value = "mqtt://127.0.0.1:1883")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOADGEN_MQTT",
+        hide_env_values = true,
+        default_value = "mqtt://127.0.0.1:1883"
+    )]
     pub(super) mqtt: String,
 
     /// MQTT topic of the messages

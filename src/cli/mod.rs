@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             None => run::run(cli.run).await,
-            Some(Command::Run(args)) => run::run(args).await,
+            Some(Command::Run(args)) => run::run(*args).await,
             Some(Command::Api(args)) => services::api(args).await,
             Some(Command::Push(args)) => services::push(args).await,
             Some(Command::Subscribe(args)) => services::subscribe(args).await,

@@ -34,7 +34,8 @@ impl Output {
                 .into());
             }
         };
-        try_write(path).with_context(|| format!("--output {} cannot be written", path.display()))?;
+        try_write(path)
+            .with_context(|| format!("--output {} cannot be written", path.display()))?;
         Ok(Self { path: path.to_owned(), format })
     }
 

@@ -21,7 +21,8 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     };
     let plan = Plan::new(settings)?;
     check_names(&plan.thresholds)?;
-    let outputs = args.outputs.iter().map(|path| Output::check(path)).collect::<Result<Vec<_>, _>>()?;
+    let outputs =
+        args.outputs.iter().map(|path| Output::check(path)).collect::<Result<Vec<_>, _>>()?;
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);

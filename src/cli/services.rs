@@ -64,10 +64,9 @@ pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
         id_fields: id_fields(&args.queue.message),
     };
     let counts = Arc::<PushCounts>::default();
-    let outcome = serve(|shutdown| {
-        push::run(settings, Arc::clone(&counts), || println!("ready"), shutdown)
-    })
-    .await;
+    let outcome =
+        serve(|shutdown| push::run(settings, Arc::clone(&counts), || println!("ready"), shutdown))
+            .await;
     let count = |counter: &Counter| format_count(counter.get());
     log::info!(
         "{} popped, {} published, {} sent again, {} put back, {} lost",
@@ -85,7 +84,8 @@ pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<Outcome> {
     let sample = args.message.sample;
     let (stamper, writer) = match &args.redis {
         Some(redis) => {
-            let (stamper, writer) = stamps::start(&Address::parse("--redis", redis)?, sample).await?;
+            let (stamper, writer) =
+                stamps::start(&Address::parse("--redis", redis)?, sample).await?;
             (Some(stamper), Some(writer))
         }
         None => (None, None),

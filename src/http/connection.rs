@@ -57,7 +57,8 @@ impl Connection {
     pub(super) fn connect(&mut self, address: SocketAddr, now: Nanos) -> io::Result<()> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+        let socket =
+            rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         // Nagle would hold a request back until the last one's acknowledgement: up to 40 ms.
         sockopt::set_tcp_nodelay(&socket, true)?;
         match rustix::net::connect(&socket, &address) {

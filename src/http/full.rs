@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rustix::time::{
-    Itimerspec, Timespec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
@@ -16,8 +17,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::request::RequestShape;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
 use crate::clock::{self, Nanos};
-use crate::message::template::Rendered;
 use crate::message::Values;
+use crate::message::template::Rendered;
 use crate::tls;
 
 /// The reqwest transport of one worker.
@@ -47,7 +48,11 @@ struct Prototype {
 impl FullTransport {
     /// Sets the client up for `width` requests at once, each allowed `timeout`. Opens no connection:
     /// a pooled client makes them as it needs them.
-    pub fn new(shape: &RequestShape, width: usize, timeout: Duration) -> Result<Self, ConnectError> {
+    pub fn new(
+        shape: &RequestShape,
+        width: usize,
+        timeout: Duration,
+    ) -> Result<Self, ConnectError> {
         let setup = |e: &dyn std::fmt::Display| ConnectError::Setup(e.to_string());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -58,7 +63,9 @@ impl FullTransport {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(timeout);
         if shape.url.scheme() == "https" {
-            builder = builder.tls_backend_preconfigured(tls::client_config(&["h2", "http/1.1"]).map_err(|e| setup(&e))?);
+            builder = builder.tls_backend_preconfigured(
+                tls::client_config(&["h2", "http/1.1"]).map_err(|e| setup(&e))?,
+            );
         }
         let client = builder.build().map_err(|e| setup(&e))?;
         let timer = {
@@ -100,7 +107,11 @@ impl Prototype {
             match (name, value) {
                 // The client writes Host (in HTTP/2, `:authority`) from the URL, unless it differs.
                 (Ok(name), Ok(value)) => headers.append(name, value),
-                _ => return Err(ConnectError::Setup("a header that HTTP does not allow".to_owned())),
+                _ => {
+                    return Err(ConnectError::Setup(
+                        "a header that HTTP does not allow".to_owned(),
+                    ));
+                }
             };
         }
         let method = reqwest::Method::from_bytes(shape.method.as_bytes());
@@ -223,7 +234,10 @@ impl Timer {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         // SAFETY: an `OwnedFd` is open, and stays the same one, until it is dropped.
-        #[expect(unsafe_code, reason = "tokio has no safe call to wait on a descriptor of one's own")]
+        #[expect(
+            unsafe_code,
+            reason = "tokio has no safe call to wait on a descriptor of one's own"
+        )]
         let fd = unsafe { AsyncFd::register(timer)? };
         Ok(Self { fd })
     }

@@ -15,8 +15,8 @@ use super::request::RequestShape;
 use super::response::Progress;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
 use crate::clock::{self, Nanos};
-use crate::message::template::Rendered;
 use crate::message::Values;
+use crate::message::template::Rendered;
 
 /// Bytes read at once. Responses to load tests are small; a larger one takes several reads.
 const READ_BUFFER: usize = 64 * 1024;
@@ -66,13 +66,16 @@ impl RawTransport {
         timeout: Nanos,
     ) -> Result<Self, ConnectError> {
         let unreachable = |cause| ConnectError::Unreachable { address: address.to_string(), cause };
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| unreachable(e.into()))?;
+        let epoll =
+            epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| unreachable(e.into()))?;
         let mut transport = Self {
             epoll,
             address,
             request: shape.rendered(),
             timeout,
-            connections: (0..connections).map(|_| Connection::new(shape.expects_no_body())).collect(),
+            connections: (0..connections)
+                .map(|_| Connection::new(shape.expects_no_body()))
+                .collect(),
             idle: Vec::with_capacity(connections),
             ailing: Vec::with_capacity(connections),
             deadlines: VecDeque::with_capacity(connections),
@@ -92,7 +95,8 @@ impl RawTransport {
             }
             transport.poll(deadline, &mut Vec::new());
             if transport.traffic.connect_failures > 0 {
-                let refused = std::io::Error::other("it takes fewer connections than --connections");
+                let refused =
+                    std::io::Error::other("it takes fewer connections than --connections");
                 return Err(unreachable(refused));
             }
         }
@@ -141,7 +145,13 @@ impl RawTransport {
         self.tend(now);
     }
 
-    fn handle(&mut self, index: usize, flags: epoll::EventFlags, now: Nanos, ended: &mut Vec<Ended>) {
+    fn handle(
+        &mut self,
+        index: usize,
+        flags: epoll::EventFlags,
+        now: Nanos,
+        ended: &mut Vec<Ended>,
+    ) {
         match self.connections[index].state {
             State::Down { .. } => {}
             State::Connecting { .. } => self.connected(index, now),
@@ -211,7 +221,14 @@ impl RawTransport {
         }
     }
 
-    fn answer(&mut self, index: usize, status: u16, keep: bool, now: Nanos, ended: &mut Vec<Ended>) {
+    fn answer(
+        &mut self,
+        index: usize,
+        status: u16,
+        keep: bool,
+        now: Nanos,
+        ended: &mut Vec<Ended>,
+    ) {
         let connection = &mut self.connections[index];
         if let State::Busy { ticket, sent } = connection.state {
             ended.push(Ended { ticket, sent, at: now, outcome: Outcome::Answered { status } });
@@ -265,18 +282,14 @@ impl RawTransport {
     fn tend(&mut self, now: Nanos) {
         for at in 0..self.ailing.len() {
             let index = self.ailing[at];
-            match self.connections[index].state {
-                State::Down { retry_at } if retry_at <= now => {
-                    if self.open(index, now).is_err() {
-                        self.traffic.connect_failures += 1;
-                        self.connections[index].close(now);
-                    }
-                }
-                State::Connecting { since } if since + self.timeout <= now => {
-                    self.traffic.connect_failures += 1;
-                    self.connections[index].close(now);
-                }
-                _ => {}
+            let failed = match self.connections[index].state {
+                State::Down { retry_at } if retry_at <= now => self.open(index, now).is_err(),
+                State::Connecting { since } => since + self.timeout <= now,
+                State::Down { .. } | State::Idle | State::Busy { .. } => false,
+            };
+            if failed {
+                self.traffic.connect_failures += 1;
+                self.connections[index].close(now);
             }
         }
     }
@@ -305,7 +318,8 @@ impl Transport for RawTransport {
         let connection = &mut self.connections[index];
         connection.serial += 1;
         connection.state = State::Busy { ticket, sent };
-        let deadline = Deadline { at: sent + self.timeout, connection: index, serial: connection.serial };
+        let deadline =
+            Deadline { at: sent + self.timeout, connection: index, serial: connection.serial };
         match connection.write(request) {
             Ok(taken) => {
                 self.traffic.bytes_written += taken as u64;

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use url::Url;
 
 use super::ConnectError;
-use crate::message::template::Rendered;
 use crate::message::Template;
+use crate::message::template::Rendered;
 
 /// Everything about the request that does not change during a run.
 #[derive(Debug, Clone)]
@@ -28,7 +28,12 @@ pub struct RequestShape {
 impl RequestShape {
     /// Completes the user's headers with `Host`, `Content-Type` (JSON, where there is a body) and
     /// `Authorization` (from the URL's credentials), where they are not given.
-    pub fn new(url: Url, method: String, mut headers: Vec<(String, String)>, body: Template) -> Self {
+    pub fn new(
+        url: Url,
+        method: String,
+        mut headers: Vec<(String, String)>,
+        body: Template,
+    ) -> Self {
         let mut add = |name: &str, value: String| {
             if !headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) {
                 headers.push((name.to_owned(), value));
@@ -126,7 +131,8 @@ mod tests {
     fn text(url: &str, method: &str, headers: &[(&str, &str)], body: &str) -> String {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let body = Template::parse(body.as_bytes()).expect("valid");
-        let shape = RequestShape::new(Url::parse(url).expect("valid"), method.to_owned(), headers, body);
+        let shape =
+            RequestShape::new(Url::parse(url).expect("valid"), method.to_owned(), headers, body);
         let values = Values { msg_id: 99, worker: 0, seq: 0 };
         String::from_utf8(shape.rendered().fill(&values).to_vec()).expect("ascii")
     }
@@ -151,6 +157,9 @@ mod tests {
             text("http://u:p@h/", "DELETE", &[("host", "other")], ""),
             "DELETE / HTTP/1.1\r\nhost: other\r\nAuthorization: Basic dTpw\r\nContent-Length: 0\r\n\r\n"
         );
-        assert_eq!(RequestShape::display(&Url::parse("http://u:p@h/x").expect("valid")), "http://h/x");
+        assert_eq!(
+            RequestShape::display(&Url::parse("http://u:p@h/x").expect("valid")),
+            "http://h/x"
+        );
     }
 }

@@ -166,7 +166,9 @@ fn read_head(data: &[u8], bodyless: bool) -> Result<Option<Head>, ProtocolError>
     let len = match response.parse(data) {
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(ProtocolError("more than 128 header fields")),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(ProtocolError("more than 128 header fields"));
+        }
         Err(_) => return Err(ProtocolError("the head is not HTTP/1.1")),
     };
     let status = response.code.unwrap_or(0);
@@ -275,7 +277,9 @@ fn next_chunk_state(chunk: Chunk, byte: u8) -> Result<Option<Chunk>, ProtocolErr
         (Chunk::Size { digits: 0, .. }, _) => return Err(ProtocolError("a chunk without a size")),
         (Chunk::Size { value, .. } | Chunk::Extension { value }, b'\n') => after_line(value),
         (Chunk::Size { value, .. }, b';' | b'\r' | b' ' | b'\t') => Chunk::Extension { value },
-        (Chunk::Size { .. }, _) => return Err(ProtocolError("a chunk size that is not hexadecimal")),
+        (Chunk::Size { .. }, _) => {
+            return Err(ProtocolError("a chunk size that is not hexadecimal"));
+        }
         (Chunk::Extension { value }, _) => Chunk::Extension { value },
         (Chunk::DataEnd, b'\r') => Chunk::DataEnd,
         (Chunk::DataEnd, b'\n') => CHUNK_START,
@@ -297,7 +301,11 @@ mod tests {
     use proptest::prelude::*;
 
     /// Feeds `input` in pieces of the given sizes, over and over; the end counts as a close.
-    fn read(input: &[u8], sizes: &[usize], bodyless: bool) -> Result<Option<(u16, bool, usize)>, ProtocolError> {
+    fn read(
+        input: &[u8],
+        sizes: &[usize],
+        bodyless: bool,
+    ) -> Result<Option<(u16, bool, usize)>, ProtocolError> {
         let mut reader = ResponseReader::new(bodyless);
         let mut sizes = sizes.iter().cycle();
         let mut at = 0;
@@ -322,16 +330,32 @@ mod tests {
         ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, false),
         ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", 200, true),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 200, true),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nA;x=y\r\n0123456789\r\n00\r\nT: 1\r\n\r\n", 200, true),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", 200, true),
-        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx", 201, true),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nA;x=y\r\n0123456789\r\n00\r\nT: 1\r\n\r\n",
+            200,
+            true,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+            200,
+            true,
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx",
+            201,
+            true,
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc", 200, true),
     ];
 
     #[test]
     fn complete_responses_are_read_whole() {
         for (text, status, keep_alive) in COMPLETE {
-            assert_eq!(read(text.as_bytes(), &[4096], false), Ok(Some((status, keep_alive, text.len()))), "{text}");
+            assert_eq!(
+                read(text.as_bytes(), &[4096], false),
+                Ok(Some((status, keep_alive, text.len()))),
+                "{text}"
+            );
         }
     }
 
@@ -354,7 +378,10 @@ mod tests {
     fn what_is_not_http_is_refused() {
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
         let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD + 1));
-        let trailer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: {}", "b".repeat(MAX_HEAD + 2));
+        let trailer = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: {}",
+            "b".repeat(MAX_HEAD + 2)
+        );
         for text in [
             "garbage\r\n\r\n",
             "HTTP/1.1 abc\r\n\r\n",
@@ -372,7 +399,11 @@ mod tests {
             &endless,
             &trailer,
         ] {
-            assert!(read(text.as_bytes(), &[1000], false).is_err(), "{}", &text[..text.len().min(80)]);
+            assert!(
+                read(text.as_bytes(), &[1000], false).is_err(),
+                "{}",
+                &text[..text.len().min(80)]
+            );
         }
     }
 

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn a_long_wait_costs_one_range() {
         let rate = Rate::per_second(1_000_000).expect("a rate");
-        let schedule = Schedule::new(rate, (Arrivals::Constant, 1), Nanos::ZERO, (None, Some(100_000)));
+        let schedule =
+            Schedule::new(rate, (Arrivals::Constant, 1), Nanos::ZERO, (None, Some(100_000)));
         let mut line = Line::new(schedule.slots(1, 2), 2);
         schedule.slots(1, 2).for_each(|slot| line.push(slot.number));
         assert_eq!((line.len(), line.ranges.len()), (50_000, 1));

@@ -354,7 +354,10 @@ mod tests {
         let mut recorder = recorder();
         recorder.ended(&ended(1_100, 1_130, 1_150, Outcome::Answered { status: 200 }));
         let result = &recorder.result;
-        assert_eq!((max_ms(&result.lateness), max_ms(&result.service), max_ms(&result.response)), (Some(30), Some(20), Some(50)));
+        assert_eq!(
+            (max_ms(&result.lateness), max_ms(&result.service), max_ms(&result.response)),
+            (Some(30), Some(20), Some(50))
+        );
         assert_eq!((result.accepted.len(), recorder.sampled.len()), (1, 1));
     }
 

@@ -207,7 +207,12 @@ mod tests {
 
     fn constant(rate: &str, millis: u64) -> Schedule {
         let rate = rate.parse().expect("a rate");
-        Schedule::new(rate, (Arrivals::Constant, 1), Nanos::ZERO, (Some(Nanos::from_millis(millis)), None))
+        Schedule::new(
+            rate,
+            (Arrivals::Constant, 1),
+            Nanos::ZERO,
+            (Some(Nanos::from_millis(millis)), None),
+        )
     }
 
     #[test]
@@ -220,9 +225,14 @@ mod tests {
 
     #[test]
     fn the_count_is_exact_at_the_edges() {
-        for (rate, millis, slots) in
-            [("1", 1_000, 1), ("1", 1_001, 2), ("0.1", 1_000, 1), ("3", 1_000, 3), ("10M", 1, 10_000), ("7", 100, 1)]
-        {
+        for (rate, millis, slots) in [
+            ("1", 1_000, 1),
+            ("1", 1_001, 2),
+            ("0.1", 1_000, 1),
+            ("3", 1_000, 3),
+            ("10M", 1, 10_000),
+            ("7", 100, 1),
+        ] {
             assert_eq!(constant(rate, millis).measured_slots(), slots, "{rate}/s for {millis} ms");
         }
     }
@@ -230,7 +240,8 @@ mod tests {
     #[test]
     fn the_warm_up_is_a_segment_of_its_own() {
         let rate = Rate::per_second(10).expect("a rate");
-        let schedule = Schedule::new(rate, (Arrivals::Constant, 1), Nanos(250_000_000), (None, Some(4)));
+        let schedule =
+            Schedule::new(rate, (Arrivals::Constant, 1), Nanos(250_000_000), (None, Some(4)));
         let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.0 / 1_000_000).collect();
         assert_eq!(due, [0, 100, 200, 250, 350, 450, 550]);
         assert_eq!((schedule.measured_slots(), schedule.end()), (4, Nanos(650_000_000)));
@@ -259,7 +270,12 @@ mod tests {
                 let rate: Rate = format!("{}", micro_hertz as f64 / 1e6).parse().expect("in range");
                 let arrivals = if poisson { Arrivals::Poisson } else { Arrivals::Constant };
                 let span = Nanos::from_millis(millis);
-                Schedule::new(rate, (arrivals, seed), Nanos::from_millis(warmup), (Some(span), Some(20_000)))
+                Schedule::new(
+                    rate,
+                    (arrivals, seed),
+                    Nanos::from_millis(warmup),
+                    (Some(span), Some(20_000)),
+                )
             },
         )
     }

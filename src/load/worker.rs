@@ -14,8 +14,8 @@ use super::recorder::{IntervalReport, LoadResult, Recorder};
 use super::schedule::{Schedule, Slot, Slots};
 use crate::clock::{self, Nanos};
 use crate::http::{Ended, Ticket, Traffic, Transport};
-use crate::message::account::IdWriter;
 use crate::message::Values;
+use crate::message::account::IdWriter;
 
 /// The longest a worker sleeps, so that it hears of a stop.
 const LONGEST_WAIT: Nanos = Nanos::from_millis(50);
@@ -127,7 +127,8 @@ impl<T: Transport> Worker<T> {
         let work = brief.work.clone();
         let supply = Supply::new(&brief, &work);
         let flow = Flow { ids, transport, recorder, on_wire: 0, next_index: 0, gauges };
-        Turns { brief: &brief, supply, flow, control, intervals, interval: 0, over_since: None }.run()
+        Turns { brief: &brief, supply, flow, control, intervals, interval: 0, over_since: None }
+            .run()
     }
 }
 

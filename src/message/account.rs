@@ -223,7 +223,8 @@ impl Arrivals {
 
     /// Notes one message; `None` is one without a readable id.
     pub fn note(&mut self, id: Option<MsgId>) -> Arrival {
-        let Some((id, (block, place))) = id.and_then(|id| Some((id, self.space.locate(id)?))) else {
+        let Some((id, (block, place))) = id.and_then(|id| Some((id, self.space.locate(id)?)))
+        else {
             self.unexpected += 1;
             return Arrival::Unexpected;
         };
@@ -351,7 +352,13 @@ pub struct MessageAccount {
 impl MessageAccount {
     /// Joins the senders' books with the receiver's. `sent` counts the measured messages; a lost one
     /// enters `ages` with the age it had reached at `end`.
-    pub fn join(accepted: &IdSet, arrivals: &mut Arrivals, sent: u64, end: Nanos, ages: &mut Latencies) -> Self {
+    pub fn join(
+        accepted: &IdSet,
+        arrivals: &mut Arrivals,
+        sent: u64,
+        end: Nanos,
+        ages: &mut Latencies,
+    ) -> Self {
         let space = arrivals.space;
         let mut lost = 0;
         let mut lost_examples = Vec::new();
@@ -401,7 +408,13 @@ mod tests {
     }
 
     fn join(w: &mut World, accepted: &IdSet, sent: u64) -> MessageAccount {
-        MessageAccount::join(accepted, &mut w.arrivals, sent, Nanos(1_000), &mut Latencies::default())
+        MessageAccount::join(
+            accepted,
+            &mut w.arrivals,
+            sent,
+            Nanos(1_000),
+            &mut Latencies::default(),
+        )
     }
 
     #[test]
@@ -459,7 +472,11 @@ mod tests {
             }
         }
         assert!(w.table.blocks.lock().expect("no panic").len() <= 2, "due blocks pile up");
-        assert_eq!(w.arrivals.note(late), Arrival::First { due: Nanos(103) }, "a straggler is still known");
+        assert_eq!(
+            w.arrivals.note(late),
+            Arrival::First { due: Nanos(103) },
+            "a straggler is still known"
+        );
         assert_eq!(w.arrivals.note(late), Arrival::Duplicate);
         assert_eq!(join(&mut w, &IdSet::default(), len * 5).reordered, 1);
     }

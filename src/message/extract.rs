@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 use super::id::MsgId;
 
@@ -186,9 +188,18 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_named() {
-        for value in
-            ["-1", "1.5", "1e3", "\"12\"", "9007199254740992", "99999999999999999999999", "null", "true", "[1]", "{}"]
-        {
+        for value in [
+            "-1",
+            "1.5",
+            "1e3",
+            "\"12\"",
+            "9007199254740992",
+            "99999999999999999999999",
+            "null",
+            "true",
+            "[1]",
+            "{}",
+        ] {
             let error = id(&format!("{{\"MsgID\":{value}}}"));
             assert_eq!(error, Err(IdError::NotAnId("MsgID".to_owned())), "{value}");
         }
@@ -197,7 +208,17 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        for body in ["", "[]", "12", "\"x\"", "{\"MsgID\":1", "{\"MsgID\":1}x", "{\"MsgID\":1,}", "{'MsgID':1}", "\u{0}"] {
+        for body in [
+            "",
+            "[]",
+            "12",
+            "\"x\"",
+            "{\"MsgID\":1",
+            "{\"MsgID\":1}x",
+            "{\"MsgID\":1,}",
+            "{'MsgID':1}",
+            "\u{0}",
+        ] {
             assert!(matches!(id(body), Err(IdError::NotAnObject(_))), "{body}");
         }
         let deep = "[".repeat(100_000);

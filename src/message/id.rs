@@ -137,8 +137,10 @@ mod tests {
     fn every_worker_is_sampled_alike() {
         let space = IdSpace::from_authority(7, 3, 100);
         for worker in 0..3 {
-            let sampled =
-                (0..20_000).filter_map(|i| space.id(worker, i)).filter(|id| id.is_sampled(100)).count();
+            let sampled = (0..20_000)
+                .filter_map(|i| space.id(worker, i))
+                .filter(|id| id.is_sampled(100))
+                .count();
             assert_eq!(sampled, 200, "worker {worker}");
         }
     }

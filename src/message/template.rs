@@ -42,7 +42,9 @@ impl Values {
 
 /// A `{{name}}` that is none of the template's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown placeholder {{{{{0}}}}}; there are {{{{msg_id}}}}, {{{{worker}}}} and {{{{seq}}}}")]
+#[error(
+    "unknown placeholder {{{{{0}}}}}; there are {{{{msg_id}}}}, {{{{worker}}}} and {{{{seq}}}}"
+)]
 pub struct TemplateError(String);
 
 /// A parsed template. Text that only looks like a hole (`{{}}`, `{{ a b }}`, JSON) stays text.
@@ -52,8 +54,7 @@ pub struct Template {
 }
 
 /// The default body, as the original's packet generator sent it.
-pub const DEFAULT_BODY: &str =
-    r#"{"MsgID":{{msg_id}},"source":"client-id","target":"target-id"}"#;
+pub const DEFAULT_BODY: &str = r#"{"MsgID":{{msg_id}},"source":"client-id","target":"target-id"}"#;
 
 impl Template {
     /// Parses `{{msg_id}}`, `{{worker}}` and `{{seq}}`; refuses any other single word in the braces.
@@ -168,7 +169,11 @@ pub(crate) struct Rendered {
 
 impl Rendered {
     /// `head(text, body_len, out)` writes what comes before a body of that length.
-    pub(crate) fn new(body: Template, head_text: Vec<u8>, head: fn(&[u8], usize, &mut Vec<u8>)) -> Self {
+    pub(crate) fn new(
+        body: Template,
+        head_text: Vec<u8>,
+        head: fn(&[u8], usize, &mut Vec<u8>),
+    ) -> Self {
         Self { bytes: Vec::new(), holes: Vec::new(), body, head, head_text }
     }
 
@@ -213,7 +218,10 @@ mod tests {
     fn holes_are_filled_and_other_braces_stay() {
         let template = Template::parse(b"{{{msg_id}}-{{worker}}.{{seq}}{{}}{{ msg_id }}{{a b}}}");
         let values = Values { msg_id: 10, worker: 2, seq: 0 };
-        assert_eq!(template.map(|t| plain(&t, &values)), Ok("{10-2.0{{}}{{ msg_id }}{{a b}}}".to_owned()));
+        assert_eq!(
+            template.map(|t| plain(&t, &values)),
+            Ok("{10-2.0{{}}{{ msg_id }}{{a b}}}".to_owned())
+        );
     }
 
     #[test]

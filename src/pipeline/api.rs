@@ -4,6 +4,7 @@
 //! server and Redis connection, so that lanes share nothing on the way of a message.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -77,11 +78,36 @@ pub struct ApiCounts {
 impl ApiCounts {
     fn exposition(&self) -> String {
         let metrics: [Metric; 5] = [
-            ("loadgen_api_accepted_total", "counter", "Messages put into the queue.", self.accepted.get()),
-            ("loadgen_api_malformed_total", "counter", "Bodies without a valid MsgID.", self.malformed.get()),
-            ("loadgen_api_unreadable_total", "counter", "Bodies too large or too slow.", self.unreadable.get()),
-            ("loadgen_api_unavailable_total", "counter", "Messages refused with 503.", self.unavailable.get()),
-            ("loadgen_api_queue_depth", "gauge", "Messages in the queue, as last seen.", self.queue_depth.get()),
+            (
+                "loadgen_api_accepted_total",
+                "counter",
+                "Messages put into the queue.",
+                self.accepted.get(),
+            ),
+            (
+                "loadgen_api_malformed_total",
+                "counter",
+                "Bodies without a valid MsgID.",
+                self.malformed.get(),
+            ),
+            (
+                "loadgen_api_unreadable_total",
+                "counter",
+                "Bodies too large or too slow.",
+                self.unreadable.get(),
+            ),
+            (
+                "loadgen_api_unavailable_total",
+                "counter",
+                "Messages refused with 503.",
+                self.unavailable.get(),
+            ),
+            (
+                "loadgen_api_queue_depth",
+                "gauge",
+                "Messages in the queue, as last seen.",
+                self.queue_depth.get(),
+            ),
         ];
         exposition(&metrics)
     }
@@ -110,7 +136,9 @@ pub async fn run(
         };
         let up = up.clone();
         let start = std::thread::Builder::new().name(format!("api-{lane}"));
-        threads.push(start.spawn(move || serve_lane(lane_settings, connections, &up)).map_err(failed)?);
+        threads.push(
+            start.spawn(move || serve_lane(lane_settings, connections, &up)).map_err(failed)?,
+        );
         lanes.push(hand_over);
     }
     drop((up, stamper));
@@ -135,12 +163,15 @@ pub async fn run(
     Ok(())
 }
 
-fn failed(reason: impl ToString) -> StackError {
+fn failed(reason: impl Display) -> StackError {
     StackError::Start { program: "api".to_owned(), reason: reason.to_string() }
 }
 
 /// Hands connections to the lanes in turn, for ever.
-async fn accept(listener: &tokio::net::TcpListener, lanes: &[mpsc::UnboundedSender<std::net::TcpStream>]) {
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    lanes: &[mpsc::UnboundedSender<std::net::TcpStream>],
+) {
     let mut turn = 0;
     loop {
         match listener.accept().await {
@@ -169,7 +200,11 @@ struct LaneSettings {
 
 type LaneUp = mpsc::Sender<Result<(), StackError>>;
 
-fn serve_lane(lane: LaneSettings, connections: mpsc::UnboundedReceiver<std::net::TcpStream>, up: &LaneUp) {
+fn serve_lane(
+    lane: LaneSettings,
+    connections: mpsc::UnboundedReceiver<std::net::TcpStream>,
+    up: &LaneUp,
+) {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => LocalSet::new().block_on(&runtime, run_lane(lane, connections, up)),
         Err(error) => {
@@ -205,7 +240,11 @@ async fn run_lane(
     }
 }
 
-async fn serve_connection(stream: std::net::TcpStream, service: Rc<Service>, mut shutdown: Shutdown) {
+async fn serve_connection(
+    stream: std::net::TcpStream,
+    service: Rc<Service>,
+    mut shutdown: Shutdown,
+) {
     // The peer may have gone already; then there is nothing to serve.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = TcpStream::from_std(stream) else { return };

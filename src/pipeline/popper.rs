@@ -101,7 +101,10 @@ impl Popper {
     }
 }
 
-async fn blmpop(connection: &mut MultiplexedConnection, queue: &str) -> Result<Vec<Vec<u8>>, RedisError> {
+async fn blmpop(
+    connection: &mut MultiplexedConnection,
+    queue: &str,
+) -> Result<Vec<Vec<u8>>, RedisError> {
     let mut command = redis::cmd("BLMPOP");
     command.arg(0.25).arg(1).arg(queue).arg("RIGHT").arg("COUNT").arg(BATCH);
     // The crate's own typed call has the wrong shape in 1.x.

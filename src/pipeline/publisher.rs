@@ -266,7 +266,7 @@ impl Publisher {
         self.session = loop {
             match Session::open(&self.address, &self.client_id).await {
                 Ok(session) => break session,
-                Err(_) => tokio::time::sleep(backoff.next()).await,
+                Err(_) => tokio::time::sleep(backoff.pause()).await,
             }
         };
         log::info!("connected to the MQTT broker at {} again", self.address);

@@ -3,6 +3,7 @@
 //! Each worker has a popper and a publisher with connections of their own. `direct` runs the two in
 //! turn, as the original did; `channel` runs them side by side with a bounded channel in between.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,12 +74,42 @@ impl PushCounts {
     pub fn exposition(&self) -> String {
         let publish = &self.publish;
         let metrics: [Metric; 6] = [
-            ("loadgen_push_popped_total", "counter", "Messages taken off the queue.", self.popped.get()),
-            ("loadgen_push_published_total", "counter", "Messages published.", publish.published.get()),
-            ("loadgen_push_resent_total", "counter", "Messages sent again after a lost connection.", publish.resent.get()),
-            ("loadgen_push_reconnects_total", "counter", "Broker connections lost.", publish.reconnects.get()),
-            ("loadgen_push_returned_total", "counter", "Messages put back into the queue.", self.returned.get()),
-            ("loadgen_push_lost_total", "counter", "Messages neither published nor put back.", self.lost.get()),
+            (
+                "loadgen_push_popped_total",
+                "counter",
+                "Messages taken off the queue.",
+                self.popped.get(),
+            ),
+            (
+                "loadgen_push_published_total",
+                "counter",
+                "Messages published.",
+                publish.published.get(),
+            ),
+            (
+                "loadgen_push_resent_total",
+                "counter",
+                "Messages sent again after a lost connection.",
+                publish.resent.get(),
+            ),
+            (
+                "loadgen_push_reconnects_total",
+                "counter",
+                "Broker connections lost.",
+                publish.reconnects.get(),
+            ),
+            (
+                "loadgen_push_returned_total",
+                "counter",
+                "Messages put back into the queue.",
+                self.returned.get(),
+            ),
+            (
+                "loadgen_push_lost_total",
+                "counter",
+                "Messages neither published nor put back.",
+                self.lost.get(),
+            ),
         ];
         exposition(&metrics)
     }
@@ -103,7 +134,8 @@ pub async fn run(
             shutdown: shutdown.clone(),
             up: up.clone(),
         };
-        let workers: Vec<_> = (0..settings.workers).filter(|w| w % settings.threads == thread).collect();
+        let workers: Vec<_> =
+            (0..settings.workers).filter(|w| w % settings.threads == thread).collect();
         let name = format!("push-{thread}");
         let start = std::thread::Builder::new().name(name).spawn(move || group.run(&workers));
         threads.push(start.map_err(start_failed)?);
@@ -123,7 +155,7 @@ pub async fn run(
     Ok(())
 }
 
-fn start_failed(reason: impl ToString) -> StackError {
+fn start_failed(reason: impl Display) -> StackError {
     StackError::Start { program: "push".to_owned(), reason: reason.to_string() }
 }
 
@@ -178,7 +210,8 @@ impl Group {
         let target = (settings.topic.as_str(), settings.qos);
         let counts = Arc::clone(&self.counts.publish);
         let publisher =
-            Publisher::open(&settings.mqtt, client_id, target, self.stamper.clone(), counts).await?;
+            Publisher::open(&settings.mqtt, client_id, target, self.stamper.clone(), counts)
+                .await?;
         Ok((popper, publisher))
     }
 
@@ -225,7 +258,11 @@ impl Group {
     }
 
     /// Publishes what comes through the channel, all that is there at once, until the popper is done.
-    async fn publish(&self, mut publisher: Publisher, mut batches: mpsc::Receiver<Vec<Outgoing>>) -> Publisher {
+    async fn publish(
+        &self,
+        mut publisher: Publisher,
+        mut batches: mpsc::Receiver<Vec<Outgoing>>,
+    ) -> Publisher {
         let mut shutdown = self.shutdown.clone();
         loop {
             let first = tokio::select! {
@@ -261,7 +298,11 @@ impl Group {
         }
         let returned = timeout(GRACE / 2, popper.give_back(&left)).await.unwrap_or(false);
         let count = left.len() as u64;
-        if returned { self.counts.returned.add(count) } else { self.counts.lost.add(count) }
+        if returned {
+            self.counts.returned.add(count)
+        } else {
+            self.counts.lost.add(count)
+        }
         log::warn!("{count} messages unpublished, {}", if returned { "put back" } else { "lost" });
     }
 

@@ -130,11 +130,15 @@ impl Stamper {
 pub type StampWriter = JoinHandle<()>;
 
 /// Starts the writing task on the current runtime. One message in `sample` is stamped.
-pub async fn start(log_server: &Address, sample: u64) -> Result<(Stamper, StampWriter), StackError> {
+pub async fn start(
+    log_server: &Address,
+    sample: u64,
+) -> Result<(Stamper, StampWriter), StackError> {
     let link = Link::open(log_server.clone(), Use::Commands).await?;
     let (buffer, stamps) = mpsc::channel(BUFFER);
     let dropped = Arc::new(Counter::default());
-    let writer = Writer { link, clock: ServerClock::default(), dropped: Arc::clone(&dropped) };
+    let clock = ServerClock::new(log_server.is_loopback());
+    let writer = Writer { link, clock, dropped: Arc::clone(&dropped) };
     let task = tokio::spawn(writer.run(stamps));
     Ok((Stamper { sample, buffer, dropped }, task))
 }
@@ -237,7 +241,16 @@ mod tests {
 
     #[test]
     fn other_times_are_not_misread() {
-        for time in ["", "5", "5.1", "5.0000001", "-5.000000", "5.00000x", "99999999999999999999.000000", "1.+00001"] {
+        for time in [
+            "",
+            "5",
+            "5.1",
+            "5.0000001",
+            "-5.000000",
+            "5.00000x",
+            "99999999999999999999.000000",
+            "1.+00001",
+        ] {
             let stamp = Stamp { id: 1, time: time.to_owned() };
             assert_eq!(stamp.server_us(), None, "{time}");
         }

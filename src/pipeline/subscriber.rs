@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{Packet, PubAck, PubRec, PubComp};
+use rumqttc::mqttbytes::v4::{Packet, PubAck, PubComp, PubRec};
 use tokio::time::{Instant, interval_at};
 
 use super::metrics::Counter;
@@ -72,7 +72,7 @@ pub async fn run(
                 () = stopped(&mut shutdown) => return Ok(()),
             }
             sink.pause();
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(backoff.pause()).await;
         };
         log::info!("connected to the MQTT broker at {} again", settings.mqtt);
     }
@@ -87,7 +87,11 @@ async fn open(settings: &SubscribeSettings) -> Result<(Sender, Receiver), StackE
 }
 
 /// Receives until the connection is lost, and says why.
-async fn receive(sender: &mut Sender, receiver: &mut Receiver, sink: &mut impl Sink) -> std::io::Error {
+async fn receive(
+    sender: &mut Sender,
+    receiver: &mut Receiver,
+    sink: &mut impl Sink,
+) -> std::io::Error {
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut pauses = interval_at(Instant::now() + IDLE, IDLE);
     pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -85,6 +85,12 @@ impl Address {
         self.url.as_str()
     }
 
+    /// Whether the server is on this machine for certain.
+    pub fn is_loopback(&self) -> bool {
+        let address = self.host().parse::<std::net::IpAddr>();
+        self.host() == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// Host and port.
     pub fn host_port(&self) -> String {
         match self.host() {
@@ -132,7 +138,10 @@ mod tests {
     #[test]
     fn addresses_are_read_with_their_defaults() {
         let redis = Address::parse("--redis", "redis://:p%40ss@example.com/2").expect("valid");
-        assert_eq!((redis.host(), redis.port(), redis.scheme()), ("example.com", 6379, Scheme::Plain));
+        assert_eq!(
+            (redis.host(), redis.port(), redis.scheme()),
+            ("example.com", 6379, Scheme::Plain)
+        );
         assert_eq!(redis.credentials(), Some((String::new(), "p@ss".to_owned())));
         let broker = Address::parse("--mqtt", "mqtts://[::1]").expect("valid");
         assert_eq!((broker.host_port(), broker.scheme()), ("[::1]:8883".to_owned(), Scheme::Tls));
@@ -143,7 +152,12 @@ mod tests {
     fn a_password_is_never_printed() {
         let address = Address::parse("--redis", "redis://user:secret@host:1").expect("valid");
         assert_eq!(format!("{address} {address:?}"), "redis://host:1 redis://host:1");
-        for text in ["redis://user:secret@", "redis://user:secret@host:99999", "mqtt://user:secret@host", "secret"] {
+        for text in [
+            "redis://user:secret@",
+            "redis://user:secret@host:99999",
+            "mqtt://user:secret@host",
+            "secret",
+        ] {
             let error = Address::parse("--redis", text).expect_err(text).to_string();
             assert!(!error.contains("secret") && error.contains("--redis"), "{error}");
         }

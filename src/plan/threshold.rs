@@ -69,7 +69,9 @@ impl FromStr for Threshold {
             return refuse(format!("--fail-if '{text}' has no comparison; {example}"));
         };
         let Some(bound) = bound(value) else {
-            return refuse(format!("--fail-if '{text}': '{value}' is no number or duration; {example}"));
+            return refuse(format!(
+                "--fail-if '{text}': '{value}' is no number or duration; {example}"
+            ));
         };
         if name.is_empty() {
             return refuse(format!("--fail-if '{text}' names nothing; {example}"));

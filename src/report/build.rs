@@ -1,8 +1,8 @@
 //! Observations → Report: every number in its place, its unit and its precision.
 
 use super::{
-    Clock, Errors, Examples, Latency, Messages, PerThread, Quantiles, Report, Requests, Resource, Row,
-    Run, SCHEMA_VERSION, Server, Stack, Stage, Tool, Verdict, judge,
+    Clock, Errors, Examples, Latency, Messages, PerThread, Quantiles, Report, Requests, Resource,
+    Row, Run, SCHEMA_VERSION, Server, Stack, Stage, Tool, Verdict, judge,
 };
 use crate::clock::Nanos;
 use crate::latency::{Latencies, QUANTILES};
@@ -17,7 +17,10 @@ impl From<&Observations> for Report {
         let bound = seen.clock.error_bound;
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
-            tool: Tool { name: "loadgen".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+            tool: Tool {
+                name: "loadgen".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
             run: run(seen),
             requests: requests(seen),
             latency: Latency {
@@ -28,7 +31,12 @@ impl From<&Observations> for Report {
             },
             messages: seen.arrivals.as_ref().map(|arrivals| (&arrivals.account).into()),
             arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
-            stages: seen.stages.iter().filter(|s| s.latencies.count() > 0).map(|s| stage(s, bound)).collect(),
+            stages: seen
+                .stages
+                .iter()
+                .filter(|s| s.latencies.count() > 0)
+                .map(|s| stage(s, bound))
+                .collect(),
             resources: seen.resources.iter().map(resource).collect(),
             series: seen.series.iter().map(row).collect(),
             verdict: Verdict {
@@ -56,7 +64,8 @@ fn run(seen: &Observations) -> Run {
             ("open", Some(rate.as_f64()), Some(name.to_owned()))
         }
     };
-    let server = |info: &ServerInfo| Server { kind: info.kind.to_owned(), version: info.version.clone() };
+    let server =
+        |info: &ServerInfo| Server { kind: info.kind.to_owned(), version: info.version.clone() };
     let source = if seen.clock.offset_us.is_some() { "redis" } else { "monotonic" };
     Run {
         id: seen.run_id.clone(),
@@ -121,7 +130,9 @@ fn requests(seen: &Observations) -> Requests {
             mean: throughput.mean().map(rate),
             stdev: throughput.stdev().map(rate),
             max: throughput.max().map(|max| rate(max.0 as f64)),
-            within_stdev_percent: throughput.share_within_stdev().map(|share| round(share * 100.0, 1e2)),
+            within_stdev_percent: throughput
+                .share_within_stdev()
+                .map(|share| round(share * 100.0, 1e2)),
         },
     }
 }

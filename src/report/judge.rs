@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::{
-    Clock, Errors, Examples, Latency, Messages, PerThread, Quantiles, Report, Requests, Resource, Run,
-    SCHEMA_VERSION, Stack, Stage, ThresholdResult, Tool, Verdict, lookup,
+    Clock, Errors, Examples, Latency, Messages, PerThread, Quantiles, Report, Requests, Resource,
+    Run, SCHEMA_VERSION, Stack, Stage, ThresholdResult, Tool, Verdict, lookup,
 };
 use crate::clock::Nanos;
 use crate::latency::Latencies;
@@ -43,9 +43,10 @@ fn reasons(seen: &Observations) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Mode::Open { .. } = seen.plan.load.mode {
         let pacing = &seen.load.pacing;
-        for (quantile, words, limit) in
-            [(0.99, "one request in a hundred", PACING_P99_LIMIT), (0.5, "every second request", PACING_P50_LIMIT)]
-        {
+        for (quantile, words, limit) in [
+            (0.99, "one request in a hundred", PACING_P99_LIMIT),
+            (0.5, "every second request", PACING_P50_LIMIT),
+        ] {
             let late = tail(pacing, quantile);
             if late > limit {
                 reasons.push(format!(
@@ -110,10 +111,12 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
         ));
     }
     if report.messages.is_some() && !seen.plan.request.body.carries_id() {
-        notes.push("the body has no {{msg_id}}: arrivals cannot be told from each other".to_owned());
+        notes
+            .push("the body has no {{msg_id}}: arrivals cannot be told from each other".to_owned());
     }
     if seen.stamps_dropped > 0 {
-        notes.push(format!("{} stamps of arrivals were dropped", format_count(seen.stamps_dropped)));
+        notes
+            .push(format!("{} stamps of arrivals were dropped", format_count(seen.stamps_dropped)));
     }
     notes
 }
@@ -190,9 +193,20 @@ fn full_report() -> Report {
             hdr: String::new(),
         }
     };
-    let moments =
-        [("due", "sent"), ("sent", "api"), ("api", "queued"), ("queued", "popped"), ("popped", "published"), ("published", "arrived"), ("sent", "answered")];
-    let stage = |(from, to): (&str, &str)| Stage { from: from.to_owned(), to: to.to_owned(), quantiles: quantiles() };
+    let moments = [
+        ("due", "sent"),
+        ("sent", "api"),
+        ("api", "queued"),
+        ("queued", "popped"),
+        ("popped", "published"),
+        ("published", "arrived"),
+        ("sent", "answered"),
+    ];
+    let stage = |(from, to): (&str, &str)| Stage {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        quantiles: quantiles(),
+    };
     let resource = |component: &str| Resource {
         component: component.to_owned(),
         pid: 0,
@@ -242,7 +256,12 @@ fn full_report() -> Report {
                 within_stdev_percent: Some(0.0),
             },
         },
-        latency: Latency { response: quantiles(), service: quantiles(), lateness: quantiles(), pacing: quantiles() },
+        latency: Latency {
+            response: quantiles(),
+            service: quantiles(),
+            lateness: quantiles(),
+            pacing: quantiles(),
+        },
         messages: Some(Messages {
             accepted: 0,
             arrived: 0,
@@ -255,7 +274,9 @@ fn full_report() -> Report {
         }),
         arrival: Some(quantiles()),
         stages: moments.into_iter().map(stage).collect(),
-        resources: ["generator", "subscriber", "api", "push", "redis", "mosquitto"].map(resource).into(),
+        resources: ["generator", "subscriber", "api", "push", "redis", "mosquitto"]
+            .map(resource)
+            .into(),
         series: Vec::new(),
         verdict: Verdict {
             generator: String::new(),

@@ -26,14 +26,19 @@ pub(super) fn names(report: &Value) -> Vec<String> {
 }
 
 fn collect(value: &Value, name: &str, names: &mut Vec<String>) {
-    let below = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
+    let below =
+        |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| collect(value, &below(key), names)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| collect(value, &below(key), names))
+        }
         Value::Array(items) => {
             for item in items {
                 let part = match (item.get("component"), item.get("from"), item.get("to")) {
                     (Some(Value::String(component)), ..) => component.clone(),
-                    (None, Some(Value::String(from)), Some(Value::String(to))) => format!("{from}-{to}"),
+                    (None, Some(Value::String(from)), Some(Value::String(to))) => {
+                        format!("{from}-{to}")
+                    }
                     _ => continue,
                 };
                 collect(item, &below(&part), names);

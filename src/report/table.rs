@@ -4,7 +4,11 @@
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<_> = (0..columns).map(width).collect();
     let mut out = String::new();
@@ -29,7 +33,8 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other() {
-        let rows = [vec!["due → sent".to_owned(), "1".to_owned()], vec!["x".to_owned(), "22".to_owned()]];
+        let rows =
+            [vec!["due → sent".to_owned(), "1".to_owned()], vec!["x".to_owned(), "22".to_owned()]];
         assert_eq!(table(&rows), "  due → sent   1\n  x           22\n");
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::table::table;
 use super::{Messages, Quantiles, Report, Requests};
 use crate::latency::Latencies;
-use crate::units::{align, format_binary, format_count, format_duration, format_metric, format_time};
+use crate::units::{
+    align, format_binary, format_count, format_duration, format_metric, format_time,
+};
 
 /// What the text shows beside the usual.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +38,8 @@ fn wrk_block(report: &Report, options: TextOptions) -> String {
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(out, "Running {} test @ {}", format_duration(rounded), run.target);
     let _ = writeln!(out, "  {} threads and {} connections", run.threads, run.connections);
-    let _ = writeln!(out, "  Thread Stats{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev");
+    let _ =
+        writeln!(out, "  Thread Stats{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev");
     let response = &latency.response;
     let within = Latencies::from_hdr(&response.hdr).ok().and_then(|all| all.share_within_stdev());
     let figures = [response.mean, response.stdev, response.max, within.map(|share| share * 100.0)];
@@ -58,7 +61,8 @@ fn wrk_block(report: &Report, options: TextOptions) -> String {
 
 fn thread_stats(name: &str, figures: [Option<f64>; 4], format: fn(f64) -> String) -> String {
     let [mean, stdev, max, within] = figures;
-    let cell = |value: Option<f64>, width| align(&value.map_or_else(|| "n/a".to_owned(), format), width);
+    let cell =
+        |value: Option<f64>, width| align(&value.map_or_else(|| "n/a".to_owned(), format), width);
     let within = within.map_or_else(|| "n/a".to_owned(), |percent| format!("{percent:.2}%"));
     format!("    {name:<10}{}{}{}{within:>9}\n", cell(mean, 8), cell(stdev, 10), cell(max, 9))
 }
@@ -84,7 +88,8 @@ fn wrk_totals(requests: &Requests) -> String {
             errors.timeout
         );
     }
-    let odd = requests.status.iter().filter(|(status, _)| !matches!(status.as_bytes()[0], b'2' | b'3'));
+    let odd =
+        requests.status.iter().filter(|(status, _)| !matches!(status.as_bytes()[0], b'2' | b'3'));
     let odd: u64 = odd.map(|(_, count)| count).sum();
     if odd > 0 {
         let _ = writeln!(out, "  Non-2xx or 3xx responses: {odd}");
@@ -140,8 +145,10 @@ fn stages(report: &Report) -> String {
     let bound = report.run.clock.error_bound_us;
     let sampled = report.stages.iter().map(|s| s.quantiles.count).max().unwrap_or(0);
     let clock = bound.map(|bound| format!(", clock ± {}", format_time(bound))).unwrap_or_default();
-    let title = format!("Stages of {} messages (1 in {}{clock})", format_count(sampled), report.run.sample);
-    let mut rows = vec![[title.as_str(), "p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec()];
+    let title =
+        format!("Stages of {} messages (1 in {}{clock})", format_count(sampled), report.run.sample);
+    let mut rows =
+        vec![[title.as_str(), "p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec()];
     for stage in &report.stages {
         let name = format!("  {} → {}", stage.from, stage.to);
         let fine = |value: Option<f64>| match (value, bound) {
@@ -167,7 +174,11 @@ fn account(report: &Report) -> String {
         format_count(requests.unfinished),
     );
     if requests.errors.protocol > 0 {
-        let _ = writeln!(out, "            {} answers were not HTTP", format_count(requests.errors.protocol));
+        let _ = writeln!(
+            out,
+            "            {} answers were not HTTP",
+            format_count(requests.errors.protocol)
+        );
     }
     if let Some(messages) = &report.messages {
         out += &message_account(messages);
@@ -198,7 +209,8 @@ fn resources(report: &Report) -> String {
     if report.resources.is_empty() {
         return String::new();
     }
-    let mut rows = vec![["Component", "CPU", "CPU max", "CPU/request", "memory"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["Component", "CPU", "CPU max", "CPU/request", "memory"].map(str::to_owned).to_vec()];
     for used in &report.resources {
         let per_request = match report.requests.sent {
             0 => "n/a".to_owned(),
@@ -222,8 +234,10 @@ fn verdict(report: &Report) -> String {
         server.as_ref().map(|s| format!("{name} {} ({})", s.version, s.kind))
     };
     let stack = &report.run.stack;
-    let servers: Vec<_> =
-        [server("queue", &stack.queue), server("broker", &stack.broker)].into_iter().flatten().collect();
+    let servers: Vec<_> = [server("queue", &stack.queue), server("broker", &stack.broker)]
+        .into_iter()
+        .flatten()
+        .collect();
     if !servers.is_empty() {
         let _ = writeln!(out, "  Stack     {}", servers.join(", "));
     }

@@ -54,7 +54,8 @@ impl Split {
         if let Some(schedule) = &self.schedule {
             return schedule.total_slots() / self.load.threads as u64 + 1;
         }
-        let seconds = |d: std::time::Duration| (d.as_secs_f64() * MOST_PER_SECOND).ceil() as u64 + 1;
+        let seconds =
+            |d: std::time::Duration| (d.as_secs_f64() * MOST_PER_SECOND).ceil() as u64 + 1;
         let counted = self.load.requests.map_or(u64::MAX, |n| self.share(n, 0));
         let timed = self.load.duration.map_or(u64::MAX, seconds);
         counted.min(timed).saturating_add(seconds(self.load.warmup))
@@ -108,7 +109,11 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Starts the threads and waits until all connections of all workers stand.
-    pub(super) async fn muster(plan: &Plan, split: &Split, supplies: Supplies) -> Result<Self, RunError> {
+    pub(super) async fn muster(
+        plan: &Plan,
+        split: &Split,
+        supplies: Supplies,
+    ) -> Result<Self, RunError> {
         let (rows, intervals) = mpsc::unbounded_channel();
         let mut fleet = Self {
             control: Arc::default(),
@@ -215,7 +220,10 @@ impl Post {
         }
     }
 
-    fn work<T: Transport>(self, transport: Result<T, ConnectError>) -> Option<(LoadResult, Traffic)> {
+    fn work<T: Transport>(
+        self,
+        transport: Result<T, ConnectError>,
+    ) -> Option<(LoadResult, Traffic)> {
         let transport = match transport {
             Ok(transport) => transport,
             Err(error) => {

@@ -108,7 +108,12 @@ impl Listener {
 
 type Ready = oneshot::Sender<Result<(), RunError>>;
 
-fn listen(settings: SubscribeSettings, mut writer: Writer, ready: Ready, shutdown: watch::Receiver<bool>) -> Books {
+fn listen(
+    settings: SubscribeSettings,
+    mut writer: Writer,
+    ready: Ready,
+    shutdown: watch::Receiver<bool>,
+) -> Books {
     let counts = SubscribeCounts::default();
     let ready = Cell::new(Some(ready));
     let tell = |result| {

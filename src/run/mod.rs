@@ -29,10 +29,10 @@ use crate::stack::{Kind, StackError, mqtt};
 
 use fleet::{Fleet, Split, Supplies};
 use listen::{ListenSettings, Listener};
-pub use rig::Services;
 use rig::Rig;
-pub use watch::{Phase, Progress};
+pub use rig::Services;
 use watch::Watch;
+pub use watch::{Phase, Progress};
 
 /// Why a run could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -150,8 +150,22 @@ impl Runner {
         let mut watch = Watch::new(plan, &split, start, space, listener.is_some());
         let mut sampler = Sampler::new(components(rig, listener.is_some()));
         let stop = self.stop.take();
-        watch.until_sent(&mut fleet, listener.as_mut(), &mut log_server, (&mut sampler, rig, stop, &mut self.progress)).await;
-        watch.until_arrived(&fleet, listener.as_mut(), &mut log_server, (&mut sampler, &mut self.progress)).await;
+        watch
+            .until_sent(
+                &mut fleet,
+                listener.as_mut(),
+                &mut log_server,
+                (&mut sampler, rig, stop, &mut self.progress),
+            )
+            .await;
+        watch
+            .until_arrived(
+                &fleet,
+                listener.as_mut(),
+                &mut log_server,
+                (&mut sampler, &mut self.progress),
+            )
+            .await;
 
         let drained_at = clock::now();
         let resources = sampler.finish();
@@ -221,7 +235,10 @@ fn shape(plan: &Plan, rig: &Rig) -> RequestShape {
 }
 
 /// Finds the target's address, and that it takes connections at all.
-async fn reach(plan: &Plan, shape: &RequestShape) -> Result<Option<std::net::SocketAddr>, RunError> {
+async fn reach(
+    plan: &Plan,
+    shape: &RequestShape,
+) -> Result<Option<std::net::SocketAddr>, RunError> {
     const PROXIES: [&str; 6] =
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let proxied = PROXIES.iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
@@ -270,19 +287,17 @@ struct LogServer {
     writer: Option<StampWriter>,
     reader: Option<stages::StampReader>,
     queue: String,
-    local: bool,
 }
 
 impl LogServer {
     async fn open(plan: &Plan, rig: &Rig) -> Result<Self, RunError> {
         let mut server = Self {
             connection: None,
-            clock: ServerClock::default(),
+            clock: ServerClock::new(true),
             stamper: None,
             writer: None,
             reader: None,
             queue: plan.pipeline.queue.clone(),
-            local: false,
         };
         let Some((_, address)) = &rig.redis else { return Ok(server) };
         let mut connection = connect(address, Use::Commands).await?;
@@ -291,7 +306,7 @@ impl LogServer {
             let (stamper, writer) = stamps::start(address, plan.pipeline.sample).await?;
             (server.stamper, server.writer) = (Some(stamper), Some(writer));
         }
-        server.local = true;
+        server.clock = ServerClock::new(address.is_loopback());
         server.connection = Some(connection);
         // Many short trips before the load: the least of them bounds the offset.
         for _ in 0..64 {

@@ -85,7 +85,9 @@ impl Rig {
             }
         };
         let port = match how {
-            Services::Children(program) => self.start_children(plan, program, (&redis, &mqtt)).await?,
+            Services::Children(program) => {
+                self.start_children(plan, program, (&redis, &mqtt)).await?
+            }
             Services::InProcess => self.start_threads(plan, (&redis, &mqtt)).await?,
         };
         self.target = Url::parse(&format!("http://127.0.0.1:{port}/")).expect("a constant shape");
@@ -124,7 +126,8 @@ impl Rig {
         args.extend(flag("--listen", &"127.0.0.1:0"));
         args.extend(flag("--threads", &pipeline.api_threads));
         let mut api = Child::start(launch("api", args)).await?;
-        let port = |line: &str| line.strip_prefix("listening on ")?.rsplit(':').next()?.parse().ok();
+        let port =
+            |line: &str| line.strip_prefix("listening on ")?.rsplit(':').next()?.parse().ok();
         let port = api.expect_line(READY_TIMEOUT, port).await?;
         self.services.push(Service::Child(api));
 
@@ -189,7 +192,9 @@ impl Rig {
             Service::Child(child) => Some(child),
             Service::Thread { .. } => None,
         });
-        let ended = |child: &mut Child| child.ended().map(|status| format!("{} ended: {status}", child.name()));
+        let ended = |child: &mut Child| {
+            child.ended().map(|status| format!("{} ended: {status}", child.name()))
+        };
         services.chain(self.servers.iter_mut()).filter_map(ended).collect()
     }
 

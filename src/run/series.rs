@@ -28,7 +28,11 @@ pub(super) struct Series {
 
 impl Series {
     pub(super) fn new(workers: usize, listens: bool) -> Self {
-        Self { open: BTreeMap::new(), closed: Vec::new(), reporters: workers + usize::from(listens) }
+        Self {
+            open: BTreeMap::new(),
+            closed: Vec::new(),
+            reporters: workers + usize::from(listens),
+        }
     }
 
     /// A worker's part.
@@ -67,14 +71,14 @@ impl Series {
                 return;
             }
             let (index, open) = first.remove_entry();
-            self.closed.push(close(index, open));
+            self.closed.push(close(index, &open));
         }
     }
 
     /// All rows; those that not everybody reported hold what came. Empty ones at the end are left out.
     pub(super) fn finish(mut self) -> Vec<SeriesRow> {
         let rest = std::mem::take(&mut self.open);
-        self.closed.extend(rest.into_iter().map(|(index, open)| close(index, open)));
+        self.closed.extend(rest.into_iter().map(|(index, open)| close(index, &open)));
         let is_empty = |row: &SeriesRow| row.sent + row.completed + row.failed + row.arrived == 0;
         while self.closed.last().is_some_and(is_empty) {
             self.closed.pop();
@@ -83,14 +87,14 @@ impl Series {
     }
 }
 
-fn close(index: u64, open: OpenRow) -> SeriesRow {
+fn close(index: u64, open: &OpenRow) -> SeriesRow {
     SeriesRow {
         t_s: (index + 1) as f64 * INTERVAL.as_secs_f64(),
         response_p50: open.response.quantile(0.5),
         response_p99: open.response.quantile(0.99),
         arrival_p50: open.arrival.quantile(0.5),
         arrival_p99: open.arrival.quantile(0.99),
-        ..open.row
+        ..open.row.clone()
     }
 }
 
@@ -122,7 +126,11 @@ mod tests {
         series.add_load(&load(0, 0, 20));
         series.add_load(&load(1, 0, 40));
         assert_eq!(series.closed.len(), 0);
-        series.add_arrivals(&ArrivalInterval { index: 0, arrived: 7, latencies: Latencies::default() });
+        series.add_arrivals(&ArrivalInterval {
+            index: 0,
+            arrived: 7,
+            latencies: Latencies::default(),
+        });
         assert_eq!(series.closed.len(), 1);
         series.add_load(&load(0, 1, 0));
         let rows = series.finish();

@@ -124,7 +124,8 @@ impl StageJoin {
 
     /// The stages; messages that did not go all the way count as far as they went.
     pub(super) fn finish(mut self) -> Vec<Stage> {
-        let rest: Vec<_> = self.under_way.values().copied().filter(|way| way.own.is_some()).collect();
+        let rest: Vec<_> =
+            self.under_way.values().copied().filter(|way| way.own.is_some()).collect();
         rest.iter().for_each(|way| self.record(way));
         let named = |((from, to), latencies): ((Moment, Moment), Latencies)| Stage {
             from: from.name(),
@@ -161,8 +162,12 @@ impl StampReader {
     ) -> redis::RedisResult<()> {
         for place in Place::ALL {
             let next = &mut self.next[place as usize];
-            let new: Vec<Vec<u8>> =
-                redis::cmd("LRANGE").arg(place.list()).arg(*next).arg(-1).query_async(redis).await?;
+            let new: Vec<Vec<u8>> = redis::cmd("LRANGE")
+                .arg(place.list())
+                .arg(*next)
+                .arg(-1)
+                .query_async(redis)
+                .await?;
             *next += new.len() as i64;
             for text in new {
                 // A list may hold what others put there.
@@ -186,7 +191,8 @@ mod tests {
     }
 
     fn p_ms(stages: &[Stage], from: &str, to: &str) -> Vec<u64> {
-        let stage = stages.iter().find(|s| s.from == from && s.to == to).expect("a stage of the report");
+        let stage =
+            stages.iter().find(|s| s.from == from && s.to == to).expect("a stage of the report");
         let max = stage.latencies.max().map(|n| (n.0 + 500_000) / 1_000_000);
         [stage.latencies.count()].into_iter().chain(max).collect()
     }

@@ -81,7 +81,13 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(plan: &Plan, split: &Split, start: Nanos, space: IdSpace, listens: bool) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        split: &Split,
+        start: Nanos,
+        space: IdSpace,
+        listens: bool,
+    ) -> Self {
         let planned = split.measured_span().map(|span| (split.measure_from() + span).as_duration());
         Self {
             join: StageJoin::new(space),
@@ -165,7 +171,12 @@ impl Watch {
         }
     }
 
-    async fn look(&mut self, fleet: &mut Fleet, listener: Option<&mut Listener>, log_server: &mut LogServer) {
+    async fn look(
+        &mut self,
+        fleet: &mut Fleet,
+        listener: Option<&mut Listener>,
+        log_server: &mut LogServer,
+    ) {
         self.collect(fleet, listener);
         self.depth = log_server.queue_depth().await;
         self.note_depth(clock::now());
@@ -206,7 +217,8 @@ impl Watch {
     fn tell(&mut self, fleet: &Fleet, listener: Option<&Listener>, audience: &mut Audience) {
         let Some(audience) = audience else { return };
         let now = clock::now();
-        let sum = |value: fn(&crate::load::Gauges) -> u64| fleet.gauges.iter().map(|g| value(g)).sum();
+        let sum =
+            |value: fn(&crate::load::Gauges) -> u64| fleet.gauges.iter().map(|g| value(g)).sum();
         let sent: u64 = sum(|g| g.sent.load(Relaxed));
         let (then, sent_then) = std::mem::replace(&mut self.last, (now, sent));
         let over = self.planned.is_some_and(|planned| (now - self.start).as_duration() >= planned);

@@ -10,7 +10,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// The pause after one more failure.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let pause = Duration::from_millis(20).saturating_mul(1 << self.failures.min(6));
         self.failures += 1;
         pause.min(Duration::from_secs(1))
@@ -29,9 +29,9 @@ mod tests {
     #[test]
     fn pauses_double_to_a_second_and_start_over() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..8).map(|_| backoff.next().as_millis()).collect();
+        let pauses: Vec<_> = (0..8).map(|_| backoff.pause().as_millis()).collect();
         assert_eq!(pauses, [20, 40, 80, 160, 320, 640, 1000, 1000]);
         backoff.reset();
-        assert_eq!(backoff.next().as_millis(), 20);
+        assert_eq!(backoff.pause().as_millis(), 20);
     }
 }

@@ -43,7 +43,9 @@ pub enum StackError {
         reason: String,
     },
     /// A program is not installed.
-    #[error("{program} is not installed; install it (on Debian: apt-get install {package}) or give {flag}")]
+    #[error(
+        "{program} is not installed; install it (on Debian: apt-get install {package}) or give {flag}"
+    )]
     Missing {
         /// The program.
         program: &'static str,

@@ -9,9 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use rumqttc::mqttbytes::v4::{Connect, ConnectReturnCode, Login, Packet, Subscribe, SubscribeReasonCode};
+use rumqttc::mqttbytes::v4::{
+    Connect, ConnectReturnCode, Login, Packet, Subscribe, SubscribeReasonCode,
+};
 use rumqttc::mqttbytes::{Error as CodecError, QoS};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -65,7 +69,9 @@ pub async fn connect(address: &Address, client_id: &str) -> Result<(Sender, Rece
         hello.login = address.credentials().map(|(user, password)| Login::new(user, password));
         sender.send(&Packet::Connect(hello)).await?;
         match receiver.next().await? {
-            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((sender, receiver)),
+            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
+                Ok((sender, receiver))
+            }
             Packet::ConnAck(ack) => Err(io::Error::other(refusal(ack.code, address))),
             _ => Err(io::Error::other("it does not answer in MQTT 3.1.1")),
         }

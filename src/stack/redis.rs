@@ -42,8 +42,10 @@ pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnect
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout((usage == Use::Commands).then_some(RESPONSE_TIMEOUT))
         .set_pipeline_buffer_size(PIPELINE);
-    let mut connection =
-        client.get_multiplexed_async_connection_with_config(&config).await.map_err(|e| failed(&e))?;
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(|e| failed(&e))?;
     // A server that wants a password accepts the connection and refuses the first command.
     let ping = redis::cmd("PING");
     match tokio::time::timeout(CONNECT_TIMEOUT, ping.query_async::<()>(&mut connection)).await {
@@ -92,7 +94,13 @@ impl Link {
     /// Connects for the first time; here Redis being away is an error.
     pub async fn open(address: Address, usage: Use) -> Result<Self, StackError> {
         let connection = Some(connect(&address, usage).await?);
-        Ok(Self { address, usage, connection, backoff: Backoff::default(), retry_at: Instant::now() })
+        Ok(Self {
+            address,
+            usage,
+            connection,
+            backoff: Backoff::default(),
+            retry_at: Instant::now(),
+        })
     }
 
     /// The connection, if it stands or can be made right now.
@@ -104,7 +112,7 @@ impl Link {
                     self.backoff.reset();
                     log::info!("connected to Redis at {} again", self.address);
                 }
-                Err(_) => self.retry_at = Instant::now() + self.backoff.next(),
+                Err(_) => self.retry_at = Instant::now() + self.backoff.pause(),
             }
         }
         self.connection.as_mut()
@@ -116,7 +124,7 @@ impl Link {
             if self.connection.take().is_some() {
                 log::warn!("lost Redis at {}: {}", self.address, describe(error));
             }
-            self.retry_at = Instant::now() + self.backoff.next();
+            self.retry_at = Instant::now() + self.backoff.pause();
         }
     }
 }
@@ -131,7 +139,10 @@ pub async fn server_time(
 }
 
 /// Takes `count` ids from the authority for good, and gives the first.
-pub async fn lease_ids(connection: &mut MultiplexedConnection, count: u64) -> Result<u64, RedisError> {
+pub async fn lease_ids(
+    connection: &mut MultiplexedConnection,
+    count: u64,
+) -> Result<u64, RedisError> {
     let end: u64 = redis::cmd("INCRBY").arg(ID_KEY).arg(count).query_async(connection).await?;
     Ok(end.saturating_sub(count))
 }

@@ -49,8 +49,11 @@ fn free_port() -> Result<u16, StackError> {
 
 /// Starts `redis-server`: no persistence, no configuration file, nothing written.
 pub async fn start_redis() -> Result<Spawned, StackError> {
-    let missing =
-        StackError::Missing { program: "redis-server", package: "redis-server", flag: "--redis URL" };
+    let missing = StackError::Missing {
+        program: "redis-server",
+        package: "redis-server",
+        flag: "--redis URL",
+    };
     let program = find("redis-server").ok_or(missing)?;
     let config = |port| {
         format!(
