@@ -31,7 +31,7 @@ use fleet::{Fleet, Split, Supplies};
 use listen::{ListenSettings, Listener};
 use rig::Rig;
 pub use rig::Services;
-use watch::Watch;
+use watch::{Audience, Watch};
 pub use watch::{Phase, Progress};
 
 /// Why a run could not be done.
@@ -62,7 +62,7 @@ pub enum RunError {
 pub struct Runner {
     services: Services,
     stop: Option<signal::Receiver<bool>>,
-    progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    progress: Audience,
 }
 
 impl std::fmt::Debug for Runner {

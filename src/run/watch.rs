@@ -57,7 +57,7 @@ pub struct Progress {
 }
 
 /// Who is told of the progress.
-type Audience = Option<Box<dyn FnMut(&Progress) + Send>>;
+pub(super) type Audience = Option<Box<dyn FnMut(&Progress) + Send>>;
 
 /// How often a run is looked at.
 const TICK: Duration = Duration::from_millis(100);

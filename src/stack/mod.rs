@@ -38,7 +38,7 @@ pub enum StackError {
         /// `Redis` or `the MQTT broker`.
         server: &'static str,
         /// Without credentials.
-        address: Address,
+        address: Box<Address>,
         /// What it said, and what to do.
         reason: String,
     },

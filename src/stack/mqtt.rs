@@ -90,7 +90,11 @@ async fn within_limit<T>(
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         let hint = if refused { "; is it running there?" } else { "" };
         let reason = format!("{error}{hint}");
-        StackError::Unreachable { server: "the MQTT broker", address: address.clone(), reason }
+        StackError::Unreachable {
+            server: "the MQTT broker",
+            address: Box::new(address.clone()),
+            reason,
+        }
     })
 }
 

@@ -32,7 +32,7 @@ pub enum Use {
 pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnection, StackError> {
     let failed = |e: &RedisError| StackError::Unreachable {
         server: "Redis",
-        address: address.clone(),
+        address: Box::new(address.clone()),
         reason: explain(e),
     };
     let info = address.secret_url().into_connection_info().map_err(|e| failed(&e))?;
