@@ -1,17 +1,95 @@
-//! loadgen
-pub mod cli;
+//! loadgen sends load at a set rate into an asynchronous pipeline and measures what its users wait
+//! for: the time until each message *arrives*.
+//!
+//! ```text
+//!  loadgen ──HTTP POST──▶ api ──LPUSH──▶ Redis list ──pop──▶ push ──PUBLISH──▶ MQTT broker ──▶ subscriber
+//!     │                    │                                   │                                  │
+//!     └── due, sent        └──────── sampled stamps, in Redis's time ────────┘            (in loadgen)
+//! ```
+//!
+//! # The flow
+//!
+//! ```text
+//! Settings ─▶ Plan ─▶ Slot{number, due} ─▶ Ended ─▶ Recorder (per worker) ─▶ Observations ─▶ Report
+//! ```
+//!
+//! Data flows one way, and so do imports (`tests/layers.rs` holds it). Each layer knows those above:
+//!
+//! | layer | modules | what they are |
+//! | --- | --- | --- |
+//! | words | [`units`] [`clock`] [`message`] [`latency`] | quantities, ids, histograms: no input, no output |
+//! | intent | [`profile`] [`plan`] | what is wanted, checked: nothing after it finds the input invalid |
+//! | outside | [`http`] [`stack`] [`resources`] | sockets, servers, processes |
+//! | movers | [`load`] [`pipeline`] | the engine, and the services; they do not know each other |
+//! | the run | [`observations`] [`run`] | stack up, load, drain, down |
+//! | account | [`report`] | what was seen, judged; text and JSON |
+//! | terminal | [`cli`] | arguments, progress, exit codes |
+//!
+//! # Promises
+//!
+//! 1. **Open loop means open loop.** Slot *n* is due at a pure function of the plan. A slow server
+//!    never delays a slot: it is sent, dropped (and counted), or unfinished at the end (and counted).
+//!    `planned = sent + dropped`, `sent = completed + failed + unfinished`.
+//! 2. **Three times per request, never mixed.** *Lateness* = sent − due is ours, *service* =
+//!    answered − sent is theirs, *response* = answered − due is what a user sees, and the headline.
+//!    Arrival is counted from *due* too.
+//! 3. **The tool doubts itself.** Each run carries a verdict on the generator: `valid`, or `limited`
+//!    with reasons.
+//! 4. **Overload cannot improve a tail.** Timeouts, drops, unfinished requests and lost messages show
+//!    in the counts and, with the age they had reached, in the latencies. A dropped slot has the age
+//!    of the oldest request in flight, behind which it would have had to wait.
+//! 5. **No message is lost in silence.** Every MsgID that was sent ends as arrived, lost or unknown
+//!    (its request failed); duplicates and reordering are counted; the first of them are named.
+//! 6. **Memory does not grow with the number of requests**, except for one bit per MsgID in blocks
+//!    that are not complete.
+//! 7. **No global state**: two runs may share a process. No printing outside [`cli`]. No allocation
+//!    per request on the raw path. Errors are values; nothing a peer sends can panic us.
+//!
+//! What is deliberately absent: a feedback from responses to the schedule, a correction that invents
+//! samples, a percentile of a sample too small for it, a default that listens beyond loopback.
+//!
+//! # As a library
+//!
+//! A smoke test in somebody else's project, with `redis-server` and `mosquitto` installed:
+//!
+//! ```no_run
+//! use loadgen::{plan::Plan, profile::Settings, report::Report, run::Runner};
+//!
+//! # async fn smoke() -> Result<(), Box<dyn std::error::Error>> {
+//! let plan = Plan::new(Settings {
+//!     rate: Some("500".parse()?),
+//!     duration: Some(std::time::Duration::from_secs(2)),
+//!     ..Settings::default()
+//! })?;
+//! let report = Report::from(&Runner::new().run(&plan).await?);
+//! let messages = report.messages.ok_or("nobody listened")?;
+//! assert_eq!((messages.arrived, messages.lost), (1_000, 0));
+//! # Ok(())
+//! # }
+//! ```
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("loadgen needs Linux: epoll, /proc and the parent-death signal");
+
+pub mod units;
 pub mod clock;
-pub mod http;
-pub mod latency;
-pub mod load;
 pub mod message;
-pub mod observations;
-pub mod pipeline;
-pub mod plan;
+pub mod latency;
+
 pub mod profile;
-pub mod report;
+pub mod plan;
+
+pub mod http;
 pub mod resources;
-pub mod run;
 pub mod stack;
 mod tls;
-pub mod units;
+
+pub mod load;
+pub mod pipeline;
+
+pub mod observations;
+pub mod run;
+
+pub mod report;
+
+pub mod cli;

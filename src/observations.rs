@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use crate::clock::Nanos;
 use crate::http::Traffic;
 use crate::latency::Latencies;
-use crate::load::LoadResult;
+pub use crate::load::LoadResult;
 use crate::message::MessageAccount;
 use crate::plan::Plan;
-use crate::resources::ResourceUse;
+pub use crate::resources::ResourceUse;
 
 /// All numbers of one run.
 #[derive(Debug)]

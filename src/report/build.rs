@@ -6,9 +6,8 @@ use super::{
 };
 use crate::clock::Nanos;
 use crate::latency::{Latencies, QUANTILES};
-use crate::load::LoadResult;
 use crate::message::{MessageAccount, MsgId};
-use crate::observations::{Observations, SeriesRow, ServerInfo};
+use crate::observations::{LoadResult, Observations, ResourceUse, SeriesRow, ServerInfo};
 use crate::plan::Mode;
 use crate::profile::{Arrivals, Engine};
 
@@ -206,7 +205,7 @@ impl Quantiles {
     }
 }
 
-fn resource(used: &crate::resources::ResourceUse) -> Resource {
+fn resource(used: &ResourceUse) -> Resource {
     Resource {
         component: used.component.clone(),
         pid: used.pid,

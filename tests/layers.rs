@@ -1,0 +1,100 @@
+//! Imports go one way. This reads every `crate::` path of the sources and holds the layers that
+//! `src/lib.rs` draws.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each layer may use itself and those before it.
+const LAYERS: [&[&str]; 7] = [
+    &["units", "clock", "message", "latency"],
+    &["profile", "plan"],
+    &["http", "stack", "resources", "tls"],
+    &["load", "pipeline"],
+    &["observations", "run"],
+    &["report"],
+    &["cli"],
+];
+
+/// Pairs that may not know each other although their layers would let them.
+const STRANGERS: [(&str, &str); 8] = [
+    ("load", "pipeline"),
+    ("pipeline", "load"),
+    ("report", "run"),
+    ("report", "load"),
+    ("report", "resources"),
+    ("report", "http"),
+    ("report", "stack"),
+    ("report", "pipeline"),
+];
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
+}
+
+fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("the sources are here").flatten() {
+        match entry.path() {
+            path if path.is_dir() => sources(&path, files),
+            path if path.extension().is_some_and(|ending| ending == "rs") => files.push(path),
+            _ => {}
+        }
+    }
+}
+
+/// The top-level modules a source names, in code: comments and doc examples do not count.
+fn used(source: &str) -> Vec<String> {
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let names =
+        code.flat_map(|line| line.split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>());
+    let word =
+        |rest: String| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    names.map(word).filter(|word: &String| layer(word).is_some()).collect()
+}
+
+/// Module → modules it uses, with one file that does.
+fn imports() -> BTreeMap<(String, String), PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut imports = BTreeMap::new();
+    for file in files {
+        let inside = file.strip_prefix(&root).expect("below the root");
+        let first = inside.components().next().expect("a file").as_os_str().to_string_lossy();
+        let module = first.trim_end_matches(".rs").to_owned();
+        if ["lib", "main"].contains(&module.as_str()) {
+            continue;
+        }
+        assert!(layer(&module).is_some(), "module {module} is in no layer");
+        for target in used(&fs::read_to_string(&file).expect("a source file")) {
+            imports.insert((module.clone(), target), inside.to_owned());
+        }
+    }
+    imports
+}
+
+#[test]
+fn imports_go_one_way() {
+    let imports = imports();
+    assert!(imports.len() > 20, "the reader of imports reads nothing");
+    for ((from, to), file) in imports {
+        assert!(
+            layer(&to) <= layer(&from),
+            "{} ({from}) uses {to}, of a later layer",
+            file.display()
+        );
+        let strangers = STRANGERS.contains(&(from.as_str(), to.as_str()));
+        assert!(!strangers, "{} ({from}) may not know {to}", file.display());
+    }
+}
+
+#[test]
+fn within_a_layer_no_two_modules_use_each_other() {
+    let imports = imports();
+    for (from, to) in imports.keys().filter(|(from, to)| from != to) {
+        assert!(
+            !imports.contains_key(&(to.clone(), from.clone())),
+            "{from} and {to} use each other"
+        );
+    }
+}
