@@ -103,7 +103,7 @@ pub struct Settings {
     #[serde(deserialize_with = "de_count")]
     pub connections: Option<u64>,
 
-    /// Worker threads [one per core, at most one per connection]
+    /// Worker threads [one per core, or per two cores where the pipeline is brought up here]
     #[arg(short, long, value_name = "N", env = "LOADGEN_THREADS", help_heading = "Load", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub threads: Option<u64>,

@@ -90,15 +90,15 @@ impl Sampler {
     }
 
     /// What each component used since the beginning.
-    pub fn finish(mut self) -> Vec<ResourceUse> {
+    pub fn used(&mut self) -> Vec<ResourceUse> {
         self.sample();
         let span = (self.sampled - self.started).as_secs_f64().max(1e-9);
-        let used = |watched: Watched| {
+        let used = |watched: &Watched| {
             let first = watched.first_cpu?;
             let cpu_s = (watched.last_cpu - first).max(0.0);
             let mean = cpu_s / span * 100.0;
             Some(ResourceUse {
-                component: watched.component.name,
+                component: watched.component.name.clone(),
                 pid: watched.component.pid,
                 cpu_s,
                 cpu_percent_mean: mean,
@@ -106,7 +106,7 @@ impl Sampler {
                 rss_max_bytes: watched.rss_max,
             })
         };
-        self.watched.into_iter().filter_map(used).collect()
+        self.watched.iter().filter_map(used).collect()
     }
 }
 
@@ -186,10 +186,10 @@ mod tests {
             // Stays until it was looked at: a thread that has ended is no longer listed.
             let _ = stopped.recv();
         });
-        let sampler =
+        let mut sampler =
             Sampler::new(vec![component("busy", Some("busy-")), component("gone", Some("none-"))]);
         std::thread::sleep(std::time::Duration::from_millis(350));
-        let used = sampler.finish();
+        let used = sampler.used();
         drop(stop);
         busy.expect("a thread").join().expect("no panic");
         assert_eq!(used.len(), 2);
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_process_that_has_ended_is_left_out() {
         let nobody = Component { name: "x".to_owned(), pid: u32::MAX >> 2, threads: None };
-        assert_eq!(Sampler::new(vec![nobody]).finish(), []);
+        assert_eq!(Sampler::new(vec![nobody]).used(), []);
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
     let outcome =
         serve(|shutdown| push::run(settings, Arc::clone(&counts), || println!("ready"), shutdown))
             .await;
+    if outcome.is_err() {
+        return outcome;
+    }
     let count = |counter: &Counter| format_count(counter.get());
     log::info!(
         "{} popped, {} published, {} sent again, {} put back, {} lost",

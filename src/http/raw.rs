@@ -5,10 +5,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll;
+use rustix::io::Errno;
 
 use super::connection::{Connection, State};
 use super::request::RequestShape;
@@ -66,8 +68,7 @@ impl RawTransport {
         timeout: Nanos,
     ) -> Result<Self, ConnectError> {
         let unreachable = |cause| ConnectError::Unreachable { address: address.to_string(), cause };
-        let epoll =
-            epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| unreachable(e.into()))?;
+        let epoll = create_epoll().map_err(|e| ConnectError::Setup(e.to_string()))?;
         let mut transport = Self {
             epoll,
             address,
@@ -303,6 +304,17 @@ impl RawTransport {
             State::Idle | State::Busy { .. } => Nanos::MAX,
         };
         self.ailing.iter().map(duty).min().unwrap_or(Nanos::MAX).min(deadline)
+    }
+}
+
+/// An event queue whose waits end to the nanosecond.
+fn create_epoll() -> std::io::Result<OwnedFd> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let nothing = Nanos::ZERO.as_timespec();
+    match epoll::wait(&epoll, &mut [MaybeUninit::uninit(); 1][..], Some(&nothing)) {
+        Ok(_) => Ok(epoll),
+        Err(Errno::NOSYS) => Err(std::io::Error::other("the raw engine needs Linux 5.11 or later")),
+        Err(error) => Err(error.into()),
     }
 }
 

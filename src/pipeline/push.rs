@@ -21,7 +21,7 @@ use crate::clock;
 use crate::message::IdFields;
 use crate::plan::Address;
 use crate::profile::Coupling;
-use crate::stack::StackError;
+use crate::stack::{StackError, mqtt};
 
 /// Batches between pop and publish: enough to keep both busy, few enough that little is lost when
 /// the process is killed and that the backlog stays in Redis, where it is seen.
@@ -205,8 +205,7 @@ impl Group {
     async fn connect(&self, worker: usize) -> Result<(Popper, Publisher), StackError> {
         let settings = &self.settings;
         let popper = Popper::open(&settings.redis, &settings.queue).await?;
-        // A broker ends an older connection of the same client id, so each needs its own.
-        let client_id = format!("loadgen-push-{}-{worker}-{}", std::process::id(), clock::now().0);
+        let client_id = mqtt::client_id(&format!("push-{worker}"));
         let target = (settings.topic.as_str(), settings.qos);
         let counts = Arc::clone(&self.counts.publish);
         let publisher =

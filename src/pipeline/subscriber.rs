@@ -79,7 +79,7 @@ pub async fn run(
 }
 
 async fn open(settings: &SubscribeSettings) -> Result<(Sender, Receiver), StackError> {
-    let client_id = format!("loadgen-sub-{}-{}", std::process::id(), crate::clock::now().0);
+    let client_id = mqtt::client_id("subscribe");
     let (mut sender, mut receiver) = mqtt::connect(&settings.mqtt, &client_id).await?;
     let wish = (&settings.mqtt, settings.topic.as_str(), settings.qos);
     mqtt::subscribe(&mut sender, &mut receiver, wish).await?;

@@ -19,14 +19,15 @@ pub struct TextOptions {
 
 /// The whole text.
 pub fn text(report: &Report, options: TextOptions) -> String {
-    let mut out = wrk_block(report, options);
-    out.push('\n');
-    out += &latencies(report, options);
-    out += &stages(report);
-    out += &account(report);
-    out += &resources(report);
-    out += &verdict(report);
-    out
+    let sections = [
+        wrk_block(report, options),
+        latencies(report, options),
+        stages(report),
+        account(report),
+        resources(report),
+        verdict(report),
+    ];
+    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines that wrk prints, at wrk's widths.
@@ -132,9 +133,14 @@ fn latencies(report: &Report, options: TextOptions) -> String {
     if let Some(arrival) = arrival {
         rows.push(quantile_row("  arrival   due → arrived", arrival, options));
     }
-    rows.push(quantile_row("  response  due → answered", &latency.response, options));
+    // In a closed loop a request is due when it is sent: all three times are one.
+    if run.rate_target.is_some() {
+        rows.push(quantile_row("  response  due → answered", &latency.response, options));
+    }
     rows.push(quantile_row("  service   sent → answered", &latency.service, options));
-    rows.push(quantile_row("  lateness  due → sent", &latency.lateness, options));
+    if run.rate_target.is_some() {
+        rows.push(quantile_row("  lateness  due → sent", &latency.lateness, options));
+    }
     table(&rows)
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use url::Url;
 
 use super::RunError;
+use crate::message::Values;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
 use crate::plan::{Address, Plan, Target};
@@ -16,7 +17,7 @@ use crate::profile::Coupling;
 use crate::resources::Component;
 use crate::stack::child::{Child, Launch};
 use crate::stack::spawned::{STOP_GRACE, Spawned, start_mosquitto, start_redis};
-use crate::stack::{Kind, StackError};
+use crate::stack::{Kind, StackError, mqtt, redis};
 
 /// How api and push run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,24 +67,8 @@ impl Rig {
     }
 
     async fn bring_up(&mut self, plan: &Plan, how: &Services) -> Result<(), RunError> {
-        let redis = match &self.redis {
-            Some((_, address)) => address.clone(),
-            None => {
-                let spawned = start_redis().await?;
-                let address = self.keep(spawned);
-                self.redis = Some((Kind::Spawned, address.clone()));
-                address
-            }
-        };
-        let mqtt = match &self.mqtt {
-            Some((_, address)) => address.clone(),
-            None => {
-                let spawned = start_mosquitto().await?;
-                let address = self.keep(spawned);
-                self.mqtt = Some((Kind::Spawned, address.clone()));
-                address
-            }
-        };
+        let redis = self.queue().await?;
+        let mqtt = self.broker().await?;
         let port = match how {
             Services::Children(program) => {
                 self.start_children(plan, program, (&redis, &mqtt)).await?
@@ -92,6 +77,28 @@ impl Rig {
         };
         self.target = Url::parse(&format!("http://127.0.0.1:{port}/")).expect("a constant shape");
         Ok(())
+    }
+
+    /// The Redis that was named, once it has answered; else a private one.
+    async fn queue(&mut self) -> Result<Address, RunError> {
+        if let Some((_, address)) = &self.redis {
+            redis::connect(address, redis::Use::Commands).await?;
+            return Ok(address.clone());
+        }
+        let address = self.keep(start_redis().await?);
+        self.redis = Some((Kind::Spawned, address.clone()));
+        Ok(address)
+    }
+
+    /// The broker that was named, once it has answered; else a private one.
+    async fn broker(&mut self) -> Result<Address, RunError> {
+        if let Some((_, address)) = &self.mqtt {
+            mqtt::connect(address, &mqtt::client_id("probe")).await?;
+            return Ok(address.clone());
+        }
+        let address = self.keep(start_mosquitto().await?);
+        self.mqtt = Some((Kind::Spawned, address.clone()));
+        Ok(address)
     }
 
     fn keep(&mut self, spawned: Spawned) -> Address {
@@ -124,6 +131,7 @@ impl Rig {
         let mut args = vec!["api".to_owned()];
         args.extend(common.clone());
         args.extend(flag("--listen", &"127.0.0.1:0"));
+        args.extend(flag("--max-body", &max_body(plan)));
         args.extend(flag("--threads", &pipeline.api_threads));
         let mut api = Child::start(launch("api", args)).await?;
         let port =
@@ -258,13 +266,20 @@ where
     Ok(Service::Thread { name, stop, done })
 }
 
+/// Our own api takes whatever the plan sends.
+fn max_body(plan: &Plan) -> usize {
+    let longest = u64::MAX;
+    let values = Values { msg_id: longest, worker: longest, seq: longest };
+    plan.request.body.len(&values).max(api::DEFAULT_MAX_BODY)
+}
+
 fn api_settings(plan: &Plan, redis: &Address) -> ApiSettings {
     ApiSettings {
         redis: redis.clone(),
         log_server: redis.clone(),
         queue: plan.pipeline.queue.clone(),
         max_queue: None,
-        max_body: api::DEFAULT_MAX_BODY,
+        max_body: max_body(plan),
         threads: plan.pipeline.api_threads,
         sample: plan.pipeline.sample,
         id_fields: plan.request.id_fields.clone(),

@@ -7,18 +7,20 @@ use std::time::Duration;
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::fleet::{Fleet, Split};
-use super::listen::{ArrivalInterval, Listener};
+use super::crew::Crew;
+use super::fleet::Split;
+use super::listen::ArrivalInterval;
+use super::log_server::LogServer;
 use super::rig::Rig;
 use super::series::Series;
 use super::stages::StageJoin;
-use super::{LogServer, arrived};
 use crate::clock::{self, Nanos};
+use crate::load::Gauges;
 use crate::load::worker::INTERVAL;
 use crate::message::IdSpace;
 use crate::observations::{SeriesRow, Stage};
 use crate::plan::Plan;
-use crate::resources::Sampler;
+use crate::resources::{ResourceUse, Sampler};
 
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,16 +68,29 @@ const DRAIN_TICK: Duration = Duration::from_millis(5);
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
 const QUIET: Nanos = Nanos::from_millis(100);
 
+/// What a watch has seen.
+pub(super) struct Seen {
+    pub(super) interrupted: bool,
+    pub(super) series: Vec<SeriesRow>,
+    pub(super) stages: Vec<Stage>,
+    pub(super) resources: Vec<ResourceUse>,
+    pub(super) notes: Vec<String>,
+}
+
 pub(super) struct Watch {
     pub(super) join: StageJoin,
     pub(super) notes: Vec<String>,
-    pub(super) interrupted: bool,
+    sampler: Sampler,
+    resources: Vec<ResourceUse>,
+    stop: Option<signal::Receiver<bool>>,
+    audience: Audience,
+    interrupted: bool,
     series: Series,
     drain: Nanos,
     start: Nanos,
     measure_from: Nanos,
     planned: Option<Duration>,
-    listens: bool,
+    /// The clock and the requests sent at the last progress.
     last: (Nanos, u64),
     depth: Option<u64>,
 }
@@ -86,19 +101,22 @@ impl Watch {
         split: &Split,
         start: Nanos,
         space: IdSpace,
-        listens: bool,
+        (sampler, stop, audience): (Sampler, Option<signal::Receiver<bool>>, Audience),
     ) -> Self {
         let planned = split.measured_span().map(|span| (split.measure_from() + span).as_duration());
         Self {
             join: StageJoin::new(space),
             notes: Vec::new(),
+            sampler,
+            resources: Vec::new(),
+            stop,
+            audience,
             interrupted: false,
-            series: Series::new(plan.load.threads, listens),
+            series: Series::new(plan.load.threads, plan.listens()),
             drain: plan.load.drain.into(),
             start,
             measure_from: start + split.measure_from(),
             planned,
-            listens,
             last: (start, 0),
             depth: None,
         }
@@ -107,79 +125,56 @@ impl Watch {
     /// Until all workers are done, which includes their own drain.
     pub(super) async fn until_sent(
         &mut self,
-        fleet: &mut Fleet,
-        mut listener: Option<&mut Listener>,
+        crew: &mut Crew,
         log_server: &mut LogServer,
-        (sampler, rig, mut stop, audience): (
-            &mut Sampler,
-            &mut Rig,
-            Option<signal::Receiver<bool>>,
-            &mut Audience,
-        ),
+        rig: &mut Rig,
     ) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut count = 0u64;
-        while !fleet.is_done() {
+        while !crew.fleet.is_done() {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = asked_to_stop(&mut stop) => {
+                () = asked_to_stop(&mut self.stop) => {
                     self.interrupted = true;
-                    fleet.control.stop();
-                    stop = None;
+                    crew.fleet.control.stop();
+                    self.stop = None;
                 }
             }
             count += 1;
-            self.look(fleet, listener.as_deref_mut(), log_server).await;
+            self.look(crew, log_server).await;
             if count.is_multiple_of(10) {
-                sampler.sample();
+                self.sampler.sample();
                 log_server.compare_clocks().await;
                 log_server.read_stamps(&mut self.join).await;
                 self.note_casualties(rig);
             }
-            self.tell(fleet, listener.as_deref(), audience);
         }
     }
 
-    /// Until every message has arrived that was sent, or the drain has passed.
-    pub(super) async fn until_arrived(
-        &mut self,
-        fleet: &Fleet,
-        mut listener: Option<&mut Listener>,
-        log_server: &mut LogServer,
-        (sampler, audience): (&mut Sampler, &mut Audience),
-    ) {
-        let Some(listener) = listener.as_mut() else { return };
+    /// Until every accepted message has arrived, or the drain has passed.
+    pub(super) async fn until_arrived(&mut self, crew: &mut Crew, log_server: &mut LogServer) {
         let begun = clock::now();
         let mut next_look = begun;
-        loop {
+        while let Some(arrived) = crew.arrived() {
             let now = clock::now();
-            let accepted: u64 = fleet.gauges.iter().map(|g| g.accepted.load(Relaxed)).sum();
-            let last_at = Nanos(listener.gauges.last_at.load(Relaxed));
-            let complete = arrived(Some(listener)) >= accepted && now - last_at >= QUIET;
+            let complete = arrived >= crew.accepted() && now - crew.last_arrival() >= QUIET;
             if complete || now >= begun + self.drain {
                 return;
             }
             if now >= next_look {
                 next_look = now + TICK.into();
-                self.depth = log_server.queue_depth().await;
-                self.note_depth(now);
-                sampler.sample();
-                self.tell(fleet, Some(listener), audience);
+                self.look(crew, log_server).await;
             }
             tokio::time::sleep(DRAIN_TICK).await;
         }
     }
 
-    async fn look(
-        &mut self,
-        fleet: &mut Fleet,
-        listener: Option<&mut Listener>,
-        log_server: &mut LogServer,
-    ) {
-        self.collect(fleet, listener);
+    async fn look(&mut self, crew: &mut Crew, log_server: &mut LogServer) {
+        self.collect(crew);
         self.depth = log_server.queue_depth().await;
         self.note_depth(clock::now());
+        self.tell(crew);
     }
 
     fn note_depth(&mut self, now: Nanos) {
@@ -188,6 +183,14 @@ impl Watch {
         }
     }
 
+    /// Takes in the last rows, and what everybody has used, before anything is taken down.
+    pub(super) fn close_books(&mut self, crew: &mut Crew, rig: &mut Rig) {
+        self.collect(crew);
+        self.note_casualties(rig);
+        self.resources = self.sampler.used();
+    }
+
+    /// Notes children that have ended although nobody asked them to.
     fn note_casualties(&mut self, rig: &mut Rig) {
         for casualty in rig.casualties() {
             if !self.notes.iter().any(|note| note.starts_with(&casualty)) {
@@ -198,51 +201,58 @@ impl Watch {
     }
 
     /// Takes in the rows that have come.
-    pub(super) fn collect(&mut self, fleet: &mut Fleet, listener: Option<&mut Listener>) {
-        while let Ok(mut report) = fleet.intervals.try_recv() {
+    fn collect(&mut self, crew: &mut Crew) {
+        while let Ok(mut report) = crew.fleet.intervals.try_recv() {
             report.sampled.drain(..).for_each(|own| self.join.add_own(own));
             self.series.add_load(&report);
         }
-        if let Some(listener) = listener {
+        if let Some(listener) = &mut crew.listener {
             while let Ok(interval) = listener.intervals.try_recv() {
-                self.add_arrivals(&interval);
+                self.series.add_arrivals(&interval);
             }
         }
     }
 
+    /// Takes in a row of the listener's.
     pub(super) fn add_arrivals(&mut self, interval: &ArrivalInterval) {
         self.series.add_arrivals(interval);
     }
 
-    fn tell(&mut self, fleet: &Fleet, listener: Option<&Listener>, audience: &mut Audience) {
-        let Some(audience) = audience else { return };
+    fn tell(&mut self, crew: &Crew) {
+        let Some(audience) = &mut self.audience else { return };
         let now = clock::now();
-        let sum =
-            |value: fn(&crate::load::Gauges) -> u64| fleet.gauges.iter().map(|g| value(g)).sum();
-        let sent: u64 = sum(|g| g.sent.load(Relaxed));
+        let sum = |value: fn(&Gauges) -> u64| crew.fleet.gauges.iter().map(|g| value(g)).sum();
+        let sent: u64 = sum(|gauges| gauges.sent.load(Relaxed));
         let (then, sent_then) = std::mem::replace(&mut self.last, (now, sent));
-        let over = self.planned.is_some_and(|planned| (now - self.start).as_duration() >= planned);
+        let elapsed = (now - self.start).as_duration();
+        let over = self.planned.is_some_and(|planned| elapsed >= planned);
         audience(&Progress {
             phase: match () {
                 () if now < self.measure_from => Phase::Warmup,
-                () if over || fleet.control.stopped() => Phase::Draining,
+                () if over || crew.fleet.control.stopped() => Phase::Draining,
                 () => Phase::Measuring,
             },
-            elapsed: (now - self.start).as_duration(),
+            elapsed,
             planned: self.planned,
             rate: (sent - sent_then) as f64 / (now - then).as_secs_f64().max(1e-3),
             sent,
-            in_flight: sum(|g| g.in_flight()),
-            dropped: sum(|g| g.dropped.load(Relaxed)),
-            accepted: sum(|g| g.accepted.load(Relaxed)),
-            arrived: self.listens.then(|| arrived(listener)),
+            in_flight: sum(Gauges::in_flight),
+            dropped: sum(|gauges| gauges.dropped.load(Relaxed)),
+            accepted: crew.accepted(),
+            arrived: crew.arrived(),
             queue_depth: self.depth,
         });
     }
 
-    /// The rows, stages and notes.
-    pub(super) fn finish(self) -> (Vec<SeriesRow>, Vec<Stage>, Vec<String>) {
-        (self.series.finish(), self.join.finish(), self.notes)
+    /// All that was seen.
+    pub(super) fn finish(self) -> Seen {
+        Seen {
+            interrupted: self.interrupted,
+            series: self.series.finish(),
+            stages: self.join.finish(),
+            resources: self.resources,
+            notes: self.notes,
+        }
     }
 }
 

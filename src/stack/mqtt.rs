@@ -43,6 +43,11 @@ pub fn quality(qos: u8) -> QoS {
     if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
 }
 
+/// A client id nobody else has: a broker ends an older connection of the same one.
+pub fn client_id(role: &str) -> String {
+    format!("loadgen-{role}-{}-{}", std::process::id(), clock::now().0)
+}
+
 /// The receiving half.
 #[derive(Debug)]
 pub struct Receiver {
@@ -200,8 +205,7 @@ const VERSION_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// The broker's name and version as it publishes them, if it does.
 pub async fn version(address: &Address) -> Option<String> {
     let ask = async {
-        let client_id = format!("loadgen-version-{}-{}", std::process::id(), clock::now().0);
-        let (mut sender, mut receiver) = connect(address, &client_id).await.ok()?;
+        let (mut sender, mut receiver) = connect(address, &client_id("version")).await.ok()?;
         let request = Subscribe::new("$SYS/broker/version", QoS::AtMostOnce);
         sender.send(&Packet::Subscribe(Subscribe { pkid: 1, ..request })).await.ok()?;
         loop {

@@ -1,0 +1,121 @@
+//! The crew of a run: the workers that send, and the listener where arrivals are measured.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::RunError;
+use super::fleet::{Fleet, Split, Supplies};
+use super::listen::{ListenSettings, Listener};
+use super::rig::Rig;
+use super::watch::Watch;
+use crate::clock::Nanos;
+use crate::http::Traffic;
+use crate::http::request::RequestShape;
+use crate::load::LoadResult;
+use crate::message::{DueTable, IdSpace, MessageAccount};
+use crate::observations::ArrivalInfo;
+use crate::pipeline::stamps::Stamper;
+use crate::pipeline::subscriber::SubscribeSettings;
+use crate::plan::Plan;
+use crate::profile::Engine;
+
+pub(super) struct Crew {
+    pub(super) fleet: Fleet,
+    pub(super) listener: Option<Listener>,
+}
+
+impl Crew {
+    /// Subscribes first, then connects the workers: when it returns, all are ready.
+    pub(super) async fn muster(
+        plan: &Plan,
+        split: &Split,
+        rig: &Rig,
+        (space, stamper): (IdSpace, Option<Stamper>),
+    ) -> Result<Self, RunError> {
+        let table = plan.listens().then(Arc::<DueTable>::default);
+        let listener = match (&rig.mqtt, &table) {
+            (Some((_, mqtt)), Some(table)) => {
+                let settings = ListenSettings {
+                    subscribe: SubscribeSettings {
+                        mqtt: mqtt.clone(),
+                        topic: plan.pipeline.topic.clone(),
+                        qos: plan.pipeline.qos,
+                    },
+                    space,
+                    table: Arc::clone(table),
+                    id_fields: plan.request.id_fields.clone(),
+                    stamper,
+                };
+                Some(Listener::start(settings).await?)
+            }
+            _ => None,
+        };
+        let request = plan.request.clone();
+        let target = rig.target.clone();
+        let shape = RequestShape::new(target, request.method, request.headers, request.body);
+        let address = reach(plan, &shape).await?;
+        let supplies = Supplies { shape, address, space, table };
+        Ok(Self { fleet: Fleet::muster(plan, split, supplies).await?, listener })
+    }
+
+    /// Gives the starting signal.
+    pub(super) fn start(&self, start: Nanos, measure_from: Nanos) {
+        if let Some(listener) = &self.listener {
+            listener.measure_from(measure_from);
+        }
+        self.fleet.start(start);
+    }
+
+    /// Measured messages accepted so far.
+    pub(super) fn accepted(&self) -> u64 {
+        self.fleet.gauges.iter().map(|gauges| gauges.accepted.load(Relaxed)).sum()
+    }
+
+    /// Measured messages arrived so far; `None` where nobody listens.
+    pub(super) fn arrived(&self) -> Option<u64> {
+        self.listener.as_ref().map(|listener| listener.gauges.arrived.load(Relaxed))
+    }
+
+    /// When the last message came, whosever it was.
+    pub(super) fn last_arrival(&self) -> Nanos {
+        let at = self.listener.as_ref().map(|listener| listener.gauges.last_at.load(Relaxed));
+        Nanos(at.unwrap_or_default())
+    }
+
+    /// Everybody's books, joined. What has not arrived at `end` is lost.
+    pub(super) async fn finish(
+        self,
+        end: Nanos,
+        watch: &mut Watch,
+    ) -> Result<(LoadResult, Traffic, Option<ArrivalInfo>), RunError> {
+        let (load, traffic) = self.fleet.finish()?;
+        let Some(listener) = self.listener else { return Ok((load, traffic, None)) };
+        let mut books = listener.finish().await?;
+        books.last_intervals.iter().for_each(|interval| watch.add_arrivals(interval));
+        if books.reconnects > 0 {
+            watch.notes.push(format!(
+                "the subscriber lost the broker {} times; what was published meanwhile is lost at QoS 0",
+                books.reconnects
+            ));
+        }
+        let (arrivals, ages) = (&mut books.arrivals, &mut books.latencies);
+        let account = MessageAccount::join(&load.accepted, arrivals, load.counters.sent, end, ages);
+        Ok((load, traffic, Some(ArrivalInfo { account, latencies: books.latencies })))
+    }
+}
+
+/// Finds the target's address, and that it takes connections at all.
+async fn reach(plan: &Plan, shape: &RequestShape) -> Result<Option<SocketAddr>, RunError> {
+    const PROXIES: [&str; 6] =
+        ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if plan.load.engine == Engine::Reqwest && PROXIES.iter().any(is_set) {
+        // The client resolves and connects by itself, or lets a proxy do it.
+        return Ok(None);
+    }
+    let (shape, timeout) = (shape.clone(), plan.load.timeout.max(Duration::from_secs(1)));
+    let reached = tokio::task::spawn_blocking(move || shape.reach(timeout)).await;
+    Ok(Some(reached.map_err(|_| RunError::Lost("the resolver"))??))
+}

@@ -1,0 +1,118 @@
+//! The Redis that gives ids and the time and keeps the stamps, where there is one. Nothing here may
+//! hold a run up: while Redis is away there is no queue depth, and stages end earlier.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::RunError;
+use super::fleet::Split;
+use super::rig::Rig;
+use super::stages::{StageJoin, StampReader};
+use crate::clock::{self, ServerClock};
+use crate::message::IdSpace;
+use crate::observations::ClockInfo;
+use crate::pipeline::stamps::{self, StampWriter, Stamper};
+use crate::plan::Plan;
+use crate::stack::redis::{Link, Use, info, lease_space, server_time};
+
+/// Round trips that compare the clocks before the load: the shortest of them bounds the offset.
+const TRIPS_AT_START: usize = 64;
+
+pub(super) struct LogServer {
+    redis: Option<Redis>,
+    clock: ServerClock,
+    stamper: Option<(Stamper, StampWriter)>,
+    queue: String,
+}
+
+struct Redis {
+    link: Link,
+    reader: StampReader,
+}
+
+impl LogServer {
+    pub(super) async fn open(plan: &Plan, rig: &Rig) -> Result<Self, RunError> {
+        let queue = plan.pipeline.queue.clone();
+        let mut server = Self { redis: None, clock: ServerClock::new(true), stamper: None, queue };
+        let Some((_, address)) = &rig.redis else { return Ok(server) };
+        let mut link = Link::open(address.clone(), Use::Commands).await?;
+        let reader = match link.get().await {
+            Some(connection) => StampReader::new(connection).await?,
+            None => return Err(RunError::Lost("the connection to Redis")),
+        };
+        if plan.listens() {
+            server.stamper = Some(stamps::start(address, plan.pipeline.sample).await?);
+        }
+        server.clock = ServerClock::new(address.is_loopback());
+        server.redis = Some(Redis { link, reader });
+        for _ in 0..TRIPS_AT_START {
+            server.compare_clocks().await;
+        }
+        Ok(server)
+    }
+
+    /// Where arrivals are stamped.
+    pub(super) fn stamper(&self) -> Option<Stamper> {
+        self.stamper.as_ref().map(|(stamper, _)| stamper.clone())
+    }
+
+    /// Takes the run's ids: from Redis where there is one, else from the time and `--node`.
+    pub(super) async fn lease(&mut self, plan: &Plan, split: &Split) -> Result<IdSpace, RunError> {
+        let workers = plan.load.threads as u64;
+        let sample = plan.pipeline.sample;
+        if let Some(redis) = &mut self.redis
+            && let Some(connection) = redis.link.get().await
+        {
+            let most = split.most_per_worker();
+            return Ok(lease_space(connection, most, (workers, sample)).await?);
+        }
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
+        let node = (plan.request.node.index, plan.request.node.count);
+        Ok(IdSpace::from_time(micros, workers, sample, node))
+    }
+
+    pub(super) async fn compare_clocks(&mut self) {
+        let Some(Redis { link, .. }) = &mut self.redis else { return };
+        let Some(connection) = link.get().await else { return };
+        match server_time(connection).await {
+            Ok((asked, answered, server_us)) => self.clock.observe(asked, answered, server_us),
+            Err(error) => link.failed(&error),
+        }
+    }
+
+    /// Messages in the queue; `None` where nobody can tell.
+    pub(super) async fn queue_depth(&mut self) -> Option<u64> {
+        let Redis { link, .. } = self.redis.as_mut()?;
+        let depth = redis::cmd("LLEN").arg(&self.queue).query_async(link.get().await?).await;
+        depth.inspect_err(|error| link.failed(error)).ok()
+    }
+
+    /// Takes in the stamps that have come since.
+    pub(super) async fn read_stamps(&mut self, join: &mut StageJoin) {
+        let Some(Redis { link, reader }) = &mut self.redis else { return };
+        let Some(connection) = link.get().await else { return };
+        if let Err(error) = reader.read(connection, &self.clock, join).await {
+            link.failed(&error);
+        }
+    }
+
+    /// The version of Redis, as it says itself.
+    pub(super) async fn version(&mut self) -> Option<String> {
+        info(self.redis.as_mut()?.link.get().await?, "redis_version").await
+    }
+
+    /// Writes our last stamps, reads everybody's last ones, and says what the clock was worth and
+    /// how many stamps of ours were dropped.
+    pub(super) async fn close(mut self, join: &mut StageJoin) -> (ClockInfo, u64) {
+        let mut dropped = 0;
+        if let Some((stamper, writer)) = self.stamper.take() {
+            dropped = stamper.dropped();
+            drop(stamper);
+            // It ends when the last stamper is gone; a panic in it has lost stamps, no more.
+            let _ = writer.await;
+        }
+        self.read_stamps(join).await;
+        let error_bound = self.clock.error_bound(clock::now());
+        (ClockInfo { offset_us: self.clock.offset_us(), error_bound }, dropped)
+    }
+}

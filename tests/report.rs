@@ -1,0 +1,252 @@
+//! What people and machines read: the text and the JSON of hand-made observations, and the JSON of a
+//! real run against the schema file.
+
+use std::time::{Duration, SystemTime};
+
+use loadgen::clock::Nanos;
+use loadgen::http::{Ended, Failure, Outcome, Ticket, Traffic};
+use loadgen::latency::Latencies;
+use loadgen::load::recorder::Recorder;
+use loadgen::message::{IdSpace, MessageAccount, MsgId};
+use loadgen::observations::{
+    ArrivalInfo, ClockInfo, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo, Stage,
+};
+use loadgen::plan::Plan;
+use loadgen::profile::Settings;
+use loadgen::report::{Report, TextOptions, check_names, text};
+
+const SECOND: Nanos = Nanos::from_secs(1);
+
+fn micros(n: u64) -> Nanos {
+    Nanos(n * 1_000)
+}
+
+/// `count` values rising evenly from one to the other.
+fn spread(count: u64, from: u64, to: u64) -> Latencies {
+    let mut latencies = Latencies::default();
+    (0..count).for_each(|n| latencies.record(micros(from + (to - from) * n / count)));
+    latencies
+}
+
+fn plan(change: impl FnOnce(&mut Settings)) -> Plan {
+    let mut settings = Settings {
+        rate: Some("2k".parse().expect("a rate")),
+        duration: Some(Duration::from_secs(1)),
+        threads: Some(2),
+        ..Settings::default()
+    };
+    change(&mut settings);
+    Plan::new(settings).expect("valid")
+}
+
+/// Two thousand requests of which one timed out, one broke off, one was refused and two were dropped.
+fn recorder() -> Recorder {
+    let mut recorder = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND);
+    for n in 0..2_000 {
+        let due = SECOND + micros(500 * n);
+        recorder.planned(due, due + micros(20));
+        if n >= 1_998 {
+            recorder.dropped(due, micros(2_000_000), false);
+            continue;
+        }
+        recorder.sent(due);
+        let sent = due + micros(40 + n % 50);
+        let (at, outcome) = match n {
+            500 => (sent + micros(2_000_000), Outcome::Failed(Failure::Timeout)),
+            501 => (sent + micros(10), Outcome::Failed(Failure::Read)),
+            502 => (sent + micros(100), Outcome::Answered { status: 503 }),
+            _ => (sent + micros(100 + n % 900), Outcome::Answered { status: 200 }),
+        };
+        let id = MsgId::new(n).expect("small");
+        recorder.ended(&Ended { ticket: Ticket { due, id }, sent, at, outcome });
+    }
+    recorder
+}
+
+fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
+    let server = |kind, version: &str| Some(ServerInfo { kind, version: version.to_owned() });
+    let used = |component: &str, pid, cpu_s: f64, megabytes: u64| ResourceUse {
+        component: component.to_owned(),
+        pid,
+        cpu_s,
+        cpu_percent_mean: cpu_s * 100.0,
+        cpu_percent_max: cpu_s * 120.0,
+        rss_max_bytes: megabytes << 20,
+    };
+    let stage =
+        |from, to, crosses_processes, latencies| Stage { from, to, latencies, crosses_processes };
+    let id = |n| MsgId::new(n).expect("small");
+    Observations {
+        plan: plan(change),
+        run_id: "62d8b5a3f1c40-1f".to_owned(),
+        started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_400_000_123),
+        target: "http://127.0.0.1:8080/".to_owned(),
+        sending: SECOND,
+        answering: micros(1_000_900),
+        interrupted: false,
+        stack: StackInfo {
+            queue: server("spawned", "Redis 7.0.15"),
+            broker: server("external", "mosquitto version 2.0.11"),
+        },
+        clock: ClockInfo { offset_us: Some(1_795_300_000_000_000), error_bound: Some(micros(25)) },
+        load: recorder().result,
+        traffic: Traffic {
+            bytes_read: 151_848,
+            bytes_written: 380_000,
+            reconnects: 2,
+            connect_failures: 0,
+        },
+        arrivals: Some(ArrivalInfo {
+            account: MessageAccount {
+                accepted: 1_995,
+                arrived: 1_994,
+                lost: 2,
+                duplicated: 1,
+                reordered: 7,
+                unexpected: 3,
+                unknown: 2,
+                lost_examples: vec![id(17), id(42)],
+                duplicated_examples: vec![id(99)],
+            },
+            latencies: spread(1_996, 300, 4_000),
+        }),
+        stages: vec![
+            stage("due", "sent", false, spread(20, 40, 90)),
+            stage("sent", "api", true, spread(20, 1, 60)),
+            stage("sent", "answered", false, spread(20, 100, 900)),
+        ],
+        stamps_dropped: 0,
+        resources: vec![used("generator", 31, 0.034, 15), used("redis", 32, 0.016, 12)],
+        series: vec![SeriesRow {
+            t_s: 1.0,
+            sent: 1_998,
+            completed: 1_996,
+            failed: 2,
+            arrived: 1_994,
+            in_flight: 0,
+            queue_depth: Some(4),
+            response_p50: Some(micros(600)),
+            response_p99: None,
+            arrival_p50: Some(micros(2_150)),
+            arrival_p99: None,
+        }],
+        notes: vec!["push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned()],
+    }
+}
+
+/// What serves as the snapshot of JSON: the blobs are checked on their own.
+fn without_blobs(report: &Report) -> String {
+    let lines: Vec<_> = report.to_json().lines().map(str::to_owned).collect();
+    let shorten = |line: &String| match line.split_once("\"hdr\": ") {
+        Some((indent, _)) => format!("{indent}\"hdr\": …"),
+        None => line.clone(),
+    };
+    lines.iter().map(shorten).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_text_of_a_troubled_run() {
+    let conditions = |s: &mut Settings| {
+        s.fail_if = vec!["messages.lost>0".to_owned(), "latency.response.p99_9>5ms".to_owned()];
+    };
+    let report = Report::from(&observations(conditions));
+    insta::assert_snapshot!("troubled_text", text(&report, TextOptions { latency: true }));
+}
+
+#[test]
+fn the_json_of_a_troubled_run() {
+    let report = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
+    let mut json = without_blobs(&report);
+    json = json.replace(&format!("\"{}\"", env!("CARGO_PKG_VERSION")), "\"VERSION\"");
+    insta::assert_snapshot!("troubled_json", json);
+}
+
+#[test]
+fn the_text_of_a_plain_closed_loop() {
+    let closed = |s: &mut Settings| {
+        (s.rate, s.connections) = (None, Some(10));
+        s.url = Some("http://127.0.0.1:8080/".to_owned());
+    };
+    let mut seen = observations(closed);
+    (seen.arrivals, seen.stack, seen.stages, seen.notes) =
+        (None, StackInfo::default(), Vec::new(), Vec::new());
+    insta::assert_snapshot!("closed_text", text(&Report::from(&seen), TextOptions::default()));
+}
+
+#[test]
+fn a_generator_that_is_late_is_not_believed() {
+    let mut seen = observations(|_| ());
+    seen.load.pacing = spread(2_000, 10, 40_000);
+    let report = Report::from(&seen);
+    assert_eq!((report.verdict.generator.as_str(), report.verdict.pass), ("limited", false));
+    assert!(report.verdict.reasons[0].contains("too busy"), "{:?}", report.verdict.reasons);
+    assert!(text(&report, TextOptions::default()).contains("LIMITED: do not trust these numbers"));
+}
+
+#[test]
+fn a_condition_that_cannot_be_judged_does_not_pass() {
+    let report = Report::from(&observations(|s| s.fail_if = vec!["arrival.p99_99>1h".to_owned()]));
+    let threshold = &report.verdict.thresholds[0];
+    assert_eq!((threshold.value, threshold.ok, report.verdict.pass), (None, false, false));
+}
+
+#[test]
+fn conditions_name_numbers_of_the_report() {
+    let check = |text: &str| check_names(&plan(|s| s.fail_if = vec![text.to_owned()]).thresholds);
+    for text in [
+        "arrival.p99>5ms",
+        "messages.lost>0",
+        "requests.status.500>0",
+        "resources.api.cpu_percent_max>90",
+        "stages.sent-api.p50>1ms",
+        "requests.rate_achieved<23900",
+        "latency.service.p99_9>1s",
+    ] {
+        assert_eq!(check(text), Ok(()), "{text}");
+    }
+    for (text, hint) in [
+        ("arival.p99>1", "arrival.p99"),
+        ("p99>1", "did you mean"),
+        ("lost>0", "messages.lost"),
+        ("x>0", "such as"),
+    ] {
+        let error = check(text).expect_err(text).to_string();
+        assert!(error.contains("--fail-if") && error.contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn a_saved_report_is_read_back_whole() {
+    let report = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
+    assert_eq!(Report::from_json(&report.to_json()).expect("our own"), report);
+}
+
+#[test]
+fn the_blobs_hold_the_numbers_beside_them() {
+    let report = Report::from(&observations(|_| ()));
+    for q in [&report.latency.response, &report.latency.service, &report.latency.lateness] {
+        let blob = Latencies::from_hdr(&q.hdr).expect("HDR V2");
+        assert_eq!(blob.count(), q.count);
+        assert_eq!(blob.quantile(0.99).map(|n| (n.as_micros_f64() * 1e3).round() / 1e3), q.p99);
+    }
+}
+
+#[test]
+fn the_json_is_what_the_schema_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/report.schema.json");
+    let mut schemas = boon::Schemas::new();
+    let schema = boon::Compiler::new().compile(path, &mut schemas).expect("a valid schema");
+    let check = |report: &Report| {
+        let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("JSON");
+        schemas.validate(&json, schema).map_err(|e| e.to_string())
+    };
+    let full = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
+    assert_eq!(check(&full), Ok(()));
+    let mut bare = observations(|s| s.rate = None);
+    (bare.arrivals, bare.stack, bare.clock) = (None, StackInfo::default(), ClockInfo::default());
+    bare.load = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND).result;
+    assert_eq!(check(&Report::from(&bare)), Ok(()));
+    let mut wrong = full;
+    wrong.verdict.generator = "fine".to_owned();
+    assert!(check(&wrong).is_err(), "the schema lets anything pass");
+}
