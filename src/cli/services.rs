@@ -66,10 +66,7 @@ pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
     let counts = Arc::<PushCounts>::default();
     let outcome =
         serve(|shutdown| push::run(settings, Arc::clone(&counts), || println!("ready"), shutdown))
-            .await;
-    if outcome.is_err() {
-        return outcome;
-    }
+            .await?;
     let count = |counter: &Counter| format_count(counter.get());
     log::info!(
         "{} popped, {} published, {} sent again, {} put back, {} lost",
@@ -79,7 +76,7 @@ pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
         count(&counts.returned),
         count(&counts.lost),
     );
-    outcome
+    Ok(outcome)
 }
 
 pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<Outcome> {

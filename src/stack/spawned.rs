@@ -79,11 +79,13 @@ pub async fn start_mosquitto() -> Result<Spawned, StackError> {
     let missing =
         StackError::Missing { program: "mosquitto", package: "mosquitto", flag: "--mqtt URL" };
     let program = find("mosquitto").ok_or(missing)?;
+    // Started by root it would become another user, and with that the kernel takes back the signal
+    // that ends it when we die. To anybody else the line says nothing.
     // By default Mosquitto drops QoS 0 messages for a subscriber that is 1,000 behind, in silence;
     // 0 would mean "drop all" in some 2.0 versions.
     let config = |port| {
         format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
+            "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nset_tcp_nodelay true\n\
              max_queued_messages 10000000\nmax_inflight_messages 0\npersistence false\n\
              sys_interval 1\nlog_dest stderr\nlog_type error\nlog_type warning\n"
         )
