@@ -1,24 +1,33 @@
 //! Settings → Plan: checked, defaults filled in. Nothing after it finds the input invalid.
 
-use std::time::Duration;
-
 use url::Url;
 
-use crate::clock::Nanos;
-use crate::message::{IdFields, Template, template::DEFAULT_BODY};
-use crate::profile::{Arrivals, Coupling, Engine, Node, Settings, Stack};
-use crate::units::Rate;
+use crate::profile::{Coupling, Engine, Settings, Stack};
 
 pub mod address;
+pub mod load;
+pub mod request;
 pub mod threshold;
 
 pub use address::{Address, Scheme};
+pub use load::{LoadPlan, Mode};
+pub use request::RequestPlan;
 pub use threshold::Threshold;
+
+use load::load;
+use request::request;
 
 /// A setting that does not make sense, as a sentence that names the flag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct PlanError(pub(crate) String);
+pub struct PlanError(String);
+
+impl PlanError {
+    /// `text` names the flag and says what to do.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
 
 fn refuse<T>(text: impl Into<String>) -> Result<T, PlanError> {
     Err(PlanError(text.into()))
@@ -48,62 +57,6 @@ pub enum Target {
     Url(Url),
 }
 
-/// Open or closed loop.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Mode {
-    /// Slot n is due at a time that no response can move.
-    Open {
-        /// Slots a second, in total.
-        rate: Rate,
-        /// Their spacing.
-        arrivals: Arrivals,
-        /// Seed of the spacing.
-        seed: u64,
-    },
-    /// Each connection sends its next request when the last one ended.
-    Closed,
-}
-
-/// How requests are sent.
-#[derive(Debug, Clone)]
-pub struct LoadPlan {
-    /// Open or closed loop.
-    pub mode: Mode,
-    /// Connections, at least `threads`.
-    pub connections: usize,
-    /// Worker threads, at least 1.
-    pub threads: usize,
-    /// Sending time of the measured part; `None` where only `requests` ends it.
-    pub duration: Option<Duration>,
-    /// Most requests of the measured part.
-    pub requests: Option<u64>,
-    /// Sending time of the part thrown away.
-    pub warmup: Duration,
-    /// How long stragglers are waited for.
-    pub drain: Duration,
-    /// Time allowed per request from its send.
-    pub timeout: Duration,
-    /// Most requests on the wire or in line, at least `threads`.
-    pub max_in_flight: Option<u64>,
-    /// What carries the requests.
-    pub engine: Engine,
-}
-
-/// What is sent.
-#[derive(Debug, Clone)]
-pub struct RequestPlan {
-    /// Method, a valid token.
-    pub method: String,
-    /// Names and values, valid for HTTP/1.1.
-    pub headers: Vec<(String, String)>,
-    /// Body with its holes.
-    pub body: Template,
-    /// The JSON field that carries the MsgID.
-    pub id_fields: IdFields,
-    /// This process's share of time-based ids.
-    pub node: Node,
-}
-
 /// The pipeline behind the target.
 #[derive(Debug, Clone)]
 pub struct PipelinePlan {
@@ -131,15 +84,8 @@ pub struct PipelinePlan {
     pub qos: u8,
 }
 
-/// Connections of an open loop where none are given.
-const OPEN_CONNECTIONS: u64 = 64;
-/// Connections of a closed loop where none are given, as wrk.
-const CLOSED_CONNECTIONS: u64 = 10;
-/// More threads or connections than this are a slipped digit.
+/// More threads than this are a slipped digit.
 const MOST_THREADS: u64 = 1_024;
-const MOST_CONNECTIONS: u64 = 1_000_000;
-/// Slots of one plan: a day at a million a second fits a hundred times.
-const MOST_SLOTS: f64 = 1e13;
 
 impl Plan {
     /// Checks the settings and fills in the defaults. Reads the body file; touches nothing else.
@@ -164,13 +110,6 @@ impl Plan {
     }
 }
 
-impl LoadPlan {
-    /// Warm-up and measured sending time, as far as time ends them.
-    pub fn end(&self) -> Option<Nanos> {
-        self.duration.map(|duration| Nanos::from(self.warmup) + Nanos::from(duration))
-    }
-}
-
 fn target(url: Option<&str>) -> Result<Target, PlanError> {
     let Some(text) = url else { return Ok(Target::Pipeline) };
     let url = match Url::parse(text) {
@@ -182,132 +121,6 @@ fn target(url: Option<&str>) -> Result<Target, PlanError> {
         ("http" | "https", Some(_)) => Ok(Target::Url(url)),
         _ => refuse("the URL must begin with http:// or https:// and name a host"),
     }
-}
-
-fn load(settings: &Settings, target: &Target) -> Result<LoadPlan, PlanError> {
-    let (connections, threads) = connections_and_threads(settings)?;
-    let duration = match (settings.duration, settings.requests) {
-        (None, None) => Some(Duration::from_secs(10)),
-        (given, _) => given,
-    };
-    if duration == Some(Duration::ZERO) {
-        return refuse("--duration must be above zero");
-    }
-    if settings.requests == Some(0) {
-        return refuse("--requests must be above zero");
-    }
-    let timeout = settings.timeout.unwrap_or(Duration::from_secs(2));
-    if timeout < Duration::from_millis(1) {
-        return refuse("--timeout must be at least 1ms");
-    }
-    let secure = matches!(target, Target::Url(url) if url.scheme() == "https");
-    Ok(LoadPlan {
-        mode: mode(settings, duration)?,
-        connections,
-        threads,
-        duration,
-        requests: settings.requests,
-        warmup: settings.warmup.unwrap_or_default(),
-        drain: settings.drain.unwrap_or(Duration::from_secs(5)),
-        timeout,
-        max_in_flight: max_in_flight(settings, threads)?,
-        engine: settings.engine.unwrap_or(if secure { Engine::Reqwest } else { Engine::Raw }),
-    })
-}
-
-fn connections_and_threads(settings: &Settings) -> Result<(usize, usize), PlanError> {
-    let default = if settings.rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS };
-    let connections = settings.connections.unwrap_or(default);
-    if !(1..=MOST_CONNECTIONS).contains(&connections) {
-        return refuse(format!("--connections is from 1 to {MOST_CONNECTIONS}"));
-    }
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    // A pipeline brought up here wants cores too: on two of them, with 24,000/s, a second worker
-    // thread doubled the 99th percentile of arrival.
-    let free = if settings.url.is_some() { cores } else { cores.div_ceil(2) };
-    let threads = settings.threads.unwrap_or(free.min(connections));
-    if !(1..=MOST_THREADS).contains(&threads) {
-        return refuse(format!("--threads is from 1 to {MOST_THREADS}"));
-    }
-    if threads > connections {
-        return refuse(format!(
-            "--threads {threads} needs at least as many connections; --connections is {connections}"
-        ));
-    }
-    Ok((connections as usize, threads as usize))
-}
-
-fn max_in_flight(settings: &Settings, threads: usize) -> Result<Option<u64>, PlanError> {
-    match settings.max_in_flight {
-        Some(_) if settings.rate.is_none() => {
-            refuse("--max-in-flight goes with --rate; a closed loop has --connections in flight")
-        }
-        Some(most) if most < threads as u64 => refuse(format!(
-            "--max-in-flight {most} is split over --threads {threads}; it must be at least that many"
-        )),
-        most => Ok(most),
-    }
-}
-
-fn mode(settings: &Settings, duration: Option<Duration>) -> Result<Mode, PlanError> {
-    let Some(rate) = settings.rate else {
-        if settings.arrivals.is_some() {
-            return refuse("--arrivals goes with --rate; a closed loop has no schedule");
-        }
-        return Ok(Mode::Closed);
-    };
-    let slots = duration.map_or(0.0, |d| d.as_secs_f64() * rate.as_f64());
-    if slots > MOST_SLOTS {
-        return refuse(format!(
-            "--rate {rate} over that --duration is more than {MOST_SLOTS:e} requests"
-        ));
-    }
-    let arrivals = settings.arrivals.unwrap_or_default();
-    Ok(Mode::Open { rate, arrivals, seed: settings.seed.unwrap_or(1) })
-}
-
-fn request(settings: &Settings) -> Result<RequestPlan, PlanError> {
-    let method = settings.method.clone().unwrap_or_else(|| "POST".to_owned());
-    if method.is_empty() || !method.bytes().all(is_token) {
-        return refuse(format!("--method '{method}' is not an HTTP method"));
-    }
-    let headers = settings.headers.iter().map(|h| header(h)).collect::<Result<_, _>>()?;
-    let body = match (&settings.body, &settings.body_file) {
-        (Some(text), _) => text.clone().into_bytes(),
-        (None, Some(file)) => std::fs::read(file)
-            .map_err(|e| PlanError(format!("--body-file {}: {e}", file.display())))?,
-        (None, None) if matches!(method.as_str(), "GET" | "HEAD") => Vec::new(),
-        (None, None) => DEFAULT_BODY.as_bytes().to_vec(),
-    };
-    Ok(RequestPlan {
-        method,
-        headers,
-        body: Template::parse(&body).map_err(|e| PlanError(format!("--body: {e}")))?,
-        id_fields: settings.id_field.as_deref().map_or_else(IdFields::default, IdFields::only),
-        node: settings.node.unwrap_or(Node { index: 0, count: 1 }),
-    })
-}
-
-/// Splits and checks `Name: value`, so that no header can smuggle in a second one.
-fn header(text: &str) -> Result<(String, String), PlanError> {
-    let Some((name, value)) = text.split_once(':') else {
-        return refuse(format!("--header '{text}' is not of the form 'Name: value'"));
-    };
-    let (name, value) = (name.trim(), value.trim());
-    if name.is_empty()
-        || !name.bytes().all(is_token)
-        || value.bytes().any(|b| b < b' ' && b != b'\t' || b == 127)
-    {
-        return refuse(format!("--header '{name}' has a character that HTTP does not allow"));
-    }
-    if ["content-length", "transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
-        return refuse(format!("--header '{name}' is set from the body; leave it out"));
-    }
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
@@ -341,7 +154,11 @@ fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::profile::Arrivals;
+    use crate::units::Rate;
 
     fn plan(change: impl FnOnce(&mut Settings)) -> Result<Plan, String> {
         let mut settings = Settings::default();

@@ -7,6 +7,7 @@
 use crate::clock::Nanos;
 use crate::message::{MsgId, Values};
 
+mod chunked;
 mod connection;
 pub mod full;
 pub mod raw;

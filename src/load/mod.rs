@@ -1,10 +1,12 @@
 //! The load: when each request is due, the loop that sends it, and the numbers it leaves behind.
 
+pub mod counters;
 pub mod line;
 pub mod recorder;
 pub mod schedule;
 pub mod worker;
 
-pub use recorder::{Counters, IntervalReport, LoadResult, Sampled};
+pub use counters::{Counters, Errors, StatusCounts};
+pub use recorder::{IntervalReport, LoadResult, Sampled};
 pub use schedule::{Schedule, Slot};
 pub use worker::{Control, Gauges, Worker};

@@ -14,8 +14,7 @@ use super::recorder::{IntervalReport, LoadResult, Recorder};
 use super::schedule::{Schedule, Slot, Slots};
 use crate::clock::{self, Nanos};
 use crate::http::{Ended, Ticket, Traffic, Transport};
-use crate::message::Values;
-use crate::message::account::IdWriter;
+use crate::message::{IdWriter, Values};
 
 /// The shortest a worker sleeps while nothing comes: slots closer together go out on one wake. At
 /// 24,000/s on the 2-core machine this took 30 % off the generator's CPU time, which the pipeline

@@ -5,157 +5,17 @@
 //! arrived, so what stays is at most one bit an id.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::due::{DueBlock, DueTable};
 use super::id::{IdSpace, MsgId};
+use super::idset::IdSet;
 use crate::clock::Nanos;
 use crate::latency::Latencies;
 
 /// How many ids of a kind the report names.
 const EXAMPLES: usize = 10;
-
-/// When each message of one block was due, nanoseconds on the monotonic clock; 0: not sent.
-type DueBlock = Arc<[AtomicU64]>;
-
-/// The due times of messages under way, written by the workers and read by the receiver.
-#[derive(Debug, Default)]
-pub struct DueTable {
-    /// Locked once per block and side, not per message.
-    blocks: Mutex<HashMap<u64, DueBlock>>,
-}
-
-impl DueTable {
-    /// The block, made if it is not there yet: for the worker that is about to write it.
-    fn open(&self, block: u64, len: u64) -> DueBlock {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || (0..len).map(|_| AtomicU64::new(0)).collect();
-        Arc::clone(blocks.entry(block).or_insert_with(fresh))
-    }
-
-    fn get(&self, block: u64) -> Option<DueBlock> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(&block).cloned()
-    }
-
-    fn forget(&self, block: u64) {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).remove(&block);
-    }
-}
-
-/// One worker's way of giving out ids: the id of its n-th message, its due time noted for the receiver.
-#[derive(Debug)]
-pub struct IdWriter {
-    space: IdSpace,
-    worker: u64,
-    table: Option<Arc<DueTable>>,
-    current: Option<(u64, DueBlock)>,
-}
-
-impl IdWriter {
-    /// `table` is `None` where nobody listens for arrivals.
-    pub fn new(space: IdSpace, worker: u64, table: Option<Arc<DueTable>>) -> Self {
-        Self { space, worker, table, current: None }
-    }
-
-    /// The id of message `index` of this worker, due at `due`. `None` when the ids are used up.
-    pub fn assign(&mut self, index: u64, due: Nanos) -> Option<MsgId> {
-        let id = self.space.id(self.worker, index)?;
-        let Some(table) = &self.table else { return Some(id) };
-        let block = self.space.block_of(self.worker, index);
-        if self.current.as_ref().is_none_or(|(open, _)| *open != block) {
-            self.current = Some((block, table.open(block, self.space.block_len())));
-        }
-        if let Some((_, dues)) = &self.current {
-            // Release pairs with the receiver's Acquire; the message itself travels over sockets,
-            // which the memory model knows nothing of.
-            dues[(index % self.space.block_len()) as usize].store(due.0.max(1), Ordering::Release);
-        }
-        Some(id)
-    }
-}
-
-/// A set of ids, one bit each, and no bit at all for a block that is full.
-#[derive(Debug, Default)]
-pub struct IdSet {
-    blocks: HashMap<u64, Bits>,
-    count: u64,
-}
-
-#[derive(Debug)]
-struct Bits {
-    count: u64,
-    /// `None` once the block is full.
-    words: Option<Box<[u64]>>,
-}
-
-impl Bits {
-    fn new(len: u64) -> Self {
-        Self { count: 0, words: Some(vec![0; len.div_ceil(64) as usize].into_boxed_slice()) }
-    }
-
-    fn has(&self, place: usize) -> bool {
-        self.words.as_ref().is_none_or(|words| words[place / 64] >> (place % 64) & 1 == 1)
-    }
-
-    /// Whether the place was new.
-    fn set(&mut self, place: usize, len: u64) -> bool {
-        let Some(words) = &mut self.words else { return false };
-        let mask = 1 << (place % 64);
-        if words[place / 64] & mask != 0 {
-            return false;
-        }
-        words[place / 64] |= mask;
-        self.count += 1;
-        if self.count == len {
-            self.words = None;
-        }
-        true
-    }
-}
-
-impl IdSet {
-    /// Adds an id of the space; one from elsewhere is ignored. Whether it was new.
-    pub fn insert(&mut self, space: &IdSpace, id: MsgId) -> bool {
-        let Some((block, place)) = space.locate(id) else { return false };
-        self.insert_at(block, place, space.block_len())
-    }
-
-    fn insert_at(&mut self, block: u64, place: usize, len: u64) -> bool {
-        let new = self.blocks.entry(block).or_insert_with(|| Bits::new(len)).set(place, len);
-        self.count += u64::from(new);
-        new
-    }
-
-    fn has(&self, block: u64, place: usize) -> bool {
-        self.blocks.get(&block).is_some_and(|bits| bits.has(place))
-    }
-
-    /// How many ids are in it.
-    pub fn len(&self) -> u64 {
-        self.count
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Takes in the set of another worker, whose blocks are others.
-    pub fn absorb(&mut self, other: Self) {
-        self.count += other.count;
-        self.blocks.extend(other.blocks);
-    }
-
-    /// The ids, ascending.
-    fn iter<'a>(&'a self, space: &'a IdSpace) -> impl Iterator<Item = (u64, usize)> + 'a {
-        let mut blocks: Vec<_> = self.blocks.iter().collect();
-        blocks.sort_unstable_by_key(|(block, _)| **block);
-        let len = space.block_len() as usize;
-        blocks.into_iter().flat_map(move |(block, bits)| {
-            (0..len).filter(|place| bits.has(*place)).map(|place| (*block, place))
-        })
-    }
-}
 
 /// What one received message was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,7 +146,7 @@ impl Arrivals {
             self.reordered += 1;
         }
         *highest = index.max(*highest);
-        let full = self.arrived.blocks.get(&block).is_some_and(|bits| bits.words.is_none());
+        let full = self.arrived.is_full(block);
         match self.dues.get_mut(&block) {
             Some(dues @ Dues::Open(_)) if full => {
                 *dues = Dues::Closed(Vec::new());
@@ -392,6 +252,7 @@ impl MessageAccount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::IdWriter;
     use proptest::prelude::*;
 
     struct World {
@@ -471,7 +332,7 @@ mod tests {
                 assert!(matches!(w.arrivals.note(id), Arrival::First { .. }));
             }
         }
-        assert!(w.table.blocks.lock().expect("no panic").len() <= 2, "due blocks pile up");
+        assert!(w.table.len() <= 2, "due blocks pile up");
         assert_eq!(
             w.arrivals.note(late),
             Arrival::First { due: Nanos(103) },

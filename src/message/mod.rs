@@ -2,11 +2,15 @@
 //! which ids were sent, accepted and arrived.
 
 pub mod account;
+pub mod due;
 pub mod extract;
 pub mod id;
+pub mod idset;
 pub mod template;
 
-pub use account::{Arrival, Arrivals, DueTable, IdSet, IdWriter, MessageAccount};
+pub use account::{Arrival, Arrivals, MessageAccount};
+pub use due::{DueTable, IdWriter};
 pub use extract::{IdError, IdFields};
 pub use id::{IdSpace, MsgId};
+pub use idset::IdSet;
 pub use template::{Template, TemplateError, Values};

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use judge::check_names;
+pub use lookup::check_names;
 pub use text::{TextOptions, text};
 
 /// The version of this file format; it changes when a field changes its meaning or goes.

@@ -16,8 +16,7 @@ use crate::http::{ConnectError, Traffic, Transport};
 use crate::load::recorder::Recorder;
 use crate::load::worker::{Brief, Work};
 use crate::load::{Control, Gauges, IntervalReport, LoadResult, Schedule, Worker};
-use crate::message::account::IdWriter;
-use crate::message::{DueTable, IdSpace};
+use crate::message::{DueTable, IdSpace, IdWriter};
 use crate::plan::{LoadPlan, Mode, Plan};
 use crate::profile::Engine;
 
