@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, crypto::ring};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 /// The configuration for a client that offers `protocols` (ALPN). `SSL_CERT_FILE` names further
@@ -14,4 +14,12 @@ pub(crate) fn client_config(protocols: &[&str]) -> Result<ClientConfig, rustls::
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(config)
+}
+
+/// A configuration that trusts nobody, for a client that must have one and will not use it.
+pub(crate) fn unused_config() -> Result<ClientConfig, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
 }

@@ -58,16 +58,19 @@ impl FullTransport {
             .enable_all()
             .build()
             .map_err(|e| setup(&e))?;
-        let mut builder = reqwest::Client::builder()
+        let tls = match shape.url.scheme() {
+            "https" => tls::client_config(&["h2", "http/1.1"]),
+            // Only a proxy may want it; a machine without certificates can still speak plain http.
+            _ => tls::client_config(&["http/1.1"]).or_else(|_| tls::unused_config()),
+        };
+        let client = reqwest::Client::builder()
             .pool_max_idle_per_host(width)
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(timeout);
-        if shape.url.scheme() == "https" {
-            builder = builder.tls_backend_preconfigured(
-                tls::client_config(&["h2", "http/1.1"]).map_err(|e| setup(&e))?,
-            );
-        }
-        let client = builder.build().map_err(|e| setup(&e))?;
+            .timeout(timeout)
+            // Without one the client looks for a process-wide default, and panics as there is none.
+            .tls_backend_preconfigured(tls.map_err(|e| setup(&e))?)
+            .build()
+            .map_err(|e| setup(&e))?;
         let timer = {
             let _context = runtime.enter();
             Timer::new().map_err(|e| setup(&e))?
