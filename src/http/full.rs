@@ -2,6 +2,7 @@
 //!
 //! Each request is a task on a runtime of this worker's own; a channel brings the ends back.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -169,6 +170,12 @@ fn classify(error: &reqwest::Error) -> Failure {
             if http.is_body_write_aborted() {
                 return Failure::Write;
             }
+        }
+        // What breaks the chunked coding comes as an input error of the body.
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
+        {
+            return Failure::Protocol;
         }
         cause = inner.source();
     }
