@@ -11,6 +11,7 @@ use url::Url;
 use super::ConnectError;
 use crate::message::Template;
 use crate::message::template::Rendered;
+use crate::plan::address::percent_decode;
 
 /// Everything about the request that does not change during a run.
 #[derive(Debug, Clone)]
@@ -44,7 +45,9 @@ impl RequestShape {
             add("Content-Type", "application/json".to_owned());
         }
         if !url.username().is_empty() || url.password().is_some() {
-            let pair = format!("{}:{}", url.username(), url.password().unwrap_or_default());
+            let user = percent_decode(url.username());
+            let password = percent_decode(url.password().unwrap_or_default());
+            let pair = format!("{user}:{password}");
             add("Authorization", format!("Basic {}", BASE64.encode(pair)));
         }
         Self { url, method, headers, body }

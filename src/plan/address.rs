@@ -100,7 +100,8 @@ impl Address {
     }
 }
 
-fn percent_decode(text: &str) -> String {
+/// `%40` → `@`; what is no such escape stays as it is.
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
