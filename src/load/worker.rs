@@ -290,7 +290,7 @@ impl<T: Transport> Turns<'_, T> {
                 },
                 Supply::Closed { until, left } => {
                     let now = clock::now();
-                    if *left == 0 || now >= *until {
+                    if *left == 0 || !(self.brief.start..*until).contains(&now) {
                         break;
                     }
                     // A count is of measured requests; those of the warm-up do not use it up.
@@ -321,6 +321,7 @@ impl<T: Transport> Turns<'_, T> {
         let slot = match &self.supply {
             Supply::Open { next: Some(next), .. } => self.brief.start + next.due,
             Supply::Open { next: None, .. } => Nanos::MAX,
+            Supply::Closed { .. } if now < self.brief.start => self.brief.start,
             Supply::Closed { until, .. } if now < *until => *until,
             Supply::Closed { .. } => Nanos::MAX,
         };
