@@ -24,6 +24,9 @@ use crate::message::template::Rendered;
 const READ_BUFFER: usize = 64 * 1024;
 /// Events taken from one wait.
 const EVENTS: usize = 256;
+/// The least time a connection gets to stand: a server that many knock at drops handshakes, and the
+/// kernel tries again after 1 s and after 2 s more. The timeout is about requests.
+const CONNECT_PATIENCE: Nanos = Nanos::from_secs(5);
 
 /// A request's place in the order of deadlines; all have the same timeout, so it is the order of sending.
 #[derive(Debug)]
@@ -60,7 +63,8 @@ impl fmt::Debug for RawTransport {
 
 impl RawTransport {
     /// Opens `connections` connections to `address` and waits until all stand. An attempt that fails
-    /// or takes longer than `timeout` is an error: a run with fewer connections than asked is another run.
+    /// or takes longer than `timeout` and 5 s is an error: a run with fewer connections than
+    /// asked is another run.
     pub fn connect(
         shape: &RequestShape,
         address: SocketAddr,
@@ -85,11 +89,11 @@ impl RawTransport {
             traffic: Traffic::default(),
             early: Vec::new(),
         };
-        let deadline = clock::now() + timeout;
         for index in 0..connections {
             transport.open(index, clock::now()).map_err(unreachable)?;
         }
         transport.ailing.extend(0..connections);
+        let deadline = clock::now() + transport.patience();
         while transport.idle.len() < connections {
             if clock::now() >= deadline {
                 return Err(unreachable(std::io::ErrorKind::TimedOut.into()));
@@ -103,6 +107,11 @@ impl RawTransport {
         }
         transport.traffic = Traffic::default();
         Ok(transport)
+    }
+
+    /// How long an attempt to connect may take.
+    fn patience(&self) -> Nanos {
+        self.timeout.max(CONNECT_PATIENCE)
     }
 
     fn open(&mut self, index: usize, now: Nanos) -> std::io::Result<()> {
@@ -285,7 +294,7 @@ impl RawTransport {
             let index = self.ailing[at];
             let failed = match self.connections[index].state {
                 State::Down { retry_at } if retry_at <= now => self.open(index, now).is_err(),
-                State::Connecting { since } => since + self.timeout <= now,
+                State::Connecting { since } => since + self.patience() <= now,
                 State::Down { .. } | State::Idle | State::Busy { .. } => false,
             };
             if failed {
@@ -300,7 +309,7 @@ impl RawTransport {
         let deadline = self.deadlines.front().map_or(Nanos::MAX, |first| first.at);
         let duty = |index: &usize| match self.connections[*index].state {
             State::Down { retry_at } => retry_at,
-            State::Connecting { since } => since + self.timeout,
+            State::Connecting { since } => since + self.patience(),
             State::Idle | State::Busy { .. } => Nanos::MAX,
         };
         self.ailing.iter().map(duty).min().unwrap_or(Nanos::MAX).min(deadline)
