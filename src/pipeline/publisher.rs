@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::QoS;
@@ -22,6 +23,8 @@ use crate::stack::{Backoff, StackError};
 /// Unacknowledged messages at QoS 1: far more than a loopback round trip needs, below the 65,535
 /// that packet ids allow.
 const WINDOW: usize = 8_192;
+/// How long a goodbye may take: a broker that hangs takes none.
+const GOODBYE: Duration = Duration::from_millis(50);
 
 /// A message on its way.
 #[derive(Debug, Clone)]
@@ -62,6 +65,9 @@ pub struct Publisher {
     stamper: Stamper,
     counts: Arc<PublishCounts>,
     session: Session,
+    /// Whether the session stands. While it does not, nothing is framed or written: a socket whose
+    /// peer is gone still takes bytes.
+    connected: bool,
     held: VecDeque<Held>,
     /// How many of `held`, from the front, have a frame in this session, and how many of those the
     /// kernel has taken.
@@ -87,7 +93,8 @@ impl Session {
         Ok(Self { sender, receiver, frames: BytesMut::new(), framed_bytes: 0, written_bytes: 0 })
     }
 
-    /// Writes some of the frames, or takes acknowledgements in: whichever is possible first.
+    /// Takes in what came, or writes some of the frames: whichever is possible first. The end of the
+    /// connection is among what comes, so nothing is written behind it.
     async fn step(&mut self) -> io::Result<Vec<u16>> {
         let before = self.frames.len();
         if before == 0 {
@@ -96,13 +103,13 @@ impl Session {
         }
         tokio::select! {
             biased;
-            written = self.sender.write_some(&mut self.frames) => {
-                self.written_bytes += (before - self.frames.len()) as u64;
-                written.map(|()| Vec::new())
-            }
             filled = self.receiver.fill() => {
                 filled?;
                 self.acknowledged()
+            }
+            written = self.sender.write_some(&mut self.frames) => {
+                self.written_bytes += (before - self.frames.len()) as u64;
+                written.map(|()| Vec::new())
             }
         }
     }
@@ -135,6 +142,7 @@ impl Publisher {
             stamper,
             counts,
             session,
+            connected: true,
             held: VecDeque::new(),
             framed: 0,
             written: 0,
@@ -152,9 +160,11 @@ impl Publisher {
     /// of the last ones may still be out.
     pub async fn flush(&mut self) {
         loop {
-            self.encode();
-            if self.session.frames.is_empty() && self.framed == self.held.len() {
-                return;
+            if self.connected {
+                self.encode();
+                if self.session.frames.is_empty() && self.framed == self.held.len() {
+                    return;
+                }
             }
             self.step().await;
         }
@@ -172,30 +182,36 @@ impl Publisher {
     /// when there is something to publish.
     pub async fn tend(&mut self) {
         loop {
+            self.flush().await;
             match tokio::time::timeout(PING_EVERY, self.session.step()).await {
                 Ok(Ok(pkids)) => self.progress(&pkids),
-                Ok(Err(error)) => self.reconnect(&error).await,
+                Ok(Err(error)) => self.lose(&error),
                 Err(_) => {
                     if let Err(error) = self.session.sender.send(&Packet::PingReq).await {
-                        self.reconnect(&error).await;
+                        self.lose(&error);
                     }
                 }
             }
-            self.flush().await;
         }
     }
 
     /// Says goodbye, and gives back what could not be sent.
     pub async fn close(mut self) -> Vec<Bytes> {
-        // The broker may be gone; then it needs no goodbye.
-        let _ = self.session.sender.send(&Packet::Disconnect).await;
+        // A goodbye in the middle of a frame would be read as a part of it.
+        if self.connected && self.session.frames.is_empty() {
+            let goodbye = self.session.sender.send(&Packet::Disconnect);
+            let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        }
         self.held.drain(..).map(|held| held.message.payload).collect()
     }
 
     async fn step(&mut self) {
+        if !self.connected {
+            return self.reconnect().await;
+        }
         match self.session.step().await {
             Ok(pkids) => self.progress(&pkids),
-            Err(error) => self.reconnect(&error).await,
+            Err(error) => self.lose(&error),
         }
     }
 
@@ -223,6 +239,7 @@ impl Publisher {
             let _ = self.frame.write(&mut self.session.frames);
             self.session.framed_bytes += (self.session.frames.len() - before) as u64;
             held.frame_end = self.session.framed_bytes;
+            self.counts.resent.add(u64::from(held.again));
             self.framed += 1;
         }
     }
@@ -258,10 +275,17 @@ impl Publisher {
         }
     }
 
-    /// Connects again, however long it takes; all that is held will be sent in the new session.
-    async fn reconnect(&mut self, error: &io::Error) {
+    /// The session is over: all that is held will be sent in the next one.
+    fn lose(&mut self, error: &io::Error) {
         log::warn!("lost the MQTT broker at {}: {error}", self.address);
+        self.connected = false;
         self.counts.reconnects.add(1);
+        self.held.iter_mut().take(self.written).for_each(|held| held.again = true);
+        (self.framed, self.written) = (0, 0);
+    }
+
+    /// Connects again, however long it takes. It may be dropped and called again.
+    async fn reconnect(&mut self) {
         let mut backoff = Backoff::default();
         self.session = loop {
             match Session::open(&self.address, &self.client_id).await {
@@ -269,9 +293,7 @@ impl Publisher {
                 Err(_) => tokio::time::sleep(backoff.pause()).await,
             }
         };
+        self.connected = true;
         log::info!("connected to the MQTT broker at {} again", self.address);
-        self.counts.resent.add(self.written as u64);
-        self.held.iter_mut().take(self.written).for_each(|held| held.again = true);
-        (self.framed, self.written) = (0, 0);
     }
 }
