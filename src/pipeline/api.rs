@@ -280,7 +280,7 @@ impl Service {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         match (request.method(), request.uri().path()) {
             (&Method::POST, _) => self.take(request).await,
-            (&Method::GET, "/healthz") => match self.enqueuer.is_up() {
+            (&Method::GET, "/healthz") => match self.enqueuer.is_up().await {
                 true => text(StatusCode::OK, "ok\n"),
                 false => text(StatusCode::SERVICE_UNAVAILABLE, "Redis is away\n"),
             },

@@ -1,14 +1,12 @@
 //! Putting messages into the queue, many with one command: while Redis answers one `LPUSH`, the next
 //! messages gather, and go together. No timer waits for a batch, so a lone message goes at once.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redis::RedisError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::api::{ApiCounts, ApiSettings};
 use super::stamps::{Place, Stamper};
@@ -43,7 +41,8 @@ struct Job {
 #[derive(Debug)]
 pub struct Enqueuer {
     jobs: mpsc::Sender<Job>,
-    up: Rc<Cell<bool>>,
+    /// A connection of its own, so that a health check waits behind no message.
+    probe: Mutex<Link>,
 }
 
 impl Enqueuer {
@@ -54,8 +53,8 @@ impl Enqueuer {
         stamper: Stamper,
     ) -> Result<Self, StackError> {
         let link = Link::open(settings.redis.clone(), Use::Commands).await?;
+        let probe = Mutex::new(Link::open(settings.redis.clone(), Use::Commands).await?);
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let up = Rc::new(Cell::new(true));
         let feeder = Feeder {
             link,
             queue: settings.queue.clone(),
@@ -64,15 +63,22 @@ impl Enqueuer {
             looked_at: Instant::now(),
             counts,
             stamper,
-            up: Rc::clone(&up),
         };
         tokio::task::spawn_local(feeder.run(waiting));
-        Ok(Self { jobs, up })
+        Ok(Self { jobs, probe })
     }
 
-    /// Whether Redis answered last time.
-    pub fn is_up(&self) -> bool {
-        self.up.get()
+    /// Whether Redis answers now.
+    pub async fn is_up(&self) -> bool {
+        let mut link = self.probe.lock().await;
+        let Some(connection) = link.get().await else { return false };
+        match redis::cmd("PING").query_async::<()>(connection).await {
+            Ok(()) => true,
+            Err(error) => {
+                link.failed(&error);
+                false
+            }
+        }
     }
 
     /// Puts one message into the queue; returns when Redis has it.
@@ -92,7 +98,6 @@ struct Feeder {
     looked_at: Instant,
     counts: Arc<ApiCounts>,
     stamper: Stamper,
-    up: Rc<Cell<bool>>,
 }
 
 impl Feeder {
@@ -113,7 +118,6 @@ impl Feeder {
 
     async fn push(&mut self, jobs: &[Job]) -> Result<(), Refused> {
         let Some(connection) = self.link.get().await else {
-            self.up.set(false);
             return Err(Refused::RedisAway);
         };
         let over = self.depth >= self.max_queue;
@@ -135,13 +139,11 @@ impl Feeder {
             Ok(depth) => {
                 self.depth = depth;
                 self.counts.queue_depth.set(depth);
-                self.up.set(true);
                 if over { Err(Refused::QueueFull) } else { Ok(()) }
             }
             Err(error) => {
                 log::warn!("cannot push to {}: {error}", self.queue);
                 self.link.failed(&error);
-                self.up.set(false);
                 Err(Refused::RedisAway)
             }
         }
