@@ -1,5 +1,6 @@
 //! `loadgen api`, `push` and `subscribe`: the services on their own.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,7 +177,7 @@ impl Sink for Counting {
     }
 }
 
-/// A line a second, for ever.
+/// A line a second, as long as somebody reads them.
 async fn print_lines(tally: &Tally) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     let mut last = 0;
@@ -184,13 +185,14 @@ async fn print_lines(tally: &Tally) {
     loop {
         seconds.tick().await;
         let messages = tally.messages.get();
-        println!(
-            "{}/s, {} messages, {} bytes, {} without a MsgID",
+        let (bytes, without_id) = (tally.bytes.get(), tally.without_id.get());
+        let line = format!(
+            "{}/s, {messages} messages, {bytes} bytes, {without_id} without a MsgID",
             messages - last,
-            messages,
-            tally.bytes.get(),
-            tally.without_id.get()
         );
+        if writeln!(std::io::stdout(), "{line}").is_err() {
+            return;
+        }
         last = messages;
     }
 }
