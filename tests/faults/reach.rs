@@ -1,0 +1,113 @@
+//! Targets that cannot be reached, and connections that cannot be had: said at once, by name.
+
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::process::Command;
+use std::time::Duration;
+
+use super::drive::{Ran, Running, SLACK, clean, report, run};
+use super::targets::{Act, OK, Target};
+
+/// An address on which nobody listens.
+fn closed(host: &str) -> SocketAddr {
+    TcpListener::bind((host, 0)).and_then(|l| l.local_addr()).expect("a loopback port")
+}
+
+#[test]
+fn a_closed_port_is_named_at_once() {
+    for host in ["127.0.0.1", "::1"] {
+        let address = closed(host);
+        for options in ["--engine raw -R 100", "--engine reqwest -R 100", "--engine raw", ""] {
+            let ran = run(&format!("{options} -d 60s http://{address}/"));
+            let complaint = ran.complaint();
+            assert!(complaint.contains(&address.to_string()), "{complaint}");
+            assert!(complaint.contains("refused"), "{complaint}");
+            assert!(ran.took < SLACK, "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn a_name_without_an_address_is_named() {
+    for engine in ["raw", "reqwest"] {
+        let ran = run(&format!("--engine {engine} -d 60s http://nobody.invalid:8080/"));
+        assert!(ran.complaint().contains("cannot resolve nobody.invalid"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_target_on_ipv6_is_driven() {
+    for engine in ["raw", "reqwest"] {
+        let at = (Ipv6Addr::LOCALHOST, 0).into();
+        let target = Target::start(at, usize::MAX, |_| Act::Say(OK)).expect("a loopback port");
+        let report = report(&format!("--engine {engine} -n 20 -c 2 {}", target.url()));
+        assert_eq!(report.requests.completed, 20);
+        let host = target.address.to_string();
+        assert_eq!(target.requests()[0].field("Host"), Some(host.as_str()));
+    }
+}
+
+#[test]
+fn a_target_that_takes_too_few_connections_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    // Nobody accepts: the kernel takes as many as may wait, and leaves the others knocking.
+    rustix::net::listen(&listener, 4).expect("it listens");
+    let address = listener.local_addr().expect("it is bound");
+    let ran = run(&format!("-c 16 -R 100 -d 60s -T 1s http://{address}/"));
+    let complaint = ran.complaint();
+    assert!(complaint.contains(&address.to_string()), "{complaint}");
+    assert!(complaint.contains("--connections"), "{complaint}");
+    assert!(ran.took < Duration::from_secs(5) + SLACK, "{ran:?}");
+}
+
+#[test]
+fn a_target_that_goes_away_is_counted_and_leaves_no_slot_out() {
+    for engine in ["raw", "reqwest"] {
+        // It takes four connections, answers one request on each, and is gone.
+        let at = "127.0.0.1:0".parse().expect("an address");
+        let closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let target =
+            Target::start(at, 1 + 4, |_| Act::SayAndClose(closing)).expect("a loopback port");
+        let args = "-R 100 -n 50 -c 4 --drain 300ms";
+        let report = report(&format!("--engine {engine} {args} {}", target.url()));
+        let r = &report.requests;
+        assert_eq!((r.planned, r.completed), (50, 4), "{engine}: {r:?}");
+        assert!(r.errors.connect > 0, "{engine}: {r:?}");
+        // With raw the others never got a connection; reqwest tries for each request.
+        assert_eq!(r.failed + r.dropped, 46, "{engine}: {r:?}");
+        assert!(engine != "raw" || r.dropped > 0, "{engine}: {r:?}");
+    }
+}
+
+#[test]
+fn connections_do_not_share_the_timeout_of_a_request() {
+    let target = Target::always(Act::Say(OK));
+    let report = report(&format!("-T 1ms -c 256 -R 100 -n 20 --drain 1s {}", target.url()));
+    assert_eq!(report.requests.planned, 20);
+}
+
+/// A run of the program in a shell, after `limit` was said there.
+fn with_limit(limit: &str, args: &str) -> Ran {
+    let mut shell = Command::new("sh");
+    let script = format!("{limit}; exec \"$0\" --format json -q --allow-limited {args}");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_loadgen")]);
+    clean(&mut shell);
+    Running::start(shell).finish()
+}
+
+#[test]
+fn a_soft_limit_on_open_files_is_raised() {
+    let target = Target::always(Act::Say(OK));
+    let ran = with_limit("ulimit -Sn 64", &format!("-c 200 -R 200 -n 100 {}", target.url()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.report().requests.completed, 100);
+    assert!(target.connections() >= 200, "{}", target.connections());
+}
+
+#[test]
+fn a_hard_limit_on_open_files_is_said() {
+    let target = Target::always(Act::Say(OK));
+    let ran = with_limit("ulimit -n 64", &format!("-c 200 -R 200 -n 100 {}", target.url()));
+    let complaint = ran.complaint();
+    assert!(complaint.contains("64") && complaint.contains("ulimit -n"), "{complaint}");
+    assert_eq!(target.connections(), 0, "it is said before anything is done");
+}

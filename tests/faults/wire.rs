@@ -1,0 +1,132 @@
+//! What stands on the wire is what was asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::drive::{Ran, report, run};
+use super::targets::{Act, OK, Request, Target};
+
+/// A message of these tests.
+#[derive(serde::Deserialize)]
+struct Message {
+    id: u64,
+    worker: u64,
+    seq: u64,
+}
+
+#[test]
+fn every_message_is_numbered_once_and_its_length_is_right() {
+    let body = r#"{"id":{{msg_id}},"worker":{{worker}},"seq":{{seq}}}"#;
+    for engine in ["raw", "reqwest"] {
+        for load in ["", "-R 1000"] {
+            let target = Target::always(Act::Say(OK));
+            let args = format!("--engine {engine} {load} -n 230 -c 6 -t 2 -b {body}");
+            let report = report(&format!("{args} {}", target.url()));
+            assert_eq!(report.requests.completed, 230, "{args}");
+            let mut ids = BTreeSet::new();
+            let mut seqs = BTreeMap::<u64, BTreeSet<u64>>::new();
+            for Request { body, .. } in target.requests() {
+                // A length off by one would cut it, or take in the next request.
+                let message: Message = serde_json::from_str(&body).expect(&body);
+                assert!(ids.insert(message.id), "{args}: {} twice", message.id);
+                assert!(seqs.entry(message.worker).or_default().insert(message.seq), "{args}");
+            }
+            assert_eq!(ids.len(), 230, "{args}");
+            assert_eq!(seqs.len(), 2, "{args}: {seqs:?}");
+            for seqs in seqs.into_values() {
+                let last = *seqs.last().expect("not empty");
+                assert!(seqs.into_iter().eq(0..=last), "{args}: a gap below {last}");
+            }
+        }
+    }
+}
+
+/// The one request that a run with `args` sends.
+fn sent(args: &str) -> Request {
+    let target = Target::always(Act::Say(OK));
+    let url = target.url();
+    report(&format!("-n 1 -c 1 {args}").replace("URL/", &url));
+    target.requests().remove(0)
+}
+
+#[test]
+fn method_path_headers_and_body_are_as_given() {
+    let body = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(body.path(), "a=1\r\n\r\nseq {{seq}}").expect("written");
+    for engine in ["raw", "reqwest"] {
+        let file = body.path().display();
+        let options =
+            "-m PUT -H X-One:1 -H x-one:2 -H Host:other.example -H Content-Type:text/plain";
+        let request = sent(&format!("--engine {engine} {options} -f {file} URL/a%20b/?c=d&e={{}}"));
+        let line = request.head.lines().next();
+        let target = line.and_then(|l| l.strip_prefix("PUT ")).expect("the method");
+        assert_eq!(target, "/a%20b/?c=d&e={} HTTP/1.1", "{engine}");
+        let lower = request.head.to_ascii_lowercase();
+        for expected in ["x-one: 1", "x-one: 2", "host: other.example", "content-type: text/plain"]
+        {
+            let named = |line: &&str| line.split(':').next() == expected.split(':').next();
+            let fields: Vec<_> = lower.lines().filter(named).collect();
+            assert!(fields.contains(&expected), "{engine}: {expected} in {lower}");
+            assert!(fields.len() <= 2 - usize::from(!expected.starts_with("x-one")), "{lower}");
+        }
+        assert_eq!(request.body, "a=1\r\n\r\nseq 0", "{engine}");
+    }
+}
+
+#[test]
+fn a_get_has_no_body() {
+    for engine in ["raw", "reqwest"] {
+        let request = sent(&format!("--engine {engine} -m GET URL/"));
+        assert!(request.head.starts_with("GET / HTTP/1.1"), "{request:?}");
+        assert_eq!(request.field("Content-Length"), None, "{engine}");
+        assert_eq!(request.field("Content-Type"), None, "{engine}");
+    }
+}
+
+#[test]
+fn a_url_in_other_clothes_is_sent_plain() {
+    for engine in ["raw", "reqwest"] {
+        let request = sent(&format!("--engine {engine} URL/x#fragment"));
+        assert!(request.head.starts_with("POST /x HTTP/1.1"), "{request:?}");
+    }
+}
+
+#[test]
+fn credentials_go_to_the_target_and_nowhere_else() {
+    let secret_in = |ran: &Ran| {
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        ["p%40ss", "p@ss", "dXNlcjpwQHNz"].iter().any(|secret| said.contains(secret))
+    };
+    for engine in ["raw", "reqwest"] {
+        let target = Target::always(Act::Say(OK));
+        let args = |host: &str| format!("--engine {engine} -n 1 -c 1 http://us%65r:p%40ss@{host}/");
+        let ran = run(&args(&target.address.to_string()));
+        // As curl sends it: decoded from the URL, then user:p@ss in base64.
+        let request = target.requests().remove(0);
+        assert_eq!(request.field("Authorization"), Some("Basic dXNlcjpwQHNz"), "{engine}");
+        assert_eq!(ran.report().run.target, target.url());
+        assert!(!secret_in(&ran), "{ran:?}");
+        for host in ["127.0.0.1:1", "nobody.invalid", "[::1"] {
+            let failed = run(&args(host));
+            assert!(failed.code != Some(0) && !secret_in(&failed), "{failed:?}");
+        }
+    }
+}
+
+#[test]
+fn a_large_body_goes_out_whole() {
+    let body = tempfile::NamedTempFile::new().expect("a file");
+    // More than any socket buffer takes at once.
+    let text = "x".repeat(12 << 20);
+    std::fs::write(body.path(), format!("{text}{{{{seq}}}}")).expect("written");
+    for engine in ["raw", "reqwest"] {
+        let target = Target::always(Act::Say(OK));
+        let file = body.path().display();
+        let report =
+            report(&format!("--engine {engine} -n 2 -c 1 -T 20s -f {file} {}", target.url()));
+        assert_eq!(report.requests.completed, 2, "{engine}: {:?}", report.requests);
+        let ends: Vec<_> =
+            target.requests().iter().map(|r| r.body[text.len()..].to_owned()).collect();
+        assert_eq!(ends, ["0", "1"], "{engine}");
+        assert!(report.requests.bytes_written > 2 * text.len() as u64);
+    }
+}
