@@ -1,0 +1,10 @@
+//! Integration tests: the built binary against real servers. One binary, so that it links once.
+
+/// What a run does at its edges: signals, bad usage, unwritable files, missing programs, exit codes.
+mod lifecycle;
+/// Whole runs through api, Redis, push, broker and subscriber, and what their reports say.
+mod pipeline;
+/// `api`, `push` and `subscribe` on their own: bad input, servers that go and come back, stopping.
+mod services;
+/// Private servers, processes, HTTP and `/proc` for the tests. No test lives here.
+mod support;

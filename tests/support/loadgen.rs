@@ -1,0 +1,95 @@
+//! The built binary: runs, their reports, and the services.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Finished, Process};
+
+/// The binary with these words, and nothing of this machine's own settings.
+pub(crate) fn loadgen(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.args(words.split_whitespace());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy().to_lowercase();
+        if text.starts_with("loadgen_") || text.ends_with("_proxy") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+pub(crate) fn start(words: &str) -> Process {
+    Process::start("loadgen", &mut loadgen(words))
+}
+
+pub(crate) fn run(words: &str) -> Finished {
+    start(words).finish()
+}
+
+/// Runs to the end and reads the report. Neither a busy machine nor a slow answer is what these
+/// tests are about, so both are allowed.
+pub(crate) fn report_of(words: &str, watch: impl FnOnce(&mut Process)) -> (Finished, Report) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("r.json");
+    let mut command = loadgen(words);
+    command.args(["--allow-limited", "--timeout", "30s", "--output"]).arg(&file);
+    let mut process = Process::start("loadgen", &mut command);
+    watch(&mut process);
+    let finished = process.finish();
+    let text = std::fs::read_to_string(&file);
+    let text = text.unwrap_or_else(|e| panic!("no report: {e}: {finished:?}"));
+    (finished, Report(serde_json::from_str(&text).expect("the report is JSON")))
+}
+
+/// A report as other tools see it: by the names in its JSON.
+#[derive(Debug)]
+pub(crate) struct Report(Value);
+
+impl Report {
+    pub(crate) fn value(&self, name: &str) -> &Value {
+        let pointer = format!("/{}", name.replace('.', "/"));
+        self.0.pointer(&pointer).unwrap_or_else(|| panic!("the report has no {name}"))
+    }
+
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.value(name).as_u64().unwrap_or_else(|| panic!("{name} is no count"))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.value(name).as_str().unwrap_or_else(|| panic!("{name} is no text"))
+    }
+
+    pub(crate) fn list(&self, name: &str) -> &[Value] {
+        self.value(name).as_array().unwrap_or_else(|| panic!("{name} is no list"))
+    }
+
+    /// The whole file.
+    pub(crate) fn json(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// A service that is ready.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) process: Process,
+}
+
+impl Service {
+    /// Starts `push` or `subscribe`.
+    pub(crate) fn start(words: &str) -> Self {
+        let mut process = start(words);
+        process.await_line(|line| (line == "ready").then_some(()));
+        Self { process }
+    }
+
+    /// Starts `api` on a free port, and says which.
+    pub(crate) fn api(words: &str) -> (Self, SocketAddr) {
+        let mut process = start(&format!("api --listen 127.0.0.1:0 {words}"));
+        let address = |line: &str| line.strip_prefix("listening on ")?.parse().ok();
+        let address = process.await_line(address);
+        (Self { process }, address)
+    }
+}

@@ -1,0 +1,86 @@
+//! Private servers, processes, HTTP and `/proc` for the tests.
+
+mod http;
+mod loadgen;
+mod proc;
+mod process;
+mod recorder;
+mod servers;
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+pub(crate) use http::{Answer, exchange, get, post};
+pub(crate) use loadgen::{Report, Service, loadgen, report_of, run, start};
+pub(crate) use proc::{child_called, children_of, command_line, is_alive};
+pub(crate) use process::{Finished, Process, signal_to};
+pub(crate) use recorder::{Durable, Recorder};
+pub(crate) use servers::{Mosquitto, Redis};
+
+/// Longer than anything here takes, so that a hang is a failure and not a stuck job.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// What has to happen at once, on a machine that is busy with other tests.
+pub(crate) const SOON: Duration = Duration::from_secs(3);
+
+/// Where a program is: on `PATH`, or where Debian puts servers.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// Whether a program is installed. Where it is not, a test in CI fails and any other says aloud that
+/// it is skipped.
+pub(crate) fn require(program: &str) -> bool {
+    if find_program(program).is_some() {
+        return true;
+    }
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!ci, "{program} is not installed; with CI=true no test is skipped");
+    skip(&format!("{program} is not installed"));
+    false
+}
+
+/// Says on the real stderr, past the test harness's capture, that the current test is skipped.
+pub(crate) fn skip(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED {test}: {why} ***");
+}
+
+/// Whether a run can bring up its own servers.
+pub(crate) fn require_stack() -> bool {
+    require("redis-server") && require("mosquitto")
+}
+
+/// A loopback port that nobody has: below the range of outgoing connections, and not given twice.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    let begin = u16::try_from(std::process::id() % u32::from(COUNT)).expect("below COUNT");
+    let port = |n: u16| FIRST + begin.wrapping_add(n) % COUNT;
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut ports = (0..COUNT).map(|_| port(NEXT.fetch_add(1, Relaxed)));
+    ports.find(is_free).expect("some port is free")
+}
+
+/// Looks until there is something, and fails the test when there is nothing for [`LIMIT`].
+pub(crate) fn eventually<R>(what: &str, look: impl FnMut() -> Option<R>) -> R {
+    within(LIMIT, look).unwrap_or_else(|| panic!("{what} did not happen within {LIMIT:?}"))
+}
+
+/// Looks until there is something or the time is over.
+pub(crate) fn within<R>(limit: Duration, mut look: impl FnMut() -> Option<R>) -> Option<R> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let found = look();
+        if found.is_some() || Instant::now() >= deadline {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,33 @@
+//! Looking at other processes through `/proc`.
+
+use procfs::process::{Process, all_processes};
+
+/// The processes that `parent` started and that have not ended.
+pub(crate) fn children_of(parent: u32) -> Vec<u32> {
+    let processes = all_processes().expect("/proc is there").flatten();
+    let stats = processes.filter_map(|process| process.stat().ok());
+    let own = stats.filter(|stat| stat.ppid == parent.cast_signed() && stat.state != 'Z');
+    own.map(|stat| stat.pid.cast_unsigned()).collect()
+}
+
+/// The child of `parent` that runs as this subcommand or program.
+pub(crate) fn child_called(parent: u32, name: &str) -> Option<u32> {
+    let is_called = |pid: &u32| {
+        let words = command_line(*pid);
+        let program = words.first().is_some_and(|program| program.contains(name));
+        program || words.get(1).is_some_and(|word| word == name)
+    };
+    children_of(parent).into_iter().find(is_called)
+}
+
+/// The words a process was started with, as every user can read them.
+pub(crate) fn command_line(pid: u32) -> Vec<String> {
+    let process = Process::new(pid.cast_signed());
+    process.and_then(|process| process.cmdline()).unwrap_or_default()
+}
+
+/// Whether a process is there and has not ended.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let stat = Process::new(pid.cast_signed()).and_then(|process| process.stat());
+    stat.is_ok_and(|stat| stat.state != 'Z')
+}

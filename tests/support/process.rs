@@ -1,0 +1,150 @@
+//! A child process: ended by its id when its guard goes, its output at hand while it runs.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{LIMIT, SOON, eventually, within};
+
+/// A running child. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    stdout: Capture,
+    stderr: Capture,
+}
+
+/// A child that has ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Process {
+    pub(crate) fn start(name: &str, command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{name} did not start: {e}"));
+        let stdout = Capture::of(child.stdout.take());
+        let stderr = Capture::of(child.stderr.take());
+        Self { name: name.to_owned(), child, stdout, stderr }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal_to(self.pid(), signal);
+    }
+
+    /// Kills it and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for a whole line of standard output that `wanted` takes.
+    pub(crate) fn await_line<R>(&mut self, wanted: impl Fn(&str) -> Option<R>) -> R {
+        let found = within(LIMIT, || {
+            // Looked at in this order, the last words of one that ends are not missed.
+            let ended = !self.is_running();
+            let text = self.stdout();
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            whole.lines().find_map(&wanted).map(Some).or_else(|| ended.then_some(None))
+        });
+        found.flatten().unwrap_or_else(|| panic!("{} did not say it: {self:?}", self.name))
+    }
+
+    /// Waits until standard error says `part`.
+    pub(crate) fn await_complaint(&self, part: &str) {
+        let what = format!("{} saying '{part}'", self.name);
+        eventually(&what, || self.stderr().contains(part).then_some(()));
+    }
+
+    /// Asks it to end by SIGTERM, and waits for the end.
+    pub(crate) fn terminate(self) -> Finished {
+        self.signal(Signal::TERM);
+        self.finish_within(SOON)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(self) -> Finished {
+        self.finish_within(LIMIT)
+    }
+
+    /// Waits for its end, and fails the test if that does not come in time.
+    pub(crate) fn finish_within(mut self, limit: Duration) -> Finished {
+        let ended = within(limit, || self.child.try_wait().transpose());
+        let Some(status) = ended else {
+            panic!("{} still ran after {limit:?}: {self:?}", self.name);
+        };
+        let status = status.expect("waiting for an own child");
+        let read_to_end = || (self.stdout.is_complete() && self.stderr.is_complete()).then_some(());
+        eventually("the end of the output", read_to_end);
+        Finished { code: status.code(), stdout: self.stdout(), stderr: self.stderr() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Sends a signal to a process that is not a child of ours.
+pub(crate) fn signal_to(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a process id");
+    kill_process(pid, signal).expect("the process is there");
+}
+
+/// Output that a thread reads, so that a full pipe never stops the child.
+#[derive(Debug)]
+struct Capture {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Capture {
+    fn of(source: Option<impl Read + Send + 'static>) -> Self {
+        let mut source = source.expect("a pipe was asked for");
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let kept = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut chunk = [0; 8192];
+            while let Ok(count @ 1..) = source.read(&mut chunk) {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).extend(&chunk[..count]);
+            }
+        });
+        Self { bytes, reader }
+    }
+
+    fn text(&self) -> String {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.reader.is_finished()
+    }
+}

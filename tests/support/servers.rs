@@ -1,0 +1,226 @@
+//! Private Redis and Mosquitto servers.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::{LIMIT, Process, eventually, find_program, free_port, require};
+
+/// Attempts on another port, should somebody take the free one first.
+const ATTEMPTS: usize = 5;
+
+/// One server process, and what it takes to start it again.
+#[derive(Debug)]
+struct Server {
+    program: &'static str,
+    flags: &'static [&'static str],
+    port: u16,
+    folder: TempDir,
+    process: Process,
+}
+
+impl Server {
+    /// Starts `program` with a configuration file that `config` writes for a port and a folder.
+    fn start(
+        (program, flags): (&'static str, &'static [&'static str]),
+        config: impl Fn(u16, &Path) -> String,
+    ) -> Self {
+        let attempt = |_| {
+            let (port, folder) = (free_port(), tempfile::tempdir().expect("a temporary folder"));
+            fs::write(folder.path().join("config"), config(port, folder.path())).expect("space");
+            let process = launch(program, flags, folder.path());
+            let mut server = Self { program, flags, port, folder, process };
+            server.is_up().then_some(server)
+        };
+        let started = (0..ATTEMPTS).find_map(attempt);
+        started.unwrap_or_else(|| panic!("{program} did not start"))
+    }
+
+    /// Waits until it takes connections; `false` when it ended instead.
+    fn is_up(&mut self) -> bool {
+        eventually(&format!("the start of {}", self.program), || {
+            let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+            match self.process.is_running() {
+                true => connected.then_some(true),
+                false => Some(false),
+            }
+        })
+    }
+
+    fn restart(&mut self) {
+        self.process.kill();
+        self.process = launch(self.program, self.flags, self.folder.path());
+        assert!(self.is_up(), "{} did not start again: {:?}", self.program, self.process);
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+fn launch(program: &'static str, flags: &[&str], folder: &Path) -> Process {
+    let path = find_program(program).expect("it was required");
+    Process::start(program, Command::new(path).args(flags).arg(folder.join("config")))
+}
+
+/// A private Redis.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    server: Server,
+    password: Option<&'static str>,
+}
+
+impl Redis {
+    /// `None` where Redis is not installed and the test is skipped.
+    pub(crate) fn start() -> Option<Self> {
+        Self::open(None)
+    }
+
+    pub(crate) fn with_password(password: &'static str) -> Option<Self> {
+        Self::open(Some(password))
+    }
+
+    fn open(password: Option<&'static str>) -> Option<Self> {
+        if !(require("redis-server") && require("redis-cli")) {
+            return None;
+        }
+        let config = |port, folder: &Path| {
+            let secret = password.map_or(String::new(), |word| format!("requirepass {word}\n"));
+            let folder = folder.display();
+            format!("bind 127.0.0.1\nport {port}\nsave \"\"\nappendonly no\ndir {folder}\n{secret}")
+        };
+        Some(Self { server: Server::start(("redis-server", &[]), config), password })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let login = self.password.map_or(String::new(), |word| format!(":{word}@"));
+        format!("redis://{login}{}", self.address())
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// What `redis-cli` answers to a command.
+    pub(crate) fn cli(&self, words: &[&str]) -> String {
+        let port = self.server.port.to_string();
+        let mut command = Command::new(find_program("redis-cli").expect("it was required"));
+        command.args(["-h", "127.0.0.1", "-p", &port]).args(words);
+        command.env("REDISCLI_AUTH", self.password.unwrap_or_default());
+        let output = command.output().expect("redis-cli runs");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("redis-cli prints text").trim_end().to_owned()
+    }
+
+    /// The length of a list.
+    pub(crate) fn len(&self, list: &str) -> u64 {
+        self.cli(&["LLEN", list]).parse().expect("LLEN gives a number")
+    }
+
+    /// The elements of a list, left to right.
+    pub(crate) fn list(&self, list: &str) -> Vec<String> {
+        self.cli(&["LRANGE", list, "0", "-1"]).lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.server.process.kill();
+    }
+
+    /// Starts it again on the same port, empty.
+    pub(crate) fn restart(&mut self) {
+        self.server.restart();
+    }
+}
+
+/// A private Mosquitto.
+#[derive(Debug)]
+pub(crate) struct Mosquitto {
+    server: Server,
+    login: Option<(&'static str, &'static str)>,
+}
+
+impl Mosquitto {
+    /// `None` where Mosquitto is not installed and the test is skipped.
+    pub(crate) fn start() -> Option<Self> {
+        Self::open(None)
+    }
+
+    pub(crate) fn with_login(user: &'static str, password: &'static str) -> Option<Self> {
+        Self::open(Some((user, password)))
+    }
+
+    fn open(login: Option<(&'static str, &'static str)>) -> Option<Self> {
+        if !["mosquitto", "mosquitto_pub", "mosquitto_sub"].into_iter().all(require) {
+            return None;
+        }
+        let config = |port, folder: &Path| {
+            let access = match login {
+                Some(login) => format!("password_file {}", password_file(folder, login)),
+                None => "allow_anonymous true".to_owned(),
+            };
+            // What a subscriber that is away or slow has not got yet is kept, also over a restart.
+            let folder = folder.display();
+            format!(
+                "listener {port} 127.0.0.1\nuser root\n{access}\nset_tcp_nodelay true\n\
+                 max_queued_messages 10000000\nmax_inflight_messages 0\nqueue_qos0_messages true\n\
+                 persistence true\npersistence_location {folder}/\nlog_dest stderr\n"
+            )
+        };
+        Some(Self { server: Server::start(("mosquitto", &["-c"]), config), login })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let login = self.login.map_or(String::new(), |(user, word)| format!("{user}:{word}@"));
+        format!("mqtt://{login}{}", self.address())
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// `mosquitto_pub` or `mosquitto_sub`, told of this broker.
+    pub(crate) fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(find_program(program).expect("it was required"));
+        command.args(["-h", "127.0.0.1", "-p", &self.server.port.to_string()]);
+        if let Some((user, password)) = self.login {
+            command.args(["-u", user, "-P", password]);
+        }
+        command
+    }
+
+    pub(crate) fn publish(&self, topic: &str, payload: &str) {
+        let mut command = self.client("mosquitto_pub");
+        command.args(["-q", "1", "-t", topic, "-m", payload]);
+        let finished = Process::start("mosquitto_pub", &mut command).finish();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+
+    /// Stops it in good order, which keeps its subscriptions.
+    pub(crate) fn stop(&mut self) {
+        self.server.process.signal(Signal::TERM);
+        let ended = || (!self.server.process.is_running()).then_some(());
+        super::within(LIMIT, ended).expect("mosquitto ends when asked");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.server.process.signal(signal);
+    }
+
+    /// Starts it again on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.server.restart();
+    }
+}
+
+/// Writes the broker's file of users, with this one in it.
+fn password_file(folder: &Path, (user, password): (&str, &str)) -> String {
+    let file = folder.join("users");
+    let program = find_program("mosquitto_passwd").expect("it comes with mosquitto");
+    let status = Command::new(program).args(["-b", "-c"]).arg(&file).args([user, password]).status();
+    assert!(status.expect("mosquitto_passwd runs").success());
+    file.display().to_string()
+}
