@@ -220,7 +220,8 @@ impl Mosquitto {
 fn password_file(folder: &Path, (user, password): (&str, &str)) -> String {
     let file = folder.join("users");
     let program = find_program("mosquitto_passwd").expect("it comes with mosquitto");
-    let status = Command::new(program).args(["-b", "-c"]).arg(&file).args([user, password]).status();
+    let status =
+        Command::new(program).args(["-b", "-c"]).arg(&file).args([user, password]).status();
     assert!(status.expect("mosquitto_passwd runs").success());
     file.display().to_string()
 }

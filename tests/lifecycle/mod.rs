@@ -1,0 +1,24 @@
+//! What a run does at its edges: signals, bad usage, unwritable files, missing programs, exit codes.
+
+mod endings;
+mod refusals;
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::Finished;
+
+/// It ended with this code, and its error says so.
+fn assert_refused(finished: &Finished, code: i32, parts: &[&str]) {
+    assert_eq!(finished.code, Some(code), "{finished:?}");
+    assert_eq!(finished.stdout, "", "there is no report");
+    for part in parts {
+        assert!(finished.stderr.contains(part), "'{part}' is missing: {finished:?}");
+    }
+}
+
+/// The names in a folder.
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}

@@ -1,0 +1,107 @@
+//! Runs that cannot be: said before anything is spent on them.
+
+use std::fs;
+use std::path::Path;
+
+use super::{assert_refused, entries};
+use crate::support::{Process, Redis, free_port, loadgen, require, run, skip};
+
+#[test]
+fn bad_usage_is_refused_with_exit_2() {
+    for (words, part) in [
+        ("--frobnicate", "--frobnicate"),
+        ("run --frobnicate", "--frobnicate"),
+        ("api --frobnicate", "--frobnicate"),
+        ("-d 5parsecs", "5parsecs"),
+        ("-R 5x", "5x"),
+        ("-R 0", "--rate"),
+        ("-R -5", "--rate"),
+        ("-R 1e400", "--rate"),
+        ("-c 0 -n 1", "--connections"),
+        ("-c 1 -t 2 -n 1", "--threads 2"),
+        ("--qos 2", "--qos"),
+        ("nonsense -n 1", "nonsense"),
+        ("--redis http://127.0.0.1 -n 1", "--redis"),
+        ("-n 1 -o report.pdf", "report.pdf"),
+        ("-n 1 --fail-if arrival.p98>5ms", "arrival.p98"),
+        ("-n 1 --fail-if arrival.p99", "--fail-if"),
+        ("push --mqtt nowhere", "--mqtt"),
+        ("api --redis mqtt://127.0.0.1", "--redis"),
+    ] {
+        assert_refused(&run(words), 2, &[part]);
+    }
+}
+
+#[test]
+fn an_unwritable_output_is_said_before_the_run() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let name = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(name("folder.json")).expect("an empty place");
+    for file in [name("missing/r.json"), name("folder.json"), "/proc/r.json".to_owned()] {
+        // Were it tried after the run, that would take an hour.
+        let finished = run(&format!("-R 10 -d 1h -o {file}"));
+        assert_refused(&finished, 1, &["--output", &file]);
+    }
+    assert_eq!(entries(folder.path()), ["folder.json"], "nothing is left of the trial");
+}
+
+#[test]
+fn a_target_that_is_not_there_is_said_at_once() {
+    let address = format!("127.0.0.1:{}", free_port());
+    assert_refused(&run(&format!("http://{address}/ -R 10 -d 1h")), 1, &[&address]);
+}
+
+#[test]
+fn servers_that_are_not_there_are_said_at_once() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let finished = run(&format!("-R 10 -d 1h --mqtt mqtt://{address} --redis redis://{address}"));
+    assert_refused(&finished, 1, &["Redis", &address]);
+    let Some(redis) = Redis::start() else { return };
+    let words = format!("-R 10 -d 1h --mqtt mqtt://{address} --redis {}", redis.url());
+    assert_refused(&run(&words), 1, &["MQTT broker", &address]);
+}
+
+#[test]
+fn a_password_that_is_missing_or_wrong_is_said_and_not_shown() {
+    let Some(redis) = Redis::with_password("tulip-and-thorn") else { return };
+    if !require("mosquitto") {
+        return;
+    }
+    let address = redis.address();
+    for (login, advice) in [("", "wants a password"), (":onyx-lantern@", "is not right")] {
+        let finished = run(&format!("-R 10 -d 1h --redis redis://{login}{address}"));
+        assert_refused(&finished, 1, &[&address, advice]);
+        assert!(!finished.stderr.contains("onyx-lantern"), "{finished:?}");
+    }
+}
+
+/// A program that is missing from the empty `PATH` below. Debian's folder of servers is searched in
+/// any case: what is installed there cannot be missed.
+fn can_be_missing(program: &str) -> bool {
+    let missing = !Path::new("/usr/sbin").join(program).exists();
+    if !missing {
+        skip(&format!("{program} is in /usr/sbin, where it is found without PATH"));
+    }
+    missing
+}
+
+#[test]
+fn a_missing_redis_is_said_with_the_cure() {
+    if !can_be_missing("redis-server") {
+        return;
+    }
+    let mut command = loadgen("-R 10 -d 1h");
+    let finished = Process::start("loadgen", command.env("PATH", "")).finish();
+    assert_refused(&finished, 1, &["redis-server is not installed", "apt-get", "--redis URL"]);
+}
+
+#[test]
+fn a_missing_mosquitto_is_said_with_the_cure() {
+    let Some(redis) = Redis::start() else { return };
+    if !can_be_missing("mosquitto") {
+        return;
+    }
+    let mut command = loadgen(&format!("-R 10 -d 1h --redis {}", redis.url()));
+    let finished = Process::start("loadgen", command.env("PATH", "")).finish();
+    assert_refused(&finished, 1, &["mosquitto is not installed", "apt-get", "--mqtt URL"]);
+}

@@ -1,0 +1,124 @@
+//! Messages counted by somebody else: ids, losses, foreign messages and stamps.
+
+use std::collections::HashSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{
+    Mosquitto, Recorder, Redis, Service, child_called, eventually, post, report_of, require_stack,
+    signal_to,
+};
+
+#[test]
+fn two_processes_with_eight_workers_each_never_make_an_id_twice() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let recorder = Recorder::start(&broker, "/channel");
+    let words = format!("-R 250 -d 2s -t 8 -c 8 --redis {} --mqtt {}", redis.url(), broker.url());
+    let one = || report_of(&words, |_| ());
+    let reports = std::thread::scope(|threads| {
+        [threads.spawn(one), threads.spawn(one)].map(|run| run.join().expect("a report"))
+    });
+    for (finished, report) in &reports {
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(report.count("run.threads"), 8);
+        for (name, count) in [("accepted", 500), ("arrived", 500), ("lost", 0), ("duplicated", 0)] {
+            assert_eq!(report.count(&format!("messages.{name}")), count, "{name}");
+        }
+    }
+    let ids = recorder.ids(&broker);
+    let different: HashSet<_> = ids.iter().collect();
+    assert_eq!((ids.len(), different.len()), (1_000, 1_000));
+}
+
+#[test]
+fn foreign_messages_on_the_topic_are_told_apart() {
+    let Some(broker) = Mosquitto::start() else { return };
+    if !require_stack() {
+        return;
+    }
+    let recorder = Recorder::start(&broker, "/channel");
+    let words = format!("-R 200 -d 3s --mqtt {}", broker.url());
+    let foreign = ["", "not JSON", r#"{"MsgID":9007199254740991}"#, r#"{"MsgID":-1}"#, "{}"];
+    let (finished, report) = report_of(&words, |_| {
+        eventually("a message of the run", || recorder.payloads().first().map(|_| ()));
+        foreign.iter().for_each(|payload| broker.publish("/channel", payload));
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(report.count("messages.unexpected"), foreign.len() as u64);
+    assert_eq!(report.count("messages.arrived"), 600);
+    assert_eq!((report.count("messages.lost"), report.count("messages.duplicated")), (0, 0));
+}
+
+#[test]
+fn what_is_lost_when_push_is_killed_is_what_is_really_missing() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let recorder = Recorder::start(&broker, "/channel");
+    // One worker, so that its ids are one row without gaps.
+    let words =
+        format!("-R 2000 -d 4s --drain 2s -t 1 --redis {} --mqtt {}", redis.url(), broker.url());
+    let (finished, report) = report_of(&words, |process| {
+        let push = eventually("the push child", || child_called(process.pid(), "push"));
+        eventually("a third of the run", || (recorder.payloads().len() > 2_600).then_some(()));
+        signal_to(push, Signal::KILL);
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let (accepted, lost) = (report.count("messages.accepted"), report.count("messages.lost"));
+    assert_eq!((report.count("requests.planned"), accepted), (8_000, 8_000));
+    assert_eq!(report.count("messages.unknown"), 0);
+
+    let arrived: HashSet<_> = recorder.ids(&broker).into_iter().collect();
+    assert_eq!(report.count("messages.arrived"), arrived.len() as u64);
+    let first = *arrived.iter().min().expect("some arrived");
+    let missing: Vec<_> = (first..first + accepted).filter(|id| !arrived.contains(id)).collect();
+    assert_eq!((lost, accepted), (missing.len() as u64, arrived.len() as u64 + lost));
+    assert!(lost > 0, "push was killed in the middle");
+    let examples: Vec<_> =
+        report.list("messages.examples.lost").iter().map(Value::as_u64).collect();
+    assert_eq!(examples, missing.iter().take(10).copied().map(Some).collect::<Vec<_>>());
+    // Most of them still wait in Redis, where nobody took them.
+    let queued = redis.list("myapp");
+    assert!(!queued.is_empty() && queued.len() as u64 <= lost);
+    let notes = report.list("verdict.notes").iter().filter_map(Value::as_str);
+    assert_eq!(notes.filter(|note| note.starts_with("push ended: signal: 9")).count(), 1);
+}
+
+#[test]
+fn a_message_leaves_one_stamp_with_each_component() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let (queue, mqtt) = (redis.url(), broker.url());
+    let subscribe = Service::start(&format!("subscribe --redis {queue} --mqtt {mqtt}"));
+    let push = Service::start(&format!("push --redis {queue} --mqtt {mqtt}"));
+    let (api, address) = Service::api(&format!("--redis {queue}"));
+    // One in a hundred is stamped: the second is not.
+    for body in [r#"{"data":"news","id":12000}"#, r#"{"data":"news","id":12001}"#] {
+        assert_eq!(post(address, body).status, 200);
+    }
+    const LISTS: [&str; 3] = ["apiserver", "pushserver", "mqttclient"];
+    for list in LISTS {
+        eventually(&format!("a stamp in {list}"), || (redis.len(list) > 0).then_some(()));
+    }
+    // Stopping writes whatever stamps there may still be.
+    for service in [api, push, subscribe] {
+        let finished = service.process.terminate();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+    let times = LISTS.map(|list| match redis.list(list).as_slice() {
+        [stamp] => stamp_time(stamp),
+        other => panic!("{list}: {other:?}"),
+    });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    assert!(times.iter().all(|(seconds, _)| now.abs_diff(*seconds) < 120), "{times:?}, now {now}");
+    // Their clock is one: what comes later is not stamped earlier by more than its error.
+    assert!(times[0] < times[2], "{times:?}");
+}
+
+/// Reads `{"id":12000,"time":"SECONDS.MICROS"}` byte by byte: the original's tools do.
+fn stamp_time(stamp: &str) -> (u64, u64) {
+    let time = stamp.strip_prefix(r#"{"id":12000,"time":""#).and_then(|s| s.strip_suffix(r#""}"#));
+    let parts = time.and_then(|time| time.split_once('.'));
+    let (seconds, micros) = parts.unwrap_or_else(|| panic!("{stamp}"));
+    assert_eq!(micros.len(), 6, "{stamp}");
+    (seconds.parse().expect("seconds"), micros.parse().expect("microseconds"))
+}

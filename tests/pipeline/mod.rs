@@ -1,0 +1,81 @@
+//! Whole runs through api, Redis, push, broker and subscriber, and what their reports say.
+
+mod account;
+mod settings;
+
+use serde_json::json;
+
+use crate::support::{Report, child_called, command_line, eventually, report_of, require_stack};
+
+const STAGES: [(&str, &str); 7] = [
+    ("due", "sent"),
+    ("sent", "api"),
+    ("api", "queued"),
+    ("queued", "popped"),
+    ("popped", "published"),
+    ("published", "arrived"),
+    ("sent", "answered"),
+];
+
+/// Everything that was planned went all the way, and every part of the report says the same.
+fn assert_whole(report: &Report, planned: Option<u64>) {
+    let sent = report.count("requests.sent");
+    assert_eq!(sent, planned.unwrap_or(sent), "{report:?}");
+    assert!(sent > 0);
+    for same in ["requests.planned", "requests.completed", "requests.status.200"] {
+        assert_eq!(report.count(same), sent, "{same}");
+    }
+    for same in ["messages.accepted", "messages.arrived", "arrival.count"] {
+        assert_eq!(report.count(same), sent, "{same}");
+    }
+    for none in ["dropped", "failed", "unfinished"] {
+        assert_eq!(report.count(&format!("requests.{none}")), 0, "{none}");
+    }
+    for none in ["lost", "duplicated", "unknown", "unexpected"] {
+        assert_eq!(report.count(&format!("messages.{none}")), 0, "{none}");
+    }
+    assert_series_adds_up(report);
+}
+
+fn assert_series_adds_up(report: &Report) {
+    for (column, total) in [
+        ("sent", "requests.sent"),
+        ("completed", "requests.completed"),
+        ("failed", "requests.failed"),
+        ("arrived", "messages.arrived"),
+    ] {
+        let rows = report.list("series").iter();
+        let sum: u64 = rows.map(|row| row[column].as_u64().expect("a count")).sum();
+        assert_eq!(sum, report.count(total), "the rows' {column}");
+    }
+}
+
+/// Each stage is there, with the time of `sampled` messages.
+fn assert_stages(report: &Report, sampled: u64) {
+    let stages = report.list("stages").iter();
+    let seen: Vec<_> = stages.map(|s| json!([s["from"], s["to"], s["count"]])).collect();
+    assert_eq!(seen, STAGES.map(|(from, to)| json!([from, to, sampled])));
+}
+
+fn components(report: &Report) -> Vec<&str> {
+    report.list("resources").iter().filter_map(|row| row["component"].as_str()).collect()
+}
+
+/// A run with a stack of its own that must lose nothing. `told` are words that a child is started
+/// with, to see that a setting reaches it.
+fn deliver(words: &str, planned: Option<u64>, told: &[(&str, &str)]) -> Option<Report> {
+    if !require_stack() {
+        return None;
+    }
+    let (finished, report) = report_of(words, |process| {
+        for (child, wanted) in told {
+            eventually(&format!("a child {child} with '{wanted}'"), || {
+                let words = command_line(child_called(process.pid(), child)?);
+                words.join(" ").contains(wanted).then_some(())
+            });
+        }
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_whole(&report, planned);
+    Some(report)
+}

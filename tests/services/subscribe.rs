@@ -1,0 +1,44 @@
+//! `loadgen subscribe`: its line a second, and a broker that comes back.
+
+use crate::support::{Mosquitto, Service, eventually};
+
+/// Waits for a line that says so many messages, so many of them without an id.
+fn await_count(service: &Service, messages: u64, without_id: u64) {
+    let counts = format!("/s, {messages} messages, ");
+    let ending = format!(" bytes, {without_id} without a MsgID");
+    let is_it = |line: &str| line.contains(&counts) && line.ends_with(&ending);
+    eventually(&format!("a line with {messages} messages"), || {
+        service.process.stdout().lines().any(is_it).then_some(())
+    });
+}
+
+#[test]
+fn messages_are_counted_over_a_broker_restart() {
+    for qos in [0, 1] {
+        let Some(mut broker) = Mosquitto::start() else { return };
+        let words = format!("subscribe --mqtt {} --qos {qos}", broker.url());
+        let service = Service::start(&words);
+        broker.publish("/channel", r#"{"MsgID":1}"#);
+        broker.publish("/other", r#"{"MsgID":2}"#);
+        broker.publish("/channel", "news");
+        await_count(&service, 2, 1);
+        broker.stop();
+        service.process.await_complaint("lost the MQTT broker");
+        broker.restart();
+        service.process.await_complaint("again");
+        broker.publish("/channel", r#"{"id":3}"#);
+        await_count(&service, 3, 1);
+        let finished = service.process.terminate();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+}
+
+#[test]
+fn a_broker_that_is_away_does_not_hold_up_the_end() {
+    let Some(mut broker) = Mosquitto::start() else { return };
+    let service = Service::start(&format!("subscribe --mqtt {}", broker.url()));
+    broker.stop();
+    service.process.await_complaint("lost the MQTT broker");
+    let finished = service.process.terminate();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
