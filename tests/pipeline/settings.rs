@@ -20,7 +20,7 @@ fn the_main_job_delivers_everything_and_reports_every_part() {
     for row in report.list("resources") {
         assert!(row["pid"].as_u64() > Some(1) && row["rss_max_bytes"].as_u64() > Some(100_000));
     }
-    assert_eq!(report.list("series").len(), 2);
+    assert!(report.list("series").len() >= 2, "a row a second");
     assert_eq!(report.text("run.mode"), "open");
     for server in ["queue", "broker"] {
         assert_eq!(report.text(&format!("run.stack.{server}.kind")), "spawned");

@@ -1,6 +1,8 @@
 //! `loadgen subscribe`: its line a second, and a broker that comes back.
 
-use crate::support::{Mosquitto, Service, eventually};
+use std::process::Command;
+
+use crate::support::{Mosquitto, Process, Service, eventually};
 
 /// Waits for a line that says so many messages, so many of them without an id.
 fn await_count(service: &Service, messages: u64, without_id: u64) {
@@ -41,4 +43,14 @@ fn a_broker_that_is_away_does_not_hold_up_the_end() {
     service.process.await_complaint("lost the MQTT broker");
     let finished = service.process.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_it_without_a_panic() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let program = env!("CARGO_BIN_EXE_loadgen");
+    let line = format!("'{program}' subscribe --mqtt {} | head -n 1", broker.url());
+    let finished = Process::start("sh", Command::new("sh").args(["-c", &line])).finish();
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "ready\n"));
+    assert!(!finished.stderr.contains("panicked"), "{finished:?}");
 }
