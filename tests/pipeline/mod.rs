@@ -3,6 +3,7 @@
 mod account;
 mod outages;
 mod settings;
+mod tls;
 
 use serde_json::json;
 

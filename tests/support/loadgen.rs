@@ -31,9 +31,16 @@ pub(crate) fn run(words: &str) -> Finished {
 /// Runs to the end and reads the report. Neither a busy machine nor a slow answer is what these
 /// tests are about, so both are allowed.
 pub(crate) fn report_of(words: &str, watch: impl FnOnce(&mut Process)) -> (Finished, Report) {
+    report_of_command(loadgen(words), watch)
+}
+
+/// As [`report_of`], of a command that was prepared.
+pub(crate) fn report_of_command(
+    mut command: Command,
+    watch: impl FnOnce(&mut Process),
+) -> (Finished, Report) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("r.json");
-    let mut command = loadgen(words);
     command.args(["--allow-limited", "--timeout", "30s", "--output"]).arg(&file);
     let mut process = Process::start("loadgen", &mut command);
     watch(&mut process);

@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, exchange, get, post};
-pub(crate) use loadgen::{Report, Service, loadgen, report_of, run, start};
+pub(crate) use loadgen::{Report, Service, loadgen, report_of, report_of_command, run, start};
 pub(crate) use proc::{child_called, children_of, command_line, is_alive};
 pub(crate) use process::{Finished, Process, signal_to};
 pub(crate) use recorder::{Durable, Recorder};
-pub(crate) use servers::{Mosquitto, Redis};
+pub(crate) use servers::{Mosquitto, Redis, data};
 
 /// Longer than anything here takes, so that a hang is a failure and not a stuck job.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);

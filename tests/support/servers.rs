@@ -67,6 +67,11 @@ fn launch(program: &'static str, flags: &[&str], folder: &Path) -> Process {
     Process::start(program, Command::new(path).args(flags).arg(folder.join("config")))
 }
 
+/// A file of `tests/data`.
+pub(crate) fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// A private Redis.
 #[derive(Debug)]
 pub(crate) struct Redis {
@@ -77,21 +82,31 @@ pub(crate) struct Redis {
 impl Redis {
     /// `None` where Redis is not installed and the test is skipped.
     pub(crate) fn start() -> Option<Self> {
-        Self::open(None)
+        Self::open(None, "port")
     }
 
     pub(crate) fn with_password(password: &'static str) -> Option<Self> {
-        Self::open(Some(password))
+        Self::open(Some(password), "port")
     }
 
-    fn open(password: Option<&'static str>) -> Option<Self> {
+    /// Speaks TLS only, under the certificate of `tests/data`.
+    pub(crate) fn with_tls(password: &'static str) -> Option<Self> {
+        Self::open(Some(password), "port 0\ntls-auth-clients no\ntls-port")
+    }
+
+    fn open(password: Option<&'static str>, port_key: &'static str) -> Option<Self> {
         if !(require("redis-server") && require("redis-cli")) {
             return None;
         }
         let config = |port, folder: &Path| {
             let secret = password.map_or(String::new(), |word| format!("requirepass {word}\n"));
             let folder = folder.display();
-            format!("bind 127.0.0.1\nport {port}\nsave \"\"\nappendonly no\ndir {folder}\n{secret}")
+            let (authority, certificate, key) =
+                (data("ca.pem"), data("server.pem"), data("server.key"));
+            format!(
+                "bind 127.0.0.1\n{port_key} {port}\nsave \"\"\nappendonly no\ndir {folder}\n{secret}\
+                 tls-ca-cert-file {authority}\ntls-cert-file {certificate}\ntls-key-file {key}\n"
+            )
         };
         Some(Self { server: Server::start(("redis-server", &[]), config), password })
     }
@@ -146,14 +161,21 @@ pub(crate) struct Mosquitto {
 impl Mosquitto {
     /// `None` where Mosquitto is not installed and the test is skipped.
     pub(crate) fn start() -> Option<Self> {
-        Self::open(None)
+        Self::open(None, "")
     }
 
     pub(crate) fn with_login(user: &'static str, password: &'static str) -> Option<Self> {
-        Self::open(Some((user, password)))
+        Self::open(Some((user, password)), "")
     }
 
-    fn open(login: Option<(&'static str, &'static str)>) -> Option<Self> {
+    /// Speaks TLS only, under the certificate of `tests/data`.
+    pub(crate) fn with_tls(user: &'static str, password: &'static str) -> Option<Self> {
+        let (certificate, key) = (data("server.pem"), data("server.key"));
+        let tls = format!("certfile {certificate}\nkeyfile {key}\n");
+        Self::open(Some((user, password)), &tls)
+    }
+
+    fn open(login: Option<(&'static str, &'static str)>, tls: &str) -> Option<Self> {
         if !["mosquitto", "mosquitto_pub", "mosquitto_sub"].into_iter().all(require) {
             return None;
         }
@@ -165,7 +187,7 @@ impl Mosquitto {
             // What a subscriber that is away or slow has not got yet is kept, also over a restart.
             let folder = folder.display();
             format!(
-                "listener {port} 127.0.0.1\nuser root\n{access}\nset_tcp_nodelay true\n\
+                "listener {port} 127.0.0.1\n{tls}user root\n{access}\nset_tcp_nodelay true\n\
                  max_queued_messages 10000000\nmax_inflight_messages 0\nqueue_qos0_messages true\n\
                  persistence true\npersistence_location {folder}/\nlog_dest stderr\n"
             )

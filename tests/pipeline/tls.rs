@@ -1,0 +1,39 @@
+//! `rediss://` and `mqtts://`, under an authority that is only known through `SSL_CERT_FILE`.
+
+use super::assert_whole;
+use crate::support::{Mosquitto, Redis, data, loadgen, report_of_command, run};
+
+/// The address of a server that speaks TLS only.
+fn secure(url: &str) -> String {
+    url.replacen("://", "s://", 1)
+}
+
+fn servers() -> Option<(Redis, Mosquitto)> {
+    Some((Redis::with_tls("hidden1")?, Mosquitto::with_tls("user", "hidden2")?))
+}
+
+#[test]
+fn a_run_over_tls_delivers_everything() {
+    let Some(servers) = servers() else { return };
+    let (redis, mqtt) = (secure(&servers.0.url()), secure(&servers.1.url()));
+    let mut command = loadgen(&format!("-R 200 -d 1s --redis {redis} --mqtt {mqtt}"));
+    command.env("SSL_CERT_FILE", data("ca.pem"));
+    let (finished, report) = report_of_command(command, |_| ());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_whole(&report, Some(200));
+    assert!(!report.json().contains("hidden"), "a password is in the report");
+}
+
+#[test]
+fn a_certificate_nobody_vouches_for_is_refused() {
+    let Some(servers) = servers() else { return };
+    let api = format!("api --listen 127.0.0.1:0 --redis {}", secure(&servers.0.url()));
+    let subscribe = format!("subscribe --mqtt {}", secure(&servers.1.url()));
+    for (words, server) in [(api, "Redis at rediss://"), (subscribe, "MQTT broker at mqtts://")] {
+        let finished = run(&words);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        let complaint = &finished.stderr;
+        assert!(complaint.contains(server) && complaint.contains("certificate"), "{complaint}");
+        assert!(!complaint.contains("hidden"), "{complaint}");
+    }
+}
