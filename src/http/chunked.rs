@@ -1,6 +1,6 @@
 //! The chunked coding of HTTP/1.1 bodies (RFC 9112, 7.1): counted off, not kept.
 
-use super::response::{MAX_HEAD, ProtocolError};
+use super::{MAX_HEAD, ProtocolError};
 
 /// Where in the chunked coding (RFC 9112, 7.1) the input stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

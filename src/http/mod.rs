@@ -99,6 +99,14 @@ pub trait Transport {
     fn traffic(&self) -> Traffic;
 }
 
+/// A longer head or trailer is no sane server's.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// The response breaks HTTP/1.1; the text says how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ProtocolError(pub &'static str);
+
 /// The target could not be reached, or not well enough to start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

@@ -2,15 +2,10 @@
 //! counted off. No allocation while responses come whole; a head in pieces is kept until it is complete.
 
 use super::chunked::{CHUNK_START, Chunk, read_chunks};
+use super::{MAX_HEAD, ProtocolError};
 
-/// A head longer than this, or with more fields, is no sane server's.
-pub(super) const MAX_HEAD: usize = 64 * 1024;
+/// A head with more fields is no sane server's.
 const MAX_FIELDS: usize = 128;
-
-/// The response breaks HTTP/1.1; the text says how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ProtocolError(pub &'static str);
 
 /// What a piece of input brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 //! caller says stop, finishes what it holds, and counts what it could not do.
 
 pub mod api;
-pub mod enqueue;
 pub mod metrics;
 pub mod popper;
 pub mod publisher;

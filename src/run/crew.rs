@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use super::RunError;
 use super::fleet::{Fleet, Split, Supplies};
-use super::listen::{ListenSettings, Listener};
+use super::listen::{ArrivalInterval, ListenSettings, Listener};
 use super::rig::Rig;
-use super::watch::Watch;
 use crate::clock::Nanos;
 use crate::http::Traffic;
 use crate::http::request::RequestShape;
@@ -21,6 +20,16 @@ use crate::pipeline::subscriber::SubscribeSettings;
 use crate::plan::Plan;
 use crate::profile::Engine;
 
+/// What the crew found out.
+pub(super) struct CrewBooks {
+    pub(super) load: LoadResult,
+    pub(super) traffic: Traffic,
+    pub(super) arrivals: Option<ArrivalInfo>,
+    pub(super) last_intervals: Vec<ArrivalInterval>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Workers and listener at work.
 pub(super) struct Crew {
     pub(super) fleet: Fleet,
     pub(super) listener: Option<Listener>,
@@ -85,24 +94,29 @@ impl Crew {
     }
 
     /// Everybody's books, joined. What has not arrived at `end` is lost.
-    pub(super) async fn finish(
-        self,
-        end: Nanos,
-        watch: &mut Watch,
-    ) -> Result<(LoadResult, Traffic, Option<ArrivalInfo>), RunError> {
+    pub(super) async fn finish(self, end: Nanos) -> Result<CrewBooks, RunError> {
         let (load, traffic) = self.fleet.finish()?;
-        let Some(listener) = self.listener else { return Ok((load, traffic, None)) };
-        let mut books = listener.finish().await?;
-        books.last_intervals.iter().for_each(|interval| watch.add_arrivals(interval));
-        if books.reconnects > 0 {
-            watch.notes.push(format!(
+        let mut books = CrewBooks {
+            load,
+            traffic,
+            arrivals: None,
+            last_intervals: Vec::new(),
+            notes: Vec::new(),
+        };
+        let Some(listener) = self.listener else { return Ok(books) };
+        let mut heard = listener.finish().await?;
+        if heard.reconnects > 0 {
+            books.notes.push(format!(
                 "the subscriber lost the broker {} times; what was published meanwhile is lost at QoS 0",
-                books.reconnects
+                heard.reconnects
             ));
         }
-        let (arrivals, ages) = (&mut books.arrivals, &mut books.latencies);
-        let account = MessageAccount::join(&load.accepted, arrivals, load.counters.sent, end, ages);
-        Ok((load, traffic, Some(ArrivalInfo { account, latencies: books.latencies })))
+        let (arrivals, ages) = (&mut heard.arrivals, &mut heard.latencies);
+        let (accepted, sent) = (&books.load.accepted, books.load.counters.sent);
+        let account = MessageAccount::join(accepted, arrivals, sent, end, ages);
+        books.arrivals = Some(ArrivalInfo { account, latencies: heard.latencies });
+        books.last_intervals = heard.last_intervals;
+        Ok(books)
     }
 }
 

@@ -126,7 +126,9 @@ impl Runner {
         watch.close_books(&mut crew, rig);
         let stack = describe_stack(rig, &mut log_server).await;
         let target = RequestShape::display(&rig.target);
-        let (load, traffic, arrivals) = crew.finish(drained_at, &mut watch).await?;
+        let books = crew.finish(drained_at).await?;
+        watch.add_last(&books.last_intervals, books.notes);
+        let load = books.load;
         rig.stop_services().await;
         let (clock, stamps_dropped) = log_server.close(&mut watch.join).await;
         let seen = watch.finish();
@@ -143,8 +145,8 @@ impl Runner {
             stack,
             clock,
             load,
-            traffic,
-            arrivals,
+            traffic: books.traffic,
+            arrivals: books.arrivals,
             stages: seen.stages,
             stamps_dropped,
             resources: seen.resources,

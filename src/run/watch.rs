@@ -79,7 +79,7 @@ pub(super) struct Seen {
 
 pub(super) struct Watch {
     pub(super) join: StageJoin,
-    pub(super) notes: Vec<String>,
+    notes: Vec<String>,
     sampler: Sampler,
     resources: Vec<ResourceUse>,
     stop: Option<signal::Receiver<bool>>,
@@ -213,9 +213,10 @@ impl Watch {
         }
     }
 
-    /// Takes in a row of the listener's.
-    pub(super) fn add_arrivals(&mut self, interval: &ArrivalInterval) {
-        self.series.add_arrivals(interval);
+    /// Takes in what came with the crew's books.
+    pub(super) fn add_last(&mut self, intervals: &[ArrivalInterval], notes: Vec<String>) {
+        intervals.iter().for_each(|interval| self.series.add_arrivals(interval));
+        self.notes.extend(notes);
     }
 
     fn tell(&mut self, crew: &Crew) {

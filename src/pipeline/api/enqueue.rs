@@ -8,10 +8,10 @@ use bytes::Bytes;
 use redis::RedisError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::api::{ApiCounts, ApiSettings};
-use super::stamps::{Place, Stamper};
+use super::settings::{ApiCounts, ApiSettings};
 use crate::clock;
 use crate::message::MsgId;
+use crate::pipeline::stamps::{Place, Stamper};
 use crate::stack::StackError;
 use crate::stack::redis::{Link, Use};
 
@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub(super) enum Refused {
     /// Redis does not answer. The message may be in the queue or not.
     RedisAway,
     /// More messages wait than the settings allow.
@@ -39,7 +39,7 @@ struct Job {
 
 /// The handle of a lane's requests.
 #[derive(Debug)]
-pub struct Enqueuer {
+pub(super) struct Enqueuer {
     jobs: mpsc::Sender<Job>,
     /// A connection of its own, so that a health check waits behind no message.
     probe: Mutex<Link>,
@@ -47,7 +47,7 @@ pub struct Enqueuer {
 
 impl Enqueuer {
     /// Connects and starts the task that feeds the queue, on the current `LocalSet`.
-    pub async fn start(
+    pub(super) async fn start(
         settings: &ApiSettings,
         counts: Arc<ApiCounts>,
         stamper: Stamper,
@@ -69,7 +69,7 @@ impl Enqueuer {
     }
 
     /// Whether Redis answers now.
-    pub async fn is_up(&self) -> bool {
+    pub(super) async fn is_up(&self) -> bool {
         let mut link = self.probe.lock().await;
         let Some(connection) = link.get().await else { return false };
         match redis::cmd("PING").query_async::<()>(connection).await {
@@ -82,7 +82,7 @@ impl Enqueuer {
     }
 
     /// Puts one message into the queue; returns when Redis has it.
-    pub async fn put(&self, body: Bytes, id: MsgId) -> Result<(), Refused> {
+    pub(super) async fn put(&self, body: Bytes, id: MsgId) -> Result<(), Refused> {
         let (done, result) = oneshot::channel();
         self.jobs.try_send(Job { body, id, done }).map_err(|_| Refused::QueueFull)?;
         result.await.unwrap_or(Err(Refused::RedisAway))

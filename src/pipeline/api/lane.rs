@@ -1,0 +1,92 @@
+//! A lane of the API server: one thread's connections, on a runtime of their own.
+
+use std::convert::Infallible;
+use std::net::TcpStream as StdStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
+
+use super::enqueue::Enqueuer;
+use super::service::{READ_TIMEOUT, Service};
+use super::settings::{ApiCounts, ApiSettings};
+use crate::pipeline::stamps::Stamper;
+use crate::pipeline::{Shutdown, stopped};
+use crate::stack::StackError;
+
+/// How long connections may take to finish what they hold once it is time to stop.
+const GRACE: Duration = Duration::from_millis(700);
+
+/// What a lane needs.
+pub(super) struct Lane {
+    pub(super) settings: Arc<ApiSettings>,
+    pub(super) counts: Arc<ApiCounts>,
+    pub(super) stamper: Stamper,
+    pub(super) shutdown: Shutdown,
+}
+
+/// Where a lane says that it is up, or why not.
+pub(super) type LaneUp = mpsc::Sender<Result<(), StackError>>;
+
+/// Serves connections until no more are handed over and those that were have finished.
+pub(super) fn serve(lane: Lane, connections: mpsc::UnboundedReceiver<StdStream>, up: &LaneUp) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => LocalSet::new().block_on(&runtime, run_lane(lane, connections, up)),
+        Err(error) => {
+            let _ = up.try_send(Err(super::failed(error)));
+        }
+    }
+}
+
+async fn run_lane(lane: Lane, mut connections: mpsc::UnboundedReceiver<StdStream>, up: &LaneUp) {
+    let Lane { settings, counts, stamper, shutdown } = lane;
+    let enqueuer = match Enqueuer::start(&settings, Arc::clone(&counts), stamper.clone()).await {
+        Ok(enqueuer) => enqueuer,
+        Err(error) => {
+            let _ = up.send(Err(error)).await;
+            return;
+        }
+    };
+    let _ = up.send(Ok(())).await;
+    let service = Rc::new(Service { settings, counts, stamper, enqueuer });
+    let mut open = JoinSet::new();
+    // Ends when the listener is gone, and takes with it the connections that were handed over.
+    while let Some(stream) = connections.recv().await {
+        open.spawn_local(serve_connection(stream, Rc::clone(&service), shutdown.clone()));
+        while open.try_join_next().is_some() {}
+    }
+    let finish = async { while open.join_next().await.is_some() {} };
+    if timeout(GRACE, finish).await.is_err() {
+        log::warn!("{} connections did not finish in time", open.len());
+    }
+}
+
+async fn serve_connection(stream: StdStream, service: Rc<Service>, mut shutdown: Shutdown) {
+    // The peer may have gone already; then there is nothing to serve.
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let handler = service_fn(move |request| {
+        let service = Rc::clone(&service);
+        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(READ_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), handler);
+    tokio::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = stopped(&mut shutdown) => {
+            connection.as_mut().graceful_shutdown();
+            // Errors are the peer's: a reset, half a request, garbage.
+            let _ = connection.await;
+        }
+    }
+}

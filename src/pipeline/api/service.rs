@@ -1,0 +1,114 @@
+//! What the API server answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::time::timeout;
+
+use super::enqueue::{Enqueuer, Refused};
+use super::settings::{ApiCounts, ApiSettings};
+use crate::clock;
+use crate::pipeline::stamps::{Place, Stamper};
+
+/// How long a head may take, and how long a body may.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The service of one lane.
+pub(super) struct Service {
+    pub(super) settings: Arc<ApiSettings>,
+    pub(super) counts: Arc<ApiCounts>,
+    pub(super) stamper: Stamper,
+    pub(super) enqueuer: Enqueuer,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl Service {
+    /// Answers one request, whatever it is.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, _) => self.take(request).await,
+            (&Method::GET, "/healthz") => match self.enqueuer.is_up().await {
+                true => text(StatusCode::OK, "ok\n"),
+                false => text(StatusCode::SERVICE_UNAVAILABLE, "Redis is away\n"),
+            },
+            (&Method::GET, "/metrics") => {
+                let mut answer = text(StatusCode::OK, self.counts.exposition());
+                let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+                answer.headers_mut().insert(CONTENT_TYPE, kind);
+                answer
+            }
+            _ => {
+                let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "send messages by POST\n");
+                answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+                answer
+            }
+        }
+    }
+
+    /// Reads a message and puts it into the queue.
+    async fn take(&self, request: Request<Incoming>) -> Answer {
+        let received = clock::now();
+        let body = match self.read_body(request.into_body()).await {
+            Ok(body) => body,
+            Err(answer) => {
+                self.counts.unreadable.add(1);
+                return answer;
+            }
+        };
+        let id = match self.settings.id_fields.extract(&body) {
+            Ok(id) => id,
+            Err(error) => {
+                self.counts.malformed.add(1);
+                return text(StatusCode::BAD_REQUEST, format!("the body {error}\n"));
+            }
+        };
+        self.stamper.stamp(Place::Api, id, received);
+        match self.enqueuer.put(body, id).await {
+            Ok(()) => {
+                self.counts.accepted.add(1);
+                Response::new(Full::default())
+            }
+            Err(refused) => {
+                self.counts.unavailable.add(1);
+                let why = match refused {
+                    Refused::RedisAway => "the queue's Redis is away\n",
+                    Refused::QueueFull => "the queue is full\n",
+                };
+                let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                answer
+            }
+        }
+    }
+
+    async fn read_body(&self, body: Incoming) -> Result<Bytes, Answer> {
+        let limit = self.settings.max_body;
+        let too_large = || {
+            let why = format!("the body is larger than {limit} bytes\n");
+            text(StatusCode::PAYLOAD_TOO_LARGE, why)
+        };
+        // Known from the head: no need to read it.
+        if body.size_hint().lower() > limit as u64 {
+            return Err(too_large());
+        }
+        match timeout(READ_TIMEOUT, Limited::new(body, limit).collect()).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body broke off\n")),
+            Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body did not come within 10 s\n")),
+        }
+    }
+}
+
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(text.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    answer
+}

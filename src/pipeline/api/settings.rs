@@ -1,0 +1,83 @@
+//! What an API server needs to know, and what it counts.
+
+use crate::message::IdFields;
+use crate::pipeline::metrics::{Counter, Metric, exposition};
+use crate::plan::Address;
+
+/// The largest body where none is set.
+pub const DEFAULT_MAX_BODY: usize = 1024 * 1024;
+
+/// What an API server needs to know.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// Where the queue is.
+    pub redis: Address,
+    /// The log server; the queue's Redis unless told otherwise.
+    pub log_server: Address,
+    /// The list's key.
+    pub queue: String,
+    /// Answer 503 while more messages than this wait in the queue.
+    pub max_queue: Option<u64>,
+    /// Largest body in bytes.
+    pub max_body: usize,
+    /// Lanes, at least 1.
+    pub threads: usize,
+    /// One message in so many is stamped.
+    pub sample: u64,
+    /// Where a message carries its id.
+    pub id_fields: IdFields,
+}
+
+/// What an API server did.
+#[derive(Debug, Default)]
+pub struct ApiCounts {
+    /// Messages in the queue.
+    pub accepted: Counter,
+    /// Bodies that were no message.
+    pub malformed: Counter,
+    /// Bodies that were too large or came too slowly.
+    pub unreadable: Counter,
+    /// Messages refused because Redis was away or the queue full.
+    pub unavailable: Counter,
+    /// Messages in the queue when it was last looked at.
+    pub queue_depth: Counter,
+}
+
+impl ApiCounts {
+    /// The counts as Prometheus text.
+    pub fn exposition(&self) -> String {
+        let metrics: [Metric; 5] = [
+            (
+                "loadgen_api_accepted_total",
+                "counter",
+                "Messages put into the queue.",
+                self.accepted.get(),
+            ),
+            (
+                "loadgen_api_malformed_total",
+                "counter",
+                "Bodies without a valid MsgID.",
+                self.malformed.get(),
+            ),
+            (
+                "loadgen_api_unreadable_total",
+                "counter",
+                "Bodies too large or too slow.",
+                self.unreadable.get(),
+            ),
+            (
+                "loadgen_api_unavailable_total",
+                "counter",
+                "Messages refused with 503.",
+                self.unavailable.get(),
+            ),
+            (
+                "loadgen_api_queue_depth",
+                "gauge",
+                "Messages in the queue, as last seen.",
+                self.queue_depth.get(),
+            ),
+        ];
+        exposition(&metrics)
+    }
+}
