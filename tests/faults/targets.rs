@@ -107,7 +107,7 @@ impl Target {
                 own.connections.fetch_add(1, SeqCst);
                 let (own, script) = (Arc::clone(&own), Arc::clone(&script));
                 // A client that goes away is no fault of the test.
-                thread::spawn(move || drop(serve(stream, &own, &*script)));
+                thread::spawn(move || drop(serve(&stream, &own, &*script)));
             }
         });
         Ok(Self { address, shared })
@@ -166,7 +166,7 @@ pub(super) fn stalling(
     }
 }
 
-fn serve(stream: TcpStream, shared: &Shared, script: &dyn Fn(&Request) -> Act) -> io::Result<()> {
+fn serve(stream: &TcpStream, shared: &Shared, script: &dyn Fn(&Request) -> Act) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut input = BufReader::new(stream.try_clone()?);
     while let Some(request) = read_request(&mut input)? {
@@ -174,7 +174,7 @@ fn serve(stream: TcpStream, shared: &Shared, script: &dyn Fn(&Request) -> Act) -
         shared.most_busy.fetch_max(busy, SeqCst);
         let act = script(&request);
         shared.requests.lock().expect("no panic").push(request);
-        let kept = perform(act, &stream);
+        let kept = perform(act, stream);
         if matches!(act, Act::Silence) {
             // It is being answered until the client leaves.
             let _ = input.fill_buf();
