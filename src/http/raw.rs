@@ -170,7 +170,7 @@ impl RawTransport {
                     self.flush(index, now, ended);
                 }
                 if flags.intersects(!epoll::EventFlags::OUT) {
-                    self.receive(index, now, ended);
+                    self.receive(index, Failure::Read, now, ended);
                 }
             }
         }
@@ -199,17 +199,22 @@ impl RawTransport {
                     self.listen(index, false);
                 }
             }
-            Err(_) => self.fail(index, Failure::Write, now, ended),
+            Err(_) => {
+                // A server may answer and close before it has read all, such as with a 413.
+                self.receive(index, Failure::Write, now, ended);
+                self.fail(index, Failure::Write, now, ended);
+            }
         }
     }
 
-    fn receive(&mut self, index: usize, now: Nanos, ended: &mut Vec<Ended>) {
+    /// Reads once; should the connection prove broken, that is what its request fails with.
+    fn receive(&mut self, index: usize, broken: Failure, now: Nanos, ended: &mut Vec<Ended>) {
         let connection = &mut self.connections[index];
         match connection.read(&mut self.buffer) {
             Ok(None) => {}
             Ok(Some(0)) => match connection.reader.end_of_input() {
                 Some(status) => self.answer(index, status, false, now, ended),
-                None => self.fail(index, Failure::Read, now, ended),
+                None => self.fail(index, broken, now, ended),
             },
             Ok(Some(len)) => {
                 self.traffic.bytes_read += len as u64;
@@ -227,7 +232,7 @@ impl RawTransport {
                     Err(_) => self.fail(index, Failure::Protocol, now, ended),
                 }
             }
-            Err(_) => self.fail(index, Failure::Read, now, ended),
+            Err(_) => self.fail(index, broken, now, ended),
         }
     }
 
