@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 pub(super) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// The largest body that is read; a larger one is answered without.
+pub(super) const LARGEST_BODY: usize = 8 << 20;
+
 /// A request as it came over the wire.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
@@ -196,10 +199,15 @@ fn read_request(input: &mut impl io::BufRead) -> io::Result<Option<Request>> {
         }
     }
     let mut request = Request { head: head.trim_end().to_owned(), body: String::new() };
-    let length = request.field("Content-Length").map_or(Ok(0), str::parse);
-    let mut body = vec![0; length.map_err(io::Error::other)?];
-    input.read_exact(&mut body)?;
-    request.body = String::from_utf8(body).map_err(io::Error::other)?;
+    let length: usize = match request.field("Content-Length") {
+        Some(length) => length.parse().map_err(io::Error::other)?,
+        None => 0,
+    };
+    if length <= LARGEST_BODY {
+        let mut body = vec![0; length];
+        input.read_exact(&mut body)?;
+        request.body = String::from_utf8(body).map_err(io::Error::other)?;
+    }
     Ok(Some(request))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::drive::{Ran, report, run};
-use super::targets::{Act, OK, Request, Target};
+use super::targets::{Act, LARGEST_BODY, OK, Request, Target};
 
 /// A message of these tests.
 #[derive(serde::Deserialize)]
@@ -116,7 +116,7 @@ fn credentials_go_to_the_target_and_nowhere_else() {
 fn a_large_body_goes_out_whole() {
     let body = tempfile::NamedTempFile::new().expect("a file");
     // More than any socket buffer takes at once.
-    let text = "x".repeat(12 << 20);
+    let text = "x".repeat(6 << 20);
     std::fs::write(body.path(), format!("{text}{{{{seq}}}}")).expect("written");
     for engine in ["raw", "reqwest"] {
         let target = Target::always(Act::Say(OK));
@@ -128,5 +128,22 @@ fn a_large_body_goes_out_whole() {
             target.requests().iter().map(|r| r.body[text.len()..].to_owned()).collect();
         assert_eq!(ends, ["0", "1"], "{engine}");
         assert!(report.requests.bytes_written > 2 * text.len() as u64);
+    }
+}
+
+#[test]
+fn an_answer_that_comes_before_the_body_is_sent_counts() {
+    const TOO_LARGE: &[u8] = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+    let body = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(body.path(), "x".repeat(LARGEST_BODY + 1)).expect("written");
+    for engine in ["raw", "reqwest"] {
+        // It closes with most of the body unread, which resets the connection.
+        let target = Target::always(Act::SayAndClose(TOO_LARGE));
+        let args = format!("--engine {engine} -n 20 -c 2 -f {}", body.path().display());
+        let report = report(&format!("{args} {}", target.url()));
+        let r = &report.requests;
+        assert_eq!(r.failed, r.errors.read + r.errors.write, "{engine}: {r:?}");
+        // hyper gives up at the failed write as often as not.
+        assert!(engine != "raw" || r.status.get("413") == Some(&20), "{engine}: {r:?}");
     }
 }
