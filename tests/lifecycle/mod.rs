@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::support::Finished;
 
 /// It ended with this code, and its error says so.
+#[track_caller]
 fn assert_refused(finished: &Finished, code: i32, parts: &[&str]) {
     assert_eq!(finished.code, Some(code), "{finished:?}");
     assert_eq!(finished.stdout, "", "there is no report");

@@ -20,6 +20,7 @@ const STAGES: [(&str, &str); 7] = [
 ];
 
 /// Everything that was planned went all the way, and every part of the report says the same.
+#[track_caller]
 fn assert_whole(report: &Report, planned: Option<u64>) {
     let sent = report.count("requests.sent");
     assert_eq!(sent, planned.unwrap_or(sent), "{report:?}");
@@ -39,6 +40,7 @@ fn assert_whole(report: &Report, planned: Option<u64>) {
     assert_series_adds_up(report);
 }
 
+#[track_caller]
 fn assert_series_adds_up(report: &Report) {
     for (column, total) in [
         ("sent", "requests.sent"),
@@ -53,6 +55,7 @@ fn assert_series_adds_up(report: &Report) {
 }
 
 /// Each stage is there, with the time of `sampled` messages.
+#[track_caller]
 fn assert_stages(report: &Report, sampled: u64) {
     let stages = report.list("stages").iter();
     let seen: Vec<_> = stages.map(|s| json!([s["from"], s["to"], s["count"]])).collect();
@@ -65,6 +68,7 @@ fn components(report: &Report) -> Vec<&str> {
 
 /// A run with a stack of its own that must lose nothing. `told` are words that a child is started
 /// with, to see that a setting reaches it.
+#[track_caller]
 fn deliver(words: &str, planned: Option<u64>, told: &[(&str, &str)]) -> Option<Report> {
     if !require_stack() {
         return None;

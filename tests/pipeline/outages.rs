@@ -34,6 +34,7 @@ fn run_through(outage: impl FnOnce(&mut Servers)) -> Option<(Finished, Report)> 
     }))
 }
 
+#[track_caller]
 fn assert_adds_up((finished, report): &(Finished, Report)) {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let requests = |name: &str| report.count(&format!("requests.{name}"));

@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use crate::support::{Mosquitto, Redis, Service, free_port, run};
 
 /// Starting with these words fails with exit 1 and says all of `parts`.
+#[track_caller]
 fn assert_does_not_start(words: &str, parts: &[&str]) {
     let finished = run(words);
     assert_eq!(finished.code, Some(1), "{words}: {finished:?}");

@@ -28,7 +28,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(3);
 /// Where a program is: on `PATH`, or where Debian puts servers.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
@@ -56,19 +56,24 @@ pub(crate) fn require_stack() -> bool {
     require("redis-server") && require("mosquitto")
 }
 
-/// A loopback port that nobody has: below the range of outgoing connections, and not given twice.
+/// A loopback port that nobody has: below the range of outgoing connections, not given twice by this
+/// process, and far from where another one begins.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    let begin = u16::try_from(std::process::id() % u32::from(COUNT)).expect("below COUNT");
-    let port = |n: u16| FIRST + begin.wrapping_add(n) % COUNT;
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    const APART: u32 = 97;
+    let begin = std::process::id() % COUNT * APART;
+    let mut ports = (0..COUNT).map(|_| {
+        let n = u32::from(NEXT.fetch_add(1, Relaxed));
+        u16::try_from(FIRST + (begin + n) % COUNT).expect("below 32,000")
+    });
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let mut ports = (0..COUNT).map(|_| port(NEXT.fetch_add(1, Relaxed)));
     ports.find(is_free).expect("some port is free")
 }
 
 /// Looks until there is something, and fails the test when there is nothing for [`LIMIT`].
+#[track_caller]
 pub(crate) fn eventually<R>(what: &str, look: impl FnMut() -> Option<R>) -> R {
     within(LIMIT, look).unwrap_or_else(|| panic!("{what} did not happen within {LIMIT:?}"))
 }

@@ -65,6 +65,7 @@ impl Process {
     }
 
     /// Waits for a whole line of standard output that `wanted` takes.
+    #[track_caller]
     pub(crate) fn await_line<R>(&mut self, wanted: impl Fn(&str) -> Option<R>) -> R {
         let found = within(LIMIT, || {
             // Looked at in this order, the last words of one that ends are not missed.
@@ -77,23 +78,27 @@ impl Process {
     }
 
     /// Waits until standard error says `part`.
+    #[track_caller]
     pub(crate) fn await_complaint(&self, part: &str) {
         let what = format!("{} saying '{part}'", self.name);
         eventually(&what, || self.stderr().contains(part).then_some(()));
     }
 
     /// Asks it to end by SIGTERM, and waits for the end.
+    #[track_caller]
     pub(crate) fn terminate(self) -> Finished {
         self.signal(Signal::TERM);
         self.finish_within(SOON)
     }
 
     /// Waits for its end.
+    #[track_caller]
     pub(crate) fn finish(self) -> Finished {
         self.finish_within(LIMIT)
     }
 
     /// Waits for its end, and fails the test if that does not come in time.
+    #[track_caller]
     pub(crate) fn finish_within(mut self, limit: Duration) -> Finished {
         let ended = within(limit, || self.child.try_wait().transpose());
         let Some(status) = ended else {
