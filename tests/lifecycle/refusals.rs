@@ -42,13 +42,17 @@ fn an_unwritable_output_is_said_before_the_run() {
         let finished = run(&format!("-R 10 -d 1h -o {file}"));
         assert_refused(&finished, 1, &["--output", &file]);
     }
-    assert_eq!(entries(folder.path()), ["folder.json"], "nothing is left of the trial");
+    assert_eq!(entries(folder.path()), ["folder.json"]);
 }
 
 #[test]
 fn a_target_that_is_not_there_is_said_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("r.json");
     let address = format!("127.0.0.1:{}", free_port());
-    assert_refused(&run(&format!("http://{address}/ -R 10 -d 1h")), 1, &[&address]);
+    let words = format!("http://{address}/ -R 10 -d 1h -o {}", file.display());
+    assert_refused(&run(&words), 1, &[&address]);
+    assert_eq!(entries(folder.path()), [""; 0], "nothing is left of the output's trial");
 }
 
 #[test]
