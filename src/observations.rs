@@ -23,7 +23,7 @@ pub struct Observations {
     pub target: String,
     /// From the beginning of measuring to the last send or the planned end, whichever is later.
     pub sending: Nanos,
-    /// From the beginning of measuring to the last end of a request.
+    /// From the beginning of measuring to the last answer.
     pub answering: Nanos,
     /// A stop was asked for before the end.
     pub interrupted: bool,
@@ -72,7 +72,7 @@ pub struct ServerInfo {
 pub struct ClockInfo {
     /// Log server's time minus this machine's monotonic clock.
     pub offset_us: Option<i64>,
-    /// The most the offset is wrong by.
+    /// The most two processes' stamps can be apart by error: our bound and the largest of theirs.
     pub error_bound: Option<Nanos>,
 }
 

@@ -84,6 +84,8 @@ pub struct PipelinePlan {
     pub qos: u8,
 }
 
+/// The largest body that goes all the way through the pipeline.
+pub const MAX_BODY: usize = 16 * 1024 * 1024;
 /// More threads than this are a slipped digit.
 const MOST_THREADS: u64 = 1_024;
 
@@ -123,11 +125,17 @@ fn target(url: Option<&str>) -> Result<Target, PlanError> {
     }
 }
 
-fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
-    let topic = settings.topic.unwrap_or_else(|| "/channel".to_owned());
+/// Refuses topics that cannot be published to.
+pub fn check_topic(topic: &str) -> Result<(), PlanError> {
     if topic.is_empty() || topic.len() > 65_535 || topic.contains(['#', '+', '\0']) {
         return refuse("--topic must be a topic to publish to, without the wildcards # and +");
     }
+    Ok(())
+}
+
+fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
+    let topic = settings.topic.unwrap_or_else(|| "/channel".to_owned());
+    check_topic(&topic)?;
     let small = |flag: &str, value: Option<u64>, default: u64| match value.unwrap_or(default) {
         n @ 1..=MOST_THREADS => Ok(n as usize),
         n => refuse(format!("{flag} {n}: from 1 to {MOST_THREADS}")),
@@ -180,7 +188,7 @@ mod tests {
     #[test]
     fn a_senseless_setting_is_refused_by_its_flag() {
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 19] = [
+        let cases: [(Change, &str); 20] = [
             (|s| s.url = Some("localhost:80".into()), "must begin with http"),
             (|s| s.url = Some("nonsense".into()), "is not a URL"),
             (|s| s.url = Some("ftp://host/".into()), "must begin with http"),
@@ -200,6 +208,7 @@ mod tests {
             (|s| s.body_file = Some("/nowhere/body".into()), "--body-file /nowhere/body"),
             (|s| s.topic = Some("a/#".into()), "--topic"),
             (|s| s.sample = Some(0), "--sample"),
+            (|s| s.body = Some("x".repeat(MAX_BODY + 1)), "--body"),
         ];
         for (change, part) in cases {
             let error = plan(change).map(|_| ()).expect_err(part);

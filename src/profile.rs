@@ -151,6 +151,7 @@ pub struct Settings {
         long = "header",
         value_name = "HEADER",
         env = "LOADGEN_HEADER",
+        hide_env_values = true,
         value_delimiter = '\n',
         help_heading = "Request"
     )]
@@ -163,6 +164,7 @@ pub struct Settings {
         long,
         value_name = "TEXT",
         env = "LOADGEN_BODY",
+        hide_env_values = true,
         conflicts_with = "body_file",
         help_heading = "Request"
     )]

@@ -68,6 +68,15 @@ impl Sampler {
         sampler
     }
 
+    /// Begins again: what was used so far does not count.
+    pub fn restart(&mut self) {
+        self.watched.iter_mut().for_each(|watched| {
+            (watched.first_cpu, watched.percent_max, watched.rss_max) = (None, 0.0, 0);
+        });
+        self.started = clock::now();
+        self.sample();
+    }
+
     /// Takes a sample; the share of a core since the last one counts towards the maximum.
     pub fn sample(&mut self) {
         let now = clock::now();

@@ -163,7 +163,7 @@ pub(super) struct ApiArgs {
     #[command(flatten)]
     pub(super) queue: QueueArgs,
 
-    /// Answer 503 while more messages than this wait in the queue [no limit]
+    /// Answer 503 while so many messages wait in the queue [no limit]
     #[arg(long, value_name = "N", env = "LOADGEN_MAX_QUEUE", value_parser = parse_count)]
     pub(super) max_queue: Option<u64>,
 

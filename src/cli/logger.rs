@@ -1,5 +1,7 @@
 //! What the library says of its troubles, on stderr.
 
+use std::io::Write as _;
+
 use log::{LevelFilter, Log, Metadata, Record};
 
 struct Stderr;
@@ -11,7 +13,8 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("loadgen: {}", record.args());
+            // Nobody may read it any more; that is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "loadgen: {}", record.args());
         }
     }
 

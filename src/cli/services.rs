@@ -18,12 +18,12 @@ use crate::pipeline::metrics::Counter;
 use crate::pipeline::push::{self, PushCounts, PushSettings};
 use crate::pipeline::stamps::{self, Place, Stamper};
 use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
-use crate::plan::Address;
+use crate::plan::{Address, MAX_BODY, check_topic};
 use crate::stack::StackError;
 use crate::units::format_count;
 
 /// After the first signal a service ends within this, whatever hangs.
-const LAST_MOMENT: Duration = Duration::from_millis(1_500);
+const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
 pub(super) async fn api(args: ApiArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Info);
@@ -36,13 +36,13 @@ pub(super) async fn api(args: ApiArgs) -> anyhow::Result<Outcome> {
         log_server,
         queue: args.queue.queue,
         max_queue: args.max_queue,
-        max_body: usize::try_from(args.max_body).unwrap_or(usize::MAX),
+        max_body: usize::try_from(args.max_body).unwrap_or(usize::MAX).min(MAX_BODY),
         threads: args.threads,
         sample: args.queue.message.sample,
         id_fields: id_fields(&args.queue.message),
     };
     serve(|shutdown| {
-        let ready = move || println!("listening on {address}");
+        let ready = move || say(&format!("listening on {address}"));
         api::run(listener, settings, Arc::default(), ready, shutdown)
     })
     .await
@@ -51,6 +51,7 @@ pub(super) async fn api(args: ApiArgs) -> anyhow::Result<Outcome> {
 pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Info);
     let (redis, log_server) = queue_addresses(&args.queue)?;
+    check_topic(&args.broker.topic)?;
     let settings = PushSettings {
         redis,
         mqtt: broker_address(&args.broker)?,
@@ -66,7 +67,7 @@ pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
     };
     let counts = Arc::<PushCounts>::default();
     let outcome =
-        serve(|shutdown| push::run(settings, Arc::clone(&counts), || println!("ready"), shutdown))
+        serve(|shutdown| push::run(settings, Arc::clone(&counts), || say("ready"), shutdown))
             .await?;
     let count = |counter: &Counter| format_count(counter.get());
     log::info!(
@@ -86,7 +87,7 @@ pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<Outcome> {
     let (stamper, writer) = match &args.redis {
         Some(redis) => {
             let (stamper, writer) =
-                stamps::start(&Address::parse("--redis", redis)?, sample).await?;
+                stamps::start(&Address::parse("--redis", redis)?, sample, "subscriber").await?;
             (Some(stamper), Some(writer))
         }
         None => (None, None),
@@ -101,7 +102,7 @@ pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<Outcome> {
     let counts = SubscribeCounts::default();
     let outcome = serve(|shutdown| async {
         let mut sink = sink;
-        let receive = subscriber::run(settings, &counts, &mut sink, || println!("ready"), shutdown);
+        let receive = subscriber::run(settings, &counts, &mut sink, || say("ready"), shutdown);
         tokio::select! {
             result = receive => result,
             () = print_lines(&tally) => Ok(()),
@@ -132,6 +133,11 @@ where
         () = last_moment => log::warn!("stopped without finishing everything"),
     }
     Ok(Outcome::Done)
+}
+
+/// Tells whoever started the service; it may have stopped reading.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn queue_addresses(args: &QueueArgs) -> anyhow::Result<(Address, Address)> {

@@ -78,6 +78,19 @@ pub struct Traffic {
     pub connect_failures: u64,
 }
 
+impl Traffic {
+    /// What has come since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            bytes_read: self.bytes_read - earlier.bytes_read,
+            bytes_written: self.bytes_written - earlier.bytes_written,
+            reconnects: self.reconnects - earlier.reconnects,
+            connect_failures: self.connect_failures - earlier.connect_failures,
+        }
+    }
+}
+
 /// What a worker needs of a transport. One thread owns it.
 pub trait Transport {
     /// How many requests can be handed over right now.

@@ -36,6 +36,14 @@ struct Deadline {
     serial: u64,
 }
 
+impl Deadline {
+    /// Whether its request is still on the wire.
+    fn is_current(&self, connections: &[Connection]) -> bool {
+        let connection = &connections[self.connection];
+        connection.serial == self.serial && matches!(connection.state, State::Busy { .. })
+    }
+}
+
 /// The raw transport of one worker.
 pub struct RawTransport {
     epoll: OwnedFd,
@@ -144,7 +152,7 @@ impl RawTransport {
         let spare = rustix::buffer::spare_capacity(&mut events);
         // Interrupted by a signal: nothing came, and the caller looks at the clock anyway.
         let _ = epoll::wait(&self.epoll, spare, Some(&span));
-        // All of these were there when the wait ended; reading them one by one must not age them.
+        // All of these were readable when the wait ended; reading them one by one must not age them.
         let now = clock::now();
         for event in &events {
             let (index, flags) = (event.data.u64() as usize, event.flags);
@@ -276,13 +284,18 @@ impl RawTransport {
         self.ailing.push(index);
     }
 
+    /// One request that hangs must not keep the deadlines of all that ended since.
+    fn forget_ended(&mut self) {
+        if self.deadlines.len() > 2 * self.connections.len() + EVENTS {
+            let connections = &self.connections;
+            self.deadlines.retain(|deadline| deadline.is_current(connections));
+        }
+    }
+
     /// Ends what is past its timeout.
     fn expire(&mut self, now: Nanos, ended: &mut Vec<Ended>) {
         while let Some(first) = self.deadlines.front() {
-            let (index, serial) = (first.connection, first.serial);
-            let connection = &self.connections[index];
-            let current =
-                connection.serial == serial && matches!(connection.state, State::Busy { .. });
+            let (index, current) = (first.connection, first.is_current(&self.connections));
             if current && first.at > now {
                 break;
             }
@@ -349,6 +362,7 @@ impl Transport for RawTransport {
         match connection.write(request) {
             Ok(taken) => {
                 self.traffic.bytes_written += taken as u64;
+                self.forget_ended();
                 self.deadlines.push_back(deadline);
                 if self.connections[index].has_unsent() {
                     self.listen(index, true);

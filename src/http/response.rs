@@ -168,7 +168,7 @@ fn read_head(data: &[u8], bodyless: bool) -> Result<Option<Head>, ProtocolError>
         Framing { length: Some(length), .. } => Body::Length(length),
         _ => Body::UntilClose,
     };
-    let keep_alive = framing.keep_alive && body != Body::UntilClose;
+    let keep_alive = framing.keep_alive && !framing.close && body != Body::UntilClose;
     Ok(Some(Head { status, keep_alive, body, len }))
 }
 
@@ -176,6 +176,8 @@ fn read_head(data: &[u8], bodyless: bool) -> Result<Option<Head>, ProtocolError>
 #[derive(Debug, Default)]
 struct Framing {
     keep_alive: bool,
+    /// Wins over keep-alive, in whatever order they come.
+    close: bool,
     chunked: bool,
     coded: bool,
     length: Option<u64>,
@@ -196,7 +198,7 @@ impl Framing {
         } else if name.eq_ignore_ascii_case("connection") {
             for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
                 if option.eq_ignore_ascii_case(b"close") {
-                    self.keep_alive = false;
+                    self.close = true;
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {
                     self.keep_alive = true;
                 }
@@ -243,7 +245,12 @@ mod tests {
         Ok(reader.end_of_input().map(|status| (status, false, at)))
     }
 
-    const COMPLETE: [(&str, u16, bool); 12] = [
+    const COMPLETE: [(&str, u16, bool); 13] = [
+        (
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+            200,
+            false,
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, true),
         ("HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n", 200, true),
         ("HTTP/1.1 204 No Content\r\n\r\n", 204, true),

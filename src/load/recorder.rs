@@ -61,12 +61,10 @@ pub struct LoadResult {
     pub accepted: IdSet,
     /// Requests a second, one value per worker and tenth of a second, in thousandths: wrk's Req/Sec.
     pub throughput: Latencies,
-    /// When the first measured request was sent and the last one ended.
-    pub first_sent: Option<Nanos>,
     /// When the last measured request was sent.
     pub last_sent: Option<Nanos>,
-    /// When the last measured request ended.
-    pub last_ended: Option<Nanos>,
+    /// When the last answer to a measured request came.
+    pub last_answered: Option<Nanos>,
 }
 
 impl LoadResult {
@@ -80,9 +78,8 @@ impl LoadResult {
         self.pacing.merge(&other.pacing);
         self.throughput.merge(&other.throughput);
         self.accepted.absorb(other.accepted);
-        self.first_sent = [self.first_sent, other.first_sent].into_iter().flatten().min();
         self.last_sent = self.last_sent.max(other.last_sent);
-        self.last_ended = self.last_ended.max(other.last_ended);
+        self.last_answered = self.last_answered.max(other.last_answered);
     }
 }
 
@@ -150,9 +147,7 @@ impl Recorder {
         if !self.measures(ticket.due) {
             return;
         }
-        self.result.first_sent = Some(self.result.first_sent.map_or(sent, |first| first.min(sent)));
         self.result.last_sent = self.result.last_sent.max(Some(sent));
-        self.result.last_ended = self.result.last_ended.max(Some(at));
         self.result.lateness.record(sent - ticket.due);
         match outcome {
             Outcome::Answered { status } => {
@@ -176,6 +171,7 @@ impl Recorder {
 
     fn answered(&mut self, ticket: Ticket, sent: Nanos, at: Nanos, status: u16) {
         self.result.counters.completed += 1;
+        self.result.last_answered = self.result.last_answered.max(Some(at));
         self.result.status.count(status);
         self.latencies(ticket, sent, at);
         self.rate_window.count(at, &mut self.result.throughput);

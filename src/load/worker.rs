@@ -57,6 +57,8 @@ pub struct Gauges {
     pub waiting: AtomicU64,
     /// Measured requests accepted.
     pub accepted: AtomicU64,
+    /// Measured requests that ended otherwise: their messages may arrive all the same.
+    pub refused: AtomicU64,
 }
 
 impl Gauges {
@@ -130,8 +132,17 @@ impl<T: Transport> Worker<T> {
         let work = brief.work.clone();
         let supply = Supply::new(&brief, &work);
         let flow = Flow { ids, transport, recorder, on_wire: 0, next_index: 0, gauges };
-        Turns { brief: &brief, supply, flow, control, intervals, interval: 0, over_since: None }
-            .run()
+        let turns = Turns {
+            brief: &brief,
+            supply,
+            flow,
+            control,
+            intervals,
+            interval: 0,
+            over_since: None,
+            warmup_traffic: None,
+        };
+        turns.run()
     }
 }
 
@@ -217,7 +228,10 @@ impl<T: Transport> Flow<T> {
         }
         self.on_wire -= ended.len() as u64;
         self.gauges.ended.fetch_add(ended.len() as u64, Relaxed);
-        self.gauges.accepted.store(self.recorder.result.accepted.len(), Relaxed);
+        let LoadResult { counters, accepted, .. } = &self.recorder.result;
+        let measured = counters.completed + counters.failed + counters.unfinished;
+        self.gauges.accepted.store(accepted.len(), Relaxed);
+        self.gauges.refused.store(measured - accepted.len(), Relaxed);
     }
 }
 
@@ -230,6 +244,8 @@ struct Turns<'a, T> {
     /// The interval that is being filled.
     interval: u64,
     over_since: Option<Nanos>,
+    /// What the warm-up had read and written, once it is over.
+    warmup_traffic: Option<Traffic>,
 }
 
 impl<T: Transport> Turns<'_, T> {
@@ -240,6 +256,9 @@ impl<T: Transport> Turns<'_, T> {
             let now = clock::now();
             if self.control.stopped() {
                 self.supply.stop();
+            }
+            if self.warmup_traffic.is_none() && now >= self.brief.measure_from {
+                self.warmup_traffic = Some(self.flow.transport.traffic());
             }
             self.admit(now);
             self.launch();
@@ -354,6 +373,8 @@ impl<T: Transport> Turns<'_, T> {
             }
         }
         self.close_interval();
-        (self.flow.recorder.result, self.flow.transport.traffic())
+        let traffic = self.flow.transport.traffic();
+        let warmup = self.warmup_traffic.unwrap_or(traffic);
+        (self.flow.recorder.result, traffic.since(warmup))
     }
 }

@@ -10,6 +10,10 @@ use crate::clock::Nanos;
 /// When each message of one block was due, nanoseconds on the monotonic clock; 0: not sent.
 pub(super) type DueBlock = Arc<[AtomicU64]>;
 
+/// Blocks of a worker that are kept although none of their messages came: a backlog of some two and a
+/// half million messages, in 20 MB.
+const KEPT: u64 = 256;
+
 /// The due times of messages under way, written by the workers and read by the receiver.
 #[derive(Debug, Default)]
 pub struct DueTable {
@@ -18,9 +22,13 @@ pub struct DueTable {
 }
 
 impl DueTable {
-    /// The block, made if it is not there yet: for the worker that is about to write it.
-    fn open(&self, block: u64, len: u64) -> DueBlock {
+    /// The block, made if it is not there yet, for the worker that is about to write it. Blocks from
+    /// which nothing arrived until [`KEPT`] further ones were begun are given up.
+    fn open(&self, block: u64, (len, workers): (u64, u64)) -> DueBlock {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stale) = block.checked_sub(KEPT * workers) {
+            blocks.remove(&stale);
+        }
         let fresh = || (0..len).map(|_| AtomicU64::new(0)).collect();
         Arc::clone(blocks.entry(block).or_insert_with(fresh))
     }
@@ -55,7 +63,8 @@ impl IdWriter {
         let Some(table) = &self.table else { return Some(id) };
         let block = self.space.block_of(self.worker, index);
         if self.current.as_ref().is_none_or(|(open, _)| *open != block) {
-            self.current = Some((block, table.open(block, self.space.block_len())));
+            self.current =
+                Some((block, table.open(block, (self.space.block_len(), self.space.workers()))));
         }
         if let Some((_, dues)) = &self.current {
             // Release pairs with the receiver's Acquire; the message itself travels over sockets,
@@ -71,5 +80,23 @@ impl DueTable {
     /// Blocks that are held.
     pub(super) fn len(&self) -> usize {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_times_do_not_pile_up_where_nothing_arrives() {
+        let table = Arc::new(DueTable::default());
+        let space = IdSpace::from_authority(0, 2, 1);
+        for worker in 0..2 {
+            let mut writer = IdWriter::new(space, worker, Some(Arc::clone(&table)));
+            for block in 0..KEPT + 10 {
+                assert!(writer.assign(block * space.block_len(), Nanos(1)).is_some());
+            }
+        }
+        assert_eq!(table.len() as u64, 2 * KEPT);
     }
 }

@@ -14,6 +14,11 @@ use tokio::sync::watch;
 /// Says stop by becoming `true`, or by its sender going away.
 pub type Shutdown = watch::Receiver<bool>;
 
+/// Whether it is time to stop.
+pub(crate) fn is_stopped(shutdown: &Shutdown) -> bool {
+    *shutdown.borrow() || shutdown.has_changed().is_err()
+}
+
 /// Waits until it is time to stop.
 pub(crate) async fn stopped(shutdown: &mut Shutdown) {
     // An error means that the sender is gone, which is a stop too.

@@ -11,12 +11,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
+use tokio::time::Instant;
 
 use super::metrics::Counter;
 use super::stamps::{Place, Stamper};
 use crate::clock;
 use crate::message::MsgId;
-use crate::plan::Address;
+use crate::plan::{Address, MAX_BODY};
 use crate::stack::mqtt::{self, PING_EVERY, Receiver, Sender};
 use crate::stack::{Backoff, StackError};
 
@@ -52,6 +53,8 @@ pub struct PublishCounts {
     pub published: Counter,
     /// Messages sent again after a connection was lost.
     pub resent: Counter,
+    /// Messages too large to publish.
+    pub refused: Counter,
     /// Connections lost.
     pub reconnects: Counter,
 }
@@ -82,36 +85,67 @@ struct Session {
     sender: Sender,
     receiver: Receiver,
     frames: BytesMut,
-    /// Bytes framed and bytes written since the connection stands.
+    /// Bytes framed since the connection stands.
     framed_bytes: u64,
-    written_bytes: u64,
+    /// TLS may still hold some of what was written.
+    unflushed: bool,
+    /// When the broker was heard last, and when it must hear of us.
+    heard: Instant,
+    ping_at: Instant,
 }
 
 impl Session {
     async fn open(address: &Address, client_id: &str) -> Result<Self, StackError> {
         let (sender, receiver) = mqtt::connect(address, client_id).await?;
-        Ok(Self { sender, receiver, frames: BytesMut::new(), framed_bytes: 0, written_bytes: 0 })
+        let now = Instant::now();
+        Ok(Self {
+            sender,
+            receiver,
+            frames: BytesMut::new(),
+            framed_bytes: 0,
+            unflushed: false,
+            heard: now,
+            ping_at: now + PING_EVERY,
+        })
     }
 
-    /// Takes in what came, or writes some of the frames: whichever is possible first. The end of the
-    /// connection is among what comes, so nothing is written behind it.
+    fn has_output(&self) -> bool {
+        !self.frames.is_empty() || self.unflushed
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.framed_bytes - self.frames.len() as u64
+    }
+
+    /// Takes in what came, or writes some of the frames, or pings: whatever is possible first. The
+    /// end of the connection is among what comes, so nothing is written behind it. It may be dropped
+    /// at any time and called again.
     async fn step(&mut self) -> io::Result<Vec<u16>> {
-        let before = self.frames.len();
-        if before == 0 {
-            self.receiver.fill().await?;
-            return self.acknowledged();
-        }
+        let has_output = self.has_output();
         tokio::select! {
             biased;
             filled = self.receiver.fill() => {
                 filled?;
+                self.heard = Instant::now();
                 self.acknowledged()
             }
-            written = self.sender.write_some(&mut self.frames) => {
-                self.written_bytes += (before - self.frames.len()) as u64;
-                written.map(|()| Vec::new())
+            flushed = put(&mut self.sender, &mut self.frames), if has_output => {
+                self.unflushed = !flushed?;
+                self.ping_at = Instant::now() + PING_EVERY;
+                Ok(Vec::new())
             }
+            () = tokio::time::sleep_until(self.ping_at), if !has_output => self.ping(),
         }
+    }
+
+    /// A network can go without a word; then no ping is answered.
+    fn ping(&mut self) -> io::Result<Vec<u16>> {
+        if self.heard.elapsed() > 2 * PING_EVERY {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Packet::PingReq.write(&mut self.frames, MAX_BODY).map_err(io::Error::other)?;
+        self.framed_bytes += self.frames.len() as u64;
+        Ok(Vec::new())
     }
 
     fn acknowledged(&mut self) -> io::Result<Vec<u16>> {
@@ -123,6 +157,16 @@ impl Session {
         }
         Ok(pkids)
     }
+}
+
+/// Writes some of the frames, or hands the kernel what was written: whether all is with it.
+async fn put(sender: &mut Sender, frames: &mut BytesMut) -> io::Result<bool> {
+    if frames.is_empty() {
+        sender.flush().await?;
+        return Ok(true);
+    }
+    sender.write_some(frames).await?;
+    Ok(false)
 }
 
 impl Publisher {
@@ -152,8 +196,14 @@ impl Publisher {
 
     /// Takes messages over; [`Self::flush`] sends them.
     pub fn hold(&mut self, messages: impl IntoIterator<Item = Outgoing>) {
-        let held = |message| Held { message, frame_end: 0, pkid: 0, again: false };
-        self.held.extend(messages.into_iter().map(held));
+        for message in messages {
+            if message.payload.len() > MAX_BODY {
+                log::warn!("a message of {} bytes is too large to publish", message.payload.len());
+                self.counts.refused.add(1);
+                continue;
+            }
+            self.held.push_back(Held { message, frame_end: 0, pkid: 0, again: false });
+        }
     }
 
     /// Writes all that is held, over as many reconnects as it takes. At QoS 1 the acknowledgements
@@ -162,7 +212,7 @@ impl Publisher {
         loop {
             if self.connected {
                 self.encode();
-                if self.session.frames.is_empty() && self.framed == self.held.len() {
+                if !self.session.has_output() && self.framed == self.held.len() {
                     return;
                 }
             }
@@ -175,6 +225,7 @@ impl Publisher {
         self.flush().await;
         while !self.held.is_empty() {
             self.step().await;
+            self.flush().await;
         }
     }
 
@@ -183,22 +234,14 @@ impl Publisher {
     pub async fn tend(&mut self) {
         loop {
             self.flush().await;
-            match tokio::time::timeout(PING_EVERY, self.session.step()).await {
-                Ok(Ok(pkids)) => self.progress(&pkids),
-                Ok(Err(error)) => self.lose(&error),
-                Err(_) => {
-                    if let Err(error) = self.session.sender.send(&Packet::PingReq).await {
-                        self.lose(&error);
-                    }
-                }
-            }
+            self.step().await;
         }
     }
 
     /// Says goodbye, and gives back what could not be sent.
     pub async fn close(mut self) -> Vec<Bytes> {
         // A goodbye in the middle of a frame would be read as a part of it.
-        if self.connected && self.session.frames.is_empty() {
+        if self.connected && !self.session.has_output() {
             let goodbye = self.session.sender.send(&Packet::Disconnect);
             let _ = tokio::time::timeout(GOODBYE, goodbye).await;
         }
@@ -235,7 +278,7 @@ impl Publisher {
             }
             self.frame.payload = held.message.payload.clone();
             let before = self.session.frames.len();
-            // It can only fail above MQTT's 256 MB, which the api's body limit is far below.
+            // It can only fail above MQTT's 256 MB, which `hold` lets nobody near.
             let _ = self.frame.write(&mut self.session.frames);
             self.session.framed_bytes += (self.session.frames.len() - before) as u64;
             held.frame_end = self.session.framed_bytes;
@@ -246,7 +289,7 @@ impl Publisher {
 
     /// Stamps what the kernel has taken; at QoS 0 that is all there is to know.
     fn complete(&mut self) {
-        let written_to = self.session.written_bytes;
+        let written_to = self.session.written_bytes();
         let now = clock::now();
         while self.written < self.framed && self.held[self.written].frame_end <= written_to {
             if let Some(id) = self.held[self.written].message.stamped {

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use super::metrics::{Counter, Metric, exposition};
+use super::metrics::Counter;
 use super::popper::Popper;
 use super::publisher::{Outgoing, PublishCounts, Publisher};
 use super::stamps::{self, Place, Stamper};
-use super::{Shutdown, stopped};
+use super::{Shutdown, is_stopped, stopped};
 use crate::clock;
 use crate::message::IdFields;
 use crate::plan::Address;
@@ -69,52 +69,6 @@ pub struct PushCounts {
     pub publish: Arc<PublishCounts>,
 }
 
-impl PushCounts {
-    /// The counts as Prometheus text.
-    pub fn exposition(&self) -> String {
-        let publish = &self.publish;
-        let metrics: [Metric; 6] = [
-            (
-                "loadgen_push_popped_total",
-                "counter",
-                "Messages taken off the queue.",
-                self.popped.get(),
-            ),
-            (
-                "loadgen_push_published_total",
-                "counter",
-                "Messages published.",
-                publish.published.get(),
-            ),
-            (
-                "loadgen_push_resent_total",
-                "counter",
-                "Messages sent again after a lost connection.",
-                publish.resent.get(),
-            ),
-            (
-                "loadgen_push_reconnects_total",
-                "counter",
-                "Broker connections lost.",
-                publish.reconnects.get(),
-            ),
-            (
-                "loadgen_push_returned_total",
-                "counter",
-                "Messages put back into the queue.",
-                self.returned.get(),
-            ),
-            (
-                "loadgen_push_lost_total",
-                "counter",
-                "Messages neither published nor put back.",
-                self.lost.get(),
-            ),
-        ];
-        exposition(&metrics)
-    }
-}
-
 /// Runs a push server until `shutdown`. `ready` is called once it takes messages.
 pub async fn run(
     settings: PushSettings,
@@ -122,9 +76,11 @@ pub async fn run(
     ready: impl FnOnce(),
     shutdown: Shutdown,
 ) -> Result<(), StackError> {
-    let (stamper, writer) = stamps::start(&settings.log_server, settings.sample).await?;
+    let (stamper, writer) = stamps::start(&settings.log_server, settings.sample, "push").await?;
     let settings = Arc::new(settings);
     let (up, mut all_up) = mpsc::channel::<Result<(), StackError>>(settings.workers);
+    // Nobody pops before all are up: messages popped by a server that then gives up would be lost.
+    let (begin, go) = watch::channel(false);
     let mut threads = Vec::new();
     for thread in 0..settings.threads {
         let group = Group {
@@ -133,6 +89,7 @@ pub async fn run(
             stamper: stamper.clone(),
             shutdown: shutdown.clone(),
             up: up.clone(),
+            go: go.clone(),
         };
         let workers: Vec<_> =
             (0..settings.workers).filter(|w| w % settings.threads == thread).collect();
@@ -146,6 +103,7 @@ pub async fn run(
             return Err(error);
         }
     }
+    let _ = begin.send(true);
     ready();
     let all = tokio::task::spawn_blocking(move || threads.into_iter().all(|t| t.join().is_ok()));
     if !all.await.unwrap_or(false) {
@@ -166,6 +124,7 @@ struct Group {
     stamper: Stamper,
     shutdown: Shutdown,
     up: mpsc::Sender<Result<(), StackError>>,
+    go: watch::Receiver<bool>,
 }
 
 impl Group {
@@ -196,6 +155,9 @@ impl Group {
             }
         };
         let _ = self.up.send(Ok(())).await;
+        if self.go.clone().wait_for(|go| *go).await.is_err() {
+            return;
+        }
         match self.settings.coupling {
             Coupling::Direct => self.direct(popper, publisher).await,
             Coupling::Channel => self.channel(popper, publisher).await,
@@ -217,15 +179,11 @@ impl Group {
     /// Pop, publish, pop again.
     async fn direct(&self, mut popper: Popper, mut publisher: Publisher) {
         let mut shutdown = self.shutdown.clone();
-        while !*shutdown.borrow() {
-            let batch = {
-                let pop = popper.pop();
-                tokio::pin!(pop);
-                tokio::select! {
-                    biased;
-                    batch = &mut pop => batch,
-                    () = publisher.tend() => continue,
-                }
+        while !is_stopped(&shutdown) {
+            let batch = tokio::select! {
+                biased;
+                batch = popper.pop() => batch,
+                () = publisher.tend() => continue,
             };
             publisher.hold(self.stamped(batch));
             tokio::select! {
@@ -242,7 +200,7 @@ impl Group {
         let (send, receive) = mpsc::channel(CHANNEL);
         let pop = async {
             let shutdown = self.shutdown.clone();
-            while !*shutdown.borrow() {
+            while !is_stopped(&shutdown) {
                 let batch = popper.pop().await;
                 if batch.is_empty() {
                     continue;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::metrics::Counter;
-use crate::clock::{Nanos, ServerClock};
+use crate::clock::{self, Nanos, ServerClock};
 use crate::message::MsgId;
 use crate::plan::Address;
 use crate::stack::StackError;
@@ -129,16 +129,23 @@ impl Stamper {
 /// The writing task; ends when all stampers are gone and the rest is written.
 pub type StampWriter = JoinHandle<()>;
 
-/// Starts the writing task on the current runtime. One message in `sample` is stamped.
+/// The list that holds one number: how many microseconds the clock of a stamping process may be wrong by.
+pub fn clock_list(role: &str) -> String {
+    format!("loadgen:clock:{role}")
+}
+
+/// Starts the writing task on the current runtime. One message in `sample` is stamped; `role` is the
+/// component in whose name the clock's error bound is published.
 pub async fn start(
     log_server: &Address,
     sample: u64,
+    role: &'static str,
 ) -> Result<(Stamper, StampWriter), StackError> {
     let link = Link::open(log_server.clone(), Use::Commands).await?;
     let (buffer, stamps) = mpsc::channel(BUFFER);
     let dropped = Arc::new(Counter::default());
     let clock = ServerClock::new(log_server.is_loopback());
-    let writer = Writer { link, clock, dropped: Arc::clone(&dropped) };
+    let writer = Writer { link, clock, role, dropped: Arc::clone(&dropped) };
     let task = tokio::spawn(writer.run(stamps));
     Ok((Stamper { sample, buffer, dropped }, task))
 }
@@ -146,6 +153,7 @@ pub async fn start(
 struct Writer {
     link: Link,
     clock: ServerClock,
+    role: &'static str,
     dropped: Arc<Counter>,
 }
 
@@ -191,6 +199,20 @@ impl Writer {
                 Ok((asked, answered, server_us)) => self.clock.observe(asked, answered, server_us),
                 Err(error) => return self.link.failed(&error),
             }
+        }
+        self.publish_bound().await;
+    }
+
+    /// Who joins stamps of several processes needs to know what each one's clock is worth.
+    async fn publish_bound(&mut self) {
+        let Some(bound) = self.clock.error_bound(clock::now()) else { return };
+        let Some(connection) = self.link.get().await else { return };
+        let list = clock_list(self.role);
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("DEL").arg(&list).ignore();
+        pipeline.cmd("RPUSH").arg(&list).arg(bound.0.div_ceil(1_000)).ignore();
+        if let Err(error) = pipeline.query_async::<()>(connection).await {
+            self.link.failed(&error);
         }
     }
 

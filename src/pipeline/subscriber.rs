@@ -98,27 +98,42 @@ async fn receive(
     let mut replies = BytesMut::new();
     // What came with the subscription's answer is there already.
     let mut at = crate::clock::now();
+    // A network can go without a word; then no ping is answered.
+    let mut heard = Instant::now();
     loop {
         if let Err(error) = hand_over(receiver, sink, at, &mut replies) {
             return error;
         }
-        while !replies.is_empty() {
-            if let Err(error) = sender.write_some(&mut replies).await {
-                return error;
-            }
+        if let Err(error) = reply(sender, &mut replies).await {
+            return error;
         }
         tokio::select! {
             biased;
             filled = receiver.fill() => match filled {
-                Ok(read_at) => at = read_at,
+                Ok(read_at) => (at, heard) = (read_at, Instant::now()),
                 Err(error) => return error,
             },
-            _ = pings.tick() => if let Err(error) = sender.send(&Packet::PingReq).await {
-                return error;
-            },
+            _ = pings.tick() => {
+                if heard.elapsed() > 2 * PING_EVERY {
+                    return std::io::ErrorKind::TimedOut.into();
+                }
+                if let Err(error) = sender.send(&Packet::PingReq).await {
+                    return error;
+                }
+            }
             _ = pauses.tick() => {}
         }
     }
+}
+
+async fn reply(sender: &mut Sender, replies: &mut BytesMut) -> std::io::Result<()> {
+    if replies.is_empty() {
+        return Ok(());
+    }
+    while !replies.is_empty() {
+        sender.write_some(replies).await?;
+    }
+    sender.flush().await
 }
 
 /// Gives every complete message to the sink, and collects what the broker is owed in return.

@@ -1,6 +1,6 @@
 //! What is sent: method, headers, body.
 
-use super::{PlanError, refuse};
+use super::{MAX_BODY, PlanError, refuse};
 use crate::message::{IdFields, Template, template::DEFAULT_BODY};
 use crate::profile::{Node, Settings};
 
@@ -33,6 +33,9 @@ pub(super) fn request(settings: &Settings) -> Result<RequestPlan, PlanError> {
         (None, None) if matches!(method.as_str(), "GET" | "HEAD") => Vec::new(),
         (None, None) => DEFAULT_BODY.as_bytes().to_vec(),
     };
+    if body.len() > MAX_BODY {
+        return refuse("--body is larger than 16 MiB, which does not go through the pipeline");
+    }
     Ok(RequestPlan {
         method,
         headers,

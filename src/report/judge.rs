@@ -96,7 +96,20 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
             format_time(pacing)
         ));
     }
+    if let Some(share) = busy_share(report).filter(|_| seen.plan.load.mode == Mode::Closed) {
+        notes.push(format!(
+            "the generator was busy {share:.0}% of its threads' time: Requests/sec may be its limit, \
+             not the target's"
+        ));
+    }
     notes
+}
+
+/// How busy the generator was, in percent of its threads' time, if that is close to all.
+fn busy_share(report: &Report) -> Option<f64> {
+    let generator = report.resources.iter().find(|used| used.component == "generator")?;
+    let share = generator.cpu_percent_mean / report.run.threads as f64;
+    (share >= 90.0).then_some(share)
 }
 
 fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {

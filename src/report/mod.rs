@@ -112,7 +112,7 @@ pub struct Clock {
     pub source: String,
     /// Log server's time minus this machine's monotonic clock.
     pub offset_us: Option<i64>,
-    /// The most the offset is wrong by; no stage between two processes is finer.
+    /// The most two processes' stamps can be apart by error; no stage between them is finer.
     pub error_bound_us: Option<f64>,
 }
 
@@ -137,9 +137,9 @@ pub struct Requests {
     pub completed_per_s: f64,
     /// From the beginning of measuring to the last answer, in seconds.
     pub answered_after_s: f64,
-    /// Bytes of responses, warm-up included.
+    /// Bytes of responses.
     pub bytes_read: u64,
-    /// Bytes of requests, warm-up included.
+    /// Bytes of requests.
     pub bytes_written: u64,
     /// Connections made again.
     pub reconnects: u64,

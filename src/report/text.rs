@@ -256,7 +256,7 @@ fn verdict(report: &Report) -> String {
         let _ = writeln!(out, "  Fail if   {}: {word} (it is {value})", threshold.expr);
     }
     match verdict.reasons.as_slice() {
-        [] => out += "  Verdict   valid: the generator held its plan\n",
+        [] => out += "  Verdict   valid: the generator was on time\n",
         reasons => {
             out += "  Verdict   LIMITED: do not trust these numbers\n";
             for reason in reasons {

@@ -20,6 +20,11 @@ use crate::pipeline::subscriber::SubscribeSettings;
 use crate::plan::Plan;
 use crate::profile::Engine;
 
+/// Silence after the last message until a complete run is over: a duplicate would follow soon.
+const QUIET: Nanos = Nanos::from_millis(100);
+/// The same where it is not certain that it was the last.
+const LONG_QUIET: Nanos = Nanos::from_secs(1);
+
 /// What the crew found out.
 pub(super) struct CrewBooks {
     pub(super) load: LoadResult,
@@ -82,13 +87,32 @@ impl Crew {
         self.fleet.gauges.iter().map(|gauges| gauges.accepted.load(Relaxed)).sum()
     }
 
+    /// Measured requests that ended otherwise.
+    fn refused(&self) -> u64 {
+        self.fleet.gauges.iter().map(|gauges| gauges.refused.load(Relaxed)).sum()
+    }
+
+    /// Whether every message is here that can still be expected, given how many wait in the queue.
+    ///
+    /// Those that were refused may come as well and hide one that is missing: where there are some,
+    /// only an empty queue and a longer silence say that nothing more will come.
+    pub(super) fn has_all_arrived(&self, now: Nanos, queued: Option<u64>) -> bool {
+        let Some(arrived) = self.arrived() else { return true };
+        let silence = now - self.last_arrival();
+        match self.refused() {
+            0 => arrived >= self.accepted() && silence >= QUIET,
+            refused if arrived >= self.accepted() + refused => silence >= QUIET,
+            _ => arrived >= self.accepted() && queued.unwrap_or(0) == 0 && silence >= LONG_QUIET,
+        }
+    }
+
     /// Measured messages arrived so far; `None` where nobody listens.
     pub(super) fn arrived(&self) -> Option<u64> {
         self.listener.as_ref().map(|listener| listener.gauges.arrived.load(Relaxed))
     }
 
     /// When the last message came, whosever it was.
-    pub(super) fn last_arrival(&self) -> Nanos {
+    fn last_arrival(&self) -> Nanos {
         let at = self.listener.as_ref().map(|listener| listener.gauges.last_at.load(Relaxed));
         Nanos(at.unwrap_or_default())
     }

@@ -7,7 +7,7 @@ use super::RunError;
 use super::fleet::Split;
 use super::rig::Rig;
 use super::stages::{StageJoin, StampReader};
-use crate::clock::{self, ServerClock};
+use crate::clock::{self, Nanos, ServerClock};
 use crate::message::IdSpace;
 use crate::observations::ClockInfo;
 use crate::pipeline::stamps::{self, StampWriter, Stamper};
@@ -40,7 +40,7 @@ impl LogServer {
             None => return Err(RunError::Lost("the connection to Redis")),
         };
         if plan.listens() {
-            server.stamper = Some(stamps::start(address, plan.pipeline.sample).await?);
+            server.stamper = Some(stamps::start(address, plan.pipeline.sample, "generator").await?);
         }
         server.clock = ServerClock::new(address.is_loopback());
         server.redis = Some(Redis { link, reader });
@@ -101,6 +101,20 @@ impl LogServer {
         info(self.redis.as_mut()?.link.get().await?, "redis_version").await
     }
 
+    /// The most that the clock of api or push may be wrong by, as they say it themselves.
+    async fn services_bound(&mut self) -> Nanos {
+        let Some(Redis { link, .. }) = &mut self.redis else { return Nanos::ZERO };
+        let mut most = Nanos::ZERO;
+        for role in ["api", "push"] {
+            let Some(connection) = link.get().await else { return most };
+            let mut ask = redis::cmd("LRANGE");
+            ask.arg(stamps::clock_list(role)).arg(0).arg(0);
+            let micros = ask.query_async::<Vec<u64>>(connection).await.unwrap_or_default();
+            most = most.max(Nanos(micros.first().copied().unwrap_or(0) * 1_000));
+        }
+        most
+    }
+
     /// Writes our last stamps, reads everybody's last ones, and says what the clock was worth and
     /// how many stamps of ours were dropped.
     pub(super) async fn close(mut self, join: &mut StageJoin) -> (ClockInfo, u64) {
@@ -112,7 +126,8 @@ impl LogServer {
             let _ = writer.await;
         }
         self.read_stamps(join).await;
-        let error_bound = self.clock.error_bound(clock::now());
+        let theirs = self.services_bound().await;
+        let error_bound = self.clock.error_bound(clock::now()).map(|ours| ours + theirs);
         (ClockInfo { offset_us: self.clock.offset_us(), error_bound }, dropped)
     }
 }

@@ -124,11 +124,11 @@ impl Runner {
         let drained_at = clock::now();
 
         watch.close_books(&mut crew, rig);
-        let stack = describe_stack(rig, &mut log_server).await;
-        let target = RequestShape::display(&rig.target);
         let books = crew.finish(drained_at).await?;
         watch.add_last(&books.last_intervals, books.notes);
         let load = books.load;
+        let stack = describe_stack(rig, &mut log_server).await;
+        let target = RequestShape::display(&rig.target);
         rig.stop_services().await;
         let (clock, stamps_dropped) = log_server.close(&mut watch.join).await;
         let seen = watch.finish();
@@ -140,7 +140,7 @@ impl Runner {
             started_at,
             target,
             sending: since(load.last_sent).max(planned),
-            answering: since(load.last_ended),
+            answering: since(load.last_answered),
             interrupted: seen.interrupted,
             stack,
             clock,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use redis::aio::MultiplexedConnection;
 
-use crate::clock::{Nanos, ServerClock};
+use crate::clock::{self, Nanos, ServerClock};
 use crate::latency::Latencies;
 use crate::load::Sampled;
 use crate::message::{IdSpace, MsgId};
@@ -55,8 +55,10 @@ const STAGES: [(Moment, Moment); 7] = [
 ];
 
 /// What is known of one message.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Way {
+    /// When it was heard of first.
+    since: Nanos,
     own: Option<Sampled>,
     stamps: [Option<Nanos>; Place::ALL.len()],
 }
@@ -82,11 +84,22 @@ pub(super) struct StageJoin {
     space: IdSpace,
     under_way: HashMap<MsgId, Way>,
     stages: [Latencies; STAGES.len()],
+    /// How long stamps are waited for.
+    patience: Nanos,
 }
 
 impl StageJoin {
-    pub(super) fn new(space: IdSpace) -> Self {
-        Self { space, under_way: HashMap::new(), stages: Default::default() }
+    /// A message of which nothing new came for `patience` counts as far as it got.
+    pub(super) fn new(space: IdSpace, patience: Nanos) -> Self {
+        Self { space, under_way: HashMap::new(), stages: Default::default(), patience }
+    }
+
+    /// Lets go of messages that have been waited for long enough: refused and lost ones, those of the
+    /// warm-up, and all of a pipeline that leaves no stamps.
+    pub(super) fn retire(&mut self, now: Nanos) {
+        let is_late = |way: &Way| now - way.since > self.patience;
+        let late: Vec<_> = self.under_way.extract_if(|_, way| is_late(way)).collect();
+        late.iter().for_each(|(_, way)| self.record(way));
     }
 
     /// The generator's own moments.
@@ -104,7 +117,8 @@ impl StageJoin {
     }
 
     fn change(&mut self, id: MsgId, change: impl FnOnce(&mut Way)) {
-        let way = self.under_way.entry(id).or_default();
+        let fresh = || Way { since: clock::now(), own: None, stamps: Default::default() };
+        let way = self.under_way.entry(id).or_insert_with(fresh);
         change(way);
         if way.is_complete() {
             let way = *way;
@@ -114,6 +128,10 @@ impl StageJoin {
     }
 
     fn record(&mut self, way: &Way) {
+        // Stamps of a message that is not measured, or was refused.
+        if way.own.is_none() {
+            return;
+        }
         for (stage, (from, to)) in self.stages.iter_mut().zip(STAGES) {
             if let (Some(from), Some(to)) = (way.moment(from), way.moment(to)) {
                 // Clocks that differ by their bound can put an effect before its cause: that is 0.
@@ -124,8 +142,7 @@ impl StageJoin {
 
     /// The stages; messages that did not go all the way count as far as they went.
     pub(super) fn finish(mut self) -> Vec<Stage> {
-        let rest: Vec<_> =
-            self.under_way.values().copied().filter(|way| way.own.is_some()).collect();
+        let rest: Vec<_> = self.under_way.values().copied().collect();
         rest.iter().for_each(|way| self.record(way));
         let named = |((from, to), latencies): ((Moment, Moment), Latencies)| Stage {
             from: from.name(),
@@ -199,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_message_is_joined_whatever_comes_first() {
-        let mut join = StageJoin::new(IdSpace::from_authority(0, 1, 100));
+        let mut join = StageJoin::new(IdSpace::from_authority(0, 1, 100), Nanos::from_secs(5));
         let id = MsgId::new(100).expect("small");
         let lost = MsgId::new(200).expect("small");
         for (n, place) in Place::ALL.into_iter().enumerate() {
@@ -209,8 +226,12 @@ mod tests {
         join.add_own(own);
         assert!(join.under_way.is_empty(), "a complete message is let go");
         join.add_own(Sampled { id: lost, ..own });
+        join.retire(clock::now());
+        assert_eq!(join.under_way.len(), 1, "not late yet");
         join.add_stamp(Place::Api, lost, millis(11));
         join.add_stamp(Place::Api, MsgId::new(300).expect("small"), millis(11));
+        join.retire(clock::now() + Nanos::from_secs(6));
+        assert!(join.under_way.is_empty(), "what never comes is let go");
         let stages = join.finish();
         assert_eq!(p_ms(&stages, "due", "sent"), [2, 5]);
         assert_eq!(p_ms(&stages, "sent", "api"), [2, 10]);

@@ -65,8 +65,9 @@ pub(super) type Audience = Option<Box<dyn FnMut(&Progress) + Send>>;
 const TICK: Duration = Duration::from_millis(100);
 /// How often, while only the last messages are missing.
 const DRAIN_TICK: Duration = Duration::from_millis(5);
-/// Silence after the last message until a complete run is over: a duplicate would follow soon.
-const QUIET: Nanos = Nanos::from_millis(100);
+/// How long after the drain a stamp may still come: services write them ten times a second, and they
+/// are read once a second.
+const STAMP_PATIENCE: Nanos = Nanos::from_secs(5);
 
 /// What a watch has seen.
 pub(super) struct Seen {
@@ -85,6 +86,8 @@ pub(super) struct Watch {
     stop: Option<signal::Receiver<bool>>,
     audience: Audience,
     interrupted: bool,
+    /// Whether the warm-up is over.
+    measuring: bool,
     series: Series,
     drain: Nanos,
     start: Nanos,
@@ -105,13 +108,14 @@ impl Watch {
     ) -> Self {
         let planned = split.measured_span().map(|span| (split.measure_from() + span).as_duration());
         Self {
-            join: StageJoin::new(space),
+            join: StageJoin::new(space, Nanos::from(plan.load.drain) + STAMP_PATIENCE),
             notes: Vec::new(),
             sampler,
             resources: Vec::new(),
             stop,
             audience,
             interrupted: false,
+            measuring: false,
             series: Series::new(plan.load.threads, plan.listens()),
             drain: plan.load.drain.into(),
             start,
@@ -143,30 +147,52 @@ impl Watch {
             }
             count += 1;
             self.look(crew, log_server).await;
+            self.watch_resources(count.is_multiple_of(10));
             if count.is_multiple_of(10) {
-                self.sampler.sample();
                 log_server.compare_clocks().await;
                 log_server.read_stamps(&mut self.join).await;
+                self.join.retire(clock::now());
                 self.note_casualties(rig);
             }
         }
     }
 
-    /// Until every accepted message has arrived, or the drain has passed.
+    /// What is used is counted from the beginning of measuring to the end of sending: neither the
+    /// warm-up nor an idle drain is in it.
+    fn watch_resources(&mut self, sample: bool) {
+        let now = clock::now();
+        if !self.measuring && now >= self.measure_from {
+            self.measuring = true;
+            self.sampler.restart();
+        }
+        let over = self.planned.is_some_and(|planned| now >= self.start + planned.into());
+        if over && self.resources.is_empty() {
+            self.resources = self.sampler.used();
+        } else if sample {
+            self.sampler.sample();
+        }
+    }
+
+    /// Until every accepted message has arrived, or the drain has passed, or a stop is asked for.
     pub(super) async fn until_arrived(&mut self, crew: &mut Crew, log_server: &mut LogServer) {
         let begun = clock::now();
         let mut next_look = begun;
-        while let Some(arrived) = crew.arrived() {
+        loop {
             let now = clock::now();
-            let complete = arrived >= crew.accepted() && now - crew.last_arrival() >= QUIET;
-            if complete || now >= begun + self.drain {
+            if crew.has_all_arrived(now, self.depth) || now >= begun + self.drain {
                 return;
             }
             if now >= next_look {
                 next_look = now + TICK.into();
                 self.look(crew, log_server).await;
             }
-            tokio::time::sleep(DRAIN_TICK).await;
+            tokio::select! {
+                () = tokio::time::sleep(DRAIN_TICK) => {}
+                () = asked_to_stop(&mut self.stop) => {
+                    self.interrupted = true;
+                    return;
+                }
+            }
         }
     }
 
@@ -187,7 +213,9 @@ impl Watch {
     pub(super) fn close_books(&mut self, crew: &mut Crew, rig: &mut Rig) {
         self.collect(crew);
         self.note_casualties(rig);
-        self.resources = self.sampler.used();
+        if self.resources.is_empty() {
+            self.resources = self.sampler.used();
+        }
     }
 
     /// Notes children that have ended although nobody asked them to.

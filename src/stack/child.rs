@@ -46,6 +46,12 @@ impl Child {
     pub async fn start(launch: Launch<'_>) -> Result<Self, StackError> {
         let failed = |reason: String| StackError::Start { program: launch.name.to_owned(), reason };
         let mut command = Command::new(launch.program);
+        // Our own settings are not the child's: what it is to know stands in `launch`.
+        let ours =
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOADGEN_"));
+        ours.for_each(|(name, _)| {
+            command.env_remove(name);
+        });
         command.args(&launch.args).envs(launch.env.iter().map(|(name, value)| (name, value)));
         command.stdin(if launch.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -112,11 +118,6 @@ impl Child {
         self.process.try_wait().ok().flatten()
     }
 
-    /// The last lines it wrote.
-    pub fn last_words(&self) -> Vec<String> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-
     /// Asks it to end, and ends it if it has not within `grace`.
     pub async fn stop(mut self, grace: Duration) {
         if let (Some(pid), None) = (Pid::from_raw(self.pid.cast_signed()), self.ended()) {
@@ -137,8 +138,11 @@ fn follow(
 ) {
     let Some(source) = source else { return };
     tokio::spawn(async move {
-        let mut reader = BufReader::new(source).lines();
-        while let Ok(Some(line)) = reader.next_line().await {
+        let mut reader = BufReader::new(source);
+        let mut bytes = Vec::new();
+        while let Ok(1..) = reader.read_until(b'\n', &mut bytes).await {
+            let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+            bytes.clear();
             if let Some(lines) = &lines {
                 let _ = lines.try_send(line.clone());
             }

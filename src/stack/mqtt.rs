@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use super::StackError;
 use crate::clock::{self, Nanos};
-use crate::plan::{Address, Scheme};
+use crate::plan::{Address, MAX_BODY, Scheme};
 use crate::tls;
 
 /// How long connecting and subscribing may take.
@@ -30,8 +30,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE_SECS: u16 = 30;
 /// A ping goes out after so much time.
 pub const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2);
-/// Larger frames are refused: far above what a message of a load test has.
-const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// Larger frames are refused: room for the largest body and its topic.
+const MAX_FRAME: usize = MAX_BODY + 1024 * 1024;
 /// Bytes that a read may bring.
 const READ_CHUNK: usize = 64 * 1024;
 
@@ -139,12 +139,16 @@ pub async fn subscribe(
         let mut request = Subscribe::new(topic, quality(qos));
         request.pkid = 1;
         sender.send(&Packet::Subscribe(request)).await?;
-        match receiver.next().await? {
-            Packet::SubAck(ack) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
-                Err(io::Error::other(format!("it does not allow a subscription to {topic}")))
+        loop {
+            match receiver.next().await? {
+                Packet::SubAck(ack) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
+                    let refusal = format!("it does not allow a subscription to {topic}");
+                    return Err(io::Error::other(refusal));
+                }
+                Packet::SubAck(_) => return Ok(()),
+                // MQTT 3.1.1, 3.8.4: messages may come before the consent.
+                _ => {}
             }
-            Packet::SubAck(_) => Ok(()),
-            _ => Err(io::Error::other("it does not answer the subscription")),
         }
     };
     within_limit(address, attempt).await
@@ -160,13 +164,19 @@ impl Sender {
     }
 
     /// Writes some of `frames` and takes that off it: what is left after an error was not written.
+    /// TLS may still hold what was taken, until [`Self::flush`].
     pub async fn write_some(&mut self, frames: &mut BytesMut) -> io::Result<()> {
         let written = self.half.write(frames).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         frames.advance(written);
-        if frames.is_empty() { self.half.flush().await } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Hands the kernel what was written.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        self.half.flush().await
     }
 }
 

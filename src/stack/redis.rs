@@ -14,6 +14,9 @@ use crate::plan::Address;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a command that does not block may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a blocking pop may take, which asks the server to block for a second at most: by then
+/// the server, or the network to it, is gone without a word.
+const BLOCKING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Commands that may wait to be written; the default of 50 would queue in front of it.
 const PIPELINE: usize = 4_096;
 /// The key that counts the ids given out.
@@ -40,7 +43,10 @@ pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnect
     let client = Client::open(info.set_tcp_settings(tcp)).map_err(|e| failed(&e))?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout((usage == Use::Commands).then_some(RESPONSE_TIMEOUT))
+        .set_response_timeout(Some(match usage {
+            Use::Commands => RESPONSE_TIMEOUT,
+            Use::Blocking => BLOCKING_TIMEOUT,
+        }))
         .set_pipeline_buffer_size(PIPELINE);
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
@@ -156,6 +162,10 @@ pub async fn lease_space(
 ) -> Result<IdSpace, RedisError> {
     let needed = IdSpace::needed(per_worker, workers, sample).min(MsgId::MAX);
     let base = lease_ids(connection, needed).await?;
+    if base.saturating_add(needed) > MsgId::MAX {
+        let cure = format!("the MsgIDs below 2^53 are used up; DEL {ID_KEY} begins anew");
+        return Err(std::io::Error::other(cure).into());
+    }
     Ok(IdSpace::from_authority(base, workers, sample))
 }
 

@@ -120,26 +120,34 @@ impl Feeder {
         let Some(connection) = self.link.get().await else {
             return Err(Refused::RedisAway);
         };
-        let over = self.depth >= self.max_queue;
-        let depth: Result<u64, RedisError> = if over {
+        if self.depth >= self.max_queue {
             if self.looked_at.elapsed() < LOOK_EVERY {
                 return Err(Refused::QueueFull);
             }
             self.looked_at = Instant::now();
-            redis::cmd("LLEN").arg(&self.queue).query_async(connection).await
-        } else {
-            let mut command = redis::cmd("LPUSH");
-            command.arg(&self.queue);
-            jobs.iter().for_each(|job| {
-                command.arg(job.body.as_ref());
-            });
-            command.query_async(connection).await
-        };
+            let depth = redis::cmd("LLEN").arg(&self.queue).query_async(connection).await;
+            self.note_depth(depth)?;
+            if self.depth >= self.max_queue {
+                return Err(Refused::QueueFull);
+            }
+        }
+        let Some(connection) = self.link.get().await else { return Err(Refused::RedisAway) };
+        let mut command = redis::cmd("LPUSH");
+        command.arg(&self.queue);
+        jobs.iter().for_each(|job| {
+            command.arg(job.body.as_ref());
+        });
+        let depth = command.query_async(connection).await;
+        self.note_depth(depth)
+    }
+
+    /// Redis has told the queue's length, or has failed to.
+    fn note_depth(&mut self, depth: Result<u64, RedisError>) -> Result<(), Refused> {
         match depth {
             Ok(depth) => {
                 self.depth = depth;
                 self.counts.queue_depth.set(depth);
-                if over { Err(Refused::QueueFull) } else { Ok(()) }
+                Ok(())
             }
             Err(error) => {
                 log::warn!("cannot push to {}: {error}", self.queue);

@@ -15,12 +15,15 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
 use super::enqueue::Enqueuer;
-use super::service::{READ_TIMEOUT, Service};
+use super::service::Service;
 use super::settings::{ApiCounts, ApiSettings};
 use crate::pipeline::stamps::Stamper;
 use crate::pipeline::{Shutdown, stopped};
 use crate::stack::StackError;
 
+/// How long a head may take. The time begins with the answer before it, so it is also how long an
+/// idle connection is kept.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long connections may take to finish what they hold once it is time to stop.
 const GRACE: Duration = Duration::from_millis(700);
 
@@ -78,7 +81,7 @@ async fn serve_connection(stream: StdStream, service: Rc<Service>, mut shutdown:
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT)
+        .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), handler);
     tokio::pin!(connection);
     tokio::select! {

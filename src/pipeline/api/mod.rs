@@ -30,7 +30,7 @@ pub async fn run(
     ready: impl FnOnce(),
     mut shutdown: Shutdown,
 ) -> Result<(), StackError> {
-    let (stamper, writer) = stamps::start(&settings.log_server, settings.sample).await?;
+    let (stamper, writer) = stamps::start(&settings.log_server, settings.sample, "api").await?;
     let settings = Arc::new(settings);
     let (up, mut all_up) = mpsc::channel(settings.threads);
     let mut lanes = Vec::new();

@@ -15,8 +15,8 @@ use super::settings::{ApiCounts, ApiSettings};
 use crate::clock;
 use crate::pipeline::stamps::{Place, Stamper};
 
-/// How long a head may take, and how long a body may.
-pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service of one lane.
 pub(super) struct Service {
@@ -97,7 +97,7 @@ impl Service {
         if body.size_hint().lower() > limit as u64 {
             return Err(too_large());
         }
-        match timeout(READ_TIMEOUT, Limited::new(body, limit).collect()).await {
+        match timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body broke off\n")),

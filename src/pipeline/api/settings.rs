@@ -16,7 +16,7 @@ pub struct ApiSettings {
     pub log_server: Address,
     /// The list's key.
     pub queue: String,
-    /// Answer 503 while more messages than this wait in the queue.
+    /// Answer 503 while so many messages wait in the queue.
     pub max_queue: Option<u64>,
     /// Largest body in bytes.
     pub max_body: usize,
