@@ -176,7 +176,8 @@ fn what_takes_too_long_is_a_timeout_and_counts_with_its_age() {
     face(&acts, "-T 50ms", |report, args| {
         all(report, args, |r| r.errors.timeout);
         let response = &report.latency.response;
-        assert!(response.min >= Some(50_000.0), "{args}: {response:?}");
+        // The histogram keeps three digits, and tells the lower end of a bucket.
+        assert!(response.min >= Some(49_900.0), "{args}: {response:?}");
     });
 }
 
@@ -196,7 +197,7 @@ fn what_the_drain_does_not_wait_for_is_unfinished_and_counts_with_its_age() {
 fn a_slow_answer_is_not_the_generators_lateness() {
     face(&[Act::SayAfter(Duration::from_millis(60), OK)], "", |report, args| {
         let latency = &report.latency;
-        assert!(latency.service.min >= Some(60_000.0), "{args}: {latency:?}");
+        assert!(latency.service.min >= Some(59_900.0), "{args}: {latency:?}");
         if report.run.mode == "open" {
             answered(report, args, "200");
             // Four connections answer 66 a second where 100 are due: the last have waited in line.
