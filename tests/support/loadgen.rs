@@ -47,7 +47,18 @@ pub(crate) fn report_of_command(
     let finished = process.finish();
     let text = std::fs::read_to_string(&file);
     let text = text.unwrap_or_else(|e| panic!("no report: {e}: {finished:?}"));
-    (finished, Report(serde_json::from_str(&text).expect("the report is JSON")))
+    let report = serde_json::from_str(&text).expect("the report is JSON");
+    assert_schema(&report);
+    (finished, Report(report))
+}
+
+/// What a run writes is what the schema file says.
+fn assert_schema(report: &Value) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/report.schema.json");
+    let mut schemas = boon::Schemas::new();
+    let schema = boon::Compiler::new().compile(path, &mut schemas).expect("a valid schema");
+    let checked = schemas.validate(report, schema).map_err(|e| e.to_string());
+    assert_eq!(checked, Ok(()), "the report is not what the schema says");
 }
 
 /// A report as other tools see it: by the names in its JSON.
