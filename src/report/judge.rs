@@ -10,11 +10,14 @@ use crate::observations::Observations;
 use crate::plan::{Mode, Threshold};
 use crate::units::{format_count, format_time};
 
-/// A generator that sees one slot in a hundred later than this does not hold its schedule: what is
-/// sent is bursts, not the rate that was asked for.
-const PACING_P99_LIMIT: Nanos = Nanos::from_millis(10);
-/// The same for every second slot.
-const PACING_P50_LIMIT: Nanos = Nanos::from_millis(2);
+/// How late a generator may come to so many of its slots. Beyond it what is sent is bursts, not the
+/// rate that was asked for; and a stall makes many more slots late than those that were due in it, as
+/// they stand in line behind these.
+const PACING_LIMITS: [(f64, &str, Nanos); 3] = [
+    (0.999, "one request in a thousand", Nanos::from_millis(50)),
+    (0.99, "one request in a hundred", Nanos::from_millis(10)),
+    (0.5, "every second request", Nanos::from_millis(2)),
+];
 /// Of the response's 99th percentile, the generator's own part from which on it is worth a note.
 const NOTABLE_SHARE: f64 = 0.5;
 
@@ -40,10 +43,7 @@ fn reasons(seen: &Observations) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Mode::Open { .. } = seen.plan.load.mode {
         let pacing = &seen.load.pacing;
-        for (quantile, words, limit) in [
-            (0.99, "one request in a hundred", PACING_P99_LIMIT),
-            (0.5, "every second request", PACING_P50_LIMIT),
-        ] {
+        for (quantile, words, limit) in PACING_LIMITS {
             let late = tail(pacing, quantile);
             if late > limit {
                 reasons.push(format!(
@@ -58,9 +58,11 @@ fn reasons(seen: &Observations) -> Vec<String> {
     reasons
 }
 
-/// A quantile; of a sample too small for it, the largest value.
+/// A quantile; of a sample too small for it, the next lower one, and of the smallest the largest value.
 fn tail(latencies: &Latencies, quantile: f64) -> Nanos {
-    latencies.quantile(quantile).or(latencies.max()).unwrap_or_default()
+    let lower = [quantile, 0.99, 0.5].into_iter().filter(|q| *q <= quantile);
+    let known = lower.into_iter().find_map(|q| latencies.quantile(q));
+    known.or(latencies.max()).unwrap_or_default()
 }
 
 fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
