@@ -87,7 +87,7 @@ pub struct Settings {
     #[arg(value_name = "URL", env = "LOADGEN_URL", hide_env_values = true)]
     pub url: Option<String>,
 
-    /// Open loop: requests a second, in total over all workers (24000, 24k, 24k/s) [none: closed loop]
+    /// Open loop: requests a second, in total over all workers (24000, 24k, 24k/s; without it: a closed loop)
     #[arg(
         short = 'R',
         long,
@@ -98,17 +98,17 @@ pub struct Settings {
     )]
     pub rate: Option<Rate>,
 
-    /// Connections; in a closed loop the concurrency [open 64, closed 10]
+    /// Connections; in a closed loop the concurrency (default: open 64, closed 10)
     #[arg(short, long, value_name = "N", env = "LOADGEN_CONNECTIONS", help_heading = "Load", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub connections: Option<u64>,
 
-    /// Worker threads [one per core, or per two cores where the pipeline is brought up here]
+    /// Worker threads (default: one per core, or per two cores where the pipeline is brought up here)
     #[arg(short, long, value_name = "N", env = "LOADGEN_THREADS", help_heading = "Load", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub threads: Option<u64>,
 
-    /// How long to send (10s, 1m30s) [10s, unless --requests is given]
+    /// How long to send (10s, 1m30s; default: 10s, unless --requests is given)
     #[arg(short, long, value_name = "TIME", env = "LOADGEN_DURATION", help_heading = "Load", value_parser = parse_duration)]
     #[serde(deserialize_with = "de_duration")]
     pub duration: Option<Duration>,
@@ -118,30 +118,30 @@ pub struct Settings {
     #[serde(deserialize_with = "de_count")]
     pub requests: Option<u64>,
 
-    /// Spacing of an open loop's requests [constant]
+    /// Spacing of an open loop's requests (default: constant)
     #[arg(long, value_name = "KIND", env = "LOADGEN_ARRIVALS", help_heading = "Load")]
     pub arrivals: Option<Arrivals>,
 
-    /// Seed of --arrivals poisson [1]
+    /// Seed of --arrivals poisson (default: 1)
     #[arg(long, value_name = "N", env = "LOADGEN_SEED", help_heading = "Load")]
     pub seed: Option<u64>,
 
-    /// Requests on the wire or waiting for a connection; beyond it a due request is dropped and counted [no limit]
+    /// Requests on the wire or waiting for a connection; beyond it a due request is dropped and counted (default: none)
     #[arg(long, value_name = "N", env = "LOADGEN_MAX_IN_FLIGHT", help_heading = "Load", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub max_in_flight: Option<u64>,
 
-    /// Send this long first and throw the numbers away [0s]
+    /// Send this long first and throw the numbers away (default: 0s)
     #[arg(long, value_name = "TIME", env = "LOADGEN_WARMUP", help_heading = "Load", value_parser = parse_duration)]
     #[serde(deserialize_with = "de_duration")]
     pub warmup: Option<Duration>,
 
-    /// How long to wait for stragglers after the last request [5s]
+    /// How long to wait for stragglers after the last request (default: 5s)
     #[arg(long, value_name = "TIME", env = "LOADGEN_DRAIN", help_heading = "Load", value_parser = parse_duration)]
     #[serde(deserialize_with = "de_duration")]
     pub drain: Option<Duration>,
 
-    /// Method [POST]
+    /// Method (default: POST)
     #[arg(short, long, value_name = "METHOD", env = "LOADGEN_METHOD", help_heading = "Request")]
     pub method: Option<String>,
 
@@ -158,7 +158,7 @@ pub struct Settings {
     #[serde(rename = "header")]
     pub headers: Vec<String>,
 
-    /// Body; {{msg_id}}, {{worker}} and {{seq}} are filled in [a JSON message with its MsgID]
+    /// Body; {{msg_id}}, {{worker}} and {{seq}} are filled in (default: a JSON message with its MsgID)
     #[arg(
         short,
         long,
@@ -180,16 +180,16 @@ pub struct Settings {
     )]
     pub body_file: Option<PathBuf>,
 
-    /// Time allowed per request, from the send [2s]
+    /// Time allowed per request, from the send (default: 2s)
     #[arg(short = 'T', long, value_name = "TIME", env = "LOADGEN_TIMEOUT", help_heading = "Request", value_parser = parse_duration)]
     #[serde(deserialize_with = "de_duration")]
     pub timeout: Option<Duration>,
 
-    /// What carries the requests [raw for http, reqwest for https]
+    /// What carries the requests (default: raw for http, reqwest for https)
     #[arg(long, value_name = "KIND", env = "LOADGEN_ENGINE", help_heading = "Request")]
     pub engine: Option<Engine>,
 
-    /// JSON field that carries the MsgID where the body is yours [MsgID, else id]
+    /// JSON field that carries the MsgID where the body is yours (default: MsgID, else id)
     #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD", help_heading = "Request")]
     pub id_field: Option<String>,
 
@@ -197,11 +197,11 @@ pub struct Settings {
     #[arg(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Request")]
     pub node: Option<Node>,
 
-    /// Where Redis and the broker come from when no address is given [auto]
+    /// Where Redis and the broker come from when no address is given (default: auto)
     #[arg(long, value_name = "KIND", env = "LOADGEN_STACK", help_heading = "Pipeline")]
     pub stack: Option<Stack>,
 
-    /// Use this Redis: redis://[user:password@]host[:port][/db], rediss:// for TLS
+    /// Use this Redis: redis://USER:PASSWORD@HOST:PORT/DB, all but HOST may be left out; rediss:// for TLS
     #[arg(
         long,
         value_name = "URL",
@@ -211,7 +211,7 @@ pub struct Settings {
     )]
     pub redis: Option<String>,
 
-    /// Use this broker: mqtt://[user:password@]host[:port], mqtts:// for TLS
+    /// Use this broker: mqtt://USER:PASSWORD@HOST:PORT, all but HOST may be left out; mqtts:// for TLS
     #[arg(
         long,
         value_name = "URL",
@@ -221,39 +221,39 @@ pub struct Settings {
     )]
     pub mqtt: Option<String>,
 
-    /// MQTT topic of the messages [/channel]
+    /// MQTT topic of the messages (default: /channel)
     #[arg(long, value_name = "TOPIC", env = "LOADGEN_TOPIC", help_heading = "Pipeline")]
     pub topic: Option<String>,
 
-    /// Redis list of the messages [myapp]
+    /// Redis list of the messages (default: myapp)
     #[arg(long, value_name = "KEY", env = "LOADGEN_QUEUE", help_heading = "Pipeline")]
     pub queue: Option<String>,
 
-    /// Stamp one message in N [100]
+    /// Stamp one message in N (default: 100)
     #[arg(long, value_name = "N", env = "LOADGEN_SAMPLE", help_heading = "Pipeline", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub sample: Option<u64>,
 
-    /// Threads of the api server brought up here [1]
+    /// Threads of the api server brought up here (default: 1)
     #[arg(long, value_name = "N", env = "LOADGEN_API_THREADS", help_heading = "Pipeline", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub api_threads: Option<u64>,
 
-    /// Workers of the push server brought up here: each pops and publishes by itself [1]
+    /// Workers of the push server brought up here: each pops and publishes by itself (default: 1)
     #[arg(long, value_name = "N", env = "LOADGEN_PUSH_WORKERS", help_heading = "Pipeline", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub push_workers: Option<u64>,
 
-    /// Threads the push server's workers are spread over [1]
+    /// Threads the push server's workers are spread over (default: 1)
     #[arg(long, value_name = "N", env = "LOADGEN_PUSH_THREADS", help_heading = "Pipeline", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub push_threads: Option<u64>,
 
-    /// How the push server joins pop and publish [channel]
+    /// How the push server joins pop and publish (default: channel)
     #[arg(long, value_name = "KIND", env = "LOADGEN_COUPLING", help_heading = "Pipeline")]
     pub coupling: Option<Coupling>,
 
-    /// MQTT quality of service, 0 or 1 [0]
+    /// MQTT quality of service, 0 or 1 (default: 0)
     #[arg(long, value_name = "QOS", env = "LOADGEN_QOS", help_heading = "Pipeline", value_parser = clap::value_parser!(u8).range(0..=1))]
     pub qos: Option<u8>,
 

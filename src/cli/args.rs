@@ -99,7 +99,7 @@ pub(super) struct RunArgs {
 /// What api and push have in common.
 #[derive(Debug, Args)]
 pub(super) struct QueueArgs {
-    /// Redis of the queue: redis://[user:password@]host[:port][/db], rediss:// for TLS
+    /// Redis of the queue: redis://USER:PASSWORD@HOST:PORT/DB, all but HOST may be left out; rediss:// for TLS
     #[arg(
         long,
         value_name = "URL",
@@ -110,7 +110,7 @@ pub(super) struct QueueArgs {
     )]
     pub(super) redis: String,
 
-    /// Redis of the stamps and their time [that of the queue]
+    /// Redis of the stamps and their time (default: the queue's)
     #[arg(long, value_name = "URL", env = "LOADGEN_LOG_SERVER", hide_env_values = true)]
     pub(super) log_server: Option<String>,
 
@@ -128,14 +128,14 @@ pub(super) struct MessageArgs {
     #[arg(long, value_name = "N", env = "LOADGEN_SAMPLE", default_value = "100", value_parser = positive)]
     pub(super) sample: u64,
 
-    /// JSON field that carries the MsgID [MsgID, else id]
+    /// JSON field that carries the MsgID (default: MsgID, else id)
     #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD")]
     pub(super) id_field: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct BrokerArgs {
-    /// Broker: mqtt://[user:password@]host[:port], mqtts:// for TLS
+    /// Broker: mqtt://USER:PASSWORD@HOST:PORT, all but HOST may be left out; mqtts:// for TLS
     #[arg(
         long,
         value_name = "URL",
@@ -163,7 +163,7 @@ pub(super) struct ApiArgs {
     #[command(flatten)]
     pub(super) queue: QueueArgs,
 
-    /// Answer 503 while so many messages wait in the queue [no limit]
+    /// Answer 503 while so many messages wait in the queue (default: none)
     #[arg(long, value_name = "N", env = "LOADGEN_MAX_QUEUE", value_parser = parse_count)]
     pub(super) max_queue: Option<u64>,
 
