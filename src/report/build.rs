@@ -13,7 +13,6 @@ use crate::profile::{Arrivals, Engine};
 
 impl From<&Observations> for Report {
     fn from(seen: &Observations) -> Self {
-        let bound = seen.clock.error_bound;
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool {
@@ -30,12 +29,7 @@ impl From<&Observations> for Report {
             },
             messages: seen.arrivals.as_ref().map(|arrivals| (&arrivals.account).into()),
             arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
-            stages: seen
-                .stages
-                .iter()
-                .filter(|s| s.latencies.count() > 0)
-                .map(|s| stage(s, bound))
-                .collect(),
+            stages: stages(seen),
             resources: seen.resources.iter().map(resource).collect(),
             series: seen.series.iter().map(row).collect(),
             verdict: Verdict {
@@ -174,6 +168,14 @@ impl From<&MessageAccount> for Messages {
             },
         }
     }
+}
+
+/// The stages that were seen; none where no service left a stamp, as the generator's own are in the
+/// latencies already.
+fn stages(seen: &Observations) -> Vec<Stage> {
+    let any_stamp = seen.stages.iter().any(|s| s.crosses_processes && s.latencies.count() > 0);
+    let present = seen.stages.iter().filter(|s| any_stamp && s.latencies.count() > 0);
+    present.map(|s| stage(s, seen.clock.error_bound)).collect()
 }
 
 /// A stage; between two processes no figure is finer than the clock's bound.
