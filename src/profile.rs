@@ -349,6 +349,19 @@ mod tests {
     }
 
     #[test]
+    fn every_profile_of_the_repository_is_a_plan() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
+        let files: Vec<_> = std::fs::read_dir(folder).expect("a folder").flatten().collect();
+        assert!(!files.is_empty());
+        for file in files {
+            let text = std::fs::read_to_string(file.path()).expect("a file");
+            assert!(text.starts_with("# "), "{file:?} opens with the question it answers");
+            let settings = Settings::from_toml(&text).unwrap_or_else(|e| panic!("{file:?}: {e}"));
+            assert!(settings.rate.is_some() || settings.connections.is_some(), "{file:?}");
+        }
+    }
+
+    #[test]
     fn the_command_line_wins_over_the_profile() {
         let base = Settings { qos: Some(1), body_file: Some("a".into()), ..Settings::default() };
         let typed = Settings { body: Some("b".into()), seed: Some(2), ..Settings::default() };
