@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn every_profile_of_the_repository_is_a_plan() {
+    fn every_profile_of_the_repository_is_read() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
         let files: Vec<_> = std::fs::read_dir(folder).expect("a folder").flatten().collect();
         assert!(!files.is_empty());
