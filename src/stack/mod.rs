@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod child;
+pub mod embedded;
 pub mod mqtt;
 pub mod redis;
 pub mod spawned;

@@ -1,0 +1,10 @@
+//! Two small loopback servers for a machine that has neither Redis nor Mosquitto. They speak the same
+//! wire protocols as the real ones, so that the clients never know and there is one code path.
+//!
+//! They are stand-ins: figures taken with them are not those of a real deployment, and the report
+//! says so.
+
+pub mod broker;
+
+/// What both call themselves where a real server gives its version.
+pub const VERSION: &str = concat!("loadgen-embedded-", env!("CARGO_PKG_VERSION"));
