@@ -44,6 +44,30 @@ pub(super) enum Command {
     Push(PushArgs),
     /// The MQTT client: counts messages, a line a second
     Subscribe(SubscribeArgs),
+    /// The servers a run brings up where Redis and Mosquitto are not installed
+    #[command(hide = true)]
+    Embedded(EmbeddedArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmbeddedArgs {
+    #[command(subcommand)]
+    pub(super) server: EmbeddedServer,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EmbeddedServer {
+    /// The queue: as much of Redis as the pipeline uses
+    Queue(EmbeddedListen),
+    /// The broker: as much of MQTT 3.1.1 as the pipeline uses
+    Broker(EmbeddedListen),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmbeddedListen {
+    /// Address to listen on; port 0 takes a free one. There is no password: keep it on loopback
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(super) listen: SocketAddr,
 }
 
 /// What goes to stdout.

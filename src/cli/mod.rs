@@ -1,6 +1,7 @@
 //! The command line: the only part that talks to a terminal.
 
 mod args;
+mod embedded;
 mod logger;
 mod output;
 mod progress;
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
             Some(Command::Api(args)) => services::api(args).await,
             Some(Command::Push(args)) => services::push(args).await,
             Some(Command::Subscribe(args)) => services::subscribe(args).await,
+            Some(Command::Embedded(args)) => embedded::embedded(args).await,
         }
     });
     // What still runs when a command is left early ends with the process, not before it.

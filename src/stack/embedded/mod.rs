@@ -5,6 +5,7 @@
 //! says so.
 
 pub mod broker;
+pub mod queue;
 
 /// What both call themselves where a real server gives its version.
 pub const VERSION: &str = concat!("loadgen-embedded-", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,48 @@
+//! `loadgen embedded queue|broker`: the servers that a run brings up where Redis and Mosquitto are not
+//! installed, each as a process of its own, as the real ones are.
+
+use std::io;
+use std::net::TcpListener;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use super::args::{EmbeddedArgs, EmbeddedServer};
+use super::signals::Signals;
+use super::{Outcome, logger};
+use crate::resources::ensure_descriptors;
+use crate::stack::embedded::{broker, queue};
+
+/// Open files for as many connections as a server takes.
+const OPEN_FILES: u64 = queue::MAX_CLIENTS as u64 + 64;
+
+pub(super) async fn embedded(args: EmbeddedArgs) -> anyhow::Result<Outcome> {
+    logger::install(log::LevelFilter::Info);
+    // Where the system allows fewer, connections beyond that wait until one ends.
+    let _ = ensure_descriptors(OPEN_FILES);
+    match args.server {
+        EmbeddedServer::Queue(args) => serve(args.listen, queue::run).await,
+        EmbeddedServer::Broker(args) => serve(args.listen, broker::run).await,
+    }
+}
+
+/// Runs a server until a signal.
+async fn serve<F, R>(listen: std::net::SocketAddr, server: F) -> anyhow::Result<Outcome>
+where
+    F: FnOnce(TcpListener, watch::Receiver<bool>) -> R,
+    R: Future<Output = io::Result<()>>,
+{
+    let listener = TcpListener::bind(listen)
+        .with_context(|| format!("--listen {listen}: cannot listen there"))?;
+    let mut signals = Signals::new()?;
+    let (stop, shutdown) = watch::channel(false);
+    println!("listening on {}", listener.local_addr()?);
+    let stopping = async {
+        signals.ask_then_insist(&stop).await;
+    };
+    tokio::select! {
+        result = server(listener, shutdown) => result?,
+        () = stopping => {}
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,219 @@
+//! What all connections share: the keys, and those who wait for something to pop.
+//!
+//! Who waits is served by the command that brings the data, in that moment and in the order of
+//! waiting: its reply is written to its socket before anything else happens. So an element is never
+//! on its way to somebody who has gone: a peer that has hung up is passed over, and where the write
+//! fails the elements are back in their place before the next command runs.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::keys::{Element, End, Keys};
+use super::refusal::Refusal;
+use super::reply;
+
+/// Elements that the list of those just popped keeps room for.
+const KEPT_ELEMENTS: usize = 4_096;
+
+/// What a pop takes, and how its reply looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// One: key and element, as `BLPOP` has it.
+    One,
+    /// Up to so many: key and elements, as `LMPOP` has it.
+    UpTo(usize),
+}
+
+/// A pop that may wait.
+#[derive(Debug)]
+pub(super) struct PopRequest {
+    /// The first of these that has a list.
+    pub(super) keys: Vec<Box<[u8]>>,
+    /// From which end.
+    pub(super) end: End,
+    /// How many.
+    pub(super) take: Take,
+    /// How long to wait; `None` for ever.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// The part of a reply that the socket did not take at once.
+pub(super) type Rest = Vec<u8>;
+
+#[derive(Debug)]
+struct Waiter {
+    request: PopRequest,
+    stream: Rc<TcpStream>,
+    served: oneshot::Sender<Rest>,
+}
+
+/// Keys and waiters.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    /// The keys.
+    pub(super) keys: Keys,
+    waiters: HashMap<u64, Waiter>,
+    /// Who waits for a key, the longest first.
+    lines: HashMap<Box<[u8]>, VecDeque<u64>>,
+    last_id: u64,
+    popped: Vec<Element>,
+    reply: Vec<u8>,
+}
+
+impl Hub {
+    /// A number nobody else has.
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Pops from the first of the keys that has a list and writes the reply; `false` when none has.
+    pub(super) fn pop_first<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k [u8]>,
+        (end, take): (End, Take),
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Refusal> {
+        for key in keys {
+            if self.keys.list(key)?.is_some() {
+                self.pop(key, end, take.most());
+                take.write(out, key, &self.popped);
+                self.forget_popped();
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Pops elements and hands them over by reference.
+    pub(super) fn pop_each(&mut self, key: &[u8], (end, count): (End, usize), out: &mut Vec<u8>) {
+        self.pop(key, end, count);
+        self.popped.iter().for_each(|element| reply::bulk(out, element));
+        self.forget_popped();
+    }
+
+    fn pop(&mut self, key: &[u8], end: End, count: usize) {
+        self.keys.pop(key, end, count, &mut self.popped);
+    }
+
+    fn forget_popped(&mut self) {
+        self.popped.clear();
+        self.popped.shrink_to(KEPT_ELEMENTS);
+    }
+
+    /// Lets a connection wait. It is told the rest of its reply once it has been served.
+    pub(super) fn wait(
+        &mut self,
+        request: PopRequest,
+        stream: Rc<TcpStream>,
+    ) -> (u64, oneshot::Receiver<Rest>) {
+        let id = self.next_id();
+        for key in &request.keys {
+            let line = self.lines.entry(key.clone()).or_default();
+            // A key may be named twice.
+            if line.back() != Some(&id) {
+                line.push_back(id);
+            }
+        }
+        let (served, rest) = oneshot::channel();
+        self.waiters.insert(id, Waiter { request, stream, served });
+        (id, rest)
+    }
+
+    /// Ends a wait, if it has not ended.
+    pub(super) fn forget(&mut self, id: u64) {
+        if let Some(waiter) = self.waiters.remove(&id) {
+            self.leave_lines(id, &waiter.request.keys);
+        }
+    }
+
+    fn leave_lines(&mut self, id: u64, keys: &[Box<[u8]>]) {
+        for key in keys {
+            let Some(line) = self.lines.get_mut(key) else { continue };
+            // Whoever leaves is the first most of the time.
+            if let Some(place) = line.iter().position(|&other| other == id) {
+                line.remove(place);
+            }
+            if line.is_empty() {
+                self.lines.remove(key);
+            }
+        }
+    }
+
+    /// Serves those who wait for a key that has got elements.
+    pub(super) fn serve(&mut self, key: &[u8]) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        while let Some(&id) = self.lines.get(key).and_then(VecDeque::front) {
+            if !matches!(self.keys.list(key), Ok(Some(_))) {
+                return;
+            }
+            let Some(waiter) = self.waiters.remove(&id) else { return };
+            self.leave_lines(id, &waiter.request.keys);
+            self.hand_over(key, waiter);
+        }
+    }
+
+    /// Gives a waiter its elements, or leaves them where they are if it has gone.
+    fn hand_over(&mut self, key: &[u8], waiter: Waiter) {
+        if has_hung_up(&waiter.stream) {
+            return;
+        }
+        let PopRequest { end, take, .. } = waiter.request;
+        self.pop(key, end, take.most());
+        let mut reply = std::mem::take(&mut self.reply);
+        take.write(&mut reply, key, &self.popped);
+        match write_now(&waiter.stream, &reply) {
+            Ok(written) => {
+                // Its connection waits for this word for as long as it lives.
+                let _ = waiter.served.send(reply[written..].to_vec());
+            }
+            Err(_) => self.keys.put_back(key, end, &mut self.popped),
+        }
+        self.forget_popped();
+        reply.clear();
+        reply.shrink_to(super::KEPT_BUFFER);
+        self.reply = reply;
+    }
+}
+
+impl Take {
+    fn most(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::UpTo(count) => count,
+        }
+    }
+
+    fn write(self, out: &mut Vec<u8>, key: &[u8], popped: &[Element]) {
+        reply::array(out, 2);
+        reply::bulk(out, key);
+        if self != Self::One {
+            reply::array(out, popped.len());
+        }
+        popped.iter().for_each(|element| reply::bulk(out, element));
+    }
+}
+
+/// Whether the peer has closed, even if it has sent something before that nobody has read yet.
+pub(super) fn has_hung_up(stream: &TcpStream) -> bool {
+    let mut sockets = [PollFd::new(stream, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // What is looked at beyond the asked: errors and hang-ups are always told.
+    matches!(poll(&mut sockets, Some(&at_once)), Ok(1..))
+}
+
+/// Writes what the socket takes right now.
+fn write_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match stream.try_write(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        other => other,
+    }
+}

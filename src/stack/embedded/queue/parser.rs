@@ -1,0 +1,182 @@
+//! Commands out of bytes: arrays of bulk strings, and lines of words as people type them.
+//!
+//! Why not the `redis` crate's parser: it is made for replies. It takes every type and nests them a
+//! hundred deep, copies each string, makes room for as many elements as an array claims to have, and
+//! waits for as many bytes as a string claims to have: a peer can make it hold anything. It begins
+//! anew with each read, and it knows no lines of words. A command is flat, so that this one is small:
+//! it remembers where it stopped, allocates nothing but the list of places, and refuses at once what
+//! cannot become a command within [`MAX_FRAME`].
+
+use super::args::{Args, Span};
+
+/// Bytes of one command at most.
+pub const MAX_FRAME: usize = 64 << 20;
+/// Arguments of one command at most, as in Redis.
+pub const MAX_ARGS: usize = 1 << 20;
+/// Bytes of one line of words at most, as in Redis.
+pub const MAX_LINE: usize = 64 << 10;
+/// Bytes of a length and its line end at most; no number that is valid needs more.
+const MAX_HEADER: usize = 32;
+/// Places that are kept between two commands.
+const KEPT_SPANS: usize = 4_096;
+
+/// What is wrong with a peer that does not speak the protocol; its connection ends with this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// The number of an array's elements.
+    ArrayLength,
+    /// The length of a string.
+    BulkLength,
+    /// An array holds something else than strings.
+    NotABulk(u8),
+    /// A string is longer than it says.
+    BulkEnd,
+    /// A line of words is too long.
+    LineTooLong,
+    /// A line of words has quotes.
+    Quotes,
+    /// The command is larger than [`MAX_FRAME`].
+    TooLarge,
+}
+
+impl std::fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Protocol error: ")?;
+        match self {
+            Self::ArrayLength => f.write_str("invalid multibulk length"),
+            Self::BulkLength => f.write_str("invalid bulk length"),
+            Self::NotABulk(byte) => write!(f, "expected '$', got '{}'", byte.escape_ascii()),
+            Self::BulkEnd => f.write_str("a bulk string does not end where it says"),
+            Self::LineTooLong => f.write_str("too big inline request"),
+            Self::Quotes => f.write_str("quotes are not known in inline requests"),
+            Self::TooLarge => write!(f, "a command of more than {MAX_FRAME} bytes"),
+        }
+    }
+}
+
+/// Finds commands in what has been read, whatever pieces it comes in.
+#[derive(Debug, Default)]
+pub struct Parser {
+    spans: Vec<Span>,
+    /// Elements that the array still lacks.
+    missing: usize,
+    /// How far the current command has been looked at.
+    at: usize,
+}
+
+impl Parser {
+    /// The length of the command at the beginning of `input`, once it is complete. `input` must begin
+    /// with the same command until then.
+    pub fn advance(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        match input.first() {
+            None => Ok(None),
+            Some(b'*') => self.array(input),
+            Some(_) => self.line(input),
+        }
+    }
+
+    /// The words of the command that was found; none in an empty line or array.
+    pub fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {
+        Args::new(input, &self.spans)
+    }
+
+    /// Lets go of the command that was found: the next one begins behind it.
+    pub fn reset(&mut self) {
+        self.spans.clear();
+        self.spans.shrink_to(KEPT_SPANS);
+        (self.missing, self.at) = (0, 0);
+    }
+
+    fn array(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        if self.at == 0 {
+            let Some((count, next)) = number(input, 1, ProtocolError::ArrayLength)? else {
+                return Ok(None);
+            };
+            // Redis takes a negative count for none as well.
+            self.missing = usize::try_from(count).unwrap_or(0);
+            if self.missing > MAX_ARGS {
+                return Err(ProtocolError::ArrayLength);
+            }
+            self.at = next;
+        }
+        while self.missing > 0 {
+            let Some(next) = self.bulk(input)? else { return Ok(None) };
+            self.at = next;
+            self.missing -= 1;
+        }
+        Ok(Some(self.at))
+    }
+
+    /// Takes in one string, and says where it ends.
+    fn bulk(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        match input.get(self.at) {
+            None => return Ok(None),
+            Some(b'$') => {}
+            Some(&other) => return Err(ProtocolError::NotABulk(other)),
+        }
+        let Some((len, begin)) = number(input, self.at + 1, ProtocolError::BulkLength)? else {
+            return Ok(None);
+        };
+        let len = usize::try_from(len).map_err(|_| ProtocolError::BulkLength)?;
+        if len > MAX_FRAME || begin + len + 2 > MAX_FRAME {
+            return Err(ProtocolError::TooLarge);
+        }
+        match input.get(begin + len..begin + len + 2) {
+            None => Ok(None),
+            Some(b"\r\n") => {
+                self.spans.push(Span::new(begin, len));
+                Ok(Some(begin + len + 2))
+            }
+            Some(_) => Err(ProtocolError::BulkEnd),
+        }
+    }
+
+    fn line(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        let end = input[self.at..].iter().position(|&byte| byte == b'\n');
+        let Some(end) = end.map(|end| self.at + end).filter(|&end| end <= MAX_LINE) else {
+            self.at = input.len();
+            return if self.at > MAX_LINE { Err(ProtocolError::LineTooLong) } else { Ok(None) };
+        };
+        let line = &input[..end];
+        if line.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
+            return Err(ProtocolError::Quotes);
+        }
+        let mut begin = 0;
+        for word in line.split(u8::is_ascii_whitespace) {
+            if !word.is_empty() {
+                self.spans.push(Span::new(begin, word.len()));
+            }
+            begin += word.len() + 1;
+        }
+        Ok(Some(end + 1))
+    }
+}
+
+/// A decimal number and its line end, from `begin`: its value and where the next thing begins.
+fn number(
+    input: &[u8],
+    begin: usize,
+    wrong: ProtocolError,
+) -> Result<Option<(i64, usize)>, ProtocolError> {
+    let rest = input.get(begin..).unwrap_or_default();
+    let rest = &rest[..rest.len().min(MAX_HEADER)];
+    let negative = rest.first() == Some(&b'-');
+    let mut value = 0i64;
+    for (n, &byte) in rest.iter().enumerate().skip(usize::from(negative)) {
+        match byte {
+            b'0'..=b'9' => {
+                let digit = i64::from(byte - b'0');
+                value = value.checked_mul(10).and_then(|v| v.checked_add(digit)).ok_or(wrong)?;
+            }
+            b'\r' if n > usize::from(negative) => {
+                return match rest.get(n + 1) {
+                    Some(b'\n') => Ok(Some((if negative { -value } else { value }, begin + n + 2))),
+                    None if rest.len() < MAX_HEADER => Ok(None),
+                    _ => Err(wrong),
+                };
+            }
+            _ => return Err(wrong),
+        }
+    }
+    if rest.len() < MAX_HEADER { Ok(None) } else { Err(wrong) }
+}
