@@ -1,11 +1,150 @@
-//! PLACEHOLDER, to be replaced by the embedded broker: it only has its signature.
+//! A small MQTT 3.1.1 broker for loopback, on rumqttc's codec.
+//!
+//! What it has: clean sessions, `+` and `#`, QoS 0 and 1, take-over of a client id, keep-alive. Any
+//! user and password will do. Each client gets a message once, at the best QoS among its filters.
+//!
+//! What it has not, it refuses rather than pretends: QoS 2 in a message, retained messages, wills and
+//! kept sessions end the connection (a will or a kept session with return code 3 in CONNACK). A
+//! subscription at QoS 2 is granted 1. The one retained message is its own `$SYS/broker/version`.
+//!
+//! What it promises: **no message is dropped for a slow subscriber.** Whoever publishes to one that
+//! has no room is not read until it has. A subscriber that takes nothing for a while although others
+//! wait for it is disconnected, and the log says so. Whatever a client sends costs only itself: its
+//! memory is bounded, half a packet is waited for as long as a keep-alive, and a protocol error closes
+//! that connection.
+//!
+//! ```text
+//! connection (task): socket ──frame──▶ session ──▶ hub ──▶ outbox of each subscriber ──▶ its task
+//! ```
+
+mod connection;
+pub mod frame;
+mod hub;
+mod outbox;
+mod session;
+mod topic;
 
 use std::io;
-use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::{LocalSet, spawn_local};
 
-/// Serves MQTT on `listener` until `shutdown`.
-pub async fn run(_listener: TcpListener, _shutdown: watch::Receiver<bool>) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "the embedded broker is not built in yet"))
+use connection::{Connection, Shared};
+use hub::Hub;
+
+pub use topic::{is_filter, is_topic, matches};
+
+/// A pause after a connection could not be taken: most likely there are no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the end of the last connection is looked for.
+const LAST_LOOK: Duration = Duration::from_millis(5);
+
+/// Bounds. The defaults are what [`run`] uses.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Connections at a time; one more is closed at once.
+    pub connections: usize,
+    /// The largest packet's body.
+    pub frame_bytes: usize,
+    /// What a client may be owed, give or take one packet, before those who publish to it wait.
+    pub outbox_bytes: usize,
+    /// How long a client may take nothing while others wait for it.
+    pub stall_limit: Duration,
+    /// How long a connection may go without CONNECT.
+    pub connect_limit: Duration,
+    /// How long a part of a packet is waited for where the client has no keep-alive.
+    pub part_limit: Duration,
+    /// How long what clients are owed is written when the broker stops.
+    pub stop_limit: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            frame_bytes: 16 * 1024 * 1024,
+            outbox_bytes: 1024 * 1024,
+            stall_limit: Duration::from_secs(10),
+            connect_limit: Duration::from_secs(10),
+            part_limit: Duration::from_secs(30),
+            stop_limit: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Serves until `shutdown`. For a current-thread runtime with time and network.
+pub async fn run(
+    listener: std::net::TcpListener,
+    shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
+    run_with(listener, Settings::default(), shutdown).await
+}
+
+/// [`run`], under other bounds.
+pub async fn run_with(
+    listener: std::net::TcpListener,
+    settings: Settings,
+    mut shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let shared = Rc::new(Shared::new(Hub::new(settings)));
+    let tasks = LocalSet::new();
+    let serve = async {
+        tokio::select! {
+            () = accept(&listener, &shared) => {}
+            // Nobody left who could ask it to stop is a reason to stop too.
+            _ = shutdown.wait_for(|stop| *stop) => {}
+        }
+        drop(listener);
+        stop(&shared).await;
+    };
+    tasks.run_until(serve).await;
+    Ok(())
+}
+
+/// Takes connections for ever.
+async fn accept(listener: &TcpListener, shared: &Rc<Shared>) {
+    let mut crowded = false;
+    loop {
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                log::warn!("a connection could not be taken: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (count, limit) = {
+            let hub = shared.hub.borrow();
+            (hub.len(), hub.settings.connections)
+        };
+        if count >= limit {
+            if !std::mem::replace(&mut crowded, true) {
+                log::warn!("{limit} connections are open: more are refused");
+            }
+            continue;
+        }
+        crowded = false;
+        // Without it Nagle's algorithm and delayed acknowledgements hold small frames back for 40 ms.
+        if socket.set_nodelay(true).is_ok() {
+            spawn_local(Connection::new(Rc::clone(shared), socket).serve());
+        }
+    }
+}
+
+/// Has every connection write what it owes, and gives up those that take too long.
+async fn stop(shared: &Shared) {
+    shared.hub.borrow_mut().stop();
+    let limit = shared.hub.borrow().settings.stop_limit;
+    let all_gone = async {
+        while shared.hub.borrow().len() > 0 {
+            tokio::time::sleep(LAST_LOOK).await;
+        }
+    };
+    // Those that are left are closed when their tasks are dropped.
+    let _ = tokio::time::timeout(limit, all_gone).await;
 }

@@ -1,0 +1,279 @@
+//! What all connections share: who is there, what they subscribed to, and what they are owed.
+//!
+//! One thread, no await: a connection's task borrows it for a batch of packets and gives it back.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Instant;
+
+use super::Settings;
+use super::frame::{Message, Refusal};
+use super::outbox::Outbox;
+use super::topic::{is_topic, matches};
+
+/// Topics whose subscribers are remembered.
+const REMEMBERED: usize = 1_024;
+/// Filters one client may have, and the bytes they may have together.
+const MAX_FILTERS: usize = 1_000;
+const MAX_FILTER_BYTES: usize = 256 * 1024;
+
+/// Why a connection ends without its own doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Another one came under its client id.
+    TakenOver,
+    /// The broker stops.
+    Stopping,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) outbox: Outbox,
+    pub(super) end: Option<End>,
+    /// Wakes its task.
+    pub(super) waker: Option<Waker>,
+    name: Option<Rc<str>>,
+    filters: Vec<(String, u8)>,
+}
+
+/// Who gets a message, and at which QoS at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) key: usize,
+    pub(super) qos: u8,
+}
+
+/// The shared state.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) settings: Settings,
+    peers: Vec<Option<Peer>>,
+    vacant: Vec<usize>,
+    names: HashMap<Rc<str>, usize>,
+    routes: HashMap<Box<[u8]>, Rc<[Target]>>,
+    /// Clients that came without a name.
+    unnamed: u64,
+    stopping: bool,
+}
+
+impl Hub {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            peers: Vec::new(),
+            vacant: Vec::new(),
+            names: HashMap::new(),
+            routes: HashMap::new(),
+            unnamed: 0,
+            stopping: false,
+        }
+    }
+
+    /// How many connections there are.
+    pub(super) fn len(&self) -> usize {
+        self.peers.len() - self.vacant.len()
+    }
+
+    /// A new connection's key.
+    pub(super) fn enter(&mut self) -> usize {
+        let peer = Peer {
+            outbox: Outbox::new(self.settings.outbox_bytes),
+            end: self.stopping.then_some(End::Stopping),
+            waker: None,
+            name: None,
+            filters: Vec::new(),
+        };
+        if let Some(key) = self.vacant.pop() {
+            self.peers[key] = Some(peer);
+            return key;
+        }
+        self.peers.push(Some(peer));
+        self.peers.len() - 1
+    }
+
+    /// Forgets a connection, and lets those go on that waited for it.
+    pub(super) fn leave(&mut self, key: usize) {
+        let Some(mut peer) = self.peers.get_mut(key).and_then(Option::take) else { return };
+        self.vacant.push(key);
+        if let Some(name) = &peer.name
+            && self.names.get(name) == Some(&key)
+        {
+            self.names.remove(name);
+        }
+        self.routes.clear();
+        self.wake(&peer.outbox.take_waiting());
+    }
+
+    pub(super) fn peer(&mut self, key: usize) -> Option<&mut Peer> {
+        self.peers.get_mut(key)?.as_mut()
+    }
+
+    /// What a client is called in the log.
+    pub(super) fn name(&self, key: usize) -> Rc<str> {
+        let peer = self.peers.get(key).and_then(Option::as_ref);
+        peer.and_then(|peer| peer.name.clone()).unwrap_or_else(|| "(not introduced)".into())
+    }
+
+    /// Gives a connection its client id, and ends the one that had it.
+    pub(super) fn introduce(&mut self, key: usize, name: &str) {
+        let name: Rc<str> = if name.is_empty() {
+            self.unnamed += 1;
+            format!("unnamed-{}-{key}", self.unnamed).into()
+        } else {
+            name.into()
+        };
+        if let Some(older) = self.names.insert(Rc::clone(&name), key) {
+            self.end(older, End::TakenOver);
+        }
+        if let Some(peer) = self.peer(key) {
+            peer.name = Some(name);
+        }
+    }
+
+    /// Ends a connection: nothing more is routed to it, and its task is told.
+    fn end(&mut self, key: usize, end: End) {
+        self.routes.clear();
+        if let Some(peer) = self.peer(key) {
+            peer.end = Some(end);
+            peer.filters.clear();
+            let waiting = peer.outbox.take_waiting();
+            self.wake(&waiting);
+            self.wake(&[key]);
+        }
+    }
+
+    /// Ends all connections, those to come too.
+    pub(super) fn stop(&mut self) {
+        self.stopping = true;
+        for key in 0..self.peers.len() {
+            self.end(key, End::Stopping);
+        }
+    }
+
+    /// Subscribes; `false` where a client wants more than it may have.
+    pub(super) fn subscribe(&mut self, key: usize, filter: &str, qos: u8) -> bool {
+        self.routes.clear();
+        let Some(peer) = self.peer(key) else { return false };
+        if let Some(same) = peer.filters.iter_mut().find(|(path, _)| path == filter) {
+            same.1 = qos;
+            return true;
+        }
+        let bytes: usize = peer.filters.iter().map(|(path, _)| path.len()).sum();
+        let allowed = peer.filters.len() < MAX_FILTERS && bytes + filter.len() <= MAX_FILTER_BYTES;
+        if allowed {
+            peer.filters.push((filter.to_owned(), qos));
+        }
+        allowed
+    }
+
+    pub(super) fn unsubscribe(&mut self, key: usize, filter: &str) {
+        self.routes.clear();
+        if let Some(peer) = self.peer(key) {
+            peer.filters.retain(|(path, _)| path != filter);
+        }
+    }
+
+    /// Who gets the messages of a topic.
+    pub(super) fn targets(&mut self, topic: &[u8]) -> Result<Rc<[Target]>, Refusal> {
+        if let Some(targets) = self.routes.get(topic) {
+            return Ok(Rc::clone(targets));
+        }
+        let name = str::from_utf8(topic).ok().filter(|name| is_topic(name));
+        let name = name.ok_or(Refusal("a topic that is none"))?;
+        if name.starts_with("$SYS/") {
+            return Err(Refusal("a message to the broker's own topics"));
+        }
+        let targets: Rc<[Target]> = self.subscribers(name).collect();
+        if self.routes.len() >= REMEMBERED {
+            self.routes.clear();
+        }
+        self.routes.insert(topic.into(), Rc::clone(&targets));
+        Ok(targets)
+    }
+
+    /// Each client once, however many of its filters match, at the best QoS among them.
+    fn subscribers(&self, topic: &str) -> impl Iterator<Item = Target> {
+        let peers = self.peers.iter().enumerate();
+        peers.filter_map(move |(key, peer)| {
+            let filters = peer.as_ref()?.filters.iter();
+            let granted = filters.filter(|(filter, _)| matches(topic, filter)).map(|(_, qos)| *qos);
+            granted.max().map(|qos| Target { key, qos })
+        })
+    }
+
+    /// The first of them that has no room.
+    pub(super) fn full(&self, targets: &[Target]) -> Option<usize> {
+        let is_full = |key: usize| {
+            let peer = self.peers.get(key).and_then(Option::as_ref);
+            peer.is_some_and(|peer| peer.outbox.is_full())
+        };
+        targets.iter().map(|target| target.key).find(|key| is_full(*key))
+    }
+
+    /// Gives a run of frames to all of them as it is.
+    pub(super) fn forward(&mut self, targets: &[Target], frames: &[u8]) {
+        for target in targets {
+            if let Some(peer) = self.peer(target.key) {
+                peer.outbox.put(frames);
+                peer.wake();
+            }
+        }
+    }
+
+    /// Gives one message to all of them, each at its own QoS.
+    pub(super) fn deliver(&mut self, targets: &[Target], message: Message<'_>) {
+        let qos = u8::from(message.packet_id.is_some());
+        for target in targets {
+            if let Some(peer) = self.peer(target.key) {
+                peer.outbox.put_message(message, target.qos.min(qos), false);
+                peer.wake();
+            }
+        }
+    }
+
+    /// Notes that `waiting` cannot go on before `full` has room. The first to wait starts the time
+    /// that a client has to take something.
+    pub(super) fn wait(&mut self, waiting: usize, full: usize) {
+        if let Some(peer) = self.peer(full)
+            && peer.outbox.wait(waiting)
+        {
+            peer.wake();
+        }
+    }
+
+    /// Lets those go on that waited for a client which has room again.
+    pub(super) fn release(&mut self, key: usize) {
+        let waiting = self.peer(key).map(|peer| peer.outbox.released()).unwrap_or_default();
+        self.wake(&waiting);
+    }
+
+    /// Since when others wait in vain for a client that has no room. Where it has some, they go on.
+    pub(super) fn stalled_since(&mut self, key: usize) -> Option<Instant> {
+        let outbox = &mut self.peer(key)?.outbox;
+        let since = outbox.stalled_since()?;
+        if outbox.is_full() {
+            return Some(since);
+        }
+        let waiting = outbox.take_waiting();
+        self.wake(&waiting);
+        None
+    }
+
+    fn wake(&self, keys: &[usize]) {
+        for key in keys {
+            if let Some(Some(peer)) = self.peers.get(*key) {
+                peer.wake();
+            }
+        }
+    }
+}
+
+impl Peer {
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
