@@ -31,6 +31,8 @@ pub enum Kind {
     Connect,
     /// A message.
     Publish,
+    /// It has a message at QoS 1.
+    PubAck,
     /// Any other.
     Other,
 }
@@ -70,6 +72,7 @@ impl<'a> Frame<'a> {
         match self.bytes[0] >> 4 {
             1 => Kind::Connect,
             3 => Kind::Publish,
+            4 => Kind::PubAck,
             _ => Kind::Other,
         }
     }

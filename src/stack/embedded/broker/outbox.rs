@@ -9,8 +9,9 @@ use bytes::{Buf as _, BytesMut};
 
 use super::frame::{Message, put_message};
 
-/// Messages at QoS 1 that a subscriber may leave unacknowledged before its publishers wait.
-const WINDOW: usize = 16_384;
+/// Messages at QoS 1 that a subscriber may leave unacknowledged before its publishers wait: a little
+/// less than there are packet ids.
+const WINDOW: usize = 60_000;
 /// Room that an empty outbox keeps.
 const KEEP: usize = 128 * 1024;
 
@@ -40,7 +41,12 @@ impl Outbox {
 
     /// Whether whoever has something for this client must wait.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= self.bound || self.in_flight.count >= WINDOW
+        self.is_unread() || self.in_flight.count >= WINDOW
+    }
+
+    /// Whether the client must read before it is answered any more.
+    pub(super) fn is_unread(&self) -> bool {
+        self.bytes.len() >= self.bound
     }
 
     pub(super) fn pending(&self) -> &[u8] {

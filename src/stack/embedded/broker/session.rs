@@ -59,10 +59,6 @@ impl Session {
         let mut used = 0;
         let stop = loop {
             let rest = &bytes[used..];
-            // Answers need room too: who sends without reading is held by itself.
-            if !rest.is_empty() && hub.peer(me).is_some_and(|peer| peer.outbox.is_full()) {
-                break Some(Stop::Held(me));
-            }
             let max = if self.connected { hub.settings.frame_bytes } else { MAX_CONNECT };
             let step = match cut(rest, max) {
                 Ok(Some(frame)) => self.step(hub, me, rest, frame),
@@ -85,12 +81,20 @@ impl Session {
         bytes: &[u8],
         frame: Frame<'_>,
     ) -> Result<usize, Stop> {
+        // Answers need room: who sends without reading is held by itself. An acknowledgement makes
+        // room, and is never held.
+        if frame.kind() != Kind::PubAck && hub.peer(me).is_some_and(|peer| peer.outbox.is_unread())
+        {
+            return Err(Stop::Held(me));
+        }
         match (frame.kind(), self.connected) {
             (Kind::Connect, false) => self.connect(hub, me, &frame)?,
             (Kind::Connect, true) => return Err(refused("a second CONNECT")),
             (_, false) => return Err(refused("a first packet that is no CONNECT")),
             (Kind::Publish, true) => return publish(hub, me, bytes, &frame),
-            (Kind::Other, true) => control(hub, me, frame.packet().map_err(Stop::Refused)?)?,
+            (Kind::PubAck | Kind::Other, true) => {
+                control(hub, me, frame.packet().map_err(Stop::Refused)?)?
+            }
         }
         Ok(frame.bytes.len())
     }

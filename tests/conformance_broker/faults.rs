@@ -1,0 +1,299 @@
+//! Faults, floods and bounds of the embedded broker: whatever a client does costs only itself.
+
+use std::time::{Duration, Instant};
+
+use loadgen::stack::embedded::broker::Settings;
+
+use super::brokers::Broker;
+use super::client::{Client, connect, packet, puback, publish, string, subscribe};
+
+/// Long enough on a busy machine, short of the defaults.
+const SOON: Duration = Duration::from_secs(5);
+/// A message of some size, numbered.
+fn numbered(n: u32) -> Vec<u8> {
+    let mut payload = vec![b'x'; 1_000];
+    payload[..4].copy_from_slice(&n.to_be_bytes());
+    payload
+}
+
+fn hasty() -> Settings {
+    Settings {
+        outbox_bytes: 64 * 1024,
+        stall_limit: Duration::from_millis(700),
+        connect_limit: Duration::from_millis(500),
+        part_limit: Duration::from_millis(500),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn what_is_not_here_is_refused_aloud() {
+    let broker = Broker::embedded();
+    let refused = [
+        ("QoS 2", packet(0x34, &[0, 1, b'a', 0, 1])),
+        ("to be retained", packet(0x31, &[0, 1, b'a', b'x'])),
+        ("the broker's own topics", publish("$SYS/broker/version", b"me", None)),
+        ("PUBREL", packet(0x62, &[0, 1])),
+        ("a broker's packet", packet(0x20, &[0, 0])),
+        ("AUTH", packet(0xf0, &[])),
+        ("a duplicate at QoS 0", packet(0x38, &[0, 1, b'a'])),
+    ];
+    for (what, bytes) in refused {
+        let mut client = Client::connected(&broker, "c");
+        client.send(&bytes);
+        assert!(client.ends_within(SOON), "{what}");
+    }
+    let head = |flags| [string(b"MQTT"), vec![4, flags, 0, 60], string(b"c")].concat();
+    let will = [head(0x06), string(b"will"), string(b"gone")].concat();
+    for body in [will, head(0x00)] {
+        let mut client = Client::raw(broker.address);
+        client.send(&packet(0x10, &body));
+        assert_eq!(client.next(), [0x20, 2, 0, 3]);
+        client.expect_end();
+    }
+    let mut two = Client::connected(&broker, "c");
+    two.send(&subscribe(1, &[("a", 2)]));
+    assert_eq!(two.next(), [0x90, 3, 0, 1, 1]);
+}
+
+#[test]
+fn malformed_connects_end() {
+    let broker = Broker::embedded();
+    let good = connect("c", 4, 2, 60);
+    let cases: [(&str, Vec<u8>); 5] = [
+        ("the reserved flag", connect("c", 4, 3, 60)),
+        ("a password without a user", connect("c", 4, 0x42, 60)),
+        ("a client id beyond the packet", packet(0x10, &good[2..good.len() - 1])),
+        ("no body", packet(0x10, &[])),
+        ("its own flags", packet(0x11, &good[2..])),
+    ];
+    for (what, bytes) in cases {
+        let mut client = Client::raw(broker.address);
+        client.send(&bytes);
+        assert!(client.ends_within(SOON), "{what}");
+    }
+    Client::connected(&broker, "c").expect_nothing();
+}
+
+#[test]
+fn a_huge_length_is_refused_before_it_is_read() {
+    let broker = Broker::embedded();
+    let mut client = Client::connected(&broker, "c");
+    client.send(&[0x30, 0xff, 0xff, 0xff, 0x7f]);
+    assert!(client.ends_within(SOON));
+    let mut stranger = Client::raw(broker.address);
+    // 1 MiB of introduction.
+    stranger.send(&[0x10, 0x80, 0x80, 0x40]);
+    assert!(stranger.ends_within(SOON));
+}
+
+#[test]
+fn half_a_packet_is_not_waited_for_for_ever() {
+    let broker = Broker::embedded_with(hasty());
+    let mut witness = Client::connected(&broker, "witness");
+    let mut silent = Client::raw(broker.address);
+    let mut half_connect = Client::raw(broker.address);
+    half_connect.send(&connect("c", 4, 2, 60)[..7]);
+    let mut half = Client::raw(broker.address);
+    half.send(&connect("half", 4, 2, 0));
+    assert_eq!(half.next(), [0x20, 2, 0, 0]);
+    // Without a keep-alive silence is allowed, half a packet is not.
+    std::thread::sleep(Duration::from_millis(800));
+    half.expect_nothing();
+    half.send(&publish("a", b"hello", None)[..5]);
+    for client in [&mut silent, &mut half_connect, &mut half] {
+        assert!(client.ends_within(SOON));
+    }
+    witness.expect_nothing();
+}
+
+#[test]
+fn a_slow_subscriber_gets_everything_and_holds_its_publisher_back() {
+    const COUNT: u32 = 40_000;
+    let broker = Broker::embedded_with(Settings { outbox_bytes: 64 * 1024, ..hasty_but_patient() });
+    for qos in [0, 1_u8] {
+        let mut slow = Client::subscribed(&broker, "slow", &[("a", qos)]);
+        let mut sender = Client::connected(&broker, "sender");
+        // Who does not read acknowledgements is held back for that.
+        let mut acks = sender.other_half();
+        std::thread::spawn(move || (0..COUNT * u32::from(qos)).for_each(|_| _ = acks.try_next()));
+        let sent = std::thread::spawn(move || {
+            for n in 0..COUNT {
+                let id = (qos > 0).then_some((n % 60_000) as u16 + 1);
+                sender.send(&publish("a", &numbered(n), id));
+            }
+            Instant::now()
+        });
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(!sent.is_finished(), "40 MB are more than any buffer here takes");
+        let begins = Instant::now();
+        for n in 0..COUNT {
+            let arrived = slow.message();
+            assert_eq!(arrived.payload[..4], n.to_be_bytes(), "QoS {qos}");
+            if let Some(id) = arrived.id {
+                slow.send(&puback(id));
+            }
+        }
+        assert!(sent.join().expect("all was sent") > begins);
+        slow.expect_nothing();
+    }
+}
+
+fn hasty_but_patient() -> Settings {
+    Settings { stall_limit: Duration::from_secs(20), ..hasty() }
+}
+
+#[test]
+fn a_subscriber_that_never_reads_is_given_up_and_the_others_go_on() {
+    const COUNT: u32 = 20_000;
+    let broker = Broker::embedded_with(hasty());
+    let mut dead = Client::subscribed(&broker, "dead", &[("#", 0)]);
+    let mut sub = Client::subscribed(&broker, "sub", &[("a", 0)]);
+    let mut sender = Client::connected(&broker, "sender");
+    let sending = std::thread::spawn(move || {
+        (0..COUNT).for_each(|n| sender.send(&publish("a", &numbered(n), None)));
+        sender
+    });
+    for n in 0..COUNT {
+        assert_eq!(sub.message().payload[..4], n.to_be_bytes());
+    }
+    sending.join().expect("all was sent").expect_nothing();
+    dead.expect_end();
+}
+
+#[test]
+fn a_subscriber_that_never_acknowledges_is_given_up() {
+    const COUNT: u32 = 70_000;
+    let broker = Broker::embedded_with(hasty());
+    let mut deaf = Client::subscribed(&broker, "deaf", &[("a", 1)]);
+    let mut sender = Client::connected(&broker, "sender");
+    let mut acks = sender.other_half();
+    let reading = std::thread::spawn(move || {
+        (0..COUNT).for_each(|_| _ = acks.next());
+        acks
+    });
+    let sending = std::thread::spawn(move || {
+        for n in 0..COUNT {
+            sender.send(&publish("a", b"", Some((n % 60_000) as u16 + 1)));
+        }
+    });
+    let mut count = 0;
+    while deaf.try_next().is_some() {
+        count += 1;
+    }
+    assert!((50_000..=65_535).contains(&count), "{count} packet ids were in use");
+    sending.join().expect("all was sent");
+    reading.join().expect("all was acknowledged").expect_nothing();
+}
+
+#[test]
+fn who_sends_without_reading_holds_only_itself() {
+    let broker = Broker::embedded_with(hasty());
+    let mut witness = Client::subscribed(&broker, "witness", &[("a", 0)]);
+    let mut flood = Client::connected(&broker, "flood");
+    let socket = flood.socket.try_clone().expect("a descriptor");
+    let pings = [0xc0, 0].repeat(1 << 20);
+    let flooding = std::thread::spawn(move || {
+        use std::io::Write as _;
+        // It is disconnected some time.
+        while (&socket).write_all(&pings).is_ok() {}
+    });
+    for n in 0..200_u32 {
+        witness.send(&publish("a", &n.to_be_bytes(), None));
+        assert_eq!(witness.message().payload, n.to_be_bytes());
+    }
+    flooding.join().expect("it ends");
+    while let Ok(1..) = std::io::Read::read(&mut flood.socket, &mut [0; 65_536]) {}
+    witness.expect_nothing();
+}
+
+#[test]
+fn a_flood_leaves_the_others_their_turn() {
+    let broker = Broker::embedded();
+    let mut flood = Client::connected(&broker, "flood");
+    let socket = flood.socket.try_clone().expect("a descriptor");
+    let flooding = std::thread::spawn(move || {
+        let messages = publish("nobody", b"", None).repeat(5_000);
+        (0..200).for_each(|_| flood.send(&messages));
+    });
+    let mut client = Client::subscribed(&broker, "c", &[("a", 0)]);
+    let mut worst = Duration::ZERO;
+    while !flooding.is_finished() {
+        let begin = Instant::now();
+        client.send(&publish("a", b"x", None));
+        client.message();
+        worst = worst.max(begin.elapsed());
+    }
+    flooding.join().expect("all was taken");
+    drop(socket);
+    assert!(worst < Duration::from_secs(1), "{worst:?}");
+}
+
+#[test]
+fn a_publisher_that_is_held_back_is_not_called_silent() {
+    let settings = Settings { stall_limit: Duration::from_secs(20), ..hasty() };
+    let broker = Broker::embedded_with(settings);
+    let mut slow = Client::subscribed(&broker, "slow", &[("a", 0)]);
+    let mut sender = Client::raw(broker.address);
+    sender.send(&connect("sender", 4, 2, 1));
+    assert_eq!(sender.next(), [0x20, 2, 0, 0]);
+    let sending = std::thread::spawn(move || {
+        (0..20_000).for_each(|n| sender.send(&publish("a", &numbered(n), None)));
+        sender
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    (0..20_000_u32).for_each(|n| assert_eq!(slow.message().payload[..4], n.to_be_bytes()));
+    sending.join().expect("all was sent").expect_nothing();
+}
+
+#[test]
+fn connections_are_bounded() {
+    let broker = Broker::embedded_with(Settings { connections: 3, ..Settings::default() });
+    let mut clients: Vec<_> =
+        ["a", "b", "c"].map(|id| Client::connected(&broker, id)).into_iter().collect();
+    assert!(Client::raw(broker.address).ends_within(SOON));
+    clients.pop();
+    let deadline = Instant::now() + SOON;
+    let admitted = std::iter::repeat_with(|| {
+        let mut client = Client::raw(broker.address);
+        // One that is refused may be closed before this is written.
+        let _ = std::io::Write::write_all(&mut client.socket, &connect("d", 4, 2, 60));
+        client.ends_within(SOON)
+    });
+    let ended = admitted.take_while(|_| Instant::now() < deadline).find(|ended| !ended);
+    assert_eq!(ended, Some(false), "the place that was left is given");
+    clients.iter_mut().for_each(Client::expect_nothing);
+}
+
+#[test]
+fn filters_of_one_client_are_bounded() {
+    let broker = Broker::embedded();
+    let mut client = Client::connected(&broker, "c");
+    for n in 0..1_000 {
+        client.send(&subscribe(1, &[(&format!("t/{n}"), 0)]));
+        assert_eq!(client.next(), [0x90, 3, 0, 1, 0]);
+    }
+    client.send(&subscribe(2, &[("one/more", 0), ("t/5", 1)]));
+    assert_eq!(client.next(), [0x90, 4, 0, 2, 0x80, 1]);
+}
+
+#[test]
+fn it_stops_when_asked_and_writes_what_it_owes() {
+    let mut broker = Broker::embedded();
+    let mut sub = Client::subscribed(&broker, "sub", &[("a", 0)]);
+    let mut sender = Client::connected(&broker, "sender");
+    (0..500_u32).for_each(|n| sender.send(&publish("a", &numbered(n), None)));
+    sender.expect_nothing();
+    assert!(broker.stop() < Duration::from_secs(1));
+    (0..500_u32).for_each(|n| assert_eq!(sub.message().payload[..4], n.to_be_bytes()));
+    sub.expect_end();
+    // One that takes nothing does not keep it.
+    let mut broker = Broker::embedded();
+    let _dead = Client::subscribed(&broker, "dead", &[("a", 0)]);
+    let mut sender = Client::connected(&broker, "sender");
+    let socket = sender.socket.try_clone().expect("a descriptor");
+    socket.set_write_timeout(Some(Duration::from_millis(300))).expect("a socket");
+    let bytes = publish("a", &[0; 1_000_000], None);
+    while std::io::Write::write_all(&mut sender.socket, &bytes).is_ok() {}
+    assert!(broker.stop() < Duration::from_secs(1));
+}
