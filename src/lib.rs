@@ -50,7 +50,7 @@
 //!
 //! # As a library
 //!
-//! A smoke test in somebody else's project, with `redis-server` and `mosquitto` installed:
+//! A smoke test in somebody else's project; nothing but the crate needs to be installed:
 //!
 //! ```no_run
 //! use loadgen::{plan::Plan, profile::Settings, report::Report, run::Runner};

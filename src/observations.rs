@@ -61,7 +61,7 @@ pub struct StackInfo {
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// `external` or `spawned`.
+    /// `external`, `spawned` or `embedded`.
     pub kind: &'static str,
     /// Name and version as it says itself, or `unknown`.
     pub version: String,

@@ -144,6 +144,12 @@ fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
     if !(1..=1_000_000_000).contains(&sample) {
         return refuse("--sample N stamps one message in N; N is from 1 to 1000000000");
     }
+    if let (Some(_), Some(_), Some(_)) = (settings.stack, &settings.redis, &settings.mqtt) {
+        return refuse(
+            "--stack says where Redis and the broker come from, and --redis and --mqtt name both: \
+             leave one or the other out",
+        );
+    }
     let push_workers = small("--push-workers", settings.push_workers, 1)?;
     Ok(PipelinePlan {
         redis: settings.redis.map(|text| Address::parse("--redis", &text)).transpose()?,
@@ -188,7 +194,7 @@ mod tests {
     #[test]
     fn a_senseless_setting_is_refused_by_its_flag() {
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 20] = [
+        let cases: [(Change, &str); 21] = [
             (|s| s.url = Some("localhost:80".into()), "must begin with http"),
             (|s| s.url = Some("nonsense".into()), "is not a URL"),
             (|s| s.url = Some("ftp://host/".into()), "must begin with http"),
@@ -209,6 +215,14 @@ mod tests {
             (|s| s.topic = Some("a/#".into()), "--topic"),
             (|s| s.sample = Some(0), "--sample"),
             (|s| s.body = Some("x".repeat(MAX_BODY + 1)), "--body"),
+            (
+                |s| {
+                    s.stack = Some(Stack::Embedded);
+                    s.redis = Some("redis://host".into());
+                    s.mqtt = Some("mqtt://host".into());
+                },
+                "--stack",
+            ),
         ];
         for (change, part) in cases {
             let error = plan(change).map(|_| ()).expect_err(part);

@@ -34,11 +34,13 @@ pub enum Engine {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stack {
-    /// The best there is on this machine.
+    /// Spawned where the programs are installed, else embedded.
     #[default]
     Auto,
     /// Private `redis-server` and `mosquitto` processes.
     Spawned,
+    /// loadgen's own stand-ins: nothing needs to be installed.
+    Embedded,
 }
 
 /// How the push server's pop and publish are joined.

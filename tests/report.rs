@@ -184,6 +184,28 @@ fn a_generator_that_is_late_is_not_believed() {
 }
 
 #[test]
+fn figures_of_a_stand_in_come_with_a_warning() {
+    let stand_in = || Some(ServerInfo { kind: "embedded", version: "x".to_owned() });
+    let notes = |queue: bool, broker: bool| {
+        let mut seen = observations(|_| ());
+        seen.stack.queue = seen.stack.queue.filter(|_| !queue).or_else(stand_in);
+        seen.stack.broker = seen.stack.broker.filter(|_| !broker).or_else(stand_in);
+        let notes = Report::from(&seen).verdict.notes;
+        notes.into_iter().filter(|note| note.contains("embedded")).collect::<Vec<_>>()
+    };
+    assert_eq!(notes(false, false), [""; 0]);
+    for (embedded, begin) in [
+        ((true, true), "queue and broker are loadgen's own stand-ins"),
+        ((true, false), "the queue is loadgen's own stand-in"),
+        ((false, true), "the broker is loadgen's own stand-in"),
+    ] {
+        let notes = notes(embedded.0, embedded.1);
+        assert!(notes.len() == 1 && notes[0].starts_with(begin), "{notes:?}");
+        assert!(notes[0].ends_with("not the figures of a real deployment"), "{notes:?}");
+    }
+}
+
+#[test]
 fn a_condition_that_cannot_be_judged_does_not_pass() {
     let report = Report::from(&observations(|s| s.fail_if = vec!["arrival.p99_99>1h".to_owned()]));
     let threshold = &report.verdict.thresholds[0];
@@ -246,6 +268,9 @@ fn the_json_is_what_the_schema_says() {
     (bare.arrivals, bare.stack, bare.clock) = (None, StackInfo::default(), ClockInfo::default());
     bare.load = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND).result;
     assert_eq!(check(&Report::from(&bare)), Ok(()));
+    let mut embedded = observations(|_| ());
+    embedded.stack.broker = Some(ServerInfo { kind: "embedded", version: "x".to_owned() });
+    assert_eq!(check(&Report::from(&embedded)), Ok(()));
     let mut wrong = full;
     wrong.verdict.generator = "fine".to_owned();
     assert!(check(&wrong).is_err(), "the schema lets anything pass");

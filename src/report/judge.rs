@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Report, ThresholdResult, Verdict, lookup};
 use crate::clock::Nanos;
 use crate::latency::Latencies;
-use crate::observations::Observations;
+use crate::observations::{Observations, ServerInfo};
 use crate::plan::{Mode, Threshold};
 use crate::units::{format_count, format_time};
 
@@ -27,6 +27,7 @@ pub(super) fn judge(report: &mut Report, seen: &Observations) {
     let mut notes = std::mem::take(&mut report.verdict.notes);
     notes.extend(request_notes(report, seen));
     notes.extend(message_notes(report, seen));
+    notes.extend(stack_note(seen));
     let thresholds = judge_thresholds(report, &seen.plan.thresholds);
     let valid = reasons.is_empty();
     report.verdict = Verdict {
@@ -131,6 +132,20 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
             .push(format!("{} stamps of arrivals were dropped", format_count(seen.stamps_dropped)));
     }
     notes
+}
+
+/// Figures of a stand-in must not be taken for those of what it stands for.
+fn stack_note(seen: &Observations) -> Option<String> {
+    let embedded = |server: &Option<ServerInfo>| {
+        server.as_ref().is_some_and(|server| server.kind == "embedded")
+    };
+    let what = match (embedded(&seen.stack.queue), embedded(&seen.stack.broker)) {
+        (true, true) => "queue and broker are loadgen's own stand-ins",
+        (true, false) => "the queue is loadgen's own stand-in",
+        (false, true) => "the broker is loadgen's own stand-in",
+        (false, false) => return None,
+    };
+    Some(format!("{what} (embedded): these are not the figures of a real deployment"))
 }
 
 fn judge_thresholds(report: &Report, thresholds: &[Threshold]) -> Vec<ThresholdResult> {

@@ -19,6 +19,7 @@ use crate::http::request::RequestShape;
 use crate::observations::{Observations, ServerInfo, StackInfo};
 use crate::plan::Plan;
 use crate::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
+use crate::stack::embedded::VERSION;
 use crate::stack::{Kind, StackError, mqtt};
 
 use crew::Crew;
@@ -176,7 +177,13 @@ fn components(rig: &Rig, listens: bool) -> Vec<Component> {
 async fn describe_stack(rig: &Rig, log_server: &mut LogServer) -> StackInfo {
     let server = |kind: Kind, name: &str, version: Option<String>| ServerInfo {
         kind: kind.name(),
-        version: version.map_or_else(|| "unknown".to_owned(), |v| format!("{name}{v}")),
+        version: match version {
+            // Not somebody else's name before ours.
+            Some(version) if kind == Kind::Embedded => version,
+            Some(version) => format!("{name}{version}"),
+            None if kind == Kind::Embedded => VERSION.to_owned(),
+            None => "unknown".to_owned(),
+        },
     };
     let queue = match &rig.redis {
         Some((kind, _)) => Some(server(*kind, "Redis ", log_server.version().await)),

@@ -1,5 +1,7 @@
 //! The rig: everything behind the target that this run brought up, or was told of.
 
+mod embedded;
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,11 +15,12 @@ use crate::message::Values;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
 use crate::plan::{Address, Plan, Target};
-use crate::profile::Coupling;
+use crate::profile::{Coupling, Stack};
 use crate::resources::Component;
 use crate::stack::child::{Child, Launch};
-use crate::stack::spawned::{STOP_GRACE, Spawned, start_mosquitto, start_redis};
+use crate::stack::spawned::{STOP_GRACE, Spawned, is_installed, start_mosquitto, start_redis};
 use crate::stack::{Kind, StackError, mqtt, redis};
+use embedded::Server;
 
 /// How api and push run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub(super) struct Rig {
     pub(super) target: Url,
     pub(super) redis: Option<(Kind, Address)>,
     pub(super) mqtt: Option<(Kind, Address)>,
-    servers: Vec<Child>,
+    servers: Vec<Service>,
     services: Vec<Service>,
 }
 
@@ -46,6 +49,18 @@ pub(super) struct Rig {
 enum Service {
     Child(Child),
     Thread { name: &'static str, stop: watch::Sender<bool>, done: oneshot::Receiver<()> },
+}
+
+/// What brings up a server, or the one of the two that is not named: never a mixture.
+fn provider(plan: &Plan) -> Kind {
+    match plan.pipeline.stack {
+        Stack::Spawned => Kind::Spawned,
+        Stack::Embedded => Kind::Embedded,
+        Stack::Auto => {
+            let wanted = (plan.pipeline.redis.is_none(), plan.pipeline.mqtt.is_none());
+            if is_installed(wanted) { Kind::Spawned } else { Kind::Embedded }
+        }
+    }
 }
 
 impl Rig {
@@ -67,8 +82,9 @@ impl Rig {
     }
 
     async fn bring_up(&mut self, plan: &Plan, how: &Services) -> Result<(), RunError> {
-        let redis = self.queue().await?;
-        let mqtt = self.broker().await?;
+        let kind = provider(plan);
+        let redis = self.queue(kind, how).await?;
+        let mqtt = self.broker(kind, how).await?;
         let port = match how {
             Services::Children(program) => {
                 self.start_children(plan, program, (&redis, &mqtt)).await?
@@ -79,30 +95,44 @@ impl Rig {
         Ok(())
     }
 
-    /// The Redis that was named, once it has answered; else a private one.
-    async fn queue(&mut self) -> Result<Address, RunError> {
+    /// The Redis that was named, once it has answered; else one of our own.
+    async fn queue(&mut self, kind: Kind, how: &Services) -> Result<Address, RunError> {
         if let Some((_, address)) = &self.redis {
             redis::connect(address, redis::Use::Commands).await?;
             return Ok(address.clone());
         }
-        let address = self.keep(start_redis().await?);
-        self.redis = Some((Kind::Spawned, address.clone()));
+        let address = match kind {
+            Kind::Embedded => {
+                let (port, server) = embedded::start(Server::Queue, how).await?;
+                self.servers.push(server);
+                Address::loopback("redis", port)
+            }
+            Kind::Spawned | Kind::External => self.keep(start_redis().await?),
+        };
+        self.redis = Some((kind, address.clone()));
         Ok(address)
     }
 
-    /// The broker that was named, once it has answered; else a private one.
-    async fn broker(&mut self) -> Result<Address, RunError> {
+    /// The broker that was named, once it has answered; else one of our own.
+    async fn broker(&mut self, kind: Kind, how: &Services) -> Result<Address, RunError> {
         if let Some((_, address)) = &self.mqtt {
             mqtt::connect(address, &mqtt::client_id("probe")).await?;
             return Ok(address.clone());
         }
-        let address = self.keep(start_mosquitto().await?);
-        self.mqtt = Some((Kind::Spawned, address.clone()));
+        let address = match kind {
+            Kind::Embedded => {
+                let (port, server) = embedded::start(Server::Broker, how).await?;
+                self.servers.push(server);
+                Address::loopback("mqtt", port)
+            }
+            Kind::Spawned | Kind::External => self.keep(start_mosquitto().await?),
+        };
+        self.mqtt = Some((kind, address.clone()));
         Ok(address)
     }
 
     fn keep(&mut self, spawned: Spawned) -> Address {
-        self.servers.push(spawned.child);
+        self.servers.push(Service::Child(spawned.child));
         spawned.address
     }
 
@@ -134,9 +164,7 @@ impl Rig {
         args.extend(flag("--max-body", &max_body(plan)));
         args.extend(flag("--threads", &pipeline.api_threads));
         let mut api = Child::start(launch("api", args)).await?;
-        let port =
-            |line: &str| line.strip_prefix("listening on ")?.rsplit(':').next()?.parse().ok();
-        let port = api.expect_line(READY_TIMEOUT, port).await?;
+        let port = api.expect_line(READY_TIMEOUT, listening_port).await?;
         self.services.push(Service::Child(api));
 
         let mut args = vec!["push".to_owned()];
@@ -178,45 +206,27 @@ impl Rig {
 
     /// What to watch, beside the generator itself.
     pub(super) fn components(&self) -> Vec<Component> {
-        let child = |child: &Child| Component {
-            name: child.name().to_owned(),
-            pid: child.pid(),
-            threads: None,
-        };
-        let service = |service: &Service| match service {
-            Service::Child(process) => child(process),
-            Service::Thread { name, .. } => Component {
-                name: (*name).to_owned(),
-                pid: std::process::id(),
-                threads: Some(if *name == "api" { "api-" } else { "push-" }),
-            },
-        };
-        self.services.iter().map(service).chain(self.servers.iter().map(child)).collect()
+        self.services.iter().chain(&self.servers).map(Service::component).collect()
     }
 
     /// Children that ended although nobody asked them to, each as a sentence.
     pub(super) fn casualties(&mut self) -> Vec<String> {
-        let services = self.services.iter_mut().filter_map(|service| match service {
+        let all = self.services.iter_mut().chain(&mut self.servers);
+        let children = all.filter_map(|service| match service {
             Service::Child(child) => Some(child),
             Service::Thread { .. } => None,
         });
         let ended = |child: &mut Child| {
             child.ended().map(|status| format!("{} ended: {status}", child.name()))
         };
-        services.chain(self.servers.iter_mut()).filter_map(ended).collect()
+        children.filter_map(ended).collect()
     }
 
     /// Stops api and push: they finish what they hold and write their last stamps.
     pub(super) async fn stop_services(&mut self) {
         // The api first, so that push can still take what it accepted.
         for service in self.services.drain(..) {
-            match service {
-                Service::Child(child) => child.stop(STOP_GRACE).await,
-                Service::Thread { stop, done, .. } => {
-                    let _ = stop.send(true);
-                    let _ = tokio::time::timeout(STOP_GRACE, done).await;
-                }
-            }
+            service.stop().await;
         }
     }
 
@@ -224,9 +234,44 @@ impl Rig {
     pub(super) async fn down(mut self) {
         self.stop_services().await;
         for server in self.servers.drain(..) {
-            server.stop(STOP_GRACE).await;
+            server.stop().await;
         }
     }
+}
+
+impl Service {
+    fn component(&self) -> Component {
+        match self {
+            Self::Child(child) => {
+                Component { name: child.name().to_owned(), pid: child.pid(), threads: None }
+            }
+            Self::Thread { name, .. } => Component {
+                name: (*name).to_owned(),
+                pid: std::process::id(),
+                threads: Some(match *name {
+                    "api" => "api-",
+                    "push" => "push-",
+                    "queue" => "queue-",
+                    _ => "broker-",
+                }),
+            },
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Self::Child(child) => child.stop(STOP_GRACE).await,
+            Self::Thread { stop, done, .. } => {
+                let _ = stop.send(true);
+                let _ = tokio::time::timeout(STOP_GRACE, done).await;
+            }
+        }
+    }
+}
+
+/// The port of the line a service prints when it listens.
+fn listening_port(line: &str) -> Option<u16> {
+    line.strip_prefix("listening on ")?.rsplit(':').next()?.parse().ok()
 }
 
 /// Runs a service on a thread with a runtime of its own, and returns once it is ready.

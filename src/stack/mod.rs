@@ -18,6 +18,8 @@ pub enum Kind {
     External,
     /// A private process of this run.
     Spawned,
+    /// A stand-in of loadgen's own.
+    Embedded,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
         match self {
             Self::External => "external",
             Self::Spawned => "spawned",
+            Self::Embedded => "embedded",
         }
     }
 }
@@ -45,7 +48,8 @@ pub enum StackError {
     },
     /// A program is not installed.
     #[error(
-        "{program} is not installed; install it (on Debian: apt-get install {package}) or give {flag}"
+        "{program} is not installed; install it (on Debian: apt-get install {package}), give {flag}, or \
+         take --stack embedded"
     )]
     Missing {
         /// The program.

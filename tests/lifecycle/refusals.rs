@@ -1,10 +1,9 @@
 //! Runs that cannot be: said before anything is spent on them.
 
 use std::fs;
-use std::path::Path;
 
 use super::{assert_refused, entries};
-use crate::support::{Process, Redis, free_port, loadgen, require, run, skip};
+use crate::support::{Process, Redis, free_port, loadgen, require, run};
 
 #[test]
 fn bad_usage_is_refused_with_exit_2() {
@@ -27,6 +26,10 @@ fn bad_usage_is_refused_with_exit_2() {
         ("-n 1 --fail-if arrival.p99", "--fail-if"),
         ("push --mqtt nowhere", "--mqtt"),
         ("api --redis mqtt://127.0.0.1", "--redis"),
+        ("-n 1 --stack nonsense", "--stack"),
+        ("-n 1 --stack auto --redis redis://h --mqtt mqtt://h", "--stack"),
+        ("embedded", "queue"),
+        ("embedded queue --listen nowhere", "--listen"),
     ] {
         assert_refused(&run(words), 2, &[part]);
     }
@@ -79,33 +82,19 @@ fn a_password_that_is_missing_or_wrong_is_said_and_not_shown() {
     }
 }
 
-/// A program that is missing from the empty `PATH` below. Debian's folder of servers is searched in
-/// any case: what is installed there cannot be missed.
-fn can_be_missing(program: &str) -> bool {
-    let missing = !Path::new("/usr/sbin").join(program).exists();
-    if !missing {
-        skip(&format!("{program} is in /usr/sbin, where it is found without PATH"));
-    }
-    missing
-}
-
 #[test]
 fn a_missing_redis_is_said_with_the_cure() {
-    if !can_be_missing("redis-server") {
-        return;
-    }
-    let mut command = loadgen("-R 10 -d 1h");
+    let mut command = loadgen("-R 10 -d 1h --stack spawned");
     let finished = Process::start("loadgen", command.env("PATH", "")).finish();
-    assert_refused(&finished, 1, &["redis-server is not installed", "apt-get", "--redis URL"]);
+    let parts = ["redis-server is not installed", "apt-get", "--redis URL", "--stack embedded"];
+    assert_refused(&finished, 1, &parts);
 }
 
 #[test]
 fn a_missing_mosquitto_is_said_with_the_cure() {
     let Some(redis) = Redis::start() else { return };
-    if !can_be_missing("mosquitto") {
-        return;
-    }
-    let mut command = loadgen(&format!("-R 10 -d 1h --redis {}", redis.url()));
+    let mut command = loadgen(&format!("-R 10 -d 1h --stack spawned --redis {}", redis.url()));
     let finished = Process::start("loadgen", command.env("PATH", "")).finish();
-    assert_refused(&finished, 1, &["mosquitto is not installed", "apt-get", "--mqtt URL"]);
+    let parts = ["mosquitto is not installed", "apt-get", "--mqtt URL", "--stack embedded"];
+    assert_refused(&finished, 1, &parts);
 }

@@ -1,0 +1,66 @@
+//! The embedded servers of a run: children of this binary where the services are, else threads.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use super::{READY_TIMEOUT, Service, Services, listening_port, start_thread};
+use crate::run::RunError;
+use crate::stack::StackError;
+use crate::stack::child::{Child, Launch};
+use crate::stack::embedded::{broker, queue};
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    Queue,
+    Broker,
+}
+
+impl Server {
+    /// The report's word for it, and the subcommand's.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Broker => "broker",
+        }
+    }
+}
+
+/// Starts a server on a free loopback port, and says which.
+pub(super) async fn start(server: Server, how: &Services) -> Result<(u16, Service), RunError> {
+    match how {
+        Services::Children(program) => {
+            let args = ["embedded", server.name(), "--listen", "127.0.0.1:0"];
+            let mut child = Child::start(Launch {
+                name: server.name(),
+                program: &program.to_string_lossy(),
+                args: args.map(str::to_owned).to_vec(),
+                env: Vec::new(),
+                stdin: None,
+            })
+            .await?;
+            let port = child.expect_line(READY_TIMEOUT, listening_port).await?;
+            Ok((port, Service::Child(child)))
+        }
+        Services::InProcess => {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(RunError::Thread)?;
+            let port = listener.local_addr().map_err(RunError::Thread)?.port();
+            Ok((port, thread(server, listener).await?))
+        }
+    }
+}
+
+async fn thread(server: Server, listener: TcpListener) -> Result<Service, RunError> {
+    start_thread(server.name(), move |ready, shutdown| async move {
+        // Connections queue up from now on.
+        ready();
+        let result = match server {
+            Server::Queue => queue::run(listener, shutdown).await,
+            Server::Broker => broker::run(listener, shutdown).await,
+        };
+        result.map_err(|error| StackError::Start {
+            program: server.name().to_owned(),
+            reason: error.to_string(),
+        })
+    })
+    .await
+}
