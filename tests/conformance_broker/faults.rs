@@ -226,7 +226,7 @@ fn a_flood_leaves_the_others_their_turn() {
     }
     flooding.join().expect("all was taken");
     drop(socket);
-    assert!(worst < Duration::from_secs(1), "{worst:?}");
+    assert!(worst < Duration::from_secs(3), "{worst:?}");
 }
 
 #[test]

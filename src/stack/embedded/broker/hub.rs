@@ -12,8 +12,11 @@ use super::frame::{Message, Refusal};
 use super::outbox::Outbox;
 use super::topic::{is_topic, matches};
 
-/// Topics whose subscribers are remembered.
+/// Topics whose subscribers are remembered, and how long each may be.
 const REMEMBERED: usize = 1_024;
+const REMEMBERED_BYTES: usize = 256;
+/// Characters of a client id that the log shows.
+const SHOWN: usize = 64;
 /// Filters one client may have, and the bytes they may have together.
 const MAX_FILTERS: usize = 1_000;
 const MAX_FILTER_BYTES: usize = 256 * 1024;
@@ -102,7 +105,10 @@ impl Hub {
         {
             self.names.remove(name);
         }
-        self.routes.clear();
+        // Those who come and go without a subscription leave the others' routes alone.
+        if !peer.filters.is_empty() {
+            self.routes.clear();
+        }
         self.wake(&peer.outbox.take_waiting());
     }
 
@@ -110,10 +116,13 @@ impl Hub {
         self.peers.get_mut(key)?.as_mut()
     }
 
-    /// What a client is called in the log.
-    pub(super) fn name(&self, key: usize) -> Rc<str> {
+    /// What a client is called in the log: its own words, made harmless.
+    pub(super) fn name(&self, key: usize) -> String {
         let peer = self.peers.get(key).and_then(Option::as_ref);
-        peer.and_then(|peer| peer.name.clone()).unwrap_or_else(|| "(not introduced)".into())
+        match peer.and_then(|peer| peer.name.as_ref()) {
+            Some(name) => format!("{:?}", name.chars().take(SHOWN).collect::<String>()),
+            None => "(not introduced)".to_owned(),
+        }
     }
 
     /// Gives a connection its client id, and ends the one that had it.
@@ -189,7 +198,9 @@ impl Hub {
         if self.routes.len() >= REMEMBERED {
             self.routes.clear();
         }
-        self.routes.insert(topic.into(), Rc::clone(&targets));
+        if topic.len() <= REMEMBERED_BYTES {
+            self.routes.insert(topic.into(), Rc::clone(&targets));
+        }
         Ok(targets)
     }
 

@@ -13,11 +13,15 @@
 //! memory is bounded, half a packet is waited for as long as a keep-alive, and a protocol error closes
 //! that connection.
 //!
+//! The price: a client that publishes to itself must read while it writes, and one with 60,000
+//! messages unacknowledged at QoS 1 holds its publishers back until it acknowledges some.
+//!
 //! ```text
 //! connection (task): socket ──frame──▶ session ──▶ hub ──▶ outbox of each subscriber ──▶ its task
 //! ```
 
 mod connection;
+/// Public for those who test it with any input.
 pub mod frame;
 mod hub;
 mod outbox;
