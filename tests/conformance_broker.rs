@@ -1,18 +1,35 @@
 //! Is the embedded broker a broker? One list of tests runs on it and on the real Mosquitto; what only
 //! the embedded one promises (nothing dropped, bounds, refusals) is tested on it alone.
 
+/// Each test of a list twice.
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod embedded {
+            $(#[test] fn $test() { super::$test(&super::Broker::embedded()); })*
+        }
+        mod mosquitto {
+            $(#[test] fn $test() {
+                if let Some(broker) = super::Broker::mosquitto() { super::$test(&broker); }
+            })*
+        }
+    };
+}
+
 /// Brokers to test: the embedded one on a thread, and Mosquitto.
 #[path = "conformance_broker/brokers.rs"]
 mod brokers;
 /// A raw MQTT client: bytes in, bytes out.
 #[path = "conformance_broker/client.rs"]
 mod client;
-/// The list that both must pass.
-#[path = "conformance_broker/common.rs"]
-mod common;
 /// Faults, floods and bounds of the embedded one.
 #[path = "conformance_broker/faults.rs"]
 mod faults;
 /// Topic matching against Mosquitto, and any input in any pieces.
 #[path = "conformance_broker/properties.rs"]
 mod properties;
+/// The list that both must pass: messages.
+#[path = "conformance_broker/messages.rs"]
+mod messages;
+/// The list that both must pass: connections.
+#[path = "conformance_broker/sessions.rs"]
+mod sessions;

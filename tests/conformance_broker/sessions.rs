@@ -1,0 +1,201 @@
+//! What both brokers must do with connections: welcome, refuse, take over, end; and whom they serve.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use loadgen::plan::Address;
+use loadgen::stack::mqtt;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{Packet, Publish};
+
+use super::brokers::{Broker, find};
+use super::client::{Client, connect, packet, publish, string, subscribe};
+
+on_both! {
+    a_connection_is_accepted_and_pings_are_answered
+    other_protocol_levels_are_refused
+    a_client_without_a_name_gets_one
+    any_credentials_will_do
+    a_client_id_is_taken_over
+    silence_beyond_the_keep_alive_ends_the_connection
+    a_goodbye_ends_the_connection
+    protocol_errors_end_that_connection_only
+    the_version_is_told
+    foreign_clients_are_served
+    our_own_client_is_served
+}
+
+fn a_connection_is_accepted_and_pings_are_answered(broker: &Broker) {
+    let mut client = Client::connected(broker, "c");
+    client.send(&[0xc0, 0, 0xc0, 0]);
+    assert_eq!((client.next(), client.next()), (vec![0xd0, 0], vec![0xd0, 0]));
+}
+
+fn other_protocol_levels_are_refused(broker: &Broker) {
+    let mut client = Client::raw(broker.address);
+    client.send(&connect("c", 9, 2, 60));
+    assert_eq!(client.next(), [0x20, 2, 0, 1]);
+    client.expect_end();
+    let mut client = Client::raw(broker.address);
+    let body = [string(b"HTTP"), vec![4, 2, 0, 60], string(b"c")].concat();
+    client.send(&packet(0x10, &body));
+    client.expect_end();
+}
+
+fn a_client_without_a_name_gets_one(broker: &Broker) {
+    let (mut one, mut other) = (Client::connected(broker, ""), Client::connected(broker, ""));
+    one.expect_nothing();
+    other.expect_nothing();
+    let mut kept = Client::raw(broker.address);
+    kept.send(&connect("", 4, 0, 60));
+    assert_eq!(kept.next(), [0x20, 2, 0, 2]);
+    kept.expect_end();
+}
+
+fn any_credentials_will_do(broker: &Broker) {
+    let mut client = Client::raw(broker.address);
+    let head = [string(b"MQTT"), vec![4, 0xc2, 0, 60], string(b"c")].concat();
+    client.send(&packet(0x10, &[head, string(b"user"), string(b"word")].concat()));
+    assert_eq!(client.next(), [0x20, 2, 0, 0]);
+}
+
+fn a_client_id_is_taken_over(broker: &Broker) {
+    let mut older = Client::subscribed(broker, "same", &[("a", 0)]);
+    let mut newer = Client::connected(broker, "same");
+    older.expect_end();
+    // A clean session begins without subscriptions.
+    newer.send(&publish("a", b"", None));
+    newer.expect_nothing();
+    newer.send(&subscribe(1, &[("b", 0)]));
+    assert_eq!(newer.next(), [0x90, 3, 0, 1, 0]);
+    newer.send(&publish("b", b"", None));
+    assert_eq!(newer.message().topic, "b");
+}
+
+fn silence_beyond_the_keep_alive_ends_the_connection(broker: &Broker) {
+    let mut client = Client::raw(broker.address);
+    client.send(&connect("c", 4, 2, 1));
+    assert_eq!(client.next(), [0x20, 2, 0, 0]);
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(400));
+        client.expect_nothing();
+    }
+    let begin = Instant::now();
+    assert!(client.ends_within(Duration::from_secs(8)));
+    assert!(begin.elapsed() > Duration::from_millis(1_000), "after {:?}", begin.elapsed());
+}
+
+fn a_goodbye_ends_the_connection(broker: &Broker) {
+    let mut sub = Client::subscribed(broker, "sub", &[("a", 0)]);
+    let mut client = Client::connected(broker, "c");
+    client.send(&[publish("a", b"last words", None), vec![0xe0, 0]].concat());
+    client.expect_end();
+    assert_eq!(sub.message().payload, b"last words");
+}
+
+fn protocol_errors_end_that_connection_only(broker: &Broker) {
+    let mut witness = Client::subscribed(broker, "witness", &[("a", 0)]);
+    let errors: [(&str, Vec<u8>); 16] = [
+        ("CONNECT twice", connect("c", 4, 2, 60)),
+        ("SUBSCRIBE without filters", packet(0x82, &[0, 1])),
+        ("SUBSCRIBE with id 0", subscribe(0, &[("a", 0)])),
+        ("SUBSCRIBE with the wrong flags", packet(0x80, &[0, 1, 0, 1, b'a', 0])),
+        ("SUBSCRIBE at QoS 3", subscribe(1, &[("a", 3)])),
+        ("a filter with # in the middle", subscribe(1, &[("a/#/b", 0)])),
+        ("a filter with + in a level", subscribe(1, &[("a+", 0)])),
+        ("an empty filter", subscribe(1, &[("", 0)])),
+        ("UNSUBSCRIBE without filters", packet(0xa2, &[0, 1])),
+        ("a topic with a wildcard", publish("a/+", b"", None)),
+        ("an empty topic", publish("", b"", None)),
+        ("a message with id 0", publish("a", b"", Some(0))),
+        ("a message at QoS 3", packet(0x36, &[0, 1, b'a', 0, 1])),
+        ("a topic that is no UTF-8", packet(0x30, &[0, 2, 0xc3, 0x28])),
+        ("a topic beyond its packet", packet(0x30, &[0, 9, b'a'])),
+        ("a length of five bytes", vec![0x30, 0xff, 0xff, 0xff, 0xff, 0x01]),
+    ];
+    for (what, bytes) in errors {
+        let mut client = Client::connected(broker, "c");
+        client.send(&bytes);
+        assert!(client.ends_within(Duration::from_secs(5)), "{what}");
+    }
+    let mut stranger = Client::raw(broker.address);
+    stranger.send(&publish("a", b"", None));
+    stranger.expect_end();
+    witness.expect_nothing();
+}
+
+fn the_version_is_told(broker: &Broker) {
+    let mut client = Client::subscribed(broker, "c", &[("$SYS/broker/version", 0)]);
+    let told = client.message();
+    assert_eq!((told.first, told.topic.as_str()), (0x31, "$SYS/broker/version"));
+    assert!(String::from_utf8_lossy(&told.payload).contains(' '), "{told:?}");
+}
+
+fn foreign_clients_are_served(broker: &Broker) {
+    if find("mosquitto_sub").is_none() || find("mosquitto_pub").is_none() {
+        return;
+    }
+    for qos in ["0", "1"] {
+        let mut sub = broker.foreign("mosquitto_sub");
+        sub.args(["-q", qos, "-t", "x/+", "-F", "%q %t %p", "-W", "20"]);
+        let mut sub = sub.stdout(Stdio::piped()).spawn().expect("mosquitto_sub starts");
+        let stdout = BufReader::new(sub.stdout.take().expect("a pipe"));
+        let mut lines = stdout.lines().map_while(Result::ok);
+        mark_until(broker, || _ = lines.next());
+        for payload in ["one", "two", "three", "four"] {
+            let mut publisher = broker.foreign("mosquitto_pub");
+            publisher.args(["-q", qos, "-t", "x/y", "-m", payload]);
+            assert!(publisher.status().expect("mosquitto_pub runs").success());
+        }
+        let arrived: Vec<_> = lines.filter(|line| !line.ends_with("mark")).take(4).collect();
+        assert_eq!(arrived, ["one", "two", "three", "four"].map(|p| format!("{qos} x/y {p}")));
+        sub.kill().and_then(|()| sub.wait()).expect("mosquitto_sub ends");
+    }
+}
+
+/// Publishes marks until `taken` returns: a foreign client does not say when it has subscribed.
+fn mark_until(broker: &Broker, taken: impl FnOnce()) {
+    let mut marker = Client::connected(broker, "marker");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                marker.send(&publish("x/mark", b"mark", None));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        taken();
+        done.store(true, Relaxed);
+    });
+}
+
+fn our_own_client_is_served(broker: &Broker) {
+    let url = format!("mqtt://user:word@{}", broker.address);
+    let address: Address = Address::parse("--mqtt", &url).expect("an address");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let id = mqtt::client_id("test");
+        let (mut sender, mut receiver) = mqtt::connect(&address, &id).await.expect("it connects");
+        let wish = (&address, "a/b", 1);
+        mqtt::subscribe(&mut sender, &mut receiver, wish).await.expect("it subscribes");
+        for payload in ["one", "two"] {
+            let mut message = Publish::new("a/b", QoS::AtLeastOnce, payload);
+            message.pkid = 1;
+            sender.send(&Packet::Publish(message)).await.expect("it publishes");
+            let (mut arrived, mut acknowledged) = (None, false);
+            while arrived.is_none() || !acknowledged {
+                match receiver.decode().expect("MQTT") {
+                    Some(Packet::Publish(message)) => arrived = Some(message.payload),
+                    Some(Packet::PubAck(ack)) => acknowledged = ack.pkid == 1,
+                    Some(other) => panic!("{other:?}"),
+                    None => _ = receiver.fill().await.expect("the connection stands"),
+                }
+            }
+            assert_eq!(arrived.expect("it is there"), payload);
+        }
+        let version = mqtt::version(&address).await.expect("it tells its version");
+        assert!(version.contains("version") || version.contains("embedded"), "{version}");
+    });
+}
