@@ -1,0 +1,61 @@
+//! The embedded queue and `redis-server`.
+
+mod blocking;
+mod client;
+mod commands;
+mod faults;
+mod foreign;
+mod random;
+mod wire;
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use client::Client;
+
+use crate::support::{Process, Redis, loadgen};
+
+/// A server under test; gone when dropped.
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    process: Option<Process>,
+    _redis: Option<Redis>,
+}
+
+impl Server {
+    pub(crate) fn embedded() -> Self {
+        let mut process = Process::start("queue", &mut command());
+        let address = |line: &str| line.strip_prefix("listening on ")?.parse().ok();
+        let address = process.await_line(address);
+        Self { name: "embedded", address, process: Some(process), _redis: None }
+    }
+
+    /// `None` where it is not installed and the test is skipped for it.
+    fn real() -> Option<Self> {
+        let redis = Redis::start()?;
+        let address = redis.address().parse().expect("an address of loopback");
+        Some(Self { name: "redis-server", address, process: None, _redis: Some(redis) })
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address, self.name)
+    }
+
+    /// The embedded server's process.
+    pub(crate) fn process(&self) -> &Process {
+        self.process.as_ref().expect("it is the embedded one")
+    }
+}
+
+fn command() -> Command {
+    loadgen("embedded queue --listen 127.0.0.1:0")
+}
+
+/// Runs a test on both servers, each fresh.
+pub(crate) fn on_both(test: impl Fn(&Server)) {
+    test(&Server::embedded());
+    if let Some(real) = Server::real() {
+        test(&real);
+    }
+}
