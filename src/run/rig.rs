@@ -1,13 +1,13 @@
 //! The rig: everything behind the target that this run brought up, or was told of.
 
 mod embedded;
+mod service;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
 use url::Url;
 
 use super::RunError;
@@ -18,9 +18,10 @@ use crate::plan::{Address, Plan, Target};
 use crate::profile::{Coupling, Stack};
 use crate::resources::Component;
 use crate::stack::child::{Child, Launch};
-use crate::stack::spawned::{STOP_GRACE, Spawned, is_installed, start_mosquitto, start_redis};
-use crate::stack::{Kind, StackError, mqtt, redis};
+use crate::stack::spawned::{Spawned, is_installed, start_mosquitto, start_redis};
+use crate::stack::{Kind, mqtt, redis};
 use embedded::Server;
+use service::{Service, listening_port, start_thread};
 
 /// How api and push run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,12 +44,6 @@ pub(super) struct Rig {
     pub(super) mqtt: Option<(Kind, Address)>,
     servers: Vec<Service>,
     services: Vec<Service>,
-}
-
-#[derive(Debug)]
-enum Service {
-    Child(Child),
-    Thread { name: &'static str, stop: watch::Sender<bool>, done: oneshot::Receiver<()> },
 }
 
 /// What brings up a server, or the one of the two that is not named: never a mixture.
@@ -237,78 +232,6 @@ impl Rig {
             server.stop().await;
         }
     }
-}
-
-impl Service {
-    fn component(&self) -> Component {
-        match self {
-            Self::Child(child) => {
-                Component { name: child.name().to_owned(), pid: child.pid(), threads: None }
-            }
-            Self::Thread { name, .. } => Component {
-                name: (*name).to_owned(),
-                pid: std::process::id(),
-                threads: Some(match *name {
-                    "api" => "api-",
-                    "push" => "push-",
-                    "queue" => "queue-",
-                    _ => "broker-",
-                }),
-            },
-        }
-    }
-
-    async fn stop(self) {
-        match self {
-            Self::Child(child) => child.stop(STOP_GRACE).await,
-            Self::Thread { stop, done, .. } => {
-                let _ = stop.send(true);
-                let _ = tokio::time::timeout(STOP_GRACE, done).await;
-            }
-        }
-    }
-}
-
-/// The port of the line a service prints when it listens.
-fn listening_port(line: &str) -> Option<u16> {
-    line.strip_prefix("listening on ")?.rsplit(':').next()?.parse().ok()
-}
-
-/// Runs a service on a thread with a runtime of its own, and returns once it is ready.
-async fn start_thread<F, R>(name: &'static str, service: F) -> Result<Service, RunError>
-where
-    F: FnOnce(Box<dyn FnOnce()>, watch::Receiver<bool>) -> R + Send + 'static,
-    R: Future<Output = Result<(), StackError>>,
-{
-    let (stop, shutdown) = watch::channel(false);
-    let (ended, done) = oneshot::channel();
-    let (up, is_up) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(format!("{name}-main"));
-    let spawned = thread.spawn(move || {
-        let up = Arc::new(std::sync::Mutex::new(Some(up)));
-        let tell = |up: &std::sync::Mutex<Option<oneshot::Sender<_>>>, result| {
-            if let Some(up) = up.lock().ok().and_then(|mut up| up.take()) {
-                let _ = up.send(result);
-            }
-        };
-        let ready = {
-            let up = Arc::clone(&up);
-            Box::new(move || tell(&up, Ok(())))
-        };
-        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => {
-                if let Err(error) = runtime.block_on(service(ready, shutdown)) {
-                    log::warn!("{name}: {error}");
-                    tell(&up, Err(RunError::Stack(error)));
-                }
-            }
-            Err(error) => tell(&up, Err(RunError::Thread(error))),
-        }
-        let _ = ended.send(());
-    });
-    spawned.map_err(RunError::Thread)?;
-    is_up.await.map_err(|_| RunError::Lost(name))??;
-    Ok(Service::Thread { name, stop, done })
 }
 
 /// Our own api takes whatever the plan sends.

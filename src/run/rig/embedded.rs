@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::{READY_TIMEOUT, Service, Services, listening_port, start_thread};
+use super::service::{Service, listening_port, start_thread};
+use super::{READY_TIMEOUT, Services};
 use crate::run::RunError;
 use crate::stack::StackError;
 use crate::stack::child::{Child, Launch};

@@ -180,3 +180,87 @@ fn number(
     }
     if rest.len() < MAX_HEADER { Ok(None) } else { Err(wrong) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All commands of `input`, which comes in pieces of these lengths, and the error at the end.
+    fn parse(
+        input: &[u8],
+        pieces: impl IntoIterator<Item = usize>,
+    ) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
+        let (mut parser, mut commands) = (Parser::default(), Vec::new());
+        let (mut from, mut to) = (0, 0);
+        for piece in pieces.into_iter().chain([input.len()]) {
+            to = input.len().min(to + piece);
+            loop {
+                let rest = &input[from..to];
+                match parser.advance(rest) {
+                    Ok(None) => break,
+                    Err(error) => return (commands, Some(error)),
+                    Ok(Some(len)) => {
+                        assert!((1..=rest.len()).contains(&len));
+                        commands.push(parser.args(rest).from(0).map(<[u8]>::to_vec).collect());
+                        parser.reset();
+                        from += len;
+                    }
+                }
+            }
+        }
+        (commands, None)
+    }
+
+    #[test]
+    fn arrays_and_lines_are_told_apart() {
+        let input = b"*2\r\n$3\r\nGET\r\n$0\r\n\r\n\n PING  x\r\n*0\r\n*-1\r\n*1\r\n$1\r\n";
+        let word = |text: &str| text.as_bytes().to_vec();
+        let expected =
+            [vec![word("GET"), word("")], vec![], vec![word("PING"), word("x")], vec![], vec![]];
+        assert_eq!(parse(input, []), (expected.to_vec(), None));
+    }
+
+    #[test]
+    fn a_header_without_end_is_refused_early() {
+        assert_eq!(parse(b"*1", []).1, None);
+        assert_eq!(
+            parse(&[b"*", &[b'0'; 40][..]].concat(), []).1,
+            Some(ProtocolError::ArrayLength)
+        );
+        assert_eq!(parse(b"*1\rx", []).1, Some(ProtocolError::ArrayLength));
+        assert_eq!(parse(b"*1\r\n$67108864\r\n", []).1, Some(ProtocolError::TooLarge));
+    }
+
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop::sample::select(vec![
+            &b"*"[..],
+            b"$",
+            b"\r\n",
+            b"\r",
+            b"\n",
+            b"-",
+            b"0",
+            b"1",
+            b"3",
+            b"99999999999",
+            b"GET",
+            b"*1\r\n$4\r\nPING\r\n",
+            b" ",
+            b"\"",
+            b"\xff",
+        ]);
+        prop::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_pieces_do_not_matter(
+            input in prop_oneof![hostile(), prop::collection::vec(any::<u8>(), 0..200)],
+            pieces in prop::collection::vec(0usize..20, 0..40),
+        ) {
+            prop_assert_eq!(parse(&input, pieces), parse(&input, []));
+        }
+    }
+}
