@@ -1,6 +1,7 @@
 //! Whole runs through api, Redis, push, broker and subscriber, and what their reports say.
 
 mod account;
+mod embedded;
 mod outages;
 mod settings;
 mod tls;
