@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | one command | [`parser::MAX_FRAME`] bytes, [`parser::MAX_ARGS`] words; a line of words 64 KiB |
 //! | one `LRANGE` reply | as large as one command |
-//! | a connection | one command, one read, the replies of at most one command above 256 KiB; silent: nothing |
+//! | a connection | one command, one read, the replies of at most one command above 256 KiB; silent: a few KiB |
 //! | connections | [`MAX_CLIENTS`]; more are refused with Redis's words |
 //! | the data | none: a list holds what was pushed, as in Redis |
 //!
