@@ -9,6 +9,7 @@ use crate::message::{MsgId, Values};
 
 mod chunked;
 mod connection;
+mod deadline;
 pub mod full;
 pub mod raw;
 pub mod request;

@@ -13,6 +13,7 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 
 use super::connection::{Connection, State};
+use super::deadline::Deadline;
 use super::request::RequestShape;
 use super::response::Progress;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
@@ -27,22 +28,6 @@ const EVENTS: usize = 256;
 /// The least time a connection gets to stand: a server that many knock at drops handshakes, and the
 /// kernel tries again after 1 s and after 2 s more. The timeout is about requests.
 const CONNECT_PATIENCE: Nanos = Nanos::from_secs(5);
-
-/// A request's place in the order of deadlines; all have the same timeout, so it is the order of sending.
-#[derive(Debug)]
-struct Deadline {
-    at: Nanos,
-    connection: usize,
-    serial: u64,
-}
-
-impl Deadline {
-    /// Whether its request is still on the wire.
-    fn is_current(&self, connections: &[Connection]) -> bool {
-        let connection = &connections[self.connection];
-        connection.serial == self.serial && matches!(connection.state, State::Busy { .. })
-    }
-}
 
 /// The raw transport of one worker.
 pub struct RawTransport {
