@@ -4,6 +4,7 @@
 mod build;
 mod judge;
 mod lookup;
+pub mod ramp;
 mod table;
 mod text;
 

@@ -1,0 +1,92 @@
+//! A ramp's report: one report for each step, never blended, and what follows from them together.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Report, Tool};
+
+/// What a ramp found out. Saved after every step, so that a ramp that breaks off keeps what it has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RampReport {
+    /// [`super::SCHEMA_VERSION`]
+    pub schema_version: u32,
+    /// `ramp`; a run's report has no such field.
+    pub kind: String,
+    /// What wrote it.
+    pub tool: Tool,
+    /// The profile's file name without its ending.
+    pub name: String,
+    /// The question the profile answers: its opening comment.
+    pub question: Option<String>,
+    /// The command that repeats it, without secrets.
+    pub command: String,
+    /// When the first step began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// The setting that differs from step to step (`connections`, `rate`), if it is one number.
+    pub axis: Option<String>,
+    /// Steps planned; `null` for a search, which finds its steps as it goes.
+    pub planned_steps: Option<u64>,
+    /// Whether it came to its end.
+    pub complete: bool,
+    /// The steps in the order they were run.
+    pub steps: Vec<RampStep>,
+    /// The knee search, where there was one.
+    pub search: Option<Search>,
+    /// What follows, in sentences.
+    pub findings: Vec<Finding>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RampStep {
+    /// Its name, such as `connections 4`.
+    pub name: String,
+    /// The setting of the axis in this step.
+    pub x: Option<f64>,
+    /// The settings that it changes, by their long names, without secrets.
+    pub settings: BTreeMap<String, String>,
+    /// Why there is no report, or why its run broke off.
+    pub error: Option<String>,
+    /// Its own report: of its measured part only.
+    pub report: Option<Report>,
+}
+
+/// A search for the highest value that holds a condition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Search {
+    /// `rate` or `connections`
+    pub axis: String,
+    /// As written in the profile.
+    pub condition: String,
+    /// In the order they were tried.
+    pub trials: Vec<Trial>,
+    /// The highest value that was confirmed to hold.
+    pub holds: Option<f64>,
+    /// The lowest value above it that did not.
+    pub fails: Option<f64>,
+    /// Runs at `holds` that held, of how many.
+    pub confirmed: (u64, u64),
+}
+
+/// One run of a search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// What was tried.
+    pub value: f64,
+    /// Its place in `steps`, from 0.
+    pub step: u64,
+    /// Whether the condition held.
+    pub held: bool,
+    /// The part of the condition that did not hold, with its number.
+    pub because: Option<String>,
+}
+
+/// A sentence that follows from the steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `capacity`, `sizing`, `arrival`, `bottleneck`, `knee` or `caution`
+    pub kind: String,
+    /// The sentence, with its figures.
+    pub text: String,
+}
