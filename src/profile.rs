@@ -30,6 +30,17 @@ pub enum Engine {
     Reqwest,
 }
 
+/// How a worker of an open loop waits until the next request is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pacer {
+    /// It sleeps.
+    #[default]
+    Timer,
+    /// It asks the clock over and over: each worker takes a whole core.
+    Spin,
+}
+
 /// Where Redis and the broker come from when no address is given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,6 +138,15 @@ pub struct Settings {
     /// Seed of --arrivals poisson (default: 1)
     #[arg(long, value_name = "N", env = "LOADGEN_SEED", help_heading = "Load")]
     pub seed: Option<u64>,
+
+    /// Shortest time a worker of an open loop sleeps: requests due meanwhile go out together (0 to 10ms; default: 100us)
+    #[arg(long, value_name = "TIME", env = "LOADGEN_TICK", help_heading = "Load", value_parser = parse_duration)]
+    #[serde(deserialize_with = "de_duration")]
+    pub tick: Option<Duration>,
+
+    /// How a worker of an open loop waits: timer sleeps, spin takes a whole core each (default: timer)
+    #[arg(long, value_name = "KIND", env = "LOADGEN_PACER", help_heading = "Load")]
+    pub pacer: Option<Pacer>,
 
     /// Requests on the wire or waiting for a connection; beyond it a due request is dropped and counted (default: none)
     #[arg(long, value_name = "N", env = "LOADGEN_MAX_IN_FLIGHT", help_heading = "Load", value_parser = parse_count)]
@@ -288,6 +308,8 @@ impl Settings {
             requests: self.requests.or(base.requests),
             arrivals: self.arrivals.or(base.arrivals),
             seed: self.seed.or(base.seed),
+            tick: self.tick.or(base.tick),
+            pacer: self.pacer.or(base.pacer),
             max_in_flight: self.max_in_flight.or(base.max_in_flight),
             warmup: self.warmup.or(base.warmup),
             drain: self.drain.or(base.drain),

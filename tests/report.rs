@@ -91,6 +91,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
         clock: ClockInfo { offset_us: Some(1_795_300_000_000_000), error_bound: Some(micros(25)) },
         load: recorder().result,
         traffic: Traffic {
+            timed_when_read: 0,
             bytes_read: 151_848,
             bytes_written: 380_000,
             reconnects: 2,

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::Ticket;
+use super::receipt::{self, Received, WallClock};
 use super::response::ResponseReader;
 use crate::clock::Nanos;
 
@@ -53,8 +54,14 @@ impl Connection {
         }
     }
 
-    /// Starts to connect, without waiting.
-    pub(super) fn connect(&mut self, address: SocketAddr, now: Nanos) -> io::Result<()> {
+    /// Starts to connect, without waiting. With `notes` the kernel is asked to note when responses
+    /// arrive; whether it will.
+    pub(super) fn connect(
+        &mut self,
+        address: SocketAddr,
+        notes: bool,
+        now: Nanos,
+    ) -> io::Result<bool> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket =
@@ -67,9 +74,11 @@ impl Connection {
         }
         self.reader.reset();
         self.unsent.clear();
-        self.socket = Some(TcpStream::from(socket));
+        let socket = TcpStream::from(socket);
+        let noted = notes && receipt::note_times(&socket);
+        self.socket = Some(socket);
         self.state = State::Connecting { since: now };
-        Ok(())
+        Ok(noted)
     }
 
     /// The kernel is done connecting: whether it worked.
@@ -123,11 +132,20 @@ impl Connection {
         !self.unsent.is_empty()
     }
 
-    /// Reads once: `None` when there is nothing, `Some(0)` when the peer closed.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    /// Reads once: `None` when there is nothing, a length of 0 when the peer closed. With a wall
+    /// clock it reads the kernel's note of the time too.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        wall_clock: Option<WallClock>,
+    ) -> io::Result<Option<Received>> {
         let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        match socket.read(buffer) {
-            Ok(len) => Ok(Some(len)),
+        let received = match wall_clock {
+            Some(wall_clock) => receipt::read(socket, buffer, wall_clock),
+            None => socket.read(buffer).map(|len| Received { len, at: None }),
+        };
+        match received {
+            Ok(received) => Ok(Some(received)),
             Err(e) if is_would_block(&e) => Ok(None),
             Err(e) => Err(e),
         }

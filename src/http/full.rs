@@ -95,6 +95,8 @@ impl FullTransport {
         let at = self.in_flight.iter().position(|(ticket, _)| ticket.id == ended.ticket.id)?;
         self.in_flight.swap_remove(at);
         self.traffic.bytes_read += bytes;
+        self.traffic.timed_when_read +=
+            u64::from(matches!(ended.outcome, Outcome::Answered { .. }));
         if ended.outcome == Outcome::Failed(Failure::Connect) {
             self.traffic.connect_failures += 1;
         }
@@ -201,7 +203,7 @@ impl Transport for FullTransport {
         });
     }
 
-    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
+    fn wait(&mut self, _rest: Nanos, until: Nanos, ended: &mut Vec<Ended>) {
         let (results, timer) = (&mut self.results, &self.timer);
         let first = self.runtime.block_on(async {
             tokio::select! {

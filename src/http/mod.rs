@@ -12,6 +12,7 @@ mod connection;
 mod deadline;
 pub mod full;
 pub mod raw;
+mod receipt;
 pub mod request;
 pub mod response;
 
@@ -60,7 +61,8 @@ pub struct Ended {
     pub ticket: Ticket,
     /// Just before its first byte was written.
     pub sent: Nanos,
-    /// When the end was seen.
+    /// When it ended: when the kernel received the last of the response, where it says so, else
+    /// when the end was seen.
     pub at: Nanos,
     /// How it ended.
     pub outcome: Outcome,
@@ -77,6 +79,8 @@ pub struct Traffic {
     pub reconnects: u64,
     /// Attempts to connect that failed.
     pub connect_failures: u64,
+    /// Responses the kernel noted no time of: they are timed when they are read.
+    pub timed_when_read: u64,
 }
 
 impl Traffic {
@@ -88,7 +92,17 @@ impl Traffic {
             bytes_written: self.bytes_written - earlier.bytes_written,
             reconnects: self.reconnects - earlier.reconnects,
             connect_failures: self.connect_failures - earlier.connect_failures,
+            timed_when_read: self.timed_when_read - earlier.timed_when_read,
         }
+    }
+
+    /// Takes in another worker's.
+    pub fn absorb(&mut self, other: Self) {
+        self.bytes_read += other.bytes_read;
+        self.bytes_written += other.bytes_written;
+        self.reconnects += other.reconnects;
+        self.connect_failures += other.connect_failures;
+        self.timed_when_read += other.timed_when_read;
     }
 }
 
@@ -100,8 +114,9 @@ pub trait Transport {
     /// Sends one request. Only while [`Self::idle`] is above zero.
     fn send(&mut self, ticket: Ticket, values: &Values);
 
-    /// Waits for ends until one comes or `until` has passed; appends them to `ended`.
-    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>);
+    /// Waits for ends until one comes or `until` has passed; appends them to `ended`. Up to `rest` it
+    /// need not wake for an end, if it can tell afterwards when that came.
+    fn wait(&mut self, rest: Nanos, until: Nanos, ended: &mut Vec<Ended>);
 
     /// Gives up what is on the wire: each request ends as unfinished.
     fn abandon(&mut self, ended: &mut Vec<Ended>);

@@ -11,9 +11,12 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
+use rustix::thread::clock_nanosleep_absolute;
+use rustix::time::ClockId;
 
 use super::connection::{Connection, State};
 use super::deadline::Deadline;
+use super::receipt::{Received, WallClock};
 use super::request::RequestShape;
 use super::response::Progress;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
@@ -44,6 +47,9 @@ pub struct RawTransport {
     events: Vec<epoll::Event>,
     buffer: Box<[u8]>,
     traffic: Traffic,
+    /// The kernel notes when responses arrive, on all connections.
+    noted: bool,
+    wall_clock: WallClock,
     /// Ends that are known before the next wait, such as a failed write.
     early: Vec<Ended>,
 }
@@ -57,12 +63,14 @@ impl fmt::Debug for RawTransport {
 impl RawTransport {
     /// Opens `connections` connections to `address` and waits until all stand. An attempt that fails
     /// or takes longer than `timeout` and 5 s is an error: a run with fewer connections than
-    /// asked is another run.
+    /// asked is another run. With `rests`, responses are timed by the kernel where it can, so that a
+    /// wait may rest instead of reading at once.
     pub fn connect(
         shape: &RequestShape,
         address: SocketAddr,
         connections: usize,
         timeout: Nanos,
+        rests: bool,
     ) -> Result<Self, ConnectError> {
         let unreachable = |cause| ConnectError::Unreachable { address: address.to_string(), cause };
         let epoll = create_epoll().map_err(|e| ConnectError::Setup(e.to_string()))?;
@@ -80,6 +88,8 @@ impl RawTransport {
             events: Vec::with_capacity(EVENTS),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             traffic: Traffic::default(),
+            noted: rests,
+            wall_clock: WallClock::new(),
             early: Vec::new(),
         };
         for index in 0..connections {
@@ -109,7 +119,7 @@ impl RawTransport {
 
     fn open(&mut self, index: usize, now: Nanos) -> std::io::Result<()> {
         let connection = &mut self.connections[index];
-        connection.connect(self.address, now)?;
+        self.noted = connection.connect(self.address, self.noted, now)?;
         let data = epoll::EventData::new_u64(index as u64);
         let interest = epoll::EventFlags::IN | epoll::EventFlags::OUT;
         match connection.fd() {
@@ -139,6 +149,9 @@ impl RawTransport {
         let _ = epoll::wait(&self.epoll, spare, Some(&span));
         // All of these were readable when the wait ended; reading them one by one must not age them.
         let now = clock::now();
+        if self.noted {
+            self.wall_clock.refresh();
+        }
         for event in &events {
             let (index, flags) = (event.data.u64() as usize, event.flags);
             self.handle(index, flags, now, ended);
@@ -203,13 +216,13 @@ impl RawTransport {
     /// Reads once; should the connection prove broken, that is what its request fails with.
     fn receive(&mut self, index: usize, broken: Failure, now: Nanos, ended: &mut Vec<Ended>) {
         let connection = &mut self.connections[index];
-        match connection.read(&mut self.buffer) {
+        match connection.read(&mut self.buffer, self.noted.then_some(self.wall_clock)) {
             Ok(None) => {}
-            Ok(Some(0)) => match connection.reader.end_of_input() {
-                Some(status) => self.answer(index, status, false, now, ended),
+            Ok(Some(Received { len: 0, .. })) => match connection.reader.end_of_input() {
+                Some(status) => self.answer(index, status, false, (None, now), ended),
                 None => self.fail(index, broken, now, ended),
             },
-            Ok(Some(len)) => {
+            Ok(Some(Received { len, at })) => {
                 self.traffic.bytes_read += len as u64;
                 if connection.state == State::Idle {
                     // A response nobody asked for: the two sides no longer agree on the order.
@@ -220,7 +233,7 @@ impl RawTransport {
                     Ok(Progress::Done { status, keep_alive, used }) => {
                         // A request that is answered before it was read whole cannot be followed by another.
                         let clean = used == len && !connection.has_unsent();
-                        self.answer(index, status, keep_alive && clean, now, ended);
+                        self.answer(index, status, keep_alive && clean, (at, now), ended);
                     }
                     Err(_) => self.fail(index, Failure::Protocol, now, ended),
                 }
@@ -229,17 +242,21 @@ impl RawTransport {
         }
     }
 
+    /// A response is complete: received at a time the kernel noted, if it did, and read now.
     fn answer(
         &mut self,
         index: usize,
         status: u16,
         keep: bool,
-        now: Nanos,
+        (received, now): (Option<Nanos>, Nanos),
         ended: &mut Vec<Ended>,
     ) {
         let connection = &mut self.connections[index];
         if let State::Busy { ticket, sent } = connection.state {
-            ended.push(Ended { ticket, sent, at: now, outcome: Outcome::Answered { status } });
+            self.traffic.timed_when_read += u64::from(received.is_none());
+            // Where the wall clock was set meanwhile, the time cannot be right; it is bounded at least.
+            let at = received.unwrap_or(now).min(now).max(sent);
+            ended.push(Ended { ticket, sent, at, outcome: Outcome::Answered { status } });
         }
         connection.answered();
         if keep {
@@ -361,8 +378,13 @@ impl Transport for RawTransport {
         }
     }
 
-    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
+    fn wait(&mut self, rest: Nanos, until: Nanos, ended: &mut Vec<Ended>) {
         ended.append(&mut self.early);
+        if rest > Nanos::ZERO && ended.is_empty() && self.noted {
+            // Nobody waits in epoll meanwhile, so no response wakes this thread, and the kernel spares
+            // itself, and the server's thread it runs on, the waking.
+            let _ = clock_nanosleep_absolute(ClockId::Monotonic, &rest.as_timespec());
+        }
         let until = if ended.is_empty() { until.min(self.next_duty()) } else { Nanos::ZERO };
         self.poll(until, ended);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{MOST_THREADS, PlanError, Target, refuse};
 use crate::clock::Nanos;
-use crate::profile::{Arrivals, Engine, Settings};
+use crate::profile::{Arrivals, Engine, Pacer, Settings};
 use crate::units::Rate;
 
 /// Open or closed loop.
@@ -21,6 +21,15 @@ pub enum Mode {
     },
     /// Each connection sends its next request when the last one ended.
     Closed,
+}
+
+/// How a worker of an open loop waits for its slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// It sleeps so long at least: slots that fall due meanwhile go out together.
+    Tick(Nanos),
+    /// It never sleeps.
+    Spin,
 }
 
 /// How requests are sent.
@@ -46,8 +55,14 @@ pub struct LoadPlan {
     pub max_in_flight: Option<u64>,
     /// What carries the requests.
     pub engine: Engine,
+    /// How a worker waits for slots; without effect in a closed loop.
+    pub pace: Pace,
 }
 
+/// The wake interval where none is given, chosen by measurement (see the README's performance section).
+const TICK: Duration = Duration::from_micros(100);
+/// A longer wake interval would be seen in everything the run measures.
+const LONGEST_TICK: Duration = Duration::from_millis(10);
 /// Connections of an open loop where none are given.
 const OPEN_CONNECTIONS: u64 = 64;
 /// Connections of a closed loop where none are given, as wrk.
@@ -82,8 +97,9 @@ pub(super) fn load(settings: &Settings, target: &Target) -> Result<LoadPlan, Pla
         return refuse("--timeout must be at least 1ms");
     }
     let secure = matches!(target, Target::Url(url) if url.scheme() == "https");
+    let mode = mode(settings, duration)?;
     Ok(LoadPlan {
-        mode: mode(settings, duration)?,
+        mode,
         connections,
         threads,
         duration,
@@ -93,7 +109,33 @@ pub(super) fn load(settings: &Settings, target: &Target) -> Result<LoadPlan, Pla
         timeout,
         max_in_flight: max_in_flight(settings, threads)?,
         engine: settings.engine.unwrap_or(if secure { Engine::Reqwest } else { Engine::Raw }),
+        pace: pace(settings, mode, connections)?,
     })
+}
+
+fn pace(settings: &Settings, mode: Mode, connections: usize) -> Result<Pace, PlanError> {
+    let Mode::Open { rate, .. } = mode else {
+        return match (settings.tick, settings.pacer) {
+            (None, None) => Ok(Pace::Tick(Nanos::ZERO)),
+            _ => refuse("--tick and --pacer go with --rate; a closed loop has no schedule"),
+        };
+    };
+    let tick = settings.tick.unwrap_or(TICK);
+    if tick > LONGEST_TICK {
+        return refuse("--tick is at most 10ms");
+    }
+    match (settings.pacer.unwrap_or_default(), settings.tick) {
+        (Pacer::Spin, Some(_)) => {
+            refuse("--tick is about --pacer timer; --pacer spin never sleeps")
+        }
+        (Pacer::Spin, None) => Ok(Pace::Spin),
+        (Pacer::Timer, _) => {
+            // A connection carries one request between two wakes at most: with few of them the tick
+            // must not be what limits the rate, so they must be able to carry twice of it.
+            let most = Nanos((connections as f64 / (2.0 * rate.as_f64()) * 1e9) as u64);
+            Ok(Pace::Tick(Nanos::from(tick).min(most)))
+        }
+    }
 }
 
 fn connections_and_threads(settings: &Settings) -> Result<(usize, usize), PlanError> {
@@ -145,4 +187,35 @@ fn mode(settings: &Settings, duration: Option<Duration>) -> Result<Mode, PlanErr
     }
     let arrivals = settings.arrivals.unwrap_or_default();
     Ok(Mode::Open { rate, arrivals, seed: settings.seed.unwrap_or(1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace_of(settings: Settings) -> Result<Pace, String> {
+        let rate = settings.rate;
+        let rated = Settings { rate: rate.or("24000".parse().ok()), ..settings };
+        load(&rated, &Target::Pipeline).map(|plan| plan.pace).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_tick_never_limits_the_rate() {
+        let micros = |n| Some(Duration::from_micros(n));
+        assert_eq!(pace_of(Settings::default()), Ok(Pace::Tick(TICK.into())));
+        let one = Settings { connections: Some(1), tick: micros(500), ..Settings::default() };
+        // One connection, 24,000/s: a slot each 41.7 µs, and half of that is left to catch up.
+        assert_eq!(pace_of(one), Ok(Pace::Tick(Nanos(20_833))));
+        let spin = Settings { pacer: Some(Pacer::Spin), ..Settings::default() };
+        assert_eq!(pace_of(spin), Ok(Pace::Spin));
+    }
+
+    #[test]
+    fn a_pace_without_a_schedule_is_refused() {
+        let closed = Settings { tick: Some(Duration::ZERO), ..Settings::default() };
+        let error = load(&closed, &Target::Pipeline).map(|_| ()).expect_err("closed loop");
+        assert!(error.to_string().contains("--rate"), "{error}");
+        let long = Settings { tick: Some(Duration::from_millis(11)), ..Settings::default() };
+        assert!(pace_of(long).is_err_and(|e| e.contains("10ms")));
+    }
 }

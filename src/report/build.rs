@@ -9,6 +9,7 @@ use crate::latency::{Latencies, QUANTILES};
 use crate::message::{MessageAccount, MsgId};
 use crate::observations::{LoadResult, Observations, ResourceUse, SeriesRow, ServerInfo};
 use crate::plan::Mode;
+use crate::plan::load::Pace;
 use crate::profile::{Arrivals, Engine};
 
 impl From<&Observations> for Report {
@@ -71,6 +72,11 @@ fn run(seen: &Observations) -> Run {
         connections: load.connections as u64,
         threads: load.threads as u64,
         engine: if load.engine == Engine::Raw { "raw" } else { "reqwest" }.to_owned(),
+        tick_us: match (load.mode, load.pace) {
+            (Mode::Closed, _) => None,
+            (Mode::Open { .. }, Pace::Tick(tick)) => Some(micros(tick)),
+            (Mode::Open { .. }, Pace::Spin) => Some(0.0),
+        },
         sample: seen.plan.pipeline.sample,
         interrupted: seen.interrupted,
         stack: Stack {
@@ -111,6 +117,7 @@ fn requests(seen: &Observations) -> Requests {
         bytes_read: seen.traffic.bytes_read,
         bytes_written: seen.traffic.bytes_written,
         reconnects: seen.traffic.reconnects,
+        timed_when_read: seen.traffic.timed_when_read,
         errors: Errors {
             connect: counters.errors.connect.max(seen.traffic.connect_failures),
             read: counters.errors.read,

@@ -99,6 +99,16 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
             format_time(pacing)
         ));
     }
+    if report.run.engine == "raw"
+        && report.run.mode == "open"
+        && report.requests.timed_when_read * 100 > report.requests.completed
+    {
+        notes.push(format!(
+            "the kernel noted no time of receipt for {} answers: they were timed when they were read, \
+             up to --tick later",
+            format_count(report.requests.timed_when_read)
+        ));
+    }
     if let Some(share) = busy_share(report).filter(|_| seen.plan.load.mode == Mode::Closed) {
         notes.push(format!(
             "the generator was busy {share:.0}% of its threads' time: Requests/sec may be its limit, \

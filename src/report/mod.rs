@@ -78,6 +78,8 @@ pub struct Run {
     pub threads: u64,
     /// `raw` or `reqwest`
     pub engine: String,
+    /// The shortest time a worker slept; 0 with `--pacer spin`, `null` in a closed loop.
+    pub tick_us: Option<f64>,
     /// One message in so many was stamped.
     pub sample: u64,
     /// A Ctrl-C ended it early.
@@ -144,6 +146,9 @@ pub struct Requests {
     pub bytes_written: u64,
     /// Connections made again.
     pub reconnects: u64,
+    /// Answers timed when they were read, because the kernel noted no time of their receipt: in a
+    /// closed loop, with reqwest, and where the platform cannot.
+    pub timed_when_read: u64,
     /// The failed ones, and failed attempts to connect again.
     pub errors: Errors,
     /// Answers by status.

@@ -18,6 +18,7 @@ use crate::observations::ArrivalInfo;
 use crate::pipeline::stamps::Stamper;
 use crate::pipeline::subscriber::SubscribeSettings;
 use crate::plan::Plan;
+use crate::plan::load::Pace;
 use crate::profile::Engine;
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
@@ -61,6 +62,10 @@ impl Crew {
                     table: Arc::clone(table),
                     id_fields: plan.request.id_fields.clone(),
                     stamper,
+                    rest: match plan.load.pace {
+                        Pace::Tick(tick) => tick,
+                        Pace::Spin => Nanos::ZERO,
+                    },
                 };
                 Some(Listener::start(settings).await?)
             }

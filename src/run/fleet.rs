@@ -173,10 +173,7 @@ impl Fleet {
             let result = thread.join().ok().flatten();
             let (load, bytes) = result.ok_or(RunError::Lost("a worker"))?;
             total.absorb(load);
-            traffic.bytes_read += bytes.bytes_read;
-            traffic.bytes_written += bytes.bytes_written;
-            traffic.reconnects += bytes.reconnects;
-            traffic.connect_failures += bytes.connect_failures;
+            traffic.absorb(bytes);
         }
         Ok((total, traffic))
     }
@@ -209,7 +206,8 @@ impl Post {
         let shape = &self.supplies.shape;
         match (load.engine, self.supplies.address) {
             (Engine::Raw, Some(address)) => {
-                let raw = RawTransport::connect(shape, address, connections, load.timeout.into());
+                let (timeout, rests) = (load.timeout.into(), load.mode != Mode::Closed);
+                let raw = RawTransport::connect(shape, address, connections, timeout, rests);
                 self.work(raw)
             }
             _ => {
@@ -242,6 +240,7 @@ impl Post {
                 start,
                 measure_from,
                 drain: self.plan.load.drain.into(),
+                pace: self.plan.load.pace,
                 work: self.split.work(self.worker, start),
             },
             transport,
