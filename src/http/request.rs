@@ -9,8 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use url::Url;
 
 use super::ConnectError;
-use crate::message::Template;
-use crate::message::template::Rendered;
+use crate::message::{Rendered, Template};
 use crate::plan::address::percent_decode;
 
 /// Everything about the request that does not change during a run.
@@ -54,7 +53,7 @@ impl RequestShape {
     }
 
     /// The bytes of HTTP/1.1, ready to be filled for each message.
-    pub(crate) fn rendered(&self) -> Rendered {
+    pub fn rendered(&self) -> Rendered {
         let mut head = format!("{} {}", self.method, self.url.path());
         if let Some(query) = self.url.query() {
             head.push('?');

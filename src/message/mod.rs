@@ -13,4 +13,4 @@ pub use due::{DueTable, IdWriter};
 pub use extract::{IdError, IdFields};
 pub use id::{IdSpace, MsgId};
 pub use idset::IdSet;
-pub use template::{Template, TemplateError, Values};
+pub use template::{Rendered, Template, TemplateError, Values};

@@ -159,7 +159,7 @@ struct Hole {
 /// A number that grows by a digit changes the length of everything, the head's Content-Length too:
 /// then, and only then, the whole is rendered again.
 #[derive(Debug, Clone)]
-pub(crate) struct Rendered {
+pub struct Rendered {
     bytes: Vec<u8>,
     holes: Vec<Hole>,
     body: Template,
@@ -178,7 +178,7 @@ impl Rendered {
     }
 
     /// The message for `values`. No allocation unless it is longer than all before it.
-    pub(crate) fn fill(&mut self, values: &Values) -> &[u8] {
+    pub fn fill(&mut self, values: &Values) -> &[u8] {
         let fits = |hole: &Hole| hole.end - hole.start == digits(values.of(hole.field));
         if self.bytes.is_empty() || !self.holes.iter().all(fits) {
             self.render(values);

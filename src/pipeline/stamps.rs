@@ -72,7 +72,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    fn new(id: MsgId, server_us: u64) -> Self {
+    /// The stamp of a message that passed at `server_us`, microseconds since 1970.
+    pub fn new(id: MsgId, server_us: u64) -> Self {
         let time = format!("{}.{:06}", server_us / 1_000_000, server_us % 1_000_000);
         Self { id: id.get(), time }
     }
@@ -99,15 +100,25 @@ const TRIPS: usize = 3;
 /// How long the last stamps may take to be written when the service stops.
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
+/// What a stamper notes: the message passed the place at that point of the monotonic clock.
+pub type Passage = (Place, MsgId, Nanos);
+
 /// The handle of the hot path. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Stamper {
     sample: u64,
-    buffer: mpsc::Sender<(Place, MsgId, Nanos)>,
+    buffer: mpsc::Sender<Passage>,
     dropped: Arc<Counter>,
 }
 
 impl Stamper {
+    /// A stamper of one message in `sample` (at least 1), and what it notes, for a writer of one's
+    /// own; [`start`] brings the one that writes to Redis.
+    pub fn new(sample: u64) -> (Self, mpsc::Receiver<Passage>) {
+        let (buffer, passages) = mpsc::channel(BUFFER);
+        (Self { sample, buffer, dropped: Arc::default() }, passages)
+    }
+
     /// Whether this message is stamped.
     pub fn wants(&self, id: MsgId) -> bool {
         id.is_sampled(self.sample)
@@ -142,12 +153,11 @@ pub async fn start(
     role: &'static str,
 ) -> Result<(Stamper, StampWriter), StackError> {
     let link = Link::open(log_server.clone(), Use::Commands).await?;
-    let (buffer, stamps) = mpsc::channel(BUFFER);
-    let dropped = Arc::new(Counter::default());
+    let (stamper, passages) = Stamper::new(sample);
     let clock = ServerClock::new(log_server.is_loopback());
-    let writer = Writer { link, clock, role, dropped: Arc::clone(&dropped) };
-    let task = tokio::spawn(writer.run(stamps));
-    Ok((Stamper { sample, buffer, dropped }, task))
+    let writer = Writer { link, clock, role, dropped: Arc::clone(&stamper.dropped) };
+    let task = tokio::spawn(writer.run(passages));
+    Ok((stamper, task))
 }
 
 struct Writer {
@@ -158,7 +168,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut stamps: mpsc::Receiver<(Place, MsgId, Nanos)>) {
+    async fn run(mut self, mut stamps: mpsc::Receiver<Passage>) {
         let mut batch = Vec::new();
         self.compare(TRIPS_AT_START).await;
         let mut compare_at = Instant::now() + COMPARE_EVERY;
@@ -217,7 +227,7 @@ impl Writer {
     }
 
     /// Whether all of the batch is in Redis.
-    async fn write(&mut self, batch: &[(Place, MsgId, Nanos)]) -> bool {
+    async fn write(&mut self, batch: &[Passage]) -> bool {
         if self.clock.offset_us().is_none() {
             self.compare(TRIPS_AT_START).await;
         }

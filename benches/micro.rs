@@ -1,0 +1,241 @@
+//! The small steps that every request or message goes through, each timed by itself, to see which of
+//! them a change made slower: `cargo bench --bench micro [FILTER]`.
+//!
+//! Each bench holds its answer, so that none can time a step that does nothing.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::Criterion;
+use loadgen::clock::{Nanos, ServerClock};
+use loadgen::http::request::RequestShape;
+use loadgen::http::response::{Progress, ResponseReader};
+use loadgen::http::{Ended, Outcome, Ticket};
+use loadgen::load::recorder::Recorder;
+use loadgen::load::{Schedule, Slot};
+use loadgen::message::template::DEFAULT_BODY;
+use loadgen::message::{
+    Arrival, Arrivals, DueTable, IdFields, IdSpace, IdWriter, MsgId, Template, Values,
+};
+use loadgen::pipeline::stamps::{Place, Stamp, Stamper};
+use loadgen::profile;
+
+/// The main job: 24,000 requests a second for 10 s.
+const RATE: u64 = 24_000;
+const SLOTS: u64 = 10 * RATE;
+/// From one request to the next.
+const GAP: Nanos = Nanos(1_000_000_000 / RATE);
+/// One message in so many is stamped.
+const SAMPLE: u64 = 100;
+/// An id as long runs have them: ten digits, and billions of ids until it has eleven.
+const FIRST_ID: u64 = 1_000_000_000;
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    schedule(&mut criterion);
+    ids(&mut criterion);
+    template(&mut criterion);
+    response(&mut criterion);
+    recorder(&mut criterion);
+    stamp(&mut criterion);
+    extract(&mut criterion);
+    criterion.final_summary();
+}
+
+fn msg_id(id: u64) -> MsgId {
+    MsgId::new(id).expect("far below the largest")
+}
+
+fn id_space() -> IdSpace {
+    IdSpace::from_authority(FIRST_ID, 1, SAMPLE)
+}
+
+/// When the next request is due.
+fn schedule(criterion: &mut Criterion) {
+    let due = |arrivals| {
+        let rate = "24k".parse().expect("a rate");
+        Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (Some(Nanos::from_secs(10)), None))
+    };
+
+    let constant = due(profile::Arrivals::Constant);
+    let expected = (0..SLOTS).map(|n| Slot { number: n, due: Nanos(n * 125_000 / 3) });
+    assert!(constant.slots(0, 1).eq(expected), "slot n is due at n / rate");
+    let mut slots = constant.slots(0, 1).cycle();
+    criterion.bench_function("schedule/constant", |b| b.iter(|| slots.next()));
+
+    let poisson = due(profile::Arrivals::Poisson);
+    let points: Vec<_> = poisson.slots(0, 1).map(|slot| slot.due.as_secs_f64()).collect();
+    let mean = points.iter().sum::<f64>() / SLOTS as f64;
+    assert!(points.len() as u64 == SLOTS && points.is_sorted() && (4.95..5.05).contains(&mean));
+    let mut slots = poisson.slots(0, 1).cycle();
+    criterion.bench_function("schedule/poisson", |b| b.iter(|| slots.next()));
+}
+
+/// The id of the next message, and its due time noted for the receiver. A new block of ids, one
+/// message in 10,000, is part of it.
+fn ids(criterion: &mut Criterion) {
+    let table = Arc::new(DueTable::default());
+    let mut writer = IdWriter::new(id_space(), 0, Some(Arc::clone(&table)));
+    let mut index = 0;
+    criterion.bench_function("ids/assign", |b| {
+        b.iter(|| {
+            let id = writer.assign(index, Nanos(index + 1));
+            assert_eq!(id.map(MsgId::get), Some(FIRST_ID + index));
+            index += 1;
+        });
+    });
+    if let Some(last) = index.checked_sub(1) {
+        let mut arrivals = Arrivals::new(id_space(), table, Nanos::ZERO);
+        let arrival = arrivals.note(Some(msg_id(FIRST_ID + last)));
+        assert_eq!(
+            arrival,
+            Arrival::First { due: Nanos(index) },
+            "the receiver finds the due time"
+        );
+    }
+}
+
+/// The bytes of the next request: its digits patched, and the whole anew, as when the id has grown by
+/// a digit.
+fn template(criterion: &mut Criterion) {
+    let target = "http://127.0.0.1:8080/".parse().expect("a URL");
+    let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
+    let shape = RequestShape::new(target, "POST".to_owned(), Vec::new(), body);
+    let expected = |id: u64| {
+        let body = format!(r#"{{"MsgID":{id},"source":"client-id","target":"target-id"}}"#);
+        format!(
+            "POST / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (name, ids) in [
+        ("template/patch", [FIRST_ID, FIRST_ID + 1]),
+        ("template/render", [FIRST_ID, 10 * FIRST_ID]),
+    ] {
+        let wanted = ids.map(expected);
+        let mut request = shape.rendered();
+        let mut turn = 0;
+        criterion.bench_function(name, |b| {
+            b.iter(|| {
+                turn ^= 1;
+                let values = Values { msg_id: black_box(ids[turn]), ..Values::default() };
+                let bytes = request.fill(&values);
+                assert_eq!(bytes.len(), wanted[turn].len());
+                black_box(bytes.as_ptr());
+            });
+        });
+        for (id, wanted) in ids.into_iter().zip(wanted) {
+            let bytes = request.fill(&Values { msg_id: id, ..Values::default() });
+            assert_eq!(String::from_utf8_lossy(bytes), wanted);
+        }
+    }
+}
+
+const PAGE_LEN: usize = 615;
+
+/// What nginx says with a small page: the fields and their order are its own.
+fn page(framing: &str, body: &str) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sun, 22 Nov 2026 10:00:00 GMT\r\n\
+         Content-Type: text/html\r\n{framing}\r\nLast-Modified: Sun, 01 Nov 2026 10:00:00 GMT\r\n\
+         Connection: keep-alive\r\nETag: \"69055c90-267\"\r\nAccept-Ranges: bytes\r\n\r\n"
+    );
+    [head.as_bytes(), body.as_bytes()].concat()
+}
+
+/// A whole response, head and body, as one read brings it.
+fn response(criterion: &mut Criterion) {
+    let text = "x".repeat(PAGE_LEN);
+    let whole = page(&format!("Content-Length: {PAGE_LEN}"), &text);
+    let chunked =
+        page("Transfer-Encoding: chunked", &format!("{PAGE_LEN:x}\r\n{text}\r\n0\r\n\r\n"));
+    for (name, input) in [("response/length", whole), ("response/chunked", chunked)] {
+        let mut reader = ResponseReader::new(false);
+        let done = Progress::Done { status: 200, keep_alive: true, used: input.len() };
+        criterion.bench_function(name, |b| {
+            b.iter(|| assert_eq!(reader.feed(black_box(&input)), Ok(done)));
+        });
+    }
+}
+
+/// All that is written down about one request: planned, sent, answered; and once a second's load
+/// the interval's row.
+fn recorder(criterion: &mut Criterion) {
+    let start = Nanos::from_secs(1_000);
+    let mut recorder = Recorder::new(id_space(), SAMPLE, start);
+    let (mut due, mut count, mut sampled) = (start, 0, 0);
+    criterion.bench_function("recorder/request", |b| {
+        b.iter(|| {
+            // Latencies from 0.2 to 4.2 ms, so that they do not all fall into one bucket.
+            let (seen, sent) = (due + Nanos(20_000), due + Nanos(30_000));
+            let at = sent + Nanos(200_000 + count * 7_919 % 4_000_000);
+            let ticket = Ticket { due, id: msg_id(FIRST_ID + count) };
+            recorder.planned(due, seen);
+            recorder.sent(due);
+            recorder.ended(&Ended { ticket, sent, at, outcome: Outcome::Answered { status: 200 } });
+            (due, count) = (due + GAP, count + 1);
+            if count.is_multiple_of(RATE) {
+                sampled += recorder.interval(0, count / RATE - 1, 0).sampled.len() as u64;
+            }
+        });
+    });
+    sampled += recorder.interval(0, count / RATE, 0).sampled.len() as u64;
+    let result = &recorder.result;
+    let counters = result.counters;
+    assert_eq!((counters.planned, counters.sent, counters.completed), (count, count, count));
+    assert_eq!((result.response.count(), result.accepted.len()), (count, count));
+    assert_eq!(sampled, count.div_ceil(SAMPLE));
+}
+
+/// What a service does for a message, which it stamps or not; then a stamp's way into Redis' list, and
+/// back out of it.
+fn stamp(criterion: &mut Criterion) {
+    let (stamper, mut passages) = Stamper::new(SAMPLE);
+    let mut count = 0;
+    criterion.bench_function("stamp/note 1 in 100", |b| {
+        b.iter(|| {
+            let (id, at) = (msg_id(FIRST_ID + count), Nanos(count));
+            stamper.stamp(Place::Popped, id, at);
+            if count.is_multiple_of(SAMPLE) {
+                assert_eq!(passages.try_recv(), Ok((Place::Popped, id, at)));
+            }
+            count += 1;
+        });
+    });
+    assert_eq!((stamper.dropped(), passages.len()), (0, 0));
+
+    let mut clock = ServerClock::new(true);
+    clock.observe(Nanos(1_000), Nanos(1_000), 1_426_087_754_105_100);
+    let text = r#"{"id":1000000000,"time":"1426087754.105100"}"#;
+    criterion.bench_function("stamp/encode", |b| {
+        b.iter(|| {
+            let server_us = clock.server_micros(black_box(Nanos(1_000))).expect("it was observed");
+            let stamp = Stamp::new(msg_id(FIRST_ID), server_us);
+            let encoded = serde_json::to_string(&stamp).expect("plain data");
+            assert_eq!(encoded, text);
+        });
+    });
+    criterion.bench_function("stamp/decode", |b| {
+        b.iter(|| {
+            let stamp: Stamp = serde_json::from_str(black_box(text)).expect("a stamp");
+            let at = stamp.server_us().and_then(|us| clock.monotonic(us));
+            assert_eq!((stamp.id, at), (FIRST_ID, Some(Nanos(1_000))));
+        });
+    });
+}
+
+/// The MsgID of a body that came in, and that the body is JSON.
+fn extract(criterion: &mut Criterion) {
+    let fields = IdFields::default();
+    let body = DEFAULT_BODY.replace("{{msg_id}}", &FIRST_ID.to_string());
+    criterion.bench_function("extract/msg_id", |b| {
+        b.iter(|| {
+            assert_eq!(fields.extract(black_box(body.as_bytes())), Ok(msg_id(FIRST_ID)));
+        });
+    });
+}
