@@ -16,6 +16,7 @@ use loadgen::load::worker::{Brief, Work};
 use loadgen::load::{Counters, Schedule, Worker};
 use loadgen::message::template::DEFAULT_BODY;
 use loadgen::message::{DueTable, IdSpace, IdWriter, Template};
+use loadgen::plan::load::Pace;
 use loadgen::profile::Arrivals;
 use tokio::sync::mpsc;
 
@@ -63,17 +64,20 @@ fn allocations(work: impl FnOnce(Nanos) -> Work) -> (Counters, u64) {
     let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
     let shape = RequestShape::new(url, "POST".to_owned(), Vec::new(), body);
     let timeout = Nanos::from_secs(60);
-    let transport = RawTransport::connect(&shape, address, CONNECTIONS, timeout);
     let space = IdSpace::from_authority(0, 1, SAMPLE);
     let (intervals, _rows) = mpsc::unbounded_channel();
     let start = clock::now();
+    let work = work(start);
+    let rests = matches!(work, Work::Open { .. });
+    let transport = RawTransport::connect(&shape, address, CONNECTIONS, timeout, rests);
     let brief = Brief {
         worker: 0,
         workers: 1,
         start,
         measure_from: start,
         drain: timeout,
-        work: work(start),
+        pace: Pace::Tick(Nanos(100_000)),
+        work,
     };
     let worker = Worker {
         brief,
