@@ -1,5 +1,6 @@
 //! What a run found out, before anybody judges or prints it.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::clock::Nanos;
@@ -123,4 +124,6 @@ pub struct SeriesRow {
     pub arrival_p50: Option<Nanos>,
     /// As above.
     pub arrival_p99: Option<Nanos>,
+    /// Share of one core in percent, by component; empty where it was not sampled.
+    pub cpu_percent: BTreeMap<String, f64>,
 }

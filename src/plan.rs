@@ -5,6 +5,7 @@ use url::Url;
 use crate::profile::{Coupling, Engine, Settings, Stack};
 
 pub mod address;
+pub mod command;
 pub mod load;
 pub mod request;
 pub mod threshold;
@@ -46,6 +47,8 @@ pub struct Plan {
     pub pipeline: PipelinePlan,
     /// What the report is held against.
     pub thresholds: Vec<Threshold>,
+    /// What repeats it, without secrets.
+    pub command: String,
 }
 
 /// What is driven.
@@ -103,7 +106,8 @@ impl Plan {
                 "--engine raw speaks plain HTTP/1.1; an https URL needs --engine reqwest",
             );
         }
-        Ok(Self { target, load, request, pipeline: pipeline(settings)?, thresholds })
+        let command = command::command(&settings);
+        Ok(Self { target, load, request, pipeline: pipeline(settings)?, thresholds, command })
     }
 
     /// Whether arrivals are measured: the pipeline is ours, or a broker is named.

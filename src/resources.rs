@@ -1,5 +1,7 @@
 //! CPU time and memory of each component, from `/proc`; and the limit on open files.
 
+use std::collections::BTreeMap;
+
 use procfs::process::{Process, Stat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -39,9 +41,14 @@ struct Watched {
     component: Component,
     first_cpu: Option<f64>,
     last_cpu: f64,
+    /// Of the last span between two samples.
+    percent: Option<f64>,
     percent_max: f64,
     rss_max: u64,
 }
+
+/// CPU time comes in steps of 10 ms: of a shorter span, in seconds, a share would be noise.
+const SHORTEST_SPAN: f64 = 0.05;
 
 /// Samples components. Those that have ended keep what they had used.
 #[derive(Debug)]
@@ -58,6 +65,7 @@ impl Sampler {
             component,
             first_cpu: None,
             last_cpu: 0.0,
+            percent: None,
             percent_max: 0.0,
             rss_max: 0,
         };
@@ -77,8 +85,9 @@ impl Sampler {
         self.sample();
     }
 
-    /// Takes a sample; the share of a core since the last one counts towards the maximum.
-    pub fn sample(&mut self) {
+    /// Takes a sample and gives each component's share of a core since the last one, in percent: none
+    /// where the time between is too short to tell, or the component has ended.
+    pub fn sample(&mut self) -> BTreeMap<String, f64> {
         let now = clock::now();
         let span = (now - self.sampled).as_secs_f64();
         self.sampled = now;
@@ -86,21 +95,29 @@ impl Sampler {
             .filter_map(|w| Some((w.component.pid, w.component.threads?)))
             .collect();
         for watched in &mut self.watched {
+            watched.percent = None;
             let Some((cpu, rss)) = usage(&watched.component, &named) else { continue };
             if watched.first_cpu.is_none() {
                 watched.first_cpu = Some(cpu);
-            } else if span > 0.05 {
-                watched.percent_max =
-                    watched.percent_max.max((cpu - watched.last_cpu) / span * 100.0);
+            } else if span >= SHORTEST_SPAN {
+                let percent = (cpu - watched.last_cpu).max(0.0) / span * 100.0;
+                watched.percent = Some(percent);
+                watched.percent_max = watched.percent_max.max(percent);
             }
             watched.last_cpu = cpu;
             watched.rss_max = watched.rss_max.max(rss);
         }
+        let share = |w: &Watched| Some((w.component.name.clone(), w.percent?));
+        self.watched.iter().filter_map(share).collect()
     }
 
-    /// What each component used since the beginning.
-    pub fn used(&mut self) -> Vec<ResourceUse> {
-        self.sample();
+    /// When the last sample was taken.
+    pub fn sampled(&self) -> Nanos {
+        self.sampled
+    }
+
+    /// What each component used between the beginning and the last sample.
+    pub fn used(&self) -> Vec<ResourceUse> {
         let span = (self.sampled - self.started).as_secs_f64().max(1e-9);
         let used = |watched: &Watched| {
             let first = watched.first_cpu?;
@@ -198,12 +215,14 @@ mod tests {
         let mut sampler =
             Sampler::new(vec![component("busy", Some("busy-")), component("gone", Some("none-"))]);
         std::thread::sleep(std::time::Duration::from_millis(350));
+        let shares = sampler.sample();
         let used = sampler.used();
         drop(stop);
         busy.expect("a thread").join().expect("no panic");
         assert_eq!(used.len(), 2);
         assert!(used[0].cpu_s >= 0.02 && used[0].rss_max_bytes > 100_000, "{used:?}");
         assert_eq!(used[1].cpu_s, 0.0);
+        assert!(shares["busy"] > 5.0 && shares["gone"] == 0.0, "{shares:?}");
     }
 
     #[test]

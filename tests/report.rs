@@ -130,6 +130,9 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             response_p99: None,
             arrival_p50: Some(micros(2_150)),
             arrival_p99: None,
+            cpu_percent: [("generator", 3.44), ("redis", 1.61)]
+                .map(|(c, p)| (c.to_owned(), p))
+                .into(),
         }],
         notes: vec!["push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned()],
     }

@@ -79,6 +79,7 @@ fn run(seen: &Observations) -> Run {
         },
         sample: seen.plan.pipeline.sample,
         interrupted: seen.interrupted,
+        command: seen.plan.command.clone(),
         stack: Stack {
             queue: seen.stack.queue.as_ref().map(server),
             broker: seen.stack.broker.as_ref().map(server),
@@ -238,6 +239,9 @@ fn row(row: &SeriesRow) -> Row {
         response_p99: row.response_p99.map(micros),
         arrival_p50: row.arrival_p50.map(micros),
         arrival_p99: row.arrival_p99.map(micros),
+        cpu_percent: (row.cpu_percent.iter())
+            .map(|(component, percent)| (component.clone(), round(*percent, 10.0)))
+            .collect(),
     }
 }
 

@@ -84,6 +84,9 @@ pub struct Run {
     pub sample: u64,
     /// A Ctrl-C ended it early.
     pub interrupted: bool,
+    /// What repeats it, without secrets; empty in reports of before it was told.
+    #[serde(default)]
+    pub command: String,
     /// The servers behind the target.
     pub stack: Stack,
     /// The clock of the stamps.
@@ -313,6 +316,9 @@ pub struct Row {
     pub arrival_p50: Option<f64>,
     /// Of what arrived in it.
     pub arrival_p99: Option<f64>,
+    /// Share of one core in percent, by component; none once sending is over.
+    #[serde(default)]
+    pub cpu_percent: BTreeMap<String, f64>,
 }
 
 /// Whether to believe the numbers, and whether they are good enough.

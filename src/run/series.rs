@@ -65,6 +65,15 @@ impl Series {
         }
     }
 
+    /// What the components used of a core in the interval `index`, in percent. It comes after the
+    /// interval's end, so that its row may be closed already.
+    pub(super) fn add_cpu(&mut self, index: u64, shares: BTreeMap<String, f64>) {
+        match self.closed.get_mut(index as usize) {
+            Some(row) => row.cpu_percent = shares,
+            None => self.open.entry(index).or_default().row.cpu_percent = shares,
+        }
+    }
+
     fn close_complete(&mut self) {
         while let Some(first) = self.open.first_entry() {
             if first.get().reports < self.reporters || *first.key() != self.closed.len() as u64 {
@@ -132,11 +141,14 @@ mod tests {
             latencies: Latencies::default(),
         });
         assert_eq!(series.closed.len(), 1);
+        let busy = BTreeMap::from([("api".to_owned(), 42.0)]);
+        series.add_cpu(0, busy.clone());
         series.add_load(&load(0, 1, 0));
         let rows = series.finish();
         assert_eq!(rows.len(), 1, "an empty last row is left out");
         let row = &rows[0];
         assert_eq!((row.sent, row.arrived, row.in_flight, row.queue_depth), (60, 7, 2, Some(3)));
         assert_eq!(row.response_p50.map(|n| n.0 / 1_000_000), Some(40));
+        assert_eq!(row.cpu_percent, busy, "told after the row was closed");
     }
 }

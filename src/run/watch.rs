@@ -147,7 +147,7 @@ impl Watch {
             }
             count += 1;
             self.look(crew, log_server).await;
-            self.watch_resources(count.is_multiple_of(10));
+            self.watch_resources();
             if count.is_multiple_of(10) {
                 log_server.compare_clocks().await;
                 log_server.read_stamps(&mut self.join).await;
@@ -158,19 +158,42 @@ impl Watch {
     }
 
     /// What is used is counted from the beginning of measuring to the end of sending: neither the
-    /// warm-up nor an idle drain is in it.
-    fn watch_resources(&mut self, sample: bool) {
+    /// warm-up nor an idle drain is in it. A sample is taken as each row of the series ends.
+    fn watch_resources(&mut self) {
         let now = clock::now();
         if !self.measuring && now >= self.measure_from {
             self.measuring = true;
             self.sampler.restart();
+            return;
         }
         let over = self.planned.is_some_and(|planned| now >= self.start + planned.into());
-        if over && self.resources.is_empty() {
-            self.resources = self.sampler.used();
-        } else if sample {
-            self.sampler.sample();
+        if over {
+            self.close_resources();
+        } else if self.row_at(now) > self.row_at(self.sampler.sampled()) {
+            self.sample_resources();
         }
+    }
+
+    /// The shares belong to the row that most of the time since the last sample is in.
+    fn sample_resources(&mut self) {
+        let before = self.sampler.sampled();
+        let shares = self.sampler.sample();
+        let middle = Nanos(before.0.midpoint(self.sampler.sampled().0));
+        if self.measuring && !shares.is_empty() {
+            self.series.add_cpu(self.row_at(middle), shares);
+        }
+    }
+
+    fn close_resources(&mut self) {
+        if self.resources.is_empty() {
+            self.sample_resources();
+            self.resources = self.sampler.used();
+        }
+    }
+
+    /// The row of the series that a moment is in.
+    fn row_at(&self, moment: Nanos) -> u64 {
+        (moment - self.measure_from).0 / INTERVAL.0
     }
 
     /// Until every accepted message has arrived, or the drain has passed, or a stop is asked for.
@@ -205,7 +228,7 @@ impl Watch {
 
     fn note_depth(&mut self, now: Nanos) {
         if let Some(depth) = self.depth.filter(|_| now >= self.measure_from) {
-            self.series.add_queue_depth((now - self.measure_from).0 / INTERVAL.0, depth);
+            self.series.add_queue_depth(self.row_at(now), depth);
         }
     }
 
@@ -213,9 +236,7 @@ impl Watch {
     pub(super) fn close_books(&mut self, crew: &mut Crew, rig: &mut Rig) {
         self.collect(crew);
         self.note_casualties(rig);
-        if self.resources.is_empty() {
-            self.resources = self.sampler.used();
-        }
+        self.close_resources();
     }
 
     /// Notes children that have ended although nobody asked them to.

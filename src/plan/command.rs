@@ -1,0 +1,247 @@
+//! The command that repeats a run: its settings as flags, wherever they came from (flags, the
+//! environment, a profile), and without secrets, as reports are shown around.
+
+use clap::ValueEnum;
+use url::Url;
+
+use crate::profile::{Node, Settings};
+use crate::units::format_duration;
+
+/// What stands for a secret.
+pub const HIDDEN: &str = "***";
+/// Headers whose values are not secret; any other's is hidden.
+const OPEN_HEADERS: [&str; 9] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-type",
+    "host",
+    "user-agent",
+];
+/// Words in the name of a query parameter, or in a body, that make it a secret.
+const SECRET_WORDS: [&str; 8] =
+    ["password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "credential"];
+
+/// The settings that were set, by their flags' long names, without secrets; the URL has no flag and
+/// comes first, as `url`.
+pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
+    // Every field by name: a new setting does not compile until it is here too.
+    let Settings {
+        url,
+        rate,
+        connections,
+        threads,
+        duration,
+        requests,
+        arrivals,
+        seed,
+        max_in_flight,
+        warmup,
+        drain,
+        method,
+        headers,
+        body,
+        body_file,
+        timeout,
+        engine,
+        id_field,
+        node,
+        stack,
+        redis,
+        mqtt,
+        topic,
+        queue,
+        sample,
+        api_threads,
+        push_workers,
+        push_threads,
+        coupling,
+        qos,
+        fail_if,
+    } = settings;
+    let mut flags = Vec::new();
+    let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
+    let number = |value: &Option<u64>| value.map(|n| n.to_string());
+    add("url", url.as_deref().map(without_secrets));
+    add("rate", rate.map(|rate| rate.to_string()));
+    add("connections", number(connections));
+    add("threads", number(threads));
+    add("duration", duration.map(format_duration));
+    add("requests", number(requests));
+    add("arrivals", word(arrivals.as_ref()));
+    add("seed", number(seed));
+    add("max-in-flight", number(max_in_flight));
+    add("warmup", warmup.map(format_duration));
+    add("drain", drain.map(format_duration));
+    add("method", method.clone());
+    headers.iter().for_each(|header| add("header", Some(open_header(header))));
+    add("body", body.as_deref().map(open_body));
+    add("body-file", body_file.as_ref().map(|file| file.display().to_string()));
+    add("timeout", timeout.map(format_duration));
+    add("engine", word(engine.as_ref()));
+    add("id-field", id_field.clone());
+    add("node", node.map(|Node { index, count }| format!("{index}/{count}")));
+    add("stack", word(stack.as_ref()));
+    add("redis", redis.as_deref().map(without_secrets));
+    add("mqtt", mqtt.as_deref().map(without_secrets));
+    add("topic", topic.clone());
+    add("queue", queue.clone());
+    add("sample", number(sample));
+    add("api-threads", number(api_threads));
+    add("push-workers", number(push_workers));
+    add("push-threads", number(push_threads));
+    add("coupling", word(coupling.as_ref()));
+    add("qos", qos.map(|qos| qos.to_string()));
+    fail_if.iter().for_each(|expr| add("fail-if", Some(expr.clone())));
+    flags
+}
+
+/// The command as a shell takes it.
+pub(super) fn command(settings: &Settings) -> String {
+    let mut words = vec!["loadgen".to_owned()];
+    for (name, value) in flags(settings) {
+        if name != "url" {
+            words.push(format!("--{name}"));
+        }
+        words.push(quoted(&value));
+    }
+    words.join(" ")
+}
+
+/// A word as a shell takes it literally.
+pub fn quoted(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b);
+    match !word.is_empty() && word.bytes().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// A URL without its user, password and secret parameters; of a text that is no URL, nothing.
+pub fn without_secrets(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else { return HIDDEN.to_owned() };
+    if !url.username().is_empty() || url.password().is_some() {
+        let _ = url.set_password(None);
+        let _ = url.set_username(HIDDEN);
+    }
+    let shown = |(name, value): (String, String)| match is_secret(&name) {
+        true => (name, HIDDEN.to_owned()),
+        false => (name, value),
+    };
+    let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+    // Written again only where there is something to hide: its spelling is the user's.
+    if pairs.iter().any(|(name, _)| is_secret(name)) {
+        url.query_pairs_mut().clear().extend_pairs(pairs.into_iter().map(shown));
+    }
+    url.to_string()
+}
+
+fn open_header(header: &str) -> String {
+    let name = header.split(':').next().unwrap_or_default().trim();
+    match OPEN_HEADERS.iter().any(|open| name.eq_ignore_ascii_case(open)) {
+        true => header.to_owned(),
+        false => format!("{name}: {HIDDEN}"),
+    }
+}
+
+fn open_body(body: &str) -> String {
+    if is_secret(body) { HIDDEN.to_owned() } else { body.to_owned() }
+}
+
+fn is_secret(text: &str) -> bool {
+    let text = text.to_lowercase().replace('-', "_");
+    SECRET_WORDS.iter().any(|word| text.contains(word))
+}
+
+fn word(value: Option<&impl ValueEnum>) -> Option<String> {
+    Some(value?.to_possible_value()?.get_name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn read(words: &[&str]) -> Settings {
+        let words = std::iter::once("loadgen").chain(words.iter().copied());
+        Line::try_parse_from(words).expect("a valid line").settings
+    }
+
+    #[test]
+    fn the_command_is_read_back_as_the_same_settings() {
+        let settings = read(&[
+            "http://127.0.0.1:8080/a%20b?c=d",
+            "--rate=1.5k",
+            "--connections=64",
+            "--threads=2",
+            "--duration=1m30s",
+            "--requests=5",
+            "--arrivals=poisson",
+            "--seed=7",
+            "--max-in-flight=10k",
+            "--warmup=0",
+            "--drain=500ms",
+            "--method=PUT",
+            "--header=Content-Type: text/plain",
+            "--header=Accept: */*",
+            "--body=it's {{msg_id}}",
+            "--timeout=0.25",
+            "--engine=raw",
+            "--id-field=id",
+            "--node=1/4",
+            "--stack=spawned",
+            "--redis=redis://h:1/2",
+            "--mqtt=mqtts://h",
+            "--topic=/a b",
+            "--queue=q",
+            "--sample=10",
+            "--api-threads=1",
+            "--push-workers=2",
+            "--push-threads=2",
+            "--coupling=direct",
+            "--qos=1",
+            "--fail-if=arrival.p99>5ms",
+            "--fail-if=messages.lost>0",
+        ]);
+        let command = command(&settings);
+        // A real shell takes it apart.
+        let words = std::process::Command::new("sh")
+            .args(["-c", &format!("printf '%s\\n' {}", command.trim_start_matches("loadgen "))])
+            .output()
+            .expect("a shell");
+        let words = String::from_utf8(words.stdout).expect("text");
+        assert_eq!(read(&words.lines().collect::<Vec<_>>()), settings, "{command}");
+        let file = read(&["--body-file=/a/b"]);
+        assert_eq!(super::command(&file), "loadgen --body-file /a/b");
+    }
+
+    #[test]
+    fn no_secret_is_in_it() {
+        let settings = read(&[
+            "http://user:onyx@host/?page=1&api-key=onyx",
+            "--redis=redis://:onyx@host/2",
+            "--mqtt=mqtt://onyx@host",
+            "--header=Authorization: Bearer onyx",
+            "--header=X-Anything: onyx",
+            "--body={\"Password\":\"onyx\"}",
+        ]);
+        let command = command(&settings);
+        assert!(!command.contains("onyx"), "{command}");
+        assert_eq!(
+            command,
+            "loadgen 'http://***@host/?page=1&api-key=***' --header 'Authorization: ***' \
+             --header 'X-Anything: ***' --body '***' --redis 'redis://***@host/2' --mqtt 'mqtt://***@host'"
+        );
+        assert_eq!(without_secrets("onyx@nowhere"), HIDDEN);
+    }
+}
