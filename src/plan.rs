@@ -3,6 +3,7 @@
 use url::Url;
 
 use crate::profile::{Coupling, Engine, Settings, Stack};
+use crate::units::Rate;
 
 pub mod address;
 pub mod command;
@@ -83,6 +84,8 @@ pub struct PipelinePlan {
     pub push_threads: usize,
     /// How push joins pop and publish.
     pub coupling: Coupling,
+    /// Most messages a second that push takes and publishes.
+    pub push_limit: Option<Rate>,
     /// MQTT quality of service, 0 or 1.
     pub qos: u8,
 }
@@ -166,6 +169,7 @@ fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
         push_workers,
         push_threads: small("--push-threads", settings.push_threads, 1)?.min(push_workers),
         coupling: settings.coupling.unwrap_or_default(),
+        push_limit: settings.push_limit,
         qos: settings.qos.unwrap_or(0),
     })
 }
@@ -189,7 +193,7 @@ mod tests {
         let closed = plan(|_| ()).expect("valid").load;
         assert_eq!((closed.connections, closed.duration), (10, Some(Duration::from_secs(10))));
         assert_eq!(closed.mode, Mode::Closed);
-        let open = plan(|s| s.rate = Rate::per_second(5).ok()).expect("valid").load;
+        let open = plan(|s| s.rate = Rate::per_second(5).ok().map(Into::into)).expect("valid").load;
         assert_eq!((open.connections, open.timeout), (64, Duration::from_secs(2)));
         let counted = plan(|s| s.requests = Some(5)).expect("valid").load;
         assert_eq!((counted.duration, counted.end()), (None, None));
@@ -198,7 +202,8 @@ mod tests {
     #[test]
     fn a_senseless_setting_is_refused_by_its_flag() {
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 21] = [
+        let cases: [(Change, &str); 22] = [
+            (|s| (s.rate, s.requests) = ("1..9".parse().ok(), Some(5)), "--rate 1..9"),
             (|s| s.url = Some("localhost:80".into()), "must begin with http"),
             (|s| s.url = Some("nonsense".into()), "is not a URL"),
             (|s| s.url = Some("ftp://host/".into()), "must begin with http"),

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+mod rates;
+
+pub use rates::Rates;
+
 /// Most requests a second a plan may ask for: far above what one machine can send, low enough that
 /// a slipped digit is caught.
 const MAX_PER_SECOND: f64 = 10_000_000.0;

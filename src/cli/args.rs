@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pipeline::api::DEFAULT_MAX_BODY;
 use crate::profile::{Coupling, Settings};
-use crate::units::{parse_count, parse_size};
+use crate::units::{Rate, parse_count, parse_size};
 
 /// A mistake on the command line that clap cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -219,6 +219,10 @@ pub(super) struct PushArgs {
     /// How pop and publish are joined: side by side with a channel between, or in turn
     #[arg(long, value_name = "KIND", env = "LOADGEN_COUPLING", default_value = "channel")]
     pub(super) coupling: Coupling,
+
+    /// Take and publish at most so many messages a second, to try out a slower push server; the rest waits in the queue (default: no limit)
+    #[arg(long, value_name = "RATE", env = "LOADGEN_PUSH_LIMIT")]
+    pub(super) limit: Option<Rate>,
 }
 
 #[derive(Debug, Args)]

@@ -62,6 +62,7 @@ pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
         workers: args.workers,
         threads: args.threads.min(args.workers),
         coupling: args.coupling,
+        limit: args.limit,
         sample: args.queue.message.sample,
         id_fields: id_fields(&args.queue.message),
     };

@@ -2,6 +2,7 @@
 
 pub mod counters;
 pub mod line;
+mod pace;
 pub mod recorder;
 pub mod schedule;
 pub mod worker;

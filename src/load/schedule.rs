@@ -1,15 +1,17 @@
 //! When each slot of an open loop is due: arithmetic on the plan, without a clock.
 //!
-//! With a constant rate *r*, slot *n* of a segment is due at *n / r* after its start, computed for
-//! each *n* from integers: no interval is rounded and added up, so 24,000/s for 10 s is 240,000
-//! slots and the last is due on its nanosecond. With Poisson arrivals the *N* slots of a segment of
-//! length *T* are *N* independent uniform points in order, which is what a Poisson process is once
-//! its count is known; they come ascending, one by one, from the order statistics: of *k* points
-//! left in what remains, the first leaves a fraction *U*^(1/k) (Bentley and Saxe, ACM TOMS 6:359, 1980).
+//! Each slot's due time is computed for itself from integers (`pace`): no interval is rounded and added
+//! up, so 24,000/s for 10 s is 240,000 slots and the last is due on its nanosecond. With Poisson
+//! arrivals the *N* slots of a segment are *N* independent points in order, as dense as the rate is
+//! high, which is what a Poisson process is once its count is known; they come ascending, one by one,
+//! from the order statistics: of *k* points left in what remains, the first leaves a fraction *U*^(1/k)
+//! (Bentley and Saxe, ACM TOMS 6:359, 1980).
 
 use crate::clock::Nanos;
 use crate::profile::Arrivals;
-use crate::units::Rate;
+use crate::units::Rates;
+
+use super::pace::Pace;
 
 /// One request's place in an open loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,7 @@ pub struct Slot {
 struct Segment {
     start: Nanos,
     length: Nanos,
+    pace: Pace,
     first: u64,
     slots: u64,
 }
@@ -32,50 +35,38 @@ struct Segment {
 /// All slots of a run: the warm-up's, then the measured ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
-    rate: Rate,
     arrivals: Arrivals,
     seed: u64,
     warmup: Segment,
     measured: Segment,
 }
 
-/// Nanoseconds in a second times millionths of a request: the numerator of every due time.
-const NANO_MICRO: u128 = 1_000_000_000 * 1_000_000;
-
-/// Slots due before `length` at a constant rate: the least n with n / rate ≥ length.
-fn slots_within(length: Nanos, rate: Rate) -> u64 {
-    let slots = (u128::from(length.0) * u128::from(rate.micro_hertz())).div_ceil(NANO_MICRO);
-    u64::try_from(slots).unwrap_or(u64::MAX)
-}
-
-/// n / rate, rounded down to the nanosecond.
-fn offset(n: u64, rate: Rate) -> Nanos {
-    let nanos = u128::from(n) * NANO_MICRO / u128::from(rate.micro_hertz());
-    Nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-}
-
 impl Schedule {
-    /// `duration` and `requests`: whichever ends the measured part first; one of them is given.
+    /// `duration` and `requests`: whichever ends the measured part first; one of them is given, and the
+    /// duration where the rate changes. The warm-up keeps the rate of the beginning.
     pub fn new(
-        rate: Rate,
+        rate: impl Into<Rates>,
         (arrivals, seed): (Arrivals, u64),
         warmup: Nanos,
         (duration, requests): (Option<Nanos>, Option<u64>),
     ) -> Self {
-        let within = duration.map_or(u64::MAX, |d| slots_within(d, rate));
+        let rates = rate.into();
+        let at_first = Pace::constant(rates.from);
+        let pace = duration.map_or(at_first, |duration| Pace::new(rates, duration));
+        let within = duration.map_or(u64::MAX, |d| pace.slots_within(d));
         let slots = within.min(requests.unwrap_or(u64::MAX));
         // Where the count ends the run, it ends where the slot after the last would have been due.
         let length = match duration {
             Some(duration) if slots == within => duration,
-            _ => offset(slots, rate),
+            _ => pace.due(slots),
         };
-        let first = slots_within(warmup, rate);
+        let first = at_first.slots_within(warmup);
+        let start = Nanos::ZERO;
         Self {
-            rate,
             arrivals,
             seed,
-            warmup: Segment { start: Nanos::ZERO, length: warmup, first: 0, slots: first },
-            measured: Segment { start: warmup, length, first, slots },
+            warmup: Segment { start, length: warmup, pace: at_first, first: 0, slots: first },
+            measured: Segment { start: warmup, length, pace, first, slots },
         }
     }
 
@@ -137,7 +128,7 @@ impl Iterator for Slots<'_> {
         let due = match self.schedule.arrivals {
             Arrivals::Constant => {
                 let segment = self.schedule.segment_of(number);
-                segment.start + offset(number - segment.first, self.schedule.rate)
+                segment.start + segment.pace.due(number - segment.first)
             }
             Arrivals::Poisson => self.poisson.due(self.schedule, number),
         };
@@ -145,13 +136,13 @@ impl Iterator for Slots<'_> {
     }
 }
 
-/// The ordered uniform points, generated as far as they were asked for.
+/// The ordered points, generated as far as they were asked for.
 #[derive(Debug, Clone)]
 struct Poisson {
     random: SplitMix,
     /// Number of the point that comes next.
     at: u64,
-    /// The fraction of its segment that lies behind the last point.
+    /// The fraction of its segment's slots that is expected behind the last point.
     left: f64,
     /// The last point that came.
     due: Nanos,
@@ -172,7 +163,8 @@ impl Poisson {
             }
             let points_left = (segment.slots - place) as f64;
             self.left *= (self.random.open_unit().ln() / points_left).exp();
-            let passed = (segment.length.0 as f64 * (1.0 - self.left)) as u64;
+            let share = segment.pace.passed(1.0 - self.left, segment.length);
+            let passed = (segment.length.0 as f64 * share) as u64;
             self.due = segment.start + Nanos(passed.min(segment.length.0.saturating_sub(1)));
             self.at += 1;
         }
@@ -203,10 +195,11 @@ impl SplitMix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Rate;
     use proptest::prelude::*;
 
     fn constant(rate: &str, millis: u64) -> Schedule {
-        let rate = rate.parse().expect("a rate");
+        let rate: Rates = rate.parse().expect("a rate");
         Schedule::new(
             rate,
             (Arrivals::Constant, 1),
@@ -248,6 +241,23 @@ mod tests {
     }
 
     #[test]
+    fn a_changing_rate_is_exact_and_starts_after_a_steady_warm_up() {
+        let rates: Rates = "1k..3k".parse().expect("rates");
+        let span = Nanos::from_secs(2);
+        let steady = (Arrivals::Constant, 1);
+        let schedule = Schedule::new(rates, steady, Nanos::from_secs(1), (Some(span), None));
+        assert_eq!((schedule.measured.first, schedule.measured_slots()), (1_000, 4_000));
+        let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.as_secs_f64() - 1.0).collect();
+        let before = |t: f64| due.iter().filter(|due| (0.0..t).contains(*due)).count();
+        // Half the time at 1k to 2k: 1,500 of the 4,000.
+        assert_eq!((due.len(), before(1.0), before(2.0)), (5_000, 1_500, 4_000));
+        let random = Schedule::new(rates, (Arrivals::Poisson, 7), Nanos::ZERO, (Some(span), None));
+        let early = random.slots(0, 1).filter(|s| s.due < Nanos::from_secs(1)).count();
+        // Five standard deviations of a binomial with 4,000 tries and 3/8.
+        assert!(early.abs_diff(1_500) < 153, "{early}");
+    }
+
+    #[test]
     fn poisson_gaps_are_exponential() {
         let rate = Rate::per_second(1_000).expect("a rate");
         let span = Nanos::from_secs(100);
@@ -265,9 +275,14 @@ mod tests {
     }
 
     fn any_schedule() -> impl Strategy<Value = Schedule> {
-        (1u64..10_000_000_000_000, 0u64..3_000, 1u64..5_000, any::<bool>(), any::<u64>()).prop_map(
-            |(micro_hertz, warmup, millis, poisson, seed)| {
-                let rate: Rate = format!("{}", micro_hertz as f64 / 1e6).parse().expect("in range");
+        let rate = || (1u64..10_000_000_000_000).prop_map(|micro_hertz| micro_hertz as f64 / 1e6);
+        let rates = (rate(), rate(), any::<bool>()).prop_map(|(from, to, changes)| match changes {
+            true => format!("{from}..{to}"),
+            false => from.to_string(),
+        });
+        (rates, 0u64..3_000, 1u64..5_000, any::<bool>(), any::<u64>()).prop_map(
+            |(rates, warmup, millis, poisson, seed)| {
+                let rate: Rates = rates.parse().expect("in range");
                 let arrivals = if poisson { Arrivals::Poisson } else { Arrivals::Constant };
                 let span = Nanos::from_millis(millis);
                 Schedule::new(
@@ -295,17 +310,6 @@ mod tests {
                 seen += 1;
             }
             prop_assert_eq!(seen, total.min(50_000));
-        }
-
-        #[test]
-        fn a_due_time_is_n_over_rate(micro_hertz in 1u64..10_000_000_000_000, n in 0u64..1 << 40) {
-            let rate: Rate = format!("{}", micro_hertz as f64 / 1e6).parse().expect("in range");
-            let exact = u128::from(n) * NANO_MICRO;
-            let due = u128::from(offset(n, rate).0);
-            if due < u128::from(u64::MAX) {
-                let hertz = u128::from(rate.micro_hertz());
-                prop_assert!(due * hertz <= exact && exact < (due + 1) * hertz);
-            }
         }
 
         #[test]

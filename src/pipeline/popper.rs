@@ -43,13 +43,20 @@ pub struct Popper {
     link: Link,
     queue: String,
     dialect: Dialect,
+    most: usize,
 }
 
 impl Popper {
     /// Connects. `queue` is the list's key; the api pushes on its left, messages leave on its right.
-    pub async fn open(address: &Address, queue: &str) -> Result<Self, StackError> {
+    /// It takes `most` messages at once at most, and never more than a batch.
+    pub async fn open(address: &Address, queue: &str, most: usize) -> Result<Self, StackError> {
         let link = Link::open(address.clone(), Use::Blocking).await?;
-        Ok(Self { link, queue: queue.to_owned(), dialect: Dialect::Blmpop })
+        Ok(Self {
+            link,
+            queue: queue.to_owned(),
+            dialect: Dialect::Blmpop,
+            most: most.clamp(1, BATCH),
+        })
     }
 
     /// The next messages, in order; none when none came within a moment, so that the caller can look
@@ -60,9 +67,9 @@ impl Popper {
             return Vec::new();
         };
         let result = match self.dialect {
-            Dialect::Blmpop => blmpop(connection, &self.queue).await,
-            Dialect::BrpopThenRpop => brpop(connection, &self.queue, true).await,
-            Dialect::Brpop => brpop(connection, &self.queue, false).await,
+            Dialect::Blmpop => blmpop(connection, &self.queue, self.most).await,
+            Dialect::BrpopThenRpop => brpop(connection, &self.queue, self.most).await,
+            Dialect::Brpop => brpop(connection, &self.queue, 1).await,
         };
         match result {
             Ok(messages) => messages.into_iter().map(Bytes::from).collect(),
@@ -104,9 +111,10 @@ impl Popper {
 async fn blmpop(
     connection: &mut MultiplexedConnection,
     queue: &str,
+    most: usize,
 ) -> Result<Vec<Vec<u8>>, RedisError> {
     let mut command = redis::cmd("BLMPOP");
-    command.arg(0.25).arg(1).arg(queue).arg("RIGHT").arg("COUNT").arg(BATCH);
+    command.arg(0.25).arg(1).arg(queue).arg("RIGHT").arg("COUNT").arg(most);
     // The crate's own typed call has the wrong shape in 1.x.
     let reply: Option<(Vec<u8>, Vec<Vec<u8>>)> = command.query_async(connection).await?;
     Ok(reply.map(|(_, messages)| messages).unwrap_or_default())
@@ -115,14 +123,14 @@ async fn blmpop(
 async fn brpop(
     connection: &mut MultiplexedConnection,
     queue: &str,
-    take_more: bool,
+    most: usize,
 ) -> Result<Vec<Vec<u8>>, RedisError> {
     // Whole seconds: fractions came with Redis 6.
     let reply: Option<(Vec<u8>, Vec<u8>)> =
         redis::cmd("BRPOP").arg(queue).arg(1).query_async(connection).await?;
     let mut messages: Vec<_> = reply.into_iter().map(|(_, message)| message).collect();
-    if take_more && !messages.is_empty() {
-        let rest = redis::cmd("RPOP").arg(queue).arg(BATCH).query_async(connection).await;
+    if most > 1 && !messages.is_empty() {
+        let rest = redis::cmd("RPOP").arg(queue).arg(most - 1).query_async(connection).await;
         // The one that is here must not be lost over a command that an old server lacks.
         match rest {
             Ok(rest) => messages.extend(Option::<Vec<Vec<u8>>>::unwrap_or_default(rest)),

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
+use super::limit::Limit;
 use super::metrics::Counter;
 use super::popper::Popper;
 use super::publisher::{Outgoing, PublishCounts, Publisher};
@@ -22,6 +23,7 @@ use crate::message::IdFields;
 use crate::plan::Address;
 use crate::profile::Coupling;
 use crate::stack::{StackError, mqtt};
+use crate::units::Rate;
 
 /// Batches between pop and publish: enough to keep both busy, few enough that little is lost when
 /// the process is killed and that the backlog stays in Redis, where it is seen.
@@ -50,6 +52,8 @@ pub struct PushSettings {
     pub threads: usize,
     /// How pop and publish are joined.
     pub coupling: Coupling,
+    /// Messages a second to take at most, over all workers; what is more stays in the queue.
+    pub limit: Option<Rate>,
     /// One message in so many is stamped.
     pub sample: u64,
     /// Where a message carries its id.
@@ -117,6 +121,16 @@ fn start_failed(reason: impl Display) -> StackError {
     StackError::Start { program: "push".to_owned(), reason: reason.to_string() }
 }
 
+/// Waits until more may be taken, where there is a limit, or until it is time to stop.
+async fn pause(limit: &mut Option<Limit>, taken: usize, shutdown: &mut Shutdown) {
+    if let Some(limit) = limit {
+        tokio::select! {
+            () = limit.pass(taken) => {}
+            () = stopped(shutdown) => {}
+        }
+    }
+}
+
 /// What the workers of one thread share.
 struct Group {
     settings: Arc<PushSettings>,
@@ -166,7 +180,8 @@ impl Group {
 
     async fn connect(&self, worker: usize) -> Result<(Popper, Publisher), StackError> {
         let settings = &self.settings;
-        let popper = Popper::open(&settings.redis, &settings.queue).await?;
+        let most = self.limit().map_or(usize::MAX, |limit| limit.batch());
+        let popper = Popper::open(&settings.redis, &settings.queue, most).await?;
         let client_id = mqtt::client_id(&format!("push-{worker}"));
         let target = (settings.topic.as_str(), settings.qos);
         let counts = Arc::clone(&self.counts.publish);
@@ -176,21 +191,28 @@ impl Group {
         Ok((popper, publisher))
     }
 
+    /// This worker's part of the limit.
+    fn limit(&self) -> Option<Limit> {
+        self.settings.limit.map(|rate| Limit::new(rate, self.settings.workers))
+    }
+
     /// Pop, publish, pop again.
     async fn direct(&self, mut popper: Popper, mut publisher: Publisher) {
-        let mut shutdown = self.shutdown.clone();
+        let (mut shutdown, mut limit) = (self.shutdown.clone(), self.limit());
         while !is_stopped(&shutdown) {
             let batch = tokio::select! {
                 biased;
                 batch = popper.pop() => batch,
                 () = publisher.tend() => continue,
             };
+            let count = batch.len();
             publisher.hold(self.stamped(batch));
             tokio::select! {
                 biased;
                 () = publisher.flush() => {}
                 () = stopped(&mut shutdown) => break,
             }
+            pause(&mut limit, count, &mut shutdown).await;
         }
         self.finish(&mut popper, publisher).await;
     }
@@ -199,14 +221,16 @@ impl Group {
     async fn channel(&self, mut popper: Popper, publisher: Publisher) {
         let (send, receive) = mpsc::channel(CHANNEL);
         let pop = async {
-            let shutdown = self.shutdown.clone();
+            let (mut shutdown, mut limit) = (self.shutdown.clone(), self.limit());
             while !is_stopped(&shutdown) {
                 let batch = popper.pop().await;
                 if batch.is_empty() {
                     continue;
                 }
+                let count = batch.len();
                 // The publisher ends only after this side has.
                 let _ = send.send(self.stamped(batch)).await;
+                pause(&mut limit, count, &mut shutdown).await;
             }
             drop(send);
         };

@@ -59,6 +59,7 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         push_workers,
         push_threads,
         coupling,
+        push_limit,
         qos,
         fail_if,
     } = settings;
@@ -94,6 +95,7 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("push-workers", number(push_workers));
     add("push-threads", number(push_threads));
     add("coupling", word(coupling.as_ref()));
+    add("push-limit", push_limit.map(|limit| limit.to_string()));
     add("qos", qos.map(|qos| qos.to_string()));
     fail_if.iter().for_each(|expr| add("fail-if", Some(expr.clone())));
     flags
@@ -209,6 +211,7 @@ mod tests {
             "--push-workers=2",
             "--push-threads=2",
             "--coupling=direct",
+            "--push-limit=10k",
             "--qos=1",
             "--fail-if=arrival.p99>5ms",
             "--fail-if=messages.lost>0",

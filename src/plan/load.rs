@@ -5,15 +5,15 @@ use std::time::Duration;
 use super::{MOST_THREADS, PlanError, Target, refuse};
 use crate::clock::Nanos;
 use crate::profile::{Arrivals, Engine, Pacer, Settings};
-use crate::units::Rate;
+use crate::units::Rates;
 
 /// Open or closed loop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mode {
     /// Slot n is due at a time that no response can move.
     Open {
-        /// Slots a second, in total.
-        rate: Rate,
+        /// Slots a second, in total. The warm-up has the rate of the beginning.
+        rate: Rates,
         /// Their spacing.
         arrivals: Arrivals,
         /// Seed of the spacing.
@@ -179,11 +179,14 @@ fn mode(settings: &Settings, duration: Option<Duration>) -> Result<Mode, PlanErr
         }
         return Ok(Mode::Closed);
     };
-    let slots = duration.map_or(0.0, |d| d.as_secs_f64() * rate.as_f64());
+    let slots = duration.map_or(0.0, |d| d.as_secs_f64() * rate.mean());
     if slots > MOST_SLOTS {
         return refuse(format!(
             "--rate {rate} over that --duration is more than {MOST_SLOTS:e} requests"
         ));
+    }
+    if duration.is_none() && !rate.is_constant() {
+        return refuse(format!("--rate {rate} changes over --duration, which is not given"));
     }
     let arrivals = settings.arrivals.unwrap_or_default();
     Ok(Mode::Open { rate, arrivals, seed: settings.seed.unwrap_or(1) })

@@ -11,6 +11,7 @@ use crate::observations::{LoadResult, Observations, ResourceUse, SeriesRow, Serv
 use crate::plan::Mode;
 use crate::plan::load::Pace;
 use crate::profile::{Arrivals, Engine};
+use crate::units::Rates;
 
 impl From<&Observations> for Report {
     fn from(seen: &Observations) -> Self {
@@ -48,14 +49,14 @@ impl From<&Observations> for Report {
 
 fn run(seen: &Observations) -> Run {
     let load = &seen.plan.load;
-    let (mode, rate_target, arrivals) = match load.mode {
+    let (mode, rates, arrivals) = match load.mode {
         Mode::Closed => ("closed", None, None),
         Mode::Open { rate, arrivals, .. } => {
             let name = match arrivals {
                 Arrivals::Constant => "constant",
                 Arrivals::Poisson => "poisson",
             };
-            ("open", Some(rate.as_f64()), Some(name.to_owned()))
+            ("open", Some(rate), Some(name.to_owned()))
         }
     };
     let server =
@@ -67,7 +68,8 @@ fn run(seen: &Observations) -> Run {
         duration_s: round(seen.sending.as_secs_f64(), 1e6),
         mode: mode.to_owned(),
         target: seen.target.clone(),
-        rate_target,
+        rate_target: rates.map(Rates::mean),
+        rate_range: rates.filter(|r| !r.is_constant()).map(|r| [r.from.as_f64(), r.to.as_f64()]),
         arrivals,
         connections: load.connections as u64,
         threads: load.threads as u64,

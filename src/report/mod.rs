@@ -68,8 +68,11 @@ pub struct Run {
     pub mode: String,
     /// URL without credentials.
     pub target: String,
-    /// Requests a second asked for; `null` in a closed loop.
+    /// Requests a second asked for, the mean where it changes; `null` in a closed loop.
     pub rate_target: Option<f64>,
+    /// From where to where it changes; `null` where it does not.
+    #[serde(default)]
+    pub rate_range: Option<[f64; 2]>,
     /// `constant` or `poisson`; `null` in a closed loop.
     pub arrivals: Option<String>,
     /// Connections of all threads.

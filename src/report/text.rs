@@ -102,7 +102,7 @@ fn wrk_totals(requests: &Requests) -> String {
 }
 
 /// A time, or `n/a` where the sample is too small for it.
-fn time(micros: Option<f64>) -> String {
+pub(super) fn time(micros: Option<f64>) -> String {
     micros.map_or_else(|| "n/a".to_owned(), format_time)
 }
 
@@ -117,9 +117,13 @@ fn quantile_row(name: &str, q: &Quantiles, options: TextOptions) -> Vec<String> 
 
 fn latencies(report: &Report, options: TextOptions) -> String {
     let Report { run, latency, arrival, .. } = report;
-    let loop_name = match (&run.rate_target, &run.arrivals) {
-        (Some(rate), Some(arrivals)) => {
-            format!("Open loop, {} requests/s, {arrivals}", format_count(rate.round() as u64))
+    let whole = |rate: f64| format_count(rate.round() as u64);
+    let loop_name = match (run.rate_range, &run.rate_target, &run.arrivals) {
+        (Some([from, to]), _, Some(arrivals)) => {
+            format!("Open loop, {} to {} requests/s, {arrivals}", whole(from), whole(to))
+        }
+        (None, Some(rate), Some(arrivals)) => {
+            format!("Open loop, {} requests/s, {arrivals}", whole(*rate))
         }
         _ => "Closed loop".to_owned(),
     };

@@ -173,6 +173,9 @@ impl Rig {
             Coupling::Direct => "direct",
         };
         args.extend(flag("--coupling", &coupling));
+        if let Some(limit) = pipeline.push_limit {
+            args.extend(flag("--limit", &limit));
+        }
         let mut push = Child::start(launch("push", args)).await?;
         push.expect_line(READY_TIMEOUT, |line| (line == "ready").then_some(())).await?;
         self.services.push(Service::Child(push));
@@ -265,6 +268,7 @@ fn push_settings(plan: &Plan, redis: &Address, mqtt: &Address) -> PushSettings {
         workers: plan.pipeline.push_workers,
         threads: plan.pipeline.push_threads,
         coupling: plan.pipeline.coupling,
+        limit: plan.pipeline.push_limit,
         sample: plan.pipeline.sample,
         id_fields: plan.request.id_fields.clone(),
     }

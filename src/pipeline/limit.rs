@@ -1,0 +1,65 @@
+//! A limit on how many messages a push server takes: what a slower one would do, to order.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::units::Rate;
+
+/// What may be made up for at once after a moment in which less than the limit was taken: more than a
+/// timer is late, little enough that messages leave evenly.
+const SLACK: Duration = Duration::from_millis(10);
+
+/// Lets messages through at a rate, over any time longer than [`SLACK`].
+#[derive(Debug)]
+pub(super) struct Limit {
+    each: Duration,
+    /// When all that was let through would have been at exactly the rate.
+    paid: Instant,
+}
+
+impl Limit {
+    /// `share` of the workers has an equal part of the rate.
+    pub(super) fn new(rate: Rate, share: usize) -> Self {
+        let each = Duration::from_secs_f64(share as f64 / rate.as_f64());
+        Self { each, paid: Instant::now() }
+    }
+
+    /// Messages that go at once without being uneven, at least one.
+    pub(super) fn batch(&self) -> usize {
+        ((SLACK.as_secs_f64() / self.each.as_secs_f64()) as usize).max(1)
+    }
+
+    /// Waits until so many messages more than so far are within the rate.
+    pub(super) async fn pass(&mut self, messages: usize) {
+        let now = Instant::now();
+        let earliest = now.checked_sub(SLACK).unwrap_or(now);
+        self.paid = self.paid.max(earliest) + self.each.mul_f64(messages as f64);
+        sleep_until(self.paid).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_a_hundredth_of_a_second_at_most() {
+        for (rate, share, batch) in
+            [("10k", 1, 100), ("10k", 4, 25), ("50", 1, 1), ("10M", 1, 100_000)]
+        {
+            assert_eq!(Limit::new(rate.parse().expect("a rate"), share).batch(), batch);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_the_rate() {
+        let mut limit = Limit::new("1000".parse().expect("a rate"), 1);
+        let start = Instant::now();
+        for _ in 0..20 {
+            limit.pass(limit.batch()).await;
+        }
+        // 200 messages at 1,000/s, of which the slack's ten may come early; a busy machine only adds.
+        assert!(start.elapsed() >= Duration::from_millis(185), "{:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,204 @@
+//! Tables of a TOML file whose keys are known: an unknown one is refused with its line and the known
+//! key that is nearest to it.
+
+use std::ops::Range;
+
+use clap::Args as _;
+use serde::Deserialize as _;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::Settings;
+
+/// What is wrong with a profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {text}")]
+pub struct ProfileError {
+    line: usize,
+    text: String,
+}
+
+/// One `key = value`.
+#[derive(Debug, Clone)]
+pub struct Entry<'i> {
+    /// The key.
+    pub key: String,
+    value: DeValue<'i>,
+    span: Range<usize>,
+    text: &'i str,
+}
+
+/// A table, its entries in the order of the file.
+#[derive(Debug, Clone)]
+pub struct Table<'i> {
+    entries: Vec<Entry<'i>>,
+    span: Range<usize>,
+    text: &'i str,
+}
+
+/// The keys of [`Settings`]: the long names of the flags.
+pub fn setting_keys() -> Vec<String> {
+    let command = Settings::augment_args(clap::Command::new("settings"));
+    let name = |arg: &clap::Arg| arg.get_long().unwrap_or(arg.get_id().as_str()).to_owned();
+    command.get_arguments().map(name).collect()
+}
+
+fn refuse(text: &str, span: &Range<usize>, what: impl Into<String>) -> ProfileError {
+    let before = text.get(..span.start).unwrap_or(text);
+    ProfileError { line: before.matches('\n').count() + 1, text: what.into() }
+}
+
+/// toml's own error, with its line.
+fn explain(text: &str, span: &Range<usize>, error: &toml::de::Error) -> ProfileError {
+    refuse(text, &error.span().unwrap_or(span.clone()), error.message().replace('\n', " "))
+}
+
+impl<'i> Table<'i> {
+    /// Reads a whole file.
+    pub fn parse(text: &'i str) -> Result<Self, ProfileError> {
+        let root = DeTable::parse(text).map_err(|e| explain(text, &(0..0), &e))?;
+        let span = root.span();
+        Ok(Self::new(root.into_inner(), span, text))
+    }
+
+    fn new(table: DeTable<'i>, span: Range<usize>, text: &'i str) -> Self {
+        let entry = |(key, value): (Spanned<_>, Spanned<_>)| Entry {
+            span: key.span().start..value.span().end,
+            key: AsRef::<str>::as_ref(key.get_ref()).to_owned(),
+            value: value.into_inner(),
+            text,
+        };
+        let mut entries: Vec<_> = table.into_iter().map(entry).collect();
+        entries.sort_by_key(|entry: &Entry<'_>| entry.span.start);
+        Self { entries, span, text }
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> &[Entry<'i>] {
+        &self.entries
+    }
+
+    /// Refuses keys that are not among `known`.
+    pub fn check_keys(&self, known: &[String]) -> Result<(), ProfileError> {
+        let is_known = |entry: &&Entry<'_>| known.contains(&entry.key);
+        let Some(unknown) = self.entries.iter().find(|entry| !is_known(entry)) else {
+            return Ok(());
+        };
+        let distance = |name: &&String| strsim::osa_distance(name, &unknown.key);
+        let nearest = known.iter().min_by_key(distance);
+        let near = nearest.filter(|name| distance(name) <= 1 + unknown.key.len() / 3);
+        let hint = match near {
+            Some(name) => format!("did you mean '{name}'?"),
+            None => format!("the keys are {}", known.join(", ")),
+        };
+        Err(unknown.refuse(format!("unknown key '{}'; {hint}", unknown.key)))
+    }
+
+    /// Takes an entry out.
+    pub fn take(&mut self, key: &str) -> Option<Entry<'i>> {
+        let at = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// What is left, as settings.
+    pub fn settings(self) -> Result<Settings, ProfileError> {
+        self.check_keys(&setting_keys())?;
+        let (text, span) = (self.text, self.span);
+        let mut table = DeTable::new();
+        for entry in self.entries {
+            let (key, value) = (entry.key.into(), entry.value);
+            table.insert(Spanned::new(entry.span.clone(), key), Spanned::new(entry.span, value));
+        }
+        let source = toml::de::Deserializer::from(Spanned::new(span.clone(), table));
+        Settings::deserialize(source).map_err(|e| explain(text, &span, &e))
+    }
+
+    /// An error about the table as a whole.
+    pub fn refuse(&self, what: impl Into<String>) -> ProfileError {
+        refuse(self.text, &self.span, what)
+    }
+}
+
+impl<'i> Entry<'i> {
+    /// Its value as any type that can be read from TOML.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
+        let value = Spanned::new(self.span.clone(), self.value);
+        T::deserialize(ValueDeserializer::from(value))
+            .map_err(|e| explain(self.text, &self.span, &e))
+    }
+
+    /// Its value as a table, or as the tables of an array.
+    pub fn tables(self) -> Result<Vec<Table<'i>>, ProfileError> {
+        let text = self.text;
+        let table = |value, span: Range<usize>| match value {
+            DeValue::Table(table) => Some(Table::new(table, span, text)),
+            _ => None,
+        };
+        let error = self.refuse(format!("'{}' is a table: [{0}] or [[{0}]]", self.key));
+        match self.value {
+            DeValue::Array(items) => items
+                .into_iter()
+                .map(|item| (item.span(), item.into_inner()))
+                .map(|(span, value)| table(value, span).ok_or_else(|| error.clone()))
+                .collect(),
+            value => Ok(vec![table(value, self.span).ok_or(error)?]),
+        }
+    }
+
+    /// One entry for each item of its list; itself if it is none.
+    pub fn items(self) -> Vec<Self> {
+        let Self { key, value, span, text } = self;
+        match value {
+            DeValue::Array(items) => items
+                .into_iter()
+                .map(|item| Self {
+                    key: key.clone(),
+                    span: item.span(),
+                    value: item.into_inner(),
+                    text,
+                })
+                .collect(),
+            value => vec![Self { key, value, span, text }],
+        }
+    }
+
+    /// Itself as settings, of which it is one.
+    pub fn setting(self) -> Result<Settings, ProfileError> {
+        Table { span: self.span.clone(), text: self.text, entries: vec![self] }.settings()
+    }
+
+    /// Its value as people read it.
+    pub fn shown(&self) -> String {
+        shown(&self.value)
+    }
+
+    /// Its value, if it is text.
+    pub fn as_text(&self) -> Option<&str> {
+        self.value.as_str()
+    }
+
+    /// The same key with another value, as text.
+    pub fn with_text(&self, text: String) -> Self {
+        Self { value: DeValue::String(text.into()), ..self.clone() }
+    }
+
+    /// An error about it.
+    pub fn refuse(&self, what: impl Into<String>) -> ProfileError {
+        refuse(self.text, &self.span, what)
+    }
+}
+
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(is) => is.to_string(),
+        DeValue::Datetime(when) => when.to_string(),
+        DeValue::Array(items) => {
+            items.iter().map(|item| shown(item.get_ref())).collect::<Vec<_>>().join(", ")
+        }
+        DeValue::Table(_) => "{…}".to_owned(),
+    }
+}
