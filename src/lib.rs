@@ -23,6 +23,7 @@
 //! | movers | [`load`] [`pipeline`] | the engine, and the services; they do not know each other |
 //! | the run | [`observations`] [`run`] | stack up, load, drain, down |
 //! | account | [`report`] | what was seen, judged; text and JSON |
+//! | above runs | [`ramp`] | steps and searches, one run after another, and what follows from them |
 //! | terminal | [`cli`] | arguments, progress, exit codes |
 //!
 //! # Promises
@@ -91,5 +92,7 @@ pub mod observations;
 pub mod run;
 
 pub mod report;
+
+pub mod ramp;
 
 pub mod cli;

@@ -48,6 +48,8 @@ pub struct Observations {
     pub series: Vec<SeriesRow>,
     /// What happened that a reader must know.
     pub notes: Vec<String>,
+    /// Components of the stack that ended although nobody asked them to, each as a sentence.
+    pub casualties: Vec<String>,
 }
 
 /// The servers of the pipeline.

@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer may use itself and those before it.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["units", "clock", "message", "latency"],
     &["profile", "plan"],
     &["http", "stack", "resources", "tls"],
     &["load", "pipeline"],
     &["observations", "run"],
     &["report"],
+    &["ramp"],
     &["cli"],
 ];
 

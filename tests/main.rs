@@ -4,6 +4,8 @@
 mod lifecycle;
 /// Whole runs through api, Redis, push, broker and subscriber, and what their reports say.
 mod pipeline;
+/// `loadgen ramp`: steps one after another, and what is kept when something goes wrong.
+mod ramp;
 /// `api`, `push` and `subscribe` on their own: bad input, servers that go and come back, stopping.
 mod services;
 /// Private servers, processes, HTTP and `/proc` for the tests. No test lives here.

@@ -1,6 +1,7 @@
 //! What people and machines read: the text and the JSON of hand-made observations, and the JSON of a
 //! real run against the schema file.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use loadgen::clock::Nanos;
@@ -13,7 +14,8 @@ use loadgen::observations::{
 };
 use loadgen::plan::Plan;
 use loadgen::profile::Settings;
-use loadgen::report::{Report, TextOptions, check_names, text};
+use loadgen::report::ramp::{Finding, RampReport, RampStep, Search, Trial};
+use loadgen::report::{Report, TextOptions, check_names, ramp_text, text};
 
 const SECOND: Nanos = Nanos::from_secs(1);
 
@@ -134,7 +136,8 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
                 .map(|(c, p)| (c.to_owned(), p))
                 .into(),
         }],
-        notes: vec!["push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned()],
+        notes: Vec::new(),
+        casualties: vec!["push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned()],
     }
 }
 
@@ -172,9 +175,69 @@ fn the_text_of_a_plain_closed_loop() {
         s.url = Some("http://127.0.0.1:8080/".to_owned());
     };
     let mut seen = observations(closed);
-    (seen.arrivals, seen.stack, seen.stages, seen.notes) =
+    (seen.arrivals, seen.stack, seen.stages, seen.casualties) =
         (None, StackInfo::default(), Vec::new(), Vec::new());
     insta::assert_snapshot!("closed_text", text(&Report::from(&seen), TextOptions::default()));
+}
+
+/// A search of two runs, of which one failed, and a step that came to nothing.
+fn ramp() -> RampReport {
+    let step = |value: f64, report: Option<Report>, error: Option<&str>| RampStep {
+        name: format!("rate {value}"),
+        x: Some(value),
+        settings: BTreeMap::from([("rate".to_owned(), value.to_string())]),
+        error: error.map(str::to_owned),
+        report,
+    };
+    let report = Report::from(&observations(|_| ()));
+    let trial = |value, step, because: Option<&str>| Trial {
+        value,
+        step,
+        held: because.is_none(),
+        because: because.map(str::to_owned),
+    };
+    RampReport {
+        schema_version: report.schema_version,
+        kind: "ramp".to_owned(),
+        tool: report.tool.clone(),
+        name: "knee".to_owned(),
+        question: Some("How much does it hold?".to_owned()),
+        command: "loadgen ramp profiles/knee.toml".to_owned(),
+        started_at: report.run.started_at.clone(),
+        axis: Some("rate".to_owned()),
+        planned_steps: None,
+        complete: false,
+        steps: vec![
+            step(1_000.0, Some(report.clone()), None),
+            step(2_000.0, Some(report), None),
+            step(1_500.0, None, Some("Redis at redis://host cannot be reached")),
+        ],
+        search: Some(Search {
+            axis: "rate".to_owned(),
+            condition: "messages.lost == 0".to_owned(),
+            trials: vec![trial(1_000.0, 0, None), trial(2_000.0, 1, Some("messages.lost is 2"))],
+            holds: Some(1_000.0),
+            fails: Some(2_000.0),
+            confirmed: (1, 1),
+        }),
+        findings: vec![Finding { kind: "knee".to_owned(), text: "it is in between".to_owned() }],
+    }
+}
+
+#[test]
+fn the_text_of_a_ramp() {
+    insta::assert_snapshot!("ramp_text", ramp_text(&ramp()));
+}
+
+#[test]
+fn the_json_of_a_ramp_is_what_its_schema_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/ramp.schema.json");
+    let mut schemas = boon::Schemas::new();
+    let schema = boon::Compiler::new().compile(path, &mut schemas).expect("a valid schema");
+    let mut json: serde_json::Value = serde_json::from_str(&ramp().to_json()).expect("JSON");
+    assert_eq!(schemas.validate(&json, schema).map_err(|e| e.to_string()), Ok(()));
+    json["steps"][0]["report"]["verdict"]["generator"] = "fine".into();
+    assert!(schemas.validate(&json, schema).is_err(), "the schema lets a step's report pass");
 }
 
 #[test]

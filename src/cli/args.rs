@@ -18,6 +18,7 @@ const AFTER_HELP: &str = "\
 Examples:
   loadgen --rate 24000 --duration 10s          the whole pipeline, brought up here
   loadgen -c 40 -t 2 http://127.0.0.1:8080/    one HTTP server, as wrk does
+  loadgen ramp profiles/concurrency.toml -o ramp.json   steps, and what follows from them
   loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json
 
 Exit codes: 0 done, 1 could not run, 2 usage, 3 the generator could not hold the plan,
@@ -38,6 +39,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Send load and report (the default)
     Run(Box<RunArgs>),
+    /// Run a profile's steps one after another, or search for the knee, and say what follows
+    Ramp(Box<RampArgs>),
     /// The API server: HTTP in, Redis list out
     Api(ApiArgs),
     /// The push server: Redis list in, MQTT out
@@ -78,15 +81,9 @@ pub(super) enum Format {
     Json,
 }
 
+/// Where a report goes, and in which form.
 #[derive(Debug, Args)]
-pub(super) struct RunArgs {
-    /// Settings from a TOML file; what is given here wins
-    #[arg(long, value_name = "FILE", env = "LOADGEN_PROFILE")]
-    pub(super) profile: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(super) settings: Settings,
-
+pub(super) struct OutputArgs {
     /// Write the report to a file, repeatable; its form by the ending: .json .txt
     #[arg(
         short,
@@ -110,12 +107,46 @@ pub(super) struct RunArgs {
     /// Print wrk's latency distribution and long percentiles
     #[arg(short = 'L', long, env = "LOADGEN_LATENCY", help_heading = "Report")]
     pub(super) latency: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Settings from a TOML file; what is given here wins
+    #[arg(long, value_name = "FILE", env = "LOADGEN_PROFILE")]
+    pub(super) profile: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
 
     /// No progress
     #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
     pub(super) quiet: bool,
 
     /// Exit 0 even if the generator could not hold the plan
+    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
+    pub(super) allow_limited: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RampArgs {
+    /// The ramp: a TOML file with [[step]], [sweep] or [search] beside the settings
+    #[arg(value_name = "PROFILE")]
+    pub(super) profile: PathBuf,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+
+    /// No progress
+    #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
+    pub(super) quiet: bool,
+
+    /// Exit 0 even if the generator could not hold a step's plan
     #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
     pub(super) allow_limited: bool,
 }

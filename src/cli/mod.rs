@@ -5,6 +5,7 @@ mod embedded;
 mod logger;
 mod output;
 mod progress;
+mod ramp;
 mod run;
 mod services;
 mod signals;
@@ -26,6 +27,8 @@ enum Outcome {
     Failed,
     /// Interrupted, with its report.
     Interrupted,
+    /// A step of a ramp could not be run to its end; the others are in the report.
+    Broken,
 }
 
 impl From<Outcome> for ExitCode {
@@ -35,6 +38,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Limited => 3,
             Outcome::Failed => 99,
             Outcome::Interrupted => 130,
+            Outcome::Broken => FAILURE,
         })
     }
 }
@@ -62,6 +66,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             None => run::run(cli.run).await,
             Some(Command::Run(args)) => run::run(*args).await,
+            Some(Command::Ramp(args)) => ramp::ramp(*args).await,
             Some(Command::Api(args)) => services::api(args).await,
             Some(Command::Push(args)) => services::push(args).await,
             Some(Command::Subscribe(args)) => services::subscribe(args).await,

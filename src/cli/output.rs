@@ -6,22 +6,65 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::args::{Format, UsageError};
-use crate::report::{Report, TextOptions, text};
+use super::args::{Format, OutputArgs, UsageError};
+use crate::report::ramp::RampReport;
+use crate::report::{Report, TextOptions, ramp_text, text};
 
 /// More than any report has.
 const RESERVE: usize = 1 << 20;
 
+/// What can be shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Document<'a> {
+    /// A run's report.
+    Run(&'a Report),
+    /// A ramp's.
+    Ramp(&'a RampReport),
+}
+
+/// Stdout and the files that a report will be written to.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    form: Format,
+    files: Vec<Output>,
+    options: TextOptions,
+}
+
+impl Outputs {
+    /// Refuses files that cannot be written.
+    pub(super) fn check(args: &OutputArgs) -> anyhow::Result<Self> {
+        let files =
+            args.outputs.iter().map(|path| Output::check(path)).collect::<Result<_, _>>()?;
+        Ok(Self { form: args.format, files, options: TextOptions { latency: args.latency } })
+    }
+
+    /// Writes the document to every file.
+    pub(super) fn save(&self, document: Document<'_>) -> anyhow::Result<()> {
+        self.files.iter().try_for_each(|file| file.write(document, self.options))
+    }
+
+    /// Prints the document. A reader that has gone away is no error.
+    pub(super) fn print(&self, document: Document<'_>) -> anyhow::Result<()> {
+        let content = render(document, self.form, self.options);
+        match io::stdout().write_all(content.as_bytes()).and_then(|()| io::stdout().flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(error).context("the report could not be printed")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A file that a report will be written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Output {
+struct Output {
     path: PathBuf,
     format: Format,
 }
 
 impl Output {
     /// Tells the form from the ending, and tries whether the file can be written and the disk has room.
-    pub(super) fn check(path: &Path) -> anyhow::Result<Self> {
+    fn check(path: &Path) -> anyhow::Result<Self> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let format = match ending {
             "json" => Format::Json,
@@ -40,8 +83,8 @@ impl Output {
     }
 
     /// Writes the report: whole, or not at all.
-    pub(super) fn write(&self, report: &Report, options: TextOptions) -> anyhow::Result<()> {
-        let content = render(report, self.format, options);
+    fn write(&self, document: Document<'_>, options: TextOptions) -> anyhow::Result<()> {
+        let content = render(document, self.format, options);
         let draft = draft_of(&self.path);
         let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, &self.path));
         if written.is_err() {
@@ -76,20 +119,11 @@ fn try_write(path: &Path) -> io::Result<()> {
     tried.and(removed)
 }
 
-fn render(report: &Report, format: Format, options: TextOptions) -> String {
-    match format {
-        Format::Text => text(report, options),
-        Format::Json => report.to_json(),
-    }
-}
-
-/// Prints the report. A reader that has gone away is no error.
-pub(super) fn print(report: &Report, format: Format, options: TextOptions) -> anyhow::Result<()> {
-    let content = render(report, format, options);
-    match io::stdout().write_all(content.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("the report could not be printed")
-        }
-        _ => Ok(()),
+fn render(document: Document<'_>, format: Format, options: TextOptions) -> String {
+    match (document, format) {
+        (Document::Run(report), Format::Text) => text(report, options),
+        (Document::Run(report), Format::Json) => report.to_json(),
+        (Document::Ramp(ramp), Format::Text) => ramp_text(ramp),
+        (Document::Ramp(ramp), Format::Json) => ramp.to_json(),
     }
 }

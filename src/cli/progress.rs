@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::ramp::Ahead;
 use crate::run::{Phase, Progress};
-use crate::units::{format_count, format_metric};
+use crate::units::{format_count, format_duration, format_metric};
 
 /// Redraws a second: a terminal costs CPU, too.
 const HERTZ: u8 = 5;
@@ -13,6 +14,8 @@ const HERTZ: u8 = 5;
 /// A progress line; invisible where stderr is no terminal, in CI, or when told to be quiet.
 pub(super) struct ProgressLine {
     bar: ProgressBar,
+    /// Of a ramp: which step it is.
+    step: String,
 }
 
 impl ProgressLine {
@@ -28,12 +31,21 @@ impl ProgressLine {
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         bar.set_prefix("starting");
         bar.tick();
-        Self { bar }
+        Self { bar, step: String::new() }
+    }
+
+    /// A step of a ramp begins.
+    pub(super) fn begin_step(&mut self, step: &Ahead<'_>) {
+        let left = step.left.map(|left| format!(", {} left", format_duration(left)));
+        let Ahead { number, of, name, .. } = step;
+        self.step = format!("step {number} of {of}{}: {name}, ", left.unwrap_or_default());
+        self.bar.set_prefix("starting");
+        self.bar.set_message(self.step.clone());
     }
 
     /// What to call with each progress.
     pub(super) fn updater(&self) -> impl FnMut(&Progress) + Send + 'static {
-        let bar = self.bar.clone();
+        let (bar, step) = (self.bar.clone(), self.step.clone());
         move |progress| {
             if let Some(planned) = progress.planned {
                 bar.set_length(millis(planned));
@@ -44,7 +56,7 @@ impl ProgressLine {
                 Phase::Measuring => "sending",
                 Phase::Draining => "draining",
             });
-            bar.set_message(describe(progress));
+            bar.set_message(format!("{step}{}", describe(progress)));
         }
     }
 

@@ -4,13 +4,14 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::args::{RunArgs, UsageError};
-use super::output::{self, Output};
+use super::output::{Document, Outputs};
 use super::progress::ProgressLine;
 use super::signals::Signals;
 use super::{Outcome, logger};
 use crate::plan::Plan;
 use crate::profile::Settings;
-use crate::report::{Report, TextOptions, check_names};
+use crate::ramp::is_ramp;
+use crate::report::{Report, check_names};
 use crate::run::{Runner, Services};
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
@@ -21,8 +22,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     };
     let plan = Plan::new(settings)?;
     check_names(&plan.thresholds)?;
-    let outputs =
-        args.outputs.iter().map(|path| Output::check(path)).collect::<Result<Vec<_>, _>>()?;
+    let outputs = Outputs::check(&args.output)?;
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
@@ -43,18 +43,19 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     };
     progress.finish();
     let report = Report::from(&observations?);
-    let options = TextOptions { latency: args.latency };
-    output::print(&report, args.format, options)?;
-    for output in &outputs {
-        output.write(&report, options)?;
-    }
+    outputs.print(Document::Run(&report))?;
+    outputs.save(Document::Run(&report))?;
     Ok(outcome(&report, args.allow_limited))
 }
 
 fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
     let name = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("--profile {name}"))?;
-    Settings::from_toml(&text).map_err(|e| UsageError(format!("--profile {name}: {e}")).into())
+    let refused = |e: String| UsageError(format!("--profile {name}: {e}")).into();
+    if is_ramp(&text) {
+        return Err(refused(format!("its steps are run by `loadgen ramp {name}`")));
+    }
+    Settings::from_toml(&text).map_err(|e| refused(e.to_string()))
 }
 
 /// Numbers that are not to be trusted come before numbers that are not good enough.

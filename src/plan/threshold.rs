@@ -38,6 +38,33 @@ pub struct Threshold {
 }
 
 impl Threshold {
+    /// Reads `NAME>VALUE`; errors begin with `place`, where it was written.
+    pub fn parse(place: &str, text: &str) -> Result<Self, PlanError> {
+        let example = "write NAME>VALUE, such as 'arrival.p99>5ms' or 'messages.lost>0'";
+        let split = (0..text.len()).filter(|i| text.is_char_boundary(*i)).find_map(|at| {
+            let (sign, comparison) = SIGNS.iter().find(|(sign, _)| text[at..].starts_with(sign))?;
+            Some((text[..at].trim(), *comparison, text[at + sign.len()..].trim()))
+        });
+        let Some((name, comparison, value)) = split else {
+            return refuse(format!("{place} '{text}' has no comparison; {example}"));
+        };
+        let Some(bound) = bound(value) else {
+            return refuse(format!(
+                "{place} '{text}': '{value}' is no number or duration; {example}"
+            ));
+        };
+        if name.is_empty() {
+            return refuse(format!("{place} '{text}' names nothing; {example}"));
+        }
+        Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound })
+    }
+
+    /// The same condition on another number.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     /// The dotted name of the report's number.
     pub fn name(&self) -> &str {
         &self.name
@@ -60,23 +87,7 @@ impl FromStr for Threshold {
     type Err = PlanError;
 
     fn from_str(text: &str) -> Result<Self, PlanError> {
-        let example = "write NAME>VALUE, such as 'arrival.p99>5ms' or 'messages.lost>0'";
-        let split = (0..text.len()).filter(|i| text.is_char_boundary(*i)).find_map(|at| {
-            let (sign, comparison) = SIGNS.iter().find(|(sign, _)| text[at..].starts_with(sign))?;
-            Some((text[..at].trim(), *comparison, text[at + sign.len()..].trim()))
-        });
-        let Some((name, comparison, value)) = split else {
-            return refuse(format!("--fail-if '{text}' has no comparison; {example}"));
-        };
-        let Some(bound) = bound(value) else {
-            return refuse(format!(
-                "--fail-if '{text}': '{value}' is no number or duration; {example}"
-            ));
-        };
-        if name.is_empty() {
-            return refuse(format!("--fail-if '{text}' names nothing; {example}"));
-        }
-        Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound })
+        Self::parse("--fail-if", text)
     }
 }
 

@@ -37,7 +37,7 @@ impl From<&Observations> for Report {
             verdict: Verdict {
                 generator: String::new(),
                 reasons: Vec::new(),
-                notes: seen.notes.clone(),
+                notes: [&seen.casualties[..], &seen.notes].concat(),
                 thresholds: Vec::new(),
                 pass: true,
             },

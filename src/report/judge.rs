@@ -1,8 +1,6 @@
 //! The verdict: whether the generator held its plan, what a reader must know beside the numbers, and
 //! whether a `--fail-if` condition held.
 
-use serde_json::Value;
-
 use super::{Report, ThresholdResult, Verdict, lookup};
 use crate::clock::Nanos;
 use crate::latency::Latencies;
@@ -164,19 +162,10 @@ fn judge_thresholds(report: &Report, thresholds: &[Threshold]) -> Vec<ThresholdR
     }
     let numbers = serde_json::to_value(report).unwrap_or_default();
     let judge = |threshold: &Threshold| {
-        let value = value_of(&numbers, threshold.name());
+        let value = lookup::value_of(&numbers, threshold.name());
         // What cannot be judged must not pass.
         let ok = value.is_some_and(|value| !threshold.holds(value));
         ThresholdResult { expr: threshold.to_string(), value, ok }
     };
     thresholds.iter().map(judge).collect()
-}
-
-fn value_of(numbers: &Value, name: &str) -> Option<f64> {
-    match lookup::find(numbers, name) {
-        Some(value) => value.as_f64(),
-        // A status that never came has come 0 times.
-        None if name.starts_with("requests.status.") => Some(0.0),
-        None => None,
-    }
 }

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::Report;
 use crate::plan::{PlanError, Threshold};
 
 /// The schema of the report, which knows every number there can be.
@@ -25,23 +26,54 @@ fn is_called(item: &Value, name: &str) -> bool {
     text("component") == Some(name) || stage().as_deref() == Some(name)
 }
 
+/// The number of that dotted name, as far as this report has one.
+pub fn number(report: &Report, name: &str) -> Option<f64> {
+    value_of(&serde_json::to_value(report).unwrap_or_default(), name)
+}
+
+pub(super) fn value_of(numbers: &Value, name: &str) -> Option<f64> {
+    match find(numbers, name) {
+        Some(value) => value.as_f64(),
+        // A status that never came has come 0 times.
+        None if name.starts_with("requests.status.") => Some(0.0),
+        None => None,
+    }
+}
+
 /// Refuses conditions on numbers that no report has, before a run is spent on them.
 pub fn check_names(thresholds: &[Threshold]) -> Result<(), PlanError> {
+    let check = |threshold: &Threshold| {
+        check_name(threshold.name()).map_err(|why| PlanError::new(format!("--fail-if: {why}")))
+    };
+    thresholds.iter().try_for_each(check)
+}
+
+/// Whether reports have a number of that name; else what is wrong with it, and names that are near.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if names().iter().any(|known| stands_for(known, name)) {
+        return Ok(());
+    }
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let near: Vec<_> = numbers_ending_in(last).into_iter().take(5).collect();
+    let hint = match near.is_empty() {
+        true => "such as arrival.p99, latency.response.p99, messages.lost".to_owned(),
+        false => format!("did you mean {}?", near.join(", ")),
+    };
+    Err(format!("the report has no number '{name}'; {hint}"))
+}
+
+/// The numbers whose dotted names end so: `lost` → `messages.lost`.
+pub fn numbers_ending_in(part: &str) -> Vec<String> {
+    let ending = format!(".{part}");
+    names().into_iter().filter(|n| !n.contains(ANY) && n.ends_with(&ending)).collect()
+}
+
+/// All dotted names of numbers.
+fn names() -> Vec<String> {
     let schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON; a test reads it");
     let mut names = Vec::new();
     collect(&schema, &schema, "", &mut names);
-    for name in thresholds.iter().map(Threshold::name) {
-        if !names.iter().any(|known| stands_for(known, name)) {
-            let near: Vec<_> = names.iter().filter(|n| is_near(n, name)).take(5).cloned().collect();
-            let hint = match near.is_empty() {
-                true => "such as arrival.p99, latency.response.p99, messages.lost".to_owned(),
-                false => format!("did you mean {}?", near.join(", ")),
-            };
-            let text = format!("--fail-if: the report has no number '{name}'; {hint}");
-            return Err(PlanError::new(text));
-        }
-    }
-    Ok(())
+    names
 }
 
 /// All dotted names of numbers below a part of the schema.
@@ -80,10 +112,4 @@ fn stands_for(known: &str, asked: &str) -> bool {
     let same =
         |(known, asked): (&&str, &&str)| known == asked || *known == ANY && !asked.is_empty();
     known.len() == asked.len() && known[0] != "series" && known.iter().zip(&asked).all(same)
-}
-
-/// Names that end alike: `p99` → `arrival.p99`, `response.p99` → `latency.response.p99`.
-fn is_near(known: &str, asked: &str) -> bool {
-    let last = asked.rsplit('.').next().unwrap_or(asked);
-    !known.contains(ANY) && known.ends_with(&format!(".{last}"))
 }

@@ -5,6 +5,7 @@ mod build;
 mod judge;
 mod lookup;
 pub mod ramp;
+mod ramp_text;
 mod table;
 mod text;
 
@@ -12,7 +13,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use lookup::check_names;
+pub use lookup::{check_name, check_names, number, numbers_ending_in};
+pub use ramp_text::ramp_text;
 pub use text::{TextOptions, text};
 
 /// The version of this file format; it changes when a field changes its meaning or goes.

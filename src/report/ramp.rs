@@ -90,3 +90,11 @@ pub struct Finding {
     /// The sentence, with its figures.
     pub text: String,
 }
+
+impl RampReport {
+    /// The file's text: JSON, two spaces deep, ending in a newline.
+    pub fn to_json(&self) -> String {
+        let text = serde_json::to_string_pretty(self).expect("plain data can be written");
+        text + "\n"
+    }
+}

@@ -1,5 +1,6 @@
 //! One run: stack up, ready, load, drain, down → Observations.
 
+mod clear;
 mod crew;
 mod fleet;
 mod listen;
@@ -22,6 +23,7 @@ use crate::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors
 use crate::stack::embedded::VERSION;
 use crate::stack::{Kind, StackError, mqtt};
 
+pub use clear::clear;
 use crew::Crew;
 use fleet::Split;
 use log_server::LogServer;
@@ -153,6 +155,7 @@ impl Runner {
             resources: seen.resources,
             series: seen.series,
             notes: seen.notes,
+            casualties: seen.casualties,
         })
     }
 }

@@ -76,11 +76,13 @@ pub(super) struct Seen {
     pub(super) stages: Vec<Stage>,
     pub(super) resources: Vec<ResourceUse>,
     pub(super) notes: Vec<String>,
+    pub(super) casualties: Vec<String>,
 }
 
 pub(super) struct Watch {
     pub(super) join: StageJoin,
     notes: Vec<String>,
+    casualties: Vec<String>,
     sampler: Sampler,
     resources: Vec<ResourceUse>,
     stop: Option<signal::Receiver<bool>>,
@@ -110,6 +112,7 @@ impl Watch {
         Self {
             join: StageJoin::new(space, Nanos::from(plan.load.drain) + STAMP_PATIENCE),
             notes: Vec::new(),
+            casualties: Vec::new(),
             sampler,
             resources: Vec::new(),
             stop,
@@ -242,9 +245,9 @@ impl Watch {
     /// Notes children that have ended although nobody asked them to.
     fn note_casualties(&mut self, rig: &mut Rig) {
         for casualty in rig.casualties() {
-            if !self.notes.iter().any(|note| note.starts_with(&casualty)) {
+            if !self.casualties.iter().any(|known| known.starts_with(&casualty)) {
                 let at = (clock::now() - self.measure_from).as_secs_f64();
-                self.notes.push(format!("{casualty}, about {at:.0} s into the run"));
+                self.casualties.push(format!("{casualty}, about {at:.0} s into the run"));
             }
         }
     }
@@ -302,6 +305,7 @@ impl Watch {
             stages: self.join.finish(),
             resources: self.resources,
             notes: self.notes,
+            casualties: self.casualties,
         }
     }
 }

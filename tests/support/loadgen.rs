@@ -48,15 +48,15 @@ pub(crate) fn report_of_command(
     let text = std::fs::read_to_string(&file);
     let text = text.unwrap_or_else(|e| panic!("no report: {e}: {finished:?}"));
     let report = serde_json::from_str(&text).expect("the report is JSON");
-    assert_schema(&report);
+    matches_schema(&report, "report.schema.json");
     (finished, Report(report))
 }
 
-/// What a run writes is what the schema file says.
-fn assert_schema(report: &Value) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/report.schema.json");
+/// What is written is what the schema file says.
+pub(crate) fn matches_schema(report: &Value, file: &str) {
+    let path = format!("{}/schema/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut schemas = boon::Schemas::new();
-    let schema = boon::Compiler::new().compile(path, &mut schemas).expect("a valid schema");
+    let schema = boon::Compiler::new().compile(&path, &mut schemas).expect("a valid schema");
     let checked = schemas.validate(report, schema).map_err(|e| e.to_string());
     assert_eq!(checked, Ok(()), "the report is not what the schema says");
 }

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, exchange, get, post};
-pub(crate) use loadgen::{Report, Service, loadgen, report_of, report_of_command, run, start};
+pub(crate) use loadgen::{
+    Report, Service, loadgen, matches_schema, report_of, report_of_command, run, start,
+};
 pub(crate) use proc::{child_called, children_of, command_line, is_alive};
 pub(crate) use process::{Finished, Process, signal_to};
 pub(crate) use recorder::{Durable, Recorder};

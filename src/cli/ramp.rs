@@ -1,0 +1,106 @@
+//! `loadgen ramp PROFILE`: profile → steps → runs → report → exit code. The report is saved after each
+//! step, so that a ramp that breaks off keeps what it has.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use super::args::RampArgs;
+use super::output::{Document, Outputs};
+use super::progress::ProgressLine;
+use super::signals::Signals;
+use super::{Outcome, logger};
+use crate::plan::command::{flags, quoted};
+use crate::profile::Settings;
+use crate::ramp::{Ahead, Follower, Ramp, RampPlan, Watcher};
+use crate::report::ramp::{RampReport, RampStep};
+use crate::run::Services;
+
+pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
+    logger::install(log::LevelFilter::Warn);
+    let file = &args.profile;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("the profile {} cannot be read", file.display()))?;
+    let command = command(file, &args.settings);
+    let plan = RampPlan::new(file, &text, args.settings.clone(), command)?;
+    let outputs = Outputs::check(&args.output)?;
+
+    let mut signals = Signals::new()?;
+    let (stop, stopped) = watch::channel(false);
+    let own_program = std::env::current_exe().context("cannot find my own program file")?;
+    let mut desk = Desk { outputs, progress: ProgressLine::new(args.quiet), unsaved: None };
+    let ramp = Ramp::new(plan, Services::Children(own_program)).stop_on(stopped);
+    let report = tokio::select! {
+        report = ramp.run(&mut desk) => Some(report),
+        // Leaving drops the run, and with it every child; what was saved stays.
+        () = signals.ask_then_insist(&stop) => None,
+    };
+    desk.progress.finish();
+    let Some(report) = report else { return Ok(Outcome::Interrupted) };
+    desk.outputs.print(Document::Ramp(&report))?;
+    match desk.unsaved {
+        Some(error) => Err(error),
+        None => Ok(outcome(&report, args.allow_limited)),
+    }
+}
+
+/// Saves the report and shows the progress.
+struct Desk {
+    outputs: Outputs,
+    progress: ProgressLine,
+    /// The first file that could not be written.
+    unsaved: Option<anyhow::Error>,
+}
+
+impl Follower for Desk {
+    fn begins(&mut self, step: &Ahead<'_>) -> Option<Watcher> {
+        self.progress.begin_step(step);
+        Some(Box::new(self.progress.updater()))
+    }
+
+    fn report(&mut self, so_far: &RampReport) {
+        if let Err(error) = self.outputs.save(Document::Ramp(so_far)) {
+            log::warn!("{error:#}");
+            self.unsaved.get_or_insert(error);
+        }
+    }
+}
+
+/// The line that repeats it, without secrets.
+fn command(file: &Path, typed: &Settings) -> String {
+    let mut line = format!("loadgen ramp {}", quoted(&file.display().to_string()));
+    for (name, value) in flags(typed) {
+        let flag = if name == "url" { String::new() } else { format!("--{name} ") };
+        line += &format!(" {flag}{}", quoted(&value));
+    }
+    line
+}
+
+/// What is worst about it decides.
+fn outcome(report: &RampReport, allow_limited: bool) -> Outcome {
+    let runs = || report.steps.iter().filter_map(|step| step.report.as_ref());
+    let is_result = |step: &RampStep| match &report.search {
+        // A search goes where the generator cannot follow; its result is not from there.
+        Some(search) => search.holds.is_some() && step.x == search.holds,
+        None => true,
+    };
+    let is_limited = |step: &RampStep| {
+        step.report.as_ref().is_some_and(|report| report.verdict.generator == "limited")
+    };
+    let failed = runs().flat_map(|run| &run.verdict.thresholds).any(|threshold| !threshold.ok);
+    if !report.complete && report.steps.iter().all(|step| step.error.is_none())
+        || runs().any(|run| run.run.interrupted)
+    {
+        Outcome::Interrupted
+    } else if report.steps.iter().any(|step| step.error.is_some()) {
+        Outcome::Broken
+    } else if !allow_limited && report.steps.iter().any(|step| is_result(step) && is_limited(step))
+    {
+        Outcome::Limited
+    } else if failed {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    }
+}

@@ -1,0 +1,155 @@
+//! One curve: what the API holds along it, where arrival breaks, and what was full first.
+//!
+//! Arrival *breaks* at the first step from which on its 99th percentile stays above [`BREAK`] times the
+//! median of the steps before, and a millisecond more than that; the response breaks likewise.
+
+use super::sizing::sizing;
+use super::{Point, finding, rate};
+use crate::ramp::queue::median;
+use crate::ramp::saturation::{fullest, saturated};
+use crate::report::ramp::Finding;
+use crate::units::format_time;
+
+/// So many times as long is broken.
+const BREAK: f64 = 4.0;
+/// In microseconds: less than this longer is nothing that breaks.
+const LEAST_BREAK: f64 = 1_000.0;
+/// A rise above this share is a rise.
+const RISE: f64 = 0.05;
+
+/// All that one curve says.
+pub(super) fn findings(curve: &[Point<'_>], axis: &str, cores: usize) -> Vec<Finding> {
+    let break_at = broken_from(&curve.iter().map(Point::arrival_p99).collect::<Vec<_>>());
+    let calm = curve[..break_at.unwrap_or(curve.len())].last();
+    let mut findings: Vec<_> = capacity(curve, axis).into_iter().collect();
+    findings.extend(sizing(curve, calm));
+    findings.extend(arrival(curve, break_at));
+    findings.extend(bottleneck(curve, break_at, cores));
+    findings
+}
+
+/// The first of the steps' 99th percentiles from which on all are broken.
+fn broken_from(all: &[Option<f64>]) -> Option<usize> {
+    let is_broken = |value: Option<f64>, usual: f64| {
+        value.is_some_and(|v| v > BREAK * usual && v > usual + LEAST_BREAK)
+    };
+    (1..all.len()).find(|at| {
+        let Some(usual) = median(all[..*at].iter().copied().flatten().collect()) else {
+            return false;
+        };
+        all[*at..].iter().all(|value| is_broken(*value, usual))
+    })
+}
+
+/// What the API holds.
+fn capacity(curve: &[Point<'_>], axis: &str) -> Option<Finding> {
+    let last = curve.last()?;
+    if last.is_open() {
+        let Some(best) = curve
+            .iter()
+            .filter(|p| p.is_held())
+            .max_by(|a, b| a.answered().total_cmp(&b.answered()))
+        else {
+            let least = curve.first()?;
+            let text = format!(
+                "the API holds less than {}: it answered {} of it",
+                rate(least.report.run.rate_target?),
+                rate(least.answered())
+            );
+            return Some(finding("capacity", text));
+        };
+        let above = curve.iter().find(|p| !p.is_held() && p.answered() > 0.0 && p.x > best.x);
+        let text = match above {
+            Some(above) => format!(
+                "the API holds {}: all of it was answered, and of {} it was {}",
+                rate(best.answered()),
+                rate(above.report.run.rate_target?),
+                rate(above.answered())
+            ),
+            None => format!(
+                "the API holds {} at least: all of it was answered, and more was not tried",
+                rate(best.answered())
+            ),
+        };
+        return Some(finding("capacity", text));
+    }
+    let best = curve.iter().max_by(|a, b| a.answered().total_cmp(&b.answered()))?;
+    let before = curve.iter().rev().nth(1);
+    let rising = best.name == last.name
+        && before.is_none_or(|before| last.answered() > before.answered() * (1.0 + RISE));
+    let end = match rising {
+        true if axis == "connections" => {
+            "; it was still rising, so more connections may bring more"
+        }
+        true => "; it was still rising",
+        false => "; more brought no more",
+    };
+    let with = best.name;
+    Some(finding("capacity", format!("the API holds {} (at {with}){end}", rate(best.answered()))))
+}
+
+/// Where arrival breaks, and whether the response shows it.
+fn arrival(curve: &[Point<'_>], break_at: Option<usize>) -> Option<Finding> {
+    let p99 = |p: &Point<'_>| p.arrival_p99().map(format_time);
+    let Some(at) = break_at else {
+        let last = curve.last().filter(|_| curve.len() > 1)?;
+        let longest = |a: &&Point<'_>, b: &&Point<'_>| {
+            a.arrival_p99().unwrap_or(0.0).total_cmp(&b.arrival_p99().unwrap_or(0.0))
+        };
+        let most = curve.iter().max_by(longest)?;
+        let text = format!(
+            "arrival does not break up to {} ({}): its p99 is {} there, and at most {} (at {})",
+            last.name,
+            rate(last.answered()),
+            p99(last)?,
+            p99(most)?,
+            most.name
+        );
+        return Some(finding("arrival", text));
+    };
+    let (before, after) = (&curve[at - 1], &curve[at]);
+    let responses: Vec<_> = curve.iter().map(Point::response_p99).collect();
+    let response = match broken_from(&responses) {
+        Some(response) if response < at => {
+            format!("; the response broke at {} already", curve[response].name)
+        }
+        Some(response) if response == at => "; the response breaks with it".to_owned(),
+        _ => format!(
+            ", although the response does not: its p99 goes from {} to {}",
+            before.response_p99().map_or_else(|| "n/a".to_owned(), format_time),
+            after.response_p99().map_or_else(|| "n/a".to_owned(), format_time),
+        ),
+    };
+    let text = format!(
+        "arrival breaks between {} ({}) and {} ({}): its p99 goes from {} to {}{response}",
+        before.name,
+        rate(before.answered()),
+        after.name,
+        rate(after.answered()),
+        p99(before)?,
+        p99(after)?,
+    );
+    Some(finding("arrival", text))
+}
+
+/// What was full first: where arrival breaks, else at the end of the curve.
+fn bottleneck(curve: &[Point<'_>], break_at: Option<usize>, cores: usize) -> Option<Finding> {
+    let calm = curve.first().filter(|_| curve.len() > 1).map(|point| point.report);
+    let look = |point: &Point<'_>| saturated(point.report, calm, point.facts, cores);
+    if let Some(at) = break_at {
+        let found = look(&curve[at])?;
+        let text = format!(
+            "the component that saturated first is {}: {}",
+            found.component,
+            found.evidence.join("; ")
+        );
+        return Some(finding("bottleneck", text));
+    }
+    let last = curve.last()?;
+    let (name, share) = fullest(last.report, last.facts)?;
+    let text = format!(
+        "nothing broke; the busiest component at {} is {name}, with {share:.0}% of the time of its threads",
+        last.name
+    );
+    Some(finding("bottleneck", text))
+}

@@ -1,0 +1,111 @@
+//! A ramp's report for people: a row for each step, and the findings as sentences.
+
+use std::fmt::Write as _;
+
+use super::Report;
+use super::ramp::{RampReport, RampStep};
+use super::table::table;
+use super::text::time;
+use crate::units::format_count;
+
+/// The whole text.
+pub fn ramp_text(report: &RampReport) -> String {
+    let mut out = match report.planned_steps {
+        Some(planned) => {
+            format!("Ramp {}: {} of {planned} steps\n", report.name, report.steps.len())
+        }
+        None => format!("Search {}: {} runs\n", report.name, report.steps.len()),
+    };
+    // Writing to a String cannot fail, here and below.
+    if let Some(question) = &report.question {
+        let _ = writeln!(out, "  {question}");
+    }
+    if !report.steps.is_empty() {
+        out.push('\n');
+        out += &table(&step_rows(report));
+    }
+    for step in &report.steps {
+        if let Some(error) = &step.error {
+            let _ = writeln!(out, "  Error     {}: {error}", step.name);
+        }
+    }
+    if !report.findings.is_empty() {
+        out += "\nFindings\n";
+    }
+    for finding in &report.findings {
+        let _ = writeln!(out, "  {:<12}{}", finding.kind, finding.text);
+    }
+    if !report.complete {
+        out += "\nNot complete: it ended before its last step\n";
+    }
+    out
+}
+
+/// The steps, a row each; the first row is the head.
+pub(super) fn step_rows(report: &RampReport) -> Vec<Vec<String>> {
+    let head = [
+        "Step",
+        "rate",
+        "response p50",
+        "p99",
+        "arrival p50",
+        "p99",
+        "lost",
+        "busiest",
+        "CPU",
+        "queue",
+        "verdict",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for (number, step) in report.steps.iter().enumerate() {
+        rows.push(row(report, number, step));
+    }
+    rows
+}
+
+fn row(ramp: &RampReport, number: usize, step: &RampStep) -> Vec<String> {
+    let mut row = vec![step.name.clone()];
+    match &step.report {
+        Some(report) => row.extend(figures(report)),
+        None => row.resize(10, "-".to_owned()),
+    }
+    row.push(verdict(ramp, number, step));
+    row
+}
+
+fn figures(report: &Report) -> [String; 9] {
+    let (response, arrival) = (&report.latency.response, report.arrival.as_ref());
+    let busiest =
+        (report.resources.iter()).max_by(|a, b| a.cpu_percent_mean.total_cmp(&b.cpu_percent_mean));
+    let depth = report.series.iter().filter_map(|row| row.queue_depth).max();
+    let none = || "-".to_owned();
+    [
+        format!("{}/s", format_count(report.requests.rate_achieved.round() as u64)),
+        time(response.p50),
+        time(response.p99),
+        arrival.map_or_else(none, |arrival| time(arrival.p50)),
+        arrival.map_or_else(none, |arrival| time(arrival.p99)),
+        report.messages.as_ref().map_or_else(none, |messages| format_count(messages.lost)),
+        busiest.map_or_else(none, |used| used.component.clone()),
+        busiest.map_or_else(none, |used| format!("{:.0}%", used.cpu_percent_mean)),
+        depth.map_or_else(none, format_count),
+    ]
+}
+
+/// What became of the step, in a word or two.
+fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
+    let Some(report) = step.report.as_ref().filter(|_| step.error.is_none()) else {
+        return "error".to_owned();
+    };
+    let trials = ramp.search.iter().flat_map(|search| &search.trials);
+    let trial = trials.into_iter().find(|trial| trial.step == number as u64);
+    let mut words = Vec::new();
+    words.extend(trial.map(|trial| if trial.held { "holds" } else { "fails" }));
+    if report.verdict.generator != "valid" {
+        words.push(&report.verdict.generator);
+    }
+    if report.verdict.thresholds.iter().any(|threshold| !threshold.ok) {
+        words.push("FAILED");
+    }
+    if words.is_empty() { "ok".to_owned() } else { words.join(", ") }
+}

@@ -1,0 +1,119 @@
+//! Ramps that come to their end.
+
+use serde_json::{Value, json};
+
+use super::{Ramp, findings, names, steps};
+use crate::support::{Redis, loadgen, require, run};
+
+#[test]
+fn each_step_is_a_run_of_its_own() {
+    let ramp = Ramp::start(
+        "# Is it whole?\nstack = 'embedded'\nrequests = 60\nsample = 1\n[sweep]\nconnections = [1, 3]\n",
+    );
+    let (code, printed, report) = ramp.finish();
+    assert_eq!((code, names(&report)), (Some(0), vec!["connections 1", "connections 3"]));
+    assert_eq!(report["complete"], true);
+    assert_eq!((&report["axis"], &report["name"]), (&json!("connections"), &json!("some")));
+    assert_eq!(report["question"], "Is it whole?");
+    assert!(report["command"].as_str().is_some_and(|line| line.starts_with("loadgen ramp /")));
+    for (step, connections) in steps(&report).iter().zip([1, 3]) {
+        assert_eq!((&step["x"], &step["error"]), (&json!(f64::from(connections)), &Value::Null));
+        let run = &step["report"];
+        assert_eq!(run["run"]["connections"], connections);
+        // Its own account, not the sum.
+        assert_eq!(
+            (&run["messages"]["arrived"], &run["messages"]["lost"]),
+            (&json!(60), &json!(0))
+        );
+        assert_eq!(run["messages"]["unexpected"], 0);
+    }
+    assert_eq!(findings(&report, "capacity").len(), 1);
+    for part in ["Is it whole?", "connections 3", "arrival p50", "the API holds", "embedded"] {
+        assert!(printed.contains(part), "'{part}' is missing: {printed}");
+    }
+}
+
+#[test]
+fn a_plain_profile_is_one_step_and_a_rate_may_change_in_it() {
+    let ramp = Ramp::start("stack = 'embedded'\nrate = '100..300'\nduration = '1s'\n");
+    let (code, _, report) = ramp.finish();
+    assert_eq!((code, names(&report)), (Some(0), vec!["step 1"]));
+    let run = &steps(&report)[0]["report"];
+    assert_eq!(run["requests"]["planned"], 200);
+    assert_eq!(
+        (&run["run"]["rate_target"], &run["run"]["rate_range"]),
+        (&json!(200.0), &json!([100.0, 300.0]))
+    );
+}
+
+#[test]
+fn the_knee_of_a_slower_push_server_is_found_and_push_is_named() {
+    let ramp = Ramp::start(
+        "stack = 'embedded'\npush-limit = 1000\nduration = '3s'\ndrain = '200ms'\n\
+         [search]\nrate = '600..2400'\nholds = 'queue not growing'\nwithin = '25%'\nconfirm = 1\n",
+    );
+    let (code, printed, report) = ramp.finish();
+    assert_eq!(code, Some(0), "{printed}");
+    let search = &report["search"];
+    // The limit lies between, as close as was asked for.
+    assert_eq!((&search["holds"], &search["fails"]), (&json!(900.0), &json!(1_200.0)), "{printed}");
+    assert_eq!(search["confirmed"], json!([1, 1]));
+    let tried: Vec<_> =
+        search["trials"].as_array().expect("a list").iter().map(|trial| &trial["value"]).collect();
+    assert_eq!(tried, [&json!(600.0), &json!(1_200.0), &json!(900.0)]);
+    assert!(findings(&report, "knee")[0].starts_with("the knee is between 900/s and 1,200/s"));
+    let cause = &findings(&report, "bottleneck")[0];
+    assert!(
+        cause.starts_with("what stands in the way is push") && cause.contains("--push-limit"),
+        "{cause}"
+    );
+}
+
+#[test]
+fn an_external_redis_is_cleared_only_where_the_profile_says_so() {
+    let Some(redis) = Redis::start() else { return };
+    if !require("mosquitto") {
+        return;
+    }
+    let profile = format!("redis = '{}'\nrequests = 20\nconnections = 1\n", redis.url());
+    redis.cli(&["LPUSH", "apiserver", "not a stamp of ours"]);
+    let is_there = || redis.list("apiserver").iter().any(|stamp| stamp == "not a stamp of ours");
+    let (code, ..) = Ramp::start(&profile).finish();
+    assert_eq!((code, is_there()), (Some(0), true));
+    let (code, ..) = Ramp::start(&format!("clear = true\n{profile}")).finish();
+    assert_eq!((code, is_there()), (Some(0), false));
+}
+
+#[test]
+fn a_profile_that_makes_no_sense_is_refused_with_file_line_and_the_nearest_key() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("bad.toml");
+    let refusal = |words: &str, profile: &str| {
+        std::fs::write(&file, profile).expect("a file");
+        let mut command = loadgen(words);
+        command.arg(&file);
+        let finished = crate::support::Process::start("loadgen", &mut command).finish();
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{finished:?}");
+        finished.stderr
+    };
+    for (words, profile, part) in [
+        (
+            "ramp",
+            "rate = 5\n[sweep]\nconections = [1]\n",
+            "bad.toml: line 3: unknown key 'conections'; did you mean 'connections'?",
+        ),
+        (
+            "--profile",
+            "rate = 5\nduratoin = '1s'\n",
+            "bad.toml: line 2: unknown key 'duratoin'; did you mean 'duration'?",
+        ),
+        ("--profile", "rate = 5\n[sweep]\nthreads = [1]\n", "run by `loadgen ramp"),
+        ("ramp", "[[step]]\nconnections = 0\n", "step 'connections 0': --connections"),
+    ] {
+        let error = refusal(words, profile);
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let missing = run("ramp /nowhere/x.toml");
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.stderr.contains("/nowhere/x.toml"), "{missing:?}");
+}
