@@ -20,6 +20,7 @@ use loadgen::message::{
 };
 use loadgen::pipeline::stamps::{Place, Stamp, Stamper};
 use loadgen::profile;
+use loadgen::units::Rate;
 
 /// The main job: 24,000 requests a second for 10 s.
 const RATE: u64 = 24_000;
@@ -57,7 +58,7 @@ fn id_space() -> IdSpace {
 /// When the next request is due.
 fn schedule(criterion: &mut Criterion) {
     let due = |arrivals| {
-        let rate = "24k".parse().expect("a rate");
+        let rate: Rate = "24k".parse().expect("a rate");
         Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (Some(Nanos::from_secs(10)), None))
     };
 

@@ -18,6 +18,7 @@ use loadgen::message::template::DEFAULT_BODY;
 use loadgen::message::{DueTable, IdSpace, IdWriter, Template};
 use loadgen::plan::load::Pace;
 use loadgen::profile::Arrivals;
+use loadgen::units::Rate;
 use tokio::sync::mpsc;
 
 const REQUESTS: u64 = 20_000;
@@ -114,7 +115,7 @@ fn a_closed_loop_does_not_allocate_per_request() {
 #[test]
 fn an_open_loop_does_not_allocate_per_request() {
     for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
-        let rate = "20k".parse().expect("a rate");
+        let rate: Rate = "20k".parse().expect("a rate");
         let schedule = Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (None, Some(REQUESTS)));
         let schedule = Arc::new(schedule);
         check(allocations(move |_| Work::Open { schedule, max_in_flight: None }));

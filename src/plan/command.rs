@@ -38,6 +38,8 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         requests,
         arrivals,
         seed,
+        tick,
+        pacer,
         max_in_flight,
         warmup,
         drain,
@@ -74,6 +76,8 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("requests", number(requests));
     add("arrivals", word(arrivals.as_ref()));
     add("seed", number(seed));
+    add("tick", tick.map(format_duration));
+    add("pacer", word(pacer.as_ref()));
     add("max-in-flight", number(max_in_flight));
     add("warmup", warmup.map(format_duration));
     add("drain", drain.map(format_duration));
