@@ -1,0 +1,51 @@
+//! What the benches that drive whole programs share: a child and its CPU time, rounds in turn, tables
+//! in Markdown.
+
+pub(crate) mod process;
+pub(crate) mod rounds;
+pub(crate) mod table;
+
+use std::fs;
+use std::process::Command;
+use std::thread::available_parallelism;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use loadgen::report::Report;
+
+/// The binary that was built with this bench.
+pub(crate) const LOADGEN: &str = env!("CARGO_BIN_EXE_loadgen");
+
+/// Takes this machine's own settings of loadgen away: the bench says all it wants.
+pub(crate) fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LOADGEN_") {
+            command.env_remove(&name);
+        }
+    }
+}
+
+/// Reads a report as JSON.
+pub(crate) fn report(json: &str) -> anyhow::Result<Report> {
+    serde_json::from_str(json).context("loadgen printed no report")
+}
+
+/// How undisturbed the figures are: of each run, the share of the machine that others took in percent.
+pub(crate) fn disturbance(shares: impl Iterator<Item = f64>) -> String {
+    let shares: Vec<_> = shares.map(Some).collect();
+    let most = shares.iter().flatten().copied().reduce(f64::max);
+    format!(
+        "Other processes took {} % of the machine meanwhile (median of the runs; at most {} %).",
+        table::number(rounds::median(shares.into_iter()), 1),
+        table::number(most, 1)
+    )
+}
+
+/// When and where: the date, the cores, the kernel.
+pub(crate) fn occasion() -> String {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let date = now.split('T').next().unwrap_or_default();
+    let cores = available_parallelism().map_or(1, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{date}, {cores} cores, Linux {}", kernel.trim())
+}
