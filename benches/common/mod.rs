@@ -1,6 +1,7 @@
 //! What the benches that drive whole programs share: a child and its CPU time, rounds in turn, tables
 //! in Markdown.
 
+pub(crate) mod others;
 pub(crate) mod process;
 pub(crate) mod rounds;
 pub(crate) mod table;
@@ -28,17 +29,6 @@ pub(crate) fn without_settings(command: &mut Command) {
 /// Reads a report as JSON.
 pub(crate) fn report(json: &str) -> anyhow::Result<Report> {
     serde_json::from_str(json).context("loadgen printed no report")
-}
-
-/// How undisturbed the figures are: of each run, the share of the machine that others took in percent.
-pub(crate) fn disturbance(shares: impl Iterator<Item = f64>) -> String {
-    let shares: Vec<_> = shares.map(Some).collect();
-    let most = shares.iter().flatten().copied().reduce(f64::max);
-    format!(
-        "Other processes took {} % of the machine meanwhile (median of the runs; at most {} %).",
-        table::number(rounds::median(shares.into_iter()), 1),
-        table::number(most, 1)
-    )
 }
 
 /// When and where: the date, the cores, the kernel.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::common::rounds::Column;
-use super::common::{LOADGEN, disturbance};
+use super::common::{LOADGEN, others};
 use super::generator::{self, Generator, Measured};
 use super::nginx::Nginx;
 use super::post::{body, script};
@@ -57,7 +57,7 @@ pub(crate) fn run(
          and of their ratios to loadgen; latency from the send:\n"
     );
     played.print("generator", &COLUMNS);
-    println!("\n{}\n", disturbance(played.all().map(|measured| measured.others)));
+    println!("\n{}\n", others::summary(played.all().map(|measured| measured.others)));
     Ok(played.failed)
 }
 

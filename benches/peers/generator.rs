@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::common;
+use super::common::others::undisturbed;
 use super::common::process;
 use super::common::rounds::{self, Rounds};
 use super::nginx::Nginx;
@@ -71,5 +72,7 @@ pub(crate) fn play(
     rounds: usize,
 ) -> Rounds<Measured> {
     let names: Vec<_> = all.iter().map(|generator| generator.name.clone()).collect();
-    rounds::play(&names, rounds, |which| all[which].run(nginx, seconds))
+    rounds::play(&names, rounds, |which| {
+        undisturbed(|| all[which].run(nginx, seconds), |run| run.others)
+    })
 }

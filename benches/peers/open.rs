@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::common::rounds::Column;
-use super::common::{LOADGEN, disturbance};
+use super::common::{LOADGEN, others};
 use super::generator::{self, Generator, Measured};
 use super::nginx::Nginx;
 use super::outputs;
@@ -57,7 +57,7 @@ pub(crate) fn run(
          {rounds} rounds and of their ratios to loadgen; latencies in µs:\n"
     );
     played.print("generator", &COLUMNS);
-    println!("\n{}\n", disturbance(played.all().map(|measured| measured.others)));
+    println!("\n{}\n", others::summary(played.all().map(|measured| measured.others)));
     Ok(played.failed)
 }
 

@@ -4,9 +4,8 @@
 use loadgen::report::Report;
 use loadgen::units::format_count;
 
-use super::common;
 use super::common::rounds::{self, Column};
-use super::common::table;
+use super::common::{self, others, table};
 use super::run::{self, Run, Stack};
 
 /// Ways to look: a name, the flags, and whether stderr is a terminal.
@@ -42,7 +41,7 @@ pub(crate) fn run(stack: Stack, rate: u64, seconds: u64, rounds: usize) -> anyho
         per_second("generator"),
         per_second("subscriber")
     );
-    println!("{}\n", common::disturbance(played.all().map(|(_, others)| *others)));
+    println!("{}\n", others::summary(played.all().map(|(_, others)| *others)));
     for failed in &played.failed {
         println!("Could not run: {failed}.");
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use loadgen::report::Report;
 
+use super::common::others::undisturbed;
 use super::common::{self, LOADGEN, process};
 
 /// How long over its time a run may take: bringing up, draining, late stamps.
@@ -31,8 +32,13 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs it: its report, and the share of the machine that others took, in percent. A generator that could not hold the plan has a report, too.
+    /// Runs it undisturbed: its report, and the share of the machine that others took all the same, in
+    /// percent. A generator that could not hold the plan has a report, too.
     pub(crate) fn report(&self) -> anyhow::Result<(Report, f64)> {
+        undisturbed(|| self.once(), |(_, others)| *others)
+    }
+
+    fn once(&self) -> anyhow::Result<(Report, f64)> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("report.json");
         let stack = match self.stack {

@@ -4,8 +4,7 @@
 use loadgen::report::Report;
 use loadgen::units::format_count;
 
-use super::common;
-use super::common::table;
+use super::common::{self, others, table};
 use super::run::{self, Run, Stack};
 
 /// The arrival p99 that still counts as holding, in microseconds.
@@ -90,7 +89,7 @@ impl Sweep {
         header.extend(["sum", "holds"].map(str::to_owned));
         let rows = self.seen.iter().map(|(rate, report)| row(*rate, report, &components));
         table::print(&header, &rows.collect::<Vec<_>>());
-        println!("\n{}\n", common::disturbance(self.others.iter().copied()));
+        println!("\n{}\n", others::summary(self.others.iter().copied()));
     }
 }
 
