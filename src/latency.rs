@@ -36,6 +36,17 @@ pub enum HdrError {
     Format(String),
 }
 
+/// A place of a distribution: so much of it, in [0, 1], is at most `value`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The share.
+    pub quantile: f64,
+    /// The largest value of it.
+    pub value: Nanos,
+    /// Values of the whole distribution.
+    pub count: u64,
+}
+
 /// Latencies in nanoseconds: 0 to a day at three significant digits, in about 300 kB whatever the
 /// number of values.
 #[derive(Clone, Debug)]
@@ -81,6 +92,18 @@ impl Latencies {
         let beyond = self.count() as f64 * (1.0 - quantile);
         // The product of a float: 1000 * (1 - 0.99) is 10.000000000000009 or 9.99999999999999.
         (beyond + 1e-6 >= VALUES_BEYOND).then(|| Nanos(self.histogram.value_at_quantile(quantile)))
+    }
+
+    /// The distribution from its smallest value to its largest, which is at 1: `per_halving` steps from
+    /// each share to the one half as far from 1, at least 1, as HdrHistogram's plots have it.
+    pub fn steps(&self, per_halving: u32) -> Vec<Step> {
+        let steps = self.histogram.iter_quantiles(per_halving.max(1));
+        let step = |at: hdrhistogram::iterators::IterationValue<u64>| Step {
+            quantile: at.quantile_iterated_to(),
+            value: Nanos(at.value_iterated_to()),
+            count: self.count(),
+        };
+        steps.map(step).collect()
     }
 
     /// Mean in nanoseconds; `None` without values.

@@ -22,7 +22,7 @@
 //! | outside | [`http`] [`stack`] [`resources`] | sockets, servers, processes |
 //! | movers | [`load`] [`pipeline`] | the engine, and the services; they do not know each other |
 //! | the run | [`observations`] [`run`] | stack up, load, drain, down |
-//! | account | [`report`] | what was seen, judged; text and JSON |
+//! | account | [`report`] | what was seen, judged; text, JSON, HTML |
 //! | above runs | [`ramp`] | steps and searches, one run after another, and what follows from them |
 //! | terminal | [`cli`] | arguments, progress, exit codes |
 //!

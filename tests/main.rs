@@ -1,5 +1,7 @@
 //! Integration tests: the built binary against real servers. One binary, so that it links once.
 
+/// The HTML page, in headless Chromium.
+mod html;
 /// What a run does at its edges: signals, bad usage, unwritable files, missing programs, exit codes.
 mod lifecycle;
 /// Whole runs through api, Redis, push, broker and subscriber, and what their reports say.

@@ -79,12 +79,15 @@ pub(super) enum Format {
     #[default]
     Text,
     Json,
+    /// To a file only.
+    #[value(skip)]
+    Html,
 }
 
 /// Where a report goes, and in which form.
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
-    /// Write the report to a file, repeatable; its form by the ending: .json .txt
+    /// Write the report to a file, repeatable; its form by the ending: .json .html .txt
     #[arg(
         short,
         long = "output",

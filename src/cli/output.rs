@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::args::{Format, OutputArgs, UsageError};
 use crate::report::ramp::RampReport;
-use crate::report::{Report, TextOptions, ramp_text, text};
+use crate::report::{Report, TextOptions, html, ramp_text, text};
 
 /// More than any report has.
 const RESERVE: usize = 1 << 20;
@@ -68,11 +68,12 @@ impl Output {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let format = match ending {
             "json" => Format::Json,
+            "html" => Format::Html,
             "txt" => Format::Text,
             _ => {
                 let name = path.display();
                 return Err(UsageError(format!(
-                    "--output {name}: the ending says the form; there are .json and .txt"
+                    "--output {name}: the ending says the form; there are .json, .html and .txt"
                 ))
                 .into());
             }
@@ -123,6 +124,8 @@ fn render(document: Document<'_>, format: Format, options: TextOptions) -> Strin
     match (document, format) {
         (Document::Run(report), Format::Text) => text(report, options),
         (Document::Run(report), Format::Json) => report.to_json(),
+        (Document::Run(report), Format::Html) => html::page(report),
+        (Document::Ramp(ramp), Format::Html) => html::ramp_page(ramp),
         (Document::Ramp(ramp), Format::Text) => ramp_text(ramp),
         (Document::Ramp(ramp), Format::Json) => ramp.to_json(),
     }

@@ -1,7 +1,8 @@
 //! Observations → Report: the numbers as people and machines read them. A report can be saved as
-//! JSON and read back; the text is made from the report alone, so both say the same.
+//! JSON and read back; text and page are made from the report alone, so all say the same.
 
 mod build;
+pub mod html;
 mod judge;
 mod lookup;
 pub mod ramp;

@@ -1,0 +1,97 @@
+//! What became of every request and every message, and the answers by kind.
+
+use super::grid::{Share, bar};
+use super::markup::{Figures, Unit, escape, head, key, table};
+use crate::report::Report;
+
+/// Path, name, and what it means.
+type Entry = (&'static str, &'static str, &'static str);
+
+const REQUESTS: [Entry; 6] = [
+    ("/requests/planned", "planned", "= sent + dropped"),
+    ("/requests/sent", "sent", "= completed + failed + unfinished"),
+    ("/requests/dropped", "dropped", "due, and not sent"),
+    ("/requests/completed", "completed", "answered, with any status"),
+    ("/requests/failed", "failed", "ended without an answer"),
+    ("/requests/unfinished", "unfinished", "on the wire when the drain ended"),
+];
+const MESSAGES: [Entry; 7] = [
+    ("/messages/accepted", "accepted", "answered with 2xx"),
+    ("/messages/arrived", "arrived", "came to the subscriber, each counted once"),
+    ("/messages/lost", "lost", "accepted, and not there when the drain ended"),
+    ("/messages/unknown", "unknown", "neither accepted nor arrived"),
+    ("/messages/duplicated", "duplicated", "further copies"),
+    ("/messages/reordered", "reordered", "arrived after one that was sent later"),
+    ("/messages/unexpected", "unexpected", "on the topic, and not of this run"),
+];
+const ERRORS: [Entry; 6] = [
+    ("/requests/errors/connect", "connect", "no connection"),
+    ("/requests/errors/read", "read", "broken off"),
+    ("/requests/errors/write", "write", "not written whole"),
+    ("/requests/errors/timeout", "timeout", "not answered in time"),
+    ("/requests/errors/protocol", "protocol", "not answered in HTTP"),
+    ("/requests/reconnects", "reconnects", "connections made again"),
+];
+
+/// The section.
+pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
+    let share = |name, class, path| Share { name, class, path };
+    let requests = [
+        share("completed", "good", "/requests/completed"),
+        share("failed", "bad", "/requests/failed"),
+        share("unfinished", "response", "/requests/unfinished"),
+        share("dropped", "lateness", "/requests/dropped"),
+    ];
+    let messages = [
+        share("arrived", "good", "/messages/arrived"),
+        share("lost", "bad", "/messages/lost"),
+        share("unknown", "lateness", "/messages/unknown"),
+    ];
+    let mut of_requests = bar(figures, "Requests", &requests);
+    of_requests += &entries(figures, "Requests", &REQUESTS);
+    let mut blocks = vec![of_requests];
+    if report.messages.is_some() {
+        let mut of_messages = bar(figures, "Messages", &messages);
+        of_messages += &entries(figures, "Messages", &MESSAGES);
+        of_messages += &examples(report);
+        blocks.push(of_messages);
+    }
+    blocks.push(answers(figures, report));
+    blocks.push(format!("<h4>Errors</h4>{}", entries(figures, "Errors", &ERRORS)));
+    let blocks: String = blocks.iter().map(|block| format!("<div>{block}</div>\n")).collect();
+    format!("<div class=\"columns\">{blocks}</div>\n")
+}
+
+fn entries(figures: &Figures<'_>, caption: &str, entries: &[Entry]) -> String {
+    let row = |(path, name, meaning): &Entry| {
+        let meaning = format!("<span class=\"meaning\">{}</span>", escape(meaning));
+        vec![format!("{} {meaning}", escape(name)), figures.show(path, Unit::Count)]
+    };
+    let rows: Vec<_> = entries.iter().map(row).collect();
+    table(caption, &head(["", "count"]), &rows)
+}
+
+fn answers(figures: &Figures<'_>, report: &Report) -> String {
+    let row = |status: &String| {
+        let count = figures.show(&format!("/requests/status{}", key(status)), Unit::Count);
+        vec![escape(status), count]
+    };
+    let rows: Vec<_> = report.requests.status.keys().map(row).collect();
+    match rows.is_empty() {
+        true => "<h4>Answers</h4><p>No request was answered.</p>".to_owned(),
+        false => format!("<h4>Answers</h4>{}", table("Answers", &head(["status", "count"]), &rows)),
+    }
+}
+
+/// The first ids of what went wrong.
+fn examples(report: &Report) -> String {
+    let Some(messages) = &report.messages else { return String::new() };
+    let examples = &messages.examples;
+    let named = [("lost", &examples.lost), ("duplicated", &examples.duplicated)];
+    let present = named.into_iter().filter(|(_, ids)| !ids.is_empty());
+    let line = |(kind, ids): (&str, &Vec<u64>)| {
+        let ids: Vec<_> = ids.iter().map(u64::to_string).collect();
+        format!("<p>First {kind}: <code>{}</code></p>", ids.join(" "))
+    };
+    present.map(line).collect()
+}

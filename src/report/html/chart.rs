@@ -1,0 +1,283 @@
+//! Charts as inline SVG. Places are percentages of the drawing, so that it fits any width while text
+//! and strokes keep their size; only the lines themselves are stretched.
+
+use std::fmt::Write as _;
+
+use super::markup::{Unit, escape};
+use super::scale::Scale;
+
+/// Colours of lines that have no meaning of their own, in turn.
+pub(super) const COLOURS: [&str; 8] = ["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"];
+/// With more stops than this, their dots would hide the line.
+const MOST_DOTS: usize = 40;
+/// Width in pixels of a label's character, and of drawings on a screen and on a phone.
+const CHARACTER: f64 = 7.5;
+const WIDTHS: [f64; 2] = [560.0, 270.0];
+
+/// A mark on an axis.
+#[derive(Debug, Clone)]
+pub(super) struct Tick {
+    pub(super) at: f64,
+    pub(super) label: String,
+}
+
+/// One line.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) name: String,
+    /// Its colour, and `dash` if it is a lesser one of the same.
+    pub(super) class: String,
+    /// Stretches of points with no gap in them.
+    pub(super) stretches: Vec<Vec<(f64, f64)>>,
+    /// A stretch that is an accident more than a property: drawn faintly.
+    pub(super) faint: Vec<(f64, f64)>,
+}
+
+/// A place of the x axis where the lines' values can be read: with the pointer, or with the keyboard.
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    pub(super) x: f64,
+    pub(super) title: String,
+    /// A value for each line.
+    pub(super) values: Vec<Option<f64>>,
+}
+
+/// Lines over an axis.
+#[derive(Debug, Clone)]
+pub(super) struct Chart {
+    pub(super) title: String,
+    pub(super) x: Scale,
+    pub(super) x_label: String,
+    pub(super) x_ticks: Vec<Tick>,
+    pub(super) y: Scale,
+    pub(super) unit: Unit,
+    pub(super) lines: Vec<Line>,
+    pub(super) stops: Vec<Stop>,
+}
+
+impl Chart {
+    /// The chart with its legend.
+    pub(super) fn draw(&self) -> String {
+        let keys = self.lines.iter().map(|line| (line.class.as_str(), line.name.as_str()));
+        let dense = if self.stops.len() > MOST_DOTS { " class=\"dense\"" } else { "" };
+        let lines: String = self.lines.iter().map(|line| self.path(line)).collect();
+        format!(
+            "<div class=\"chart\">{}<div class=\"plot\"><svg{dense} role=\"group\" aria-label=\"Chart: {}\">\n\
+             {}{}<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{lines}</svg>\n\
+             {}</svg></div></div>\n",
+            legend(keys),
+            escape(&self.title),
+            self.y_axis(),
+            x_axis(self.x, &self.x_ticks, &self.x_label),
+            self.stops()
+        )
+    }
+
+    fn y_axis(&self) -> String {
+        let mut out = String::from("<g class=\"axis\" aria-hidden=\"true\">");
+        for tick in self.y.ticks() {
+            let (y, label) = (percent(1.0 - self.y.place(tick)), tick_label(tick, self.unit));
+            let _ = write!(
+                out,
+                "<line x2=\"100%\" y1=\"{y}\" y2=\"{y}\"/><text x=\"-8\" y=\"{y}\" dy=\".34em\" \
+                 text-anchor=\"end\">{label}</text>"
+            );
+        }
+        out + "</g>\n"
+    }
+
+    fn path(&self, line: &Line) -> String {
+        let points = |points: &[(f64, f64)]| {
+            let mut d = String::new();
+            for (n, (x, y)) in points.iter().enumerate() {
+                let (x, y) = (self.x.place(*x) * 1e3, (1.0 - self.y.place(*y)) * 1e3);
+                let _ = write!(d, "{}{x:.1} {y:.1}", if n == 0 { 'M' } else { 'L' });
+            }
+            d
+        };
+        let d: String = line.stretches.iter().map(|stretch| points(stretch)).collect();
+        let mut out = format!("<path class=\"{}\" d=\"{d}\"/>", line.class);
+        if !line.faint.is_empty() {
+            let _ =
+                write!(out, "<path class=\"{} faint\" d=\"{}\"/>", line.class, points(&line.faint));
+        }
+        out
+    }
+
+    fn stops(&self) -> String {
+        let places: Vec<_> = self.stops.iter().map(|stop| self.x.place(stop.x)).collect();
+        let mut out = String::new();
+        for (n, stop) in self.stops.iter().enumerate() {
+            // Each is reached from half-way to its neighbours on.
+            let before = if n == 0 { -0.02 } else { places[n - 1].midpoint(places[n]) };
+            let after = places.get(n + 1).map_or(1.02, |next| next.midpoint(places[n]));
+            let place = percent(places[n]);
+            let mut marks = format!(
+                "<rect x=\"{}\" width=\"{}\" height=\"100%\"/><line x1=\"{place}\" x2=\"{place}\" y2=\"100%\"/>",
+                percent(before),
+                percent((after - before).max(0.0)),
+            );
+            let values = || self.lines.iter().zip(&stop.values);
+            for (line, value) in values().filter_map(|(line, value)| Some((line, (*value)?))) {
+                let y = percent(1.0 - self.y.place(value));
+                let class = &line.class;
+                let _ =
+                    write!(marks, "<circle class=\"{class}\" cx=\"{place}\" cy=\"{y}\" r=\"3\"/>");
+            }
+            let readings: Vec<_> = values()
+                .map(|(l, value)| {
+                    (l.class.as_str(), l.name.as_str(), self.unit.write_known(*value))
+                })
+                .collect();
+            out += &reader(n == 0, &stop.title, &readings, &marks);
+        }
+        out
+    }
+}
+
+/// Something in a chart that tells its values to the pointer, the keyboard and the ear: class, name
+/// and value of each. Of a chart the first is on the way of the Tab key; arrows lead to the others.
+pub(super) fn reader(
+    first: bool,
+    title: &str,
+    readings: &[(&str, &str, String)],
+    marks: &str,
+) -> String {
+    let plain = |text: &str| text.replace(['\n', '\t'], " ");
+    let (mut tip, mut spoken) = (plain(title), format!("{title}:"));
+    for (n, (class, name, value)) in readings.iter().enumerate() {
+        let _ = write!(tip, "\n{class}\t{}\t{value}", plain(name));
+        let _ = write!(spoken, "{} {name} {value}", if n == 0 { "" } else { "," });
+    }
+    let order = if first { "0" } else { "-1" };
+    format!(
+        "<g class=\"stop\" tabindex=\"{order}\" role=\"img\" aria-label=\"{}\" data-tip=\"{}\">{marks}</g>\n",
+        escape(&spoken),
+        escape(&tip)
+    )
+}
+
+/// The axis below a drawing.
+pub(super) fn x_axis(scale: Scale, ticks: &[Tick], label: &str) -> String {
+    let mut out = String::from("<g class=\"axis x\" aria-hidden=\"true\">");
+    let mut last = [f64::NEG_INFINITY; 2];
+    for tick in ticks {
+        let place = scale.place(tick.at);
+        let at = percent(place);
+        let _ = write!(out, "<line x1=\"{at}\" x2=\"{at}\" y2=\"100%\"/>");
+        // A label stands where there is room for it, on a phone or at least on a screen; at the very
+        // end it stands before its place.
+        let width = tick.label.chars().count() as f64 * CHARACTER;
+        let (anchor, shift) =
+            if place > 0.97 { ("end", width - 12.0) } else { ("middle", width / 2.0) };
+        let begins = [0, 1].map(|n| place * WIDTHS[n] - shift);
+        let fits = [0, 1].map(|n| begins[n] >= last[n] + 6.0);
+        (0..2).filter(|n| fits[*n]).for_each(|n| last[n] = begins[n] + width);
+        let class = match fits {
+            [true, true] => "",
+            [true, false] => " class=\"wide\"",
+            [false, true] => " class=\"narrow\"",
+            [false, false] => continue,
+        };
+        let dx = if anchor == "end" { " dx=\"12\"" } else { "" };
+        let label = escape(&tick.label);
+        let _ = write!(
+            out,
+            "<text{class} x=\"{at}\" y=\"100%\"{dx} dy=\"18\" text-anchor=\"{anchor}\">{label}</text>"
+        );
+    }
+    let label = escape(label);
+    out += &format!(
+        "<text class=\"name\" x=\"50%\" y=\"100%\" dy=\"38\" text-anchor=\"middle\">{label}</text></g>\n"
+    );
+    out
+}
+
+/// Class and name of each line.
+pub(super) fn legend<'a>(keys: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let keys: String = keys
+        .map(|(class, name)| format!("<li><i class=\"{class}\"></i>{}</li>", escape(name)))
+        .collect();
+    format!("<ul class=\"legend\">{keys}</ul>")
+}
+
+/// A round value as short as it can be said.
+pub(super) fn tick_label(value: f64, unit: Unit) -> String {
+    let trim = |value: f64| {
+        let text = format!("{value:.3}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match unit {
+        Unit::Time if value < 999.5 => format!("{} µs", trim(value)),
+        Unit::Time if value < 999_500.0 => format!("{} ms", trim(value / 1e3)),
+        Unit::Time => format!("{} s", trim(value / 1e6)),
+        Unit::Percent => format!("{} %", trim(value)),
+        Unit::Count | Unit::Rate if value >= 1_000.0 => Unit::Count.write(value),
+        Unit::Count | Unit::Rate | Unit::Seconds | Unit::Bytes | Unit::Plain => trim(value),
+    }
+}
+
+/// Ticks at round values.
+pub(super) fn round_ticks(scale: Scale, unit: Unit) -> Vec<Tick> {
+    let tick = |at| Tick { at, label: tick_label(at, unit) };
+    scale.ticks().into_iter().map(tick).collect()
+}
+
+/// A share as SVG takes it.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.2}%", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_values_are_said_shortly() {
+        for (value, unit, text) in [
+            (200.0, Unit::Time, "200 µs"),
+            (1_000.0, Unit::Time, "1 ms"),
+            (500_000.0, Unit::Time, "500 ms"),
+            (2_000_000.0, Unit::Time, "2 s"),
+            (0.5, Unit::Count, "0.5"),
+            (25_000.0, Unit::Rate, "25,000"),
+            (80.0, Unit::Percent, "80 %"),
+        ] {
+            assert_eq!(tick_label(value, unit), text);
+        }
+    }
+
+    #[test]
+    fn labels_stand_where_there_is_room() {
+        let ticks: Vec<_> =
+            (1..=20).map(|n| Tick { at: f64::from(n), label: format!("{n}00,000") }).collect();
+        let axis = x_axis(Scale::Linear(1.0, 20.0), &ticks, "rate");
+        let count = |class: &str| axis.matches(class).count();
+        let (everywhere, wide, narrow) =
+            (count("<text x="), count("\"wide\""), count("\"narrow\""));
+        assert!((4..=5).contains(&(everywhere + narrow)), "{axis}");
+        assert!((7..=10).contains(&(everywhere + wide)), "{axis}");
+    }
+
+    #[test]
+    fn a_gap_is_not_drawn_over() {
+        let chart = Chart {
+            title: "A".to_owned(),
+            x: Scale::Linear(0.0, 2.0),
+            x_label: "s".to_owned(),
+            x_ticks: Vec::new(),
+            y: Scale::up_to(10.0),
+            unit: Unit::Count,
+            lines: vec![Line {
+                name: "<a>".to_owned(),
+                class: "k1".to_owned(),
+                stretches: vec![vec![(0.0, 0.0), (1.0, 10.0)], vec![(2.0, 5.0)]],
+                faint: Vec::new(),
+            }],
+            stops: vec![Stop { x: 1.0, title: "1 s".to_owned(), values: vec![Some(10.0)] }],
+        };
+        let drawn = chart.draw();
+        assert!(drawn.contains("d=\"M0.0 1000.0L500.0 0.0M1000.0 500.0\""), "{drawn}");
+        assert!(drawn.contains("aria-label=\"1 s: &lt;a&gt; 10\""), "{drawn}");
+    }
+}

@@ -1,0 +1,202 @@
+//! The sections of one run.
+
+use super::chart::COLOURS;
+use super::markup::{Figures, Unit, escape, head, table};
+use super::spectrum::{Distribution, spectrum};
+use super::{account, series, stages};
+use crate::report::{Report, Server};
+use crate::units::{format_count, format_duration};
+
+/// A run and the place of its JSON.
+#[derive(Debug, Clone)]
+pub(super) struct View<'a> {
+    pub(super) report: &'a Report,
+    pub(super) figures: Figures<'a>,
+}
+
+/// What was run, in one line.
+pub(super) fn title(report: &Report) -> String {
+    let run = &report.run;
+    let span = std::time::Duration::try_from_secs_f64(run.duration_s.round()).unwrap_or_default();
+    let load = match run.rate_target {
+        Some(rate) => format!("{} requests/s", Unit::Rate.write(rate)),
+        None => format!("{} connections in a closed loop", format_count(run.connections)),
+    };
+    let span = format_duration(span).replace('s', " s").replace('m', " min ").replace('h', " h ");
+    format!("{load} for {}", span.trim_end())
+}
+
+/// A point in time as people write it; one of another form as it is.
+pub(super) fn moment(rfc3339: &str) -> String {
+    match rfc3339.trim_end_matches('Z').split_once('T') {
+        Some((day, time)) if rfc3339.len() == "2026-11-23T06:58:51.399Z".len() => {
+            let time = time.split('.').next().unwrap_or(time);
+            escape(&format!("{day} {time} UTC"))
+        }
+        _ => escape(rfc3339),
+    }
+}
+
+/// The figures to look at first.
+pub(super) fn headline(view: &View<'_>) -> String {
+    let View { report, figures } = view;
+    let mut tiles = String::new();
+    if report.arrival.is_some() {
+        tiles += &latency_tile(figures, "Arrival", "/arrival", "due → arrived", "arrival");
+    }
+    let (name, path, from) = match report.run.rate_target {
+        Some(_) => ("Response", "/latency/response", "due → answered"),
+        None => ("Service", "/latency/service", "sent → answered"),
+    };
+    tiles += &latency_tile(figures, name, path, from, &name.to_lowercase());
+    tiles += &rate_tile(view);
+    tiles += &loss_tile(view);
+    format!("<div class=\"tiles\">{tiles}</div>\n")
+}
+
+fn tile(name: &str, class: &str, figure: &str, notes: &[String]) -> String {
+    let notes: String = notes.iter().map(|note| format!("<p>{note}</p>")).collect();
+    format!(
+        "<div class=\"tile {class}\"><h3>{name}</h3><p class=\"big\">{figure}</p>{notes}</div>\n"
+    )
+}
+
+/// The highest percentile of a tile that the sample is large enough for, and what else there is.
+fn latency_tile(figures: &Figures<'_>, name: &str, path: &str, from: &str, class: &str) -> String {
+    let known = |q: &&(&str, &str)| figures.number(&format!("{path}/{}", q.1)).is_some();
+    let all = [("p50", "p50"), ("p99", "p99"), ("p99.9", "p99_9"), ("max", "max")];
+    let order = [all[1], all[0], all[3]];
+    let (headline, headline_key) = *order.iter().find(known).unwrap_or(&all[3]);
+    let show = |(_, key): &(&str, &str)| figures.show(&format!("{path}/{key}"), Unit::Time);
+    let others = all.iter().filter(|q| q.0 != headline).filter(known);
+    let others = others.map(|q| format!("<span>{} {}</span> ", q.0, show(q)));
+    let notes = [others.collect::<String>(), from.to_owned()];
+    let name = format!("{name} {headline}");
+    tile(&name, class, &show(&(headline, headline_key)), &notes)
+}
+
+fn rate_tile(View { report, figures }: &View<'_>) -> String {
+    let asked = match report.run.rate_target {
+        Some(_) => format!("of {}/s asked for", figures.show("/run/rate_target", Unit::Rate)),
+        None => "as many as were answered".to_owned(),
+    };
+    let loop_name = match &report.run.arrivals {
+        Some(arrivals) => format!("open loop, {}", escape(arrivals)),
+        None => "closed loop".to_owned(),
+    };
+    let connections = figures.show("/run/connections", Unit::Count);
+    let rate = figures.show("/requests/rate_achieved", Unit::Rate);
+    let notes = [asked, format!("{loop_name}, {connections} connections")];
+    tile("Rate", "", &format!("{rate}<small>/s</small>"), &notes)
+}
+
+fn loss_tile(View { report, figures }: &View<'_>) -> String {
+    let count = |path: &str| figures.show(path, Unit::Count);
+    let requests = &report.requests;
+    let unwell = requests.failed + requests.unfinished + requests.dropped;
+    let of_requests = format!(
+        "{} failed, {} unfinished, {} dropped",
+        count("/requests/failed"),
+        count("/requests/unfinished"),
+        count("/requests/dropped")
+    );
+    let class = |bad: bool| if bad { "bad" } else { "good" };
+    match &report.messages {
+        Some(messages) => {
+            let arrived = format!("{} arrived", count("/messages/arrived"));
+            let notes = [arrived, format!("requests: {of_requests}")];
+            tile("Messages lost", class(messages.lost > 0), &count("/messages/lost"), &notes)
+        }
+        None => {
+            let of = format!("of {} sent", count("/requests/sent"));
+            let answered = count("/requests/completed");
+            tile("Requests answered", class(unwell > 0), &answered, &[of, of_requests])
+        }
+    }
+}
+
+/// All else, section by section, under headings of a level.
+pub(super) fn sections(view: &View<'_>, level: u8) -> String {
+    let View { report, figures } = view;
+    let section = |name: &str, body: String| match body.is_empty() {
+        true => String::new(),
+        false => format!("<section><h{level}>{name}</h{level}>\n{body}</section>\n"),
+    };
+    [
+        section("Latency", spectrum(figures, &distributions(report))),
+        section("Over time", series::over_time(view)),
+        section("Stages", stages::stages(figures, report)),
+        section("Account", account::account(figures, report)),
+        section("Components", components(view)),
+        section("The run", facts(view)),
+    ]
+    .concat()
+}
+
+/// In a closed loop a request is due when it is sent: response and service are one.
+fn distributions(report: &Report) -> Vec<Distribution<'_>> {
+    let latency = &report.latency;
+    let all = [
+        ("arrival", "/arrival", report.arrival.as_ref()),
+        ("response", "/latency/response", report.run.rate_target.map(|_| &latency.response)),
+        ("service", "/latency/service", Some(&latency.service)),
+        ("lateness", "/latency/lateness", report.run.rate_target.map(|_| &latency.lateness)),
+    ];
+    let present = all.into_iter().filter_map(|(name, path, q)| Some((name, path, q?)));
+    present.map(|(name, path, q)| Distribution { name, path, hdr: &q.hdr }).collect()
+}
+
+fn components(View { report, figures }: &View<'_>) -> String {
+    if report.resources.is_empty() {
+        return String::new();
+    }
+    let names = ["component", "CPU", "most in a second", "CPU per request", "memory", "process"];
+    let row = |(n, used): (usize, &crate::report::Resource)| {
+        let figures = figures.below(&format!("/resources/{n}"));
+        let per_request = match report.requests.sent {
+            0 => "n/a".to_owned(),
+            sent => Unit::Time.write(used.cpu_s * 1e6 / sent as f64),
+        };
+        let colour = COLOURS[n % COLOURS.len()];
+        vec![
+            format!("<i class=\"{colour}\"></i>{}", escape(&used.component)),
+            figures.show("/cpu_percent_mean", Unit::Percent),
+            figures.show("/cpu_percent_max", Unit::Percent),
+            per_request,
+            figures.show("/rss_max_bytes", Unit::Bytes),
+            figures.show("/pid", Unit::Plain),
+        ]
+    };
+    let rows: Vec<_> = report.resources.iter().enumerate().map(row).collect();
+    table("Components", &head(names), &rows)
+}
+
+fn facts(View { report, figures }: &View<'_>) -> String {
+    let run = &report.run;
+    let server = |server: &Option<Server>| {
+        server.as_ref().map(|s| escape(&format!("{} ({})", s.version, s.kind)))
+    };
+    let offset = run.clock.offset_us.map(|_| {
+        let bound = figures.show("/run/clock/error_bound_us", Unit::Time);
+        format!("{}, to ± {bound}", escape(&run.clock.source))
+    });
+    let facts = [
+        ("Target", Some(escape(&run.target))),
+        ("Began", Some(moment(&run.started_at))),
+        ("Sending", Some(figures.show("/run/duration_s", Unit::Seconds))),
+        ("Last answer after", Some(figures.show("/requests/answered_after_s", Unit::Seconds))),
+        ("Connections", Some(figures.show("/run/connections", Unit::Count))),
+        ("Threads", Some(figures.show("/run/threads", Unit::Count))),
+        ("Engine", Some(escape(&run.engine))),
+        ("Read", Some(figures.show("/requests/bytes_read", Unit::Bytes))),
+        ("Written", Some(figures.show("/requests/bytes_written", Unit::Bytes))),
+        ("Queue", server(&run.stack.queue)),
+        ("Broker", server(&run.stack.broker)),
+        ("Clock of the stamps", offset),
+        ("Run", Some(escape(&run.id))),
+    ];
+    let rows = facts.into_iter().filter_map(|(name, fact)| Some((name, fact?)));
+    let rows: String =
+        rows.map(|(name, fact)| format!("<div><dt>{name}</dt><dd>{fact}</dd></div>\n")).collect();
+    format!("<dl class=\"facts\">{rows}</dl>\n")
+}

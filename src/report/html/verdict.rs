@@ -1,0 +1,75 @@
+//! Whether to believe the numbers, and whether they are good enough.
+
+use super::markup::{Figures, Unit, escape, head, table};
+use super::run::View;
+use crate::report::{Report, ThresholdResult};
+
+/// The verdict in a word or two, for the top of the page.
+pub(super) fn badges(report: &Report) -> String {
+    let verdict = &report.verdict;
+    let mut badges = vec![generator_badge(report)];
+    let (all, failed) = (verdict.thresholds.len(), failed(&verdict.thresholds));
+    if all > 0 {
+        let text = match failed {
+            0 => format!("{all} of {all} conditions passed"),
+            _ => format!("{failed} of {all} conditions failed"),
+        };
+        badges.push(badge(failed == 0, &text));
+    }
+    if report.run.interrupted {
+        badges.push(badge(false, "interrupted"));
+    }
+    format!("<p class=\"badges\">{}</p>", badges.join(" "))
+}
+
+fn failed(thresholds: &[ThresholdResult]) -> usize {
+    thresholds.iter().filter(|threshold| !threshold.ok).count()
+}
+
+/// Whether the generator held its plan.
+fn generator_badge(report: &Report) -> String {
+    match report.verdict.generator.as_str() {
+        "valid" => badge(true, "valid: the generator was on time"),
+        _ => badge(false, "LIMITED: do not trust these numbers"),
+    }
+}
+
+/// Good or bad, told by more than a colour.
+pub(super) fn badge(good: bool, text: &str) -> String {
+    let (class, sign) = if good { ("good", "✓") } else { ("bad", "✗") };
+    let text = escape(text);
+    format!("<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {text}</span>")
+}
+
+/// Why it is limited, what else a reader must know, and the conditions; nothing where all is plain.
+pub(super) fn verdict(view: &View<'_>) -> String {
+    let verdict = &view.report.verdict;
+    let item =
+        |class: &str, text: &String| format!("<li class=\"{class}\">{}</li>\n", escape(text));
+    let reasons = verdict.reasons.iter().map(|reason| item("bad", reason));
+    let notes = verdict.notes.iter().map(|note| item("note", note));
+    let mut items: String = reasons.chain(notes).collect();
+    if !items.is_empty() {
+        items = format!("<ul class=\"notes\">\n{items}</ul>\n");
+    }
+    items + &conditions(&view.figures, &verdict.thresholds)
+}
+
+/// What a condition is about: most are about times.
+fn unit(expr: &str) -> Unit {
+    let is_time = ["arrival.", "latency.", "stages."].iter().any(|part| expr.starts_with(part));
+    if is_time && !expr.contains(".count") { Unit::Time } else { Unit::Plain }
+}
+
+fn conditions(figures: &Figures<'_>, thresholds: &[ThresholdResult]) -> String {
+    if thresholds.is_empty() {
+        return String::new();
+    }
+    let row = |(n, threshold): (usize, &ThresholdResult)| {
+        let value = figures.show(&format!("/verdict/thresholds/{n}/value"), unit(&threshold.expr));
+        let word = if threshold.ok { "passed" } else { "failed" };
+        vec![format!("<code>{}</code>", escape(&threshold.expr)), value, badge(threshold.ok, word)]
+    };
+    let rows: Vec<_> = thresholds.iter().enumerate().map(row).collect();
+    table("Conditions", &head(["fail if", "it is", ""]), &rows)
+}

@@ -1,0 +1,120 @@
+//! Pages to look at: of saved reports of real runs, of a report full of hostile text, and of a ramp
+//! that broke off. They stay in `target/tmp/html`, for a look with one's own eyes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use loadgen::report::html::{page, ramp_page};
+use loadgen::report::ramp::{Finding, RampReport, Search, Trial};
+use loadgen::report::{Report, ThresholdResult};
+use serde_json::Value;
+
+use crate::support::data;
+
+/// A page and the JSON it was made from.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) file: PathBuf,
+    pub(super) json: Value,
+}
+
+fn write(name: &str, html: &str, json: &impl serde::Serialize) -> Page {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("html");
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join(format!("{name}.html"));
+    // Tests that look at the same page run side by side.
+    let draft = tempfile::NamedTempFile::new_in(&folder).expect("a file");
+    fs::write(draft.path(), html).expect("room on the disk");
+    draft.persist(&file).expect("a file");
+    Page { file, json: serde_json::to_value(json).expect("plain data") }
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(data(name)).expect("a file of the repository")
+}
+
+/// An open loop through the whole pipeline.
+pub(super) fn saved_run() -> Report {
+    Report::from_json(&read("run.json")).expect("a report")
+}
+
+/// Concurrency 1 to 10.
+pub(super) fn saved_ramp() -> RampReport {
+    serde_json::from_str(&read("ramp.json")).expect("a ramp's report")
+}
+
+pub(super) fn run() -> Page {
+    let report = saved_run();
+    write("run", &page(&report), &report)
+}
+
+pub(super) fn ramp() -> Page {
+    let ramp = saved_ramp();
+    write("ramp", &ramp_page(&ramp), &ramp)
+}
+
+/// HTTP only, with no second full and hardly any answers: most figures are missing.
+pub(super) fn bare() -> Page {
+    let mut report = saved_run();
+    (report.arrival, report.messages, report.run.rate_target) = (None, None, None);
+    (report.stages, report.resources, report.series) = (Vec::new(), Vec::new(), Vec::new());
+    report.run.arrivals = None;
+    report.requests.status.clear();
+    let latency = &mut report.latency;
+    for q in [&mut latency.response, &mut latency.service, &mut latency.lateness] {
+        *q = (&loadgen::latency::Latencies::default()).into();
+    }
+    report.run.command = String::new();
+    write("bare", &page(&report), &report)
+}
+
+/// What would run if it were not escaped, wherever it stands.
+pub(super) const HOSTILE: &str = "</script></style></title><script>window.harmed=1</script>\
+     <img src=x onerror='window.harmed=2'>\"><svg onload=\"window.harmed=3\">{{json}}&amp;\n\u{202e}";
+
+/// A ramp that broke off, of a search, with hostile text in every field that is text.
+pub(super) fn hostile() -> Page {
+    let mut ramp = saved_ramp();
+    let text = || HOSTILE.to_owned();
+    (ramp.name, ramp.question, ramp.command) = (text(), Some(text()), text());
+    (ramp.started_at, ramp.tool.version, ramp.complete) = (text(), text(), false);
+    ramp.axis = Some(text());
+    ramp.findings = vec![Finding { kind: text(), text: text() }];
+    ramp.steps.truncate(3);
+    for step in &mut ramp.steps {
+        step.name = text();
+        if let Some(report) = &mut step.report {
+            poison(report);
+        }
+    }
+    (ramp.steps[2].report, ramp.steps[2].error) = (None, Some(text()));
+    let trial = |step, held| Trial { value: 1.0, step, held, because: Some(text()) };
+    ramp.search = Some(Search {
+        axis: text(),
+        condition: text(),
+        trials: vec![trial(0, true), trial(1, false)],
+        holds: Some(1.0),
+        fails: None,
+        confirmed: (2, 3),
+    });
+    write("hostile", &ramp_page(&ramp), &ramp)
+}
+
+fn poison(report: &mut Report) {
+    let text = || HOSTILE.to_owned();
+    let run = &mut report.run;
+    (run.id, run.started_at, run.target, run.command) = (text(), text(), text(), text());
+    (run.engine, run.arrivals, run.clock.source) = (text(), Some(text()), text());
+    for server in [&mut run.stack.queue, &mut run.stack.broker].into_iter().flatten() {
+        (server.kind, server.version) = (text(), text());
+    }
+    report.requests.status.insert(text(), 5);
+    report.stages.iter_mut().for_each(|stage| (stage.from, stage.to) = (text(), text()));
+    report.resources[0].component = text();
+    for row in &mut report.series {
+        row.cpu_percent.insert(text(), 50.0);
+    }
+    let verdict = &mut report.verdict;
+    (verdict.generator, verdict.reasons, verdict.notes) = (text(), vec![text()], vec![text()]);
+    verdict.thresholds = vec![ThresholdResult { expr: text(), value: None, ok: false }];
+}
