@@ -44,14 +44,15 @@ pub(super) fn report(rate: f64) -> Report {
         "run": {
             "id": "1", "started_at": "2026-11-23T00:00:00.000Z", "duration_s": 5.0, "mode": "open",
             "target": "http://127.0.0.1/", "rate_target": rate, "arrivals": "constant",
-            "connections": 64, "threads": 1, "engine": "raw", "sample": 100, "interrupted": false,
+            "connections": 64, "threads": 1, "engine": "raw", "tick_us": 100.0, "sample": 100,
+            "interrupted": false,
             "stack": { "queue": null, "broker": null },
             "clock": { "source": "monotonic", "offset_us": null, "error_bound_us": null }
         },
         "requests": whole(json!({
             "planned": sent, "sent": sent, "dropped": 0, "completed": sent, "failed": 0,
             "unfinished": 0, "rate_achieved": rate, "completed_per_s": rate, "answered_after_s": 5.0,
-            "bytes_read": 1, "bytes_written": 1, "reconnects": 0,
+            "bytes_read": 1, "bytes_written": 1, "reconnects": 0, "timed_when_read": 0,
             "errors": { "connect": 0, "read": 0, "write": 0, "timeout": 0, "protocol": 0 },
             "status": { "200": sent as u64 },
             "per_thread": { "mean": rate, "stdev": 1.0, "max": rate, "within_stdev_percent": 70.0 }

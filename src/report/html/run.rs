@@ -188,6 +188,8 @@ fn facts(View { report, figures }: &View<'_>) -> String {
         ("Connections", Some(figures.show("/run/connections", Unit::Count))),
         ("Threads", Some(figures.show("/run/threads", Unit::Count))),
         ("Engine", Some(escape(&run.engine))),
+        ("Shortest sleep", run.tick_us.map(|_| figures.show("/run/tick_us", Unit::Time))),
+        ("Answers timed when read", Some(figures.show("/requests/timed_when_read", Unit::Count))),
         ("Read", Some(figures.show("/requests/bytes_read", Unit::Bytes))),
         ("Written", Some(figures.show("/requests/bytes_written", Unit::Bytes))),
         ("Queue", server(&run.stack.queue)),
