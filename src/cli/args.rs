@@ -47,9 +47,33 @@ pub(super) enum Command {
     Push(PushArgs),
     /// The MQTT client: counts messages, a line a second
     Subscribe(SubscribeArgs),
+    /// Write a commented profile with every setting and its default
+    Init(InitArgs),
+    /// Print a shell's completions of this command
+    Completions(CompletionsArgs),
+    /// Print the manual page (loadgen man | man -l -)
+    Man,
     /// The servers a run brings up where Redis and Mosquitto are not installed
     #[command(hide = true)]
     Embedded(EmbeddedArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// File to write; - is standard output
+    #[arg(value_name = "FILE", default_value = "loadgen.toml")]
+    pub(super) file: PathBuf,
+
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// Shell that is to complete
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

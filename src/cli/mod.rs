@@ -2,7 +2,9 @@
 
 mod args;
 mod embedded;
+mod init;
 mod logger;
+mod manual;
 mod output;
 mod progress;
 mod ramp;
@@ -70,6 +72,9 @@ pub fn main() -> ExitCode {
             Some(Command::Api(args)) => services::api(args).await,
             Some(Command::Push(args)) => services::push(args).await,
             Some(Command::Subscribe(args)) => services::subscribe(args).await,
+            Some(Command::Init(args)) => init::init(&args),
+            Some(Command::Completions(args)) => manual::completions(&args),
+            Some(Command::Man) => manual::manual(),
             Some(Command::Embedded(args)) => embedded::embedded(args).await,
         }
     });

@@ -43,15 +43,10 @@ impl Outputs {
         self.files.iter().try_for_each(|file| file.write(document, self.options))
     }
 
-    /// Prints the document. A reader that has gone away is no error.
+    /// Prints the document.
     pub(super) fn print(&self, document: Document<'_>) -> anyhow::Result<()> {
         let content = render(document, self.form, self.options);
-        match io::stdout().write_all(content.as_bytes()).and_then(|()| io::stdout().flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(error).context("the report could not be printed")
-            }
-            _ => Ok(()),
-        }
+        print_bytes(content.as_bytes()).context("the report could not be printed")
     }
 }
 
@@ -128,5 +123,13 @@ fn render(document: Document<'_>, format: Format, options: TextOptions) -> Strin
         (Document::Ramp(ramp), Format::Html) => html::ramp_page(ramp),
         (Document::Ramp(ramp), Format::Text) => ramp_text(ramp),
         (Document::Ramp(ramp), Format::Json) => ramp.to_json(),
+    }
+}
+
+/// Writes all of it to stdout. A reader that has gone away is no error.
+pub(super) fn print_bytes(content: &[u8]) -> io::Result<()> {
+    match io::stdout().write_all(content).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
     }
 }

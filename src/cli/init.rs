@@ -1,0 +1,222 @@
+//! `loadgen init`: a profile with every setting. Names, meanings and choices come from the list that
+//! the command line is made of; only the values are written here, and a test holds them to the list.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::{Arg, Args as _, Command};
+
+use super::Outcome;
+use super::args::InitArgs;
+use super::output::print_bytes;
+use crate::profile::Settings;
+
+/// Longest line of the comments.
+const WIDTH: usize = 96;
+
+/// What the profile sets; the other lines are comments.
+const SET: [&str; 3] = ["rate", "duration", "fail-if"];
+
+/// A TOML value for each setting: its default, or an example where it has none.
+const VALUES: [(&str, &str); 32] = [
+    ("url", "'http://127.0.0.1:8080/'"),
+    ("rate", "'1k'"),
+    ("connections", "64"),
+    ("threads", "1"),
+    ("duration", "'10s'"),
+    ("requests", "'100k'"),
+    ("arrivals", "'constant'"),
+    ("seed", "1"),
+    ("max-in-flight", "'10k'"),
+    ("warmup", "'0s'"),
+    ("drain", "'5s'"),
+    ("method", "'POST'"),
+    ("header", "['X-Sent-By: loadgen']"),
+    ("body", r#"'{"MsgID":{{msg_id}},"source":"client-id","target":"target-id"}'"#),
+    ("body-file", "'body.json'"),
+    ("timeout", "'2s'"),
+    ("engine", "'raw'"),
+    ("id-field", "'MsgID'"),
+    ("node", "'0/2'"),
+    ("stack", "'auto'"),
+    ("redis", "'redis://127.0.0.1:6379'"),
+    ("mqtt", "'mqtt://127.0.0.1:1883'"),
+    ("topic", "'/channel'"),
+    ("queue", "'myapp'"),
+    ("sample", "100"),
+    ("api-threads", "1"),
+    ("push-workers", "1"),
+    ("push-threads", "1"),
+    ("push-limit", "'10k'"),
+    ("coupling", "'channel'"),
+    ("qos", "0"),
+    ("fail-if", "['messages.lost>0', 'requests.failed>0']"),
+];
+
+/// Writes the profile.
+pub(super) fn init(args: &InitArgs) -> anyhow::Result<Outcome> {
+    let (text, file) = (profile(), args.file.as_path());
+    if file == Path::new("-") {
+        print_bytes(text.as_bytes()).context("the profile could not be printed")?;
+        return Ok(Outcome::Done);
+    }
+    let name = file.display();
+    let mut options = OpenOptions::new();
+    options.write(true);
+    // Of two that write at once, one is refused: looking first and writing then would let both.
+    match args.force {
+        true => options.create(true).truncate(true),
+        false => options.create_new(true),
+    };
+    let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => anyhow::anyhow!(
+            "{name} is there already; name another file, or replace it with --force"
+        ),
+        _ => anyhow::Error::new(error).context(format!("{name} could not be written")),
+    })?;
+    println!("{name} written; run it with: loadgen --profile {name}");
+    Ok(Outcome::Done)
+}
+
+/// All settings, in the order of the help.
+fn settings() -> Vec<Arg> {
+    Settings::augment_args(Command::new("profile")).get_arguments().cloned().collect()
+}
+
+/// The key of a setting: its long name; a positional one has none.
+fn key(setting: &Arg) -> &str {
+    setting.get_long().unwrap_or(setting.get_id().as_str())
+}
+
+/// The whole profile.
+fn profile() -> String {
+    let mut text = String::from(
+        "# Which question does this profile answer? Write it here.\n\
+         #\n\
+         # Keys are the long names of the flags; what is given on the command line wins.\n\
+         # A value in a comment is the default, or an example where there is no default.\n",
+    );
+    let mut heading = None;
+    for setting in &settings() {
+        if setting.get_help_heading() != heading {
+            heading = setting.get_help_heading();
+            text += &format!("\n# ---- {} ----\n", heading.unwrap_or_default());
+        }
+        text += "\n";
+        text += &describe(setting);
+        let (key, set) = (key(setting), if SET.contains(&key(setting)) { "" } else { "#" });
+        text += &format!("{set}{key} = {}\n", value(key).unwrap_or("''"));
+    }
+    text
+}
+
+fn value(key: &str) -> Option<&'static str> {
+    VALUES.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+}
+
+/// The meaning of a setting and what may be chosen, as comment lines.
+fn describe(setting: &Arg) -> String {
+    let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
+    let choices = setting.get_possible_values();
+    let choice = |choice: &clap::builder::PossibleValue| match choice.get_help() {
+        Some(help) => format!("  {}: {help}", choice.get_name()),
+        None => format!("  {}", choice.get_name()),
+    };
+    let lines = std::iter::once(help).chain(choices.iter().map(choice));
+    lines.map(|line| comment(&line)).collect()
+}
+
+/// A text as comment lines of a bounded width.
+fn comment(text: &str) -> String {
+    let indent = &text[..text.len() - text.trim_start().len()];
+    let mut out = String::new();
+    let mut line = format!("# {indent}");
+    for word in text.split_whitespace() {
+        if line.len() + word.len() > WIDTH {
+            out += line.trim_end();
+            out += "\n";
+            line = format!("# {indent}  ");
+        }
+        line += word;
+        line += " ";
+    }
+    out + line.trim_end() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+
+    /// The profile with the lines of these keys in force as well.
+    fn with(keys: &[&str]) -> Settings {
+        let in_force = |line: &str| {
+            let is_on = |key: &&str| line.starts_with(&format!("#{key} = "));
+            if keys.iter().any(is_on) { line[1..].to_owned() } else { line.to_owned() }
+        };
+        let text: Vec<_> = profile().lines().map(in_force).collect();
+        Settings::from_toml(&text.join("\n")).unwrap_or_else(|e| panic!("{keys:?}: {e}"))
+    }
+
+    /// What the plan comes to; plans have no other equality.
+    fn plan_of(settings: Settings) -> String {
+        format!("{:?}", Plan::new(settings).expect("valid"))
+    }
+
+    #[test]
+    fn every_setting_is_there_with_its_meaning_and_a_value() {
+        let (settings, text) = (settings(), profile());
+        assert_eq!(settings.len(), VALUES.len(), "one value for each setting");
+        for setting in &settings {
+            let (key, help) = (key(setting), setting.get_help().expect("a meaning").to_string());
+            assert!(value(key).is_some(), "{key} has no value in VALUES");
+            assert_eq!(
+                text.matches(&format!("\n{key} = ")).count()
+                    + text.matches(&format!("\n#{key} = ")).count(),
+                1
+            );
+            let first: Vec<_> = help.split(' ').take(4).collect();
+            assert!(text.contains(&first.join(" ")), "{key}: {help}");
+        }
+        assert!(text.lines().all(|line| line.len() <= WIDTH + 4), "{text}");
+    }
+
+    #[test]
+    fn each_line_means_what_the_flag_means() {
+        let plain = with(&[]);
+        assert_eq!(plain.rate.map(|rate| rate.as_f64()), Some(1_000.0));
+        for setting in &settings() {
+            let key = key(setting);
+            if SET.contains(&key) {
+                continue;
+            }
+            let changed = with(&[key]);
+            assert_ne!(changed, plain, "{key} in force changes nothing");
+        }
+    }
+
+    /// The defaults of these depend on the machine, or are two.
+    const NO_ONE_VALUE: [&str; 2] = ["threads", "id-field"];
+
+    #[test]
+    fn a_value_whose_setting_has_a_default_is_the_default() {
+        let plain = plan_of(with(&[]));
+        let has_default = |setting: &&Arg| {
+            setting.get_help().is_some_and(|h| h.to_string().contains("default: "))
+        };
+        let no_value = |help: &str| help.contains("default: no");
+        let mut seen = 0;
+        for setting in settings().iter().filter(has_default) {
+            let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
+            if NO_ONE_VALUE.contains(&key(setting)) || no_value(&help) {
+                continue;
+            }
+            assert_eq!(plan_of(with(&[key(setting)])), plain, "{}", key(setting));
+            seen += 1;
+        }
+        assert!(seen > 15, "{seen} defaults were looked at");
+    }
+}
