@@ -69,7 +69,7 @@ pub enum Coupling {
     Direct,
 }
 
-/// This process's share where several without a common Redis send at once: `k/N`, k from 0.
+/// This process's share where several send one load together: `k/N`, k from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
     /// Which of the nodes this is, 0 to `count` − 1.
@@ -167,6 +167,10 @@ pub struct Settings {
     #[serde(deserialize_with = "de_duration")]
     pub drain: Option<Duration>,
 
+    /// This is node k of N, from 0, that send one load together: --rate and --requests are those of all nodes; all are started with the same settings (see --start-at)
+    #[arg(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Load")]
+    pub node: Option<Node>,
+
     /// Method (default: POST)
     #[arg(short, long, value_name = "METHOD", env = "LOADGEN_METHOD", help_heading = "Request")]
     pub method: Option<String>,
@@ -218,10 +222,6 @@ pub struct Settings {
     /// JSON field that carries the MsgID where the body is yours (default: MsgID, else id)
     #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD", help_heading = "Request")]
     pub id_field: Option<String>,
-
-    /// This process's share of the ids where several without a common Redis send at once (k/N)
-    #[arg(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Request")]
-    pub node: Option<Node>,
 
     /// Where Redis and the broker come from when no address is given (default: auto)
     #[arg(long, value_name = "KIND", env = "LOADGEN_STACK", help_heading = "Pipeline")]

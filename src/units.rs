@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+mod moment;
 mod rates;
 
+pub use moment::Moment;
 pub use rates::Rates;
 
 /// Most requests a second a plan may ask for: far above what one machine can send, low enough that

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pipeline::api::DEFAULT_MAX_BODY;
 use crate::profile::{Coupling, Settings};
-use crate::units::{Rate, parse_count, parse_size};
+use crate::units::{Moment, Rate, parse_count, parse_size};
 
 /// A mistake on the command line that clap cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +144,10 @@ pub(super) struct RunArgs {
 
     #[command(flatten)]
     pub(super) settings: Settings,
+
+    /// Send the first request at this time, so that several nodes start together (2026-12-01T14:30:00Z; 14:30:00Z today)
+    #[arg(long, value_name = "TIME", env = "LOADGEN_START_AT", help_heading = "Load")]
+    pub(super) start_at: Option<Moment>,
 
     #[command(flatten)]
     pub(super) output: OutputArgs,

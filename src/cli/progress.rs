@@ -52,6 +52,7 @@ impl ProgressLine {
                 bar.set_position(millis(progress.elapsed.min(planned)));
             }
             bar.set_prefix(match progress.phase {
+                Phase::Waiting => "waiting",
                 Phase::Warmup => "warm-up",
                 Phase::Measuring => "sending",
                 Phase::Draining => "draining",
@@ -70,6 +71,10 @@ fn millis(span: Duration) -> u64 {
 }
 
 fn describe(progress: &Progress) -> String {
+    if progress.phase == Phase::Waiting {
+        let left = progress.planned.unwrap_or_default().saturating_sub(progress.elapsed);
+        return format!("starts in {}", format_duration(Duration::from_secs(left.as_secs() + 1)));
+    }
     let mut parts = vec![
         format!("{:.0}s", progress.elapsed.as_secs_f64()),
         format!("{}/s", format_metric(progress.rate)),

@@ -1,5 +1,7 @@
 //! `loadgen [run]`: settings → plan → run → report → exit code.
 
+use std::time::{Duration, SystemTime};
+
 use anyhow::Context as _;
 use tokio::sync::watch;
 
@@ -12,7 +14,8 @@ use crate::plan::Plan;
 use crate::profile::Settings;
 use crate::ramp::is_ramp;
 use crate::report::{Report, check_names};
-use crate::run::{Runner, Services};
+use crate::run::{RunError, Runner, Services};
+use crate::units::Moment;
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
@@ -22,17 +25,21 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     };
     let plan = Plan::new(settings)?;
     check_names(&plan.thresholds)?;
+    let start_at = args.start_at.map(still_ahead).transpose()?;
     let outputs = Outputs::check(&args.output)?;
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let progress = ProgressLine::new(args.quiet);
     let own_program = std::env::current_exe().context("cannot find my own program file")?;
-    let running = Runner::new()
+    let mut runner = Runner::new()
         .services(Services::Children(own_program))
         .stop_on(stopped)
-        .on_progress(progress.updater())
-        .run(&plan);
+        .on_progress(progress.updater());
+    if let Some(at) = start_at {
+        runner = runner.start_at(at);
+    }
+    let running = runner.run(&plan);
     let observations = tokio::select! {
         result = running => result,
         () = signals.ask_then_insist(&stop) => {
@@ -42,6 +49,10 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         }
     };
     progress.finish();
+    if matches!(observations, Err(RunError::Stopped)) {
+        eprintln!("loadgen: {}", RunError::Stopped);
+        return Ok(Outcome::Interrupted);
+    }
     let report = Report::from(&observations?);
     outputs.print(Document::Run(&report))?;
     outputs.save(Document::Run(&report))?;
@@ -56,6 +67,26 @@ fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
         return Err(refused(format!("its steps are run by `loadgen ramp {name}`")));
     }
     Settings::from_toml(&text).map_err(|e| refused(e.to_string()))
+}
+
+/// The longest wait for a start: beyond it a date has a slipped digit.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 86_400);
+
+/// Refuses a start in the past, which would be missed, or so far ahead that nobody means it.
+fn still_ahead(start_at: Moment) -> Result<SystemTime, UsageError> {
+    let now = SystemTime::now();
+    let at = start_at.seen_from(now);
+    let name = humantime::format_rfc3339_seconds(at);
+    match at.duration_since(now) {
+        Ok(left) if left <= LONGEST_WAIT => Ok(at),
+        Ok(_) => Err(UsageError(format!("--start-at {name} is more than a week ahead"))),
+        Err(past) => {
+            let seconds = past.duration().as_secs();
+            Err(UsageError(format!(
+                "--start-at {name} was {seconds} s ago; agree on a time to come"
+            )))
+        }
+    }
 }
 
 /// Numbers that are not to be trusted come before numbers that are not good enough.

@@ -29,6 +29,8 @@ pub enum Arrival {
     Duplicate,
     /// A message of the warm-up: known, not counted.
     Warmup,
+    /// A message of another node that sends the same load: its own books are about it.
+    OtherNode,
     /// None of this run's: a foreign id, or one that was not sent yet.
     Unexpected,
 }
@@ -83,6 +85,9 @@ impl Arrivals {
 
     /// Notes one message; `None` is one without a readable id.
     pub fn note(&mut self, id: Option<MsgId>) -> Arrival {
+        if id.is_some_and(|id| self.space.is_of_another_node(id)) {
+            return Arrival::OtherNode;
+        }
         let Some((id, (block, place))) = id.and_then(|id| Some((id, self.space.locate(id)?)))
         else {
             self.unexpected += 1;
@@ -276,6 +281,16 @@ mod tests {
             Nanos(1_000),
             &mut Latencies::default(),
         )
+    }
+
+    #[test]
+    fn another_nodes_messages_are_left_to_it() {
+        let space = IdSpace::from_authority(0, 1, 100);
+        let table = Arc::new(DueTable::default());
+        let mut arrivals = Arrivals::new(space.on_node((0, 2)), table, Nanos(10));
+        assert_eq!(arrivals.note(space.on_node((1, 2)).id(0, 5)), Arrival::OtherNode);
+        assert_eq!(arrivals.note(space.on_node((0, 2)).id(0, 5)), Arrival::Unexpected);
+        assert_eq!((arrivals.arrived(), arrivals.unexpected), (0, 1));
     }
 
     #[test]

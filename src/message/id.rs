@@ -66,15 +66,29 @@ impl IdSpace {
         Self { base, block: Self::block_for(sample), workers: workers.max(1), node: 0, nodes: 1 }
     }
 
+    /// The same on node `k` of `N`: of a grid of blocks that is the same for all nodes it takes every
+    /// N-th. It begins up to N blocks later and is N times as long ([`Self::needed_on`]).
+    #[must_use]
+    pub fn on_node(self, (node, nodes): (u64, u64)) -> Self {
+        let nodes = nodes.max(1);
+        let row = self.block.saturating_mul(nodes);
+        let base = self.base.div_ceil(row).saturating_mul(row);
+        Self { base, node, nodes, ..self }
+    }
+
+    /// How many ids of an authority hold the space of one of `nodes` nodes, of which each worker can
+    /// send `per_worker` messages.
+    pub fn needed_on(nodes: u64, per_worker: u64, workers: u64, sample: u64) -> u64 {
+        let row = Self::block_for(sample).saturating_mul(nodes);
+        Self::needed(per_worker, workers, sample).saturating_mul(nodes).saturating_add(row)
+    }
+
     /// The space of node `k` of `N` that starts at `unix_us`, where no authority is at hand.
     ///
     /// The start in microseconds is the first id, so a later run begins above an earlier one as long
     /// as that sent fewer than a million messages a second; nodes take alternate blocks of a grid.
-    pub fn from_time(unix_us: u64, workers: u64, sample: u64, (node, nodes): (u64, u64)) -> Self {
-        let block = Self::block_for(sample);
-        let row = block.saturating_mul(nodes.max(1));
-        let base = unix_us.saturating_sub(EPOCH_US).div_ceil(row).saturating_mul(row);
-        Self { base, block, workers: workers.max(1), node, nodes: nodes.max(1) }
+    pub fn from_time(unix_us: u64, workers: u64, sample: u64, node: (u64, u64)) -> Self {
+        Self::from_authority(unix_us.saturating_sub(EPOCH_US), workers, sample).on_node(node)
     }
 
     /// Workers that share the space.
@@ -106,6 +120,11 @@ impl IdSpace {
         let block = offset / self.block;
         (block % self.nodes == self.node)
             .then_some((block / self.nodes, (offset % self.block) as usize))
+    }
+
+    /// Whether an id is of another node's blocks, whichever run it belongs to.
+    pub fn is_of_another_node(&self, id: MsgId) -> bool {
+        id.get() / self.block % self.nodes != self.node
     }
 
     /// The id at a place that [`Self::locate`] gave.
@@ -175,6 +194,23 @@ mod tests {
                     let id = space.id(worker, index);
                     let row = id.map(|id| id.get() / space.block_len() % nodes);
                     prop_assert_eq!(row, Some(k as u64));
+                    prop_assert!(id.is_some_and(|id| !space.is_of_another_node(id)));
+                    let other = space.on_node(((k as u64 + 1) % nodes, nodes));
+                    prop_assert!(id.is_some_and(|id| other.is_of_another_node(id)));
+                }
+            }
+        }
+
+        #[test]
+        fn a_nodes_ids_stay_within_what_it_was_given(
+            base in 0u64..1 << 40, nodes in 2u64..9, node in 0u64..9, workers in 1u64..5, count in 1u64..25_000,
+        ) {
+            let end = base + IdSpace::needed_on(nodes, count, workers, 100);
+            let space = IdSpace::from_authority(base, workers, 100).on_node((node % nodes, nodes));
+            for worker in 0..workers {
+                for index in [0, count / 2, count - 1] {
+                    let id = space.id(worker, index).map(MsgId::get);
+                    prop_assert!(id.is_some_and(|id| (base..end).contains(&id)), "{:?}", id);
                 }
             }
         }

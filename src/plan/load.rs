@@ -132,7 +132,8 @@ fn pace(settings: &Settings, mode: Mode, connections: usize) -> Result<Pace, Pla
         (Pacer::Timer, _) => {
             // A connection carries one request between two wakes at most: with few of them the tick
             // must not be what limits the rate, so they must be able to carry twice of it.
-            let highest = rate.from.as_f64().max(rate.to.as_f64());
+            let nodes = settings.node.map_or(1, |node| node.count) as f64;
+            let highest = rate.from.as_f64().max(rate.to.as_f64()) / nodes;
             let most = Nanos((connections as f64 / (2.0 * highest) * 1e9) as u64);
             Ok(Pace::Tick(Nanos::from(tick).min(most)))
         }

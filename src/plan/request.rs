@@ -15,7 +15,7 @@ pub struct RequestPlan {
     pub body: Template,
     /// The JSON field that carries the MsgID.
     pub id_fields: IdFields,
-    /// This process's share of time-based ids.
+    /// This process's share of the slots and of the ids.
     pub node: Node,
 }
 

@@ -61,6 +61,8 @@ fn run(seen: &Observations) -> Run {
     };
     let server =
         |info: &ServerInfo| Server { kind: info.kind.to_owned(), version: info.version.clone() };
+    // The rate is that of all nodes.
+    let own = |rate: f64| rate / seen.plan.request.node.count as f64;
     let source = if seen.clock.offset_us.is_some() { "redis" } else { "monotonic" };
     Run {
         id: seen.run_id.clone(),
@@ -68,8 +70,10 @@ fn run(seen: &Observations) -> Run {
         duration_s: round(seen.sending.as_secs_f64(), 1e6),
         mode: mode.to_owned(),
         target: seen.target.clone(),
-        rate_target: rates.map(Rates::mean),
-        rate_range: rates.filter(|r| !r.is_constant()).map(|r| [r.from.as_f64(), r.to.as_f64()]),
+        rate_target: rates.map(|r| own(r.mean())),
+        rate_range: rates
+            .filter(|r| !r.is_constant())
+            .map(|r| [own(r.from.as_f64()), own(r.to.as_f64())]),
         arrivals,
         connections: load.connections as u64,
         threads: load.threads as u64,

@@ -71,7 +71,7 @@ pub struct Run {
     pub mode: String,
     /// URL without credentials.
     pub target: String,
-    /// Requests a second asked for, the mean where it changes; `null` in a closed loop.
+    /// Requests a second asked for, of `--node k/N` its N-th part; the mean where it changes; `null` in a closed loop.
     pub rate_target: Option<f64>,
     /// From where to where it changes; `null` where it does not.
     #[serde(default)]

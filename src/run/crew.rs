@@ -71,10 +71,7 @@ impl Crew {
             }
             _ => None,
         };
-        let request = plan.request.clone();
-        let target = rig.target.clone();
-        let shape = RequestShape::new(target, request.method, request.headers, request.body);
-        let address = reach(plan, &shape).await?;
+        let (shape, address) = reach(plan, rig).await?;
         let supplies = Supplies { shape, address, space, table };
         Ok(Self { fleet: Fleet::muster(plan, split, supplies).await?, listener })
     }
@@ -150,15 +147,21 @@ impl Crew {
 }
 
 /// Finds the target's address, and that it takes connections at all.
-async fn reach(plan: &Plan, shape: &RequestShape) -> Result<Option<SocketAddr>, RunError> {
+pub(super) async fn reach(
+    plan: &Plan,
+    rig: &Rig,
+) -> Result<(RequestShape, Option<SocketAddr>), RunError> {
+    let request = plan.request.clone();
+    let target = rig.target.clone();
+    let shape = RequestShape::new(target, request.method, request.headers, request.body);
     const PROXIES: [&str; 6] =
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if plan.load.engine == Engine::Reqwest && PROXIES.iter().any(is_set) {
         // The client resolves and connects by itself, or lets a proxy do it.
-        return Ok(None);
+        return Ok((shape, None));
     }
-    let (shape, timeout) = (shape.clone(), plan.load.timeout.max(Duration::from_secs(1)));
-    let reached = tokio::task::spawn_blocking(move || shape.reach(timeout)).await;
-    Ok(Some(reached.map_err(|_| RunError::Lost("the resolver"))??))
+    let (asking, timeout) = (shape.clone(), plan.load.timeout.max(Duration::from_secs(1)));
+    let reached = tokio::task::spawn_blocking(move || asking.reach(timeout)).await;
+    Ok((shape, Some(reached.map_err(|_| RunError::Lost("the resolver"))??)))
 }

@@ -18,20 +18,28 @@ use crate::load::worker::{Brief, Work};
 use crate::load::{Control, Gauges, IntervalReport, LoadResult, Schedule, Worker};
 use crate::message::{DueTable, IdSpace, IdWriter};
 use crate::plan::{LoadPlan, Mode, Plan};
-use crate::profile::Engine;
+use crate::profile::{Engine, Node};
 
 /// More messages a second than one worker can send on any machine: what bounds a closed loop's ids.
 const MOST_PER_SECOND: f64 = 1_000_000.0;
 
-/// The load of a plan, spread over its workers.
+/// The load of a plan, spread over its workers. They are numbered over all nodes: slot n is sent by
+/// worker n mod their number, whichever node that is on, so that the nodes together send every slot once.
 #[derive(Debug, Clone)]
 pub(super) struct Split {
     load: LoadPlan,
+    node: Node,
     schedule: Option<Arc<Schedule>>,
 }
 
+/// The part of worker `number` of `workers` in something that is counted.
+fn share(of: u64, number: usize, workers: usize) -> u64 {
+    let (number, workers) = (number as u64, workers as u64);
+    of / workers + u64::from(number < of % workers)
+}
+
 impl Split {
-    pub(super) fn new(load: &LoadPlan) -> Self {
+    pub(super) fn new(load: &LoadPlan, node: Node) -> Self {
         let schedule = match load.mode {
             Mode::Closed => None,
             Mode::Open { rate, arrivals, seed } => {
@@ -39,23 +47,37 @@ impl Split {
                 Some(Arc::new(Schedule::new(rate, (arrivals, seed), load.warmup.into(), end)))
             }
         };
-        Self { load: load.clone(), schedule }
+        Self { load: load.clone(), node, schedule }
     }
 
-    /// This worker's part of something that is counted.
-    fn share(&self, of: u64, worker: usize) -> u64 {
-        let workers = self.load.threads as u64;
-        of / workers + u64::from((worker as u64) < of % workers)
+    /// The workers of all nodes: each node has as many as this one.
+    fn workers(&self) -> usize {
+        self.load.threads * self.node.count as usize
+    }
+
+    /// The number of one of this node's workers among those of all nodes.
+    fn number(&self, worker: usize) -> usize {
+        self.load.threads * self.node.index as usize + worker
+    }
+
+    /// A worker's part of what is this node's own.
+    fn own_share(&self, of: u64, worker: usize) -> u64 {
+        share(of, worker, self.load.threads)
+    }
+
+    /// A worker's part of what all nodes do together.
+    fn common_share(&self, of: u64, worker: usize) -> u64 {
+        share(of, self.number(worker), self.workers())
     }
 
     /// Messages one worker may come to send.
     pub(super) fn most_per_worker(&self) -> u64 {
         if let Some(schedule) = &self.schedule {
-            return schedule.total_slots() / self.load.threads as u64 + 1;
+            return schedule.total_slots() / self.workers() as u64 + 1;
         }
         let seconds =
             |d: std::time::Duration| (d.as_secs_f64() * MOST_PER_SECOND).ceil() as u64 + 1;
-        let counted = self.load.requests.map_or(u64::MAX, |n| self.share(n, 0));
+        let counted = self.load.requests.map_or(u64::MAX, |n| self.common_share(n, 0));
         let timed = self.load.duration.map_or(u64::MAX, seconds);
         counted.min(timed).saturating_add(seconds(self.load.warmup))
     }
@@ -77,11 +99,11 @@ impl Split {
         match &self.schedule {
             Some(schedule) => Work::Open {
                 schedule: Arc::clone(schedule),
-                max_in_flight: self.load.max_in_flight.map(|most| self.share(most, worker)),
+                max_in_flight: self.load.max_in_flight.map(|most| self.own_share(most, worker)),
             },
             None => Work::Closed {
                 until: self.load.end().map(|end| start + end),
-                requests: self.load.requests.map(|n| self.share(n, worker)),
+                requests: self.load.requests.map(|n| self.common_share(n, worker)),
             },
         }
     }
@@ -202,7 +224,7 @@ struct Post {
 impl Post {
     fn man(self) -> Option<(LoadResult, Traffic)> {
         let load = &self.plan.load;
-        let connections = self.split.share(load.connections as u64, self.worker) as usize;
+        let connections = self.split.own_share(load.connections as u64, self.worker) as usize;
         let shape = &self.supplies.shape;
         match (load.engine, self.supplies.address) {
             (Engine::Raw, Some(address)) => {
@@ -235,8 +257,8 @@ impl Post {
         let space = self.supplies.space;
         let worker = Worker {
             brief: Brief {
-                worker: self.worker,
-                workers: self.plan.load.threads,
+                worker: self.split.number(self.worker),
+                workers: self.split.workers(),
                 start,
                 measure_from,
                 drain: self.plan.load.drain.into(),
@@ -251,5 +273,66 @@ impl Post {
             intervals: self.rows,
         };
         Some(worker.run())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::profile::{Arrivals, Settings};
+
+    const NODES: u64 = 3;
+
+    fn splits(change: impl Fn(&mut Settings)) -> Vec<Split> {
+        let split = |index| {
+            let mut settings = Settings {
+                threads: Some(2),
+                node: Some(Node { index, count: NODES }),
+                ..Settings::default()
+            };
+            change(&mut settings);
+            let plan = Plan::new(settings).expect("valid");
+            Split::new(&plan.load, plan.request.node)
+        };
+        (0..NODES).map(split).collect()
+    }
+
+    #[test]
+    fn the_nodes_slots_together_are_the_schedule() {
+        for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+            let splits = splits(|s| {
+                s.rate = "1000".parse().ok();
+                s.warmup = Some(std::time::Duration::from_millis(50));
+                s.requests = Some(1_000);
+                s.arrivals = Some(arrivals);
+            });
+            let schedule = |split: &Split| Arc::clone(split.schedule.as_ref().expect("open loop"));
+            let of = |split: &Split, worker| {
+                let slots = schedule(split);
+                let own = slots.slots(split.number(worker) as u64, split.workers() as u64);
+                own.collect::<Vec<_>>()
+            };
+            let mut sent: Vec<_> =
+                splits.iter().flat_map(|split| [of(split, 0), of(split, 1)].concat()).collect();
+            sent.sort_by_key(|slot| slot.number);
+            let all: Vec<_> = schedule(&splits[0]).slots(0, 1).collect();
+            assert_eq!((all.len(), sent == all), (1_050, true), "{arrivals:?}");
+            let most = of(&splits[0], 0).len() as u64;
+            assert!(splits.iter().all(|split| split.most_per_worker() >= most));
+        }
+    }
+
+    #[test]
+    fn a_number_of_requests_is_that_of_all_nodes_and_connections_are_each_ones_own() {
+        let splits = splits(|s| (s.requests, s.connections) = (Some(17), Some(5)));
+        let all = || splits.iter().flat_map(|split| [(split, 0), (split, 1)]);
+        let requests = |(split, worker): (&Split, _)| match split.work(worker, Nanos::ZERO) {
+            Work::Closed { requests, .. } => requests.expect("a number"),
+            Work::Open { .. } => panic!("a closed loop"),
+        };
+        assert_eq!(all().map(requests).collect::<Vec<_>>(), [3, 3, 3, 3, 3, 2]);
+        let connections = all().map(|(split, worker)| split.own_share(5, worker));
+        assert_eq!(connections.collect::<Vec<_>>(), [3, 2, 3, 2, 3, 2]);
     }
 }

@@ -59,15 +59,15 @@ impl LogServer {
     pub(super) async fn lease(&mut self, plan: &Plan, split: &Split) -> Result<IdSpace, RunError> {
         let workers = plan.load.threads as u64;
         let sample = plan.pipeline.sample;
+        let node = (plan.request.node.index, plan.request.node.count);
         if let Some(redis) = &mut self.redis
             && let Some(connection) = redis.link.get().await
         {
             let most = split.most_per_worker();
-            return Ok(lease_space(connection, most, (workers, sample)).await?);
+            return Ok(lease_space(connection, most, (workers, sample), node).await?);
         }
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
-        let node = (plan.request.node.index, plan.request.node.count);
         Ok(IdSpace::from_time(micros, workers, sample, node))
     }
 

@@ -8,9 +8,10 @@ mod log_server;
 mod rig;
 mod series;
 mod stages;
+mod start;
 mod watch;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch as signal;
 
@@ -19,6 +20,7 @@ use crate::http::ConnectError;
 use crate::http::request::RequestShape;
 use crate::observations::{Observations, ServerInfo, StackInfo};
 use crate::plan::Plan;
+use crate::profile::Node;
 use crate::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
 use crate::stack::embedded::VERSION;
 use crate::stack::{Kind, StackError, mqtt};
@@ -50,6 +52,12 @@ pub enum RunError {
     /// No thread could be started, or no port be had.
     #[error("the system gives no thread or socket: {0}")]
     Thread(std::io::Error),
+    /// The agreed time came before everything was ready.
+    #[error("--start-at was {0:.1?} ago when everything was ready; agree on a later time")]
+    Late(Duration),
+    /// A stop was asked for while the run waited for its start.
+    #[error("stopped before the start: nothing was sent")]
+    Stopped,
     /// A part of the run ended without a result: a defect of ours.
     #[error("{0} ended without a result; this is a defect of loadgen")]
     Lost(&'static str),
@@ -59,6 +67,7 @@ pub enum RunError {
 #[derive(Default)]
 pub struct Runner {
     services: Services,
+    start_at: Option<SystemTime>,
     stop: Option<signal::Receiver<bool>>,
     progress: Audience,
 }
@@ -69,8 +78,6 @@ impl std::fmt::Debug for Runner {
     }
 }
 
-/// The moment between "all are ready" and the first slot.
-const RUN_UP: Nanos = Nanos::from_millis(20);
 /// Open files beside those of the connections.
 const OWN_FILES: u64 = 256;
 
@@ -84,6 +91,14 @@ impl Runner {
     #[must_use]
     pub fn services(mut self, services: Services) -> Self {
         self.services = services;
+        self
+    }
+
+    /// Starts the schedule at this point of the wall clock, for several nodes to start together. The
+    /// services come up at once, the connections shortly before it.
+    #[must_use]
+    pub fn start_at(mut self, at: SystemTime) -> Self {
+        self.start_at = Some(at);
         self
     }
 
@@ -110,15 +125,19 @@ impl Runner {
         result
     }
 
-    async fn run_on(self, plan: &Plan, rig: &mut Rig) -> Result<Observations, RunError> {
-        let split = Split::new(&plan.load);
+    async fn run_on(mut self, plan: &Plan, rig: &mut Rig) -> Result<Observations, RunError> {
+        let split = Split::new(&plan.load, plan.request.node);
         let mut log_server = LogServer::open(plan, rig).await?;
         let space = log_server.lease(plan, &split).await?;
+        if let Some(at) = self.start_at {
+            crew::reach(plan, rig).await?;
+            start::wait(at, &mut self.stop, &mut self.progress).await?;
+        }
         let mut crew = Crew::muster(plan, &split, rig, (space, log_server.stamper())).await?;
 
-        let start = clock::now() + RUN_UP;
+        let (start, start_at) = start::zero(self.start_at)?;
         let measure_from = start + split.measure_from();
-        let started_at = SystemTime::now() + (measure_from - clock::now()).as_duration();
+        let started_at = start_at + split.measure_from().as_duration();
         crew.start(start, measure_from);
         let sampler = Sampler::new(components(rig, crew.listener.is_some()));
         let mut watch = Watch::new(plan, &split, start, space, (sampler, self.stop, self.progress));
@@ -139,7 +158,7 @@ impl Runner {
         let since = |at: Option<Nanos>| at.map_or(Nanos::ZERO, |at| at - measure_from);
         Ok(Observations {
             plan: plan.clone(),
-            run_id: run_id(started_at),
+            run_id: run_id(started_at, plan.request.node),
             started_at,
             target,
             sending: since(load.last_sent).max(planned),
@@ -160,10 +179,15 @@ impl Runner {
     }
 }
 
-/// Time and process: unique enough to tell runs and their files apart.
-fn run_id(started_at: SystemTime) -> String {
+/// Time, process and node: unique enough to tell runs and their files apart.
+fn run_id(started_at: SystemTime, node: Node) -> String {
     let micros = started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-    format!("{micros:x}-{:x}", std::process::id())
+    let process = std::process::id();
+    match node.count {
+        1 => format!("{micros:x}-{process:x}"),
+        // Nodes start together, and processes in containers have the same few numbers.
+        _ => format!("{micros:x}-{process:x}-{}", node.index),
+    }
 }
 
 fn components(rig: &Rig, listens: bool) -> Vec<Component> {

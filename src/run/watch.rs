@@ -25,6 +25,8 @@ use crate::resources::{ResourceUse, Sampler};
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Waiting for the time at which all nodes start.
+    Waiting,
     /// Sending what is thrown away.
     Warmup,
     /// Sending what counts.
@@ -38,9 +40,9 @@ pub enum Phase {
 pub struct Progress {
     /// What it is doing.
     pub phase: Phase,
-    /// Since the start.
+    /// Since the start; while it waits for that, since it began to wait.
     pub elapsed: Duration,
-    /// Until sending ends, by plan.
+    /// Until sending ends, by plan; until the start while it waits for that.
     pub planned: Option<Duration>,
     /// Requests a second since the last progress.
     pub rate: f64,
@@ -310,7 +312,7 @@ impl Watch {
     }
 }
 
-async fn asked_to_stop(stop: &mut Option<signal::Receiver<bool>>) {
+pub(super) async fn asked_to_stop(stop: &mut Option<signal::Receiver<bool>>) {
     let asked = match stop {
         Some(stop) => stop.wait_for(|stop| *stop).await.is_ok(),
         None => false,

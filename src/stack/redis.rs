@@ -154,19 +154,20 @@ pub async fn lease_ids(
     Ok(end.saturating_sub(count))
 }
 
-/// Leases the ids of a run of `workers` that send up to `per_worker` messages each.
+/// Leases the ids of node `k` of `N`, whose `workers` send up to `per_worker` messages each.
 pub async fn lease_space(
     connection: &mut MultiplexedConnection,
     per_worker: u64,
     (workers, sample): (u64, u64),
+    node: (u64, u64),
 ) -> Result<IdSpace, RedisError> {
-    let needed = IdSpace::needed(per_worker, workers, sample).min(MsgId::MAX);
+    let needed = IdSpace::needed_on(node.1, per_worker, workers, sample).min(MsgId::MAX);
     let base = lease_ids(connection, needed).await?;
     if base.saturating_add(needed) > MsgId::MAX {
         let cure = format!("the MsgIDs below 2^53 are used up; DEL {ID_KEY} begins anew");
         return Err(std::io::Error::other(cure).into());
     }
-    Ok(IdSpace::from_authority(base, workers, sample))
+    Ok(IdSpace::from_authority(base, workers, sample).on_node(node))
 }
 
 /// The value of a field of `INFO`.

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -135,6 +135,26 @@ fn assert_all_gone(children: &[u32]) {
         left.iter().for_each(|pid| signal_to(*pid, Signal::KILL));
         panic!("orphans of {children:?}: {left:?}");
     }
+}
+
+#[test]
+fn ctrl_c_before_the_agreed_time_leaves_nothing_and_reports_nothing() {
+    if !require_stack() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
+    let at = humantime::format_rfc3339_seconds(in_an_hour);
+    let file = folder.path().join("r.json");
+    let mut command = loadgen(&format!("-R 100 -d 1s --start-at {at} -o {}", file.display()));
+    let process = Process::start("loadgen", command.env("TMPDIR", folder.path()));
+    let children = ["redis-server", "mosquitto", "api", "push"];
+    let children = children.map(|name| eventually(name, || child_called(process.pid(), name)));
+    process.signal(Signal::INT);
+    let finished = process.finish();
+    assert_refused(&finished, 130, &["before the start"]);
+    assert_all_gone(&children);
+    assert_eq!(entries(folder.path()), [""; 0]);
 }
 
 #[test]

@@ -28,6 +28,10 @@ fn bad_usage_is_refused_with_exit_2() {
         ("api --redis mqtt://127.0.0.1", "--redis"),
         ("-n 1 --stack nonsense", "--stack"),
         ("-n 1 --stack auto --redis redis://h --mqtt mqtt://h", "--stack"),
+        ("-n 1 --node 2/2", "--node"),
+        ("-n 1 --start-at 14:30:00", "--start-at"),
+        ("-n 1 --start-at 2026-01-01T00:00:00Z", "--start-at 2026-01-01T00:00:00Z was"),
+        ("-n 1 --start-at 9999-12-31T23:59:59Z", "more than a week ahead"),
         ("embedded", "queue"),
         ("embedded queue --listen nowhere", "--listen"),
     ] {

@@ -2,6 +2,7 @@
 
 mod account;
 mod embedded;
+mod nodes;
 mod outages;
 mod settings;
 mod tls;
