@@ -126,6 +126,25 @@ impl Latencies {
         (self.count() > 0).then(|| Nanos(self.histogram.max()))
     }
 
+    /// The sum of all values in seconds; 0 without values.
+    pub fn sum_s(&self) -> f64 {
+        self.mean().unwrap_or_default() * self.count() as f64 / 1e9
+    }
+
+    /// How many values lie at or below each of the bounds, which ascend; right to a thousandth of a
+    /// bound, as the values are.
+    pub fn counts_up_to(&self, bounds: &[Nanos]) -> Vec<u64> {
+        let mut values = self.histogram.iter_recorded().peekable();
+        let mut below = 0;
+        let mut up_to = |bound: &Nanos| {
+            while let Some(step) = values.next_if(|step| step.value_iterated_to() <= bound.0) {
+                below += step.count_at_value();
+            }
+            below
+        };
+        bounds.iter().map(&mut up_to).collect()
+    }
+
     /// The share of values within one standard deviation of the mean, in [0, 1]: wrk's `+/- Stdev`.
     pub fn share_within_stdev(&self) -> Option<f64> {
         let (mean, stdev) = (self.mean()?, self.stdev()?);
@@ -198,6 +217,17 @@ mod tests {
         let latencies = of(&[u64::MAX]);
         assert_eq!(latencies.count(), 1);
         assert!(latencies.max() >= Some(Nanos(HIGHEST_NS)));
+    }
+
+    #[test]
+    fn values_are_counted_up_to_bounds() {
+        let latencies = of(&[1_000, 1_000, 50_000, 2_000_000, 3_000_000_000]);
+        let bounds = [500, 2_000, 1_000_000, 10_000_000, 20_000_000].map(Nanos);
+        assert_eq!(latencies.counts_up_to(&bounds), [0, 2, 3, 4, 4]);
+        let sum = latencies.sum_s();
+        assert!((sum - 3.002_052).abs() < 0.004, "{sum}");
+        assert_eq!(Latencies::default().counts_up_to(&bounds), [0; 5]);
+        assert_eq!(Latencies::default().sum_s(), 0.0);
     }
 
     #[test]

@@ -101,6 +101,25 @@ pub struct Stage {
     pub crosses_processes: bool,
 }
 
+/// What the seconds so far add up to, each as soon as it is reported.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    /// Requests sent.
+    pub sent: u64,
+    /// Slots dropped.
+    pub dropped: u64,
+    /// Requests answered.
+    pub completed: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Messages that arrived.
+    pub arrived: u64,
+    /// answered − due
+    pub response: Latencies,
+    /// arrived − due
+    pub arrival: Latencies,
+}
+
 /// One second of the run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SeriesRow {

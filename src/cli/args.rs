@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::metrics::parse_address;
 use crate::pipeline::api::DEFAULT_MAX_BODY;
 use crate::profile::{Coupling, Settings};
 use crate::units::{Moment, Rate, parse_count, parse_size};
@@ -136,6 +137,18 @@ pub(super) struct OutputArgs {
     pub(super) latency: bool,
 }
 
+/// What is shown while it lasts.
+#[derive(Debug, Args)]
+pub(super) struct WatchArgs {
+    /// Metrics for Prometheus at http://ADDR/metrics while it lasts; a port alone is one of 127.0.0.1, 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "LOADGEN_METRICS", value_parser = parse_address, help_heading = "Report")]
+    pub(super) metrics: Option<SocketAddr>,
+
+    /// No progress
+    #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
+    pub(super) quiet: bool,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// Settings from a TOML file; what is given here wins
@@ -152,9 +165,8 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) output: OutputArgs,
 
-    /// No progress
-    #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
-    pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) watch: WatchArgs,
 
     /// Exit 0 even if the generator could not hold the plan
     #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
@@ -173,9 +185,8 @@ pub(super) struct RampArgs {
     #[command(flatten)]
     pub(super) output: OutputArgs,
 
-    /// No progress
-    #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
-    pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) watch: WatchArgs,
 
     /// Exit 0 even if the generator could not hold a step's plan
     #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]

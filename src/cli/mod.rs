@@ -5,6 +5,7 @@ mod embedded;
 mod init;
 mod logger;
 mod manual;
+mod metrics;
 mod output;
 mod progress;
 mod ramp;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::args::RampArgs;
+use super::metrics::{Endpoint, step_labels, tee};
 use super::output::{Document, Outputs};
 use super::progress::ProgressLine;
 use super::signals::Signals;
@@ -29,7 +30,9 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let own_program = std::env::current_exe().context("cannot find my own program file")?;
-    let mut desk = Desk { outputs, progress: ProgressLine::new(args.quiet), unsaved: None };
+    let endpoint = args.watch.endpoint()?;
+    let progress = ProgressLine::new(args.watch.quiet);
+    let mut desk = Desk { outputs, endpoint, progress, unsaved: None };
     let ramp = Ramp::new(plan, Services::Children(own_program)).stop_on(stopped);
     let report = tokio::select! {
         report = ramp.run(&mut desk) => Some(report),
@@ -48,6 +51,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
 /// Saves the report and shows the progress.
 struct Desk {
     outputs: Outputs,
+    endpoint: Option<Endpoint>,
     progress: ProgressLine,
     /// The first file that could not be written.
     unsaved: Option<anyhow::Error>,
@@ -56,7 +60,8 @@ struct Desk {
 impl Follower for Desk {
     fn begins(&mut self, step: &Ahead<'_>) -> Option<Watcher> {
         self.progress.begin_step(step);
-        Some(Box::new(self.progress.updater()))
+        let publish = self.endpoint.as_ref().map(|endpoint| endpoint.updater(step_labels(step)));
+        Some(Box::new(tee(self.progress.updater(), publish)))
     }
 
     fn report(&mut self, so_far: &RampReport) {

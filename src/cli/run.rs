@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::args::{RunArgs, UsageError};
+use super::metrics::{run_labels, tee};
 use super::output::{Document, Outputs};
 use super::progress::ProgressLine;
 use super::signals::Signals;
@@ -30,12 +31,14 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
-    let progress = ProgressLine::new(args.quiet);
+    let endpoint = args.watch.endpoint()?;
+    let progress = ProgressLine::new(args.watch.quiet);
+    let publish = endpoint.as_ref().map(|endpoint| endpoint.updater(run_labels(&plan)));
     let own_program = std::env::current_exe().context("cannot find my own program file")?;
     let mut runner = Runner::new()
         .services(Services::Children(own_program))
         .stop_on(stopped)
-        .on_progress(progress.updater());
+        .on_progress(tee(progress.updater(), publish));
     if let Some(at) = start_at {
         runner = runner.start_at(at);
     }

@@ -29,6 +29,8 @@ pub struct IntervalReport {
     pub index: u64,
     /// Requests sent in it.
     pub sent: u64,
+    /// Slots dropped in it.
+    pub dropped: u64,
     /// Requests answered in it.
     pub completed: u64,
     /// Requests that failed in it.
@@ -201,6 +203,7 @@ impl Recorder {
             worker,
             index,
             sent: now.sent - then.sent,
+            dropped: now.dropped - then.dropped,
             completed: now.completed - then.completed,
             failed: now.failed - then.failed,
             in_flight,

@@ -1,6 +1,7 @@
-//! Counters of a service, and their Prometheus text.
+//! Counters of a service, and metrics as Prometheus reads them: its text format 0.0.4, and
+//! OpenMetrics 1.0 where that is asked for.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that only grows.
@@ -24,28 +25,170 @@ impl Counter {
     }
 }
 
-/// One line group of the Prometheus text format 0.0.4: name, kind, help, value.
-pub type Metric = (&'static str, &'static str, &'static str, u64);
+/// How metrics are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text 0.0.4.
+    #[default]
+    Prometheus,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
 
-/// The Prometheus text of some metrics.
-pub fn exposition(metrics: &[Metric]) -> String {
-    let mut text = String::new();
-    for (name, kind, help, value) in metrics {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+impl Format {
+    /// The format that an `Accept` header prefers; Prometheus text where it does not care.
+    pub fn accepted(accept: &str) -> Self {
+        let wish = |kind: &str| {
+            let range = accept.split(',').find(|range| {
+                range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind))
+            })?;
+            let quality = range.split(';').find_map(|part| part.trim().strip_prefix("q="));
+            quality.map_or(Some(1.0), |quality| quality.trim().parse::<f64>().ok())
+        };
+        let open = wish("application/openmetrics-text").unwrap_or(0.0);
+        match open > 0.0 && open >= wish("text/plain").unwrap_or(0.0) {
+            true => Self::OpenMetrics,
+            false => Self::Prometheus,
+        }
     }
-    text
+
+    /// For the `Content-Type` header.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Metrics being written. Names are without `_total` and `_info`, helps are one line that ends in a
+/// full stop.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    format: Format,
+    text: String,
+}
+
+// Writing to a String cannot fail: the results of `writeln!` below say nothing.
+impl Exposition {
+    /// Nothing yet.
+    pub fn new(format: Format) -> Self {
+        Self { format, text: String::new() }
+    }
+
+    /// A number that only grows.
+    pub fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "_total", "counter", help);
+        let _ = writeln!(self.text, "{name}_total {value}");
+    }
+
+    /// A number that goes up and down.
+    pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "", "gauge", help);
+        let _ = writeln!(self.text, "{name} {value}");
+    }
+
+    /// Facts, as labels of the number 1.
+    pub fn info(&mut self, name: &str, help: &str, labels: &[(&str, String)]) {
+        // 0.0.4 has no such kind.
+        let kind = if self.format == Format::OpenMetrics { "info" } else { "gauge" };
+        self.family(name, "_info", kind, help);
+        let label = |(name, value): &(&str, String)| {
+            let escaped = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
+            format!("{name}=\"{escaped}\"")
+        };
+        let labels: Vec<_> = labels.iter().map(label).collect();
+        let _ = writeln!(self.text, "{name}_info{{{}}} 1", labels.join(","));
+    }
+
+    /// A distribution: how many values lie at or below each bound, their sum and number.
+    pub fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        buckets: &[(f64, u64)],
+        (sum, count): (f64, u64),
+    ) {
+        self.family(name, "", "histogram", help);
+        for (bound, below) in buckets {
+            // `{:?}` writes 1.0 where `{}` writes 1: OpenMetrics wants the point.
+            let _ = writeln!(self.text, "{name}_bucket{{le=\"{bound:?}\"}} {below}");
+        }
+        let _ = writeln!(self.text, "{name}_bucket{{le=\"+Inf\"}} {count}");
+        let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}");
+    }
+
+    /// The lines before a family's samples. 0.0.4 names it as the samples are named, OpenMetrics
+    /// without their ending.
+    fn family(&mut self, name: &str, ending: &str, kind: &str, help: &str) {
+        let ending = if self.format == Format::OpenMetrics { "" } else { ending };
+        let _ = writeln!(self.text, "# HELP {name}{ending} {help}\n# TYPE {name}{ending} {kind}");
+    }
+
+    /// The whole text.
+    pub fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.text += "# EOF\n";
+        }
+        self.text
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_text_is_prometheus() {
+    fn sample(format: Format) -> String {
         let counter = Counter::default();
         counter.add(3);
-        let text = exposition(&[("x_total", "counter", "All x.", counter.get())]);
-        assert_eq!(text, "# HELP x_total All x.\n# TYPE x_total counter\nx_total 3\n");
+        let mut text = Exposition::new(format);
+        text.counter("x", "All x.", counter.get());
+        text.gauge("depth", "Now.", 7);
+        text.info("build", "Which.", &[("v", "1".into()), ("odd", "a\"b\\c\nd".into())]);
+        text.histogram("t_seconds", "Times.", &[(0.005, 1), (1.0, 2)], (4.5, 3));
+        text.finish()
+    }
+
+    #[test]
+    fn prometheus_text_names_families_as_their_samples() {
+        let text = sample(Format::Prometheus);
+        assert_eq!(
+            text,
+            "# HELP x_total All x.\n# TYPE x_total counter\nx_total 3\n\
+             # HELP depth Now.\n# TYPE depth gauge\ndepth 7\n\
+             # HELP build_info Which.\n# TYPE build_info gauge\nbuild_info{v=\"1\",odd=\"a\\\"b\\\\c\\nd\"} 1\n\
+             # HELP t_seconds Times.\n# TYPE t_seconds histogram\n\
+             t_seconds_bucket{le=\"0.005\"} 1\nt_seconds_bucket{le=\"1.0\"} 2\n\
+             t_seconds_bucket{le=\"+Inf\"} 3\nt_seconds_sum 4.5\nt_seconds_count 3\n"
+        );
+    }
+
+    #[test]
+    fn open_metrics_names_families_without_the_ending_and_says_where_it_ends() {
+        let text = sample(Format::OpenMetrics);
+        assert!(text.starts_with("# HELP x All x.\n# TYPE x counter\nx_total 3\n"), "{text}");
+        assert!(text.contains("# TYPE build info\nbuild_info{"), "{text}");
+        assert!(text.ends_with("t_seconds_count 3\n# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn the_format_is_what_the_reader_prefers() {
+        for (accept, format) in [
+            ("", Format::Prometheus),
+            ("*/*", Format::Prometheus),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Format::Prometheus),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            // As Prometheus asks.
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                Format::OpenMetrics,
+            ),
+            ("text/plain;q=0.5, Application/OpenMetrics-Text; version=1.0.0", Format::OpenMetrics),
+            ("application/openmetrics-text;q=0.1,text/plain;q=0.9", Format::Prometheus),
+            ("application/openmetrics-text;q=0", Format::Prometheus),
+            ("application/openmetrics-text;q=x", Format::Prometheus),
+        ] {
+            assert_eq!(Format::accepted(accept), format, "{accept}");
+        }
     }
 }

@@ -2,12 +2,13 @@
 //! over. A row is closed when all have reported it; then only its numbers stay.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::listen::ArrivalInterval;
 use crate::latency::Latencies;
 use crate::load::IntervalReport;
 use crate::load::worker::INTERVAL;
-use crate::observations::SeriesRow;
+use crate::observations::{SeriesRow, Totals};
 
 #[derive(Debug, Default)]
 struct OpenRow {
@@ -22,6 +23,7 @@ struct OpenRow {
 pub(super) struct Series {
     open: BTreeMap<u64, OpenRow>,
     closed: Vec<SeriesRow>,
+    totals: Arc<Totals>,
     /// Reports that complete a row: one per worker and one of the listener.
     reporters: usize,
 }
@@ -31,6 +33,7 @@ impl Series {
         Self {
             open: BTreeMap::new(),
             closed: Vec::new(),
+            totals: Arc::default(),
             reporters: workers + usize::from(listens),
         }
     }
@@ -44,6 +47,13 @@ impl Series {
         open.row.in_flight += report.in_flight;
         open.response.merge(&report.response);
         open.reports += 1;
+        // Whoever watches may hold the old ones; then these are a copy.
+        let totals = Arc::make_mut(&mut self.totals);
+        totals.sent += report.sent;
+        totals.dropped += report.dropped;
+        totals.completed += report.completed;
+        totals.failed += report.failed;
+        totals.response.merge(&report.response);
         self.close_complete();
     }
 
@@ -53,7 +63,20 @@ impl Series {
         open.row.arrived += interval.arrived;
         open.arrival.merge(&interval.latencies);
         open.reports += 1;
+        let totals = Arc::make_mut(&mut self.totals);
+        totals.arrived += interval.arrived;
+        totals.arrival.merge(&interval.latencies);
         self.close_complete();
+    }
+
+    /// The last second that everybody has reported.
+    pub(super) fn last(&self) -> Option<&SeriesRow> {
+        self.closed.last()
+    }
+
+    /// What all that was reported adds up to.
+    pub(super) fn totals(&self) -> Arc<Totals> {
+        Arc::clone(&self.totals)
     }
 
     /// The queue's length, seen in the interval `index`; the most of an interval counts.
@@ -119,12 +142,26 @@ mod tests {
             worker,
             index,
             sent,
+            dropped: 3,
             completed: sent,
             failed: 0,
             in_flight: 1,
             response,
             sampled: Vec::new(),
         }
+    }
+
+    #[test]
+    fn totals_hold_every_report_and_leave_earlier_ones_as_they_were() {
+        let mut series = Series::new(2, true);
+        series.add_load(&load(0, 0, 20));
+        let before = series.totals();
+        series.add_load(&load(1, 0, 40));
+        series.add_load(&load(0, 1, 5));
+        assert!(series.last().is_none(), "no second is complete");
+        let after = series.totals();
+        assert_eq!((before.sent, before.response.count()), (20, 20));
+        assert_eq!((after.sent, after.dropped, after.response.count()), (65, 9, 65));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! When a run starts: at once, or at a time that several nodes agreed on.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch as signal;
@@ -8,6 +9,7 @@ use tokio::time::sleep;
 use super::RunError;
 use super::watch::{Audience, Phase, Progress, asked_to_stop};
 use crate::clock::{self, Nanos};
+use crate::observations::Totals;
 
 /// The moment between "all are ready" and the first slot where no time was agreed on.
 const RUN_UP: Duration = Duration::from_millis(20);
@@ -22,7 +24,7 @@ pub(super) async fn wait(
     stop: &mut Option<signal::Receiver<bool>>,
     audience: &mut Audience,
 ) -> Result<(), RunError> {
-    let begun = Instant::now();
+    let (begun, nothing) = (Instant::now(), Arc::default());
     loop {
         let left = at.duration_since(SystemTime::now()).unwrap_or_default();
         let Some(to_wait) = left.checked_sub(CONNECT_BEFORE).filter(|left| !left.is_zero()) else {
@@ -30,7 +32,7 @@ pub(super) async fn wait(
         };
         if let Some(audience) = audience {
             let elapsed = begun.elapsed();
-            audience(&Progress::waiting(elapsed, elapsed + left));
+            audience(&Progress::waiting(elapsed, elapsed + left, &nothing));
         }
         tokio::select! {
             () = sleep(to_wait.min(LOOK)) => {}
@@ -51,7 +53,7 @@ pub(super) fn zero(at: Option<SystemTime>) -> Result<(Nanos, SystemTime), RunErr
 
 impl Progress {
     /// Nothing has begun yet.
-    fn waiting(elapsed: Duration, until_start: Duration) -> Self {
+    fn waiting(elapsed: Duration, until_start: Duration, totals: &Arc<Totals>) -> Self {
         Self {
             phase: Phase::Waiting,
             elapsed,
@@ -63,6 +65,8 @@ impl Progress {
             accepted: 0,
             arrived: None,
             queue_depth: None,
+            last_second: None,
+            totals: Arc::clone(totals),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Watching a run: ten times a second it collects rows, looks at the queue and the clock, tells the
 //! progress, and finds out when all is sent and all has arrived.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::clock::{self, Nanos};
 use crate::load::Gauges;
 use crate::load::worker::INTERVAL;
 use crate::message::IdSpace;
-use crate::observations::{SeriesRow, Stage};
+use crate::observations::{SeriesRow, Stage, Totals};
 use crate::plan::Plan;
 use crate::resources::{ResourceUse, Sampler};
 
@@ -36,7 +37,7 @@ pub enum Phase {
 }
 
 /// How far a run is. A side channel: losing one changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Progress {
     /// What it is doing.
     pub phase: Phase,
@@ -58,6 +59,10 @@ pub struct Progress {
     pub arrived: Option<u64>,
     /// Messages in the queue; `None` where nobody can tell.
     pub queue_depth: Option<u64>,
+    /// The last whole second of the measured part.
+    pub last_second: Option<SeriesRow>,
+    /// The measured part so far, up to a second old.
+    pub totals: Arc<Totals>,
 }
 
 /// Who is told of the progress.
@@ -296,6 +301,8 @@ impl Watch {
             accepted: crew.accepted(),
             arrived: crew.arrived(),
             queue_depth: self.depth,
+            last_second: self.series.last().cloned(),
+            totals: self.series.totals(),
         });
     }
 

@@ -1,6 +1,7 @@
 //! What a run does at its edges: signals, bad usage, unwritable files, missing programs, exit codes.
 
 mod endings;
+mod metrics;
 mod papers;
 mod refusals;
 

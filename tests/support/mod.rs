@@ -2,6 +2,7 @@
 
 mod http;
 mod loadgen;
+mod metrics;
 mod proc;
 mod process;
 mod recorder;
@@ -17,6 +18,7 @@ pub(crate) use http::{Answer, exchange, get, post};
 pub(crate) use loadgen::{
     Report, Service, loadgen, matches_schema, report_of, report_of_command, run, start,
 };
+pub(crate) use metrics::{Samples, samples};
 pub(crate) use proc::{child_called, children_of, command_line, is_alive};
 pub(crate) use process::{Finished, Process, signal_to};
 pub(crate) use recorder::{Durable, Recorder};

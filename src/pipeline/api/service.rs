@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::enqueue::{Enqueuer, Refused};
 use super::settings::{ApiCounts, ApiSettings};
 use crate::clock;
+use crate::pipeline::metrics::Format;
 use crate::pipeline::stamps::{Place, Stamper};
 
 /// How long a body may take.
@@ -38,8 +39,10 @@ impl Service {
                 false => text(StatusCode::SERVICE_UNAVAILABLE, "Redis is away\n"),
             },
             (&Method::GET, "/metrics") => {
-                let mut answer = text(StatusCode::OK, self.counts.exposition());
-                let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+                let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+                let format = Format::accepted(accept.unwrap_or_default());
+                let mut answer = text(StatusCode::OK, self.counts.exposition(format));
+                let kind = HeaderValue::from_static(format.content_type());
                 answer.headers_mut().insert(CONTENT_TYPE, kind);
                 answer
             }

@@ -1,7 +1,7 @@
 //! What an API server needs to know, and what it counts.
 
 use crate::message::IdFields;
-use crate::pipeline::metrics::{Counter, Metric, exposition};
+use crate::pipeline::metrics::{Counter, Exposition, Format};
 use crate::plan::Address;
 
 /// The largest body where none is set.
@@ -44,40 +44,16 @@ pub struct ApiCounts {
 }
 
 impl ApiCounts {
-    /// The counts as Prometheus text.
-    pub fn exposition(&self) -> String {
-        let metrics: [Metric; 5] = [
-            (
-                "loadgen_api_accepted_total",
-                "counter",
-                "Messages put into the queue.",
-                self.accepted.get(),
-            ),
-            (
-                "loadgen_api_malformed_total",
-                "counter",
-                "Bodies without a valid MsgID.",
-                self.malformed.get(),
-            ),
-            (
-                "loadgen_api_unreadable_total",
-                "counter",
-                "Bodies too large or too slow.",
-                self.unreadable.get(),
-            ),
-            (
-                "loadgen_api_unavailable_total",
-                "counter",
-                "Messages refused with 503.",
-                self.unavailable.get(),
-            ),
-            (
-                "loadgen_api_queue_depth",
-                "gauge",
-                "Messages in the queue, as last seen.",
-                self.queue_depth.get(),
-            ),
-        ];
-        exposition(&metrics)
+    /// The counts as text.
+    pub fn exposition(&self, format: Format) -> String {
+        let mut text = Exposition::new(format);
+        let mut counter = |name, help, counter: &Counter| text.counter(name, help, counter.get());
+        counter("loadgen_api_accepted", "Messages put into the queue.", &self.accepted);
+        counter("loadgen_api_malformed", "Bodies without a valid MsgID.", &self.malformed);
+        counter("loadgen_api_unreadable", "Bodies too large or too slow.", &self.unreadable);
+        counter("loadgen_api_unavailable", "Messages refused with 503.", &self.unavailable);
+        let help = "Messages in the queue, as last seen.";
+        text.gauge("loadgen_api_queue_depth", help, self.queue_depth.get());
+        text.finish()
     }
 }

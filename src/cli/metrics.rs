@@ -1,0 +1,246 @@
+//! `--metrics ADDR`: what a run's progress says, for Prometheus, while the run lasts. It reads the same
+//! side channel as the view on the terminal, and nothing of it is on the way of a request.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::args::WatchArgs;
+use crate::clock::Nanos;
+use crate::http::request::RequestShape;
+use crate::latency::Latencies;
+use crate::pipeline::metrics::{Exposition, Format};
+use crate::plan::{Mode, Plan, Target};
+use crate::profile::{Arrivals, Node};
+use crate::ramp::Ahead;
+use crate::run::Progress;
+
+/// How long a connection may take for a request, and how long it may idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// More readers than anybody has.
+const MOST_CONNECTIONS: usize = 32;
+/// Upper bounds of the histograms in microseconds.
+const BOUNDS_US: [u64; 16] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// Reads `ADDR:PORT`, or a port alone, which is one of this machine's own.
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let on_loopback = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let parsed = text.parse().or_else(|_| text.parse().map(on_loopback));
+    parsed.map_err(|_| format!("'{text}' is neither a port nor ADDR:PORT, such as 127.0.0.1:9464"))
+}
+
+/// What was seen last, and of which plan.
+type Latest = Arc<Mutex<(Labels, Option<Progress>)>>;
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+/// An endpoint that answers until it is dropped.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    latest: Latest,
+    _server: JoinSet<()>,
+}
+
+impl Endpoint {
+    /// Listens, and says where on stderr.
+    fn start(address: SocketAddr) -> anyhow::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)
+            .with_context(|| format!("--metrics {address}: cannot listen there"))?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let latest = Latest::default();
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Arc::clone(&latest)));
+        eprintln!("loadgen: metrics at http://{address}/metrics");
+        Ok(Self { latest, _server: server })
+    }
+
+    /// What to call with each progress of a run that these labels are about.
+    pub(super) fn updater(&self, labels: Labels) -> impl FnMut(&Progress) + Send + 'static {
+        let latest = Arc::clone(&self.latest);
+        *lock(&latest) = (labels, None);
+        move |progress| lock(&latest).1 = Some(progress.clone())
+    }
+}
+
+fn lock(latest: &Latest) -> std::sync::MutexGuard<'_, (Labels, Option<Progress>)> {
+    latest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl WatchArgs {
+    /// The endpoint, where one is wanted.
+    pub(super) fn endpoint(&self) -> anyhow::Result<Option<Endpoint>> {
+        self.metrics.map(Endpoint::start).transpose()
+    }
+}
+
+/// Calls both, the second where there is one.
+pub(super) fn tee(
+    mut first: impl FnMut(&Progress) + Send + 'static,
+    mut second: Option<impl FnMut(&Progress) + Send + 'static>,
+) -> impl FnMut(&Progress) + Send + 'static {
+    move |progress| {
+        first(progress);
+        if let Some(second) = &mut second {
+            second(progress);
+        }
+    }
+}
+
+/// Which step of a ramp is run.
+pub(super) fn step_labels(step: &Ahead<'_>) -> Labels {
+    vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("step", step.name.to_owned()),
+        ("number", format!("{}/{}", step.number, step.of)),
+    ]
+}
+
+/// What is run, without secrets.
+pub(super) fn run_labels(plan: &Plan) -> Labels {
+    let load = &plan.load;
+    let target = match &plan.target {
+        Target::Pipeline => "pipeline".to_owned(),
+        Target::Url(url) => RequestShape::display(url),
+    };
+    let Node { index, count } = plan.request.node;
+    let mut labels = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("target", target),
+        ("connections", load.connections.to_string()),
+        ("threads", load.threads.to_string()),
+        ("node", format!("{index}/{count}")),
+    ];
+    match load.mode {
+        Mode::Closed => labels.push(("mode", "closed".to_owned())),
+        Mode::Open { rate, arrivals, .. } => {
+            let arrivals = match arrivals {
+                Arrivals::Constant => "constant",
+                Arrivals::Poisson => "poisson",
+            };
+            labels.push(("mode", "open".to_owned()));
+            labels.push(("rate", rate.to_string()));
+            labels.push(("arrivals", arrivals.to_owned()));
+        }
+    }
+    labels
+}
+
+/// Answers connections, for ever.
+async fn serve(listener: TcpListener, latest: Latest) {
+    let mut open = JoinSet::new();
+    loop {
+        while open.try_join_next().is_some() {}
+        if open.len() >= MOST_CONNECTIONS {
+            open.join_next().await;
+        }
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                open.spawn(serve_connection(stream, Arc::clone(&latest)));
+            }
+            // Out of descriptors, mostly: some will be closed.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, latest: Latest) {
+    let handler = service_fn(move |request| {
+        let answer = answer(&request, &latest);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), handler);
+    // Errors are the reader's: a reset, half a request, garbage.
+    let _ = connection.await;
+}
+
+fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>> {
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    let (status, kind, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => {
+            let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+            let format = Format::accepted(accept.unwrap_or_default());
+            let (labels, progress) = lock(latest).clone();
+            let kind = HeaderValue::from_static(format.content_type());
+            (StatusCode::OK, kind, text(format, &labels, progress.as_ref()))
+        }
+        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, plain, "read it by GET\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, plain, "the metrics are at /metrics\n".to_owned()),
+    };
+    let mut answer = Response::new(Full::new(text.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    }
+    answer
+}
+
+/// The whole text. Before the first progress it says what will be run.
+fn text(format: Format, labels: &Labels, progress: Option<&Progress>) -> String {
+    let mut out = Exposition::new(format);
+    out.info("loadgen_run", "What is run.", labels);
+    let Some(progress) = progress else { return out.finish() };
+    let totals = &progress.totals;
+    out.counter("loadgen_requests_sent", "Requests sent, without warm-up.", totals.sent);
+    out.counter("loadgen_requests_completed", "Requests answered.", totals.completed);
+    out.counter("loadgen_requests_failed", "Requests that failed.", totals.failed);
+    out.counter("loadgen_requests_dropped", "Requests not sent.", totals.dropped);
+    let help = "Requests on the wire or waiting for a connection.";
+    out.gauge("loadgen_requests_in_flight", help, progress.in_flight);
+    let help = "Time from due to answered.";
+    histogram(&mut out, "loadgen_response_seconds", help, &totals.response);
+    if let Some(arrived) = progress.arrived {
+        out.counter("loadgen_messages_arrived", "Messages that arrived.", totals.arrived);
+        let missing = progress.accepted.saturating_sub(arrived);
+        out.gauge("loadgen_messages_missing", "Messages accepted and not here yet.", missing);
+        let help = "Time from due to arrived.";
+        histogram(&mut out, "loadgen_arrival_seconds", help, &totals.arrival);
+    }
+    if let Some(depth) = progress.queue_depth {
+        out.gauge("loadgen_queue_depth", "Messages in the queue.", depth);
+    }
+    out.finish()
+}
+
+fn histogram(out: &mut Exposition, name: &str, help: &str, values: &Latencies) {
+    let below = values.counts_up_to(&BOUNDS_US.map(|micros| Nanos(micros * 1_000)));
+    let bounds = BOUNDS_US.iter().map(|micros| *micros as f64 / 1e6);
+    let buckets: Vec<_> = bounds.zip(below).collect();
+    out.histogram(name, help, &buckets, (values.sum_s(), values.count()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_alone_is_this_machines_own() {
+        assert_eq!(parse_address("9464"), Ok(SocketAddr::from(([127, 0, 0, 1], 9464))));
+        assert_eq!(parse_address("0.0.0.0:0"), Ok(SocketAddr::from(([0, 0, 0, 0], 0))));
+        assert!(parse_address("[::1]:9464").is_ok_and(|address| address.is_ipv6()));
+        for text in ["", ":9464", "host", "70000", "127.0.0.1", "http://127.0.0.1:80/"] {
+            let error = parse_address(text).expect_err(text);
+            assert!(error.contains("ADDR:PORT"), "{error}");
+        }
+    }
+}
