@@ -144,7 +144,7 @@ pub(super) struct WatchArgs {
     #[arg(long, value_name = "ADDR", env = "LOADGEN_METRICS", value_parser = parse_address, help_heading = "Report")]
     pub(super) metrics: Option<SocketAddr>,
 
-    /// No progress
+    /// No progress (without it: a live view on a terminal, a line now and then elsewhere)
     #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
     pub(super) quiet: bool,
 }

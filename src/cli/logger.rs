@@ -1,8 +1,18 @@
 //! What the library says of its troubles, on stderr.
 
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 
+use indicatif::MultiProgress;
 use log::{LevelFilter, Log, Metadata, Record};
+
+/// What is drawn on the terminal, to be moved away for a message.
+static SCREEN: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// From now on messages are printed above what this draws.
+pub(super) fn make_room(screen: MultiProgress) {
+    *SCREEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(screen);
+}
 
 struct Stderr;
 
@@ -14,7 +24,11 @@ impl Log for Stderr {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             // Nobody may read it any more; that is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "loadgen: {}", record.args());
+            let write = || drop(writeln!(std::io::stderr(), "loadgen: {}", record.args()));
+            match &*SCREEN.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(screen) => screen.suspend(write),
+                None => write(),
+            }
         }
     }
 

@@ -196,7 +196,7 @@ fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>>
 }
 
 /// The whole text. Before the first progress it says what will be run.
-fn text(format: Format, labels: &Labels, progress: Option<&Progress>) -> String {
+fn text(format: Format, labels: &[(&str, String)], progress: Option<&Progress>) -> String {
     let mut out = Exposition::new(format);
     out.info("loadgen_run", "What is run.", labels);
     let Some(progress) = progress else { return out.finish() };

@@ -1,68 +1,129 @@
-//! Progress on a terminal: one line on stderr while a run lasts.
+//! Progress on stderr: a few lines that are drawn anew where it is a terminal, a plain line now and
+//! then where it is not, nothing when told to be quiet.
 
+mod words;
+
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::logger;
 use crate::ramp::Ahead;
 use crate::run::{Phase, Progress};
-use crate::units::{format_count, format_duration, format_metric};
 
 /// Redraws a second: a terminal costs CPU, too.
 const HERTZ: u8 = 5;
+/// Between two plain lines, at least; later in a long run a twentieth of its time.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// The same while nothing happens but waiting.
+const WAITING_EVERY: Duration = Duration::from_secs(60);
 
-/// A progress line; invisible where stderr is no terminal, in CI, or when told to be quiet.
-pub(super) struct ProgressLine {
-    bar: ProgressBar,
-    /// Of a ramp: which step it is.
-    step: String,
+/// What is shown of runs while they last.
+pub(super) struct View {
+    face: Face,
+    /// The step that is run, empty where there are no steps.
+    header: String,
 }
 
-impl ProgressLine {
+#[derive(Clone)]
+enum Face {
+    Nothing,
+    Plain,
+    Screen(Screen),
+}
+
+impl View {
     pub(super) fn new(quiet: bool) -> Self {
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-        let target = match quiet || ci {
-            true => ProgressDrawTarget::hidden(),
-            // indicatif hides it by itself where it is no terminal.
-            false => ProgressDrawTarget::stderr_with_hz(HERTZ),
+        let face = match (quiet, std::io::stderr().is_terminal() && !ci) {
+            (true, _) => Face::Nothing,
+            (false, false) => Face::Plain,
+            (false, true) => Face::Screen(Screen::new()),
         };
-        let bar = ProgressBar::with_draw_target(Some(1), target);
-        let style = ProgressStyle::with_template("{prefix:>9} [{bar:24}] {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        bar.set_prefix("starting");
-        bar.tick();
-        Self { bar, step: String::new() }
+        Self { face, header: String::new() }
     }
 
     /// A step of a ramp begins.
     pub(super) fn begin_step(&mut self, step: &Ahead<'_>) {
-        let left = step.left.map(|left| format!(", {} left", format_duration(left)));
-        let Ahead { number, of, name, .. } = step;
-        self.step = format!("step {number} of {of}{}: {name}, ", left.unwrap_or_default());
-        self.bar.set_prefix("starting");
-        self.bar.set_message(self.step.clone());
-    }
-
-    /// What to call with each progress.
-    pub(super) fn updater(&self) -> impl FnMut(&Progress) + Send + 'static {
-        let (bar, step) = (self.bar.clone(), self.step.clone());
-        move |progress| {
-            if let Some(planned) = progress.planned {
-                bar.set_length(millis(planned));
-                bar.set_position(millis(progress.elapsed.min(planned)));
-            }
-            bar.set_prefix(match progress.phase {
-                Phase::Waiting => "waiting",
-                Phase::Warmup => "warm-up",
-                Phase::Measuring => "sending",
-                Phase::Draining => "draining",
-            });
-            bar.set_message(format!("{step}{}", describe(progress)));
+        self.header = words::step(step);
+        match &self.face {
+            Face::Nothing => {}
+            Face::Plain => say(&self.header),
+            Face::Screen(screen) => screen.begin(&self.header),
         }
     }
 
+    /// What to call with each progress of a run.
+    pub(super) fn updater(&self) -> impl FnMut(&Progress) + Send + 'static {
+        let (face, header, mut pace) = (self.face.clone(), self.header.clone(), Pace::default());
+        move |progress| match &face {
+            Face::Nothing => {}
+            Face::Plain if pace.is_due(progress) => say(&words::line(&header, progress)),
+            Face::Plain => {}
+            Face::Screen(screen) => screen.show(progress),
+        }
+    }
+
+    /// Takes it off the screen.
     pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
+        if let Face::Screen(screen) = &self.face {
+            // What cannot be cleared stays.
+            let _ = screen.all.clear();
+        }
+    }
+}
+
+fn say(line: &str) {
+    // Nobody may read it any more; that is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "loadgen: {line}");
+}
+
+/// The lines on a terminal: a header, a bar, and figures.
+#[derive(Clone)]
+struct Screen {
+    all: MultiProgress,
+    header: ProgressBar,
+    bar: ProgressBar,
+    figures: ProgressBar,
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+impl Screen {
+    fn new() -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(HERTZ));
+        logger::make_room(all.clone());
+        let line = |template: &str| {
+            let line = ProgressBar::no_length().with_style(style(template));
+            all.add(line)
+        };
+        let (header, bar, figures) = (line("{wide_msg}"), line("{prefix:>9} {msg}"), line("{msg}"));
+        let screen = Self { all, header, bar, figures };
+        screen.begin("");
+        screen
+    }
+
+    fn begin(&self, header: &str) {
+        self.header.set_message(header.to_owned());
+        self.bar.set_style(style("{prefix:>9} {msg}"));
+        self.bar.set_message("");
+        self.bar.set_prefix("starting");
+        self.figures.set_message("");
+    }
+
+    fn show(&self, progress: &Progress) {
+        if let Some(planned) = progress.planned {
+            self.bar.set_style(style("{prefix:>9} [{wide_bar}] {msg}"));
+            self.bar.set_length(millis(planned));
+            self.bar.set_position(millis(progress.elapsed.min(planned)));
+        }
+        self.bar.set_prefix(words::phase(progress));
+        self.bar.set_message(words::time(progress));
+        self.figures.set_message(words::figures(progress));
     }
 }
 
@@ -70,28 +131,59 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn describe(progress: &Progress) -> String {
-    if progress.phase == Phase::Waiting {
-        let left = progress.planned.unwrap_or_default().saturating_sub(progress.elapsed);
-        return format!("starts in {}", format_duration(Duration::from_secs(left.as_secs() + 1)));
+/// When the next plain line is due.
+#[derive(Debug)]
+struct Pace {
+    waiting: bool,
+    next: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { waiting: false, next: PLAIN_EVERY }
     }
-    let mut parts = vec![
-        format!("{:.0}s", progress.elapsed.as_secs_f64()),
-        format!("{}/s", format_metric(progress.rate)),
-        format!("{} sent", format_count(progress.sent)),
-        format!("{} in flight", format_count(progress.in_flight)),
-    ];
-    if progress.dropped > 0 {
-        parts.push(format!("{} dropped", format_count(progress.dropped)));
+}
+
+impl Pace {
+    fn is_due(&mut self, progress: &Progress) -> bool {
+        let (waiting, elapsed) = (progress.phase == Phase::Waiting, progress.elapsed);
+        if waiting != self.waiting {
+            // That one waits is said at once; what has begun, when there is something to say.
+            *self = Self { waiting, next: if waiting { Duration::ZERO } else { PLAIN_EVERY } };
+        }
+        let due = elapsed >= self.next;
+        if due {
+            let every = if waiting { WAITING_EVERY } else { PLAIN_EVERY.max(elapsed / 20) };
+            self.next = elapsed + every;
+        }
+        due
     }
-    if let Some(arrived) = progress.arrived {
-        parts.push(format!("{} arrived", format_count(arrived)));
-        // Not lost yet, as long as the run waits for them.
-        let missing = progress.accepted.saturating_sub(arrived);
-        parts.push(format!("{} missing", format_count(missing)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tenths of seconds at which a line is printed, of so many.
+    fn lines(tenths: u32, phase: Phase, pace: &mut Pace) -> Vec<u32> {
+        let at = |tenth: &u32| {
+            let elapsed = Duration::from_millis(u64::from(*tenth) * 100);
+            pace.is_due(&Progress { phase, elapsed, ..words::tests::progress() })
+        };
+        (0..tenths).filter(at).collect()
     }
-    if let Some(depth) = progress.queue_depth {
-        parts.push(format!("{} queued", format_count(depth)));
+
+    #[test]
+    fn plain_lines_are_few_and_become_fewer() {
+        assert_eq!(
+            lines(40, Phase::Measuring, &mut Pace::default()),
+            [0; 0],
+            "a short run has none"
+        );
+        let mut pace = Pace::default();
+        assert_eq!(lines(1_300, Phase::Waiting, &mut pace), [0, 600, 1_200]);
+        assert_eq!(lines(170, Phase::Measuring, &mut pace), [50, 100, 150]);
+        let day = lines(864_000, Phase::Measuring, &mut Pace::default()).len();
+        assert!((100..300).contains(&day), "{day} lines a day");
     }
-    parts.join(", ")
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::args::RampArgs;
 use super::metrics::{Endpoint, step_labels, tee};
 use super::output::{Document, Outputs};
-use super::progress::ProgressLine;
+use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
 use crate::plan::command::{flags, quoted};
@@ -31,7 +31,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     let (stop, stopped) = watch::channel(false);
     let own_program = std::env::current_exe().context("cannot find my own program file")?;
     let endpoint = args.watch.endpoint()?;
-    let progress = ProgressLine::new(args.watch.quiet);
+    let progress = View::new(args.watch.quiet);
     let mut desk = Desk { outputs, endpoint, progress, unsaved: None };
     let ramp = Ramp::new(plan, Services::Children(own_program)).stop_on(stopped);
     let report = tokio::select! {
@@ -52,7 +52,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
 struct Desk {
     outputs: Outputs,
     endpoint: Option<Endpoint>,
-    progress: ProgressLine,
+    progress: View,
     /// The first file that could not be written.
     unsaved: Option<anyhow::Error>,
 }

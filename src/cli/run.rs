@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::args::{RunArgs, UsageError};
 use super::metrics::{run_labels, tee};
 use super::output::{Document, Outputs};
-use super::progress::ProgressLine;
+use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
 use crate::plan::Plan;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let endpoint = args.watch.endpoint()?;
-    let progress = ProgressLine::new(args.watch.quiet);
+    let progress = View::new(args.watch.quiet);
     let publish = endpoint.as_ref().map(|endpoint| endpoint.updater(run_labels(&plan)));
     let own_program = std::env::current_exe().context("cannot find my own program file")?;
     let mut runner = Runner::new()

@@ -1,0 +1,253 @@
+//! How a progress is put into words. Every line of figures fits into 40 columns.
+
+use std::time::Duration;
+
+use crate::clock::Nanos;
+use crate::ramp::Ahead;
+use crate::run::{Phase, Progress};
+use crate::units::{format_count, format_duration, format_metric, format_time};
+
+/// Which step of how many is run, and how long the ramp will still take.
+pub(super) fn step(step: &Ahead<'_>) -> String {
+    let Ahead { number, of, name, left } = step;
+    let left = left.map(|left| format!(", {} to go", format_duration(whole(left))));
+    format!("step {number} of {of}: {name}{}", left.unwrap_or_default())
+}
+
+/// Rounded up, so that it never says 0s while there is something left.
+fn whole(span: Duration) -> Duration {
+    Duration::from_secs(span.as_millis().div_ceil(1_000) as u64)
+}
+
+/// What the run is doing.
+pub(super) fn phase(progress: &Progress) -> &'static str {
+    match progress.phase {
+        Phase::Waiting => "waiting",
+        Phase::Warmup => "warm-up",
+        Phase::Measuring => "sending",
+        Phase::Draining => "draining",
+    }
+}
+
+/// How long it has taken and will take.
+pub(super) fn time(progress: &Progress) -> String {
+    let elapsed = Duration::from_secs(progress.elapsed.as_secs());
+    let left = |planned: Duration| format_duration(whole(planned.saturating_sub(progress.elapsed)));
+    match (progress.phase, progress.planned) {
+        (Phase::Waiting, Some(start)) => format!("starts in {}", left(start)),
+        (Phase::Draining, _) if progress.arrived.is_some() => "the last messages".to_owned(),
+        (Phase::Draining, _) => "the last answers".to_owned(),
+        (_, Some(planned)) => format!("{} left", left(planned)),
+        (_, None) => format_duration(elapsed),
+    }
+}
+
+/// The figures in lines below each other.
+pub(super) fn figures(progress: &Progress) -> String {
+    if progress.phase == Phase::Waiting {
+        return String::new();
+    }
+    let row = |label: &str, left: String, right: String| {
+        format!("{label:>9} {left:<13} {right}").trim_end().to_owned()
+    };
+    let count = |name: &str, n: u64| format!("{name} {}", format_count(n));
+    let pair = |label: &str, (p50, p99): (String, String)| {
+        row(label, format!("p50 {p50}"), format!("p99 {p99}"))
+    };
+    let mut rows = vec![
+        row("rate", rate(progress), count("sent", progress.sent)),
+        pair("response", response(progress)),
+    ];
+    if progress.arrived.is_some() {
+        rows.push(pair("arrival", arrival(progress)));
+    }
+    let queue = progress.queue_depth.map(|depth| count("queue", depth)).unwrap_or_default();
+    rows.push(row("in flight", format_count(progress.in_flight), queue));
+    if let Some(arrived) = progress.arrived {
+        rows.push(row("missing", format_count(missing(progress)), count("arrived", arrived)));
+    }
+    if progress.totals.failed + progress.dropped > 0 {
+        let failed = format_count(progress.totals.failed);
+        rows.push(row("failed", failed, count("dropped", progress.dropped)));
+    }
+    rows.join("\n")
+}
+
+/// All of it in one line, for a file.
+pub(super) fn line(header: &str, progress: &Progress) -> String {
+    let mut parts = Vec::new();
+    if !header.is_empty() {
+        parts.push(header.to_owned());
+    }
+    parts.push(format!("{}, {}", phase(progress), time(progress)));
+    if progress.phase == Phase::Waiting {
+        return parts.join(": ");
+    }
+    let pair = |name: &str, (p50, p99): (String, String)| format!("{name} p50 {p50} p99 {p99}");
+    let mut words = vec![rate(progress), pair("response", response(progress))];
+    if progress.arrived.is_some() {
+        words.push(pair("arrival", arrival(progress)));
+    }
+    let mut count = |n: u64, what: &str| words.push(format!("{} {what}", format_count(n)));
+    count(progress.in_flight, "in flight");
+    if let Some(depth) = progress.queue_depth {
+        count(depth, "queued");
+    }
+    if progress.arrived.is_some() {
+        count(missing(progress), "missing");
+    }
+    if progress.totals.failed > 0 {
+        count(progress.totals.failed, "failed");
+    }
+    if progress.dropped > 0 {
+        count(progress.dropped, "dropped");
+    }
+    parts.push(words.join(", "));
+    parts.join(": ")
+}
+
+/// Of the last second; before there is one, of the last moment.
+fn rate(progress: &Progress) -> String {
+    let second = progress.last_second.as_ref().map(|second| second.sent as f64);
+    format!("{}/s", format_metric(second.unwrap_or(progress.rate)))
+}
+
+/// Accepted and not here yet: lost only if the run has waited for them in vain.
+fn missing(progress: &Progress) -> u64 {
+    progress.accepted.saturating_sub(progress.arrived.unwrap_or(progress.accepted))
+}
+
+fn response(progress: &Progress) -> (String, String) {
+    let second = progress.last_second.as_ref();
+    (micros(second.and_then(|s| s.response_p50)), micros(second.and_then(|s| s.response_p99)))
+}
+
+fn arrival(progress: &Progress) -> (String, String) {
+    let second = progress.last_second.as_ref();
+    (micros(second.and_then(|s| s.arrival_p50)), micros(second.and_then(|s| s.arrival_p99)))
+}
+
+fn micros(time: Option<Nanos>) -> String {
+    time.map_or_else(|| "n/a".to_owned(), |time| format_time(time.as_micros_f64()))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::observations::{SeriesRow, Totals};
+
+    pub(in crate::cli::progress) fn progress() -> Progress {
+        Progress {
+            phase: Phase::Measuring,
+            elapsed: Duration::from_millis(3_400),
+            planned: Some(Duration::from_secs(10)),
+            rate: 23_000.0,
+            sent: 96_000,
+            in_flight: 12,
+            dropped: 0,
+            accepted: 95_990,
+            arrived: Some(95_988),
+            queue_depth: Some(3),
+            last_second: Some(SeriesRow {
+                sent: 24_000,
+                response_p50: Some(Nanos(459_260)),
+                response_p99: Some(Nanos(2_490_000)),
+                arrival_p50: Some(Nanos(578_560)),
+                ..SeriesRow::default()
+            }),
+            totals: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn the_figures_of_a_pipeline() {
+        assert_eq!(
+            figures(&progress()),
+            "     rate 24.00k/s      sent 96,000\n \
+              response p50 459.26us  p99 2.49ms\n  \
+               arrival p50 578.56us  p99 n/a\n\
+             in flight 12            queue 3\n  \
+               missing 2             arrived 95,988"
+        );
+        assert_eq!(
+            line("step 2 of 5: rate 24k", &progress()),
+            "step 2 of 5: rate 24k: sending, 7s left: 24.00k/s, response p50 459.26us p99 2.49ms, \
+             arrival p50 578.56us p99 n/a, 12 in flight, 3 queued, 2 missing"
+        );
+    }
+
+    #[test]
+    fn the_figures_of_one_server_in_trouble_before_the_first_second() {
+        let totals = Totals { failed: 7, ..Totals::default() };
+        let trouble = Progress {
+            planned: None,
+            arrived: None,
+            queue_depth: None,
+            last_second: None,
+            dropped: 1_234,
+            totals: Arc::new(totals),
+            ..progress()
+        };
+        assert_eq!(
+            figures(&trouble),
+            "     rate 23.00k/s      sent 96,000\n \
+              response p50 n/a       p99 n/a\n\
+             in flight 12\n   \
+                failed 7             dropped 1,234"
+        );
+        assert_eq!(
+            line("", &trouble),
+            "sending, 3s: 23.00k/s, response p50 n/a p99 n/a, 12 in flight, 7 failed, 1,234 dropped"
+        );
+    }
+
+    #[test]
+    fn figures_fit_into_40_columns() {
+        let large = Progress {
+            sent: 9_999_999_999,
+            in_flight: 1_000_000,
+            dropped: 9_999_999_999,
+            accepted: 9_999_999_999,
+            arrived: Some(1),
+            queue_depth: Some(999_999_999),
+            last_second: Some(SeriesRow {
+                sent: 9_999_999,
+                response_p50: Some(Nanos(849_990_000)),
+                response_p99: Some(Nanos(999_999_999_999)),
+                ..SeriesRow::default()
+            }),
+            ..progress()
+        };
+        for line in figures(&large).lines() {
+            assert!(line.len() <= 40, "{} columns: {line}", line.len());
+        }
+    }
+
+    #[test]
+    fn the_time_is_what_is_left() {
+        let at = |phase, planned: Option<u64>| {
+            let planned = planned.map(Duration::from_secs);
+            time(&Progress { phase, planned, ..progress() })
+        };
+        assert_eq!(at(Phase::Waiting, Some(124)), "starts in 2m1s");
+        assert_eq!(at(Phase::Measuring, Some(4)), "1s left");
+        assert_eq!(at(Phase::Warmup, Some(3)), "0s left");
+        assert_eq!(at(Phase::Measuring, None), "3s");
+        assert_eq!(at(Phase::Draining, Some(4)), "the last messages");
+        let waiting = Progress { phase: Phase::Waiting, ..progress() };
+        assert_eq!(
+            (figures(&waiting), line("", &waiting)),
+            (String::new(), "waiting, starts in 7s".into())
+        );
+    }
+
+    #[test]
+    fn a_step_says_its_place_and_what_is_to_come() {
+        let first = Ahead { number: 2, of: 10, name: "connections 4", left: None };
+        assert_eq!(step(&first), "step 2 of 10: connections 4");
+        let left = Some(Duration::from_millis(95_100));
+        assert_eq!(step(&Ahead { left, ..first }), "step 2 of 10: connections 4, 1m36s to go");
+    }
+}
