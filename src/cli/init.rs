@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn each_line_means_what_the_flag_means() {
         let plain = with(&[]);
-        assert_eq!(plain.rate.map(|rate| rate.as_f64()), Some(1_000.0));
+        assert_eq!(plain.rate.map(|rate| rate.mean()), Some(1_000.0));
         for setting in &settings() {
             let key = key(setting);
             if SET.contains(&key) {

@@ -11,7 +11,6 @@ use crate::observations::{LoadResult, Observations, ResourceUse, SeriesRow, Serv
 use crate::plan::Mode;
 use crate::plan::load::Pace;
 use crate::profile::{Arrivals, Engine};
-use crate::units::Rates;
 
 impl From<&Observations> for Report {
     fn from(seen: &Observations) -> Self {
