@@ -1,8 +1,8 @@
 //! The load: when each request is due, the loop that sends it, and the numbers it leaves behind.
 
 pub mod counters;
+mod course;
 pub mod line;
-mod pace;
 pub mod recorder;
 pub mod schedule;
 pub mod worker;

@@ -1,6 +1,6 @@
 //! When each slot of an open loop is due: arithmetic on the plan, without a clock.
 //!
-//! Each slot's due time is computed for itself from integers (`pace`): no interval is rounded and added
+//! Each slot's due time is computed for itself from integers (`course`): no interval is rounded and added
 //! up, so 24,000/s for 10 s is 240,000 slots and the last is due on its nanosecond. With Poisson
 //! arrivals the *N* slots of a segment are *N* independent points in order, as dense as the rate is
 //! high, which is what a Poisson process is once its count is known; they come ascending, one by one,
@@ -11,7 +11,7 @@ use crate::clock::Nanos;
 use crate::profile::Arrivals;
 use crate::units::Rates;
 
-use super::pace::Pace;
+use super::course::Course;
 
 /// One request's place in an open loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Slot {
 struct Segment {
     start: Nanos,
     length: Nanos,
-    pace: Pace,
+    course: Course,
     first: u64,
     slots: u64,
 }
@@ -51,22 +51,22 @@ impl Schedule {
         (duration, requests): (Option<Nanos>, Option<u64>),
     ) -> Self {
         let rates = rate.into();
-        let at_first = Pace::constant(rates.from);
-        let pace = duration.map_or(at_first, |duration| Pace::new(rates, duration));
-        let within = duration.map_or(u64::MAX, |d| pace.slots_within(d));
+        let at_first = Course::constant(rates.from);
+        let course = duration.map_or(at_first, |duration| Course::new(rates, duration));
+        let within = duration.map_or(u64::MAX, |d| course.slots_within(d));
         let slots = within.min(requests.unwrap_or(u64::MAX));
         // Where the count ends the run, it ends where the slot after the last would have been due.
         let length = match duration {
             Some(duration) if slots == within => duration,
-            _ => pace.due(slots),
+            _ => course.due(slots),
         };
         let first = at_first.slots_within(warmup);
         let start = Nanos::ZERO;
         Self {
             arrivals,
             seed,
-            warmup: Segment { start, length: warmup, pace: at_first, first: 0, slots: first },
-            measured: Segment { start: warmup, length, pace, first, slots },
+            warmup: Segment { start, length: warmup, course: at_first, first: 0, slots: first },
+            measured: Segment { start: warmup, length, course, first, slots },
         }
     }
 
@@ -128,7 +128,7 @@ impl Iterator for Slots<'_> {
         let due = match self.schedule.arrivals {
             Arrivals::Constant => {
                 let segment = self.schedule.segment_of(number);
-                segment.start + segment.pace.due(number - segment.first)
+                segment.start + segment.course.due(number - segment.first)
             }
             Arrivals::Poisson => self.poisson.due(self.schedule, number),
         };
@@ -163,7 +163,7 @@ impl Poisson {
             }
             let points_left = (segment.slots - place) as f64;
             self.left *= (self.random.open_unit().ln() / points_left).exp();
-            let share = segment.pace.passed(1.0 - self.left, segment.length);
+            let share = segment.course.passed(1.0 - self.left, segment.length);
             let passed = (segment.length.0 as f64 * share) as u64;
             self.due = segment.start + Nanos(passed.min(segment.length.0.saturating_sub(1)));
             self.at += 1;

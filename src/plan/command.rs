@@ -194,6 +194,8 @@ mod tests {
             "--requests=5",
             "--arrivals=poisson",
             "--seed=7",
+            "--tick=200us",
+            "--pacer=timer",
             "--max-in-flight=10k",
             "--warmup=0",
             "--drain=500ms",

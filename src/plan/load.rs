@@ -133,7 +133,7 @@ fn pace(settings: &Settings, mode: Mode, connections: usize) -> Result<Pace, Pla
             // A connection carries one request between two wakes at most: with few of them the tick
             // must not be what limits the rate, so they must be able to carry twice of it.
             let nodes = settings.node.map_or(1, |node| node.count) as f64;
-            let highest = rate.from.as_f64().max(rate.to.as_f64()) / nodes;
+            let highest = rate.highest().as_f64() / nodes;
             let most = Nanos((connections as f64 / (2.0 * highest) * 1e9) as u64);
             Ok(Pace::Tick(Nanos::from(tick).min(most)))
         }

@@ -22,6 +22,11 @@ impl Rates {
         self.from == self.to
     }
 
+    /// The higher of the two.
+    pub fn highest(self) -> Rate {
+        self.from.max(self.to)
+    }
+
     /// Requests a second over the whole time.
     pub fn mean(self) -> f64 {
         (self.from.as_f64() + self.to.as_f64()) / 2.0

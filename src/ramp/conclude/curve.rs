@@ -30,15 +30,21 @@ pub(super) fn findings(curve: &[Point<'_>], axis: &str, cores: usize) -> Vec<Fin
 
 /// The first of the steps' 99th percentiles from which on all are broken.
 fn broken_from(all: &[Option<f64>]) -> Option<usize> {
-    let is_broken = |value: Option<f64>, usual: f64| {
-        value.is_some_and(|v| v > BREAK * usual && v > usual + LEAST_BREAK)
-    };
     (1..all.len()).find(|at| {
-        let Some(usual) = median(all[..*at].iter().copied().flatten().collect()) else {
-            return false;
-        };
+        let usual = usual(&all[..*at]);
         all[*at..].iter().all(|value| is_broken(*value, usual))
     })
+}
+
+fn usual(before: &[Option<f64>]) -> Option<f64> {
+    median(before.iter().copied().flatten().collect())
+}
+
+fn is_broken(value: Option<f64>, usual: Option<f64>) -> bool {
+    match (value, usual) {
+        (Some(value), Some(usual)) => value > BREAK * usual && value > usual + LEAST_BREAK,
+        _ => false,
+    }
 }
 
 /// What the API holds.
@@ -113,7 +119,10 @@ fn arrival(curve: &[Point<'_>], break_at: Option<usize>) -> Option<Finding> {
         Some(response) if response < at => {
             format!("; the response broke at {} already", curve[response].name)
         }
-        Some(response) if response == at => "; the response breaks with it".to_owned(),
+        // It may come back later; here it shows.
+        _ if is_broken(responses[at], usual(&responses[..at])) => {
+            "; the response shows it too".to_owned()
+        }
         _ => format!(
             ", although the response does not: its p99 goes from {} to {}",
             before.response_p99().map_or_else(|| "n/a".to_owned(), format_time),
@@ -138,11 +147,17 @@ fn bottleneck(curve: &[Point<'_>], break_at: Option<usize>, cores: usize) -> Opt
     let look = |point: &Point<'_>| saturated(point.report, calm, point.facts, cores);
     if let Some(at) = break_at {
         let found = look(&curve[at])?;
-        let text = format!(
-            "the component that saturated first is {}: {}",
-            found.component,
-            found.evidence.join("; ")
-        );
+        let evidence = found.evidence.join("; ");
+        let text = match found.is_clear {
+            true => {
+                format!("the component that saturated first is {}: {evidence}", found.component)
+            }
+            false => format!(
+                "neither a queue nor CPU time says which component saturated first; by the stages it \
+                 is {}: {evidence}",
+                found.component
+            ),
+        };
         return Some(finding("bottleneck", text));
     }
     let last = curve.last()?;

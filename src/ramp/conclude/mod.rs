@@ -226,6 +226,24 @@ mod tests {
     }
 
     #[test]
+    fn a_response_that_is_late_at_the_same_step_is_not_called_calm() {
+        let mut report = original();
+        let late = with_p99(example::closed(10, 23_428.4), 71_881.0, 9_000.0);
+        report.steps[5].report = Some(late);
+        report.steps.push(RampStep {
+            name: "connections 11".to_owned(),
+            x: Some(11.0),
+            ..report.steps[5].clone()
+        });
+        report.steps[6].report =
+            report.steps[6].report.take().map(|step| with_p99(step, 80_000.0, 400.0));
+        let arrival = texts(&report, "arrival");
+        assert!(arrival[0].ends_with("to 71.88ms; the response shows it too"), "{arrival:?}");
+        // Nothing is full in these made-up steps.
+        assert_eq!(texts(&report, "bottleneck"), [""; 0]);
+    }
+
+    #[test]
     fn one_bad_step_is_no_break() {
         let mut report = original();
         report.steps[2].report =

@@ -13,14 +13,14 @@ const REQUEST: u128 = 1_000_000_000 * 1_000_000;
 
 /// A rate over a stretch of time, from its beginning on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Pace {
+pub(super) struct Course {
     /// Millionths of a request a second, at the beginning and after `over`.
     from: u64,
     to: u64,
     over: Nanos,
 }
 
-impl Pace {
+impl Course {
     /// `rates` change over `over`, which is above zero where they are two.
     pub(super) fn new(rates: Rates, over: Nanos) -> Self {
         Self { from: rates.from.micro_hertz(), to: rates.to.micro_hertz(), over }
@@ -125,8 +125,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pace(rates: &str, millis: u64) -> Pace {
-        Pace::new(rates.parse().expect("rates"), Nanos::from_millis(millis))
+    fn course(rates: &str, millis: u64) -> Course {
+        Course::new(rates.parse().expect("rates"), Nanos::from_millis(millis))
     }
 
     #[test]
@@ -137,16 +137,16 @@ mod tests {
             ("1..2", 1_000, 2),
             ("0.000001..10M", 10_000, 50_000_001),
         ] {
-            assert_eq!(pace(rates, millis).slots_within(Nanos::from_millis(millis)), slots);
+            assert_eq!(course(rates, millis).slots_within(Nanos::from_millis(millis)), slots);
         }
     }
 
     #[test]
     fn slots_come_closer_as_the_rate_grows() {
         // t + t²/2 = n: 0, √3 − 1, √5 − 1 …
-        let pace = pace("1..2", 1_000);
-        assert_eq!(pace.due(0), Nanos(0));
-        assert_eq!(pace.due(1), Nanos(732_050_807));
+        let course = course("1..2", 1_000);
+        assert_eq!(course.due(0), Nanos(0));
+        assert_eq!(course.due(1), Nanos(732_050_807));
     }
 
     fn any_rates() -> impl Strategy<Value = Rates> {
@@ -159,7 +159,7 @@ mod tests {
         fn a_constant_rates_slot_is_due_at_n_over_rate(hertz in 1u64..10_000_000_000_000, n in 0u64..1 << 40) {
             let rate: Rate = format!("{}", hertz as f64 / 1e6).parse().expect("in range");
             let exact = u128::from(n) * REQUEST;
-            let due = u128::from(Pace::constant(rate).due(n).0);
+            let due = u128::from(Course::constant(rate).due(n).0);
             if due < u128::from(u64::MAX) {
                 let hertz = u128::from(rate.micro_hertz());
                 prop_assert!(due * hertz <= exact && exact < (due + 1) * hertz);
@@ -172,24 +172,24 @@ mod tests {
             rates in any_rates(), over in 1u64..315_360_000_000_000_000, at in 0.0..1.0f64,
         ) {
             let over = Nanos(over);
-            let pace = Pace::new(rates, over);
-            let slots = pace.slots_within(over);
-            prop_assert_eq!(u128::from(slots), pace.sum(over.0).div_ceil(REQUEST));
+            let course = Course::new(rates, over);
+            let slots = course.slots_within(over);
+            prop_assert_eq!(u128::from(slots), course.sum(over.0).div_ceil(REQUEST));
             let n = (slots as f64 * at) as u64;
-            let (due, wanted) = (pace.due(n).0, u128::from(n) * REQUEST);
-            prop_assert!(pace.sum(due) <= wanted);
-            prop_assert!(due == over.0 || pace.sum(due + 1) > wanted);
+            let (due, wanted) = (course.due(n).0, u128::from(n) * REQUEST);
+            prop_assert!(course.sum(due) <= wanted);
+            prop_assert!(due == over.0 || course.sum(due + 1) > wanted);
         }
 
         #[test]
         fn the_share_passed_rises_from_none_to_all(rates in any_rates(), x in 0.0..1.0f64, y in 0.0..1.0f64) {
             let over = Nanos::from_secs(10);
-            let pace = Pace::new(rates, over);
+            let course = Course::new(rates, over);
             let (low, high) = (x.min(y), x.max(y));
-            prop_assert!(pace.passed(low, over) <= pace.passed(high, over) + 1e-12);
-            prop_assert!(pace.passed(0.0, over) == 0.0 && (pace.passed(1.0, over) - 1.0).abs() < 1e-9);
+            prop_assert!(course.passed(low, over) <= course.passed(high, over) + 1e-12);
+            prop_assert!(course.passed(0.0, over) == 0.0 && (course.passed(1.0, over) - 1.0).abs() < 1e-9);
             // The slots of that share, counted.
-            let share = pace.sum((pace.passed(x, over) * over.0 as f64) as u64) as f64 / pace.sum(over.0) as f64;
+            let share = course.sum((course.passed(x, over) * over.0 as f64) as u64) as f64 / course.sum(over.0) as f64;
             prop_assert!((share - x).abs() < 1e-6, "{share} {x}");
         }
     }
