@@ -184,7 +184,7 @@ pub fn ensure_descriptors(needed: u64) -> Result<(), TooFewDescriptors> {
     let allowed = limit.maximum.unwrap_or(u64::MAX);
     let raised =
         Rlimit { current: Some(allowed.min(needed.next_power_of_two())), maximum: limit.maximum };
-    if allowed < needed || setrlimit(Resource::Nofile, raised).is_err() {
+    if setrlimit(Resource::Nofile, raised).is_err() || allowed < needed {
         return Err(TooFewDescriptors { needed, allowed });
     }
     Ok(())

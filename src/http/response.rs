@@ -96,9 +96,7 @@ impl ResponseReader {
         loop {
             match read_head(&data[at..], self.bodyless)? {
                 None => {
-                    if data.len() - at > MAX_HEAD {
-                        return Err(ProtocolError("the head is longer than 64 KiB"));
-                    }
+                    bounded(data.len() - at)?;
                     self.partial.extend_from_slice(&data[at..]);
                     return Ok(Progress::More);
                 }
@@ -140,6 +138,14 @@ impl ResponseReader {
     }
 }
 
+/// The bound is the same whether a head comes whole or in pieces.
+fn bounded(head: usize) -> Result<(), ProtocolError> {
+    if head > MAX_HEAD {
+        return Err(ProtocolError("the head is longer than 64 KiB"));
+    }
+    Ok(())
+}
+
 fn read_head(data: &[u8], bodyless: bool) -> Result<Option<Head>, ProtocolError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
@@ -151,6 +157,7 @@ fn read_head(data: &[u8], bodyless: bool) -> Result<Option<Head>, ProtocolError>
         }
         Err(_) => return Err(ProtocolError("the head is not HTTP/1.1")),
     };
+    bounded(len)?;
     let status = response.code.unwrap_or(0);
     if !(100..=999).contains(&status) || status == 101 {
         return Err(ProtocolError("the status is not one a plain request can have"));
@@ -301,6 +308,20 @@ mod tests {
     fn a_head_response_has_no_body() {
         let text = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
         assert_eq!(read(text.as_bytes(), &[5], true), Ok(Some((200, true, text.len()))));
+    }
+
+    #[test]
+    fn a_head_is_as_long_as_it_may_be_and_no_longer() {
+        for (more, fits) in [(0, true), (1, false)] {
+            let (begin, end) = ("HTTP/1.1 200 OK\r\nA: ", "\r\nContent-Length: 0\r\n\r\n");
+            let filler = "b".repeat(MAX_HEAD - begin.len() - end.len() + more);
+            let text = [begin, &filler, end].concat();
+            // Read buffers hold more than a head.
+            for size in [text.len(), MAX_HEAD - 1, 4096] {
+                let read = read(text.as_bytes(), &[size], false);
+                assert_eq!(read.is_ok(), fits, "{more} more in pieces of {size}: {read:?}");
+            }
+        }
     }
 
     #[test]

@@ -60,10 +60,11 @@ fn what_is_not_here_is_refused_aloud() {
 fn malformed_connects_end() {
     let broker = Broker::embedded();
     let good = connect("c", 4, 2, 60);
-    let cases: [(&str, Vec<u8>); 5] = [
+    let cases: [(&str, Vec<u8>); 6] = [
         ("the reserved flag", connect("c", 4, 3, 60)),
         ("a password without a user", connect("c", 4, 0x42, 60)),
         ("a client id beyond the packet", packet(0x10, &good[2..good.len() - 1])),
+        ("more than its flags announce", packet(0x10, &[&good[2..], b"more"].concat())),
         ("no body", packet(0x10, &[])),
         ("its own flags", packet(0x11, &good[2..])),
     ];
@@ -275,6 +276,26 @@ fn filters_of_one_client_are_bounded() {
     }
     client.send(&subscribe(2, &[("one/more", 0), ("t/5", 1)]));
     assert_eq!(client.next(), [0x90, 4, 0, 2, 0x80, 1]);
+}
+
+#[test]
+fn more_filters_than_one_client_may_have_are_refused_before_they_are_read() {
+    let broker = Broker::embedded();
+    let filters: Vec<_> = (0..1_000).map(|n| format!("{n:0260}")).collect();
+    let wish: Vec<_> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+    let mut client = Client::connected(&broker, "c");
+    client.send(&subscribe(1, &wish));
+    let granted = client.next();
+    assert!(granted.ends_with(&[&[0, 1][..], &[0; 1_000]].concat()), "{granted:?}");
+    // 1 MiB of filters, and of filters to be forgotten.
+    for first in [0x82, 0xa2] {
+        let mut client = Client::connected(&broker, "d");
+        client.send(&[first, 0x80, 0x80, 0x40]);
+        assert!(client.ends_within(SOON), "{first:x}");
+    }
+    // A message may be that large.
+    client.send(&publish("a", &[0; 1 << 20], None));
+    client.expect_nothing();
 }
 
 #[test]

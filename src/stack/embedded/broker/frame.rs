@@ -66,6 +66,11 @@ pub fn cut(bytes: &[u8], max: usize) -> Result<Option<Frame<'_>>, Refusal> {
     if bytes.len() > 4 { Err(Refusal("a malformed length")) } else { Ok(None) }
 }
 
+/// Whether the first packet of `bytes`, complete or not, is a message.
+pub fn is_message(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first >> 4 == PLAIN >> 4)
+}
+
 impl<'a> Frame<'a> {
     /// Its kind, by its first four bits.
     pub fn kind(&self) -> Kind {
@@ -138,10 +143,14 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// The reserved flag is 0, and a password comes with a user.
+/// The reserved flag is 0, a password comes with a user, and what the flags announce is all there is.
 fn connect_is_sound(body: &[u8]) -> bool {
-    let flags = string(body).and_then(|(_, rest)| rest.get(1));
-    flags.is_some_and(|flags| flags & 1 == 0 && flags & 0b1100_0000 != 0b0100_0000)
+    let Some((_, [_, flags, _, _, payload @ ..])) = string(body) else { return false };
+    let announced = |flag, strings| if flags & flag == 0 { 0 } else { strings };
+    // The client id; topic and message of a will; user; password.
+    let strings = 1 + announced(0b100, 2) + announced(0b1000_0000, 1) + announced(0b0100_0000, 1);
+    let rest = (0..strings).try_fold(payload, |rest, _| string(rest).map(|(_, rest)| rest));
+    flags & 1 == 0 && flags & 0b1100_0000 != 0b0100_0000 && rest.is_some_and(<[u8]>::is_empty)
 }
 
 /// At least one filter, each with a QoS and nothing else in its byte.

@@ -51,7 +51,7 @@ const LAST_LOOK: Duration = Duration::from_millis(5);
 pub struct Settings {
     /// Connections at a time; one more is closed at once.
     pub connections: usize,
-    /// The largest packet's body.
+    /// The largest message: bytes of its packet's body. All other packets are small.
     pub frame_bytes: usize,
     /// What a client may be owed, give or take one packet, before those who publish to it wait.
     pub outbox_bytes: usize,

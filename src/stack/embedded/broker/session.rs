@@ -7,16 +7,16 @@ use rumqttc::mqttbytes::v4::{
 };
 use rumqttc::mqttbytes::valid_filter;
 
-use super::frame::{Frame, Kind, Message, Refusal, cut, run_len};
+use super::frame::{Frame, Kind, Message, Refusal, cut, is_message, run_len};
 use super::hub::Hub;
 use super::topic::{VERSION_TOPIC, is_filter, matches};
+use crate::stack::embedded::VERSION;
 use crate::stack::mqtt;
 
-/// The largest CONNECT: client id, user and password as long as they can be. Who has not introduced
-/// itself may not fill our memory.
-const MAX_CONNECT: usize = 256 * 1024;
-/// What it says it is.
-const VERSION: &str = concat!("loadgen embedded broker ", env!("CARGO_PKG_VERSION"));
+/// The largest packet that is no message: a CONNECT with client id, user and password as long as they
+/// can be, or a SUBSCRIBE to all filters that a client may have. Who has not introduced itself may not
+/// fill our memory, and a million filters at once are work that all others would wait for.
+const MAX_CONTROL: usize = 272 * 1024;
 
 /// What a connection has agreed on.
 #[derive(Debug, Default)]
@@ -59,7 +59,8 @@ impl Session {
         let mut used = 0;
         let stop = loop {
             let rest = &bytes[used..];
-            let max = if self.connected { hub.settings.frame_bytes } else { MAX_CONNECT };
+            let message = self.connected && is_message(rest);
+            let max = if message { hub.settings.frame_bytes } else { MAX_CONTROL };
             let step = match cut(rest, max) {
                 Ok(Some(frame)) => self.step(hub, me, rest, frame),
                 Ok(None) => break None,

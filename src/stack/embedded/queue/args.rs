@@ -96,3 +96,58 @@ fn integer(text: &[u8]) -> Option<i64> {
     // Only as it would be printed: not +1, not 01, not -0.
     (itoa::Buffer::new().format(number).as_bytes() == text).then_some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read<T>(word: &[u8], read: impl FnOnce(Args<'_>) -> T) -> T {
+        read(Args::new(word, &[Span::new(0, word.len())]))
+    }
+
+    /// Bytes that are often nearly numbers.
+    fn nearly_numbers() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            any::<i64>().prop_map(|number| number.to_string().into_bytes()),
+            "[-+]?[0-9]{0,21}".prop_map(String::into_bytes),
+            "[-+]?[0-9]{0,20}([.][0-9]{0,5})?([eE][-+]?[0-9]{1,4})?".prop_map(String::into_bytes),
+            "[-+]?(inf|infinity|nan|0x10|1_000)".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..8),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_integer_is_what_prints_the_same(word in nearly_numbers(), least in -1i64..3) {
+            let number = std::str::from_utf8(&word).ok().and_then(|text| text.parse::<i128>().ok());
+            let number = number.filter(|number| number.to_string().as_bytes() == word);
+            let expected = number.and_then(|number| i64::try_from(number).ok());
+            prop_assert_eq!(read(&word, |args| args.integer(0).ok()), expected);
+            let count = expected.filter(|&number| number >= least.max(0)).map(|number| number as usize);
+            prop_assert_eq!(read(&word, |args| args.at_least(0, least, Refusal::Count).ok()), count);
+        }
+
+        #[test]
+        fn a_wait_is_never_shorter_than_asked(word in nearly_numbers()) {
+            let seconds = std::str::from_utf8(&word).ok().and_then(|text| text.parse::<f64>().ok());
+            match (read(&word, |args| args.timeout(0)), seconds) {
+                (Ok(None), Some(seconds)) => prop_assert!((-0.001..=0.0).contains(&seconds)),
+                (Ok(Some(wait)), Some(seconds)) => {
+                    prop_assert!(wait >= Duration::from_millis(1));
+                    // As exactly as such a number has it, and at most a millisecond longer.
+                    let (wait, error) = (wait.as_secs_f64(), 4.0 * f64::EPSILON);
+                    prop_assert!(wait >= seconds * (1.0 - error));
+                    prop_assert!(wait <= (seconds + 0.001) * (1.0 + error));
+                }
+                (Err(Refusal::TimeoutNegative), Some(seconds)) => prop_assert!(seconds < 0.0),
+                (Err(Refusal::TimeoutOutOfRange), Some(seconds)) => prop_assert!(seconds > 1e15),
+                (Err(Refusal::TimeoutNotAFloat), seconds) => {
+                    prop_assert!(seconds.is_none_or(f64::is_nan));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+    }
+}
