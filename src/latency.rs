@@ -25,6 +25,20 @@ pub const QUANTILES: [(&str, f64); 7] = [
     ("p99_99", 0.9999),
 ];
 
+/// Steps of a spectrum for each halving of what is left above.
+const TICKS_PER_HALVING: u32 = 5;
+
+/// A step of [`Latencies::spectrum`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SpectrumStep {
+    /// Largest value of the step.
+    pub value: Nanos,
+    /// Its place, in [0, 1].
+    pub quantile: f64,
+    /// How many values are not above it.
+    pub up_to: u64,
+}
+
 /// What is wrong with an HDR text.
 #[derive(Debug, thiserror::Error)]
 pub enum HdrError {
@@ -150,6 +164,26 @@ impl Latencies {
         let (mean, stdev) = (self.mean()?, self.stdev()?);
         let (low, high) = ((mean - stdev).max(0.0) as u64, (mean + stdev) as u64);
         Some(self.histogram.count_between(low, high) as f64 / self.count() as f64)
+    }
+
+    /// The cumulative distribution in steps that grow finer towards the tail: five for each halving of
+    /// what is left above, as HdrHistogram prints it. Empty without values.
+    pub fn spectrum(&self) -> impl Iterator<Item = SpectrumStep> {
+        let mut up_to = 0;
+        self.histogram.iter_quantiles(TICKS_PER_HALVING).map(move |step| {
+            up_to += step.count_since_last_iteration();
+            SpectrumStep {
+                value: Nanos(step.value_iterated_to()),
+                quantile: step.quantile_iterated_to(),
+                up_to,
+            }
+        })
+    }
+
+    /// The histogram's buckets and the steps in each, which HdrHistogram's tools print.
+    pub fn buckets(&self) -> (u8, u32) {
+        let steps = (2 * 10_u32.pow(u32::from(self.histogram.sigfig()))).next_power_of_two();
+        (self.histogram.buckets(), steps)
     }
 
     /// HDR V2, deflated, in base64: what the HdrHistogram tools exchange. Values in nanoseconds.

@@ -103,6 +103,14 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         .ok_or_else(|| bad(format!("'{text}' is not a size such as 512, 64K or 1M")))
 }
 
+/// A share in percent: `5%`, `5`, `2.5%`; 0 to 1000.
+pub fn parse_percent(text: &str) -> Result<f64, UnitError> {
+    let number = text.trim().strip_suffix('%').unwrap_or(text.trim());
+    let value = scaled(number, 1.0).filter(|v| (0.0..=1_000.0).contains(v));
+    let plain = number.ends_with(|c: char| c.is_ascii_digit() || c == '.');
+    value.filter(|_| plain).ok_or_else(|| bad(format!("'{text}' is not a percentage such as 5%")))
+}
+
 /// A duration: `10s`, `1m30s`, `500ms`, or a bare number of seconds as wrk takes it. At most ten years.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     // Lower case, as wrk ignores case: `1M` is a minute, never a month.
@@ -300,6 +308,12 @@ mod tests {
         assert!(parse_count("1.5").is_err());
         assert!(parse_count("-1").is_err());
         assert!(parse_size("-1").is_err());
+        for (text, percent) in [("5%", Some(5.0)), ("2.5", Some(2.5)), ("0", Some(0.0))] {
+            assert_eq!(parse_percent(text).ok(), percent, "{text}");
+        }
+        for text in ["", "%", "5k", "-1%", "1001%", "nan", "five"] {
+            assert!(parse_percent(text).is_err(), "{text}");
+        }
     }
 
     #[test]

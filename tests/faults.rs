@@ -4,6 +4,7 @@
 //! only relations that hold on a busy machine too.
 
 mod faults {
+    mod compare;
     mod drive;
     mod hostile;
     mod limits;

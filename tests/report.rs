@@ -17,6 +17,15 @@ use loadgen::profile::Settings;
 use loadgen::report::ramp::{Finding, RampReport, RampStep, Search, Trial};
 use loadgen::report::{Report, TextOptions, check_names, ramp_text, text};
 
+mod report {
+    /// Every form of a run and of a ramp, read as the tools that they are for read them.
+    mod forms;
+    /// Two sides of made-up runs whose noise is known.
+    mod compare;
+    /// Parts of a load and their sum.
+    mod merge;
+}
+
 const SECOND: Nanos = Nanos::from_secs(1);
 
 fn micros(n: u64) -> Nanos {
@@ -320,15 +329,22 @@ fn the_blobs_hold_the_numbers_beside_them() {
     }
 }
 
+/// Whether a JSON text is what a schema file says.
+fn check_against(schema: &str, json: &str) -> Result<(), String> {
+    let path = format!("{}/schema/{schema}.schema.json", env!("CARGO_MANIFEST_DIR"));
+    let mut schemas = boon::Schemas::new();
+    let schema = boon::Compiler::new().compile(&path, &mut schemas).expect("a valid schema");
+    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    schemas.validate(&json, schema).map_err(|e| e.to_string())
+}
+
+fn check_schema(report: &Report) -> Result<(), String> {
+    check_against("report", &report.to_json())
+}
+
 #[test]
 fn the_json_is_what_the_schema_says() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/report.schema.json");
-    let mut schemas = boon::Schemas::new();
-    let schema = boon::Compiler::new().compile(path, &mut schemas).expect("a valid schema");
-    let check = |report: &Report| {
-        let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("JSON");
-        schemas.validate(&json, schema).map_err(|e| e.to_string())
-    };
+    let check = check_schema;
     let full = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
     assert_eq!(check(&full), Ok(()));
     let mut bare = observations(|s| s.rate = None);

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use super::metrics::parse_address;
 use crate::pipeline::api::DEFAULT_MAX_BODY;
 use crate::profile::{Coupling, Settings};
-use crate::units::{Moment, Rate, parse_count, parse_size};
+use crate::report::forms::Form;
+use crate::units::{Moment, Rate, parse_count, parse_percent, parse_size};
 
 /// A mistake on the command line that clap cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +22,10 @@ Examples:
   loadgen -c 40 -t 2 http://127.0.0.1:8080/    one HTTP server, as wrk does
   loadgen ramp profiles/concurrency.toml -o ramp.json   steps, and what follows from them
   loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json
+  loadgen report report.json -o report.md      a saved report in other forms
 
 Exit codes: 0 done, 1 could not run, 2 usage, 3 the generator could not hold the plan,
-99 a --fail-if condition held, 130 interrupted (after its report).";
+99 a --fail-if condition held or a comparison is worse, 130 interrupted (after its report).";
 
 /// Open-loop load for asynchronous pipelines: HTTP in, MQTT out, and the time until each message arrives
 #[derive(Debug, Parser)]
@@ -42,6 +44,12 @@ pub(super) enum Command {
     Run(Box<RunArgs>),
     /// Run a profile's steps one after another, or search for the knee, and say what follows
     Ramp(Box<RampArgs>),
+    /// Show a saved report, or write it in other forms
+    Report(ReportArgs),
+    /// Hold new reports against a base: exit 99 if worse by more than chance and the tolerance
+    Compare(CompareArgs),
+    /// Add up the reports of the nodes that sent one load (--node k/N)
+    Merge(MergeArgs),
     /// The API server: HTTP in, Redis list out
     Api(ApiArgs),
     /// The push server: Redis list in, MQTT out
@@ -98,21 +106,10 @@ pub(super) struct EmbeddedListen {
     pub(super) listen: SocketAddr,
 }
 
-/// What goes to stdout.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    #[default]
-    Text,
-    Json,
-    /// To a file only.
-    #[value(skip)]
-    Html,
-}
-
 /// Where a report goes, and in which form.
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
-    /// Write the report to a file, repeatable; its form by the ending: .json .html .txt
+    /// Write the report to a file, repeatable; its form by the ending: .txt .json .html .md .csv .tsv (gnuplot) .xml (JUnit) .hlog .hgrm (of the response; r.arrival.hgrm of the arrival)
     #[arg(
         short,
         long = "output",
@@ -130,7 +127,7 @@ pub(super) struct OutputArgs {
         default_value = "text",
         help_heading = "Report"
     )]
-    pub(super) format: Format,
+    pub(super) format: Form,
 
     /// Print wrk's latency distribution and long percentiles
     #[arg(short = 'L', long, env = "LOADGEN_LATENCY", help_heading = "Report")]
@@ -189,6 +186,60 @@ pub(super) struct RampArgs {
     pub(super) watch: WatchArgs,
 
     /// Exit 0 even if the generator could not hold a step's plan
+    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
+    pub(super) allow_limited: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Report of a run or a ramp, as -o FILE.json wrote it
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// Report of the base: a run's or a ramp's, as -o FILE.json wrote it
+    #[arg(value_name = "BASE")]
+    pub(super) base: PathBuf,
+
+    /// Report that is held against it
+    #[arg(value_name = "NEW")]
+    pub(super) new: PathBuf,
+
+    /// A further run of the base, repeatable: two of each side show how much runs differ by themselves
+    #[arg(long = "base", value_name = "FILE")]
+    pub(super) more_base: Vec<PathBuf>,
+
+    /// A further run of the new side, repeatable
+    #[arg(long = "new", value_name = "FILE")]
+    pub(super) more_new: Vec<PathBuf>,
+
+    /// How much worse is tolerated
+    #[arg(long, value_name = "PERCENT", env = "LOADGEN_TOLERANCE", default_value = "5%", value_parser = parse_percent)]
+    pub(super) tolerance: f64,
+
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+
+    /// Compare even if a generator could not hold its plan
+    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
+    pub(super) allow_limited: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// Each node's report, as -o FILE.json wrote it
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+
+    /// Exit 0 even if a generator could not hold its plan, or a node's report is missing
     #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
     pub(super) allow_limited: bool,
 }

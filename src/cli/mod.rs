@@ -1,14 +1,17 @@
 //! The command line: the only part that talks to a terminal.
 
 mod args;
+mod compare;
 mod embedded;
 mod init;
 mod logger;
 mod manual;
+mod merge;
 mod metrics;
 mod output;
 mod progress;
 mod ramp;
+mod report;
 mod run;
 mod services;
 mod signals;
@@ -26,7 +29,7 @@ enum Outcome {
     Done,
     /// The generator could not hold the plan.
     Limited,
-    /// A `--fail-if` condition held.
+    /// A `--fail-if` condition held, or a comparison is worse.
     Failed,
     /// Interrupted, with its report.
     Interrupted,
@@ -70,6 +73,9 @@ pub fn main() -> ExitCode {
             None => run::run(cli.run).await,
             Some(Command::Run(args)) => run::run(*args).await,
             Some(Command::Ramp(args)) => ramp::ramp(*args).await,
+            Some(Command::Report(args)) => report::report(&args),
+            Some(Command::Compare(args)) => compare::compare(&args),
+            Some(Command::Merge(args)) => merge::merge(&args),
             Some(Command::Api(args)) => services::api(args).await,
             Some(Command::Push(args)) => services::push(args).await,
             Some(Command::Subscribe(args)) => services::subscribe(args).await,

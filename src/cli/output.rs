@@ -6,87 +6,79 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::args::{Format, OutputArgs, UsageError};
-use crate::report::ramp::RampReport;
-use crate::report::{Report, TextOptions, html, ramp_text, text};
+use super::args::{OutputArgs, UsageError};
+use crate::report::TextOptions;
+use crate::report::forms::{Document, Form, Subject};
 
 /// More than any report has.
 const RESERVE: usize = 1 << 20;
-
-/// What can be shown.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Document<'a> {
-    /// A run's report.
-    Run(&'a Report),
-    /// A ramp's.
-    Ramp(&'a RampReport),
-}
+/// Where GitHub Actions wants a job's summary.
+const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
 /// Stdout and the files that a report will be written to.
 #[derive(Debug)]
 pub(super) struct Outputs {
-    form: Format,
+    form: Form,
     files: Vec<Output>,
     options: TextOptions,
-}
-
-impl Outputs {
-    /// Refuses files that cannot be written.
-    pub(super) fn check(args: &OutputArgs) -> anyhow::Result<Self> {
-        let files =
-            args.outputs.iter().map(|path| Output::check(path)).collect::<Result<_, _>>()?;
-        Ok(Self { form: args.format, files, options: TextOptions { latency: args.latency } })
-    }
-
-    /// Writes the document to every file.
-    pub(super) fn save(&self, document: Document<'_>) -> anyhow::Result<()> {
-        self.files.iter().try_for_each(|file| file.write(document, self.options))
-    }
-
-    /// Prints the document.
-    pub(super) fn print(&self, document: Document<'_>) -> anyhow::Result<()> {
-        let content = render(document, self.form, self.options);
-        print_bytes(content.as_bytes()).context("the report could not be printed")
-    }
 }
 
 /// A file that a report will be written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Output {
     path: PathBuf,
-    format: Format,
+    form: Form,
+}
+
+impl Outputs {
+    /// Refuses forms that there are not of such a document, and files that cannot be written.
+    pub(super) fn check(args: &OutputArgs, subject: Subject) -> anyhow::Result<Self> {
+        let unfit = |what: String| move |error| UsageError(format!("{what}: {error}"));
+        args.format.fits(subject).map_err(unfit("--format".to_owned()))?;
+        let mut files = Vec::new();
+        for path in &args.outputs {
+            let file = Output::of(path)?;
+            let name = format!("--output {}", path.display());
+            file.form.fits(subject).map_err(unfit(name.clone()))?;
+            try_write(path).with_context(|| format!("{name} cannot be written"))?;
+            files.push(file);
+        }
+        Ok(Self { form: args.format, files, options: TextOptions { latency: args.latency } })
+    }
+
+    /// Prints the document.
+    pub(super) fn print(&self, document: Document<'_>) -> anyhow::Result<()> {
+        let content = document.render(self.form, self.options)?;
+        print_bytes(content.as_bytes()).context("the report could not be printed")
+    }
+
+    /// Writes the document to every file.
+    pub(super) fn save(&self, document: Document<'_>) -> anyhow::Result<()> {
+        self.files.iter().try_for_each(|file| file.write(document, self.options))
+    }
 }
 
 impl Output {
-    /// Tells the form from the ending, and tries whether the file can be written and the disk has room.
-    fn check(path: &Path) -> anyhow::Result<Self> {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let format = match ending {
-            "json" => Format::Json,
-            "html" => Format::Html,
-            "txt" => Format::Text,
-            _ => {
-                let name = path.display();
-                return Err(UsageError(format!(
-                    "--output {name}: the ending says the form; there are .json, .html and .txt"
-                ))
-                .into());
-            }
-        };
-        try_write(path)
-            .with_context(|| format!("--output {} cannot be written", path.display()))?;
-        Ok(Self { path: path.to_owned(), format })
+    /// Tells the form from the ending.
+    fn of(path: &Path) -> Result<Self, UsageError> {
+        let form = Form::of_file(path).ok_or_else(|| {
+            let (name, endings) = (path.display(), Form::endings());
+            UsageError(format!("--output {name}: the ending says the form; there are {endings}"))
+        })?;
+        Ok(Self { path: path.to_owned(), form })
     }
 
-    /// Writes the report: whole, or not at all.
+    /// Writes the document: whole, or not at all.
     fn write(&self, document: Document<'_>, options: TextOptions) -> anyhow::Result<()> {
-        let content = render(document, self.format, options);
+        let name = self.path.display();
+        let content =
+            document.render(self.form, options).with_context(|| format!("--output {name}"))?;
         let draft = draft_of(&self.path);
         let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, &self.path));
         if written.is_err() {
             let _ = fs::remove_file(&draft);
         }
-        written.with_context(|| format!("--output {} could not be written", self.path.display()))
+        written.with_context(|| format!("--output {name} could not be written"))
     }
 }
 
@@ -115,14 +107,18 @@ fn try_write(path: &Path) -> io::Result<()> {
     tried.and(removed)
 }
 
-fn render(document: Document<'_>, format: Format, options: TextOptions) -> String {
-    match (document, format) {
-        (Document::Run(report), Format::Text) => text(report, options),
-        (Document::Run(report), Format::Json) => report.to_json(),
-        (Document::Run(report), Format::Html) => html::page(report),
-        (Document::Ramp(ramp), Format::Html) => html::ramp_page(ramp),
-        (Document::Ramp(ramp), Format::Text) => ramp_text(ramp),
-        (Document::Ramp(ramp), Format::Json) => ramp.to_json(),
+/// Under GitHub Actions the job's summary shows the document, too. That it cannot be added is no reason
+/// for a job to fail.
+pub(super) fn add_to_step_summary(document: Document<'_>) {
+    let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()) else { return };
+    let added = document.render(Form::Markdown, TextOptions::default()).map_err(io::Error::other);
+    let added = added.and_then(|text| {
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        // Whatever another step left there without an end of line.
+        file.write_all(format!("\n{text}\n").as_bytes())
+    });
+    if let Err(error) = added {
+        log::warn!("{STEP_SUMMARY} {}: {error}", path.display());
     }
 }
 

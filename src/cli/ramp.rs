@@ -8,13 +8,14 @@ use tokio::sync::watch;
 
 use super::args::RampArgs;
 use super::metrics::{Endpoint, step_labels, tee};
-use super::output::{Document, Outputs};
+use super::output::{Outputs, add_to_step_summary};
 use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
 use crate::plan::command::{flags, quoted};
 use crate::profile::Settings;
 use crate::ramp::{Ahead, Follower, Ramp, RampPlan, Watcher};
+use crate::report::forms::{Document, Subject};
 use crate::report::ramp::{RampReport, RampStep};
 use crate::run::Services;
 
@@ -25,7 +26,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
         .with_context(|| format!("the profile {} cannot be read", file.display()))?;
     let command = command(file, &args.settings);
     let plan = RampPlan::new(file, &text, args.settings.clone(), command)?;
-    let outputs = Outputs::check(&args.output)?;
+    let outputs = Outputs::check(&args.output, Subject::Ramp)?;
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
@@ -42,6 +43,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     desk.progress.finish();
     let Some(report) = report else { return Ok(Outcome::Interrupted) };
     desk.outputs.print(Document::Ramp(&report))?;
+    add_to_step_summary(Document::Ramp(&report));
     match desk.unsaved {
         Some(error) => Err(error),
         None => Ok(outcome(&report, args.allow_limited)),

@@ -7,13 +7,14 @@ use tokio::sync::watch;
 
 use super::args::{RunArgs, UsageError};
 use super::metrics::{run_labels, tee};
-use super::output::{Document, Outputs};
+use super::output::{Outputs, add_to_step_summary};
 use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
 use crate::plan::Plan;
 use crate::profile::Settings;
 use crate::ramp::is_ramp;
+use crate::report::forms::{Document, Subject};
 use crate::report::{Report, check_names};
 use crate::run::{RunError, Runner, Services};
 use crate::units::Moment;
@@ -27,7 +28,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let plan = Plan::new(settings)?;
     check_names(&plan.thresholds)?;
     let start_at = args.start_at.map(still_ahead).transpose()?;
-    let outputs = Outputs::check(&args.output)?;
+    let outputs = Outputs::check(&args.output, Subject::Run { listens: plan.listens() })?;
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
@@ -59,6 +60,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let report = Report::from(&observations?);
     outputs.print(Document::Run(&report))?;
     outputs.save(Document::Run(&report))?;
+    add_to_step_summary(Document::Run(&report));
     Ok(outcome(&report, args.allow_limited))
 }
 
@@ -92,12 +94,17 @@ fn still_ahead(start_at: Moment) -> Result<SystemTime, UsageError> {
     }
 }
 
-/// Numbers that are not to be trusted come before numbers that are not good enough.
 fn outcome(report: &Report, allow_limited: bool) -> Outcome {
+    match report.run.interrupted {
+        true => Outcome::Interrupted,
+        false => judged(report, allow_limited),
+    }
+}
+
+/// Numbers that are not to be trusted come before numbers that are not good enough.
+pub(super) fn judged(report: &Report, allow_limited: bool) -> Outcome {
     let verdict = &report.verdict;
-    if report.run.interrupted {
-        Outcome::Interrupted
-    } else if verdict.generator == "limited" && !allow_limited {
+    if verdict.generator == "limited" && !allow_limited {
         Outcome::Limited
     } else if verdict.thresholds.iter().any(|threshold| !threshold.ok) {
         Outcome::Failed

@@ -1,8 +1,8 @@
 //! Observations → Report: every number in its place, its unit and its precision.
 
 use super::{
-    Clock, Errors, Examples, Latency, Messages, PerThread, Quantiles, Report, Requests, Resource,
-    Row, Run, SCHEMA_VERSION, Server, Stack, Stage, Tool, Verdict, judge,
+    Clock, Errors, Examples, Latency, Messages, Node, PerThread, Quantiles, Report, Requests,
+    Resource, Row, Run, SCHEMA_VERSION, Server, Stack, Stage, Tool, Verdict, judge,
 };
 use crate::clock::Nanos;
 use crate::latency::{Latencies, QUANTILES};
@@ -16,10 +16,7 @@ impl From<&Observations> for Report {
     fn from(seen: &Observations) -> Self {
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
-            tool: Tool {
-                name: "loadgen".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            tool: Tool::own(),
             run: run(seen),
             requests: requests(seen),
             latency: Latency {
@@ -58,6 +55,7 @@ fn run(seen: &Observations) -> Run {
             ("open", Some(rate), Some(name.to_owned()))
         }
     };
+    let node = seen.plan.request.node;
     let server =
         |info: &ServerInfo| Server { kind: info.kind.to_owned(), version: info.version.clone() };
     // The rate is that of all nodes.
@@ -94,6 +92,9 @@ fn run(seen: &Observations) -> Run {
             offset_us: seen.clock.offset_us,
             error_bound_us: seen.clock.error_bound.map(micros),
         },
+        node: (node.count > 1).then_some(Node { index: node.index, count: node.count }),
+        parts: None,
+        partial: false,
     }
 }
 
@@ -195,11 +196,16 @@ fn stages(seen: &Observations) -> Vec<Stage> {
 fn stage(stage: &crate::observations::Stage, bound: Option<Nanos>) -> Stage {
     let mut quantiles = Quantiles::from(&stage.latencies);
     if let Some(bound) = bound.map(micros).filter(|bound| stage.crosses_processes && *bound > 0.0) {
-        for figure in quantiles.figures_mut() {
-            *figure = figure.map(|value| round((value / bound).round() * bound, 1e3));
-        }
+        coarsen(&mut quantiles, bound);
     }
     Stage { from: stage.from.to_owned(), to: stage.to.to_owned(), quantiles }
+}
+
+/// Rounds every figure to whole multiples of the clock's bound, in microseconds.
+pub(super) fn coarsen(quantiles: &mut Quantiles, bound: f64) {
+    for figure in quantiles.figures_mut() {
+        *figure = figure.map(|value| round((value / bound).round() * bound, 1e3));
+    }
 }
 
 impl Quantiles {
@@ -255,6 +261,6 @@ fn micros(span: Nanos) -> f64 {
     round(span.as_micros_f64(), 1e3)
 }
 
-fn round(value: f64, steps: f64) -> f64 {
+pub(super) fn round(value: f64, steps: f64) -> f64 {
     (value * steps).round() / steps
 }

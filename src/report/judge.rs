@@ -156,7 +156,8 @@ fn stack_note(seen: &Observations) -> Option<String> {
     Some(format!("{what} (embedded): these are not the figures of a real deployment"))
 }
 
-fn judge_thresholds(report: &Report, thresholds: &[Threshold]) -> Vec<ThresholdResult> {
+/// Holds the conditions against the report's numbers.
+pub(super) fn judge_thresholds(report: &Report, thresholds: &[Threshold]) -> Vec<ThresholdResult> {
     if thresholds.is_empty() {
         return Vec::new();
     }

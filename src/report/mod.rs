@@ -1,12 +1,16 @@
 //! Observations → Report: the numbers as people and machines read them. A report can be saved as
-//! JSON and read back; text and page are made from the report alone, so all say the same.
+//! JSON and read back; every other form is made from the report alone, so all say the same.
 
 mod build;
+pub mod compare;
+pub mod forms;
 pub mod html;
 mod judge;
 mod lookup;
+mod merge;
 pub mod ramp;
 mod ramp_text;
+mod saved;
 mod table;
 mod text;
 
@@ -15,7 +19,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use lookup::{check_name, check_names, number, numbers_ending_in};
+pub use merge::{MergeError, Named, merge};
 pub use ramp_text::ramp_text;
+pub use saved::{Saved, SavedError};
 pub use text::{TextOptions, text};
 
 /// The version of this file format; it changes when a field changes its meaning or goes.
@@ -97,6 +103,35 @@ pub struct Run {
     pub stack: Stack,
     /// The clock of the stamps.
     pub clock: Clock,
+    /// The share of the load that was this process's (`--node`); `null` where all of it was.
+    #[serde(default)]
+    pub node: Option<Node>,
+    /// What `loadgen merge` put it together from; `null` for what one process has seen.
+    #[serde(default)]
+    pub parts: Option<Parts>,
+    /// Merged, and a node's report was missing: the counts are not of the whole load.
+    #[serde(default)]
+    pub partial: bool,
+}
+
+/// One of several nodes that send a load together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Which, from 0.
+    pub index: u64,
+    /// Of how many.
+    pub count: u64,
+}
+
+/// The nodes whose reports were merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Those whose reports are in it, rising.
+    pub nodes: Vec<u64>,
+    /// How many there should be.
+    pub count: u64,
+    /// Their runs' ids, in the same order.
+    pub runs: Vec<String>,
 }
 
 /// The servers behind the target; `null` where unknown.
@@ -298,7 +333,7 @@ pub struct Resource {
 }
 
 /// One second.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Its end.
     pub t_s: f64,
@@ -328,7 +363,7 @@ pub struct Row {
 }
 
 /// Whether to believe the numbers, and whether they are good enough.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// `valid`, or `limited`: the generator could not hold the plan.
     pub generator: String,
@@ -351,6 +386,21 @@ pub struct ThresholdResult {
     pub value: Option<f64>,
     /// Whether the condition did not hold.
     pub ok: bool,
+}
+
+impl Tool {
+    /// This program.
+    fn own() -> Self {
+        Self { name: "loadgen".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+}
+
+impl Stage {
+    /// Whether its moments were taken by different processes. The generator sends and is answered.
+    fn crosses_processes(&self) -> bool {
+        let own = |moment: &str| ["due", "sent", "answered"].contains(&moment);
+        !(own(&self.from) && own(&self.to))
+    }
 }
 
 impl Report {

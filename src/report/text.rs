@@ -116,6 +116,11 @@ fn quantile_row(name: &str, q: &Quantiles, options: TextOptions) -> Vec<String> 
 }
 
 fn latencies(report: &Report, options: TextOptions) -> String {
+    table(&latency_rows(report, options))
+}
+
+/// The distributions, a row each; the first row is the head.
+pub(super) fn latency_rows(report: &Report, options: TextOptions) -> Vec<Vec<String>> {
     let Report { run, latency, arrival, .. } = report;
     let whole = |rate: f64| format_count(rate.round() as u64);
     let loop_name = match (run.rate_range, &run.rate_target, &run.arrivals) {
@@ -145,13 +150,18 @@ fn latencies(report: &Report, options: TextOptions) -> String {
     if run.rate_target.is_some() {
         rows.push(quantile_row("  lateness  due → sent", &latency.lateness, options));
     }
-    table(&rows)
+    rows
 }
 
 fn stages(report: &Report) -> String {
     if report.stages.is_empty() {
         return String::new();
     }
+    table(&stage_rows(report))
+}
+
+/// The stages, a row each; the first row is the head.
+pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
     let bound = report.run.clock.error_bound_us;
     let sampled = report.stages.iter().map(|s| s.quantiles.count).max().unwrap_or(0);
     let clock = bound.map(|bound| format!(", clock ± {}", format_time(bound))).unwrap_or_default();
@@ -169,7 +179,7 @@ fn stages(report: &Report) -> String {
         let q = &stage.quantiles;
         rows.push(vec![name, fine(q.p50), fine(q.p90), fine(q.p99), fine(q.p99_9), fine(q.max)]);
     }
-    table(&rows)
+    rows
 }
 
 fn account(report: &Report) -> String {
@@ -219,6 +229,11 @@ fn resources(report: &Report) -> String {
     if report.resources.is_empty() {
         return String::new();
     }
+    table(&resource_rows(report))
+}
+
+/// The components, a row each; the first row is the head.
+pub(super) fn resource_rows(report: &Report) -> Vec<Vec<String>> {
     let mut rows =
         vec![["Component", "CPU", "CPU max", "CPU/request", "memory"].map(str::to_owned).to_vec()];
     for used in &report.resources {
@@ -234,22 +249,36 @@ fn resources(report: &Report) -> String {
             format!("{}B", format_binary(used.rss_max_bytes as f64)),
         ]);
     }
-    table(&rows)
+    rows
+}
+
+/// Queue and broker, where they are known.
+pub(super) fn servers(report: &Report) -> Option<String> {
+    let server = |name: &str, server: &Option<super::Server>| {
+        server.as_ref().map(|s| format!("{name} {} ({})", s.version, s.kind))
+    };
+    let stack = &report.run.stack;
+    let known = [server("queue", &stack.queue), server("broker", &stack.broker)];
+    let known: Vec<_> = known.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join(", "))
+}
+
+/// What it was merged from.
+pub(super) fn parts(report: &Report) -> Option<String> {
+    let parts = report.run.parts.as_ref()?;
+    let nodes: Vec<_> = parts.nodes.iter().map(u64::to_string).collect();
+    let partial = if report.run.partial { ": PARTIAL" } else { "" };
+    Some(format!("node {} of {}{partial}", nodes.join(", "), parts.count))
 }
 
 fn verdict(report: &Report) -> String {
     let verdict = &report.verdict;
     let mut out = String::new();
-    let server = |name: &str, server: &Option<super::Server>| {
-        server.as_ref().map(|s| format!("{name} {} ({})", s.version, s.kind))
-    };
-    let stack = &report.run.stack;
-    let servers: Vec<_> = [server("queue", &stack.queue), server("broker", &stack.broker)]
-        .into_iter()
-        .flatten()
-        .collect();
-    if !servers.is_empty() {
-        let _ = writeln!(out, "  Stack     {}", servers.join(", "));
+    if let Some(parts) = parts(report) {
+        let _ = writeln!(out, "  Parts     {parts}");
+    }
+    if let Some(servers) = servers(report) {
+        let _ = writeln!(out, "  Stack     {servers}");
     }
     for note in &verdict.notes {
         let _ = writeln!(out, "  Note      {note}");

@@ -11,7 +11,8 @@ use super::targets::{Act, OK, Target};
 fn settings(target: &Target, index: u64) -> Settings {
     Settings {
         url: Some(target.url()),
-        rate: "400".parse().ok(),
+        // Each node sends its half.
+        rate: "800".parse().ok(),
         duration: Some(Duration::from_secs(1)),
         timeout: Some(Duration::from_millis(300)),
         connections: Some(8),

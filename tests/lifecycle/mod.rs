@@ -4,6 +4,7 @@ mod endings;
 mod metrics;
 mod papers;
 mod refusals;
+mod saved;
 
 use std::fs;
 use std::path::Path;

@@ -35,7 +35,7 @@ fn bash_completes_commands_flags_and_values() {
     let script = printed("completions bash");
     for (words, wanted) in [
         (["loadgen", "--max"], "--max-in-flight"),
-        (["loadgen", "comp"], "completions"),
+        (["loadgen", "compl"], "completions"),
         (["loadgen", "pu"], "push"),
     ] {
         assert_eq!(offered(&script, &words), [wanted], "{words:?}");

@@ -11,6 +11,7 @@ use super::{Finished, Process};
 pub(crate) fn loadgen(words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command.args(words.split_whitespace());
+    command.env_remove("GITHUB_STEP_SUMMARY");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_lowercase();
         if text.starts_with("loadgen_") || text.ends_with("_proxy") {

@@ -1,0 +1,37 @@
+//! `loadgen compare`: new reports held against a base.
+
+use std::path::PathBuf;
+
+use super::args::{CompareArgs, UsageError};
+use super::output::{Outputs, add_to_step_summary};
+use super::report::read;
+use super::{Outcome, logger};
+use crate::report::Saved;
+use crate::report::compare::compare as hold_against;
+use crate::report::forms::{Document, Subject};
+
+pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
+    logger::install(log::LevelFilter::Warn);
+    let outputs = Outputs::check(&args.output, Subject::Comparison)?;
+    let base = side(&args.base, &args.more_base)?;
+    let new = side(&args.new, &args.more_new)?;
+    let comparison =
+        hold_against(&base, &new, args.tolerance).map_err(|error| UsageError(error.to_string()))?;
+    let document = Document::Comparison(&comparison);
+    outputs.print(document)?;
+    outputs.save(document)?;
+    add_to_step_summary(document);
+    // As of a run: what is not to be trusted comes before what is not good enough.
+    Ok(if !comparison.trusted && !args.allow_limited {
+        Outcome::Limited
+    } else if comparison.worse {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    })
+}
+
+fn side(first: &PathBuf, more: &[PathBuf]) -> anyhow::Result<Vec<(String, Saved)>> {
+    let files = std::iter::once(first).chain(more);
+    files.map(|file| Ok((file.display().to_string(), read(file)?))).collect()
+}

@@ -1,0 +1,32 @@
+//! `loadgen merge`: the reports of several nodes as one.
+
+use std::path::Path;
+
+use super::args::{MergeArgs, UsageError};
+use super::output::Outputs;
+use super::report::read;
+use super::run::judged;
+use super::{Outcome, logger};
+use crate::report::forms::Document;
+use crate::report::{self, Named, Saved};
+
+pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Outcome> {
+    logger::install(log::LevelFilter::Warn);
+    let parts = args.files.iter().map(|file| read_run(file)).collect::<Result<_, _>>()?;
+    let merged = report::merge(parts).map_err(|error| UsageError(error.to_string()))?;
+    let document = Document::Run(&merged);
+    let outputs = Outputs::check(&args.output, document.subject())?;
+    outputs.print(document)?;
+    outputs.save(document)?;
+    Ok(judged(&merged, args.allow_limited))
+}
+
+fn read_run(file: &Path) -> anyhow::Result<Named> {
+    let name = file.display().to_string();
+    match read(file)? {
+        Saved::Run(report) => Ok((name, *report)),
+        Saved::Ramp(_) => {
+            Err(UsageError(format!("{name} is of a ramp; nodes share single runs only")).into())
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! `loadgen report`: a saved report, shown again or written in other forms.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::args::ReportArgs;
+use super::output::Outputs;
+use super::{Outcome, logger};
+use crate::report::Saved;
+
+pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
+    logger::install(log::LevelFilter::Warn);
+    let saved = read(&args.file)?;
+    let document = saved.document();
+    let outputs = Outputs::check(&args.output, document.subject())?;
+    outputs.print(document)?;
+    outputs.save(document)?;
+    Ok(Outcome::Done)
+}
+
+/// Reads a saved report; an error names the file.
+pub(super) fn read(file: &Path) -> anyhow::Result<Saved> {
+    let name = || file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(name)?;
+    Saved::from_json(&text).with_context(name)
+}

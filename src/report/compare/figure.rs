@@ -1,0 +1,310 @@
+//! A figure of both sides: its value, its interval, its change.
+
+use serde::{Deserialize, Serialize};
+
+use super::noise::{self, mean};
+use super::{CompareError, Run};
+use crate::latency::Latencies;
+use crate::report::build::round;
+use crate::report::{Quantiles, Report, Row};
+
+/// So much more of failed requests and lost messages is tolerated, in percentage points: they come in
+/// groups, as when a connection breaks, and are not independent of each other.
+pub(super) const TOLERATED_POINTS: f64 = 0.1;
+
+/// What became of a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Surely worse by more than the tolerance.
+    Worse,
+    /// Surely better by more than the tolerance.
+    Better,
+    /// Surely within the tolerance.
+    Same,
+    /// None of these is sure: chance is too large beside the tolerance.
+    Unclear,
+}
+
+/// What an interval rests on: of those that are known, the one that gave the widest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Noise {
+    /// The variation from run to run.
+    Runs,
+    /// The variation from second to second.
+    Seconds,
+    /// The number of values, taken for independent.
+    Values,
+}
+
+/// A figure of both sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Its dotted name in the report, in the report's unit; `failed_percent` and `lost_percent` are
+    /// shares of the planned requests and of the accepted messages.
+    pub name: String,
+    /// Of the base; of several runs the geometric mean, of shares that of all together.
+    pub base: f64,
+    /// Of the new side.
+    pub new: f64,
+    /// Where the base lies, at 99 % confidence; `null` where chance cannot be told.
+    pub base_interval: Option<[f64; 2]>,
+    /// Where the new side lies.
+    pub new_interval: Option<[f64; 2]>,
+    /// new / base − 1 in percent; of shares new − base in percentage points.
+    pub change_percent: f64,
+    /// Where the change lies.
+    pub interval_percent: Option<[f64; 2]>,
+    /// What the interval rests on.
+    pub noise: Option<Noise>,
+    /// `null` where the verdict does not rest on it.
+    pub outcome: Option<Outcome>,
+}
+
+impl Figure {
+    /// Whether it is neither of failures nor of losses.
+    pub(super) fn is_time_or_rate(&self) -> bool {
+        !self.name.ends_with("_percent")
+    }
+}
+
+/// A percentile of a distribution, and the same of each second where that is told: only then is its
+/// noise known, and only then does it decide.
+struct Percentile {
+    name: &'static str,
+    of: fn(&Report) -> Option<&Quantiles>,
+    place: f64,
+    value: fn(&Quantiles) -> Option<f64>,
+    second: Option<fn(&Row) -> Option<f64>>,
+}
+
+impl Percentile {
+    const fn response(
+        name: &'static str,
+        place: f64,
+        value: fn(&Quantiles) -> Option<f64>,
+        second: Option<fn(&Row) -> Option<f64>>,
+    ) -> Self {
+        Self { name, of: |report| Some(&report.latency.response), place, value, second }
+    }
+
+    const fn arrival(
+        name: &'static str,
+        place: f64,
+        value: fn(&Quantiles) -> Option<f64>,
+        second: Option<fn(&Row) -> Option<f64>>,
+    ) -> Self {
+        Self { name, of: |report| report.arrival.as_ref(), place, value, second }
+    }
+}
+
+const PERCENTILES: [Percentile; 8] = [
+    Percentile::arrival("arrival.p50", 0.5, |q| q.p50, Some(|row| row.arrival_p50)),
+    Percentile::arrival("arrival.p90", 0.9, |q| q.p90, None),
+    Percentile::arrival("arrival.p99", 0.99, |q| q.p99, Some(|row| row.arrival_p99)),
+    Percentile::arrival("arrival.p99_9", 0.999, |q| q.p99_9, None),
+    Percentile::response("latency.response.p50", 0.5, |q| q.p50, Some(|row| row.response_p50)),
+    Percentile::response("latency.response.p90", 0.9, |q| q.p90, None),
+    Percentile::response("latency.response.p99", 0.99, |q| q.p99, Some(|row| row.response_p99)),
+    Percentile::response("latency.response.p99_9", 0.999, |q| q.p99_9, None),
+];
+
+/// A figure of one run: the logarithm of its value, and its noise as far as the run itself tells it.
+struct Estimate {
+    log: f64,
+    values: Option<f64>,
+    seconds: Option<f64>,
+}
+
+impl Estimate {
+    fn half(&self) -> Option<(f64, Noise)> {
+        widest([self.values.map(|n| (n, Noise::Values)), self.seconds.map(|n| (n, Noise::Seconds))])
+    }
+}
+
+fn widest<const N: usize>(known: [Option<(f64, Noise)>; N]) -> Option<(f64, Noise)> {
+    known.into_iter().flatten().max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// All figures that both sides have.
+pub(super) fn figures(
+    base: &[Run<'_>],
+    new: &[Run<'_>],
+    tolerance_percent: f64,
+) -> Result<Vec<Figure>, CompareError> {
+    let mut figures = Vec::new();
+    for percentile in &PERCENTILES {
+        let sides = (estimates(base, percentile)?, estimates(new, percentile)?);
+        let decides = percentile.second.is_some();
+        figures.extend(relative(percentile.name, &sides, decides, 1.0, tolerance_percent));
+    }
+    let sides = (rates(base), rates(new));
+    // Of a rate less is worse.
+    figures.extend(relative("requests.completed_per_s", &sides, true, -1.0, tolerance_percent));
+    figures.extend(share("failed_percent", base, new, failed));
+    figures.extend(share("lost_percent", base, new, lost));
+    Ok(figures)
+}
+
+/// The rows of whole seconds in which requests were sent.
+fn whole_seconds(report: &Report) -> impl Iterator<Item = &Row> {
+    report.series.iter().filter(|row| row.t_s <= report.run.duration_s + 1e-3)
+}
+
+fn estimates(
+    runs: &[Run<'_>],
+    percentile: &Percentile,
+) -> Result<Option<Vec<Estimate>>, CompareError> {
+    let mut estimates = Vec::new();
+    for (file, report) in runs {
+        let Some(quantiles) = (percentile.of)(report) else { return Ok(None) };
+        let Some(value) = (percentile.value)(quantiles).filter(|value| *value > 0.0) else {
+            return Ok(None);
+        };
+        let latencies = Latencies::from_hdr(&quantiles.hdr)
+            .map_err(|_| CompareError::Histogram((*file).to_owned()))?;
+        let seconds = percentile.second.and_then(|second| {
+            let figures: Option<Vec<f64>> = whole_seconds(report).map(second).collect();
+            noise::of_seconds(&figures?)
+        });
+        let values = noise::of_histogram(&latencies, percentile.place);
+        estimates.push(Estimate { log: value.ln(), values, seconds });
+    }
+    Ok(Some(estimates))
+}
+
+fn rates(runs: &[Run<'_>]) -> Option<Vec<Estimate>> {
+    let estimate = |(_, report): &Run<'_>| {
+        let value = Some(report.requests.completed_per_s).filter(|rate| *rate > 0.0)?;
+        let seconds: Vec<f64> = whole_seconds(report).map(|row| row.completed as f64).collect();
+        Some(Estimate { log: value.ln(), values: None, seconds: noise::of_seconds(&seconds) })
+    };
+    runs.iter().map(estimate).collect()
+}
+
+/// A figure whose change is a share of it.
+fn relative(
+    name: &str,
+    (base, new): &(Option<Vec<Estimate>>, Option<Vec<Estimate>>),
+    decides: bool,
+    worse_is: f64,
+    tolerance_percent: f64,
+) -> Option<Figure> {
+    let (base, new) = (base.as_deref()?, new.as_deref()?);
+    let logs = |side: &[Estimate]| side.iter().map(|one| one.log).collect::<Vec<_>>();
+    let (base_logs, new_logs) = (logs(base), logs(new));
+    let between = noise::of_runs(&base_logs, &new_logs);
+    let (of_base, of_new) =
+        (of_side(own(base), between, base.len()), of_side(own(new), between, new.len()));
+    let (before, after) = (mean(&base_logs), mean(&new_logs));
+    let change = after - before;
+    let half = of_change(of_base, of_new);
+    let percent = |log: f64| round((log.exp() - 1.0) * 100.0, 1e2);
+    let around =
+        |log: f64, half: f64| [(log - half).exp(), (log + half).exp()].map(|v| round(v, 1e3));
+    let interval = half.map(|(half, _)| [percent(change - half), percent(change + half)]);
+    // The number of values alone is no ground for a verdict.
+    let seconds_told = base.iter().chain(new).all(|run| run.seconds.is_some());
+    let outcome = (interval.filter(|_| decides && (seconds_told || between.is_some())))
+        .map(|interval| outcome(interval, worse_is, tolerance_percent));
+    Some(Figure {
+        name: name.to_owned(),
+        base: round(before.exp(), 1e3),
+        new: round(after.exp(), 1e3),
+        base_interval: of_base.map(|(half, _)| around(before, half)),
+        new_interval: of_new.map(|(half, _)| around(after, half)),
+        change_percent: percent(change),
+        interval_percent: interval,
+        noise: half.map(|(_, noise)| noise),
+        outcome,
+    })
+}
+
+/// The noise of a side's mean as far as its runs themselves tell it: the more runs, the less.
+fn own(side: &[Estimate]) -> Option<(f64, Noise)> {
+    let halves: Option<Vec<_>> = side.iter().map(Estimate::half).collect();
+    let halves = halves?;
+    let squares: f64 = halves.iter().map(|(half, _)| half * half).sum();
+    let (_, noise) = halves.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some((squares.sqrt() / side.len() as f64, noise))
+}
+
+/// The noise of a side's mean: its own, or what runs differ by, of which a mean of many has less.
+fn of_side(own: Option<(f64, Noise)>, between: Option<f64>, runs: usize) -> Option<(f64, Noise)> {
+    widest([own, between.map(|half| (half / (runs as f64).sqrt(), Noise::Runs))])
+}
+
+/// The noise of the change: errors of both sides are independent, so their squares add.
+fn of_change(base: Option<(f64, Noise)>, new: Option<(f64, Noise)>) -> Option<(f64, Noise)> {
+    let (_, noise) = widest([base, new])?;
+    Some((base?.0.hypot(new?.0), noise))
+}
+
+/// `worse_is` is 1 where more is worse, −1 where less is.
+fn outcome([low, high]: [f64; 2], worse_is: f64, tolerance: f64) -> Outcome {
+    let (low, high) = if worse_is > 0.0 { (low, high) } else { (-high, -low) };
+    if low > tolerance {
+        Outcome::Worse
+    } else if high < -tolerance {
+        Outcome::Better
+    } else if low >= -tolerance && high <= tolerance {
+        Outcome::Same
+    } else {
+        Outcome::Unclear
+    }
+}
+
+/// Requests without a good answer, of how many.
+fn failed(report: &Report) -> Option<(u64, u64)> {
+    let good = report.requests.status.iter().filter(|(code, _)| code.starts_with(['2', '3']));
+    let good: u64 = good.map(|(_, count)| count).sum();
+    Some((report.requests.planned.saturating_sub(good), report.requests.planned))
+}
+
+/// Messages lost, of how many accepted.
+fn lost(report: &Report) -> Option<(u64, u64)> {
+    report.messages.as_ref().map(|messages| (messages.lost, messages.accepted))
+}
+
+/// A share in percent, whose change is in percentage points.
+fn share(
+    name: &str,
+    base: &[Run<'_>],
+    new: &[Run<'_>],
+    of: fn(&Report) -> Option<(u64, u64)>,
+) -> Option<Figure> {
+    let counts = |side: &[Run<'_>]| -> Option<Vec<(f64, f64)>> {
+        let counts = side.iter().map(|(_, report)| of(report).filter(|(_, all)| *all > 0));
+        counts.map(|count| count.map(|(some, all)| (some as f64, all as f64))).collect()
+    };
+    let (base, new) = (counts(base)?, counts(new)?);
+    let total = |side: &[(f64, f64)]| {
+        let all: f64 = side.iter().map(|(_, all)| all).sum();
+        (side.iter().map(|(some, _)| some).sum::<f64>() / all, all)
+    };
+    let shares =
+        |side: &[(f64, f64)]| side.iter().map(|(some, all)| some / all).collect::<Vec<_>>();
+    let between = noise::of_runs(&shares(&base), &shares(&new));
+    let half = |side: &[(f64, f64)]| {
+        let own = (noise::of_share(total(side)), Noise::Values);
+        of_side(Some(own), between, side.len())
+    };
+    let (of_base, of_new) = (half(&base), half(&new));
+    let (half, noise) = of_change(of_base, of_new)?;
+    let (before, after) = (total(&base).0, total(&new).0);
+    let percent = |share: f64| round(share * 100.0, 1e4);
+    let around = |share: f64, half: f64| [percent((share - half).max(0.0)), percent(share + half)];
+    let interval = [percent(after - before - half), percent(after - before + half)];
+    Some(Figure {
+        name: name.to_owned(),
+        base: percent(before),
+        new: percent(after),
+        base_interval: of_base.map(|(half, _)| around(before, half)),
+        new_interval: of_new.map(|(half, _)| around(after, half)),
+        change_percent: percent(after - before),
+        interval_percent: Some(interval),
+        noise: Some(noise),
+        outcome: Some(outcome(interval, 1.0, TOLERATED_POINTS)),
+    })
+}

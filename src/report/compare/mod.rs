@@ -1,0 +1,130 @@
+//! Two sides' reports → what changed, how sure that is, and whether the new side is worse.
+//!
+//! A figure is worse when the whole 99 % interval of its change lies beyond the tolerance: the change
+//! is larger than chance and larger than what is tolerated. See [`noise`] for the intervals.
+
+mod figure;
+mod noise;
+mod pairs;
+mod text;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Report, SCHEMA_VERSION, Saved, Tool};
+pub use figure::{Figure, Noise, Outcome};
+pub use text::comparison_text;
+pub(super) use text::{figure_rows, footnote, verdict};
+
+/// The confidence of every interval, in percent.
+pub const CONFIDENCE_PERCENT: f64 = 99.0;
+
+/// What the new runs are beside the base.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// [`SCHEMA_VERSION`]
+    pub schema_version: u32,
+    /// `comparison`; a run's report has no such field.
+    pub kind: String,
+    /// What wrote it.
+    pub tool: Tool,
+    /// When the newest of the runs began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// How much worse, in percent, is tolerated.
+    pub tolerance_percent: f64,
+    /// [`CONFIDENCE_PERCENT`]
+    pub confidence_percent: f64,
+    /// Files of the base.
+    pub base: Vec<String>,
+    /// Files of what is compared with it.
+    pub new: Vec<String>,
+    /// One for a run; for a ramp one for each step that both sides have.
+    pub parts: Vec<Part>,
+    /// What a reader must know: differences of plan, generators that were late.
+    pub notes: Vec<String>,
+    /// All generators held their plans.
+    pub trusted: bool,
+    /// A figure that decides is worse.
+    pub worse: bool,
+}
+
+/// The figures of a run or of a ramp's step, as far as both sides have them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// The step's name; `null` for a run.
+    pub step: Option<String>,
+    /// Percentiles, the rate, and what failed and was lost.
+    pub figures: Vec<Figure>,
+}
+
+/// Why reports cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompareError {
+    /// A run and a ramp.
+    #[error("{0} is of a run and {1} of a ramp; compare like with like")]
+    Unlike(String, String),
+    /// An open and a closed loop, whose latencies are not of one kind.
+    #[error(
+        "{0} is of an open loop and {1} of a closed one; their latencies mean different things"
+    )]
+    Loops(String, String),
+    /// Ramps without a step in common.
+    #[error("{0} and {1} have no step of the same name that was run")]
+    NoSteps(String, String),
+    /// A histogram cannot be read.
+    #[error("{0}: a histogram cannot be read; was the file cut or edited?")]
+    Histogram(String),
+    /// There is nothing that a verdict could rest on.
+    #[error(
+        "nothing tells chance from change: the runs have fewer than {} whole seconds; \
+         let them run longer, or give two runs of each side",
+        noise::FEWEST_SECONDS
+    )]
+    TooShort,
+}
+
+/// Compares runs with runs, or ramps with ramps. Several of a side are taken as repetitions.
+pub fn compare(
+    base: &[(String, Saved)],
+    new: &[(String, Saved)],
+    tolerance_percent: f64,
+) -> Result<Comparison, CompareError> {
+    let pairs = pairs::pairs(base, new)?;
+    let mut parts = Vec::new();
+    for pair in &pairs.pairs {
+        let figures = figure::figures(&pair.base, &pair.new, tolerance_percent)?;
+        parts.push(Part { step: pair.step.clone(), figures });
+    }
+    let figures = || parts.iter().flat_map(|part| &part.figures);
+    // Failures and losses can be told of any run; alone they are no comparison.
+    if !figures().any(|figure| figure.is_time_or_rate() && figure.outcome.is_some()) {
+        return Err(CompareError::TooShort);
+    }
+    let worse = figures().any(|figure| figure.outcome == Some(Outcome::Worse));
+    let runs = || pairs.pairs.iter().flat_map(|pair| pair.base.iter().chain(&pair.new));
+    let names = |side: &[(String, Saved)]| side.iter().map(|(name, _)| name.clone()).collect();
+    Ok(Comparison {
+        schema_version: SCHEMA_VERSION,
+        kind: "comparison".to_owned(),
+        tool: Tool::own(),
+        started_at: runs().map(|(_, r)| r.run.started_at.clone()).max().unwrap_or_default(),
+        tolerance_percent,
+        confidence_percent: CONFIDENCE_PERCENT,
+        base: names(base),
+        new: names(new),
+        trusted: runs().all(|(_, report)| report.verdict.generator == "valid"),
+        worse,
+        parts,
+        notes: pairs.notes,
+    })
+}
+
+impl Comparison {
+    /// The file's text: JSON, two spaces deep, ending in a newline.
+    pub fn to_json(&self) -> String {
+        let text = serde_json::to_string_pretty(self).expect("plain data can be written");
+        text + "\n"
+    }
+}
+
+/// A report by reference, and its file's name.
+type Run<'a> = (&'a str, &'a Report);

@@ -1,0 +1,152 @@
+//! What is compared with what: run with run, step with the step of the same name.
+
+use super::{CompareError, Run};
+use crate::report::{Report, Saved};
+
+/// The runs of both sides that are compared.
+pub(super) struct Pair<'a> {
+    pub(super) step: Option<String>,
+    pub(super) base: Vec<Run<'a>>,
+    pub(super) new: Vec<Run<'a>>,
+}
+
+/// All pairs, and what a reader must know of them.
+pub(super) struct Pairs<'a> {
+    pub(super) pairs: Vec<Pair<'a>>,
+    pub(super) notes: Vec<String>,
+}
+
+type File = (String, Saved);
+
+pub(super) fn pairs<'a>(base: &'a [File], new: &'a [File]) -> Result<Pairs<'a>, CompareError> {
+    let all = || base.iter().chain(new);
+    let run = all().find(|(_, saved)| matches!(saved, Saved::Run(_)));
+    let ramp = all().find(|(_, saved)| matches!(saved, Saved::Ramp(_)));
+    let mut found = match (run, ramp) {
+        (Some((run, _)), Some((ramp, _))) => {
+            return Err(CompareError::Unlike(run.clone(), ramp.clone()));
+        }
+        (Some(_), None) => Pairs {
+            pairs: vec![Pair { step: None, base: of_runs(base), new: of_runs(new) }],
+            notes: Vec::new(),
+        },
+        (None, _) => of_steps(base, new)?,
+    };
+    for pair in &found.pairs {
+        if let Some(error) = loops(pair) {
+            return Err(error);
+        }
+        found.notes.extend(notes(pair));
+    }
+    Ok(found)
+}
+
+fn of_runs(files: &[File]) -> Vec<Run<'_>> {
+    let mut runs = Vec::new();
+    for (name, saved) in files {
+        if let Saved::Run(report) = saved {
+            runs.push((name.as_str(), report.as_ref()));
+        }
+    }
+    runs
+}
+
+/// The reports of a step in each of the ramps.
+fn named<'a>(files: &'a [File], name: &str) -> Vec<Run<'a>> {
+    let mut runs = Vec::new();
+    for (file, saved) in files {
+        if let Saved::Ramp(ramp) = saved {
+            let steps = ramp.steps.iter().filter(|step| step.name == name);
+            runs.extend(steps.filter_map(|step| Some((file.as_str(), step.report.as_ref()?))));
+        }
+    }
+    runs
+}
+
+fn of_steps<'a>(base: &'a [File], new: &'a [File]) -> Result<Pairs<'a>, CompareError> {
+    let mut names: Vec<&str> = Vec::new();
+    for (_, saved) in base.iter().chain(new) {
+        if let Saved::Ramp(ramp) = saved {
+            for step in &ramp.steps {
+                if !names.contains(&step.name.as_str()) {
+                    names.push(&step.name);
+                }
+            }
+        }
+    }
+    let (mut pairs, mut notes) = (Vec::new(), Vec::new());
+    for name in names {
+        let pair =
+            Pair { step: Some(name.to_owned()), base: named(base, name), new: named(new, name) };
+        match (pair.base.is_empty(), pair.new.is_empty()) {
+            (false, false) => pairs.push(pair),
+            (true, _) => notes.push(format!("{name}: the base has no report of it")),
+            (false, true) => notes.push(format!("{name}: the new side has no report of it")),
+        }
+    }
+    match pairs.is_empty() {
+        false => Ok(Pairs { pairs, notes }),
+        true => {
+            let name =
+                |side: &[File]| side.first().map(|(name, _)| name.clone()).unwrap_or_default();
+            Err(CompareError::NoSteps(name(base), name(new)))
+        }
+    }
+}
+
+fn loops(pair: &Pair<'_>) -> Option<CompareError> {
+    let runs = || pair.base.iter().chain(&pair.new);
+    let (open, _) = runs().find(|(_, report)| report.run.mode == "open")?;
+    let (closed, _) = runs().find(|(_, report)| report.run.mode != "open")?;
+    Some(CompareError::Loops((*open).to_owned(), (*closed).to_owned()))
+}
+
+/// What makes a comparison less than one of like with like.
+fn notes(pair: &Pair<'_>) -> Vec<String> {
+    let prefix = pair.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
+    let runs: Vec<_> = pair.base.iter().chain(&pair.new).collect();
+    let mut notes = Vec::new();
+    let Some((first, rest)) = runs.split_first() else { return notes };
+    for (file, report) in rest {
+        for (what, a, b) in differences(first.1, report) {
+            notes.push(format!("{prefix}{what}: {a} in {}, {b} in {file}", first.0));
+        }
+    }
+    for (file, report) in &runs {
+        if report.verdict.generator != "valid" {
+            notes.push(format!("{prefix}the generator of {file} could not hold its plan"));
+        }
+        if report.run.interrupted || report.run.partial {
+            notes.push(format!("{prefix}{file} is not of a whole run"));
+        }
+    }
+    let mut ids: Vec<_> = runs.iter().map(|(_, report)| &report.run.id).collect();
+    ids.sort();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        notes.push(format!("{prefix}the same run is compared with itself"));
+    }
+    notes
+}
+
+/// Where two plans, or what they ran on, differ.
+fn differences(a: &Report, b: &Report) -> Vec<(&'static str, String, String)> {
+    let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
+    let seconds = |report: &Report| format!("{:.0} s", report.run.duration_s);
+    let kind = |server: &Option<crate::report::Server>| {
+        server
+            .as_ref()
+            .map_or("none".to_owned(), |server| format!("{} {}", server.kind, server.version))
+    };
+    let (x, y) = (&a.run, &b.run);
+    let all = [
+        ("rate", number(x.rate_target), number(y.rate_target)),
+        ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
+        ("connections", x.connections.to_string(), y.connections.to_string()),
+        ("threads", x.threads.to_string(), y.threads.to_string()),
+        ("engine", x.engine.clone(), y.engine.clone()),
+        ("duration", seconds(a), seconds(b)),
+        ("queue", kind(&x.stack.queue), kind(&y.stack.queue)),
+        ("broker", kind(&x.stack.broker), kind(&y.stack.broker)),
+    ];
+    all.into_iter().filter(|(_, a, b)| a != b).collect()
+}

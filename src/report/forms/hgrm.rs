@@ -1,0 +1,46 @@
+//! HdrHistogram's percentile spectrum as its own tools print it, so that its plotter reads it. Values
+//! are in milliseconds: the unit that the plotter takes them for unless told otherwise.
+
+use std::fmt::Write as _;
+
+use super::{Distribution, FormError};
+use crate::clock::Nanos;
+use crate::latency::Latencies;
+use crate::report::Report;
+
+/// The spectrum of one distribution.
+pub(super) fn run(report: &Report, distribution: Distribution) -> Result<String, FormError> {
+    let name = distribution.name();
+    let quantiles = distribution.of(report).ok_or(FormError::NoArrivals)?;
+    let latencies =
+        Latencies::from_hdr(&quantiles.hdr).map_err(|error| FormError::Histogram(name, error))?;
+    Ok(spectrum(&latencies))
+}
+
+fn spectrum(latencies: &Latencies) -> String {
+    let mut out = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
+    for step in latencies.spectrum() {
+        let (value, quantile) = (millis(step.value.0 as f64), step.quantile);
+        let _ = write!(out, "{value:>12.3} {quantile:>2.12} {:>10}", step.up_to);
+        // The last has nothing above it, and no fourth column.
+        if quantile < 1.0 {
+            let _ = write!(out, " {:>14.2}", 1.0 / (1.0 - quantile));
+        }
+        out.push('\n');
+    }
+    let mean = millis(latencies.mean().unwrap_or_default());
+    let stdev = millis(latencies.stdev().unwrap_or_default());
+    let max = millis(latencies.max().unwrap_or(Nanos(0)).0 as f64);
+    let _ = writeln!(out, "#[Mean    = {mean:>12.3}, StdDeviation   = {stdev:>12.3}]");
+    let _ = writeln!(out, "#[Max     = {max:>12.3}, Total count    = {:>12}]", latencies.count());
+    let (buckets, sub_buckets) = latencies.buckets();
+    let _ = writeln!(out, "#[Buckets = {buckets:>12}, SubBuckets     = {sub_buckets:>12}]");
+    out
+}
+
+fn millis(nanos: f64) -> f64 {
+    nanos / 1e6
+}

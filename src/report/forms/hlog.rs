@@ -1,0 +1,68 @@
+//! HdrHistogram's interval log, version 1.3: a line for each distribution, with its name as the tag; of
+//! a ramp one for each step, too. The histograms are the report's own, in nanoseconds; as is the
+//! format's custom, the readable maximum beside them is in milliseconds.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use super::Distribution;
+use crate::report::Report;
+use crate::report::ramp::RampReport;
+
+pub(super) fn run(report: &Report) -> String {
+    let start = begin(&report.run.started_at);
+    head(start) + &lines(report, start, "")
+}
+
+/// The step's name stands before the distribution's: `connections-4/arrival`.
+pub(super) fn ramp(ramp: &RampReport) -> String {
+    let start = begin(&ramp.started_at);
+    let mut out = head(start);
+    for step in &ramp.steps {
+        let prefix = format!("{}/", tag(&step.name));
+        out += &step.report.as_ref().map(|r| lines(r, start, &prefix)).unwrap_or_default();
+    }
+    out
+}
+
+fn begin(started_at: &str) -> SystemTime {
+    humantime::parse_rfc3339(started_at).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+fn head(start: SystemTime) -> String {
+    let seconds = since(start, SystemTime::UNIX_EPOCH).as_secs_f64();
+    let date = humantime::format_rfc3339_millis(start);
+    // Times of the lines count from the base time.
+    format!(
+        "#[Histogram log format version 1.3]\n\
+         #[StartTime: {seconds:.3} (seconds since epoch), {date}]\n\
+         #[BaseTime: {seconds:.3} (seconds since epoch)]\n\
+         \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n"
+    )
+}
+
+fn lines(report: &Report, start: SystemTime, prefix: &str) -> String {
+    let begin = since(begin(&report.run.started_at), start).as_secs_f64();
+    let length = report.run.duration_s;
+    let mut out = String::new();
+    for distribution in Distribution::ALL {
+        if let Some(quantiles) = distribution.of(report) {
+            let (name, max) = (distribution.name(), quantiles.max.unwrap_or_default() / 1e3);
+            let _ = writeln!(
+                out,
+                "Tag={prefix}{name},{begin:.3},{length:.3},{max:.3},{}",
+                quantiles.hdr
+            );
+        }
+    }
+    out
+}
+
+fn since(later: SystemTime, earlier: SystemTime) -> Duration {
+    later.duration_since(earlier).unwrap_or_default()
+}
+
+/// A tag has neither spaces nor commas.
+fn tag(name: &str) -> String {
+    name.replace(|c: char| c.is_whitespace() || c == ',' || c.is_control(), "-")
+}

@@ -1,0 +1,174 @@
+//! Markdown, as GitHub shows it: in issues, pull requests and step summaries.
+
+use std::fmt::Write as _;
+
+use crate::report::compare::{self, Comparison};
+use crate::report::ramp::RampReport;
+use crate::report::ramp_text::step_rows;
+use crate::report::text::{latency_rows, parts, resource_rows, servers, stage_rows};
+use crate::report::{Report, TextOptions};
+use crate::units::format_count;
+
+pub(super) fn run(report: &Report) -> String {
+    let mut out = format!("### loadgen: `{}`\n\n", code(&report.run.target));
+    out += &verdict(report);
+    out += &table(&latency_rows(report, TextOptions::default()));
+    out += &account(report);
+    out += &thresholds(report);
+    if !report.stages.is_empty() {
+        out += &table(&stage_rows(report));
+    }
+    if !report.resources.is_empty() {
+        out += &table(&resource_rows(report));
+    }
+    let mut items: Vec<_> = report.verdict.notes.iter().map(|note| cell(note)).collect();
+    items.extend(parts(report).map(|parts| format!("Parts: {parts}")));
+    items.extend(servers(report).map(|servers| format!("Stack: {}", cell(&servers))));
+    items.push(format!("loadgen {}, {}", report.tool.version, report.run.started_at));
+    out + &list(&items)
+}
+
+pub(super) fn ramp(ramp: &RampReport) -> String {
+    let mut out = format!("### loadgen ramp: {}\n\n", cell(&ramp.name));
+    if let Some(question) = &ramp.question {
+        let _ = writeln!(out, "{}\n", cell(question));
+    }
+    if !ramp.complete {
+        out += "**It broke off: not all steps were run.**\n\n";
+    }
+    out += &table(&step_rows(ramp));
+    out += &list(&ramp.findings.iter().map(|finding| cell(&finding.text)).collect::<Vec<_>>());
+    out + &format!("\nRepeat it: `{}`\n", code(&ramp.command))
+}
+
+pub(super) fn comparison(comparison: &Comparison) -> String {
+    let mut out = format!("### loadgen compare\n\n**{}**\n\n", cell(&compare::verdict(comparison)));
+    for part in &comparison.parts {
+        out += &table(&compare::figure_rows(comparison, part));
+    }
+    let files = |files: &[String]| cell(&files.join(", "));
+    let mut items = vec![
+        format!("Base: {}; new: {}", files(&comparison.base), files(&comparison.new)),
+        compare::footnote(comparison),
+    ];
+    items.extend(comparison.notes.iter().map(|note| cell(note)));
+    out + &list(&items)
+}
+
+fn verdict(report: &Report) -> String {
+    match report.verdict.reasons.as_slice() {
+        [] => "**Valid**: the generator was on time.\n\n".to_owned(),
+        reasons => {
+            let reasons = reasons.iter().map(|reason| cell(reason)).collect::<Vec<_>>();
+            format!("**Limited: do not trust these numbers.**\n\n{}\n", list(&reasons))
+        }
+    }
+}
+
+fn account(report: &Report) -> String {
+    let requests = &report.requests;
+    let mut rows = vec![
+        ["", "sent", "dropped", "answered", "failed", "unfinished", "per second"]
+            .map(str::to_owned)
+            .to_vec(),
+        vec![
+            "Requests".to_owned(),
+            format_count(requests.sent),
+            format_count(requests.dropped),
+            format_count(requests.completed),
+            format_count(requests.failed),
+            format_count(requests.unfinished),
+            format!("{:.2}", requests.completed_per_s),
+        ],
+    ];
+    let mut out = table(&rows);
+    if let Some(messages) = &report.messages {
+        rows = vec![
+            ["", "accepted", "arrived", "lost", "unknown", "duplicated", "reordered", "unexpected"]
+                .map(str::to_owned)
+                .to_vec(),
+            vec![
+                "Messages".to_owned(),
+                format_count(messages.accepted),
+                format_count(messages.arrived),
+                format_count(messages.lost),
+                format_count(messages.unknown),
+                format_count(messages.duplicated),
+                format_count(messages.reordered),
+                format_count(messages.unexpected),
+            ],
+        ];
+        out += &table(&rows);
+    }
+    out
+}
+
+fn thresholds(report: &Report) -> String {
+    if report.verdict.thresholds.is_empty() {
+        return String::new();
+    }
+    let mut rows = vec![["Fail if", "it is", "result"].map(str::to_owned).to_vec()];
+    rows.extend(report.verdict.thresholds.iter().map(|threshold| {
+        let value = threshold.value.map_or_else(|| "n/a".to_owned(), |value| value.to_string());
+        let result = if threshold.ok { "ok" } else { "**failed**" };
+        vec![threshold.expr.clone(), value, result.to_owned()]
+    }));
+    table(&rows)
+}
+
+/// Rows under a head: the first column to the left, the others to the right.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut out = String::new();
+    for (n, row) in rows.iter().enumerate() {
+        out += &line(
+            (0..columns).map(|column| row.get(column).map_or(String::new(), |c| cell(c))).collect(),
+        );
+        if n == 0 {
+            out += &line(
+                (0..columns)
+                    .map(|column| if column == 0 { "---" } else { "---:" }.into())
+                    .collect(),
+            );
+        }
+    }
+    out + "\n"
+}
+
+fn list(items: &[String]) -> String {
+    items.iter().map(|item| format!("- {item}\n")).collect()
+}
+
+/// Text on one line, with nothing in it that would be markup or end a cell. Emphasis of our own, as in
+/// `**failed**`, stays.
+fn cell(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        match c {
+            '|' | '`' => out.extend(['\\', c]),
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '&' => out += "&amp;",
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text between backticks.
+fn code(text: &str) -> String {
+    text.replace('`', "'").replace(|c: char| c.is_control(), " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_cell_is_escaped() {
+        let rows = [["a", "b"], ["x|y", "<1\n`z`"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows), "| a | b |\n| --- | ---: |\n| x\\|y | &lt;1 \\`z\\` |\n\n");
+    }
+}

@@ -1,0 +1,232 @@
+//! Documents in the forms that people and other tools read. A form is told by a file's ending; which
+//! ending means which form stands here and nowhere else.
+
+mod csv;
+mod hgrm;
+mod hlog;
+mod junit;
+mod markdown;
+mod tsv;
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use super::compare::{Comparison, comparison_text};
+use super::ramp::RampReport;
+use super::{Quantiles, Report, TextOptions, html, ramp_text, text};
+use crate::latency::HdrError;
+
+/// A form of a document. Its name for `--format` is its file ending.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    /// For people, as wrk prints.
+    #[default]
+    Text,
+    /// Everything; what [`super::Saved`] reads back.
+    Json,
+    /// One self-contained page.
+    Html,
+    /// For people who read it in a browser: issues, pull requests, step summaries.
+    Markdown,
+    /// A row of every number for each run.
+    Csv,
+    /// For gnuplot: the original's columns, then the series.
+    Tsv,
+    /// JUnit, for CI: what passed and what did not.
+    Junit,
+    /// HdrHistogram's percentile spectrum of one distribution, in milliseconds.
+    Hgrm(Distribution),
+    /// HdrHistogram's interval log, version 1.3: all distributions, tagged.
+    Hlog,
+}
+
+/// One of a report's main distributions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distribution {
+    /// due → arrived; absent where nobody listened.
+    Arrival,
+    /// due → answered
+    Response,
+    /// sent → answered
+    Service,
+    /// due → sent
+    Lateness,
+}
+
+impl Distribution {
+    const ALL: [Self; 4] = [Self::Arrival, Self::Response, Self::Service, Self::Lateness];
+
+    /// As in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arrival => "arrival",
+            Self::Response => "response",
+            Self::Service => "service",
+            Self::Lateness => "lateness",
+        }
+    }
+
+    fn of(self, report: &Report) -> Option<&Quantiles> {
+        match self {
+            Self::Arrival => report.arrival.as_ref(),
+            Self::Response => Some(&report.latency.response),
+            Self::Service => Some(&report.latency.service),
+            Self::Lateness => Some(&report.latency.lateness),
+        }
+    }
+}
+
+/// File endings and what they mean. `.hgrm` holds one distribution only: the one named before it.
+const ENDINGS: [(&str, Form); 12] = [
+    ("txt", Form::Text),
+    ("json", Form::Json),
+    ("html", Form::Html),
+    ("md", Form::Markdown),
+    ("csv", Form::Csv),
+    ("tsv", Form::Tsv),
+    ("xml", Form::Junit),
+    ("hlog", Form::Hlog),
+    ("hgrm", Form::Hgrm(Distribution::Response)),
+    ("arrival.hgrm", Form::Hgrm(Distribution::Arrival)),
+    ("service.hgrm", Form::Hgrm(Distribution::Service)),
+    ("lateness.hgrm", Form::Hgrm(Distribution::Lateness)),
+];
+
+/// In [`ENDINGS`]' order, for clap.
+const FORMS: [Form; ENDINGS.len()] = {
+    let mut forms = [Form::Text; ENDINGS.len()];
+    let mut n = 0;
+    while n < forms.len() {
+        forms[n] = ENDINGS[n].1;
+        n += 1;
+    }
+    forms
+};
+
+impl Form {
+    /// The form that a file's name asks for: by the longest ending that it has.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let stem = |ending: &str| name.strip_suffix(ending)?.strip_suffix('.');
+        let fitting = ENDINGS.iter().filter(|(ending, _)| stem(ending).is_some());
+        fitting.max_by_key(|(ending, _)| ending.len()).map(|(_, form)| *form)
+    }
+
+    /// All endings, for a message.
+    pub fn endings() -> String {
+        ENDINGS.map(|(ending, _)| format!(".{ending}")).join(" ")
+    }
+
+    /// Whether there is such a form of such a document.
+    pub fn fits(self, subject: Subject) -> Result<(), FormError> {
+        match (subject, self) {
+            (Subject::Run { listens: false }, Self::Hgrm(Distribution::Arrival)) => {
+                Err(FormError::NoArrivals)
+            }
+            (Subject::Ramp, Self::Hgrm(_)) => Err(FormError::ManyDistributions),
+            (Subject::Comparison, Self::Text | Self::Json | Self::Markdown | Self::Junit) => Ok(()),
+            (Subject::Comparison, _) => Err(FormError::NoComparison),
+            (Subject::Run { .. } | Subject::Ramp, _) => Ok(()),
+        }
+    }
+}
+
+impl ValueEnum for Form {
+    fn value_variants<'a>() -> &'a [Self] {
+        &FORMS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Text => Some(PossibleValue::new("text").alias("txt")),
+            form => {
+                let (ending, _) = ENDINGS.iter().find(|(_, known)| known == form)?;
+                Some(PossibleValue::new(*ending))
+            }
+        }
+    }
+}
+
+/// What a document is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// One run.
+    Run {
+        /// Whether arrivals are measured.
+        listens: bool,
+    },
+    /// A ramp.
+    Ramp,
+    /// Two sides' runs or ramps.
+    Comparison,
+}
+
+/// Something to show.
+#[derive(Debug, Clone, Copy)]
+pub enum Document<'a> {
+    /// One run.
+    Run(&'a Report),
+    /// A ramp.
+    Ramp(&'a RampReport),
+    /// Two sides' runs or ramps.
+    Comparison(&'a Comparison),
+}
+
+/// Why there is no such document.
+#[derive(Debug, thiserror::Error)]
+pub enum FormError {
+    /// A ramp in a form that holds one distribution.
+    #[error("a ramp has distributions of each step and .hgrm holds one alone; take .hlog")]
+    ManyDistributions,
+    /// A comparison as a histogram or a table of runs.
+    #[error("a comparison is told as .txt .json .md or .xml")]
+    NoComparison,
+    /// Nobody listened.
+    #[error("no arrivals are measured: nobody listens for messages")]
+    NoArrivals,
+    /// The file was cut or edited.
+    #[error("the histogram of {0} cannot be read")]
+    Histogram(&'static str, #[source] HdrError),
+}
+
+impl Document<'_> {
+    /// What it is of.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Run(report) => Subject::Run { listens: report.arrival.is_some() },
+            Self::Ramp(_) => Subject::Ramp,
+            Self::Comparison(_) => Subject::Comparison,
+        }
+    }
+
+    /// The document's text in a form.
+    pub fn render(self, form: Form, options: TextOptions) -> Result<String, FormError> {
+        Ok(match (form, self) {
+            (Form::Text, Self::Run(report)) => text(report, options),
+            (Form::Text, Self::Ramp(ramp)) => ramp_text(ramp),
+            (Form::Text, Self::Comparison(comparison)) => comparison_text(comparison),
+            (Form::Json, Self::Run(report)) => report.to_json(),
+            (Form::Json, Self::Ramp(ramp)) => ramp.to_json(),
+            (Form::Json, Self::Comparison(comparison)) => comparison.to_json(),
+            (Form::Html, Self::Run(report)) => html::page(report),
+            (Form::Html, Self::Ramp(ramp)) => html::ramp_page(ramp),
+            (Form::Markdown, Self::Run(report)) => markdown::run(report),
+            (Form::Markdown, Self::Ramp(ramp)) => markdown::ramp(ramp),
+            (Form::Markdown, Self::Comparison(comparison)) => markdown::comparison(comparison),
+            (Form::Csv, Self::Run(report)) => csv::run(report),
+            (Form::Csv, Self::Ramp(ramp)) => csv::ramp(ramp),
+            (Form::Tsv, Self::Run(report)) => tsv::run(report),
+            (Form::Tsv, Self::Ramp(ramp)) => tsv::ramp(ramp),
+            (Form::Junit, Self::Run(report)) => junit::run(report),
+            (Form::Junit, Self::Ramp(ramp)) => junit::ramp(ramp),
+            (Form::Junit, Self::Comparison(comparison)) => junit::comparison(comparison),
+            (Form::Hlog, Self::Run(report)) => hlog::run(report),
+            (Form::Hlog, Self::Ramp(ramp)) => hlog::ramp(ramp),
+            (Form::Hgrm(distribution), Self::Run(report)) => hgrm::run(report, distribution)?,
+            (_, Self::Comparison(_)) => return Err(FormError::NoComparison),
+            (Form::Hgrm(_), Self::Ramp(_)) => return Err(FormError::ManyDistributions),
+        })
+    }
+}

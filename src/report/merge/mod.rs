@@ -1,0 +1,135 @@
+//! Several nodes' reports of one load → one report. Histograms and counts are added, which is exact;
+//! what cannot be added, such as the percentiles of each second, is left out.
+
+mod sum;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use super::{Report, Run};
+use sum::Sum;
+
+/// A report and the name that errors call it by: its file's.
+pub type Named = (String, Report);
+
+/// Why reports cannot be merged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError {
+    /// Nothing says that they belong together.
+    #[error("{0} is not of a run with --node k/N: nothing says which part of a load it is")]
+    NotAPart(String),
+    /// Merging is not repeated, as a part must not be added twice.
+    #[error("{0} is merged already; merge the nodes' own reports, all at once")]
+    Merged(String),
+    /// One part twice.
+    #[error("{0} and {1} are both of node {2}")]
+    SameNode(String, String, u64),
+    /// The parts are not of one plan.
+    #[error("{0} and {1} are not parts of one load: {2}")]
+    Different(String, String, String),
+    /// A histogram cannot be read.
+    #[error("{0}: a histogram cannot be read: {1}; was the file cut or edited?")]
+    Histogram(String, String),
+}
+
+/// The report of all nodes together. Of a node that is missing it says `partial`, and is not valid.
+pub fn merge(mut parts: Vec<Named>) -> Result<Report, MergeError> {
+    check(&parts)?;
+    parts.sort_by_key(|(_, report)| report.run.node.map(|node| node.index));
+    let parts: Vec<Part> = parts.into_iter().map(Part::new).collect();
+    Sum::of(&parts).report()
+}
+
+/// Refuses what is not each another node's part of one load.
+fn check(parts: &[Named]) -> Result<(), MergeError> {
+    let mut seen: BTreeMap<u64, &str> = BTreeMap::new();
+    for (name, report) in parts {
+        if report.run.parts.is_some() {
+            return Err(MergeError::Merged(name.clone()));
+        }
+        let node = report.run.node.ok_or_else(|| MergeError::NotAPart(name.clone()))?;
+        if let Some(other) = seen.insert(node.index, name) {
+            return Err(MergeError::SameNode(other.to_owned(), name.clone(), node.index));
+        }
+    }
+    let Some((first, rest)) = parts.split_first() else { return Ok(()) };
+    for part in rest {
+        if let Some(why) = difference(&first.1, &part.1) {
+            return Err(MergeError::Different(first.0.clone(), part.0.clone(), why));
+        }
+    }
+    Ok(())
+}
+
+/// The first thing in which two parts' plans differ.
+fn difference(a: &Report, b: &Report) -> Option<String> {
+    let conditions = |report: &Report| {
+        let thresholds = report.verdict.thresholds.iter();
+        thresholds.map(|threshold| threshold.expr.clone()).collect::<Vec<_>>().join("; ")
+    };
+    let count = |report: &Report| report.run.node.map_or(0, |node| node.count).to_string();
+    let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
+    let (x, y) = (&a.run, &b.run);
+    let told = [
+        ("nodes", count(a), count(b)),
+        ("mode", x.mode.clone(), y.mode.clone()),
+        ("target", x.target.clone(), y.target.clone()),
+        ("share of the rate", number(x.rate_target), number(y.rate_target)),
+        ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
+        ("connections", x.connections.to_string(), y.connections.to_string()),
+        ("engine", x.engine.clone(), y.engine.clone()),
+        ("sample", x.sample.to_string(), y.sample.to_string()),
+        ("listening", a.arrival.is_some().to_string(), b.arrival.is_some().to_string()),
+        ("--fail-if", conditions(a), conditions(b)),
+        ("command", without_node(&x.command), without_node(&y.command)),
+    ];
+    let differs = told.into_iter().find(|(_, a, b)| a != b);
+    if let Some((what, a, b)) = differs {
+        return Some(format!("{what} {a} and {b}"));
+    }
+    if x.id == y.id {
+        return Some(format!("both are of run {}", x.id));
+    }
+    let (a, b) = (Part::span(x), Part::span(y));
+    (a.0 >= b.1 || b.0 >= a.1).then(|| {
+        format!(
+            "they did not run at the same time ({} and {}); see --start-at",
+            x.started_at, y.started_at
+        )
+    })
+}
+
+/// The command of the whole load: that of any node without its `--node k/N`.
+fn without_node(command: &str) -> String {
+    let mut words = command.split(' ');
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "--node" => _ = words.next(),
+            word => kept.push(word),
+        }
+    }
+    kept.join(" ")
+}
+
+/// A node's report, and when it began and ended by its clock.
+struct Part {
+    name: String,
+    node: u64,
+    begin: SystemTime,
+    report: Report,
+}
+
+impl Part {
+    fn new((name, report): Named) -> Self {
+        let (begin, _) = Self::span(&report.run);
+        Self { name, node: report.run.node.map_or(0, |node| node.index), begin, report }
+    }
+
+    /// From when to when it sent.
+    fn span(run: &Run) -> (SystemTime, SystemTime) {
+        let begin = humantime::parse_rfc3339(&run.started_at).unwrap_or(SystemTime::UNIX_EPOCH);
+        let length = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
+        (begin, begin + length)
+    }
+}

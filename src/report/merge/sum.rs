@@ -1,0 +1,330 @@
+//! The parts' sum: counts and histograms exactly, seconds side by side, and the worst of the verdicts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use super::{MergeError, Part, without_node};
+use crate::latency::{HdrError, Latencies};
+use crate::plan::Threshold;
+use crate::report::build::{coarsen, round};
+use crate::report::judge::judge_thresholds;
+use crate::report::{
+    Clock, Errors, Examples, Latency, Messages, Parts, PerThread, Quantiles, Report, Requests,
+    Resource, Row, Run, SCHEMA_VERSION, Stage, ThresholdResult, Tool, Verdict,
+};
+
+/// Adds the parts up.
+pub(super) struct Sum<'a> {
+    /// When the first of them began.
+    begin: SystemTime,
+    parts: &'a [Part],
+}
+
+impl<'a> Sum<'a> {
+    /// Of at least one part.
+    pub(super) fn of(parts: &'a [Part]) -> Self {
+        let begin = parts.iter().map(|part| part.begin).min().unwrap_or(SystemTime::UNIX_EPOCH);
+        Self { begin, parts }
+    }
+
+    pub(super) fn report(&self) -> Result<Report, MergeError> {
+        let mut report = Report {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::own(),
+            run: self.run(),
+            requests: self.requests(),
+            latency: Latency {
+                response: self.quantiles(|r| Some(&r.latency.response))?,
+                service: self.quantiles(|r| Some(&r.latency.service))?,
+                lateness: self.quantiles(|r| Some(&r.latency.lateness))?,
+                pacing: self.quantiles(|r| Some(&r.latency.pacing))?,
+            },
+            messages: self.messages(),
+            arrival: match self.first().arrival {
+                Some(_) => Some(self.quantiles(|r| r.arrival.as_ref())?),
+                None => None,
+            },
+            stages: self.stages()?,
+            resources: self.resources(),
+            series: self.series(),
+            verdict: Verdict::default(),
+        };
+        report.verdict = self.verdict(&report);
+        Ok(report)
+    }
+
+    fn first(&self) -> &Report {
+        &self.parts[0].report
+    }
+
+    fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.parts.iter().map(|part| &part.report)
+    }
+
+    fn sum(&self, of: impl Fn(&Report) -> u64) -> u64 {
+        self.reports().map(of).sum()
+    }
+
+    /// Seconds from the beginning to the latest of the parts' moments, each told from its own beginning.
+    fn latest(&self, of: impl Fn(&Report) -> f64) -> f64 {
+        let moments = self.parts.iter().map(|part| self.offset(part) + of(&part.report));
+        round(moments.fold(0.0, f64::max), 1e6)
+    }
+
+    /// How much later than the first a part began, in seconds.
+    fn offset(&self, part: &Part) -> f64 {
+        part.begin.duration_since(self.begin).unwrap_or_default().as_secs_f64()
+    }
+
+    fn run(&self) -> Run {
+        let first = &self.first().run;
+        let bounds = self.reports().filter_map(|report| report.run.clock.error_bound_us);
+        let count = first.node.map_or(1, |node| node.count);
+        let ids: Vec<_> = self.reports().map(|report| report.run.id.clone()).collect();
+        Run {
+            id: ids.join("+"),
+            started_at: humantime::format_rfc3339_millis(self.begin).to_string(),
+            duration_s: self.latest(|report| report.run.duration_s),
+            rate_target: first.rate_target.map(|_| self.rate(|run| run.rate_target)),
+            rate_range: (first.rate_range)
+                .map(|_| [0, 1].map(|end| self.rate(|run| run.rate_range.map(|range| range[end])))),
+            command: without_node(&first.command),
+            connections: self.sum(|report| report.run.connections),
+            threads: self.sum(|report| report.run.threads),
+            interrupted: self.reports().any(|report| report.run.interrupted),
+            // Each machine has a monotonic clock of its own.
+            clock: Clock {
+                source: first.clock.source.clone(),
+                offset_us: None,
+                error_bound_us: bounds.reduce(f64::max),
+            },
+            node: None,
+            parts: Some(Parts {
+                nodes: self.parts.iter().map(|part| part.node).collect(),
+                count,
+                runs: ids,
+            }),
+            partial: self.parts.len() as u64 != count,
+            ..first.clone()
+        }
+    }
+
+    /// The sum of the parts' shares of a rate.
+    fn rate(&self, of: impl Fn(&Run) -> Option<f64>) -> f64 {
+        round(self.reports().filter_map(|report| of(&report.run)).sum(), 1e6)
+    }
+
+    fn requests(&self) -> Requests {
+        let (sent, completed) = (self.sum(|r| r.requests.sent), self.sum(|r| r.requests.completed));
+        let span = self.latest(|r| r.run.duration_s);
+        let answered_after_s = self.latest(|r| r.requests.answered_after_s);
+        let per_second = |count: u64, span: f64| match span > 0.0 {
+            true => round(count as f64 / span, 1e3),
+            false => 0.0,
+        };
+        let completed_per_s = per_second(completed, answered_after_s);
+        let open = self.first().run.rate_target.is_some();
+        let mut status: BTreeMap<String, u64> = BTreeMap::new();
+        for (code, count) in self.reports().flat_map(|r| &r.requests.status) {
+            *status.entry(code.clone()).or_default() += count;
+        }
+        Requests {
+            planned: self.sum(|r| r.requests.planned),
+            sent,
+            dropped: self.sum(|r| r.requests.dropped),
+            completed,
+            failed: self.sum(|r| r.requests.failed),
+            unfinished: self.sum(|r| r.requests.unfinished),
+            rate_achieved: if open { per_second(sent, span) } else { completed_per_s },
+            completed_per_s,
+            answered_after_s,
+            bytes_read: self.sum(|r| r.requests.bytes_read),
+            bytes_written: self.sum(|r| r.requests.bytes_written),
+            reconnects: self.sum(|r| r.requests.reconnects),
+            timed_when_read: self.sum(|r| r.requests.timed_when_read),
+            errors: Errors {
+                connect: self.sum(|r| r.requests.errors.connect),
+                read: self.sum(|r| r.requests.errors.read),
+                write: self.sum(|r| r.requests.errors.write),
+                timeout: self.sum(|r| r.requests.errors.timeout),
+                protocol: self.sum(|r| r.requests.errors.protocol),
+            },
+            status,
+            per_thread: self.per_thread(),
+        }
+    }
+
+    /// Mean and deviation of all nodes' threads, from those of each: a thread counts for as long as it
+    /// sent. Which share is within a deviation cannot be told.
+    fn per_thread(&self) -> PerThread {
+        let known = self.reports().filter_map(|report| {
+            let rates = &report.requests.per_thread;
+            let weight = report.run.threads as f64 * report.run.duration_s;
+            Some((weight, rates.mean?, rates.stdev?))
+        });
+        let known: Vec<_> = known.filter(|(weight, ..)| *weight > 0.0).collect();
+        let total: f64 = known.iter().map(|(weight, ..)| weight).sum();
+        if known.is_empty() {
+            return PerThread::default();
+        }
+        let mean = known.iter().map(|(weight, mean, _)| weight * mean).sum::<f64>() / total;
+        let square = |(weight, own, stdev): &(f64, f64, f64)| {
+            weight * (stdev * stdev + (own - mean) * (own - mean))
+        };
+        let variance = known.iter().map(square).sum::<f64>() / total;
+        PerThread {
+            mean: Some(round(mean, 1e2)),
+            stdev: Some(round(variance.sqrt(), 1e2)),
+            max: self.reports().filter_map(|r| r.requests.per_thread.max).reduce(f64::max),
+            within_stdev_percent: None,
+        }
+    }
+
+    /// The distribution of all values.
+    fn quantiles(
+        &self,
+        of: impl Fn(&Report) -> Option<&Quantiles>,
+    ) -> Result<Quantiles, MergeError> {
+        let mut sum = Latencies::default();
+        for part in self.parts {
+            if let Some(quantiles) = of(&part.report) {
+                let unreadable =
+                    |e: HdrError| MergeError::Histogram(part.name.clone(), e.to_string());
+                sum.merge(&Latencies::from_hdr(&quantiles.hdr).map_err(unreadable)?);
+            }
+        }
+        Ok(Quantiles::from(&sum))
+    }
+
+    fn messages(&self) -> Option<Messages> {
+        let all: Vec<_> = self.reports().filter_map(|report| report.messages.as_ref()).collect();
+        let sum = |of: fn(&Messages) -> u64| all.iter().map(|messages| of(messages)).sum();
+        let first = |of: fn(&Examples) -> &Vec<u64>| {
+            let most = all.iter().map(|messages| of(&messages.examples).len()).max().unwrap_or(0);
+            all.iter().flat_map(|messages| of(&messages.examples)).take(most).copied().collect()
+        };
+        (!all.is_empty()).then(|| Messages {
+            accepted: sum(|m| m.accepted),
+            arrived: sum(|m| m.arrived),
+            lost: sum(|m| m.lost),
+            duplicated: sum(|m| m.duplicated),
+            reordered: sum(|m| m.reordered),
+            unexpected: sum(|m| m.unexpected),
+            unknown: sum(|m| m.unknown),
+            examples: Examples { lost: first(|e| &e.lost), duplicated: first(|e| &e.duplicated) },
+        })
+    }
+
+    /// The stages of the node that has seen most of them, each with all nodes' values.
+    fn stages(&self) -> Result<Vec<Stage>, MergeError> {
+        let most = self.reports().map(|report| &report.stages).max_by_key(|stages| stages.len());
+        let bound = self.reports().filter_map(|r| r.run.clock.error_bound_us).reduce(f64::max);
+        let add = |stage: &Stage| {
+            let same = |other: &&Stage| (&other.from, &other.to) == (&stage.from, &stage.to);
+            let mut quantiles =
+                self.quantiles(|r| r.stages.iter().find(same).map(|stage| &stage.quantiles))?;
+            if let Some(bound) = bound.filter(|_| stage.crosses_processes()) {
+                coarsen(&mut quantiles, bound);
+            }
+            Ok(Stage { from: stage.from.clone(), to: stage.to.clone(), quantiles })
+        };
+        most.into_iter().flatten().map(add).collect()
+    }
+
+    /// Each node's components, as `api@0`.
+    fn resources(&self) -> Vec<Resource> {
+        let mut all = Vec::new();
+        for part in self.parts {
+            let named = |used: &Resource| Resource {
+                component: at(&used.component, part.node),
+                ..used.clone()
+            };
+            all.extend(part.report.resources.iter().map(named));
+        }
+        all
+    }
+
+    /// Rows of the same second added. All nodes see the one queue; percentiles cannot be added.
+    fn series(&self) -> Vec<Row> {
+        let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
+        for part in self.parts {
+            for row in &part.report.series {
+                let second = (self.offset(part) + row.t_s).round() as u64;
+                let sum = rows.entry(second).or_default();
+                sum.t_s = second as f64;
+                sum.sent += row.sent;
+                sum.completed += row.completed;
+                sum.failed += row.failed;
+                sum.arrived += row.arrived;
+                sum.in_flight += row.in_flight;
+                sum.queue_depth = sum.queue_depth.max(row.queue_depth);
+                let used = row.cpu_percent.iter();
+                let named = used.map(|(component, percent)| (at(component, part.node), *percent));
+                sum.cpu_percent.extend(named);
+            }
+        }
+        rows.into_values().collect()
+    }
+
+    /// The worst of the parts' verdicts, and the conditions held against the sums.
+    fn verdict(&self, report: &Report) -> Verdict {
+        let mut reasons = self.told(|verdict| &verdict.reasons);
+        let parts = report.run.parts.iter();
+        let missing = parts.flat_map(|parts| (0..parts.count).filter(|n| !parts.nodes.contains(n)));
+        let missing: Vec<_> = missing.map(|node| node.to_string()).collect();
+        if !missing.is_empty() {
+            let (which, count) = (missing.join(", "), self.first().run.node.map_or(0, |n| n.count));
+            reasons.push(format!("partial: the report of node {which} of {count} is missing"));
+        }
+        let limited = self.reports().any(|r| r.verdict.generator != "valid") || !missing.is_empty();
+        let thresholds = self.thresholds(report);
+        Verdict {
+            generator: if limited { "limited" } else { "valid" }.to_owned(),
+            pass: !limited && thresholds.iter().all(|threshold| threshold.ok),
+            reasons,
+            notes: self.told(|verdict| &verdict.notes),
+            thresholds,
+        }
+    }
+
+    /// What the nodes say, and which of them if not all do.
+    fn told<'s>(&'s self, of: impl Fn(&'s Verdict) -> &'s Vec<String>) -> Vec<String> {
+        let mut told: Vec<(&String, BTreeSet<u64>)> = Vec::new();
+        for part in self.parts {
+            for text in of(&part.report.verdict) {
+                match told.iter_mut().find(|(known, _)| *known == text) {
+                    Some((_, nodes)) => _ = nodes.insert(part.node),
+                    None => told.push((text, BTreeSet::from([part.node]))),
+                }
+            }
+        }
+        let name = |(text, nodes): (&String, BTreeSet<u64>)| match nodes.len() == self.parts.len() {
+            true => text.clone(),
+            false => {
+                let nodes: Vec<_> = nodes.iter().map(u64::to_string).collect();
+                format!("node {}: {text}", nodes.join(", "))
+            }
+        };
+        told.into_iter().map(name).collect()
+    }
+
+    /// A condition that held in one part fails the whole, with that part's number.
+    fn thresholds(&self, report: &Report) -> Vec<ThresholdResult> {
+        let own = &self.first().verdict.thresholds;
+        let parsed: Vec<Threshold> = own.iter().filter_map(|t| t.expr.parse().ok()).collect();
+        let mut merged = judge_thresholds(report, &parsed);
+        for result in merged.iter_mut().filter(|result| result.ok) {
+            let parts = self.reports().flat_map(|part| &part.verdict.thresholds);
+            let failed = parts.into_iter().find(|part| part.expr == result.expr && !part.ok);
+            if let Some(failed) = failed {
+                *result = failed.clone();
+            }
+        }
+        merged
+    }
+}
+
+/// A component of a node.
+fn at(component: &str, node: u64) -> String {
+    format!("{component}@{node}")
+}

@@ -1,0 +1,60 @@
+//! Reports read back from their JSON files.
+
+use serde::Deserialize;
+
+use super::forms::Document;
+use super::ramp::RampReport;
+use super::{Report, SCHEMA_VERSION};
+
+/// A saved report of either kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Saved {
+    /// One run's.
+    Run(Box<Report>),
+    /// A ramp's.
+    Ramp(Box<RampReport>),
+}
+
+/// Why a file is no report, as a fragment that fits after the file's name.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedError {
+    /// Not JSON, or JSON of something else.
+    #[error("it is not a report that loadgen wrote with -o FILE.json")]
+    Foreign(#[from] serde_json::Error),
+    /// A comparison, or what a later version writes.
+    #[error("it is a {0}, neither a run's report nor a ramp's")]
+    Kind(String),
+    /// Of a version this program does not know.
+    #[error("it has schema version {0}; this loadgen reads version {SCHEMA_VERSION}")]
+    Version(u32),
+}
+
+/// What tells reports apart.
+#[derive(Deserialize)]
+struct Head {
+    schema_version: u32,
+    kind: Option<String>,
+}
+
+impl Saved {
+    /// Reads the JSON of a run's or a ramp's report.
+    pub fn from_json(text: &str) -> Result<Self, SavedError> {
+        let head: Head = serde_json::from_str(text)?;
+        if head.schema_version != SCHEMA_VERSION {
+            return Err(SavedError::Version(head.schema_version));
+        }
+        Ok(match head.kind.as_deref() {
+            Some("ramp") => Self::Ramp(serde_json::from_str(text)?),
+            Some(kind) => return Err(SavedError::Kind(kind.to_owned())),
+            None => Self::Run(serde_json::from_str(text)?),
+        })
+    }
+
+    /// What there is to show.
+    pub fn document(&self) -> Document<'_> {
+        match self {
+            Self::Run(report) => Document::Run(report),
+            Self::Ramp(ramp) => Document::Ramp(ramp),
+        }
+    }
+}

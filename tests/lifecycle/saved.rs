@@ -1,0 +1,100 @@
+//! Reports in files: what a run writes, and what is made of it afterwards.
+
+use std::fs;
+
+use super::assert_refused;
+use crate::support::{Process, Service, loadgen, run, start};
+
+const ENDINGS: [&str; 10] =
+    ["txt", "json", "md", "csv", "tsv", "xml", "hlog", "hgrm", "arrival.hgrm", "lateness.hgrm"];
+
+#[test]
+fn a_saved_report_gives_every_form_that_the_run_gave() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, ending: &str| folder.path().join(format!("{name}.{ending}"));
+    let outputs = |name: &str| {
+        let files = ENDINGS.map(|ending| format!("-o {}", file(name, ending).display()));
+        files.join(" ")
+    };
+    let summary = folder.path().join("summary.md");
+    fs::write(&summary, "from another step").expect("space");
+    let words = "-n 40 -c 2 --stack embedded --allow-limited --timeout 30s";
+    let mut command = loadgen(&format!("{words} {}", outputs("run")));
+    command.env("GITHUB_STEP_SUMMARY", &summary);
+    let ran = Process::start("loadgen", &mut command).finish();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+
+    let json = file("run", "json").display().to_string();
+    let shown = run(&format!("report {json} {}", outputs("again")));
+    assert_eq!((shown.code, shown.stdout.as_str()), (Some(0), ran.stdout.as_str()), "{shown:?}");
+    let read = |name, ending| fs::read_to_string(file(name, ending)).expect("it was written");
+    for ending in ENDINGS {
+        assert!(!read("run", ending).is_empty(), "{ending}");
+        assert_eq!(read("run", ending), read("again", ending), "{ending}");
+    }
+    assert_eq!(read("run", "txt"), ran.stdout);
+    for (form, ending) in [("text", "txt"), ("txt", "txt"), ("md", "md"), ("hgrm", "hgrm")] {
+        let shown = run(&format!("report {json} --format {form}"));
+        assert_eq!(shown.stdout, read("run", ending), "{shown:?}");
+    }
+    let summary = fs::read_to_string(summary).expect("it was there before");
+    assert_eq!(summary, format!("from another step\n{}\n", read("run", "md")));
+}
+
+#[test]
+fn a_step_summary_that_cannot_be_written_is_no_failure() {
+    let mut command = loadgen("-n 10 -c 1 --stack embedded --allow-limited --timeout 30s");
+    command.env("GITHUB_STEP_SUMMARY", "/proc/nowhere/summary.md");
+    let ran = Process::start("loadgen", &mut command).finish();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("/proc/nowhere/summary.md"), "{ran:?}");
+}
+
+#[test]
+fn a_file_that_is_no_report_is_said_by_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let foreign = folder.path().join("foreign.json");
+    for text in ["", "{}", "not json", "{\"schema_version\":1}", "[1]", "\u{0}"] {
+        fs::write(&foreign, text).expect("space");
+        let name = foreign.display().to_string();
+        assert_refused(&run(&format!("report {name}")), 1, &[&name, "not a report"]);
+    }
+    fs::write(&foreign, "{\"schema_version\":9}").expect("space");
+    let name = foreign.display().to_string();
+    assert_refused(&run(&format!("report {name}")), 1, &["schema version 9"]);
+    assert_refused(&run("report /nowhere/r.json"), 1, &["/nowhere/r.json"]);
+}
+
+#[test]
+fn nodes_reports_are_added_up_and_a_missing_one_is_told() {
+    let mut queue = start("embedded queue");
+    let address = queue.await_line(|line| line.strip_prefix("listening on ").map(str::to_owned));
+    let (_api, address) = Service::api(&format!("--redis redis://{address}"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let node = |k: u64| {
+        let words = "-d 1s -c 2 --allow-limited --timeout 30s";
+        start(&format!("http://{address}/ {words} --node {k}/2 -o {}", file(&format!("{k}.json"))))
+    };
+    let running = [node(0), node(1)];
+    for ran in running.map(Process::finish) {
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(file(name)).expect("it was written"))
+            .expect("JSON")
+    };
+    let completed = |name: &str| json(name)["requests"]["completed"].as_u64().expect("a count");
+
+    let (zero, one) = (file("0.json"), file("1.json"));
+    let merged = run(&format!("merge {zero} {one} --allow-limited -o {}", file("all.json")));
+    assert_eq!(merged.code, Some(0), "{merged:?}");
+    assert!(merged.stdout.contains("Parts     node 0, 1 of 2\n"), "{merged:?}");
+    assert_eq!(completed("all.json"), completed("0.json") + completed("1.json"));
+    assert_eq!(run(&format!("report {}", file("all.json"))).stdout, merged.stdout);
+
+    let partial = run(&format!("merge {one}"));
+    assert_eq!(partial.code, Some(3), "{partial:?}");
+    assert!(partial.stdout.contains("Parts     node 1 of 2: PARTIAL\n"), "{partial:?}");
+    assert_refused(&run(&format!("merge {zero} {zero}")), 2, &["0.json", "both of node 0"]);
+}
