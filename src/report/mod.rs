@@ -192,6 +192,7 @@ pub struct Requests {
     pub reconnects: u64,
     /// Answers timed when they were read, because the kernel noted no time of their receipt: in a
     /// closed loop, with reqwest, and where the platform cannot.
+    #[serde(default)]
     pub timed_when_read: u64,
     /// The failed ones, and failed attempts to connect again.
     pub errors: Errors,

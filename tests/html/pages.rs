@@ -48,9 +48,31 @@ pub(super) fn run() -> Page {
     write("run", &page(&report), &report)
 }
 
+/// The same, as if its rate had changed from beginning to end.
+pub(super) fn changing() -> Page {
+    let mut report = saved_run();
+    report.run.rate_range = Some([5_000.0, 15_000.0]);
+    write("changing", &page(&report), &report)
+}
+
 pub(super) fn ramp() -> Page {
     let ramp = saved_ramp();
     write("ramp", &ramp_page(&ramp), &ramp)
+}
+
+/// The same, as if its steps had been a search's.
+pub(super) fn search() -> Page {
+    let mut ramp = saved_ramp();
+    let trial = |step, held| Trial { value: step as f64 + 1.0, step, held, because: None };
+    ramp.search = Some(Search {
+        axis: "connections".to_owned(),
+        condition: "arrival.p99 < 3ms".to_owned(),
+        trials: vec![trial(0, true), trial(9, false), trial(8, true)],
+        holds: Some(9.0),
+        fails: Some(10.0),
+        confirmed: (1, 1),
+    });
+    write("search", &ramp_page(&ramp), &ramp)
 }
 
 /// HTTP only, with no second full and hardly any answers: most figures are missing.

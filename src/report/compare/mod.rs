@@ -1,7 +1,7 @@
 //! Two sides' reports → what changed, how sure that is, and whether the new side is worse.
 //!
 //! A figure is worse when the whole 99 % interval of its change lies beyond the tolerance: the change
-//! is larger than chance and larger than what is tolerated. See [`noise`] for the intervals.
+//! is larger than chance and larger than what is tolerated. `noise.rs` has the intervals.
 
 mod figure;
 mod noise;

@@ -144,7 +144,7 @@ fn charts(ramp: &RampReport, figures: &Figures<'_>) -> String {
     }
     [
         draw((against("Arrival and response"), "Logarithmic."), true, latency),
-        draw((against("Rate"), "Requests per second."), false, rate),
+        draw((against("Achieved rate"), "Requests per second."), false, rate),
         draw((against("CPU"), "Mean over the step; 100 % is one core."), false, cpu(&reports)),
     ]
     .concat()
@@ -208,7 +208,8 @@ fn summary(ramp: &RampReport, figures: &Figures<'_>) -> String {
 
 fn search(search: &Search, figures: &Figures<'_>) -> String {
     let axis = escape(&search.axis);
-    let show = |path: &str| figures.below("/search").show(path, Unit::Rate);
+    let figures = figures.below("/search");
+    let show = |path: &str| figures.show(path, Unit::Rate);
     let holds = match (search.holds, search.fails) {
         (Some(_), Some(_)) => {
             format!("holds at {} and fails at {}", show("/holds"), show("/fails"))
@@ -217,13 +218,14 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
         (None, Some(_)) => format!("fails at {}, the lowest that was tried", show("/fails")),
         (None, None) => "was not decided".to_owned(),
     };
-    let confirmed = format!("{} of {}", show("/confirmed/0"), show("/confirmed/1"));
+    let confirmed = ["/confirmed/0", "/confirmed/1"].map(|path| figures.show(path, Unit::Count));
+    let confirmed = confirmed.join(" of ");
     let condition = escape(&search.condition);
     let text = format!(
         "<p>The condition <code>{condition}</code> {holds} ({axis}). Runs there that held: {confirmed}.</p>\n"
     );
     let row = |(n, trial): (usize, &crate::report::ramp::Trial)| {
-        let value = figures.show(&format!("/search/trials/{n}/value"), Unit::Rate);
+        let value = figures.show(&format!("/trials/{n}/value"), Unit::Rate);
         let because = trial.because.as_deref().map(escape).unwrap_or_default();
         let word = if trial.held { "held" } else { "did not hold" };
         let step = format!("<a href=\"#step-{}\">{}</a>", trial.step, n + 1);

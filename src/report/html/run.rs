@@ -18,9 +18,12 @@ pub(super) struct View<'a> {
 pub(super) fn title(report: &Report) -> String {
     let run = &report.run;
     let span = std::time::Duration::try_from_secs_f64(run.duration_s.round()).unwrap_or_default();
-    let load = match run.rate_target {
-        Some(rate) => format!("{} requests/s", Unit::Rate.write(rate)),
-        None => format!("{} connections in a closed loop", format_count(run.connections)),
+    let load = match (run.rate_range, run.rate_target) {
+        (Some([from, to]), _) => {
+            format!("{} to {} requests/s", Unit::Rate.write(from), Unit::Rate.write(to))
+        }
+        (None, Some(rate)) => format!("{} requests/s", Unit::Rate.write(rate)),
+        (None, None) => format!("{} connections in a closed loop", format_count(run.connections)),
     };
     let span = format_duration(span).replace('s', " s").replace('m', " min ").replace('h', " h ");
     format!("{load} for {}", span.trim_end())
@@ -80,13 +83,16 @@ fn rate_tile(View { report, figures }: &View<'_>) -> String {
         Some(_) => format!("of {}/s asked for", figures.show("/run/rate_target", Unit::Rate)),
         None => "as many as were answered".to_owned(),
     };
+    let end = |n: usize| figures.show(&format!("/run/rate_range/{n}"), Unit::Rate);
+    let changing = report.run.rate_range.map(|_| format!("from {}/s to {}/s", end(0), end(1)));
     let loop_name = match &report.run.arrivals {
         Some(arrivals) => format!("open loop, {}", escape(arrivals)),
         None => "closed loop".to_owned(),
     };
     let connections = figures.show("/run/connections", Unit::Count);
     let rate = figures.show("/requests/rate_achieved", Unit::Rate);
-    let notes = [asked, format!("{loop_name}, {connections} connections")];
+    let mut notes = vec![asked, format!("{loop_name}, {connections} connections")];
+    notes.splice(1..1, changing);
     tile("Rate", "", &format!("{rate}<small>/s</small>"), &notes)
 }
 
