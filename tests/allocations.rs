@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use loadgen::clock::{self, Nanos};
+use loadgen::http::compose::Fixed;
 use loadgen::http::raw::RawTransport;
 use loadgen::http::request::RequestShape;
 use loadgen::load::recorder::Recorder;
@@ -70,7 +71,8 @@ fn allocations(work: impl FnOnce(Nanos) -> Work) -> (Counters, u64) {
     let start = clock::now();
     let work = work(start);
     let rests = matches!(work, Work::Open { .. });
-    let transport = RawTransport::connect(&shape, address, CONNECTIONS, timeout, rests);
+    let transport =
+        RawTransport::connect(Box::new(Fixed::new(&shape)), address, CONNECTIONS, timeout, rests);
     let brief = Brief {
         worker: 0,
         workers: 1,

@@ -43,10 +43,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(bodyless: bool) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             state: State::Down { retry_at: Nanos::ZERO },
-            reader: ResponseReader::new(bodyless),
+            reader: ResponseReader::new(false),
             serial: 0,
             socket: None,
             unsent: Vec::new(),

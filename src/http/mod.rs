@@ -8,6 +8,7 @@ use crate::clock::Nanos;
 use crate::message::{MsgId, Values};
 
 mod chunked;
+pub mod compose;
 mod connection;
 mod deadline;
 pub mod full;

@@ -14,15 +14,14 @@ use rustix::io::Errno;
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::ClockId;
 
+use super::compose::Compose;
 use super::connection::{Connection, State};
 use super::deadline::Deadline;
 use super::receipt::{Received, WallClock};
-use super::request::RequestShape;
 use super::response::Progress;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
 use crate::clock::{self, Nanos};
 use crate::message::Values;
-use crate::message::template::Rendered;
 
 /// Bytes read at once. Responses to load tests are small; a larger one takes several reads.
 const READ_BUFFER: usize = 64 * 1024;
@@ -36,7 +35,7 @@ const CONNECT_PATIENCE: Nanos = Nanos::from_secs(5);
 pub struct RawTransport {
     epoll: OwnedFd,
     address: SocketAddr,
-    request: Rendered,
+    composer: Box<dyn Compose>,
     timeout: Nanos,
     connections: Vec<Connection>,
     /// Idle connections, the one used last on top: its socket is the warmest.
@@ -66,7 +65,7 @@ impl RawTransport {
     /// asked is another run. With `rests`, responses are timed by the kernel where it can, so that a
     /// wait may rest instead of reading at once.
     pub fn connect(
-        shape: &RequestShape,
+        composer: Box<dyn Compose>,
         address: SocketAddr,
         connections: usize,
         timeout: Nanos,
@@ -77,11 +76,9 @@ impl RawTransport {
         let mut transport = Self {
             epoll,
             address,
-            request: shape.rendered(),
+            composer,
             timeout,
-            connections: (0..connections)
-                .map(|_| Connection::new(shape.expects_no_body()))
-                .collect(),
+            connections: (0..connections).map(|_| Connection::new()).collect(),
             idle: Vec::with_capacity(connections),
             ailing: Vec::with_capacity(connections),
             deadlines: VecDeque::with_capacity(connections),
@@ -354,14 +351,15 @@ impl Transport for RawTransport {
 
     fn send(&mut self, ticket: Ticket, values: &Values) {
         let Some(index) = self.idle.pop() else { return };
-        let request = self.request.fill(values);
+        let request = self.composer.compose(values);
         let sent = clock::now();
         let connection = &mut self.connections[index];
         connection.serial += 1;
         connection.state = State::Busy { ticket, sent };
+        connection.reader.expect(request.bodyless);
         let deadline =
             Deadline { at: sent + self.timeout, connection: index, serial: connection.serial };
-        match connection.write(request) {
+        match connection.write(request.bytes) {
             Ok(taken) => {
                 self.traffic.bytes_written += taken as u64;
                 self.forget_ended();

@@ -56,6 +56,11 @@ impl ResponseReader {
         Self { bodyless, ..Self::default() }
     }
 
+    /// Whether the next response is that of a HEAD.
+    pub fn expect(&mut self, bodyless: bool) {
+        self.bodyless = bodyless;
+    }
+
     /// Forgets a half-read response; for a new connection.
     pub fn reset(&mut self) {
         self.partial.clear();

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::RunError;
 use crate::clock::Nanos;
+use crate::http::compose::Fixed;
 use crate::http::full::FullTransport;
 use crate::http::raw::RawTransport;
 use crate::http::request::RequestShape;
@@ -229,7 +230,8 @@ impl Post {
         match (load.engine, self.supplies.address) {
             (Engine::Raw, Some(address)) => {
                 let (timeout, rests) = (load.timeout.into(), load.mode != Mode::Closed);
-                let raw = RawTransport::connect(shape, address, connections, timeout, rests);
+                let composer = Box::new(Fixed::new(shape));
+                let raw = RawTransport::connect(composer, address, connections, timeout, rests);
                 self.work(raw)
             }
             _ => {
