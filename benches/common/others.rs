@@ -15,13 +15,15 @@ pub(crate) fn undisturbed<M>(
     share: impl Fn(&M) -> f64,
 ) -> anyhow::Result<M> {
     let mut best = measure()?;
+    let mut taken = share(&best);
     for _ in 1..ATTEMPTS {
-        if share(&best) <= TOLERATED {
+        if taken <= TOLERATED {
             break;
         }
-        eprintln!("  again: others took {} % of the machine", number(Some(share(&best)), 1));
+        eprintln!("  again: others took {} % of the machine", number(Some(taken), 1));
         let next = measure()?;
-        if share(&next) < share(&best) {
+        taken = share(&next);
+        if taken < share(&best) {
             best = next;
         }
     }

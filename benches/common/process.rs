@@ -1,4 +1,5 @@
-//! One child run to its end: what it printed, the CPU time it took, and how busy the machine was beside it.
+//! One child run to its end: what it printed, the CPU time it took, and how busy the machine was
+//! beside it.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -30,8 +31,8 @@ impl Cost {
     }
 }
 
-/// Runs a command to its end: its standard output, and what it cost. One that cannot start, that fails, or that still runs after `limit` is
-/// an error, and nothing of it is left.
+/// Runs a command to its end: its standard output, and what it cost. One that cannot start, that
+/// fails, or that still runs after `limit` is an error, and nothing of it is left.
 ///
 /// Nothing happens here while it runs: the bench takes no CPU from what it measures.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> anyhow::Result<(String, Cost)> {

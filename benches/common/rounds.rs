@@ -50,8 +50,8 @@ pub(crate) fn play<M>(
 }
 
 impl<M> Rounds<M> {
-    /// A row for each contender that ran: medians over the rounds, and the medians of the ratios to the first
-    /// contender in the same round.
+    /// A row for each contender that ran: medians over the rounds, and the medians of the ratios to
+    /// the first contender in the same round.
     pub(crate) fn print(&self, label: &str, columns: &[Column<M>]) {
         let mut header = vec![label.to_owned()];
         for column in columns {

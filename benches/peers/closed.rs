@@ -53,8 +53,8 @@ pub(crate) fn run(
 
     let played = generator::play(&all, nginx, seconds, rounds);
     println!(
-        "Closed loop on nginx, {CONNECTIONS} connections, 1 thread, {seconds} s; medians of {rounds} rounds \
-         and of their ratios to loadgen; latency from the send:\n"
+        "Closed loop on nginx, {CONNECTIONS} connections, 1 thread, {seconds} s; medians of \
+         {rounds} rounds and of their ratios to loadgen; latency from the send:\n"
     );
     played.print("generator", &COLUMNS);
     println!("\n{}\n", others::summary(played.all().map(|measured| measured.others)));

@@ -1,9 +1,9 @@
-//! loadgen beside other load generators, on one nginx: a closed loop, where all of them show what a request
-//! costs, and an open loop at a set rate, where some show how late they are.
+//! loadgen beside other load generators, on one nginx: a closed loop, where all of them show what a
+//! request costs, and an open loop at a set rate, where some show how late they are.
 //!
 //! `cargo bench --bench peers [-- --seconds 5 --pairs 5 --only closed]`. It wants nginx, `taskset`,
-//! two cores, and nothing else running. nginx has core 0, the generator core 1, so that CPU time a request
-//! is the generator's own. Peers are looked for on `PATH`; a variable of a peer's name says where
+//! two cores, and nothing else running. nginx has core 0, the generator core 1, so that CPU time a
+//! request is the generator's own. Peers are looked for on `PATH`; a variable of a peer's name says where
 //! it is (`WRK2=/opt/wrk2/wrk`). Those that are not there are named at the end.
 
 #[path = "../common/mod.rs"]

@@ -53,8 +53,8 @@ pub(crate) fn run(
 
     let played = generator::play(&all, nginx, seconds, rounds);
     println!(
-        "Open loop on nginx, {RATE} requests/s, {CONNECTIONS} connections, 1 thread, {seconds} s, POST; medians of \
-         {rounds} rounds and of their ratios to loadgen; latencies in µs:\n"
+        "Open loop on nginx, {RATE} requests/s, {CONNECTIONS} connections, 1 thread, {seconds} s, \
+         POST; medians of {rounds} rounds and of their ratios to loadgen; latencies in µs:\n"
     );
     played.print("generator", &COLUMNS);
     println!("\n{}\n", others::summary(played.all().map(|measured| measured.others)));

@@ -55,8 +55,8 @@ pub(crate) fn wrk(output: &str) -> anyhow::Result<Figures> {
 
 /// wrk2, with `--latency --u_latency`: first what it measures from the plan, then from the send.
 ///
-/// It forgets what it measured in its first ten seconds when they are over. Of a run that ends soon after,
-/// percentiles of the rest would be an accident: then there are none.
+/// It forgets what it measured in its first ten seconds when they are over. Of a run that ends soon
+/// after, percentiles of the rest would be an accident: then there are none.
 pub(crate) fn wrk2(output: &str) -> anyhow::Result<Figures> {
     let totals = wrk_totals(output)?;
     let (planned, sent) = output.split_once("Uncorrected Latency").context("no -U")?;

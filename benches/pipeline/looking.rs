@@ -1,5 +1,5 @@
-//! What it costs to look: stamps and progress, each against a run without, and what is left when there is
-//! next to no load.
+//! What it costs to look: stamps and progress, each against a run without, and what is left when
+//! there is next to no load.
 
 use loadgen::report::Report;
 use loadgen::units::format_count;
@@ -26,8 +26,8 @@ pub(crate) fn run(stack: Stack, rate: u64, seconds: u64, rounds: usize) -> anyho
     });
     println!("{}; {}\n", common::occasion(), run::servers(&idle));
     println!(
-        "What looking costs at {} messages/s, CPU in µs a message; {seconds} s, medians of {rounds} rounds and of \
-         their ratios to the first row:\n",
+        "What looking costs at {} messages/s, CPU in µs a message; {seconds} s, medians of \
+         {rounds} rounds and of their ratios to the first row:\n",
         format_count(rate)
     );
     played.print("way of looking", &COLUMNS);
@@ -36,8 +36,8 @@ pub(crate) fn run(stack: Stack, rate: u64, seconds: u64, rounds: usize) -> anyho
         table::number(used.map(|used| used.cpu_s * 1e3 / idle.run.duration_s), 1)
     };
     println!(
-        "\nAt 1 message/s the generator takes {} ms of CPU a second and the subscriber {}: looking that does \
-         not grow with the load.\n",
+        "\nAt 1 message/s the generator takes {} ms of CPU a second and the subscriber {}: \
+         looking that does not grow with the load.\n",
         per_second("generator"),
         per_second("subscriber")
     );

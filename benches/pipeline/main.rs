@@ -1,5 +1,5 @@
-//! The whole pipeline on this machine: the highest rate it holds, what each component takes for a message,
-//! and what it costs to look.
+//! The whole pipeline on this machine: the highest rate it holds, what each component takes for a
+//! message, and what it costs to look.
 //!
 //! `cargo bench --bench pipeline [-- --seconds 5 --only sweep]`. It wants redis-server, mosquitto, and
 //! nothing else running.
@@ -26,13 +26,13 @@ struct Args {
     #[arg(long, default_value = "spawned")]
     stack: Stack,
 
-    /// The sweep's first rate, and its step; between the last that held and the first that did not it
-    /// goes on by halves, down to 1,000
-    #[arg(long, default_value = "8000", value_parser = clap::value_parser!(u64).range(1000..=1_000_000))]
+    /// The sweep's first rate, and its step; between the last that held and the first that did not
+    /// it goes on by halves, down to 1,000
+    #[arg(long, default_value = "8000", value_parser = clap::value_parser!(u64).range(1000..))]
     step: u64,
 
     /// The rate at which looking is measured
-    #[arg(long, default_value = "16000", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value = "16000", value_parser = clap::value_parser!(u64).range(1..))]
     rate: u64,
 
     /// Rounds of looking: in each one every way of looking runs once

@@ -50,7 +50,7 @@ impl Run<'_> {
             self.rate, self.seconds, self.flags
         );
         let mut command = if self.terminal {
-            // `script` gives it a terminal; the shell's words are parameters, so nothing needs quoting.
+            // `script` gives it a terminal; the shell's words are parameters: nothing needs quotes.
             let mut command = Command::new("script");
             command.args(["--quiet", "--return", "--command"]);
             command.arg("stty cols 120; exec \"$BENCH_LOADGEN\" $BENCH_WORDS \"$BENCH_REPORT\"");

@@ -1,5 +1,5 @@
-//! The rate sweep: in steps up to the first rate that does not hold, then by halves between it and the last
-//! that did.
+//! The rate sweep: in steps up to the first rate that does not hold, then by halves between it and
+//! the last that did.
 
 use loadgen::report::Report;
 use loadgen::units::format_count;
