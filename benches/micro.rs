@@ -178,7 +178,13 @@ fn recorder(criterion: &mut Criterion) {
             let ticket = Ticket { due, id: msg_id(FIRST_ID + count) };
             recorder.planned(due, seen);
             recorder.sent(due);
-            recorder.ended(&Ended { ticket, sent, at, outcome: Outcome::Answered { status: 200 } });
+            recorder.ended(&Ended {
+                ticket,
+                sent,
+                at,
+                outcome: Outcome::Answered { status: 200 },
+                connect: None,
+            });
             (due, count) = (due + GAP, count + 1);
             if count.is_multiple_of(RATE) {
                 sampled += recorder.interval(0, count / RATE - 1, 0).sampled.len() as u64;

@@ -44,7 +44,8 @@
 //! 6. **Memory does not grow with the number of requests**, except for one bit per MsgID in blocks
 //!    that are not complete.
 //! 7. **No global state**: two runs may share a process. No printing outside [`cli`]. No allocation
-//!    per request on the raw path. Errors are values; nothing a peer sends can panic us.
+//!    per request on the raw path (with TLS, those of rustls: one for each record). Errors are values;
+//!    nothing a peer sends can panic us.
 //!
 //! What is deliberately absent: a feedback from responses to the schedule, a correction that invents
 //! samples, a percentile of a sample too small for it, a default that listens beyond loopback.

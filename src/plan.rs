@@ -2,22 +2,27 @@
 
 use url::Url;
 
-use crate::profile::{Coupling, Engine, Settings, Stack};
+use crate::profile::{Coupling, Settings, Stack};
 use crate::units::Rate;
 
 pub mod address;
 pub mod command;
+mod connect_to;
 pub mod load;
 pub mod request;
 pub mod threshold;
+pub mod tls;
+pub mod transport;
 
 pub use address::{Address, Scheme};
 pub use load::{LoadPlan, Mode};
 pub use request::RequestPlan;
 pub use threshold::Threshold;
+pub use transport::TransportPlan;
 
 use load::load;
 use request::request;
+use transport::transport;
 
 /// A setting that does not make sense, as a sentence that names the flag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +49,8 @@ pub struct Plan {
     pub load: LoadPlan,
     /// What is sent.
     pub request: RequestPlan,
+    /// How the target is reached.
+    pub transport: TransportPlan,
     /// The pipeline behind the target.
     pub pipeline: PipelinePlan,
     /// What the report is held against.
@@ -96,21 +103,21 @@ pub const MAX_BODY: usize = 16 * 1024 * 1024;
 const MOST_THREADS: u64 = 1_024;
 
 impl Plan {
-    /// Checks the settings and fills in the defaults. Reads the body file; touches nothing else.
+    /// Checks the settings and fills in the defaults. Reads the files that are named and
+    /// the environment's proxies; touches nothing else.
     pub fn new(settings: Settings) -> Result<Self, PlanError> {
         let target = target(settings.url.as_deref())?;
-        let load = load(&settings, &target)?;
-        let request = request(&settings)?;
+        let (engine, transport) = transport(&settings, &target)?;
+        let load = load(&settings, engine, transport.streams)?;
+        let mut request = request(&settings)?;
+        if !transport.keep_alive {
+            request.close_connections();
+        }
         let thresholds =
             settings.fail_if.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-        if load.engine == Engine::Raw && matches!(&target, Target::Url(u) if u.scheme() == "https")
-        {
-            return refuse(
-                "--engine raw speaks plain HTTP/1.1; an https URL needs --engine reqwest",
-            );
-        }
         let command = command::command(&settings);
-        Ok(Self { target, load, request, pipeline: pipeline(settings)?, thresholds, command })
+        let pipeline = pipeline(settings)?;
+        Ok(Self { target, load, request, transport, pipeline, thresholds, command })
     }
 
     /// Whether arrivals are measured: the pipeline is ours, or a broker is named.
@@ -237,16 +244,5 @@ mod tests {
             let error = plan(change).map(|_| ()).expect_err(part);
             assert!(error.contains(part), "{part}: {error}");
         }
-    }
-
-    #[test]
-    fn https_goes_through_reqwest() {
-        let url = |s: &mut Settings| s.url = Some("https://localhost/".into());
-        assert_eq!(plan(url).map(|p| p.load.engine), Ok(Engine::Reqwest));
-        let raw = plan(|s| {
-            url(s);
-            s.engine = Some(Engine::Raw);
-        });
-        assert!(raw.map(|_| ()).expect_err("refused").contains("--engine reqwest"));
     }
 }

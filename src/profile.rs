@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
@@ -30,7 +31,7 @@ pub enum Arrivals {
 pub enum Engine {
     /// Our HTTP/1.1 fast path.
     Raw,
-    /// reqwest: https, proxies, HTTP/2.
+    /// reqwest: HTTP/2, proxies, redirects.
     Reqwest,
 }
 
@@ -215,13 +216,71 @@ pub struct Settings {
     #[serde(deserialize_with = "de_duration")]
     pub timeout: Option<Duration>,
 
-    /// What carries the requests (default: raw for http, reqwest for https)
+    /// What carries the requests (default: raw; reqwest for HTTP/2, proxies and redirects)
     #[arg(long, value_name = "KIND", env = "LOADGEN_ENGINE", help_heading = "Request")]
     pub engine: Option<Engine>,
 
     /// JSON field that carries the MsgID where the body is yours (default: MsgID, else id)
     #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD", help_heading = "Request")]
     pub id_field: Option<String>,
+
+    /// Check no certificate of an https target (default: false)
+    #[arg(short = 'k', long, env = "LOADGEN_INSECURE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Connection")]
+    pub insecure: Option<bool>,
+
+    /// Authorities that may vouch for an https target, instead of the system's; or its own certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "LOADGEN_CACERT", help_heading = "Connection")]
+    pub cacert: Option<PathBuf>,
+
+    /// Our certificate for a target that asks for one (PEM; the chain, and the key if there is no --key)
+    #[arg(long, value_name = "FILE", env = "LOADGEN_CERT", help_heading = "Connection")]
+    pub cert: Option<PathBuf>,
+
+    /// Key of --cert (PEM, not encrypted)
+    #[arg(long, value_name = "FILE", env = "LOADGEN_KEY", help_heading = "Connection")]
+    pub key: Option<PathBuf>,
+
+    /// HTTP/2 and nothing else, through reqwest; over plain http it begins at once (h2c) (default: false)
+    #[arg(long, env = "LOADGEN_HTTP2", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Connection")]
+    pub http2: Option<bool>,
+
+    /// With --http2, requests at once on each connection (default: 1)
+    #[arg(long, value_name = "N", env = "LOADGEN_STREAMS", help_heading = "Connection", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub streams: Option<u64>,
+
+    /// A new connection for each request; how long it took to make is shown apart (default: false)
+    #[arg(long, env = "LOADGEN_DISABLE_KEEPALIVE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Connection")]
+    pub disable_keepalive: Option<bool>,
+
+    /// Connect to this socket instead of the URL's host
+    #[arg(long, value_name = "PATH", env = "LOADGEN_UNIX_SOCKET", help_heading = "Connection")]
+    pub unix_socket: Option<PathBuf>,
+
+    /// What is for HOST1:PORT1 goes to HOST2:PORT2, as with curl; each part may be empty; repeatable, the first that fits
+    #[arg(
+        long,
+        value_name = "HOST1:PORT1:HOST2:PORT2",
+        env = "LOADGEN_CONNECT_TO",
+        value_delimiter = ',',
+        help_heading = "Connection"
+    )]
+    pub connect_to: Vec<String>,
+
+    /// Through this proxy, by reqwest: http://USER:PASSWORD@HOST:PORT (without it, that of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY for targets that are not on this machine)
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOADGEN_PROXY",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub proxy: Option<String>,
+
+    /// Follow so many redirects of a request, through reqwest (default: 0)
+    #[arg(long, value_name = "N", env = "LOADGEN_REDIRECTS", help_heading = "Connection", value_parser = parse_count)]
+    #[serde(deserialize_with = "de_count")]
+    pub redirects: Option<u64>,
 
     /// Where Redis and the broker come from when no address is given (default: auto)
     #[arg(long, value_name = "KIND", env = "LOADGEN_STACK", help_heading = "Pipeline")]
@@ -328,6 +387,17 @@ impl Settings {
             timeout: self.timeout.or(base.timeout),
             engine: self.engine.or(base.engine),
             id_field: self.id_field.or(base.id_field),
+            insecure: self.insecure.or(base.insecure),
+            cacert: self.cacert.or(base.cacert),
+            cert: self.cert.or(base.cert),
+            key: self.key.or(base.key),
+            http2: self.http2.or(base.http2),
+            streams: self.streams.or(base.streams),
+            disable_keepalive: self.disable_keepalive.or(base.disable_keepalive),
+            unix_socket: self.unix_socket.or(base.unix_socket),
+            connect_to: list(self.connect_to, base.connect_to),
+            proxy: self.proxy.or(base.proxy),
+            redirects: self.redirects.or(base.redirects),
             node: self.node.or(base.node),
             stack: self.stack.or(base.stack),
             redis: self.redis.or(base.redis),

@@ -12,3 +12,5 @@ mod ramp;
 mod services;
 /// Private servers, processes, HTTP and `/proc` for the tests. No test lives here.
 mod support;
+/// Ways to the target: TLS, HTTP/2, unix sockets, other addresses, proxies, connections that are not kept.
+mod transports;

@@ -69,7 +69,7 @@ fn recorder() -> Recorder {
             _ => (sent + micros(100 + n % 900), Outcome::Answered { status: 200 }),
         };
         let id = MsgId::new(n).expect("small");
-        recorder.ended(&Ended { ticket: Ticket { due, id }, sent, at, outcome });
+        recorder.ended(&Ended { ticket: Ticket { due, id }, sent, at, outcome, connect: None });
     }
     recorder
 }

@@ -20,7 +20,7 @@ const WIDTH: usize = 96;
 const SET: [&str; 3] = ["rate", "duration", "fail-if"];
 
 /// A TOML value for each setting: its default, or an example where it has none.
-const VALUES: [(&str, &str); 34] = [
+const VALUES: [(&str, &str); 45] = [
     ("url", "'http://127.0.0.1:8080/'"),
     ("rate", "'1k'"),
     ("connections", "64"),
@@ -41,6 +41,17 @@ const VALUES: [(&str, &str); 34] = [
     ("timeout", "'2s'"),
     ("engine", "'raw'"),
     ("id-field", "'MsgID'"),
+    ("insecure", "false"),
+    ("cacert", "'ca.pem'"),
+    ("cert", "'client.pem'"),
+    ("key", "'client.key'"),
+    ("http2", "false"),
+    ("streams", "1"),
+    ("disable-keepalive", "false"),
+    ("unix-socket", "'/run/api.sock'"),
+    ("connect-to", "['api:443:127.0.0.1:8443']"),
+    ("proxy", "'http://proxy:3128'"),
+    ("redirects", "0"),
     ("node", "'0/2'"),
     ("stack", "'auto'"),
     ("redis", "'redis://127.0.0.1:6379'"),

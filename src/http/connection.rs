@@ -1,16 +1,13 @@
-//! One keep-alive connection of the raw transport: a non-blocking socket, what is on it, and what
-//! of a large request the kernel has not taken yet.
+//! One connection of the raw transport: what is on it, and what of a request could not be written yet.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
-
 use super::Ticket;
-use super::receipt::{self, Received, WallClock};
+use super::link::Link;
+use super::receipt::{Received, WallClock};
 use super::response::ResponseReader;
+use super::stream::{Stream, is_would_block};
 use crate::clock::Nanos;
 
 /// What a connection is doing.
@@ -18,12 +15,14 @@ use crate::clock::Nanos;
 pub(super) enum State {
     /// Closed; may connect again at that time.
     Down { retry_at: Nanos },
-    /// The kernel is connecting, since then.
+    /// It is being made, since then.
     Connecting { since: Nanos },
+    /// It is being made for this request, which waits for it, since then.
+    Opening { ticket: Ticket, since: Nanos },
     /// Open, nothing on it.
     Idle,
-    /// A request is on it.
-    Busy { ticket: Ticket, sent: Nanos },
+    /// A request is on it. `connect` is how long the connection took that was made for it alone.
+    Busy { ticket: Ticket, sent: Nanos, connect: Option<Nanos> },
 }
 
 /// Pause before a connection that brought nothing is made again: doubles from the first to the last.
@@ -36,8 +35,8 @@ pub(super) struct Connection {
     pub(super) reader: ResponseReader,
     /// Tells this request from others that were on the connection before.
     pub(super) serial: u64,
-    socket: Option<TcpStream>,
-    /// What the kernel has not taken of the request.
+    stream: Option<Stream>,
+    /// What could not be written of the request.
     unsent: Vec<u8>,
     pause: Nanos,
 }
@@ -48,7 +47,7 @@ impl Connection {
             state: State::Down { retry_at: Nanos::ZERO },
             reader: ResponseReader::new(false),
             serial: 0,
-            socket: None,
+            stream: None,
             unsent: Vec::new(),
             pause: Nanos::ZERO,
         }
@@ -56,44 +55,41 @@ impl Connection {
 
     /// Starts to connect, without waiting. With `notes` the kernel is asked to note when responses
     /// arrive; whether it will.
-    pub(super) fn connect(
-        &mut self,
-        address: SocketAddr,
-        notes: bool,
-        now: Nanos,
-    ) -> io::Result<bool> {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket =
-            rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-        // Nagle would hold a request back until the last one's acknowledgement: up to 40 ms.
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        match rustix::net::connect(&socket, &address) {
-            Ok(()) | Err(Errno::INPROGRESS) => {}
-            Err(error) => return Err(error.into()),
-        }
+    pub(super) fn connect(&mut self, link: &Link, notes: bool, now: Nanos) -> io::Result<bool> {
+        let stream = match Stream::connect(link) {
+            Ok(stream) => stream,
+            // A unix socket on which too many wait says so at once, where TCP knocks again by itself.
+            Err(e) if is_would_block(&e) => {
+                self.state = State::Down { retry_at: now + FIRST_PAUSE };
+                return Ok(notes);
+            }
+            Err(e) => return Err(e),
+        };
         self.reader.reset();
-        self.unsent.clear();
-        let socket = TcpStream::from(socket);
-        let noted = notes && receipt::note_times(&socket);
-        self.socket = Some(socket);
+        let noted = notes && stream.note_times();
+        self.stream = Some(stream);
         self.state = State::Connecting { since: now };
         Ok(noted)
     }
 
-    /// The kernel is done connecting: whether it worked.
-    pub(super) fn finish_connect(&mut self) -> io::Result<()> {
-        let socket = self.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        sockopt::socket_error(socket)??;
-        self.state = State::Idle;
-        Ok(())
+    /// Something came of connecting: whether the connection stands now.
+    pub(super) fn finish_connect(&mut self) -> io::Result<bool> {
+        self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?.finish_connect()
     }
 
     /// Closes; may connect again after a pause that grows while connections bring nothing.
     pub(super) fn close(&mut self, now: Nanos) {
-        self.socket = None;
+        self.stream = None;
+        self.unsent.clear();
         self.state = State::Down { retry_at: now + self.pause };
         self.pause = Nanos((self.pause.0 * 2).clamp(FIRST_PAUSE.0, LAST_PAUSE.0));
+    }
+
+    /// Gives the stream away, which leaves the connection closed, to be made again at any time.
+    pub(super) fn take_stream(&mut self) -> Option<Stream> {
+        self.unsent.clear();
+        self.state = State::Down { retry_at: Nanos::ZERO };
+        self.stream.take()
     }
 
     /// A response came: the peer serves, so a close needs no pause.
@@ -102,60 +98,57 @@ impl Connection {
         self.state = State::Idle;
     }
 
-    /// Writes a request; what the kernel does not take at once is kept for [`Self::flush`].
+    /// Writes a request; what cannot be written at once is kept for [`Self::flush`].
     pub(super) fn write(&mut self, request: &[u8]) -> io::Result<usize> {
-        let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let taken = match socket.write(request) {
-            Ok(taken) => taken,
-            Err(e) if is_would_block(&e) => 0,
-            Err(e) => return Err(e),
-        };
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let taken = stream.write(request)?;
         self.unsent.extend_from_slice(&request[taken..]);
         Ok(taken)
     }
 
-    /// Writes on; how much the kernel took.
+    /// Keeps a request until the connection stands, for [`Self::flush`].
+    pub(super) fn keep(&mut self, request: &[u8]) {
+        self.unsent.extend_from_slice(request);
+    }
+
+    /// Writes on; how much of the request was taken.
     pub(super) fn flush(&mut self) -> io::Result<usize> {
-        let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        match socket.write(&self.unsent) {
-            Ok(taken) => {
-                self.unsent.drain(..taken);
-                Ok(taken)
-            }
-            Err(e) if is_would_block(&e) => Ok(0),
-            Err(e) => Err(e),
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        stream.flush()?;
+        if self.unsent.is_empty() {
+            return Ok(0);
         }
+        let taken = stream.write(&self.unsent)?;
+        self.unsent.drain(..taken);
+        Ok(taken)
     }
 
-    /// Whether the kernel still has to take some of the request.
+    /// Whether something waits to be written.
     pub(super) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.unsent.is_empty() || self.stream.as_ref().is_some_and(Stream::has_unsent)
     }
 
-    /// Reads once: `None` when there is nothing, a length of 0 when the peer closed. With a wall
-    /// clock it reads the kernel's note of the time too.
+    /// Reads once, as [`Stream::read`].
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
         wall_clock: Option<WallClock>,
     ) -> io::Result<Option<Received>> {
-        let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let received = match wall_clock {
-            Some(wall_clock) => receipt::read(socket, buffer, wall_clock),
-            None => socket.read(buffer).map(|len| Received { len, at: None }),
-        };
-        match received {
-            Ok(received) => Ok(Some(received)),
-            Err(e) if is_would_block(&e) => Ok(None),
-            Err(e) => Err(e),
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        stream.read(buffer, wall_clock)
+    }
+
+    /// The request on it or waiting for it: its ticket, since when it is, and how long connecting took.
+    pub(super) fn request(&self) -> Option<(Ticket, Nanos, Option<Nanos>)> {
+        match self.state {
+            State::Busy { ticket, sent, connect } => Some((ticket, sent, connect)),
+            // Nobody has seen it yet: its age is what counts.
+            State::Opening { ticket, since } => Some((ticket, since, None)),
+            State::Down { .. } | State::Connecting { .. } | State::Idle => None,
         }
     }
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.socket.as_ref().map(AsFd::as_fd)
+        self.stream.as_ref().map(AsFd::as_fd)
     }
-}
-
-fn is_would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -1,6 +1,6 @@
 //! When a request of the raw transport has had its time.
 
-use super::connection::{Connection, State};
+use super::connection::Connection;
 use crate::clock::Nanos;
 
 /// A request's place in the order of deadlines; all have the same timeout, so it is the order of sending.
@@ -15,6 +15,6 @@ impl Deadline {
     /// Whether its request is still on the wire.
     pub(super) fn is_current(&self, connections: &[Connection]) -> bool {
         let connection = &connections[self.connection];
-        connection.serial == self.serial && matches!(connection.state, State::Busy { .. })
+        connection.serial == self.serial && connection.request().is_some()
     }
 }

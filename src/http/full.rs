@@ -1,40 +1,49 @@
-//! The full client: reqwest behind the same trait, for https, HTTP/2 and proxies.
+//! The full client: reqwest behind the same trait, for HTTP/2, proxies and redirects.
 //!
 //! Each request is a task on a runtime of this worker's own; a channel brings the ends back.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use reqwest::ClientBuilder;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+use rustls::ClientConfig;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::request::RequestShape;
+use super::link::{Endpoint, Link};
+use super::reach::protocols;
+use super::request::{RequestShape, authority};
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
 use crate::clock::{self, Nanos};
 use crate::message::Values;
 use crate::message::template::Rendered;
+use crate::plan::TransportPlan;
+use crate::plan::transport::Proxy;
 use crate::tls;
 
 /// The reqwest transport of one worker.
 #[derive(Debug)]
 pub struct FullTransport {
     runtime: Runtime,
-    client: reqwest::Client,
+    /// With HTTP/2 one for each connection, else one with a pool of them.
+    clients: Vec<reqwest::Client>,
     prototype: Prototype,
     body: Rendered,
-    /// Concurrent requests allowed: the connections asked for.
-    width: usize,
-    /// What is on the wire, to be named if it is abandoned.
-    in_flight: Vec<(Ticket, Nanos)>,
-    results: UnboundedReceiver<(Ended, u64)>,
-    report: UnboundedSender<(Ended, u64)>,
+    /// The requests on the wire, each in the place it has there. Place n is on client n mod their number.
+    places: Vec<Option<(Ticket, Nanos)>>,
+    /// Free places, the one that has been free longest first: so the connections share the load.
+    free: VecDeque<usize>,
+    results: UnboundedReceiver<(usize, Ended, u64)>,
+    report: UnboundedSender<(usize, Ended, u64)>,
     timer: Timer,
     traffic: Traffic,
 }
@@ -47,11 +56,13 @@ struct Prototype {
 }
 
 impl FullTransport {
-    /// Sets the client up for `width` requests at once, each allowed `timeout`. Opens no connection:
-    /// a pooled client makes them as it needs them.
+    /// Sets clients up for `connections` connections with as many requests at once as the plan has
+    /// streams, each allowed `timeout`. Opens no connection: a client makes it as it needs it. Without a
+    /// link a proxy finds the target.
     pub fn new(
         shape: &RequestShape,
-        width: usize,
+        (plan, link): (&TransportPlan, Option<&Link>),
+        connections: usize,
         timeout: Duration,
     ) -> Result<Self, ConnectError> {
         let setup = |e: &dyn std::fmt::Display| ConnectError::Setup(e.to_string());
@@ -59,19 +70,20 @@ impl FullTransport {
             .enable_all()
             .build()
             .map_err(|e| setup(&e))?;
-        let tls = match shape.url.scheme() {
-            "https" => tls::client_config(&["h2", "http/1.1"]),
-            // Only a proxy may want it; a machine without certificates can still speak plain http.
-            _ => tls::client_config(&["http/1.1"]).or_else(|_| tls::unused_config()),
+        let (width, clients) =
+            (connections * plan.streams, if plan.http2 { connections } else { 1 });
+        let tls = client_tls(shape, plan).map_err(|e| setup(&e))?;
+        let client = || {
+            let builder = reqwest::Client::builder()
+                .pool_max_idle_per_host(width)
+                .redirect(redirects(plan.redirects))
+                .timeout(timeout)
+                // Without one the client looks for a process-wide default, and panics as there is none.
+                .tls_backend_preconfigured(tls.clone());
+            let builder = if plan.http2 { builder.http2_prior_knowledge() } else { builder };
+            through(proxied(builder, plan)?, shape, link).build()
         };
-        let client = reqwest::Client::builder()
-            .pool_max_idle_per_host(width)
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(timeout)
-            // Without one the client looks for a process-wide default, and panics as there is none.
-            .tls_backend_preconfigured(tls.map_err(|e| setup(&e))?)
-            .build()
-            .map_err(|e| setup(&e))?;
+        let clients = (0..clients).map(|_| client()).collect::<Result<_, _>>();
         let timer = {
             let _context = runtime.enter();
             Timer::new().map_err(|e| setup(&e))?
@@ -79,11 +91,11 @@ impl FullTransport {
         let (report, results) = unbounded_channel();
         Ok(Self {
             runtime,
-            client,
-            prototype: Prototype::new(shape)?,
+            clients: clients.map_err(|e| setup(&e))?,
+            prototype: Prototype::new(shape, link)?,
             body: Rendered::new(shape.body.clone(), Vec::new(), |_, _, _| ()),
-            width,
-            in_flight: Vec::with_capacity(width),
+            places: vec![None; width],
+            free: (0..width).collect(),
             results,
             report,
             timer,
@@ -91,9 +103,9 @@ impl FullTransport {
         })
     }
 
-    fn settle(&mut self, ended: Ended, bytes: u64) -> Option<Ended> {
-        let at = self.in_flight.iter().position(|(ticket, _)| ticket.id == ended.ticket.id)?;
-        self.in_flight.swap_remove(at);
+    fn settle(&mut self, place: usize, ended: Ended, bytes: u64) -> Option<Ended> {
+        self.places[place].take()?;
+        self.free.push_back(place);
         self.traffic.bytes_read += bytes;
         self.traffic.timed_when_read +=
             u64::from(matches!(ended.outcome, Outcome::Answered { .. }));
@@ -104,14 +116,51 @@ impl FullTransport {
     }
 }
 
+fn client_tls(shape: &RequestShape, plan: &TransportPlan) -> Result<ClientConfig, rustls::Error> {
+    let tls = tls::target_config(&plan.tls, &protocols(plan));
+    match shape.url.scheme() {
+        "https" => tls,
+        // A redirect may want it; a machine without certificates can still speak plain http.
+        _ => tls.or_else(|_| tls::unused_config()),
+    }
+}
+
+/// Follows so many; the next one is the answer.
+fn redirects(most: usize) -> Policy {
+    match most {
+        0 => Policy::none(),
+        _ => Policy::custom(move |attempt| match attempt.previous().len() > most {
+            true => attempt.stop(),
+            false => attempt.follow(),
+        }),
+    }
+}
+
+/// The environment's proxy only where the plan says so.
+fn proxied(builder: ClientBuilder, plan: &TransportPlan) -> Result<ClientBuilder, reqwest::Error> {
+    Ok(match &plan.proxy {
+        Some(Proxy::Environment(_)) => builder,
+        Some(Proxy::Url(url)) => builder.proxy(reqwest::Proxy::all(url.clone())?),
+        None => builder.no_proxy(),
+    })
+}
+
+/// To where the target was found: its name is not resolved again.
+fn through(builder: ClientBuilder, shape: &RequestShape, link: Option<&Link>) -> ClientBuilder {
+    match (link.map(|link| &link.endpoint), shape.url.domain()) {
+        (Some(Endpoint::Unix(path)), _) => builder.unix_socket(path.clone()),
+        (Some(Endpoint::Tcp(address)), Some(name)) => builder.resolve(name, *address),
+        (Some(Endpoint::Tcp(_)), None) | (None, _) => builder,
+    }
+}
+
 impl Prototype {
-    fn new(shape: &RequestShape) -> Result<Self, ConnectError> {
+    fn new(shape: &RequestShape, link: Option<&Link>) -> Result<Self, ConnectError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &shape.headers {
             let name = HeaderName::from_bytes(name.as_bytes());
             let value = HeaderValue::from_bytes(value.as_bytes());
             match (name, value) {
-                // The client writes Host (in HTTP/2, `:authority`) from the URL, unless it differs.
                 (Ok(name), Ok(value)) => headers.append(name, value),
                 _ => {
                     return Err(ConnectError::Setup(
@@ -125,7 +174,17 @@ impl Prototype {
         let mut url = shape.url.clone();
         // The credentials are in the Authorization header already.
         let _ = (url.set_username(""), url.set_password(None));
-        if url.port().is_none() || url.scheme() == "https" {
+        if let Some(Endpoint::Tcp(address)) = link.map(|link| &link.endpoint)
+            && url.domain().is_some()
+            && url.port().is_some_and(|port| port != address.port())
+        {
+            // A port in the URL would win over that of --connect-to. It stays in the Host header.
+            let _ = url.set_port(None);
+        }
+        // The client writes Host (in HTTP/2, `:authority`) from the URL, unless it differs.
+        let own = authority(&url);
+        if headers.get(reqwest::header::HOST).is_some_and(|host| host.as_bytes() == own.as_bytes())
+        {
             headers.remove(reqwest::header::HOST);
         }
         Ok(Self { method, url, headers })
@@ -186,20 +245,23 @@ fn classify(error: &reqwest::Error) -> Failure {
 
 impl Transport for FullTransport {
     fn idle(&self) -> usize {
-        self.width - self.in_flight.len()
+        self.free.len()
     }
 
     fn send(&mut self, ticket: Ticket, values: &Values) {
+        let Some(place) = self.free.pop_front() else { return };
         let body = self.body.fill(values).to_vec();
         self.traffic.bytes_written += body.len() as u64;
-        let exchange = exchange(self.client.clone(), self.prototype.request(body));
+        let client = self.clients[place % self.clients.len()].clone();
+        let exchange = exchange(client, self.prototype.request(body));
         let report = self.report.clone();
         let sent = clock::now();
-        self.in_flight.push((ticket, sent));
+        self.places[place] = Some((ticket, sent));
         self.runtime.spawn(async move {
             let (outcome, bytes) = exchange.await;
+            let ended = Ended { ticket, sent, at: clock::now(), outcome, connect: None };
             // The receiver goes only with the whole transport.
-            let _ = report.send((Ended { ticket, sent, at: clock::now(), outcome }, bytes));
+            let _ = report.send((place, ended, bytes));
         });
     }
 
@@ -213,21 +275,22 @@ impl Transport for FullTransport {
             }
         });
         let mut next = first;
-        while let Some((end, bytes)) = next {
-            ended.extend(self.settle(end, bytes));
+        while let Some((place, end, bytes)) = next {
+            ended.extend(self.settle(place, end, bytes));
             next = self.results.try_recv().ok();
         }
     }
 
     fn abandon(&mut self, ended: &mut Vec<Ended>) {
         let at = clock::now();
-        for (ticket, sent) in self.in_flight.drain(..) {
-            ended.push(Ended { ticket, sent, at, outcome: Outcome::Unfinished });
+        for (ticket, sent) in self.places.iter_mut().filter_map(Option::take) {
+            let outcome = Outcome::Unfinished;
+            ended.push(Ended { ticket, sent, at, outcome, connect: None });
         }
     }
 
     fn oldest_due(&self) -> Option<Nanos> {
-        self.in_flight.iter().map(|(ticket, _)| ticket.due).min()
+        self.places.iter().flatten().map(|(ticket, _)| ticket.due).min()
     }
 
     fn traffic(&self) -> Traffic {

@@ -12,10 +12,13 @@ pub mod compose;
 mod connection;
 mod deadline;
 pub mod full;
+pub mod link;
 pub mod raw;
+pub mod reach;
 mod receipt;
 pub mod request;
 pub mod response;
+mod stream;
 
 /// A request's place in the run, carried along until its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,14 +70,16 @@ pub struct Ended {
     pub at: Nanos,
     /// How it ended.
     pub outcome: Outcome,
+    /// How long the connection took, TLS too, that was made for it alone; before `sent`.
+    pub connect: Option<Nanos>,
 }
 
 /// Bytes and connections so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Bytes of responses; with reqwest, of their bodies only.
+    /// Bytes of responses, without those of TLS; with reqwest, of their bodies only.
     pub bytes_read: u64,
-    /// Bytes of requests; with reqwest, of their bodies only.
+    /// Bytes of requests, likewise.
     pub bytes_written: u64,
     /// Connections made again after one was lost or closed.
     pub reconnects: u64,
@@ -155,6 +160,22 @@ pub enum ConnectError {
         address: String,
         /// What the kernel said.
         cause: std::io::Error,
+    },
+    /// No TLS with it.
+    #[error("no TLS with {address}: {cause}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// Why, and what to do.
+        cause: String,
+    },
+    /// No HTTP/2 with it.
+    #[error("no HTTP/2 with {address}: {cause}")]
+    Http2 {
+        /// Host and port.
+        address: String,
+        /// Why, and what to do.
+        cause: String,
     },
     /// The client could not be set up.
     #[error("cannot set up the HTTP client: {0}")]

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll;
@@ -17,8 +16,10 @@ use rustix::time::ClockId;
 use super::compose::Compose;
 use super::connection::{Connection, State};
 use super::deadline::Deadline;
+use super::link::Link;
 use super::receipt::{Received, WallClock};
 use super::response::Progress;
+use super::stream::Stream;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
 use crate::clock::{self, Nanos};
 use crate::message::Values;
@@ -31,18 +32,25 @@ const EVENTS: usize = 256;
 /// kernel tries again after 1 s and after 2 s more. The timeout is about requests.
 const CONNECT_PATIENCE: Nanos = Nanos::from_secs(5);
 
+/// How long a connection that carried its one request waits for the server to close it. Who closes first
+/// has its port blocked for a minute; that many ports no client has.
+const CLOSING: Nanos = Nanos::from_millis(20);
+
 /// The raw transport of one worker.
 pub struct RawTransport {
     epoll: OwnedFd,
-    address: SocketAddr,
+    link: Link,
     composer: Box<dyn Compose>,
     timeout: Nanos,
     connections: Vec<Connection>,
-    /// Idle connections, the one used last on top: its socket is the warmest.
+    /// Idle connections, the one used last on top: its socket is the warmest. Where each request gets a
+    /// connection of its own: those that are closed.
     idle: Vec<usize>,
     /// Connections that are down or connecting: to be looked after.
     ailing: Vec<usize>,
     deadlines: VecDeque<Deadline>,
+    /// Connections that carried their one request, and since when they wait to be closed.
+    closing: VecDeque<(Nanos, Stream)>,
     events: Vec<epoll::Event>,
     buffer: Box<[u8]>,
     traffic: Traffic,
@@ -55,33 +63,37 @@ pub struct RawTransport {
 
 impl fmt::Debug for RawTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawTransport").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("RawTransport").field("link", &self.link).finish_non_exhaustive()
     }
 }
 
 impl RawTransport {
-    /// Opens `connections` connections to `address` and waits until all stand. An attempt that fails
+    /// Opens `connections` connections and waits until all stand; where each request gets its own, it
+    /// opens none, and there are so many at once. An attempt that fails
     /// or takes longer than `timeout` and 5 s is an error: a run with fewer connections than
     /// asked is another run. With `rests`, responses are timed by the kernel where it can, so that a
     /// wait may rest instead of reading at once.
     pub fn connect(
         composer: Box<dyn Compose>,
-        address: SocketAddr,
+        link: impl Into<Link>,
         connections: usize,
         timeout: Nanos,
         rests: bool,
     ) -> Result<Self, ConnectError> {
-        let unreachable = |cause| ConnectError::Unreachable { address: address.to_string(), cause };
+        let link = link.into();
+        let address = link.endpoint.to_string();
+        let unreachable = |cause| ConnectError::Unreachable { address: address.clone(), cause };
         let epoll = create_epoll().map_err(|e| ConnectError::Setup(e.to_string()))?;
         let mut transport = Self {
             epoll,
-            address,
+            link,
             composer,
             timeout,
             connections: (0..connections).map(|_| Connection::new()).collect(),
             idle: Vec::with_capacity(connections),
             ailing: Vec::with_capacity(connections),
             deadlines: VecDeque::with_capacity(connections),
+            closing: VecDeque::new(),
             events: Vec::with_capacity(EVENTS),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             traffic: Traffic::default(),
@@ -89,6 +101,10 @@ impl RawTransport {
             wall_clock: WallClock::new(),
             early: Vec::new(),
         };
+        if !transport.link.keep_alive {
+            transport.idle.extend(0..connections);
+            return Ok(transport);
+        }
         for index in 0..connections {
             transport.open(index, clock::now()).map_err(unreachable)?;
         }
@@ -98,7 +114,7 @@ impl RawTransport {
             if clock::now() >= deadline {
                 return Err(unreachable(std::io::ErrorKind::TimedOut.into()));
             }
-            transport.poll(deadline, &mut Vec::new());
+            transport.poll(deadline.min(transport.next_duty()), &mut Vec::new());
             if transport.traffic.connect_failures > 0 {
                 let refused =
                     std::io::Error::other("it takes fewer connections than --connections");
@@ -109,6 +125,33 @@ impl RawTransport {
         Ok(transport)
     }
 
+    /// Makes a connection for this request; it is written when the connection stands.
+    fn send_on_new(&mut self, index: usize, ticket: Ticket, values: &Values) {
+        let request = self.composer.compose(values);
+        let connection = &mut self.connections[index];
+        connection.keep(request.bytes);
+        connection.serial += 1;
+        let (bodyless, serial) = (request.bodyless, connection.serial);
+        let since = clock::now();
+        let opened = self.open(index, since);
+        let connection = &mut self.connections[index];
+        connection.reader.expect(bodyless);
+        let is_on_its_way = opened.is_ok() && matches!(connection.state, State::Connecting { .. });
+        connection.state = State::Opening { ticket, since };
+        if is_on_its_way {
+            self.forget_ended();
+            self.deadlines.push_back(Deadline {
+                at: since + self.timeout,
+                connection: index,
+                serial,
+            });
+        } else {
+            let mut early = std::mem::take(&mut self.early);
+            self.fail(index, Failure::Connect, clock::now(), &mut early);
+            self.early = early;
+        }
+    }
+
     /// How long an attempt to connect may take.
     fn patience(&self) -> Nanos {
         self.timeout.max(CONNECT_PATIENCE)
@@ -116,7 +159,7 @@ impl RawTransport {
 
     fn open(&mut self, index: usize, now: Nanos) -> std::io::Result<()> {
         let connection = &mut self.connections[index];
-        self.noted = connection.connect(self.address, self.noted, now)?;
+        self.noted = connection.connect(&self.link, self.noted, now)?;
         let data = epoll::EventData::new_u64(index as u64);
         let interest = epoll::EventFlags::IN | epoll::EventFlags::OUT;
         match connection.fd() {
@@ -156,6 +199,9 @@ impl RawTransport {
         self.events = events;
         self.expire(now, ended);
         self.tend(now);
+        while self.closing.front().is_some_and(|(since, _)| *since + CLOSING <= now) {
+            self.closing.pop_front();
+        }
     }
 
     fn handle(
@@ -167,7 +213,7 @@ impl RawTransport {
     ) {
         match self.connections[index].state {
             State::Down { .. } => {}
-            State::Connecting { .. } => self.connected(index, now),
+            State::Connecting { .. } | State::Opening { .. } => self.connected(index, now, ended),
             State::Idle | State::Busy { .. } => {
                 if flags.contains(epoll::EventFlags::OUT) && self.connections[index].has_unsent() {
                     self.flush(index, now, ended);
@@ -179,17 +225,28 @@ impl RawTransport {
         }
     }
 
-    fn connected(&mut self, index: usize, now: Nanos) {
-        match self.connections[index].finish_connect() {
-            Ok(()) => {
+    /// Something came of connecting.
+    fn connected(&mut self, index: usize, now: Nanos, ended: &mut Vec<Ended>) {
+        let connection = &mut self.connections[index];
+        match (connection.finish_connect(), connection.state) {
+            // TLS still talks.
+            (Ok(false), _) => self.listen(index, self.connections[index].has_unsent()),
+            (Ok(true), State::Opening { ticket, since }) => {
+                let sent = clock::now();
+                connection.state = State::Busy { ticket, sent, connect: Some(sent - since) };
+                self.flush(index, now, ended);
+            }
+            (Ok(true), _) => {
+                connection.state = State::Idle;
                 self.listen(index, false);
                 self.ailing.retain(|i| *i != index);
                 self.idle.push(index);
                 self.traffic.reconnects += 1;
             }
-            Err(_) => {
+            (Err(_), State::Opening { .. }) => self.fail(index, Failure::Connect, now, ended),
+            (Err(_), _) => {
                 self.traffic.connect_failures += 1;
-                self.connections[index].close(now);
+                connection.close(now);
             }
         }
     }
@@ -249,31 +306,48 @@ impl RawTransport {
         ended: &mut Vec<Ended>,
     ) {
         let connection = &mut self.connections[index];
-        if let State::Busy { ticket, sent } = connection.state {
+        if let State::Busy { ticket, sent, connect } = connection.state {
             self.traffic.timed_when_read += u64::from(received.is_none());
             // Where the wall clock was set meanwhile, the time cannot be right; it is bounded at least.
             let at = received.unwrap_or(now).min(now).max(sent);
-            ended.push(Ended { ticket, sent, at, outcome: Outcome::Answered { status } });
+            let outcome = Outcome::Answered { status };
+            ended.push(Ended { ticket, sent, at, outcome, connect });
         }
         connection.answered();
-        if keep {
+        if keep && self.link.keep_alive {
             self.idle.push(index);
         } else {
-            connection.close(now);
-            self.ailing.push(index);
+            self.lay_down(index, now);
         }
     }
 
-    fn fail(&mut self, index: usize, failure: Failure, now: Nanos, ended: &mut Vec<Ended>) {
-        match self.connections[index].state {
-            State::Busy { ticket, sent } => {
-                ended.push(Ended { ticket, sent, at: now, outcome: Outcome::Failed(failure) });
-                self.connections[index].close(now);
-                self.ailing.push(index);
+    /// The connection carries nothing more.
+    fn lay_down(&mut self, index: usize, now: Nanos) {
+        let connection = &mut self.connections[index];
+        if self.link.keep_alive {
+            connection.close(now);
+            return self.ailing.push(index);
+        }
+        if let Some(stream) = connection.take_stream() {
+            // Nobody asks any more what comes on it.
+            let _ = epoll::delete(&self.epoll, &stream);
+            if self.closing.len() >= self.connections.len() {
+                self.closing.pop_front();
             }
+            self.closing.push_back((now, stream));
+        }
+        self.idle.push(index);
+    }
+
+    fn fail(&mut self, index: usize, failure: Failure, now: Nanos, ended: &mut Vec<Ended>) {
+        let connection = &self.connections[index];
+        if let Some((ticket, sent, connect)) = connection.request() {
+            let outcome = Outcome::Failed(failure);
+            ended.push(Ended { ticket, sent, at: now, outcome, connect });
+            self.lay_down(index, now);
+        } else if connection.state == State::Idle {
             // A server may close what it does not need: no request is hurt.
-            State::Idle => self.drop_idle(index, now),
-            State::Down { .. } | State::Connecting { .. } => {}
+            self.drop_idle(index, now);
         }
     }
 
@@ -312,7 +386,9 @@ impl RawTransport {
             let failed = match self.connections[index].state {
                 State::Down { retry_at } if retry_at <= now => self.open(index, now).is_err(),
                 State::Connecting { since } => since + self.patience() <= now,
-                State::Down { .. } | State::Idle | State::Busy { .. } => false,
+                State::Down { .. } | State::Idle | State::Busy { .. } | State::Opening { .. } => {
+                    false
+                }
             };
             if failed {
                 self.traffic.connect_failures += 1;
@@ -327,7 +403,7 @@ impl RawTransport {
         let duty = |index: &usize| match self.connections[*index].state {
             State::Down { retry_at } => retry_at,
             State::Connecting { since } => since + self.patience(),
-            State::Idle | State::Busy { .. } => Nanos::MAX,
+            State::Idle | State::Busy { .. } | State::Opening { .. } => Nanos::MAX,
         };
         self.ailing.iter().map(duty).min().unwrap_or(Nanos::MAX).min(deadline)
     }
@@ -351,11 +427,14 @@ impl Transport for RawTransport {
 
     fn send(&mut self, ticket: Ticket, values: &Values) {
         let Some(index) = self.idle.pop() else { return };
+        if !self.link.keep_alive {
+            return self.send_on_new(index, ticket, values);
+        }
         let request = self.composer.compose(values);
         let sent = clock::now();
         let connection = &mut self.connections[index];
         connection.serial += 1;
-        connection.state = State::Busy { ticket, sent };
+        connection.state = State::Busy { ticket, sent, connect: None };
         connection.reader.expect(request.bodyless);
         let deadline =
             Deadline { at: sent + self.timeout, connection: index, serial: connection.serial };
@@ -378,7 +457,8 @@ impl Transport for RawTransport {
 
     fn wait(&mut self, rest: Nanos, until: Nanos, ended: &mut Vec<Ended>) {
         ended.append(&mut self.early);
-        if rest > Nanos::ZERO && ended.is_empty() && self.noted {
+        // A connection that is being made needs this thread.
+        if rest > Nanos::ZERO && ended.is_empty() && self.noted && self.link.keep_alive {
             // Nobody waits in epoll meanwhile, so no response wakes this thread, and the kernel spares
             // itself, and the server's thread it runs on, the waking.
             let _ = clock_nanosleep_absolute(ClockId::Monotonic, &rest.as_timespec());
@@ -391,8 +471,9 @@ impl Transport for RawTransport {
         ended.append(&mut self.early);
         let now = clock::now();
         for connection in &mut self.connections {
-            if let State::Busy { ticket, sent } = connection.state {
-                ended.push(Ended { ticket, sent, at: now, outcome: Outcome::Unfinished });
+            if let Some((ticket, sent, connect)) = connection.request() {
+                let outcome = Outcome::Unfinished;
+                ended.push(Ended { ticket, sent, at: now, outcome, connect });
                 connection.close(now);
             }
         }
@@ -400,10 +481,8 @@ impl Transport for RawTransport {
 
     fn oldest_due(&self) -> Option<Nanos> {
         // The ended ones at the front were taken away after the last wait.
-        match self.connections[self.deadlines.front()?.connection].state {
-            State::Busy { ticket, .. } => Some(ticket.due),
-            State::Down { .. } | State::Connecting { .. } | State::Idle => None,
-        }
+        let (ticket, ..) = self.connections[self.deadlines.front()?.connection].request()?;
+        Some(ticket.due)
     }
 
     fn traffic(&self) -> Traffic {

@@ -9,8 +9,7 @@
 //! of the wall clock, so each wait measures how the two clocks lie to each other.
 
 use std::io::{self, IoSliceMut};
-use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd as _};
 
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SetSockOpt as _, cmsg_space, recvmsg, sockopt,
@@ -26,8 +25,8 @@ const CONTROL: usize = cmsg_space::<TimeSpec>() + 64;
 const MORE: Nanos = Nanos(1_000);
 
 /// Asks the kernel to note when segments arrive; whether it will.
-pub(super) fn note_times(socket: &TcpStream) -> bool {
-    sockopt::ReceiveTimestampns.set(socket, &true).is_ok()
+pub(super) fn note_times(socket: &impl AsFd) -> bool {
+    sockopt::ReceiveTimestampns.set(&socket.as_fd(), &true).is_ok()
 }
 
 /// How the wall clock lies to the monotonic one.
@@ -78,14 +77,14 @@ pub(super) struct Received {
 
 /// Reads once from a socket for which [`note_times`] was asked.
 pub(super) fn read(
-    socket: &TcpStream,
+    socket: &impl AsFd,
     buffer: &mut [u8],
     wall_clock: WallClock,
 ) -> io::Result<Received> {
     let mut control = [0; CONTROL];
     let mut pieces = [IoSliceMut::new(buffer)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut pieces, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+    let fd = socket.as_fd().as_raw_fd();
+    let message = recvmsg::<()>(fd, &mut pieces, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
     let time = message.cmsgs().ok().and_then(|mut all| {
         all.find_map(|one| match one {
             ControlMessageOwned::ScmTimestampns(time) => Some(time),
@@ -99,7 +98,7 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 

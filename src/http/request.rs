@@ -1,14 +1,11 @@
 //! The request of a run: its head rendered once, its body's holes patched in place.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use url::Url;
 
-use super::ConnectError;
 use crate::message::{Rendered, Template};
 use crate::plan::address::percent_decode;
 
@@ -80,36 +77,10 @@ impl RequestShape {
         let _ = shown.set_password(None);
         shown.to_string()
     }
-
-    /// Resolves the target once and finds the address that takes a connection within `timeout`.
-    pub fn reach(&self, timeout: Duration) -> Result<SocketAddr, ConnectError> {
-        let host = self.url.host_str().unwrap_or_default();
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        let bare = host.trim_matches(['[', ']']);
-        let addresses = (bare, port)
-            .to_socket_addrs()
-            .map_err(|cause| ConnectError::Resolve { host: host.to_owned(), cause })?;
-        let mut last = None;
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, timeout) {
-                Ok(_) => return Ok(address),
-                Err(cause) => last = Some((address, cause)),
-            }
-        }
-        Err(match last {
-            Some((address, cause)) => {
-                let address = format!("{host}:{port} ({address})");
-                ConnectError::Unreachable { address, cause }
-            }
-            None => {
-                let cause = std::io::Error::other("the name has no address");
-                ConnectError::Resolve { host: host.to_owned(), cause }
-            }
-        })
-    }
 }
 
-fn authority(url: &Url) -> String {
+/// Host, and port where it is not the scheme's own: what `Host` says.
+pub(super) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -56,6 +56,8 @@ pub struct LoadResult {
     pub service: Latencies,
     /// sent − due
     pub lateness: Latencies,
+    /// How long the connections took that were made for one request each; part of lateness.
+    pub connect: Latencies,
     /// The part of lateness that is the generator's own: from due to the moment the worker saw it.
     /// The rest is waiting for a free connection.
     pub pacing: Latencies,
@@ -77,6 +79,7 @@ impl LoadResult {
         self.response.merge(&other.response);
         self.service.merge(&other.service);
         self.lateness.merge(&other.lateness);
+        self.connect.merge(&other.connect);
         self.pacing.merge(&other.pacing);
         self.throughput.merge(&other.throughput);
         self.accepted.absorb(other.accepted);
@@ -145,12 +148,15 @@ impl Recorder {
 
     /// A request ended.
     pub fn ended(&mut self, ended: &Ended) {
-        let Ended { ticket, sent, at, outcome } = *ended;
+        let Ended { ticket, sent, at, outcome, connect } = *ended;
         if !self.measures(ticket.due) {
             return;
         }
         self.result.last_sent = self.result.last_sent.max(Some(sent));
         self.result.lateness.record(sent - ticket.due);
+        if let Some(connect) = connect {
+            self.result.connect.record(connect);
+        }
         match outcome {
             Outcome::Answered { status } => {
                 self.answered(ticket, sent, at, status);
@@ -247,7 +253,8 @@ mod tests {
     fn ended(due_ms: u64, sent_ms: u64, at_ms: u64, outcome: Outcome) -> Ended {
         let id = MsgId::new(due_ms).expect("small");
         let ticket = Ticket { due: Nanos::from_millis(due_ms), id };
-        Ended { ticket, sent: Nanos::from_millis(sent_ms), at: Nanos::from_millis(at_ms), outcome }
+        let (sent, at) = (Nanos::from_millis(sent_ms), Nanos::from_millis(at_ms));
+        Ended { ticket, sent, at, outcome, connect: None }
     }
 
     fn max_ms(latencies: &Latencies) -> Option<u64> {

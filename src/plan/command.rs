@@ -1,6 +1,8 @@
 //! The command that repeats a run: its settings as flags, wherever they came from (flags, the
 //! environment, a profile), and without secrets, as reports are shown around.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 use url::Url;
 
@@ -9,6 +11,8 @@ use crate::units::format_duration;
 
 /// What stands for a secret.
 pub const HIDDEN: &str = "***";
+/// Flags that need no value.
+const SWITCHES: [&str; 3] = ["insecure", "http2", "disable-keepalive"];
 /// Headers whose values are not secret; any other's is hidden.
 const OPEN_HEADERS: [&str; 9] = [
     "accept",
@@ -50,6 +54,17 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         timeout,
         engine,
         id_field,
+        insecure,
+        cacert,
+        cert,
+        key,
+        http2,
+        streams,
+        disable_keepalive,
+        unix_socket,
+        connect_to,
+        proxy,
+        redirects,
         node,
         stack,
         redis,
@@ -68,6 +83,7 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     let mut flags = Vec::new();
     let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
     let number = |value: &Option<u64>| value.map(|n| n.to_string());
+    let file = |file: &PathBuf| file.display().to_string();
     add("url", url.as_deref().map(without_secrets));
     add("rate", rate.map(|rate| rate.to_string()));
     add("connections", number(connections));
@@ -84,10 +100,21 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("method", method.clone());
     headers.iter().for_each(|header| add("header", Some(open_header(header))));
     add("body", body.as_deref().map(open_body));
-    add("body-file", body_file.as_ref().map(|file| file.display().to_string()));
+    add("body-file", body_file.as_ref().map(file));
     add("timeout", timeout.map(format_duration));
     add("engine", word(engine.as_ref()));
     add("id-field", id_field.clone());
+    add("insecure", insecure.map(|is| is.to_string()));
+    add("cacert", cacert.as_ref().map(file));
+    add("cert", cert.as_ref().map(file));
+    add("key", key.as_ref().map(file));
+    add("http2", http2.map(|is| is.to_string()));
+    add("streams", number(streams));
+    add("disable-keepalive", disable_keepalive.map(|is| is.to_string()));
+    add("unix-socket", unix_socket.as_ref().map(file));
+    connect_to.iter().for_each(|rule| add("connect-to", Some(rule.clone())));
+    add("proxy", proxy.as_deref().map(without_secrets));
+    add("redirects", number(redirects));
     add("node", node.map(|Node { index, count }| format!("{index}/{count}")));
     add("stack", word(stack.as_ref()));
     add("redis", redis.as_deref().map(without_secrets));
@@ -109,10 +136,13 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
 pub(super) fn command(settings: &Settings) -> String {
     let mut words = vec!["loadgen".to_owned()];
     for (name, value) in flags(settings) {
-        if name != "url" {
-            words.push(format!("--{name}"));
+        match (name, value.as_str()) {
+            ("url", _) => words.push(quoted(&value)),
+            (switch, "true") if SWITCHES.contains(&switch) => words.push(format!("--{switch}")),
+            // A value of a switch needs the sign: without it, it would be the URL.
+            (switch, _) if SWITCHES.contains(&switch) => words.push(format!("--{switch}={value}")),
+            _ => words.extend([format!("--{name}"), quoted(&value)]),
         }
-        words.push(quoted(&value));
     }
     words.join(" ")
 }
@@ -206,6 +236,18 @@ mod tests {
             "--timeout=0.25",
             "--engine=raw",
             "--id-field=id",
+            "-k",
+            "--cacert=/a b.pem",
+            "--cert=c.pem",
+            "--key=k.pem",
+            "--http2",
+            "--streams=10",
+            "--disable-keepalive=false",
+            "--unix-socket=/run/s",
+            "--connect-to=a:1:[::1]:2",
+            "--connect-to=:::3",
+            "--proxy=http://p:1/",
+            "--redirects=2",
             "--node=1/4",
             "--stack=spawned",
             "--redis=redis://h:1/2",
@@ -239,6 +281,7 @@ mod tests {
         let settings = read(&[
             "http://user:onyx@host/?page=1&api-key=onyx",
             "--redis=redis://:onyx@host/2",
+            "--proxy=http://u:onyx@p:1/",
             "--mqtt=mqtt://onyx@host",
             "--header=Authorization: Bearer onyx",
             "--header=X-Anything: onyx",
@@ -249,7 +292,7 @@ mod tests {
         assert_eq!(
             command,
             "loadgen 'http://***@host/?page=1&api-key=***' --header 'Authorization: ***' \
-             --header 'X-Anything: ***' --body '***' --redis 'redis://***@host/2' --mqtt 'mqtt://***@host'"
+             --header 'X-Anything: ***' --body '***' --proxy 'http://***@p:1/' --redis 'redis://***@host/2' --mqtt 'mqtt://***@host'"
         );
         assert_eq!(without_secrets("onyx@nowhere"), HIDDEN);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{MOST_THREADS, PlanError, Target, refuse};
+use super::{MOST_THREADS, PlanError, refuse};
 use crate::clock::Nanos;
 use crate::profile::{Arrivals, Engine, Pacer, Settings};
 use crate::units::Rates;
@@ -80,7 +80,12 @@ impl LoadPlan {
 }
 
 /// Checks the settings of the load and fills in its defaults.
-pub(super) fn load(settings: &Settings, target: &Target) -> Result<LoadPlan, PlanError> {
+/// `streams` requests are on a connection at once.
+pub(super) fn load(
+    settings: &Settings,
+    engine: Engine,
+    streams: usize,
+) -> Result<LoadPlan, PlanError> {
     let (connections, threads) = connections_and_threads(settings)?;
     let duration = match (settings.duration, settings.requests) {
         (None, None) => Some(Duration::from_secs(10)),
@@ -96,8 +101,12 @@ pub(super) fn load(settings: &Settings, target: &Target) -> Result<LoadPlan, Pla
     if timeout < Duration::from_millis(1) {
         return refuse("--timeout must be at least 1ms");
     }
-    let secure = matches!(target, Target::Url(url) if url.scheme() == "https");
     let mode = mode(settings, duration)?;
+    if connections * streams > MOST_CONNECTIONS as usize {
+        return refuse(format!(
+            "--connections times --streams is more than {MOST_CONNECTIONS} requests at once"
+        ));
+    }
     Ok(LoadPlan {
         mode,
         connections,
@@ -108,12 +117,12 @@ pub(super) fn load(settings: &Settings, target: &Target) -> Result<LoadPlan, Pla
         drain: settings.drain.unwrap_or(Duration::from_secs(5)),
         timeout,
         max_in_flight: max_in_flight(settings, threads)?,
-        engine: settings.engine.unwrap_or(if secure { Engine::Reqwest } else { Engine::Raw }),
-        pace: pace(settings, mode, connections)?,
+        engine,
+        pace: pace(settings, mode, connections * streams)?,
     })
 }
 
-fn pace(settings: &Settings, mode: Mode, connections: usize) -> Result<Pace, PlanError> {
+fn pace(settings: &Settings, mode: Mode, width: usize) -> Result<Pace, PlanError> {
     let Mode::Open { rate, .. } = mode else {
         return match (settings.tick, settings.pacer) {
             (None, None) => Ok(Pace::Tick(Nanos::ZERO)),
@@ -130,11 +139,11 @@ fn pace(settings: &Settings, mode: Mode, connections: usize) -> Result<Pace, Pla
         }
         (Pacer::Spin, None) => Ok(Pace::Spin),
         (Pacer::Timer, _) => {
-            // A connection carries one request between two wakes at most: with few of them the tick
-            // must not be what limits the rate, so they must be able to carry twice of it.
+            // So many requests are on the wire between two wakes at most: with few the tick must not be
+            // what limits the rate, so they must be able to carry twice of it.
             let nodes = settings.node.map_or(1, |node| node.count) as f64;
             let highest = rate.highest().as_f64() / nodes;
-            let most = Nanos((connections as f64 / (2.0 * highest) * 1e9) as u64);
+            let most = Nanos((width as f64 / (2.0 * highest) * 1e9) as u64);
             Ok(Pace::Tick(Nanos::from(tick).min(most)))
         }
     }
@@ -201,7 +210,7 @@ mod tests {
     fn pace_of(settings: Settings) -> Result<Pace, String> {
         let rate = settings.rate;
         let rated = Settings { rate: rate.or("24000".parse().ok()), ..settings };
-        load(&rated, &Target::Pipeline).map(|plan| plan.pace).map_err(|e| e.to_string())
+        load(&rated, Engine::Raw, 1).map(|plan| plan.pace).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -218,7 +227,7 @@ mod tests {
     #[test]
     fn a_pace_without_a_schedule_is_refused() {
         let closed = Settings { tick: Some(Duration::ZERO), ..Settings::default() };
-        let error = load(&closed, &Target::Pipeline).map(|_| ()).expect_err("closed loop");
+        let error = load(&closed, Engine::Raw, 1).map(|_| ()).expect_err("closed loop");
         assert!(error.to_string().contains("--rate"), "{error}");
         let long = Settings { tick: Some(Duration::from_millis(11)), ..Settings::default() };
         assert!(pace_of(long).is_err_and(|e| e.contains("10ms")));

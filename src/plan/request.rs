@@ -19,6 +19,15 @@ pub struct RequestPlan {
     pub node: Node,
 }
 
+impl RequestPlan {
+    /// Tells the target that each connection ends with its response.
+    pub(super) fn close_connections(&mut self) {
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
+            self.headers.push(("Connection".to_owned(), "close".to_owned()));
+        }
+    }
+}
+
 /// Checks the settings of the request and reads its body's file.
 pub(super) fn request(settings: &Settings) -> Result<RequestPlan, PlanError> {
     let method = settings.method.clone().unwrap_or_else(|| "POST".to_owned());

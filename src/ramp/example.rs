@@ -44,7 +44,7 @@ pub(super) fn report(rate: f64) -> Report {
         "run": {
             "id": "1", "started_at": "2026-11-23T00:00:00.000Z", "duration_s": 5.0, "mode": "open",
             "target": "http://127.0.0.1/", "rate_target": rate, "arrivals": "constant",
-            "connections": 64, "threads": 1, "engine": "raw", "tick_us": 100.0, "sample": 100,
+            "connections": 64, "threads": 1, "engine": "raw", "protocol": "HTTP/1.1", "streams": 1, "tick_us": 100.0, "sample": 100,
             "interrupted": false,
             "stack": { "queue": null, "broker": null },
             "clock": { "source": "monotonic", "offset_us": null, "error_bound_us": null }
@@ -59,7 +59,8 @@ pub(super) fn report(rate: f64) -> Report {
         })),
         "latency": {
             "response": quantiles(500.0, 1_000.0), "service": quantiles(400.0, 900.0),
-            "lateness": quantiles(50.0, 100.0), "pacing": quantiles(50.0, 100.0)
+            "lateness": quantiles(50.0, 100.0), "pacing": quantiles(50.0, 100.0),
+            "connect": null
         },
         "messages": whole(json!({
             "accepted": sent, "arrived": sent, "lost": 0, "duplicated": 0, "reordered": 0,

@@ -24,6 +24,7 @@ impl From<&Observations> for Report {
                 service: (&seen.load.service).into(),
                 lateness: (&seen.load.lateness).into(),
                 pacing: (&seen.load.pacing).into(),
+                connect: (!seen.plan.transport.keep_alive).then(|| (&seen.load.connect).into()),
             },
             messages: seen.arrivals.as_ref().map(|arrivals| (&arrivals.account).into()),
             arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
@@ -75,6 +76,8 @@ fn run(seen: &Observations) -> Run {
         connections: load.connections as u64,
         threads: load.threads as u64,
         engine: if load.engine == Engine::Raw { "raw" } else { "reqwest" }.to_owned(),
+        protocol: if seen.plan.transport.http2 { "HTTP/2" } else { "HTTP/1.1" }.to_owned(),
+        streams: seen.plan.transport.streams as u64,
         tick_us: match (load.mode, load.pace) {
             (Mode::Closed, _) => None,
             (Mode::Open { .. }, Pace::Tick(tick)) => Some(micros(tick)),

@@ -97,6 +97,14 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
             format_time(pacing)
         ));
     }
+    if let Some(proxy) = &seen.plan.transport.proxy {
+        notes.push(format!("through the proxy {proxy}, by reqwest: times and errors are its too"));
+    }
+    if seen.plan.transport.redirects > 0 {
+        notes.push(
+            "redirects are followed, by reqwest: a request ends with the last answer".to_owned(),
+        );
+    }
     if report.run.engine == "raw"
         && report.run.mode == "open"
         && report.requests.timed_when_read * 100 > report.requests.completed

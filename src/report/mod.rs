@@ -90,6 +90,12 @@ pub struct Run {
     pub threads: u64,
     /// `raw` or `reqwest`
     pub engine: String,
+    /// `HTTP/1.1` or `HTTP/2`; empty in reports of before it was told.
+    #[serde(default)]
+    pub protocol: String,
+    /// Requests at once on each connection.
+    #[serde(default = "one")]
+    pub streams: u64,
     /// The shortest time a worker slept; 0 with `--pacer spin`, `null` in a closed loop.
     pub tick_us: Option<f64>,
     /// One message in so many was stamped.
@@ -112,6 +118,10 @@ pub struct Run {
     /// Merged, and a node's report was missing: the counts are not of the whole load.
     #[serde(default)]
     pub partial: bool,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// One of several nodes that send a load together.
@@ -241,6 +251,9 @@ pub struct Latency {
     pub lateness: Quantiles,
     /// due → seen by the generator: the part of lateness that is nobody else's.
     pub pacing: Quantiles,
+    /// Making a connection, with TLS, for one request: part of its lateness. `null` where connections are kept.
+    #[serde(default)]
+    pub connect: Option<Quantiles>,
 }
 
 /// A distribution in microseconds.
@@ -405,6 +418,12 @@ impl Stage {
 }
 
 impl Report {
+    /// Whether requests are due before they are sent. In a closed loop they are due when they are sent, and
+    /// response and service are one; unless each waits for a connection of its own.
+    fn has_lateness(&self) -> bool {
+        self.run.rate_target.is_some() || self.latency.connect.is_some()
+    }
+
     /// The file's text: JSON, two spaces deep, ending in a newline.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("plain data can be written");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::table::table;
-use super::{Messages, Quantiles, Report, Requests};
+use super::{Messages, Quantiles, Report, Requests, Run};
 use crate::latency::Latencies;
 use crate::units::{
     align, format_binary, format_count, format_duration, format_metric, format_time,
@@ -142,13 +142,15 @@ pub(super) fn latency_rows(report: &Report, options: TextOptions) -> Vec<Vec<Str
     if let Some(arrival) = arrival {
         rows.push(quantile_row("  arrival   due → arrived", arrival, options));
     }
-    // In a closed loop a request is due when it is sent: all three times are one.
-    if run.rate_target.is_some() {
+    if report.has_lateness() {
         rows.push(quantile_row("  response  due → answered", &latency.response, options));
     }
     rows.push(quantile_row("  service   sent → answered", &latency.service, options));
-    if run.rate_target.is_some() {
+    if report.has_lateness() {
         rows.push(quantile_row("  lateness  due → sent", &latency.lateness, options));
+    }
+    if let Some(connect) = &latency.connect {
+        rows.push(quantile_row("  connect   of lateness", connect, options));
     }
     rows
 }
@@ -263,6 +265,13 @@ pub(super) fn servers(report: &Report) -> Option<String> {
     (!known.is_empty()).then(|| known.join(", "))
 }
 
+/// What was spoken, where it is not the usual.
+pub(super) fn protocol(report: &Report) -> Option<String> {
+    let Run { protocol, streams, .. } = &report.run;
+    let usual = matches!(protocol.as_str(), "" | "HTTP/1.1");
+    (!usual).then(|| format!("{protocol}, up to {streams} requests at once on each connection"))
+}
+
 /// What it was merged from.
 pub(super) fn parts(report: &Report) -> Option<String> {
     let parts = report.run.parts.as_ref()?;
@@ -276,6 +285,9 @@ fn verdict(report: &Report) -> String {
     let mut out = String::new();
     if let Some(parts) = parts(report) {
         let _ = writeln!(out, "  Parts     {parts}");
+    }
+    if let Some(protocol) = protocol(report) {
+        let _ = writeln!(out, "  Protocol  {protocol}");
     }
     if let Some(servers) = servers(report) {
         let _ = writeln!(out, "  Stack     {servers}");

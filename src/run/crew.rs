@@ -1,6 +1,5 @@
 //! The crew of a run: the workers that send, and the listener where arrivals are measured.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -11,6 +10,8 @@ use super::listen::{ArrivalInterval, ListenSettings, Listener};
 use super::rig::Rig;
 use crate::clock::Nanos;
 use crate::http::Traffic;
+use crate::http::link::Link;
+use crate::http::reach;
 use crate::http::request::RequestShape;
 use crate::load::LoadResult;
 use crate::message::{DueTable, IdSpace, MessageAccount};
@@ -19,7 +20,6 @@ use crate::pipeline::stamps::Stamper;
 use crate::pipeline::subscriber::SubscribeSettings;
 use crate::plan::Plan;
 use crate::plan::load::Pace;
-use crate::profile::Engine;
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
 const QUIET: Nanos = Nanos::from_millis(100);
@@ -71,8 +71,8 @@ impl Crew {
             }
             _ => None,
         };
-        let (shape, address) = reach(plan, rig).await?;
-        let supplies = Supplies { shape, address, space, table };
+        let (shape, link) = reach(plan, rig).await?;
+        let supplies = Supplies { shape, link, space, table };
         Ok(Self { fleet: Fleet::muster(plan, split, supplies).await?, listener })
     }
 
@@ -146,22 +146,19 @@ impl Crew {
     }
 }
 
-/// Finds the target's address, and that it takes connections at all.
+/// Finds the target's address, and that it takes connections at all. Behind a proxy there is none.
 pub(super) async fn reach(
     plan: &Plan,
     rig: &Rig,
-) -> Result<(RequestShape, Option<SocketAddr>), RunError> {
+) -> Result<(RequestShape, Option<Link>), RunError> {
     let request = plan.request.clone();
     let target = rig.target.clone();
-    let shape = RequestShape::new(target, request.method, request.headers, request.body);
-    const PROXIES: [&str; 6] =
-        ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if plan.load.engine == Engine::Reqwest && PROXIES.iter().any(is_set) {
-        // The client resolves and connects by itself, or lets a proxy do it.
+    let shape = RequestShape::new(target.clone(), request.method, request.headers, request.body);
+    if plan.transport.proxy.is_some() {
         return Ok((shape, None));
     }
-    let (asking, timeout) = (shape.clone(), plan.load.timeout.max(Duration::from_secs(1)));
-    let reached = tokio::task::spawn_blocking(move || asking.reach(timeout)).await;
-    Ok((shape, Some(reached.map_err(|_| RunError::Lost("the resolver"))??)))
+    let (transport, timeout) =
+        (plan.transport.clone(), plan.load.timeout.max(Duration::from_secs(1)));
+    let reached = tokio::task::spawn_blocking(move || reach::reach(&target, &transport, timeout));
+    Ok((shape, Some(reached.await.map_err(|_| RunError::Lost("the resolver"))??)))
 }

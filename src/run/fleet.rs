@@ -1,6 +1,5 @@
 //! The workers: a thread each, connected before the start, started together.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
@@ -11,6 +10,7 @@ use super::RunError;
 use crate::clock::Nanos;
 use crate::http::compose::Fixed;
 use crate::http::full::FullTransport;
+use crate::http::link::Link;
 use crate::http::raw::RawTransport;
 use crate::http::request::RequestShape;
 use crate::http::{ConnectError, Traffic, Transport};
@@ -113,8 +113,8 @@ impl Split {
 /// What the workers need beside the plan.
 pub(super) struct Supplies {
     pub(super) shape: RequestShape,
-    /// Where to connect; `None` leaves it to the client.
-    pub(super) address: Option<SocketAddr>,
+    /// How to connect; `None` leaves it to the client and its proxy.
+    pub(super) link: Option<Link>,
     pub(super) space: IdSpace,
     /// Where due times go, if somebody listens for arrivals.
     pub(super) table: Option<Arc<DueTable>>,
@@ -227,15 +227,18 @@ impl Post {
         let load = &self.plan.load;
         let connections = self.split.own_share(load.connections as u64, self.worker) as usize;
         let shape = &self.supplies.shape;
-        match (load.engine, self.supplies.address) {
-            (Engine::Raw, Some(address)) => {
+        match (load.engine, &self.supplies.link) {
+            (Engine::Raw, Some(link)) => {
                 let (timeout, rests) = (load.timeout.into(), load.mode != Mode::Closed);
                 let composer = Box::new(Fixed::new(shape));
-                let raw = RawTransport::connect(composer, address, connections, timeout, rests);
+                let link = link.clone();
+                let raw = RawTransport::connect(composer, link, connections, timeout, rests);
                 self.work(raw)
             }
-            _ => {
-                let full = FullTransport::new(shape, connections, load.timeout);
+            (_, link) => {
+                let transport = &self.plan.transport;
+                let way = (transport, link.as_ref());
+                let full = FullTransport::new(shape, way, connections, load.timeout);
                 self.work(full)
             }
         }

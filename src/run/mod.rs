@@ -118,7 +118,9 @@ impl Runner {
 
     /// Runs the plan.
     pub async fn run(self, plan: &Plan) -> Result<Observations, RunError> {
-        ensure_descriptors(plan.load.connections as u64 + OWN_FILES)?;
+        // Where each request has its connection, those that are closing are open still.
+        let each = if plan.transport.keep_alive { 1 } else { 2 };
+        ensure_descriptors(plan.load.connections as u64 * each + OWN_FILES)?;
         let mut rig = Rig::up(plan, &self.services).await?;
         let result = self.run_on(plan, &mut rig).await;
         rig.down().await;

@@ -48,10 +48,11 @@ pub(super) fn run() -> Page {
     write("run", &page(&report), &report)
 }
 
-/// The same, as if its rate had changed from beginning to end.
+/// The same, as if its rate had changed from beginning to end, on connections for one request each.
 pub(super) fn changing() -> Page {
     let mut report = saved_run();
     report.run.rate_range = Some([5_000.0, 15_000.0]);
+    report.latency.connect = Some(report.latency.lateness.clone());
     write("changing", &page(&report), &report)
 }
 

@@ -22,7 +22,7 @@ pub(crate) use metrics::{Samples, samples};
 pub(crate) use proc::{child_called, children_of, command_line, is_alive};
 pub(crate) use process::{Finished, Process, signal_to};
 pub(crate) use recorder::{Durable, Recorder};
-pub(crate) use servers::{Mosquitto, Redis, data};
+pub(crate) use servers::{Mosquitto, Nginx, Redis, data};
 
 /// Longer than anything here takes, so that a hang is a failure and not a stuck job.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);

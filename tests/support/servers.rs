@@ -1,4 +1,4 @@
-//! Private Redis and Mosquitto servers.
+//! Private Redis, Mosquitto and nginx servers.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -246,4 +246,53 @@ fn password_file(folder: &Path, (user, password): (&str, &str)) -> String {
         Command::new(program).args(["-b", "-c"]).arg(&file).args([user, password]).status();
     assert!(status.expect("mosquitto_passwd runs").success());
     file.display().to_string()
+}
+
+/// A private nginx that answers everything with `ok`, under the certificate of `tests/data`.
+#[derive(Debug)]
+pub(crate) struct Nginx {
+    server: Server,
+    h2c: u16,
+}
+
+impl Nginx {
+    /// `None` where nginx is not installed and the test is skipped.
+    pub(crate) fn start() -> Option<Self> {
+        if !require("nginx") {
+            return None;
+        }
+        let h2c = free_port();
+        let config = |port, folder: &Path| {
+            let (certificate, key) = (data("server.pem"), data("server.key"));
+            let folder = folder.display();
+            let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+            let temporary = temporary.map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"));
+            format!(
+                "daemon off;\nuser root;\nworker_processes 1;\npid {folder}/pid;\nerror_log stderr;\n\
+                 events {{ worker_connections 1024; }}\nhttp {{\naccess_log off;\n{}\
+                 keepalive_requests 1000000;\nssl_certificate {certificate};\n\
+                 ssl_certificate_key {key};\nserver {{\nlisten 127.0.0.1:{port} ssl http2;\n\
+                 listen 127.0.0.1:{h2c} http2;\nlisten unix:{folder}/socket;\n\
+                 listen unix:{folder}/h2c http2;\n\
+                 location / {{ return 200 ok; }}\nlocation = /from {{ return 302 /to; }}\n}}\n}}\n",
+                temporary.concat()
+            )
+        };
+        Some(Self { server: Server::start(("nginx", &["-e", "stderr", "-c"]), config), h2c })
+    }
+
+    /// Speaks TLS, and over it HTTP/2 and HTTP/1.1.
+    pub(crate) fn secure(&self) -> String {
+        format!("https://localhost:{}/", self.server.port)
+    }
+
+    /// Speaks HTTP/2 without TLS, and nothing else.
+    pub(crate) fn h2c(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.h2c)
+    }
+
+    /// Speaks HTTP/1.1; `h2c` speaks HTTP/2.
+    pub(crate) fn socket(&self, name: &str) -> String {
+        self.server.folder.path().join(name).display().to_string()
+    }
 }

@@ -144,6 +144,8 @@ fn differences(a: &Report, b: &Report) -> Vec<(&'static str, String, String)> {
         ("connections", x.connections.to_string(), y.connections.to_string()),
         ("threads", x.threads.to_string(), y.threads.to_string()),
         ("engine", x.engine.clone(), y.engine.clone()),
+        ("protocol", x.protocol.clone(), y.protocol.clone()),
+        ("streams", x.streams.to_string(), y.streams.to_string()),
         ("duration", seconds(a), seconds(b)),
         ("queue", kind(&x.stack.queue), kind(&y.stack.queue)),
         ("broker", kind(&x.stack.broker), kind(&y.stack.broker)),

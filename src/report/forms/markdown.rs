@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::report::compare::{self, Comparison};
 use crate::report::ramp::RampReport;
 use crate::report::ramp_text::step_rows;
-use crate::report::text::{latency_rows, parts, resource_rows, servers, stage_rows};
+use crate::report::text::{latency_rows, parts, protocol, resource_rows, servers, stage_rows};
 use crate::report::{Report, TextOptions};
 use crate::units::format_count;
 
@@ -23,6 +23,7 @@ pub(super) fn run(report: &Report) -> String {
     }
     let mut items: Vec<_> = report.verdict.notes.iter().map(|note| cell(note)).collect();
     items.extend(parts(report).map(|parts| format!("Parts: {parts}")));
+    items.extend(protocol(report).map(|protocol| format!("Protocol: {}", cell(&protocol))));
     items.extend(servers(report).map(|servers| format!("Stack: {}", cell(&servers))));
     items.push(format!("loadgen {}, {}", report.tool.version, report.run.started_at));
     out + &list(&items)

@@ -53,10 +53,13 @@ pub enum Distribution {
     Service,
     /// due → sent
     Lateness,
+    /// Making a connection for one request; absent where they are kept.
+    Connect,
 }
 
 impl Distribution {
-    const ALL: [Self; 4] = [Self::Arrival, Self::Response, Self::Service, Self::Lateness];
+    const ALL: [Self; 5] =
+        [Self::Arrival, Self::Response, Self::Service, Self::Lateness, Self::Connect];
 
     /// As in the report.
     pub fn name(self) -> &'static str {
@@ -65,6 +68,7 @@ impl Distribution {
             Self::Response => "response",
             Self::Service => "service",
             Self::Lateness => "lateness",
+            Self::Connect => "connect",
         }
     }
 
@@ -74,6 +78,7 @@ impl Distribution {
             Self::Response => Some(&report.latency.response),
             Self::Service => Some(&report.latency.service),
             Self::Lateness => Some(&report.latency.lateness),
+            Self::Connect => report.latency.connect.as_ref(),
         }
     }
 }

@@ -47,9 +47,9 @@ pub(super) fn headline(view: &View<'_>) -> String {
     if report.arrival.is_some() {
         tiles += &latency_tile(figures, "Arrival", "/arrival", "due → arrived", "arrival");
     }
-    let (name, path, from) = match report.run.rate_target {
-        Some(_) => ("Response", "/latency/response", "due → answered"),
-        None => ("Service", "/latency/service", "sent → answered"),
+    let (name, path, from) = match report.has_lateness() {
+        true => ("Response", "/latency/response", "due → answered"),
+        false => ("Service", "/latency/service", "sent → answered"),
     };
     tiles += &latency_tile(figures, name, path, from, &name.to_lowercase());
     tiles += &rate_tile(view);
@@ -139,14 +139,14 @@ pub(super) fn sections(view: &View<'_>, level: u8) -> String {
     .concat()
 }
 
-/// In a closed loop a request is due when it is sent: response and service are one.
 fn distributions(report: &Report) -> Vec<Distribution<'_>> {
-    let latency = &report.latency;
+    let (latency, differs) = (&report.latency, report.has_lateness());
     let all = [
         ("arrival", "/arrival", report.arrival.as_ref()),
-        ("response", "/latency/response", report.run.rate_target.map(|_| &latency.response)),
+        ("response", "/latency/response", differs.then_some(&latency.response)),
         ("service", "/latency/service", Some(&latency.service)),
-        ("lateness", "/latency/lateness", report.run.rate_target.map(|_| &latency.lateness)),
+        ("lateness", "/latency/lateness", differs.then_some(&latency.lateness)),
+        ("connect", "/latency/connect", latency.connect.as_ref()),
     ];
     let present = all.into_iter().filter_map(|(name, path, q)| Some((name, path, q?)));
     present.map(|(name, path, q)| Distribution { name, path, hdr: &q.hdr }).collect()
@@ -194,6 +194,8 @@ fn facts(View { report, figures }: &View<'_>) -> String {
         ("Connections", Some(figures.show("/run/connections", Unit::Count))),
         ("Threads", Some(figures.show("/run/threads", Unit::Count))),
         ("Engine", Some(escape(&run.engine))),
+        ("Protocol", Some(escape(&run.protocol)).filter(|name| !name.is_empty())),
+        ("Requests at once on a connection", Some(figures.show("/run/streams", Unit::Count))),
         ("Shortest sleep", run.tick_us.map(|_| figures.show("/run/tick_us", Unit::Time))),
         ("Answers timed when read", Some(figures.show("/requests/timed_when_read", Unit::Count))),
         ("Read", Some(figures.show("/requests/bytes_read", Unit::Bytes))),

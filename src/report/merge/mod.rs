@@ -78,6 +78,8 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
         ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
         ("connections", x.connections.to_string(), y.connections.to_string()),
         ("engine", x.engine.clone(), y.engine.clone()),
+        ("protocol", x.protocol.clone(), y.protocol.clone()),
+        ("streams", x.streams.to_string(), y.streams.to_string()),
         ("sample", x.sample.to_string(), y.sample.to_string()),
         ("listening", a.arrival.is_some().to_string(), b.arrival.is_some().to_string()),
         ("--fail-if", conditions(a), conditions(b)),

@@ -38,6 +38,10 @@ impl<'a> Sum<'a> {
                 service: self.quantiles(|r| Some(&r.latency.service))?,
                 lateness: self.quantiles(|r| Some(&r.latency.lateness))?,
                 pacing: self.quantiles(|r| Some(&r.latency.pacing))?,
+                connect: match self.first().latency.connect {
+                    Some(_) => Some(self.quantiles(|r| r.latency.connect.as_ref())?),
+                    None => None,
+                },
             },
             messages: self.messages(),
             arrival: match self.first().arrival {

@@ -1,0 +1,168 @@
+//! https: who is trusted, what is said of those who are not, and that the counts are those of plain http.
+
+use std::time::Duration;
+
+use super::authority::{Authority, Identity};
+use super::server::Server;
+use super::{answered, complaint};
+
+const ENGINES: [&str; 2] = ["", "--engine reqwest"];
+
+fn url(server: &Server) -> String {
+    format!("https://localhost:{}/", server.port())
+}
+
+#[test]
+fn https_is_driven_under_an_authority_that_is_named() {
+    let authority = Authority::new();
+    for (options, engine) in [("", "raw"), ("-R 400", "raw"), ("--engine reqwest", "reqwest")] {
+        let server = Server::tls(authority.issue("localhost").server());
+        let words = format!("{} -n 200 -c 4 {options} --cacert {}", url(&server), authority.file());
+        let report = answered(&words, 200, 200);
+        assert_eq!(report.text("run.engine"), engine);
+        assert_eq!(report.text("run.protocol"), "HTTP/1.1");
+        assert_eq!(server.heads().len(), 200);
+        assert!(engine == "reqwest" || server.connections() == 1 + 4, "{server:?}");
+    }
+}
+
+#[test]
+fn both_versions_of_tls_are_spoken() {
+    let authority = Authority::new();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let server = Server::tls(authority.issue("localhost").speaking(&[version]));
+        let words = format!("{} -n 50 -c 2 --cacert {}", url(&server), authority.file());
+        answered(&words, 50, 200);
+    }
+}
+
+#[test]
+fn bodies_and_answers_of_many_records_go_through() {
+    let authority = Authority::new();
+    let (large, count) = (1_500_000, 12);
+    let body = authority.write("body", &"b".repeat(large));
+    let server = Server::verbose_tls(authority.issue("localhost").server(), 300_000);
+    for load in ["-c 3", "-c 3 -R 100"] {
+        let words = format!("{} -n {count} {load} -f {body} -k", url(&server));
+        let report = answered(&words, count, 200);
+        assert!(report.count("requests.bytes_read") >= 300_000 * count);
+        assert!(report.count("requests.bytes_written") >= large as u64 * count);
+    }
+    assert_eq!(server.bytes(), 2 * large * count as usize);
+}
+
+#[test]
+fn the_kernels_time_of_receipt_is_that_of_what_came_encrypted() {
+    let authority = Authority::new();
+    let server = Server::tls(authority.issue("localhost").server());
+    let report = answered(&format!("{} -R 500 -n 250 -c 4 -k", url(&server)), 250, 200);
+    // The kernel begins to note a moment after the first socket asks.
+    assert!(report.count("requests.timed_when_read") < 125, "{}", report.json());
+}
+
+#[test]
+fn a_certificate_that_is_not_good_is_refused_before_the_run_and_taken_with_k() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let known = format!("--cacert {}", authority.file());
+    for (identity, trust, parts) in [
+        (authority.issue("localhost"), "", ["nobody who is trusted here", "--cacert"]),
+        (stranger.issue("localhost"), known.as_str(), ["nobody who is trusted here", "-k"]),
+        (authority.issue("elsewhere.test"), &known, ["is for", "not for localhost"]),
+        (authority.issue_expired("localhost"), &known, ["expired", "-k"]),
+    ] {
+        let server = Server::tls(identity.server());
+        for engine in ENGINES {
+            let words = format!("{} -d 60s {engine} {trust}", url(&server));
+            let said = complaint(&words);
+            let address = format!("localhost:{}", server.port());
+            assert!(said.contains("no TLS with") && said.contains(&address), "{said}");
+            assert!(parts.iter().all(|part| said.contains(part)), "{parts:?}: {said}");
+            let before = server.heads().len();
+            assert!(before.is_multiple_of(10), "nothing was sent by the run that was refused");
+            answered(&format!("{} -n 10 -c 2 {engine} -k", url(&server)), 10, 200);
+        }
+        assert_eq!(server.heads().len(), 20);
+    }
+}
+
+#[test]
+fn a_certificate_of_its_own_can_be_named_itself() {
+    let files = Authority::new();
+    let identity = Identity::self_signed("localhost");
+    let trust = format!("--cacert {}", files.write("own.pem", &identity.pem));
+    let server = Server::tls(identity.server());
+    for engine in ENGINES {
+        answered(&format!("{} -n 20 -c 2 {engine} {trust}", url(&server)), 20, 200);
+    }
+    // It is trusted for its own name only, and for no other server.
+    let by_address = format!("https://127.0.0.1:{}/ -n 1 -c 1 {trust}", server.port());
+    assert!(complaint(&by_address).contains("not for 127.0.0.1"));
+    let other = url(&Server::tls(Identity::self_signed("localhost").server()));
+    for trust in [trust.as_str(), ""] {
+        let said = complaint(&format!("{other} -n 1 -c 1 {trust}"));
+        assert!(said.contains("vouches for itself") && said.contains("--cacert"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_tls_is_said() {
+    let plain =
+        Server::scripted(|_| "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".into());
+    let talking = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = talking.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut socket in talking.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut socket, b"220 mail.test ESMTP\r\n");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let said = complaint(&format!("https://{address}/ -d 60s -k"));
+    assert!(
+        said.contains(&address.to_string()) && said.contains("no TLS; is it an http://"),
+        "{said}"
+    );
+    // It waits for the end of a head that does not come.
+    let said = complaint(&format!("{} -d 60s -T 1s -k", url(&plain)));
+    assert!(said.contains("did not answer the handshake"), "{said}");
+}
+
+#[test]
+fn a_target_that_asks_who_we_are_is_told() {
+    let authority = Authority::new();
+    let server = Server::tls(authority.issue("localhost").asking(&authority));
+    let client = authority.issue("loadgen");
+    let (cert, key) =
+        (authority.write("client.pem", &client.pem), authority.write("client.key", &client.key));
+    let both = authority.write("both.pem", &format!("{}{}", client.pem, client.key));
+    let url = format!("{} -n 20 -c 2 --cacert {}", url(&server), authority.file());
+    for engine in ENGINES {
+        let said = complaint(&format!("{url} {engine}"));
+        assert!(said.contains("--cert") && said.contains("refuses us"), "{said}");
+        let report = answered(&format!("{url} {engine} --cert {cert} --key {key}"), 20, 200);
+        assert!(report.text("run.command").contains("--key"));
+        answered(&format!("{url} {engine} --cert {both}"), 20, 200);
+    }
+    let stranger = Authority::new().issue("loadgen");
+    let unknown = authority.write("x.pem", &format!("{}{}", stranger.pem, stranger.key));
+    assert!(complaint(&format!("{url} --cert {unknown}")).contains("refuses us"));
+}
+
+#[test]
+fn a_target_that_closes_is_connected_to_again() {
+    let authority = Authority::new();
+    let server = Server::tls(authority.issue("localhost").server());
+    let finished = crate::support::report_of_command(
+        {
+            let words = format!("{} -n 60 -c 3 -R 300 -k -H", url(&server));
+            let mut command = super::loadgen(&words);
+            command.arg("Connection: close");
+            command
+        },
+        |_| (),
+    );
+    let report = finished.1;
+    // One that was closed while a request was written to it may be lost; none is counted twice.
+    let (done, failed) = (report.count("requests.completed"), report.count("requests.failed"));
+    assert_eq!((done + failed, report.count("requests.sent")), (60, 60), "{}", report.json());
+    assert!(done >= 50 && report.count("requests.reconnects") >= 50, "{}", report.json());
+}
