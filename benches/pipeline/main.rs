@@ -31,6 +31,10 @@ struct Args {
     #[arg(long, default_value = "8000", value_parser = clap::value_parser!(u64).range(1000..))]
     step: u64,
 
+    /// Further flags of every run of the sweep, such as "--tick 200us"
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    flags: String,
+
     /// The rate at which looking is measured
     #[arg(long, default_value = "16000", value_parser = clap::value_parser!(u64).range(1..))]
     rate: u64,
@@ -62,7 +66,7 @@ fn main() -> anyhow::Result<()> {
     }
     let wanted = |part| args.only.is_none_or(|only| only == part);
     if wanted(Part::Sweep) {
-        sweep::run(args.stack, args.seconds, args.step)?;
+        sweep::run(args.stack, &args.flags, (args.seconds, args.step))?;
     }
     if wanted(Part::Looking) {
         looking::run(args.stack, args.rate, args.seconds, args.pairs as usize)?;

@@ -15,8 +15,9 @@ const FINEST: u64 = 1_000;
 const TRIES: usize = 2;
 
 /// Prints every run, and the ceiling.
-pub(crate) fn run(stack: Stack, seconds: u64, step: u64) -> anyhow::Result<()> {
-    let mut sweep = Sweep { stack, seconds, seen: Vec::new(), others: Vec::new() };
+pub(crate) fn run(stack: Stack, flags: &str, (seconds, step): (u64, u64)) -> anyhow::Result<()> {
+    let flags = flags.trim().to_owned();
+    let mut sweep = Sweep { stack, flags, seconds, seen: Vec::new(), others: Vec::new() };
     let (mut held, mut broke) = (0, step);
     while sweep.holds(broke)? {
         (held, broke) = (broke, broke + step);
@@ -43,6 +44,8 @@ pub(crate) fn run(stack: Stack, seconds: u64, step: u64) -> anyhow::Result<()> {
 
 struct Sweep {
     stack: Stack,
+    /// Further flags of every run.
+    flags: String,
     seconds: u64,
     seen: Vec<(u64, Report)>,
     /// Of each run, the share of the machine that others took in percent.
@@ -54,8 +57,9 @@ impl Sweep {
         for _ in 0..TRIES {
             eprintln!("{} messages/s", format_count(rate));
             let (stack, seconds) = (self.stack, self.seconds);
-            let (report, others) =
-                Run { stack, rate, seconds, flags: "--quiet", terminal: false }.report()?;
+            let flags = format!("--quiet {}", self.flags);
+            let run = Run { stack, rate, seconds, flags: &flags, terminal: false };
+            let (report, others) = run.report()?;
             let good = complaint(&report).is_none();
             self.seen.push((rate, report));
             self.others.push(others);
@@ -80,8 +84,10 @@ impl Sweep {
             first.resources.iter().map(|used| used.component.clone()).collect();
         println!("{}; {}\n", common::occasion(), run::servers(first));
         println!(
-            "Whole pipeline on these cores, {} s a rate; latencies in ms, CPU in µs a message:\n",
-            self.seconds
+            "Whole pipeline on these cores, {} s a rate{}{}; latencies in ms, CPU in µs a message:\n",
+            self.seconds,
+            if self.flags.is_empty() { "" } else { ", with " },
+            self.flags
         );
         let words = ["messages/s", "arrived", "lost", "response p50", "p99", "arrival p50", "p99"];
         let mut header: Vec<String> = words.map(str::to_owned).to_vec();
