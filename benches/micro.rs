@@ -177,7 +177,7 @@ fn recorder(criterion: &mut Criterion) {
             let at = sent + Nanos(200_000 + count * 7_919 % 4_000_000);
             let ticket = Ticket { due, id: msg_id(FIRST_ID + count) };
             recorder.planned(due, seen);
-            recorder.sent(due);
+            recorder.sent(count, due);
             recorder.ended(&Ended {
                 ticket,
                 sent,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::clock::Nanos;
 use crate::http::Traffic;
 use crate::latency::Latencies;
-pub use crate::load::LoadResult;
+pub use crate::load::{LoadResult, RequestResult};
 use crate::message::MessageAccount;
 use crate::plan::Plan;
 pub use crate::resources::ResourceUse;
@@ -86,6 +86,8 @@ pub struct ArrivalInfo {
     pub account: MessageAccount,
     /// arrived − due, with what was lost at the age it had reached.
     pub latencies: Latencies,
+    /// The same of each request of a mix, in the plan's order; none where there is but one.
+    pub by_request: Vec<Latencies>,
 }
 
 /// The time between two stamps of sampled messages.

@@ -8,6 +8,7 @@ use crate::units::Rate;
 pub mod address;
 pub mod command;
 mod connect_to;
+mod files;
 pub mod load;
 pub mod request;
 pub mod threshold;
@@ -16,7 +17,7 @@ pub mod transport;
 
 pub use address::{Address, Scheme};
 pub use load::{LoadPlan, Mode};
-pub use request::RequestPlan;
+pub use request::{Request, RequestPlan};
 pub use threshold::Threshold;
 pub use transport::TransportPlan;
 
@@ -109,12 +110,13 @@ impl Plan {
         let target = target(settings.url.as_deref())?;
         let (engine, transport) = transport(&settings, &target)?;
         let load = load(&settings, engine, transport.streams)?;
-        let mut request = request(&settings)?;
+        let mut request = request(&settings, &target)?;
         if !transport.keep_alive {
             request.close_connections();
         }
         let thresholds =
-            settings.fail_if.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+            settings.fail_if.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+        check_requests(&thresholds, &request)?;
         let command = command::command(&settings);
         let pipeline = pipeline(settings)?;
         Ok(Self { target, load, request, transport, pipeline, thresholds, command })
@@ -124,6 +126,24 @@ impl Plan {
     pub fn listens(&self) -> bool {
         self.target == Target::Pipeline || self.pipeline.mqtt.is_some()
     }
+}
+
+/// Refuses conditions on requests that there are none of.
+fn check_requests(thresholds: &[Threshold], plan: &RequestPlan) -> Result<(), PlanError> {
+    for threshold in thresholds {
+        let mut parts = threshold.name().split('.');
+        let name = parts.next().filter(|part| *part == "by_request").and_then(|_| parts.next());
+        let is_one = |name: &&str| plan.is_mix() && plan.requests.iter().any(|r| r.name == *name);
+        if let Some(name) = name.filter(|name| !is_one(name)) {
+            let names: Vec<_> = plan.requests.iter().map(|r| r.name.as_str()).collect();
+            let known = match plan.is_mix() {
+                true => format!("there are {}", names.join(", ")),
+                false => "results by request need a profile with several [[request]]".to_owned(),
+            };
+            return refuse(format!("--fail-if {threshold}: there is no request '{name}'; {known}"));
+        }
+    }
+    Ok(())
 }
 
 fn target(url: Option<&str>) -> Result<Target, PlanError> {
@@ -244,5 +264,22 @@ mod tests {
             let error = plan(change).map(|_| ()).expect_err(part);
             assert!(error.contains(part), "{part}: {error}");
         }
+    }
+
+    #[test]
+    fn a_condition_is_on_a_request_that_there_is() {
+        let check = |requests: &str, expr: &str| {
+            plan(|s| {
+                *s = Settings::from_toml(requests).expect("valid");
+                s.fail_if = vec![expr.to_owned()];
+            })
+            .map(|_| ())
+        };
+        let two = "[[request]]\nname = 'a'\n[[request]]\nname = 'b'\n";
+        assert_eq!(check(two, "by_request.b.response.p99>5ms"), Ok(()));
+        let error = check(two, "by_request.c.sent>5").expect_err("no c");
+        assert!(error.contains("no request 'c'; there are a, b"), "{error}");
+        let error = check("", "by_request.c.sent>5").expect_err("no mix");
+        assert!(error.contains("several [[request]]"), "{error}");
     }
 }

@@ -8,8 +8,10 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+mod request;
 mod table;
 
+pub use request::RequestSettings;
 pub use table::{Entry, ProfileError, Table, setting_keys};
 
 use crate::units::{Rate, Rates, de_count, de_duration, parse_count, parse_duration};
@@ -140,7 +142,7 @@ pub struct Settings {
     #[arg(long, value_name = "KIND", env = "LOADGEN_ARRIVALS", help_heading = "Load")]
     pub arrivals: Option<Arrivals>,
 
-    /// Seed of --arrivals poisson (default: 1)
+    /// Seed of --arrivals poisson, and of the order of a profile's requests (default: 1)
     #[arg(long, value_name = "N", env = "LOADGEN_SEED", help_heading = "Load")]
     pub seed: Option<u64>,
 
@@ -189,14 +191,14 @@ pub struct Settings {
     #[serde(rename = "header")]
     pub headers: Vec<String>,
 
-    /// Body; {{msg_id}}, {{worker}} and {{seq}} are filled in (default: a JSON message with its MsgID)
+    /// Body; {{msg_id}}, {{worker}} and {{seq}} are filled in, as in URL and headers (default: a JSON message with its MsgID)
     #[arg(
         short,
         long,
         value_name = "TEXT",
         env = "LOADGEN_BODY",
         hide_env_values = true,
-        conflicts_with = "body_file",
+        conflicts_with_all = ["body_file", "body_lines"],
         help_heading = "Request"
     )]
     pub body: Option<String>,
@@ -207,9 +209,18 @@ pub struct Settings {
         long,
         value_name = "FILE",
         env = "LOADGEN_BODY_FILE",
+        conflicts_with = "body_lines",
         help_heading = "Request"
     )]
     pub body_file: Option<PathBuf>,
+
+    /// File with a body on each line, sent in order and over again
+    #[arg(long, value_name = "FILE", env = "LOADGEN_BODY_LINES", help_heading = "Request")]
+    pub body_lines: Option<PathBuf>,
+
+    /// Table, .csv with a head or .ndjson, whose rows fill {{column}} in body, URL and headers, in order and over again
+    #[arg(long, value_name = "FILE", env = "LOADGEN_DATA", help_heading = "Request")]
+    pub data: Option<PathBuf>,
 
     /// Time allowed per request, from the send (default: 2s)
     #[arg(short = 'T', long, value_name = "TIME", env = "LOADGEN_TIMEOUT", help_heading = "Request", value_parser = parse_duration)]
@@ -355,6 +366,16 @@ pub struct Settings {
         help_heading = "Report"
     )]
     pub fail_if: Vec<String>,
+
+    /// The requests of a profile, `[[request]]`: too many words for a command line.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub mix: Vec<RequestSettings>,
+
+    /// The profile that [`Self::mix`] is from.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub mix_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -362,10 +383,16 @@ impl Settings {
     #[must_use]
     pub fn over(self, base: Self) -> Self {
         let list = |own: Vec<String>, base: Vec<String>| if own.is_empty() { base } else { own };
-        // A body given as text replaces one given as a file, and the other way round.
-        let own_body = self.body.is_some() || self.body_file.is_some();
-        let (body, body_file) =
-            if own_body { (self.body, self.body_file) } else { (base.body, base.body_file) };
+        // A body given in one way replaces one given in another.
+        let own_body = self.body.is_some() || self.body_file.is_some() || self.body_lines.is_some();
+        let (body, body_file, body_lines) = match own_body {
+            true => (self.body, self.body_file, self.body_lines),
+            false => (base.body, base.body_file, base.body_lines),
+        };
+        let (mix, mix_file) = match self.mix.is_empty() {
+            true => (base.mix, base.mix_file),
+            false => (self.mix, self.mix_file),
+        };
         Self {
             url: self.url.or(base.url),
             rate: self.rate.or(base.rate),
@@ -384,6 +411,8 @@ impl Settings {
             headers: list(self.headers, base.headers),
             body,
             body_file,
+            body_lines,
+            data: self.data.or(base.data),
             timeout: self.timeout.or(base.timeout),
             engine: self.engine.or(base.engine),
             id_field: self.id_field.or(base.id_field),
@@ -412,6 +441,8 @@ impl Settings {
             push_limit: self.push_limit.or(base.push_limit),
             qos: self.qos.or(base.qos),
             fail_if: list(self.fail_if, base.fail_if),
+            mix,
+            mix_file,
         }
     }
 
@@ -445,6 +476,10 @@ mod tests {
             ("duration = 'long'\n", "line 1", "not a duration"),
             ("arrivals = 'weird'\n", "line 1", "unknown variant"),
             ("node = '4/4'\n", "line 1", "not k/N"),
+            ("rate = 5\n[[request]]\nname = 'a'\nwieght = 2\n", "line 4", "did you mean 'weight'?"),
+            ("[[request]]\nname = 'a'\n\n[[request]]\nweight = 2\n", "line 4", "needs a name"),
+            ("[[request]]\nname = 'a'\nweight = 'much'\n", "line 3", "not a count"),
+            ("request = 5\n", "line 1", "'request' is a table"),
         ] {
             let error = Settings::from_toml(profile).expect_err(profile).to_string();
             assert!(error.contains(line) && error.contains(part), "{profile}: {error}");
@@ -452,9 +487,25 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_read_in_their_order() {
+        let text = "method = 'GET'\n[[request]]\nname = 'b'\nweight = '2k'\npath = '/b'\nheader = ['A: 1']\n\
+                    [[request]]\nname = 'a'\nbody-lines = 'x.txt'\ndata = 'y.csv'\n";
+        let settings = Settings::from_toml(text).expect("valid");
+        let names: Vec<_> = settings.mix.iter().map(|request| request.name.as_str()).collect();
+        assert_eq!((names, settings.method.as_deref()), (vec!["b", "a"], Some("GET")));
+        let [b, a] = &settings.mix[..] else { panic!("two") };
+        assert_eq!((b.weight, b.headers.len(), b.has_body()), (Some(2_000), 1, false));
+        assert_eq!((a.weight, a.has_body(), a.data.is_some()), (None, true, true));
+        let typed = Settings { seed: Some(3), ..Settings::default() };
+        assert_eq!(typed.over(settings.clone()).mix, settings.mix);
+    }
+
+    #[test]
     fn the_command_line_wins_over_the_profile() {
         let base = Settings { qos: Some(1), body_file: Some("a".into()), ..Settings::default() };
         let typed = Settings { body: Some("b".into()), seed: Some(2), ..Settings::default() };
+        let lines = Settings { body_lines: Some("c".into()), ..Settings::default() };
+        assert_eq!(lines.over(base.clone()).body_file, None);
         let both = typed.over(base);
         assert_eq!((both.qos, both.seed, both.body_file), (Some(1), Some(2), None));
         assert_eq!(both.body.as_deref(), Some("b"));

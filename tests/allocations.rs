@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::thread;
 
 use loadgen::clock::{self, Nanos};
-use loadgen::http::compose::Fixed;
+use loadgen::http::compose::composer;
 use loadgen::http::raw::RawTransport;
-use loadgen::http::request::RequestShape;
+use loadgen::http::request::{RequestShape, Requests};
 use loadgen::load::recorder::Recorder;
 use loadgen::load::worker::{Brief, Work};
-use loadgen::load::{Counters, Schedule, Worker};
-use loadgen::message::template::DEFAULT_BODY;
-use loadgen::message::{DueTable, IdSpace, IdWriter, Template};
+use loadgen::load::{Counters, Mixture, Schedule, Worker};
+use loadgen::message::template::{DEFAULT_BODY, Place};
+use loadgen::message::{Assignment, Body, Data, DueTable, IdSpace, IdWriter, Mix, Template};
 use loadgen::plan::load::Pace;
 use loadgen::profile::Arrivals;
 use loadgen::units::Rate;
@@ -59,12 +59,41 @@ fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Lets one worker do its work: what it counted, and how often its thread allocated.
-fn allocations(work: impl FnOnce(Nanos) -> Work) -> (Counters, u64) {
-    let address = server();
-    let url = format!("http://{address}/").parse().expect("a URL");
+/// The default request.
+fn default_request(address: SocketAddr) -> Requests {
     let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
-    let shape = RequestShape::new(url, "POST".to_owned(), Vec::new(), body);
+    request(address, body).into()
+}
+
+fn request(address: SocketAddr, body: impl Into<Body>) -> RequestShape {
+    let url = format!("http://{address}/").parse().expect("a URL");
+    RequestShape::new(url, "POST".to_owned(), Vec::new(), body)
+}
+
+/// A mix of the default request, one with rows of different lengths in path, header and body, and one
+/// with lines.
+fn mix(address: SocketAddr) -> Requests {
+    let mut data = Data::new(vec!["x".to_owned()], &[]).expect("a name");
+    (0..50).for_each(|n| data.push(n, [&*"y".repeat(n as usize)]));
+    let parse = |text: &str, place| {
+        Template::parse_with(text.as_bytes(), Some(&data), place).expect("valid")
+    };
+    let mut rows = request(address, parse(r#"{"x":"{{x}}","id":{{msg_id}}}"#, Place::Json))
+        .with_path(parse("/{{x}}", Place::Url));
+    rows.headers.push(("X".to_owned(), parse("{{x}}", Place::Plain)));
+    let lines = ["{}", r#"{"x":"{{x}}"}"#].map(|line| parse(line, Place::Json));
+    let lines = request(address, Body::lines(lines.to_vec()).expect("two lines"));
+    let first = request(address, parse(DEFAULT_BODY, Place::Json));
+    Requests::new(first.url.clone(), vec![first, rows, lines], Arc::new(Mix::new(&[3, 2, 1], 1)))
+}
+
+/// Lets one worker do its work: what it counted, and how often its thread allocated.
+fn allocations(
+    requests: fn(SocketAddr) -> Requests,
+    work: impl FnOnce(Nanos) -> Work,
+) -> (Counters, u64) {
+    let address = server();
+    let requests = requests(address);
     let timeout = Nanos::from_secs(60);
     let space = IdSpace::from_authority(0, 1, SAMPLE);
     let (intervals, _rows) = mpsc::unbounded_channel();
@@ -72,7 +101,12 @@ fn allocations(work: impl FnOnce(Nanos) -> Work) -> (Counters, u64) {
     let work = work(start);
     let rests = matches!(work, Work::Open { .. });
     let transport =
-        RawTransport::connect(Box::new(Fixed::new(&shape)), address, CONNECTIONS, timeout, rests);
+        RawTransport::connect(composer(&requests), address, CONNECTIONS, timeout, rests);
+    let mut recorder = Recorder::new(space, SAMPLE, start);
+    if requests.shapes().len() > 1 {
+        let assignment = Assignment::new(Arc::clone(requests.mix()), space, (0, 1));
+        recorder = recorder.of_mix(Mixture { assignment, carries_id: vec![true, true, false] });
+    }
     let brief = Brief {
         worker: 0,
         workers: 1,
@@ -86,7 +120,7 @@ fn allocations(work: impl FnOnce(Nanos) -> Work) -> (Counters, u64) {
         brief,
         transport: transport.expect("the server listens"),
         ids: IdWriter::new(space, 0, Some(Arc::<DueTable>::default())),
-        recorder: Recorder::new(space, SAMPLE, start),
+        recorder,
         control: Arc::default(),
         gauges: Arc::default(),
         intervals,
@@ -111,7 +145,7 @@ fn check((counters, allocations): (Counters, u64)) {
 
 #[test]
 fn a_closed_loop_does_not_allocate_per_request() {
-    check(allocations(|_| Work::Closed { until: None, requests: Some(REQUESTS) }));
+    check(allocations(default_request, |_| Work::Closed { until: None, requests: Some(REQUESTS) }));
 }
 
 #[test]
@@ -120,6 +154,11 @@ fn an_open_loop_does_not_allocate_per_request() {
         let rate: Rate = "20k".parse().expect("a rate");
         let schedule = Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (None, Some(REQUESTS)));
         let schedule = Arc::new(schedule);
-        check(allocations(move |_| Work::Open { schedule, max_in_flight: None }));
+        check(allocations(default_request, move |_| Work::Open { schedule, max_in_flight: None }));
     }
+}
+
+#[test]
+fn rows_lines_and_a_mix_do_not_allocate_per_request() {
+    check(allocations(mix, |_| Work::Closed { until: None, requests: Some(REQUESTS) }));
 }

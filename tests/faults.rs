@@ -5,6 +5,7 @@
 
 mod faults {
     mod compare;
+    mod data;
     mod drive;
     mod hostile;
     mod limits;

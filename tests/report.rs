@@ -24,6 +24,8 @@ mod report {
     mod compare;
     /// Parts of a load and their sum.
     mod merge;
+    /// Several requests, each with results of its own.
+    mod requests;
 }
 
 const SECOND: Nanos = Nanos::from_secs(1);
@@ -52,15 +54,18 @@ fn plan(change: impl FnOnce(&mut Settings)) -> Plan {
 
 /// Two thousand requests of which one timed out, one broke off, one was refused and two were dropped.
 fn recorder() -> Recorder {
-    let mut recorder = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND);
+    written_by(Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND))
+}
+
+fn written_by(mut recorder: Recorder) -> Recorder {
     for n in 0..2_000 {
         let due = SECOND + micros(500 * n);
         recorder.planned(due, due + micros(20));
         if n >= 1_998 {
-            recorder.dropped(due, micros(2_000_000), false);
+            recorder.dropped(n, due, micros(2_000_000), false);
             continue;
         }
-        recorder.sent(due);
+        recorder.sent(n, due);
         let sent = due + micros(40 + n % 50);
         let (at, outcome) = match n {
             500 => (sent + micros(2_000_000), Outcome::Failed(Failure::Timeout)),
@@ -121,6 +126,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
                 duplicated_examples: vec![id(99)],
             },
             latencies: spread(1_996, 300, 4_000),
+            by_request: Vec::new(),
         }),
         stages: vec![
             stage("due", "sent", false, spread(20, 40, 90)),

@@ -71,7 +71,8 @@ fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
     if is_ramp(&text) {
         return Err(refused(format!("its steps are run by `loadgen ramp {name}`")));
     }
-    Settings::from_toml(&text).map_err(|e| refused(e.to_string()))
+    let settings = Settings::from_toml(&text).map_err(|e| refused(e.to_string()))?;
+    Ok(Settings { mix_file: Some(file.to_owned()), ..settings })
 }
 
 /// The longest wait for a start: beyond it a date has a slipped digit.

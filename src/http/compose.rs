@@ -2,10 +2,10 @@
 //! mix of several and a script stand behind the same transport.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::request::RequestShape;
-use crate::message::Values;
-use crate::message::template::Rendered;
+use super::request::{RequestShape, Requests};
+use crate::message::{Mix, Rendered, Values};
 
 /// One request, ready for the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,5 +41,30 @@ impl Fixed {
 impl Compose for Fixed {
     fn compose(&mut self, values: &Values) -> Composed<'_> {
         Composed { bytes: self.request.fill(values), bodyless: self.bodyless }
+    }
+}
+
+/// Several requests, each in its turn.
+#[derive(Debug)]
+struct Mixed {
+    mix: Arc<Mix>,
+    requests: Vec<Fixed>,
+}
+
+impl Compose for Mixed {
+    fn compose(&mut self, values: &Values) -> Composed<'_> {
+        let turn = self.mix.turn(values.turn);
+        self.requests[turn.request].compose(&Values { turn: turn.nth, ..*values })
+    }
+}
+
+/// What writes the requests of a plan.
+pub fn composer(requests: &Requests) -> Box<dyn Compose> {
+    match requests.shapes() {
+        [only] => Box::new(Fixed::new(only)),
+        several => Box::new(Mixed {
+            mix: Arc::clone(requests.mix()),
+            requests: several.iter().map(Fixed::new).collect(),
+        }),
     }
 }

@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use reqwest::ClientBuilder;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -18,14 +17,15 @@ use rustls::ClientConfig;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use url::Url;
 
 use super::link::{Endpoint, Link};
+use super::prototype::Prototypes;
 use super::reach::protocols;
-use super::request::{RequestShape, authority};
+use super::request::Requests;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
 use crate::clock::{self, Nanos};
 use crate::message::Values;
-use crate::message::template::Rendered;
 use crate::plan::TransportPlan;
 use crate::plan::transport::Proxy;
 use crate::tls;
@@ -36,8 +36,7 @@ pub struct FullTransport {
     runtime: Runtime,
     /// With HTTP/2 one for each connection, else one with a pool of them.
     clients: Vec<reqwest::Client>,
-    prototype: Prototype,
-    body: Rendered,
+    requests: Prototypes,
     /// The requests on the wire, each in the place it has there. Place n is on client n mod their number.
     places: Vec<Option<(Ticket, Nanos)>>,
     /// Free places, the one that has been free longest first: so the connections share the load.
@@ -48,19 +47,12 @@ pub struct FullTransport {
     traffic: Traffic,
 }
 
-#[derive(Debug)]
-struct Prototype {
-    method: reqwest::Method,
-    url: url::Url,
-    headers: HeaderMap,
-}
-
 impl FullTransport {
     /// Sets clients up for `connections` connections with as many requests at once as the plan has
     /// streams, each allowed `timeout`. Opens no connection: a client makes it as it needs it. Without a
     /// link a proxy finds the target.
     pub fn new(
-        shape: &RequestShape,
+        requests: &Requests,
         (plan, link): (&TransportPlan, Option<&Link>),
         connections: usize,
         timeout: Duration,
@@ -72,7 +64,8 @@ impl FullTransport {
             .map_err(|e| setup(&e))?;
         let (width, clients) =
             (connections * plan.streams, if plan.http2 { connections } else { 1 });
-        let tls = client_tls(shape, plan).map_err(|e| setup(&e))?;
+        let url = requests.url();
+        let tls = client_tls(url, plan).map_err(|e| setup(&e))?;
         let client = || {
             let builder = reqwest::Client::builder()
                 .pool_max_idle_per_host(width)
@@ -81,7 +74,7 @@ impl FullTransport {
                 // Without one the client looks for a process-wide default, and panics as there is none.
                 .tls_backend_preconfigured(tls.clone());
             let builder = if plan.http2 { builder.http2_prior_knowledge() } else { builder };
-            through(proxied(builder, plan)?, shape, link).build()
+            through(proxied(builder, plan)?, url, link).build()
         };
         let clients = (0..clients).map(|_| client()).collect::<Result<_, _>>();
         let timer = {
@@ -92,8 +85,7 @@ impl FullTransport {
         Ok(Self {
             runtime,
             clients: clients.map_err(|e| setup(&e))?,
-            prototype: Prototype::new(shape, link)?,
-            body: Rendered::new(shape.body.clone(), Vec::new(), |_, _, _| ()),
+            requests: Prototypes::new(requests, link)?,
             places: vec![None; width],
             free: (0..width).collect(),
             results,
@@ -116,9 +108,9 @@ impl FullTransport {
     }
 }
 
-fn client_tls(shape: &RequestShape, plan: &TransportPlan) -> Result<ClientConfig, rustls::Error> {
+fn client_tls(url: &Url, plan: &TransportPlan) -> Result<ClientConfig, rustls::Error> {
     let tls = tls::target_config(&plan.tls, &protocols(plan));
-    match shape.url.scheme() {
+    match url.scheme() {
         "https" => tls,
         // A redirect may want it; a machine without certificates can still speak plain http.
         _ => tls.or_else(|_| tls::unused_config()),
@@ -146,55 +138,11 @@ fn proxied(builder: ClientBuilder, plan: &TransportPlan) -> Result<ClientBuilder
 }
 
 /// To where the target was found: its name is not resolved again.
-fn through(builder: ClientBuilder, shape: &RequestShape, link: Option<&Link>) -> ClientBuilder {
-    match (link.map(|link| &link.endpoint), shape.url.domain()) {
+fn through(builder: ClientBuilder, url: &Url, link: Option<&Link>) -> ClientBuilder {
+    match (link.map(|link| &link.endpoint), url.domain()) {
         (Some(Endpoint::Unix(path)), _) => builder.unix_socket(path.clone()),
         (Some(Endpoint::Tcp(address)), Some(name)) => builder.resolve(name, *address),
         (Some(Endpoint::Tcp(_)), None) | (None, _) => builder,
-    }
-}
-
-impl Prototype {
-    fn new(shape: &RequestShape, link: Option<&Link>) -> Result<Self, ConnectError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &shape.headers {
-            let name = HeaderName::from_bytes(name.as_bytes());
-            let value = HeaderValue::from_bytes(value.as_bytes());
-            match (name, value) {
-                (Ok(name), Ok(value)) => headers.append(name, value),
-                _ => {
-                    return Err(ConnectError::Setup(
-                        "a header that HTTP does not allow".to_owned(),
-                    ));
-                }
-            };
-        }
-        let method = reqwest::Method::from_bytes(shape.method.as_bytes());
-        let method = method.map_err(|e| ConnectError::Setup(e.to_string()))?;
-        let mut url = shape.url.clone();
-        // The credentials are in the Authorization header already.
-        let _ = (url.set_username(""), url.set_password(None));
-        if let Some(Endpoint::Tcp(address)) = link.map(|link| &link.endpoint)
-            && url.domain().is_some()
-            && url.port().is_some_and(|port| port != address.port())
-        {
-            // A port in the URL would win over that of --connect-to. It stays in the Host header.
-            let _ = url.set_port(None);
-        }
-        // The client writes Host (in HTTP/2, `:authority`) from the URL, unless it differs.
-        let own = authority(&url);
-        if headers.get(reqwest::header::HOST).is_some_and(|host| host.as_bytes() == own.as_bytes())
-        {
-            headers.remove(reqwest::header::HOST);
-        }
-        Ok(Self { method, url, headers })
-    }
-
-    fn request(&self, body: Vec<u8>) -> reqwest::Request {
-        let mut request = reqwest::Request::new(self.method.clone(), self.url.clone());
-        *request.headers_mut() = self.headers.clone();
-        *request.body_mut() = Some(body.into());
-        request
     }
 }
 
@@ -250,10 +198,10 @@ impl Transport for FullTransport {
 
     fn send(&mut self, ticket: Ticket, values: &Values) {
         let Some(place) = self.free.pop_front() else { return };
-        let body = self.body.fill(values).to_vec();
-        self.traffic.bytes_written += body.len() as u64;
+        let (request, len) = self.requests.request(values);
+        self.traffic.bytes_written += len;
         let client = self.clients[place % self.clients.len()].clone();
-        let exchange = exchange(client, self.prototype.request(body));
+        let exchange = exchange(client, request);
         let report = self.report.clone();
         let sent = clock::now();
         self.places[place] = Some((ticket, sent));

@@ -13,6 +13,7 @@ mod connection;
 mod deadline;
 pub mod full;
 pub mod link;
+mod prototype;
 pub mod raw;
 pub mod reach;
 mod receipt;
@@ -56,6 +57,17 @@ pub enum Outcome {
     Failed(Failure),
     /// Still on the wire when the run ended.
     Unfinished,
+}
+
+impl Outcome {
+    /// Whether its end says how long an answer takes: one that broke off early does not, and one that
+    /// was waited for in vain says: at least that long.
+    pub fn has_latency(self) -> bool {
+        match self {
+            Self::Answered { .. } | Self::Unfinished => true,
+            Self::Failed(failure) => failure == Failure::Timeout,
+        }
+    }
 }
 
 /// The end of a request.

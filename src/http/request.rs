@@ -1,12 +1,13 @@
-//! The request of a run: its head rendered once, its body's holes patched in place.
+//! The requests of a run: each rendered once, its holes patched in place.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use url::Url;
 
-use crate::message::{Rendered, Template};
+use crate::message::{Body, Mix, Rendered, Template};
 use crate::plan::address::percent_decode;
 
 /// Everything about the request that does not change during a run.
@@ -17,9 +18,11 @@ pub struct RequestShape {
     /// A valid token.
     pub method: String,
     /// In order, `Host`, `Content-Type` and `Authorization` among them.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Template)>,
+    /// Path and query with their holes.
+    pub path: Template,
     /// Body with its holes.
-    pub body: Template,
+    pub body: Body,
 }
 
 impl RequestShape {
@@ -28,12 +31,13 @@ impl RequestShape {
     pub fn new(
         url: Url,
         method: String,
-        mut headers: Vec<(String, String)>,
-        body: Template,
+        mut headers: Vec<(String, Template)>,
+        body: impl Into<Body>,
     ) -> Self {
+        let body = body.into();
         let mut add = |name: &str, value: String| {
             if !headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) {
-                headers.push((name.to_owned(), value));
+                headers.push((name.to_owned(), Template::text(value)));
             }
         };
         add("Host", authority(&url));
@@ -46,23 +50,29 @@ impl RequestShape {
             let pair = format!("{user}:{password}");
             add("Authorization", format!("Basic {}", BASE64.encode(pair)));
         }
-        Self { url, method, headers, body }
+        let path = Template::text(&url[url::Position::BeforePath..url::Position::AfterQuery]);
+        Self { url, method, headers, path, body }
+    }
+
+    /// The same with another path and query than the URL's.
+    #[must_use]
+    pub fn with_path(self, path: Template) -> Self {
+        Self { path, ..self }
     }
 
     /// The bytes of HTTP/1.1, ready to be filled for each message.
     pub fn rendered(&self) -> Rendered {
-        let mut head = format!("{} {}", self.method, self.url.path());
-        if let Some(query) = self.url.query() {
-            head.push('?');
-            head.push_str(query);
-        }
-        head.push_str(" HTTP/1.1\r\n");
+        let mut head = Template::text(format!("{} ", self.method));
+        head.append(self.path.clone());
+        head.append(Template::text(" HTTP/1.1\r\n"));
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.append(Template::text(format!("{name}: ")));
+            head.append(value.clone());
+            head.append(Template::text("\r\n"));
         }
         // RFC 9110, 8.6: a request whose method expects no content sends no Content-Length for none.
         let silent = self.body.is_empty() && matches!(self.method.as_str(), "GET" | "HEAD");
-        Rendered::new(self.body.clone(), head.into_bytes(), if silent { bare } else { with_length })
+        Rendered::new(head, if silent { bare } else { with_length }, self.body.clone())
     }
 
     /// Whether responses come without a body whatever their head says.
@@ -75,7 +85,45 @@ impl RequestShape {
         let mut shown = url.clone();
         let _ = shown.set_username("");
         let _ = shown.set_password(None);
-        shown.to_string()
+        // Holes as they were typed.
+        shown.to_string().replace("%7B%7B", "{{").replace("%7D%7D", "}}")
+    }
+}
+
+/// All requests of a run, to one host.
+#[derive(Debug, Clone)]
+pub struct Requests {
+    url: Url,
+    shapes: Vec<RequestShape>,
+    mix: Arc<Mix>,
+}
+
+impl From<RequestShape> for Requests {
+    fn from(only: RequestShape) -> Self {
+        let url = only.url.clone();
+        Self { url, shapes: vec![only], mix: Arc::new(Mix::new(&[1], 0)) }
+    }
+}
+
+impl Requests {
+    /// At least one shape, all of them at the host of `url`; `mix` chooses between as many.
+    pub fn new(url: Url, shapes: Vec<RequestShape>, mix: Arc<Mix>) -> Self {
+        Self { url, shapes, mix }
+    }
+
+    /// The host they go to, and how.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Each of them.
+    pub fn shapes(&self) -> &[RequestShape] {
+        &self.shapes
+    }
+
+    /// Which of them a slot sends.
+    pub fn mix(&self) -> &Arc<Mix> {
+        &self.mix
     }
 }
 
@@ -85,14 +133,12 @@ pub(super) fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn with_length(head: &[u8], body_len: usize, out: &mut Vec<u8>) {
-    out.extend_from_slice(head);
+fn with_length(body_len: usize, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "Content-Length: {body_len}\r\n\r\n");
 }
 
-fn bare(head: &[u8], _body_len: usize, out: &mut Vec<u8>) {
-    out.extend_from_slice(head);
+fn bare(_body_len: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
@@ -102,11 +148,11 @@ mod tests {
     use crate::message::Values;
 
     fn text(url: &str, method: &str, headers: &[(&str, &str)], body: &str) -> String {
-        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), Template::text(v))).collect();
         let body = Template::parse(body.as_bytes()).expect("valid");
         let shape =
             RequestShape::new(Url::parse(url).expect("valid"), method.to_owned(), headers, body);
-        let values = Values { msg_id: 99, worker: 0, seq: 0 };
+        let values = Values { msg_id: 99, ..Values::default() };
         String::from_utf8(shape.rendered().fill(&values).to_vec()).expect("ascii")
     }
 

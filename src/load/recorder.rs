@@ -1,9 +1,10 @@
 //! What one worker writes down: counts, latencies, accepted ids, and a row per interval. Private to
 //! the worker; handed over at the end and, for the rows, once an interval.
 
+use super::by_request::{Mixture, RequestResult};
 use super::counters::{Counters, StatusCounts};
 use crate::clock::Nanos;
-use crate::http::{Ended, Failure, Outcome, Ticket};
+use crate::http::{Ended, Outcome, Ticket};
 use crate::latency::Latencies;
 use crate::message::{IdSet, IdSpace, MsgId};
 
@@ -63,6 +64,12 @@ pub struct LoadResult {
     pub pacing: Latencies,
     /// Ids the target accepted.
     pub accepted: IdSet,
+    /// Of those sent, how many are messages: all, but requests of a mix that carry no id.
+    pub messages_sent: u64,
+    /// Messages whose request ended.
+    pub messages_ended: u64,
+    /// Each request's part, in the plan's order; none where there is but one.
+    pub by_request: Vec<RequestResult>,
     /// Requests a second, one value per worker and tenth of a second, in thousandths: wrk's Req/Sec.
     pub throughput: Latencies,
     /// When the last measured request was sent.
@@ -83,6 +90,10 @@ impl LoadResult {
         self.pacing.merge(&other.pacing);
         self.throughput.merge(&other.throughput);
         self.accepted.absorb(other.accepted);
+        self.messages_sent += other.messages_sent;
+        self.messages_ended += other.messages_ended;
+        self.by_request.resize_with(other.by_request.len(), RequestResult::default);
+        self.by_request.iter_mut().zip(&other.by_request).for_each(|(own, o)| own.absorb(o));
         self.last_sent = self.last_sent.max(other.last_sent);
         self.last_answered = self.last_answered.max(other.last_answered);
     }
@@ -100,6 +111,7 @@ pub struct Recorder {
     interval_response: Latencies,
     sampled: Vec<Sampled>,
     rate_window: RateWindow,
+    mixture: Option<Mixture>,
 }
 
 impl Recorder {
@@ -114,7 +126,16 @@ impl Recorder {
             interval_response: Latencies::default(),
             sampled: Vec::new(),
             rate_window: RateWindow { start: measure_from, completed: 0 },
+            mixture: None,
         }
+    }
+
+    /// The same for a mix of requests, each of which is written down by itself, too.
+    #[must_use]
+    pub fn of_mix(mut self, mixture: Mixture) -> Self {
+        let requests = mixture.assignment.requests();
+        self.result.by_request.resize_with(requests, RequestResult::default);
+        Self { mixture: Some(mixture), ..self }
     }
 
     fn measures(&self, due: Nanos) -> bool {
@@ -129,20 +150,31 @@ impl Recorder {
         }
     }
 
-    /// A slot was not sent. It enters the response latencies as `age`: what it had waited, or would
-    /// have had to wait at least. Leaving it out would let overload improve the tail.
-    pub fn dropped(&mut self, due: Nanos, age: Nanos, never_sent: bool) {
+    /// The slot of this number was not sent. It enters the response latencies as `age`: what it had
+    /// waited, or would have had to wait at least. Leaving it out would let overload improve the tail.
+    pub fn dropped(&mut self, slot: u64, due: Nanos, age: Nanos, never_sent: bool) {
         if self.measures(due) {
+            if let Some(mixture) = &self.mixture {
+                let request = mixture.assignment.of_slot(slot);
+                self.result.by_request[request].dropped(age, never_sent);
+            }
             self.result.counters.dropped += 1;
             self.result.counters.never_sent += u64::from(never_sent);
             self.response(age);
         }
     }
 
-    /// A request was handed over.
-    pub fn sent(&mut self, due: Nanos) {
+    /// The request of this slot was handed over.
+    pub fn sent(&mut self, slot: u64, due: Nanos) {
         if self.measures(due) {
             self.result.counters.sent += 1;
+            let mut is_message = true;
+            if let Some(mixture) = &self.mixture {
+                let request = mixture.assignment.of_slot(slot);
+                self.result.by_request[request].sent();
+                is_message = mixture.carries_id(Some(request));
+            }
+            self.result.messages_sent += u64::from(is_message);
         }
     }
 
@@ -157,43 +189,51 @@ impl Recorder {
         if let Some(connect) = connect {
             self.result.connect.record(connect);
         }
+        let is_message = self.ended_in_mix(ended);
+        self.result.messages_ended += u64::from(is_message);
         match outcome {
             Outcome::Answered { status } => {
-                self.answered(ticket, sent, at, status);
+                self.answered((ticket, is_message), sent, at, status);
             }
             Outcome::Failed(failure) => {
                 self.result.counters.failed += 1;
                 self.result.counters.errors.count(failure);
-                // One that broke off early says nothing about how long an answer takes; one that
-                // was waited for in vain says: at least that long.
-                if failure == Failure::Timeout {
-                    self.latencies(ticket, sent, at);
-                }
             }
-            Outcome::Unfinished => {
-                self.result.counters.unfinished += 1;
-                self.latencies(ticket, sent, at);
-            }
+            Outcome::Unfinished => self.result.counters.unfinished += 1,
+        }
+        if outcome.has_latency() {
+            self.result.service.record(at - sent);
+            self.response(at - ticket.due);
         }
     }
 
-    fn answered(&mut self, ticket: Ticket, sent: Nanos, at: Nanos, status: u16) {
+    /// Writes it down for its request of a mix. Whether it was a message.
+    fn ended_in_mix(&mut self, ended: &Ended) -> bool {
+        let Some(mixture) = &self.mixture else { return true };
+        let request = mixture.assignment.of(ended.ticket.id);
+        if let Some(own) = request.and_then(|n| self.result.by_request.get_mut(n)) {
+            own.ended(ended);
+        }
+        mixture.carries_id(request)
+    }
+
+    fn answered(
+        &mut self,
+        (ticket, is_message): (Ticket, bool),
+        sent: Nanos,
+        at: Nanos,
+        status: u16,
+    ) {
         self.result.counters.completed += 1;
         self.result.last_answered = self.result.last_answered.max(Some(at));
         self.result.status.count(status);
-        self.latencies(ticket, sent, at);
         self.rate_window.count(at, &mut self.result.throughput);
-        if (200..300).contains(&status) {
+        if is_message && (200..300).contains(&status) {
             self.result.accepted.insert(&self.space, ticket.id);
             if ticket.id.is_sampled(self.sample) {
                 self.sampled.push(Sampled { id: ticket.id, due: ticket.due, sent, answered: at });
             }
         }
-    }
-
-    fn latencies(&mut self, ticket: Ticket, sent: Nanos, at: Nanos) {
-        self.result.service.record(at - sent);
-        self.response(at - ticket.due);
     }
 
     fn response(&mut self, latency: Nanos) {
@@ -244,7 +284,11 @@ impl RateWindow {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::http::Failure;
+    use crate::message::{Assignment, Mix};
 
     fn recorder() -> Recorder {
         Recorder::new(IdSpace::from_authority(0, 1, 100), 100, Nanos::from_secs(1))
@@ -280,7 +324,7 @@ mod tests {
         assert_eq!(recorder.result.response.count(), 0);
         recorder.ended(&ended(1_000, 1_010, 3_010, Outcome::Failed(Failure::Timeout)));
         recorder.ended(&ended(1_000, 1_000, 6_000, Outcome::Unfinished));
-        recorder.dropped(Nanos::from_millis(1_000), Nanos::from_millis(7_000), true);
+        recorder.dropped(0, Nanos::from_millis(1_000), Nanos::from_millis(7_000), true);
         assert_eq!(recorder.result.response.count(), 3);
         assert_eq!(max_ms(&recorder.result.response).map(|ms| ms / 10), Some(700));
         assert_eq!(recorder.result.service.count(), 2, "a dropped slot was never served");
@@ -298,11 +342,39 @@ mod tests {
     }
 
     #[test]
+    fn each_request_of_a_mix_has_its_part_and_only_messages_are_accepted() {
+        let (space, mix) = (IdSpace::from_authority(0, 1, 100), Arc::new(Mix::new(&[1, 1], 3)));
+        let assignment = Assignment::new(Arc::clone(&mix), space, (0, 1));
+        let mixture = Mixture { assignment, carries_id: vec![true, false] };
+        let mut recorder = Recorder::new(space, 100, Nanos::ZERO).of_mix(mixture);
+        for slot in 0..60 {
+            let status = if slot < 30 { 200 } else { 404 };
+            recorder.sent(slot, Nanos::from_millis(slot));
+            recorder.ended(&ended(slot, slot, slot + 2, Outcome::Answered { status }));
+        }
+        (60..64).for_each(|slot| recorder.dropped(slot, Nanos::from_secs(9), Nanos(1), false));
+        let result = &recorder.result;
+        for request in &result.by_request {
+            let Counters { planned, sent, dropped, completed, .. } = request.counters;
+            assert_eq!((planned, sent, dropped, completed), (32, 30, 2, 30));
+            assert_eq!(request.status.iter().collect::<Vec<_>>(), [(200, 15), (404, 15)]);
+            assert_eq!((request.response.count(), request.service.count()), (32, 30));
+        }
+        assert_eq!(
+            (result.messages_sent, result.messages_ended, result.accepted.len()),
+            (30, 30, 15)
+        );
+        let mut all = LoadResult::default();
+        all.absorb(recorder.result);
+        assert_eq!(all.by_request[1].counters.sent, 30);
+    }
+
+    #[test]
     fn the_warm_up_leaves_no_trace() {
         let mut recorder = recorder();
         let before = Nanos::from_millis(999);
         recorder.planned(before, before);
-        recorder.sent(before);
+        recorder.sent(0, before);
         recorder.ended(&ended(999, 999, 1_500, Outcome::Answered { status: 200 }));
         assert_eq!(recorder.result.counters, Counters::default());
         assert_eq!(recorder.interval(0, 0, 0).response.count(), 0);

@@ -14,6 +14,7 @@ use super::recorder::{IntervalReport, LoadResult, Recorder};
 use super::schedule::{Schedule, Slot, Slots};
 use crate::clock::{self, Nanos};
 use crate::http::{Ended, Ticket, Traffic, Transport};
+use crate::message::mix::slot;
 use crate::message::{IdWriter, Values};
 use crate::plan::load::Pace;
 
@@ -52,9 +53,9 @@ pub struct Gauges {
     pub dropped: AtomicU64,
     /// Slots waiting for a connection.
     pub waiting: AtomicU64,
-    /// Measured requests accepted.
+    /// Measured messages accepted.
     pub accepted: AtomicU64,
-    /// Measured requests that ended otherwise: their messages may arrive all the same.
+    /// Measured ones whose request ended otherwise: their messages may arrive all the same.
     pub refused: AtomicU64,
 }
 
@@ -208,14 +209,15 @@ struct Flow<T> {
 
 impl<T: Transport> Flow<T> {
     /// Sends the message `index` of this worker; `false` when the ids are used up.
-    fn send(&mut self, worker: usize, index: u64, due: Nanos) -> bool {
+    fn send(&mut self, (worker, workers): (usize, usize), index: u64, due: Nanos) -> bool {
+        let slot = slot(worker as u64, workers as u64, index);
         let Some(id) = self.ids.assign(index, due) else {
-            self.recorder.dropped(due, clock::now() - due, true);
+            self.recorder.dropped(slot, due, clock::now() - due, true);
             return false;
         };
-        let values = Values { msg_id: id.get(), worker: worker as u64, seq: index };
+        let values = Values { msg_id: id.get(), worker: worker as u64, seq: index, turn: slot };
         self.transport.send(Ticket { due, id }, &values);
-        self.recorder.sent(due);
+        self.recorder.sent(slot, due);
         self.on_wire += 1;
         self.gauges.sent.fetch_add(1, Relaxed);
         true
@@ -227,10 +229,9 @@ impl<T: Transport> Flow<T> {
         }
         self.on_wire -= ended.len() as u64;
         self.gauges.ended.fetch_add(ended.len() as u64, Relaxed);
-        let LoadResult { counters, accepted, .. } = &self.recorder.result;
-        let measured = counters.completed + counters.failed + counters.unfinished;
+        let LoadResult { messages_ended, accepted, .. } = &self.recorder.result;
         self.gauges.accepted.store(accepted.len(), Relaxed);
-        self.gauges.refused.store(measured - accepted.len(), Relaxed);
+        self.gauges.refused.store(messages_ended - accepted.len(), Relaxed);
     }
 }
 
@@ -287,7 +288,7 @@ impl<T: Transport> Turns<'_, T> {
                 let waiting = line.peek().map(|first| self.brief.start + first.due);
                 let oldest = self.flow.transport.oldest_due().into_iter().chain(waiting).min();
                 let age = now - oldest.unwrap_or(slot_due).min(slot_due);
-                self.flow.recorder.dropped(slot_due, age, false);
+                self.flow.recorder.dropped(slot.number, slot_due, age, false);
                 self.flow.gauges.dropped.fetch_add(1, Relaxed);
             }
             *next = due.next();
@@ -296,13 +297,13 @@ impl<T: Transport> Turns<'_, T> {
 
     /// Whoever waits goes out as long as there are free connections.
     fn launch(&mut self) {
-        let workers = self.brief.workers as u64;
+        let who = (self.brief.worker, self.brief.workers);
         while self.flow.transport.idle() > 0 {
             let sent = match &mut self.supply {
                 Supply::Open { line, .. } => match line.pop() {
                     Some(slot) => {
                         let due = self.brief.start + slot.due;
-                        self.flow.send(self.brief.worker, slot.number / workers, due)
+                        self.flow.send(who, slot.number / who.1 as u64, due)
                     }
                     None => break,
                 },
@@ -315,7 +316,7 @@ impl<T: Transport> Turns<'_, T> {
                     *left -= u64::from(now >= self.brief.measure_from && *left < u64::MAX);
                     self.flow.recorder.planned(now, now);
                     self.flow.next_index += 1;
-                    self.flow.send(self.brief.worker, self.flow.next_index - 1, now)
+                    self.flow.send(who, self.flow.next_index - 1, now)
                 }
             };
             if !sent {
@@ -378,7 +379,7 @@ impl<T: Transport> Turns<'_, T> {
         if let Supply::Open { line, .. } = &mut self.supply {
             while let Some(slot) = line.pop() {
                 let due = self.brief.start + slot.due;
-                self.flow.recorder.dropped(due, now - due, true);
+                self.flow.recorder.dropped(slot.number, due, now - due, true);
             }
         }
         self.close_interval();

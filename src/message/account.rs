@@ -12,7 +12,6 @@ use super::due::{DueBlock, DueTable};
 use super::id::{IdSpace, MsgId};
 use super::idset::IdSet;
 use crate::clock::Nanos;
-use crate::latency::Latencies;
 
 /// How many ids of a kind the report names.
 const EXAMPLES: usize = 10;
@@ -215,14 +214,14 @@ pub struct MessageAccount {
 }
 
 impl MessageAccount {
-    /// Joins the senders' books with the receiver's. `sent` counts the measured messages; a lost one
-    /// enters `ages` with the age it had reached at `end`.
+    /// Joins the senders' books with the receiver's. `sent` counts the measured messages; of each lost
+    /// one `lost_at` is told the age it had reached at `end`.
     pub fn join(
         accepted: &IdSet,
         arrivals: &mut Arrivals,
         sent: u64,
         end: Nanos,
-        ages: &mut Latencies,
+        mut lost_at: impl FnMut(MsgId, Nanos),
     ) -> Self {
         let space = arrivals.space;
         let mut lost = 0;
@@ -231,11 +230,12 @@ impl MessageAccount {
             accepted.iter(&space).filter(|(b, p)| !arrivals.arrived.has(*b, *p)).collect();
         for (block, place) in missing {
             lost += 1;
+            let Some(id) = space.at(block, place) else { continue };
             if let Some(due) = arrivals.due_of(block, place) {
-                ages.record(end - due);
+                lost_at(id, end - due);
             }
             if lost_examples.len() < EXAMPLES {
-                lost_examples.extend(space.at(block, place));
+                lost_examples.push(id);
             }
         }
         let arrived = arrivals.arrived.len();
@@ -274,13 +274,7 @@ mod tests {
     }
 
     fn join(w: &mut World, accepted: &IdSet, sent: u64) -> MessageAccount {
-        MessageAccount::join(
-            accepted,
-            &mut w.arrivals,
-            sent,
-            Nanos(1_000),
-            &mut Latencies::default(),
-        )
+        MessageAccount::join(accepted, &mut w.arrivals, sent, Nanos(1_000), |_, _| ())
     }
 
     #[test]

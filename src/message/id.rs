@@ -122,6 +122,13 @@ impl IdSpace {
             .then_some((block / self.nodes, (offset % self.block) as usize))
     }
 
+    /// Which message an id was: the worker, within this node, and its index. `None` as for
+    /// [`Self::locate`].
+    pub fn origin(&self, id: MsgId) -> Option<(u64, u64)> {
+        let (block, place) = self.locate(id)?;
+        Some((block % self.workers, block / self.workers * self.block + place as u64))
+    }
+
     /// Whether an id is of another node's blocks, whichever run it belongs to.
     pub fn is_of_another_node(&self, id: MsgId) -> bool {
         id.get() / self.block % self.nodes != self.node

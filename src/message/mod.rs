@@ -2,15 +2,21 @@
 //! which ids were sent, accepted and arrived.
 
 pub mod account;
+pub mod data;
 pub mod due;
 pub mod extract;
 pub mod id;
 pub mod idset;
+pub mod mix;
+pub mod rendered;
 pub mod template;
 
 pub use account::{Arrival, Arrivals, MessageAccount};
+pub use data::Data;
 pub use due::{DueTable, IdWriter};
 pub use extract::{IdError, IdFields};
 pub use id::{IdSpace, MsgId};
 pub use idset::IdSet;
-pub use template::{Rendered, Template, TemplateError, Values};
+pub use mix::{Assignment, Mix};
+pub use rendered::{Body, Rendered};
+pub use template::{Template, TemplateError, Values};

@@ -1,10 +1,13 @@
-//! The message template: text with holes for the id, patched in place for each message.
+//! The message template: text with holes for the id, for counters and for the columns of a table.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// The holes a template may have.
+use super::data::{Column, Data, Escape};
+
+/// The holes that every template may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
+pub(super) enum Field {
     MsgId,
     Worker,
     Seq,
@@ -13,10 +16,20 @@ enum Field {
 const FIELDS: [(&str, Field); 3] =
     [("msg_id", Field::MsgId), ("worker", Field::Worker), ("seq", Field::Seq)];
 
-#[derive(Clone, PartialEq, Eq)]
-enum Part {
+/// Names of holes that are loadgen's own: no column may have one.
+pub const OWN_NAMES: [&str; 3] = [FIELDS[0].0, FIELDS[1].0, FIELDS[2].0];
+
+/// The longest name of a hole, in bytes.
+const LONGEST_NAME: usize = 256;
+/// Digits of the largest number a hole may have.
+const MOST_DIGITS: usize = 20;
+
+/// A piece of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
     Text(Vec<u8>),
-    Hole(Field),
+    Number(Field),
+    Cell(Arc<Column>),
 }
 
 /// What fills the holes of one message.
@@ -28,10 +41,12 @@ pub struct Values {
     pub worker: u64,
     /// `{{seq}}`: the worker's count of messages from 0.
     pub seq: u64,
+    /// Which message it is of all workers' together, from 0: so it picks its line and its row.
+    pub turn: u64,
 }
 
 impl Values {
-    fn of(&self, field: Field) -> u64 {
+    pub(super) fn of(&self, field: Field) -> u64 {
         match field {
             Field::MsgId => self.msg_id,
             Field::Worker => self.worker,
@@ -40,17 +55,68 @@ impl Values {
     }
 }
 
-/// A `{{name}}` that is none of the template's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown placeholder {{{{{0}}}}}; there are {{{{msg_id}}}}, {{{{worker}}}} and {{{{seq}}}}"
-)]
-pub struct TemplateError(String);
+impl Part {
+    fn len(&self, values: &Values) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Number(field) => digits(values.of(*field)),
+            Self::Cell(column) => column.cell(column.row(values.turn)).len(),
+        }
+    }
+
+    fn longest(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Number(_) => MOST_DIGITS,
+            Self::Cell(column) => column.longest(),
+        }
+    }
+}
+
+pub(super) fn digits(value: u64) -> usize {
+    value.checked_ilog10().unwrap_or(0) as usize + 1
+}
+
+/// What a template is part of, which says how a column's values are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Path and query of a URL, or a body of an HTML form: percent-encoded.
+    Url,
+    /// A JSON body: between quotes escaped as JSON wants it, else as it is.
+    Json,
+    /// Anything else: as it is.
+    Plain,
+}
+
+/// A `{{name}}` that nothing fills.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError {
+    name: String,
+    known: Vec<String>,
+}
+
+/// So many names are told.
+const TOLD: usize = 20;
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let braces = |name: &String| format!("{{{{{name}}}}}");
+        let mut told: Vec<_> = self.known.iter().take(TOLD).map(braces).collect();
+        let last = match self.known.len() > TOLD {
+            true => format!("{} more", self.known.len() - TOLD),
+            false => told.pop().unwrap_or_default(),
+        };
+        let (name, told) = (braces(&self.name), told.join(", "));
+        write!(f, "unknown placeholder {name}; there are {told} and {last}")
+    }
+}
+
+impl std::error::Error for TemplateError {}
 
 /// A parsed template. Text that only looks like a hole (`{{}}`, `{{ a b }}`, JSON) stays text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
 }
 
 /// The default body, as the original's packet generator sent it.
@@ -59,44 +125,82 @@ pub const DEFAULT_BODY: &str = r#"{"MsgID":{{msg_id}},"source":"client-id","targ
 impl Template {
     /// Parses `{{msg_id}}`, `{{worker}}` and `{{seq}}`; refuses any other single word in the braces.
     pub fn parse(source: &[u8]) -> Result<Self, TemplateError> {
-        let mut parts = Vec::new();
-        let mut text = Vec::new();
+        Self::parse_with(source, None, Place::Plain)
+    }
+
+    /// The same with the columns of a table, whose names may be of several words.
+    pub fn parse_with(
+        source: &[u8],
+        data: Option<&Data>,
+        place: Place,
+    ) -> Result<Self, TemplateError> {
+        let mut template = Self::default();
+        let mut quotes = Quotes::default();
         let mut rest = source;
         while let Some(first) = rest.first() {
-            match hole_at(rest) {
-                Some((name, len)) => {
-                    let field = FIELDS.iter().find(|(known, _)| *known == name);
-                    let (_, field) = field.ok_or_else(|| TemplateError(name.to_owned()))?;
-                    if !text.is_empty() {
-                        parts.push(Part::Text(std::mem::take(&mut text)));
-                    }
-                    parts.push(Part::Hole(*field));
+            let inside = place == Place::Json && quotes.open;
+            match hole_at(rest, data, place.escape(inside))? {
+                Some((part, len)) => {
+                    template.parts.push(part);
                     rest = &rest[len..];
                 }
                 None => {
-                    text.push(*first);
+                    quotes.see(*first);
+                    template.push_text(&[*first]);
                     rest = &rest[1..];
                 }
             }
         }
-        if !text.is_empty() {
-            parts.push(Part::Text(text));
+        Ok(template)
+    }
+
+    /// Text without holes.
+    pub fn text(text: impl AsRef<[u8]>) -> Self {
+        let mut template = Self::default();
+        template.push_text(text.as_ref());
+        template
+    }
+
+    /// Adds the other behind it.
+    pub fn append(&mut self, other: Self) {
+        for part in other.parts {
+            match part {
+                Part::Text(text) => self.push_text(&text),
+                hole => self.parts.push(hole),
+            }
         }
-        Ok(Self { parts })
+    }
+
+    fn push_text(&mut self, more: &[u8]) {
+        match self.parts.last_mut() {
+            _ if more.is_empty() => {}
+            Some(Part::Text(text)) => text.extend_from_slice(more),
+            _ => self.parts.push(Part::Text(more.to_vec())),
+        }
+    }
+
+    /// Its text, if it has no holes.
+    pub fn as_text(&self) -> Option<&[u8]> {
+        match self.parts.as_slice() {
+            [] => Some(b""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
     }
 
     /// Whether each message carries its id, so that its arrival can be told from all others'.
     pub fn carries_id(&self) -> bool {
-        self.parts.contains(&Part::Hole(Field::MsgId))
+        self.parts.contains(&Part::Number(Field::MsgId))
     }
 
     /// Bytes of the message that `values` give.
     pub fn len(&self, values: &Values) -> usize {
-        let len = |part: &Part| match part {
-            Part::Text(text) => text.len(),
-            Part::Hole(field) => digits(values.of(*field)),
-        };
-        self.parts.iter().map(len).sum()
+        self.parts.iter().map(|part| part.len(values)).sum()
+    }
+
+    /// Bytes that no message is longer than.
+    pub fn longest(&self) -> usize {
+        self.parts.iter().map(Part::longest).sum()
     }
 
     /// Whether the template is empty, holes and all.
@@ -104,17 +208,16 @@ impl Template {
         self.parts.is_empty()
     }
 
-    /// Appends the message to `out` and tells where its holes are.
-    fn render(&self, values: &Values, out: &mut Vec<u8>, holes: &mut Vec<Hole>) {
-        holes.clear();
+    /// Appends the message to `out`.
+    pub fn write(&self, values: &Values, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
-                Part::Hole(field) => {
-                    let value = values.of(*field);
-                    let start = out.len();
-                    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-                    holes.push(Hole { field: *field, start, end: out.len(), value });
+                Part::Number(field) => {
+                    out.extend_from_slice(itoa::Buffer::new().format(values.of(*field)).as_bytes());
+                }
+                Part::Cell(column) => {
+                    out.extend_from_slice(column.cell(column.row(values.turn)));
                 }
             }
         }
@@ -127,97 +230,96 @@ impl fmt::Debug for Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => write!(f, "{}", String::from_utf8_lossy(text))?,
-                Part::Hole(field) => write!(f, "{{{{{field:?}}}}}")?,
+                Part::Number(field) => write!(f, "{{{{{field:?}}}}}")?,
+                Part::Cell(column) => write!(f, "{{{{{column:?}}}}}")?,
             }
         }
         f.write_str(")")
     }
 }
 
-/// The name in the braces at the start of `text`, and the length of the whole placeholder.
-fn hole_at(text: &[u8]) -> Option<(&str, usize)> {
-    let inner = text.strip_prefix(b"{{")?;
-    let len = inner.iter().position(|b| !(b.is_ascii_alphanumeric() || *b == b'_'))?;
-    let name = std::str::from_utf8(&inner[..len]).ok()?;
-    (len > 0 && inner[len..].starts_with(b"}}")).then_some((name, len + 4))
-}
-
-fn digits(value: u64) -> usize {
-    value.checked_ilog10().unwrap_or(0) as usize + 1
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Hole {
-    field: Field,
-    start: usize,
-    end: usize,
-    value: u64,
-}
-
-/// The bytes of one message, rendered once; the next one only overwrites the digits that differ.
-///
-/// A number that grows by a digit changes the length of everything, the head's Content-Length too:
-/// then, and only then, the whole is rendered again.
-#[derive(Debug, Clone)]
-pub struct Rendered {
-    bytes: Vec<u8>,
-    holes: Vec<Hole>,
-    body: Template,
-    head: fn(&[u8], usize, &mut Vec<u8>),
-    head_text: Vec<u8>,
-}
-
-impl Rendered {
-    /// `head(text, body_len, out)` writes what comes before a body of that length.
-    pub(crate) fn new(
-        body: Template,
-        head_text: Vec<u8>,
-        head: fn(&[u8], usize, &mut Vec<u8>),
-    ) -> Self {
-        Self { bytes: Vec::new(), holes: Vec::new(), body, head, head_text }
-    }
-
-    /// The message for `values`. No allocation unless it is longer than all before it.
-    pub fn fill(&mut self, values: &Values) -> &[u8] {
-        let fits = |hole: &Hole| hole.end - hole.start == digits(values.of(hole.field));
-        if self.bytes.is_empty() || !self.holes.iter().all(fits) {
-            self.render(values);
-            return &self.bytes;
+impl Place {
+    fn escape(self, in_quotes: bool) -> Escape {
+        match self {
+            Self::Url => Escape::Percent,
+            Self::Json if in_quotes => Escape::JsonString,
+            Self::Json | Self::Plain => Escape::Plain,
         }
-        for hole in &mut self.holes {
-            let value = values.of(hole.field);
-            if hole.value != value {
-                let mut buffer = itoa::Buffer::new();
-                self.bytes[hole.start..hole.end].copy_from_slice(buffer.format(value).as_bytes());
-                hole.value = value;
-            }
-        }
-        &self.bytes
     }
+}
 
-    fn render(&mut self, values: &Values) {
-        self.bytes.clear();
-        (self.head)(&self.head_text, self.body.len(values), &mut self.bytes);
-        self.body.render(values, &mut self.bytes, &mut self.holes);
+/// Whether a JSON text stands inside a string.
+#[derive(Debug, Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    fn see(&mut self, byte: u8) {
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'\\' if self.open => self.escaped = true,
+            b'"' => self.open = !self.open,
+            _ => {}
+        }
+    }
+}
+
+/// Whether braces around this text make a hole, known or not.
+pub fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// The hole at the start of `text`, and the length of the whole placeholder.
+fn hole_at(
+    text: &[u8],
+    data: Option<&Data>,
+    escape: Escape,
+) -> Result<Option<(Part, usize)>, TemplateError> {
+    let Some(inner) = text.strip_prefix(b"{{") else { return Ok(None) };
+    let end = inner.windows(2).take(LONGEST_NAME + 1).position(|pair| pair == b"}}");
+    let name = end.and_then(|end| std::str::from_utf8(&inner[..end]).ok());
+    let Some(name) = name else { return Ok(None) };
+    let len = name.len() + 4;
+    if let Some((_, field)) = FIELDS.iter().find(|(known, _)| *known == name) {
+        return Ok(Some((Part::Number(*field), len)));
+    }
+    match data.and_then(|data| data.column(name, escape)) {
+        Some(column) => Ok(Some((Part::Cell(column), len))),
+        None if is_word(name) => {
+            let columns = data.into_iter().flat_map(Data::names);
+            let known = OWN_NAMES.into_iter().chain(columns).map(str::to_owned).collect();
+            Err(TemplateError { name: name.to_owned(), known })
+        }
+        None => Ok(None),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn plain(template: &Template, values: &Values) -> String {
         let mut out = Vec::new();
-        template.render(values, &mut out, &mut Vec::new());
+        template.write(values, &mut out);
         assert_eq!(out.len(), template.len(values));
+        assert!(out.len() <= template.longest());
         String::from_utf8(out).unwrap_or_default()
+    }
+
+    fn data() -> Data {
+        let names = ["name", "full name", "n"].map(str::to_owned).to_vec();
+        let mut data = Data::new(names, &OWN_NAMES).expect("valid");
+        data.push(2, ["Bo", "a \"b\"", "5"]);
+        data.push(3, ["Zoë", "\\", "[1, 2]"]);
+        data
     }
 
     #[test]
     fn holes_are_filled_and_other_braces_stay() {
         let template = Template::parse(b"{{{msg_id}}-{{worker}}.{{seq}}{{}}{{ msg_id }}{{a b}}}");
-        let values = Values { msg_id: 10, worker: 2, seq: 0 };
+        let values = Values { msg_id: 10, worker: 2, ..Values::default() };
         assert_eq!(
             template.map(|t| plain(&t, &values)),
             Ok("{10-2.0{{}}{{ msg_id }}{{a b}}}".to_owned())
@@ -226,11 +328,37 @@ mod tests {
 
     #[test]
     fn an_unknown_placeholder_is_named_with_the_known_ones() {
-        let error = Template::parse(b"{{msgid}}").map(|_| ()).expect_err("unknown").to_string();
+        let error = |data: Option<&Data>| {
+            let parsed = Template::parse_with(b"{{msgid}}", data, Place::Plain);
+            parsed.map(|_| ()).expect_err("unknown").to_string()
+        };
         assert_eq!(
-            error,
+            error(None),
             "unknown placeholder {{msgid}}; there are {{msg_id}}, {{worker}} and {{seq}}"
         );
+        assert_eq!(
+            error(Some(&data())),
+            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{worker}}, {{seq}}, {{name}}, \
+             {{full name}} and {{n}}"
+        );
+        let many = (0..40).map(|n| format!("c{n}")).collect();
+        let text = error(Data::new(many, &[]).ok().as_ref());
+        assert!(text.ends_with("{{c16}} and 23 more"), "{text}");
+    }
+
+    #[test]
+    fn a_column_is_written_for_the_place_it_stands_in() {
+        let source = br#"{"a\"{{name}}":"{{full name}}","n":{{n}},{{name}}{{other name}}"#;
+        let text = |place, turn| {
+            let template = Template::parse_with(source, Some(&data()), place).expect("valid");
+            plain(&template, &Values { turn, ..Values::default() })
+        };
+        let json = r#"{"a\"Bo":"a \"b\"","n":5,Bo{{other name}}"#;
+        assert_eq!(text(Place::Json, 0), json);
+        assert_eq!(text(Place::Json, 2), json, "after the last row the first again");
+        assert_eq!(text(Place::Json, 1), r#"{"a\"Zoë":"\\","n":[1, 2],Zoë{{other name}}"#);
+        assert_eq!(text(Place::Plain, 1), r#"{"a\"Zoë":"\","n":[1, 2],Zoë{{other name}}"#);
+        assert!(text(Place::Url, 1).contains(r#":"%5C","n":%5B1%2C%202%5D,Zo%C3%AB"#));
     }
 
     #[test]
@@ -241,22 +369,13 @@ mod tests {
         assert_eq!(body, r#"{"MsgID":1234,"source":"client-id","target":"target-id"}"#);
     }
 
-    proptest! {
-        /// Patching in place gives the same bytes as rendering afresh, whatever came before.
-        #[test]
-        fn patching_equals_rendering(ids in prop::collection::vec(0u64..1 << 53, 1..50), worker in 0u64..20) {
-            let template = Template::parse(b"a{{msg_id}}b{{seq}}{{worker}}{{msg_id}}").expect("valid");
-            let head = |text: &[u8], len: usize, out: &mut Vec<u8>| {
-                out.extend_from_slice(text);
-                out.extend_from_slice(format!("{len}:").as_bytes());
-            };
-            let mut rendered = Rendered::new(template.clone(), b"len ".to_vec(), head);
-            for (seq, msg_id) in ids.iter().enumerate() {
-                let values = Values { msg_id: *msg_id, worker, seq: seq as u64 };
-                let body = plain(&template, &values);
-                let afresh = format!("len {}:{body}", body.len());
-                prop_assert_eq!(rendered.fill(&values), afresh.as_bytes());
-            }
-        }
+    #[test]
+    fn templates_are_put_together() {
+        let mut template = Template::text("a");
+        template.append(Template::text("b"));
+        assert_eq!(template.as_text(), Some(&b"ab"[..]));
+        template.append(Template::parse(b"c{{seq}}").expect("valid"));
+        assert_eq!(plain(&template, &Values::default()), "abc0");
+        assert_eq!((template.as_text(), Template::text("").is_empty()), (None, true));
     }
 }

@@ -29,8 +29,11 @@ const OPEN_HEADERS: [&str; 9] = [
 const SECRET_WORDS: [&str; 8] =
     ["password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "credential"];
 
+/// What has no flag: a request of a profile.
+const REQUEST: &str = "request";
+
 /// The settings that were set, by their flags' long names, without secrets; the URL has no flag and
-/// comes first, as `url`.
+/// comes first, as `url`. Of a profile's requests the names are told, last, as `request`.
 pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     // Every field by name: a new setting does not compile until it is here too.
     let Settings {
@@ -51,6 +54,8 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         headers,
         body,
         body_file,
+        body_lines,
+        data,
         timeout,
         engine,
         id_field,
@@ -79,6 +84,8 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         push_limit,
         qos,
         fail_if,
+        mix,
+        mix_file: _,
     } = settings;
     let mut flags = Vec::new();
     let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
@@ -101,6 +108,8 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     headers.iter().for_each(|header| add("header", Some(open_header(header))));
     add("body", body.as_deref().map(open_body));
     add("body-file", body_file.as_ref().map(file));
+    add("body-lines", body_lines.as_ref().map(file));
+    add("data", data.as_ref().map(file));
     add("timeout", timeout.map(format_duration));
     add("engine", word(engine.as_ref()));
     add("id-field", id_field.clone());
@@ -129,13 +138,20 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("push-limit", push_limit.map(|limit| limit.to_string()));
     add("qos", qos.map(|qos| qos.to_string()));
     fail_if.iter().for_each(|expr| add("fail-if", Some(expr.clone())));
+    mix.iter().for_each(|request| add(REQUEST, Some(request.name.clone())));
     flags
 }
 
-/// The command as a shell takes it.
+/// The command as a shell takes it. A profile's requests are not put into it: the profile is named; or
+/// they are, in a comment, where they are of a ramp.
 pub(super) fn command(settings: &Settings) -> String {
     let mut words = vec!["loadgen".to_owned()];
-    for (name, value) in flags(settings) {
+    if let Some(path) = settings.mix_file.as_ref().filter(|_| !settings.mix.is_empty()) {
+        words.extend(["--profile".to_owned(), quoted(&path.display().to_string())]);
+    }
+    let (requests, flags): (Vec<_>, Vec<_>) =
+        flags(settings).into_iter().partition(|(name, _)| *name == REQUEST);
+    for (name, value) in flags {
         match (name, value.as_str()) {
             ("url", _) => words.push(quoted(&value)),
             (switch, "true") if SWITCHES.contains(&switch) => words.push(format!("--{switch}")),
@@ -143,6 +159,10 @@ pub(super) fn command(settings: &Settings) -> String {
             (switch, _) if SWITCHES.contains(&switch) => words.push(format!("--{switch}={value}")),
             _ => words.extend([format!("--{name}"), quoted(&value)]),
         }
+    }
+    if settings.mix_file.is_none() && !requests.is_empty() {
+        let names: Vec<_> = requests.into_iter().map(|(_, name)| name).collect();
+        words.push(format!("# and the [[request]] tables of its profile: {}", names.join(", ")));
     }
     words.join(" ")
 }
@@ -272,8 +292,23 @@ mod tests {
             .expect("a shell");
         let words = String::from_utf8(words.stdout).expect("text");
         assert_eq!(read(&words.lines().collect::<Vec<_>>()), settings, "{command}");
-        let file = read(&["--body-file=/a/b"]);
-        assert_eq!(super::command(&file), "loadgen --body-file /a/b");
+        for flag in ["--body-file", "--body-lines"] {
+            let words = [flag, "/a/b", "--data", "/a b.csv"];
+            let command = super::command(&read(&words));
+            assert_eq!(command, format!("loadgen {flag} /a/b --data '/a b.csv'"));
+        }
+    }
+
+    #[test]
+    fn requests_of_a_profile_are_left_to_it() {
+        let text = "rate = 5\n[[request]]\nname = 'a'\n[[request]]\nname = 'b'\n";
+        let settings = Settings::from_toml(text).expect("valid");
+        assert_eq!(
+            command(&settings),
+            "loadgen --rate 5 # and the [[request]] tables of its profile: a, b"
+        );
+        let named = Settings { mix_file: Some("my shop.toml".into()), ..settings };
+        assert_eq!(command(&named), "loadgen --profile 'my shop.toml' --rate 5");
     }
 
     #[test]

@@ -4,12 +4,11 @@
 use std::ops::Range;
 
 use clap::Args as _;
-use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::Settings;
+use super::{RequestSettings, Settings};
 
 /// What is wrong with a profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,11 +36,14 @@ pub struct Table<'i> {
     text: &'i str,
 }
 
-/// The keys of [`Settings`]: the long names of the flags.
+/// The tables of a profile's requests.
+const REQUEST: &str = "request";
+
+/// The keys of [`Settings`]: the long names of the flags, and the tables of the requests.
 pub fn setting_keys() -> Vec<String> {
     let command = Settings::augment_args(clap::Command::new("settings"));
     let name = |arg: &clap::Arg| arg.get_long().unwrap_or(arg.get_id().as_str()).to_owned();
-    command.get_arguments().map(name).collect()
+    command.get_arguments().map(name).chain([REQUEST.to_owned()]).collect()
 }
 
 fn refuse(text: &str, span: &Range<usize>, what: impl Into<String>) -> ProfileError {
@@ -102,8 +104,15 @@ impl<'i> Table<'i> {
     }
 
     /// What is left, as settings.
-    pub fn settings(self) -> Result<Settings, ProfileError> {
+    pub fn settings(mut self) -> Result<Settings, ProfileError> {
         self.check_keys(&setting_keys())?;
+        let requests = self.take(REQUEST).map_or_else(|| Ok(Vec::new()), Entry::tables)?;
+        let mix = requests.into_iter().map(RequestSettings::read).collect::<Result<_, _>>()?;
+        Ok(Settings { mix, ..self.read()? })
+    }
+
+    /// What is left, as any type that can be read from TOML.
+    pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
         let (text, span) = (self.text, self.span);
         let mut table = DeTable::new();
         for entry in self.entries {
@@ -111,7 +120,7 @@ impl<'i> Table<'i> {
             table.insert(Spanned::new(entry.span.clone(), key), Spanned::new(entry.span, value));
         }
         let source = toml::de::Deserializer::from(Spanned::new(span.clone(), table));
-        Settings::deserialize(source).map_err(|e| explain(text, &span, &e))
+        T::deserialize(source).map_err(|e| explain(text, &span, &e))
     }
 
     /// An error about the table as a whole.

@@ -67,6 +67,7 @@ pub(super) fn report(rate: f64) -> Report {
             "unexpected": 0, "unknown": 0, "examples": { "lost": [], "duplicated": [] }
         })),
         "arrival": quantiles(600.0, 2_000.0),
+        "by_request": [],
         "stages": [],
         "resources": [used("generator", 30.0), used("api", 40.0), used("push", 20.0), used("redis", 20.0)],
         "series": (1..=5).map(|second| whole(row(second))).collect::<Vec<_>>(),

@@ -1,13 +1,15 @@
 //! Observations → Report: every number in its place, its unit and its precision.
 
 use super::{
-    Clock, Errors, Examples, Latency, Messages, Node, PerThread, Quantiles, Report, Requests,
-    Resource, Row, Run, SCHEMA_VERSION, Server, Stack, Stage, Tool, Verdict, judge,
+    ByRequest, Clock, Errors, Examples, Latency, Messages, Node, PerThread, Quantiles, Report,
+    Requests, Resource, Row, Run, SCHEMA_VERSION, Server, Stack, Stage, Tool, Verdict, judge,
 };
 use crate::clock::Nanos;
 use crate::latency::{Latencies, QUANTILES};
 use crate::message::{MessageAccount, MsgId};
-use crate::observations::{LoadResult, Observations, ResourceUse, SeriesRow, ServerInfo};
+use crate::observations::{
+    LoadResult, Observations, RequestResult, ResourceUse, SeriesRow, ServerInfo,
+};
 use crate::plan::Mode;
 use crate::plan::load::Pace;
 use crate::profile::{Arrivals, Engine};
@@ -28,6 +30,7 @@ impl From<&Observations> for Report {
             },
             messages: seen.arrivals.as_ref().map(|arrivals| (&arrivals.account).into()),
             arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
+            by_request: by_request(seen),
             stages: stages(seen),
             resources: seen.resources.iter().map(resource).collect(),
             series: seen.series.iter().map(row).collect(),
@@ -145,6 +148,30 @@ fn requests(seen: &Observations) -> Requests {
                 .map(|share| round(share * 100.0, 1e2)),
         },
     }
+}
+
+/// Each request of a mix.
+fn by_request(seen: &Observations) -> Vec<ByRequest> {
+    let planned = &seen.plan.request.requests;
+    let arrivals = |n: usize| seen.arrivals.as_ref()?.by_request.get(n);
+    let one = |(n, result): (usize, &RequestResult)| {
+        let RequestResult { counters, status, response, service } = result;
+        let request = planned.get(n)?;
+        Some(ByRequest {
+            name: request.name.clone(),
+            weight: request.weight,
+            sent: counters.sent,
+            dropped: counters.dropped,
+            completed: counters.completed,
+            failed: counters.failed,
+            unfinished: counters.unfinished,
+            status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
+            response: response.into(),
+            service: service.into(),
+            arrival: arrivals(n).filter(|_| request.body.carries_id()).map(Quantiles::from),
+        })
+    };
+    seen.load.by_request.iter().enumerate().filter_map(one).collect()
 }
 
 impl From<&Latencies> for Quantiles {

@@ -5,7 +5,7 @@ use super::{Report, ThresholdResult, Verdict, lookup};
 use crate::clock::Nanos;
 use crate::latency::Latencies;
 use crate::observations::{Observations, ServerInfo};
-use crate::plan::{Mode, Threshold};
+use crate::plan::{Mode, RequestPlan, Threshold};
 use crate::units::{format_count, format_time};
 
 /// How late a generator may come to so many of its slots. Beyond it what is sent is bursts, not the
@@ -139,15 +139,30 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
             format_count(messages.lost)
         ));
     }
-    if report.messages.is_some() && !seen.plan.request.body.carries_id() {
-        notes
-            .push("the body has no {{msg_id}}: arrivals cannot be told from each other".to_owned());
-    }
+    notes.extend(report.messages.as_ref().and_then(|_| id_note(&seen.plan.request)));
     if seen.stamps_dropped > 0 {
         notes
             .push(format!("{} stamps of arrivals were dropped", format_count(seen.stamps_dropped)));
     }
     notes
+}
+
+/// Which messages cannot be followed.
+fn id_note(request: &RequestPlan) -> Option<String> {
+    let without: Vec<_> = (request.requests.iter())
+        .filter(|one| !one.body.carries_id())
+        .map(|one| one.name.as_str())
+        .collect();
+    match without.len() {
+        0 => None,
+        n if n == request.requests.len() => {
+            Some("the body has no {{msg_id}}: arrivals cannot be told from each other".to_owned())
+        }
+        _ => Some(format!(
+            "no {{{{msg_id}}}} in the body of {}: messages and arrival are of the other requests",
+            without.join(", ")
+        )),
+    }
 }
 
 /// Figures of a stand-in must not be taken for those of what it stands for.

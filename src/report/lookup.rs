@@ -1,5 +1,6 @@
 //! Any number of the report by its dotted name: `arrival.p99`, `requests.status.500`,
-//! `resources.api.cpu_percent_max`, `stages.sent-api.p50`.
+//! `resources.api.cpu_percent_max`, `stages.sent-api.p50`,
+//! `by_request.login.response.p99`.
 
 use serde_json::Value;
 
@@ -11,7 +12,8 @@ const SCHEMA: &str = include_str!("../../schema/report.schema.json");
 /// In a name from the schema: one item of a list, or one key of a map.
 const ANY: &str = "*";
 
-/// The value at a dotted name. In a list a part is the component, or the stage as `from-to`.
+/// The value at a dotted name. In a list a part is the component, the request, or the
+/// stage as `from-to`.
 pub(super) fn find<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
     name.split('.').try_fold(report, |value, part| match value {
         Value::Object(fields) => fields.get(part),
@@ -23,7 +25,7 @@ pub(super) fn find<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
 fn is_called(item: &Value, name: &str) -> bool {
     let text = |key: &str| item.get(key).and_then(Value::as_str);
     let stage = || Some(format!("{}-{}", text("from")?, text("to")?));
-    text("component") == Some(name) || stage().as_deref() == Some(name)
+    [text("component"), text("name"), stage().as_deref()].contains(&Some(name))
 }
 
 /// The number of that dotted name, as far as this report has one.

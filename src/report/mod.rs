@@ -10,6 +10,7 @@ mod lookup;
 mod merge;
 pub mod ramp;
 mod ramp_text;
+mod requests;
 mod saved;
 mod table;
 mod text;
@@ -45,6 +46,9 @@ pub struct Report {
     pub messages: Option<Messages>,
     /// due → arrived; `null` where nobody listened.
     pub arrival: Option<Quantiles>,
+    /// The same of each request of a profile that has several; else none.
+    #[serde(default)]
+    pub by_request: Vec<ByRequest>,
     /// Sampled messages, from moment to moment.
     pub stages: Vec<Stage>,
     /// CPU and memory per component.
@@ -287,7 +291,35 @@ pub struct Quantiles {
     pub hdr: String,
 }
 
-/// What became of the messages. `requests.sent = arrived + lost + unknown`.
+/// One of several requests. `sent = completed + failed + unfinished`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ByRequest {
+    /// As the profile calls it.
+    pub name: String,
+    /// Its share beside the others' weights.
+    pub weight: u64,
+    /// Handed to a connection.
+    pub sent: u64,
+    /// Due, and not sent.
+    pub dropped: u64,
+    /// Answered, with any status.
+    pub completed: u64,
+    /// Ended without an answer.
+    pub failed: u64,
+    /// On the wire when the drain ended.
+    pub unfinished: u64,
+    /// Answers by status.
+    pub status: BTreeMap<String, u64>,
+    /// due → answered.
+    pub response: Quantiles,
+    /// sent → answered.
+    pub service: Quantiles,
+    /// due → arrived; `null` where nobody listened, or where it carries no MsgID.
+    pub arrival: Option<Quantiles>,
+}
+
+/// What became of the messages. `sent = arrived + lost + unknown`; of several requests only those that
+/// carry a MsgID send messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Messages {
     /// Answered with 2xx.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::requests::request_rows;
 use super::table::table;
 use super::{Messages, Quantiles, Report, Requests, Run};
 use crate::latency::Latencies;
@@ -22,6 +23,7 @@ pub fn text(report: &Report, options: TextOptions) -> String {
     let sections = [
         wrk_block(report, options),
         latencies(report, options),
+        table(&request_rows(report)),
         stages(report),
         account(report),
         resources(report),

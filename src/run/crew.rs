@@ -12,14 +12,14 @@ use crate::clock::Nanos;
 use crate::http::Traffic;
 use crate::http::link::Link;
 use crate::http::reach;
-use crate::http::request::RequestShape;
+use crate::http::request::{RequestShape, Requests};
 use crate::load::LoadResult;
 use crate::message::{DueTable, IdSpace, MessageAccount};
 use crate::observations::ArrivalInfo;
 use crate::pipeline::stamps::Stamper;
 use crate::pipeline::subscriber::SubscribeSettings;
-use crate::plan::Plan;
 use crate::plan::load::Pace;
+use crate::plan::{Plan, Request};
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
 const QUIET: Nanos = Nanos::from_millis(100);
@@ -59,6 +59,7 @@ impl Crew {
                         qos: plan.pipeline.qos,
                     },
                     space,
+                    assignment: split.assignment(&plan.request, space),
                     table: Arc::clone(table),
                     id_fields: plan.request.id_fields.clone(),
                     stamper,
@@ -71,8 +72,8 @@ impl Crew {
             }
             _ => None,
         };
-        let (shape, link) = reach(plan, rig).await?;
-        let supplies = Supplies { shape, link, space, table };
+        let (requests, link) = reach(plan, rig).await?;
+        let supplies = Supplies { requests, link, space, table };
         Ok(Self { fleet: Fleet::muster(plan, split, supplies).await?, listener })
     }
 
@@ -137,28 +138,30 @@ impl Crew {
                 heard.reconnects
             ));
         }
-        let (arrivals, ages) = (&mut heard.arrivals, &mut heard.latencies);
-        let (accepted, sent) = (&books.load.accepted, books.load.counters.sent);
-        let account = MessageAccount::join(accepted, arrivals, sent, end, ages);
-        books.arrivals = Some(ArrivalInfo { account, latencies: heard.latencies });
+        let (arrivals, times) = (&mut heard.arrivals, &mut heard.times);
+        let (accepted, sent) = (&books.load.accepted, books.load.messages_sent);
+        let age = |id, age| times.record(id, age);
+        let account = MessageAccount::join(accepted, arrivals, sent, end, age);
+        let (latencies, by_request) = (heard.times.all, heard.times.by_request);
+        books.arrivals = Some(ArrivalInfo { account, latencies, by_request });
         books.last_intervals = heard.last_intervals;
         Ok(books)
     }
 }
 
 /// Finds the target's address, and that it takes connections at all. Behind a proxy there is none.
-pub(super) async fn reach(
-    plan: &Plan,
-    rig: &Rig,
-) -> Result<(RequestShape, Option<Link>), RunError> {
-    let request = plan.request.clone();
-    let target = rig.target.clone();
-    let shape = RequestShape::new(target.clone(), request.method, request.headers, request.body);
+pub(super) async fn reach(plan: &Plan, rig: &Rig) -> Result<(Requests, Option<Link>), RunError> {
+    let shape = |request: &Request| {
+        let Request { method, headers, body, path, .. } = request.clone();
+        RequestShape::new(rig.target.clone(), method, headers, body).with_path(path)
+    };
+    let shapes = plan.request.requests.iter().map(shape).collect();
+    let requests = Requests::new(rig.target.clone(), shapes, Arc::clone(&plan.request.mix));
     if plan.transport.proxy.is_some() {
-        return Ok((shape, None));
+        return Ok((requests, None));
     }
-    let (transport, timeout) =
-        (plan.transport.clone(), plan.load.timeout.max(Duration::from_secs(1)));
+    let (target, transport) = (rig.target.clone(), plan.transport.clone());
+    let timeout = plan.load.timeout.max(Duration::from_secs(1));
     let reached = tokio::task::spawn_blocking(move || reach::reach(&target, &transport, timeout));
-    Ok((shape, Some(reached.await.map_err(|_| RunError::Lost("the resolver"))??)))
+    Ok((requests, Some(reached.await.map_err(|_| RunError::Lost("the resolver"))??)))
 }

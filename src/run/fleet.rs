@@ -8,17 +8,17 @@ use tokio::sync::mpsc;
 
 use super::RunError;
 use crate::clock::Nanos;
-use crate::http::compose::Fixed;
+use crate::http::compose::composer;
 use crate::http::full::FullTransport;
 use crate::http::link::Link;
 use crate::http::raw::RawTransport;
-use crate::http::request::RequestShape;
+use crate::http::request::Requests;
 use crate::http::{ConnectError, Traffic, Transport};
 use crate::load::recorder::Recorder;
 use crate::load::worker::{Brief, Work};
-use crate::load::{Control, Gauges, IntervalReport, LoadResult, Schedule, Worker};
-use crate::message::{DueTable, IdSpace, IdWriter};
-use crate::plan::{LoadPlan, Mode, Plan};
+use crate::load::{Control, Gauges, IntervalReport, LoadResult, Mixture, Schedule, Worker};
+use crate::message::{Assignment, DueTable, IdSpace, IdWriter};
+use crate::plan::{LoadPlan, Mode, Plan, RequestPlan};
 use crate::profile::{Engine, Node};
 
 /// More messages a second than one worker can send on any machine: what bounds a closed loop's ids.
@@ -59,6 +59,12 @@ impl Split {
     /// The number of one of this node's workers among those of all nodes.
     fn number(&self, worker: usize) -> usize {
         self.load.threads * self.node.index as usize + worker
+    }
+
+    /// Which request of a mix each message is; `None` where there is but one.
+    pub(super) fn assignment(&self, request: &RequestPlan, space: IdSpace) -> Option<Assignment> {
+        let numbers = (self.number(0) as u64, self.workers() as u64);
+        request.is_mix().then(|| Assignment::new(Arc::clone(&request.mix), space, numbers))
     }
 
     /// A worker's part of what is this node's own.
@@ -112,7 +118,7 @@ impl Split {
 
 /// What the workers need beside the plan.
 pub(super) struct Supplies {
-    pub(super) shape: RequestShape,
+    pub(super) requests: Requests,
     /// How to connect; `None` leaves it to the client and its proxy.
     pub(super) link: Option<Link>,
     pub(super) space: IdSpace,
@@ -226,11 +232,11 @@ impl Post {
     fn man(self) -> Option<(LoadResult, Traffic)> {
         let load = &self.plan.load;
         let connections = self.split.own_share(load.connections as u64, self.worker) as usize;
-        let shape = &self.supplies.shape;
+        let requests = &self.supplies.requests;
         match (load.engine, &self.supplies.link) {
             (Engine::Raw, Some(link)) => {
                 let (timeout, rests) = (load.timeout.into(), load.mode != Mode::Closed);
-                let composer = Box::new(Fixed::new(shape));
+                let composer = composer(requests);
                 let link = link.clone();
                 let raw = RawTransport::connect(composer, link, connections, timeout, rests);
                 self.work(raw)
@@ -238,7 +244,7 @@ impl Post {
             (_, link) => {
                 let transport = &self.plan.transport;
                 let way = (transport, link.as_ref());
-                let full = FullTransport::new(shape, way, connections, load.timeout);
+                let full = FullTransport::new(requests, way, connections, load.timeout);
                 self.work(full)
             }
         }
@@ -260,6 +266,12 @@ impl Post {
         let start = self.started.recv().ok()?;
         let measure_from = start + self.split.measure_from();
         let space = self.supplies.space;
+        let mut recorder = Recorder::new(space, self.plan.pipeline.sample, measure_from);
+        let request = &self.plan.request;
+        if let Some(assignment) = self.split.assignment(request, space) {
+            let carries_id = request.requests.iter().map(|one| one.body.carries_id()).collect();
+            recorder = recorder.of_mix(Mixture { assignment, carries_id });
+        }
         let worker = Worker {
             brief: Brief {
                 worker: self.split.number(self.worker),
@@ -272,7 +284,7 @@ impl Post {
             },
             transport,
             ids: IdWriter::new(space, self.worker as u64, self.supplies.table.clone()),
-            recorder: Recorder::new(space, self.plan.pipeline.sample, measure_from),
+            recorder,
             control: self.control,
             gauges: self.gauges,
             intervals: self.rows,

@@ -13,7 +13,7 @@ use super::RunError;
 use crate::clock::{self, Nanos};
 use crate::latency::Latencies;
 use crate::load::worker::INTERVAL;
-use crate::message::{Arrival, Arrivals, DueTable, IdFields, IdSpace};
+use crate::message::{Arrival, Arrivals, Assignment, DueTable, IdFields, IdSpace, MsgId};
 use crate::pipeline::stamps::{Place, Stamper};
 use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
 
@@ -42,10 +42,37 @@ pub(super) struct Listener {
     measure_from: Arc<AtomicU64>,
 }
 
+/// arrived − due: of all messages, and of each request of a mix.
+pub(super) struct ArrivalTimes {
+    pub(super) all: Latencies,
+    /// None where there is but one request.
+    pub(super) by_request: Vec<Latencies>,
+    assignment: Option<Assignment>,
+}
+
+impl ArrivalTimes {
+    fn new(assignment: Option<Assignment>) -> Self {
+        let requests = assignment.as_ref().map_or(0, Assignment::requests);
+        Self {
+            all: Latencies::default(),
+            by_request: vec![Latencies::default(); requests],
+            assignment,
+        }
+    }
+
+    pub(super) fn record(&mut self, id: MsgId, latency: Nanos) {
+        self.all.record(latency);
+        let request = self.assignment.as_ref().and_then(|assignment| assignment.of(id));
+        if let Some(own) = request.and_then(|n| self.by_request.get_mut(n)) {
+            own.record(latency);
+        }
+    }
+}
+
 /// What a listener hands over at the end.
 pub(super) struct Books {
     pub(super) arrivals: Arrivals,
-    pub(super) latencies: Latencies,
+    pub(super) times: ArrivalTimes,
     pub(super) reconnects: u64,
     /// Intervals nobody has taken yet.
     pub(super) last_intervals: Vec<ArrivalInterval>,
@@ -55,6 +82,8 @@ pub(super) struct Books {
 pub(super) struct ListenSettings {
     pub(super) subscribe: SubscribeSettings,
     pub(super) space: IdSpace,
+    /// Which request of a mix each message is.
+    pub(super) assignment: Option<Assignment>,
     pub(super) table: Arc<DueTable>,
     pub(super) id_fields: IdFields,
     pub(super) stamper: Option<Stamper>,
@@ -73,7 +102,7 @@ impl Listener {
         let measure_from = Arc::new(AtomicU64::new(u64::MAX));
         let books = Writer {
             arrivals: Arrivals::new(settings.space, settings.table, Nanos::ZERO),
-            latencies: Latencies::default(),
+            times: ArrivalTimes::new(settings.assignment),
             interval: ArrivalInterval { index: 0, arrived: 0, latencies: Latencies::default() },
             rows,
             gauges: Arc::clone(&gauges),
@@ -140,7 +169,7 @@ fn listen(
     writer.close_interval();
     Books {
         arrivals: writer.arrivals,
-        latencies: writer.latencies,
+        times: writer.times,
         reconnects: counts.reconnects.get(),
         last_intervals: Vec::new(),
     }
@@ -149,7 +178,7 @@ fn listen(
 /// Writes arrivals down.
 struct Writer {
     arrivals: Arrivals,
-    latencies: Latencies,
+    times: ArrivalTimes,
     interval: ArrivalInterval,
     rows: mpsc::UnboundedSender<ArrivalInterval>,
     gauges: Arc<ArrivalGauges>,
@@ -195,9 +224,9 @@ impl Sink for Writer {
             stamper.stamp(Place::Arrived, id, at);
         }
         self.arrivals.set_measure_from(Nanos(self.measure_from.load(Relaxed)));
-        if let Arrival::First { due } = self.arrivals.note(id) {
+        if let (Arrival::First { due }, Some(id)) = (self.arrivals.note(id), id) {
             let latency = at - due;
-            self.latencies.record(latency);
+            self.times.record(id, latency);
             self.interval.latencies.record(latency);
             self.interval.arrived += 1;
         }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use url::Url;
 
 use super::RunError;
-use crate::message::Values;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
 use crate::plan::{Address, Plan, Target};
@@ -239,9 +238,8 @@ impl Rig {
 
 /// Our own api takes whatever the plan sends.
 fn max_body(plan: &Plan) -> usize {
-    let longest = u64::MAX;
-    let values = Values { msg_id: longest, worker: longest, seq: longest };
-    plan.request.body.len(&values).max(api::DEFAULT_MAX_BODY)
+    let longest = plan.request.requests.iter().map(|request| request.body.longest()).max();
+    longest.unwrap_or(0).max(api::DEFAULT_MAX_BODY)
 }
 
 fn api_settings(plan: &Plan, redis: &Address) -> ApiSettings {

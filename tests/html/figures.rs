@@ -112,8 +112,11 @@ pub(super) fn assert_complete(shown: &[Shown], json: &Value) {
         // In a closed loop response and lateness say nothing that service does not.
         let same =
             closed && ["/latency/response/", "/latency/lateness/"].iter().any(|p| path.contains(p));
-        // The table of stages has its most telling columns.
-        let column = path.contains("/stages/") && !["p50", "p90", "p99", "max"].contains(&unit);
+        // The tables of stages and of requests have their most telling columns.
+        let times = ["/stages/", "/response/", "/service/", "/arrival/"];
+        let listed = path.contains("/stages/")
+            || path.contains("/by_request/") && times.iter().any(|part| path.contains(part));
+        let column = listed && !["p50", "p90", "p99", "max"].contains(&unit);
         let left_out = LEFT_OUT.iter().any(|part| match part.ends_with('/') {
             true => path.contains(part),
             false => path.ends_with(part),

@@ -14,8 +14,8 @@ use pages::Page;
 
 use crate::support::{Process, eventually, loadgen};
 
-const PAGES: [fn() -> Page; 5] =
-    [pages::run, pages::ramp, pages::search, pages::bare, pages::hostile];
+const PAGES: [fn() -> Page; 6] =
+    [pages::run, pages::mixed, pages::ramp, pages::search, pages::bare, pages::hostile];
 
 #[test]
 fn every_page_renders_without_a_complaint_or_a_request() {
@@ -34,7 +34,7 @@ fn every_page_renders_without_a_complaint_or_a_request() {
 #[test]
 fn what_is_shown_is_what_the_json_has() {
     let Some(mut browser) = Browser::start() else { return };
-    for page in [pages::run(), pages::changing(), pages::ramp(), pages::search()] {
+    for page in [pages::run(), pages::mixed(), pages::changing(), pages::ramp(), pages::search()] {
         browser.open(&page.file);
         let all = "[...document.querySelectorAll('[data-path]')]\
                    .map(e => [e.dataset.path, e.value, e.textContent])";

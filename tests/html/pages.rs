@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use loadgen::report::html::{page, ramp_page};
 use loadgen::report::ramp::{Finding, RampReport, Search, Trial};
-use loadgen::report::{Report, ThresholdResult};
+use loadgen::report::{ByRequest, Report, ThresholdResult};
 use serde_json::Value;
 
 use crate::support::data;
@@ -54,6 +54,30 @@ pub(super) fn changing() -> Page {
     report.run.rate_range = Some([5_000.0, 15_000.0]);
     report.latency.connect = Some(report.latency.lateness.clone());
     write("changing", &page(&report), &report)
+}
+
+/// A request of a mix that took as long as the whole.
+fn request(name: &str, report: &Report, arrives: bool) -> ByRequest {
+    ByRequest {
+        name: name.to_owned(),
+        weight: 3,
+        sent: 1_000,
+        dropped: 1,
+        completed: 995,
+        failed: 2,
+        unfinished: 4,
+        status: [("200", 990), ("404", 5)].map(|(s, n)| (s.to_owned(), n)).into(),
+        response: report.latency.response.clone(),
+        service: report.latency.service.clone(),
+        arrival: report.arrival.clone().filter(|_| arrives),
+    }
+}
+
+/// The same, as if it had been of two requests.
+pub(super) fn mixed() -> Page {
+    let mut report = saved_run();
+    report.by_request = vec![request("view", &report, false), request("buy", &report, true)];
+    write("mixed", &page(&report), &report)
 }
 
 pub(super) fn ramp() -> Page {
@@ -132,6 +156,8 @@ fn poison(report: &mut Report) {
         (server.kind, server.version) = (text(), text());
     }
     report.requests.status.insert(text(), 5);
+    report.by_request = vec![request(HOSTILE, report, true)];
+    report.by_request[0].status.insert(text(), 5);
     report.stages.iter_mut().for_each(|stage| (stage.from, stage.to) = (text(), text()));
     report.resources[0].component = text();
     for row in &mut report.series {

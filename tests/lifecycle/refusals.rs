@@ -36,6 +36,12 @@ fn bad_usage_is_refused_with_exit_2() {
         ("-n 1 --start-at 14:30:00", "--start-at"),
         ("-n 1 --start-at 2026-01-01T00:00:00Z", "--start-at 2026-01-01T00:00:00Z was"),
         ("-n 1 --start-at 9999-12-31T23:59:59Z", "more than a week ahead"),
+        ("-n 1 --body x --body-lines y", "--body-lines"),
+        ("-n 1 --body-lines /nowhere/x", "--body-lines /nowhere/x"),
+        ("-n 1 --data /nowhere/x.csv", "--data /nowhere/x.csv"),
+        ("-n 1 --data x=1", ".csv, .ndjson and .jsonl"),
+        ("-n 1 --body {{name}}", "unknown placeholder {{name}}"),
+        ("-n 1 --fail-if by_request.a.sent>0", "no request 'a'"),
         ("embedded", "queue"),
         ("embedded queue --listen nowhere", "--listen"),
     ] {

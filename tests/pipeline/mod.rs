@@ -4,6 +4,7 @@ mod account;
 mod embedded;
 mod nodes;
 mod outages;
+mod requests;
 mod settings;
 mod tls;
 

@@ -48,7 +48,8 @@ fn flatten(value: &Value, name: &str, cells: &mut Cells) {
             for item in items {
                 let text = |key: &str| item.get(key).and_then(Value::as_str);
                 let stage = || Some(format!("{}-{}", text("from")?, text("to")?));
-                if let Some(called) = text("component").map(str::to_owned).or_else(stage) {
+                let named = text("component").or_else(|| text("name")).map(str::to_owned);
+                if let Some(called) = named.or_else(stage) {
                     flatten(item, &below(&called), cells);
                 }
             }

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use super::Distribution;
-use crate::report::Report;
 use crate::report::ramp::RampReport;
+use crate::report::{Quantiles, Report};
 
 pub(super) fn run(report: &Report) -> String {
     let start = begin(&report.run.started_at);
@@ -55,7 +55,26 @@ fn lines(report: &Report, start: SystemTime, prefix: &str) -> String {
             );
         }
     }
+    for (name, quantiles) in of_requests(report) {
+        let max = quantiles.max.unwrap_or_default() / 1e3;
+        let _ = writeln!(
+            out,
+            "Tag={prefix}{},{begin:.3},{length:.3},{max:.3},{}",
+            tag(&name),
+            quantiles.hdr
+        );
+    }
     out
+}
+
+/// Each request's distributions, as `login/response`.
+fn of_requests(report: &Report) -> impl Iterator<Item = (String, &Quantiles)> {
+    report.by_request.iter().flat_map(|request| {
+        let arrival = request.arrival.as_ref().map(|arrival| ("arrival", arrival));
+        let all = [("response", &request.response), ("service", &request.service)];
+        let named = |(of, quantiles)| (format!("{}/{of}", request.name), quantiles);
+        arrival.into_iter().chain(all).map(named)
+    })
 }
 
 fn since(later: SystemTime, earlier: SystemTime) -> Duration {

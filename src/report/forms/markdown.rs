@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::report::compare::{self, Comparison};
 use crate::report::ramp::RampReport;
 use crate::report::ramp_text::step_rows;
+use crate::report::requests::request_rows;
 use crate::report::text::{latency_rows, parts, protocol, resource_rows, servers, stage_rows};
 use crate::report::{Report, TextOptions};
 use crate::units::format_count;
@@ -14,6 +15,9 @@ pub(super) fn run(report: &Report) -> String {
     out += &verdict(report);
     out += &table(&latency_rows(report, TextOptions::default()));
     out += &account(report);
+    if !report.by_request.is_empty() {
+        out += &table(&request_rows(report));
+    }
     out += &thresholds(report);
     if !report.stages.is_empty() {
         out += &table(&stage_rows(report));

@@ -7,6 +7,7 @@ mod chart;
 mod grid;
 mod markup;
 mod ramp;
+mod requests;
 mod run;
 mod scale;
 mod series;

@@ -3,7 +3,7 @@
 use super::chart::COLOURS;
 use super::markup::{Figures, Unit, escape, head, table};
 use super::spectrum::{Distribution, spectrum};
-use super::{account, series, stages};
+use super::{account, requests, series, stages};
 use crate::report::{Report, Server};
 use crate::units::{format_count, format_duration};
 
@@ -131,6 +131,7 @@ pub(super) fn sections(view: &View<'_>, level: u8) -> String {
     [
         section("Latency", spectrum(figures, &distributions(report))),
         section("Over time", series::over_time(view)),
+        section("Requests", requests::requests(figures, report)),
         section("Stages", stages::stages(figures, report)),
         section("Account", account::account(figures, report)),
         section("Components", components(view)),

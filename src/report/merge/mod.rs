@@ -68,6 +68,10 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
         thresholds.map(|threshold| threshold.expr.clone()).collect::<Vec<_>>().join("; ")
     };
     let count = |report: &Report| report.run.node.map_or(0, |node| node.count).to_string();
+    let requests = |report: &Report| {
+        let all = report.by_request.iter();
+        all.map(|one| format!("{}:{}", one.name, one.weight)).collect::<Vec<_>>().join(", ")
+    };
     let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
     let (x, y) = (&a.run, &b.run);
     let told = [
@@ -80,6 +84,7 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
         ("engine", x.engine.clone(), y.engine.clone()),
         ("protocol", x.protocol.clone(), y.protocol.clone()),
         ("streams", x.streams.to_string(), y.streams.to_string()),
+        ("requests", requests(a), requests(b)),
         ("sample", x.sample.to_string(), y.sample.to_string()),
         ("listening", a.arrival.is_some().to_string(), b.arrival.is_some().to_string()),
         ("--fail-if", conditions(a), conditions(b)),

@@ -9,8 +9,8 @@ use crate::plan::Threshold;
 use crate::report::build::{coarsen, round};
 use crate::report::judge::judge_thresholds;
 use crate::report::{
-    Clock, Errors, Examples, Latency, Messages, Parts, PerThread, Quantiles, Report, Requests,
-    Resource, Row, Run, SCHEMA_VERSION, Stage, ThresholdResult, Tool, Verdict,
+    ByRequest, Clock, Errors, Examples, Latency, Messages, Parts, PerThread, Quantiles, Report,
+    Requests, Resource, Row, Run, SCHEMA_VERSION, Stage, ThresholdResult, Tool, Verdict,
 };
 
 /// Adds the parts up.
@@ -48,6 +48,7 @@ impl<'a> Sum<'a> {
                 Some(_) => Some(self.quantiles(|r| r.arrival.as_ref())?),
                 None => None,
             },
+            by_request: self.by_request()?,
             stages: self.stages()?,
             resources: self.resources(),
             series: self.series(),
@@ -187,7 +188,7 @@ impl<'a> Sum<'a> {
     /// The distribution of all values.
     fn quantiles(
         &self,
-        of: impl Fn(&Report) -> Option<&Quantiles>,
+        of: impl Fn(&'a Report) -> Option<&'a Quantiles>,
     ) -> Result<Quantiles, MergeError> {
         let mut sum = Latencies::default();
         for part in self.parts {
@@ -216,6 +217,38 @@ impl<'a> Sum<'a> {
             unexpected: sum(|m| m.unexpected),
             unknown: sum(|m| m.unknown),
             examples: Examples { lost: first(|e| &e.lost), duplicated: first(|e| &e.duplicated) },
+        })
+    }
+
+    /// Each request's sums. All nodes have the same, as they have one plan.
+    fn by_request(&self) -> Result<Vec<ByRequest>, MergeError> {
+        self.first().by_request.iter().map(|request| self.request(request)).collect()
+    }
+
+    fn request(&self, request: &ByRequest) -> Result<ByRequest, MergeError> {
+        let of =
+            |report: &'a Report| report.by_request.iter().find(|other| other.name == request.name);
+        let parts = || self.parts.iter().filter_map(|part| of(&part.report));
+        let sum = |count: fn(&ByRequest) -> u64| parts().map(count).sum();
+        let mut status: BTreeMap<String, u64> = BTreeMap::new();
+        for (code, count) in parts().flat_map(|part| &part.status) {
+            *status.entry(code.clone()).or_default() += count;
+        }
+        Ok(ByRequest {
+            name: request.name.clone(),
+            weight: request.weight,
+            sent: sum(|r| r.sent),
+            dropped: sum(|r| r.dropped),
+            completed: sum(|r| r.completed),
+            failed: sum(|r| r.failed),
+            unfinished: sum(|r| r.unfinished),
+            status,
+            response: self.quantiles(|r| of(r).map(|r| &r.response))?,
+            service: self.quantiles(|r| of(r).map(|r| &r.service))?,
+            arrival: match request.arrival {
+                Some(_) => Some(self.quantiles(|r| of(r)?.arrival.as_ref())?),
+                None => None,
+            },
         })
     }
 

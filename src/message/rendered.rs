@@ -1,0 +1,249 @@
+//! A message rendered once and patched in place for each that follows.
+
+use std::sync::Arc;
+
+use super::data::Column;
+use super::template::{Field, Part, Template, Values, digits};
+
+/// A body: one template, or a line for each turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    lines: Arc<[Template]>,
+}
+
+impl From<Template> for Body {
+    fn from(template: Template) -> Self {
+        Self { lines: Arc::new([template]) }
+    }
+}
+
+impl Body {
+    /// Bodies that are sent in turn: in order, and after the last the first again. None is empty.
+    pub fn lines(lines: Vec<Template>) -> Option<Self> {
+        (!lines.is_empty()).then(|| Self { lines: lines.into() })
+    }
+
+    /// Whether there is none, holes and all.
+    pub fn is_empty(&self) -> bool {
+        self.lines.iter().all(Template::is_empty)
+    }
+
+    /// Whether every message carries its id, so that its arrival can be told from all others'.
+    pub fn carries_id(&self) -> bool {
+        self.lines.iter().all(Template::carries_id)
+    }
+
+    /// Bytes that no message is longer than.
+    pub fn longest(&self) -> usize {
+        self.lines.iter().map(Template::longest).max().unwrap_or(0)
+    }
+
+    /// The one template, where there are no lines to choose from.
+    pub fn only(&self) -> Option<&Template> {
+        if let [only] = &self.lines[..] { Some(only) } else { None }
+    }
+
+    fn line(&self, turn: u64) -> usize {
+        match self.lines.len() {
+            // Most bodies; spares the division.
+            1 => 0,
+            lines => (turn % (lines as u64).max(1)) as usize,
+        }
+    }
+}
+
+/// What fills a hole. A number is at hand, without a look at the template: most holes are for one.
+#[derive(Debug, Clone, Copy)]
+enum Filler {
+    Number(Field),
+    /// The cell of a column, which is this part of the head or the body.
+    Cell {
+        in_head: bool,
+        part: usize,
+    },
+}
+
+/// A hole as it is filled now: with a number, or the cell of a row.
+#[derive(Debug, Clone, Copy)]
+struct Hole {
+    filler: Filler,
+    start: usize,
+    end: usize,
+    value: u64,
+}
+
+/// The bytes of one message, rendered once; the next one only overwrites what differs.
+///
+/// A number that grows by a digit, or a value of another length, moves everything behind it and
+/// changes the head's Content-Length: then, and with another line, the whole is rendered again.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    bytes: Vec<u8>,
+    holes: Vec<Hole>,
+    head: Template,
+    end_head: fn(usize, &mut Vec<u8>),
+    body: Body,
+    line: usize,
+}
+
+impl Rendered {
+    /// `end_head(body_len, out)` writes what stands between the head and a body of that length.
+    pub(crate) fn new(head: Template, end_head: fn(usize, &mut Vec<u8>), body: Body) -> Self {
+        Self { bytes: Vec::new(), holes: Vec::new(), head, end_head, body, line: 0 }
+    }
+
+    /// The message for `values`. No allocation unless it is longer than all before it.
+    pub fn fill(&mut self, values: &Values) -> &[u8] {
+        let line = self.body.line(values.turn);
+        if self.bytes.is_empty() || line != self.line || !self.fits(values) {
+            self.line = line;
+            self.render(values);
+            return &self.bytes;
+        }
+        let parts = (self.head.parts.as_slice(), self.body.lines[line].parts.as_slice());
+        for hole in &mut self.holes {
+            let target = hole.start..hole.end;
+            let value = match hole.filler {
+                Filler::Number(field) => {
+                    let value = values.of(field);
+                    if value != hole.value {
+                        let mut buffer = itoa::Buffer::new();
+                        self.bytes[target].copy_from_slice(buffer.format(value).as_bytes());
+                    }
+                    value
+                }
+                Filler::Cell { in_head, part } => {
+                    let Some(column) = column(parts, in_head, part) else { continue };
+                    let row = column.row(values.turn);
+                    if row != hole.value {
+                        self.bytes[target].copy_from_slice(column.cell(row));
+                    }
+                    row
+                }
+            };
+            hole.value = value;
+        }
+        &self.bytes
+    }
+
+    /// Whether all that fills the holes now is as long as what is in them.
+    fn fits(&self, values: &Values) -> bool {
+        let parts = (self.head.parts.as_slice(), self.body.lines[self.line].parts.as_slice());
+        self.holes.iter().all(|hole| {
+            let len = match hole.filler {
+                Filler::Number(field) => digits(values.of(field)),
+                Filler::Cell { in_head, part } => column(parts, in_head, part)
+                    .map_or(0, |column| column.cell(column.row(values.turn)).len()),
+            };
+            len == hole.end - hole.start
+        })
+    }
+
+    fn render(&mut self, values: &Values) {
+        self.bytes.clear();
+        self.holes.clear();
+        let body = &self.body.lines[self.line];
+        write(&self.head, values, true, (&mut self.bytes, &mut self.holes));
+        (self.end_head)(body.len(values), &mut self.bytes);
+        write(body, values, false, (&mut self.bytes, &mut self.holes));
+    }
+}
+
+/// The column that fills a part.
+fn column<'a>(
+    (head, body): (&'a [Part], &'a [Part]),
+    in_head: bool,
+    part: usize,
+) -> Option<&'a Column> {
+    match if in_head { head } else { body }.get(part) {
+        Some(Part::Cell(column)) => Some(column),
+        _ => None,
+    }
+}
+
+/// Appends a template and tells where its holes are.
+fn write(
+    template: &Template,
+    values: &Values,
+    in_head: bool,
+    (out, holes): (&mut Vec<u8>, &mut Vec<Hole>),
+) {
+    for (n, part) in template.parts.iter().enumerate() {
+        let start = out.len();
+        let (filler, value) = match part {
+            Part::Text(text) => {
+                out.extend_from_slice(text);
+                continue;
+            }
+            Part::Number(field) => {
+                let value = values.of(*field);
+                out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+                (Filler::Number(*field), value)
+            }
+            Part::Cell(column) => {
+                let row = column.row(values.turn);
+                out.extend_from_slice(column.cell(row));
+                (Filler::Cell { in_head, part: n }, row)
+            }
+        };
+        holes.push(Hole { filler, start, end: out.len(), value });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::data::Data;
+    use crate::message::template::Place;
+    use proptest::prelude::*;
+
+    fn end_head(len: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("{len}:").as_bytes());
+    }
+
+    fn afresh(head: &Template, body: &Template, values: &Values) -> Vec<u8> {
+        let mut out = Vec::new();
+        head.write(values, &mut out);
+        end_head(body.len(values), &mut out);
+        body.write(values, &mut out);
+        out
+    }
+
+    proptest! {
+        /// Patching in place gives the same bytes as rendering afresh, whatever came before.
+        #[test]
+        fn patching_equals_rendering(
+            ids in prop::collection::vec((0u64..1 << 53, 0u64..20), 1..50), worker in 0u64..20,
+            cells in prop::collection::vec("[a-c]{0,3}", 1..6), lines in 1usize..4,
+        ) {
+            let mut data = Data::new(vec!["cell".to_owned()], &[]).expect("valid");
+            cells.iter().for_each(|cell| data.push(1, [cell.as_str()]));
+            let parse = |text: &str| {
+                Template::parse_with(text.as_bytes(), Some(&data), Place::Plain).expect("valid")
+            };
+            let head = parse("len {{worker}} {{cell}} ");
+            let all = ["a{{msg_id}}b{{seq}}{{worker}}{{msg_id}}", "{{cell}}-{{seq}}", "x{{cell}}"];
+            let templates: Vec<_> = all[..lines].iter().map(|text| parse(text)).collect();
+            let body = Body::lines(templates.clone()).expect("not empty");
+            let mut rendered = Rendered::new(head.clone(), end_head, body);
+            for (seq, (msg_id, turn)) in ids.iter().enumerate() {
+                let values = Values { msg_id: *msg_id, worker, seq: seq as u64, turn: *turn };
+                let line = &templates[*turn as usize % lines];
+                prop_assert_eq!(rendered.fill(&values), afresh(&head, line, &values));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_sent_in_turn() {
+        let lines = ["one", "two"].map(Template::text).to_vec();
+        let body = Body::lines(lines).expect("not empty");
+        assert_eq!((body.only(), body.longest(), body.is_empty()), (None, 3, false));
+        let mut rendered = Rendered::new(Template::default(), |_, _| (), body);
+        for (turn, wanted) in ["one", "two", "one"].into_iter().enumerate() {
+            let values = Values { turn: turn as u64, ..Values::default() };
+            assert_eq!(rendered.fill(&values), wanted.as_bytes());
+        }
+        assert_eq!(Body::lines(Vec::new()), None);
+    }
+}
