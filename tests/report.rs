@@ -26,6 +26,8 @@ mod report {
     mod merge;
     /// Several requests, each with results of its own.
     mod requests;
+    /// wrk's block: its text to the letter, and its parsers on ours.
+    mod wrk;
 }
 
 const SECOND: Nanos = Nanos::from_secs(1);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::metrics::parse_address;
 use crate::pipeline::api::DEFAULT_MAX_BODY;
@@ -29,10 +29,20 @@ Exit codes: 0 done, 1 could not run, 2 usage, 3 the generator could not hold the
 
 /// Open-loop load for asynchronous pipelines: HTTP in, MQTT out, and the time until each message arrives
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(
+    version,
+    about,
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_version_flag = true
+)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) run: RunArgs,
+
+    /// Print version
+    #[arg(short = 'V', short_alias = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
 
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -129,8 +139,16 @@ pub(super) struct OutputArgs {
     )]
     pub(super) format: Form,
 
-    /// Print wrk's latency distribution and long percentiles
-    #[arg(short = 'L', long, env = "LOADGEN_LATENCY", help_heading = "Report")]
+    /// Print wrk's latency distribution and long percentiles; -U, as wrk2's, is the same: the uncorrected latency is the service row
+    #[arg(
+        short = 'L',
+        short_alias = 'U',
+        long,
+        alias = "u_latency",
+        overrides_with = "latency",
+        env = "LOADGEN_LATENCY",
+        help_heading = "Report"
+    )]
     pub(super) latency: bool,
 }
 
@@ -168,6 +186,10 @@ pub(super) struct RunArgs {
     /// Exit 0 even if the generator could not hold the plan
     #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
     pub(super) allow_limited: bool,
+
+    /// wrk2 times the batches of a pipelining script as a whole with it: refused with what to do
+    #[arg(short = 'B', long = "batch_latency", hide = true)]
+    pub(super) batch_latency: bool,
 }
 
 #[derive(Debug, Args)]
@@ -374,5 +396,55 @@ fn few(text: &str) -> Result<usize, String> {
         Ok(n @ 1..=1_024) => Ok(n as usize),
         Ok(_) => Err("it is from 1 to 1024".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn parse(words: &str) -> RunArgs {
+        Cli::try_parse_from(words.split(' ')).expect(words).run
+    }
+
+    #[test]
+    fn wrks_flags_mean_what_they_mean_to_wrk() {
+        for words in [
+            "loadgen -t 2 -c 1k -d 2m -H A:b -H C:d --latency --timeout 2s http://h/",
+            "loadgen http://h/ -t2 -c1k -d120 -HA:b -HC:d -L -T2",
+            "loadgen --threads 2 --connections 1000 --duration 2M --header A:b --header C:d \
+             --latency --timeout 2S http://h/",
+        ] {
+            let RunArgs { settings, output, .. } = parse(words);
+            assert_eq!((settings.threads, settings.connections), (Some(2), Some(1_000)), "{words}");
+            assert_eq!(settings.duration, Some(Duration::from_secs(120)), "{words}");
+            assert_eq!(settings.timeout, Some(Duration::from_secs(2)), "{words}");
+            assert_eq!(settings.headers, ["A:b", "C:d"], "{words}");
+            assert_eq!((settings.url.as_deref(), settings.rate), (Some("http://h/"), None));
+            assert!(output.latency, "{words}");
+        }
+        assert_eq!(parse("loadgen -d 2h").settings.duration, Some(Duration::from_secs(7_200)));
+    }
+
+    #[test]
+    fn wrk2s_flags_do_too() {
+        for words in ["loadgen -R 24k -L -U", "loadgen --rate 24000 --latency --u_latency -U"] {
+            let RunArgs { settings, output, .. } = parse(words);
+            assert_eq!(settings.rate, "24000".parse().ok(), "{words}");
+            assert!(output.latency, "{words}");
+        }
+        for words in ["loadgen -B", "loadgen --batch_latency"] {
+            assert!(parse(words).batch_latency, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_asked_for_as_wrks_too() {
+        for words in ["loadgen -v", "loadgen -V", "loadgen --version"] {
+            let asked = Cli::try_parse_from(words.split(' ')).expect_err(words);
+            assert_eq!(asked.kind(), clap::error::ErrorKind::DisplayVersion, "{words}");
+        }
     }
 }

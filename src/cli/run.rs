@@ -19,8 +19,15 @@ use crate::report::{Report, check_names};
 use crate::run::{RunError, Runner, Services};
 use crate::units::Moment;
 
+/// What wrk2's `-B` is told.
+const NO_BATCHES: &str = "--batch_latency: every answer is timed by itself, in a pipelined batch too; \
+                          leave it out";
+
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
+    if args.batch_latency {
+        return Err(UsageError(NO_BATCHES.to_owned()).into());
+    }
     let settings = match &args.profile {
         Some(file) => args.settings.clone().over(read_profile(file)?),
         None => args.settings.clone(),

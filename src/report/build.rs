@@ -110,7 +110,8 @@ fn requests(seen: &Observations) -> Requests {
         span if span > 0.0 => round(count as f64 / span, 1e3),
         _ => 0.0,
     };
-    let completed_per_s = per_second(counters.completed, seen.answering);
+    // A target that falls silent is not faster for it: the time it is silent counts.
+    let completed_per_s = per_second(counters.completed, seen.answering.max(seen.sending));
     let rate_achieved = match seen.plan.load.mode {
         Mode::Open { .. } => per_second(counters.sent, seen.sending),
         Mode::Closed => completed_per_s,

@@ -14,6 +14,7 @@ mod requests;
 mod saved;
 mod table;
 mod text;
+mod wrk;
 
 use std::collections::BTreeMap;
 
@@ -192,9 +193,9 @@ pub struct Requests {
     pub failed: u64,
     /// On the wire when the drain ended.
     pub unfinished: u64,
-    /// Open loop: sent per second of `duration_s`. Closed loop: completed per second until the last answer.
+    /// Open loop: sent per second of `duration_s`. Closed loop: `completed_per_s`.
     pub rate_achieved: f64,
-    /// Completed per second until the last answer: wrk's Requests/sec.
+    /// Completed per second, until sending ended and the last answer came: wrk's Requests/sec.
     pub completed_per_s: f64,
     /// From the beginning of measuring to the last answer, in seconds.
     pub answered_after_s: f64,

@@ -1,15 +1,12 @@
 //! The report for people: wrk's block of numbers first, then what wrk does not know.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::requests::request_rows;
 use super::table::table;
-use super::{Messages, Quantiles, Report, Requests, Run};
-use crate::latency::Latencies;
-use crate::units::{
-    align, format_binary, format_count, format_duration, format_metric, format_time,
-};
+use super::wrk::block;
+use super::{Messages, Quantiles, Report, Run};
+use crate::units::{format_binary, format_count, format_time};
 
 /// What the text shows beside the usual.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +18,7 @@ pub struct TextOptions {
 /// The whole text.
 pub fn text(report: &Report, options: TextOptions) -> String {
     let sections = [
-        wrk_block(report, options),
+        block(report, options.latency),
         latencies(report, options),
         table(&request_rows(report)),
         stages(report),
@@ -30,77 +27,6 @@ pub fn text(report: &Report, options: TextOptions) -> String {
         verdict(report),
     ];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
-}
-
-/// The lines that wrk prints, at wrk's widths.
-fn wrk_block(report: &Report, options: TextOptions) -> String {
-    let Report { run, requests, latency, .. } = report;
-    let mut out = String::new();
-    let span = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
-    let rounded = Duration::from_millis((span.as_secs_f64() * 1e3).round() as u64);
-    // Writing to a String cannot fail, here and below.
-    let _ = writeln!(out, "Running {} test @ {}", format_duration(rounded), run.target);
-    let _ = writeln!(out, "  {} threads and {} connections", run.threads, run.connections);
-    let _ =
-        writeln!(out, "  Thread Stats{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev");
-    let response = &latency.response;
-    let within = Latencies::from_hdr(&response.hdr).ok().and_then(|all| all.share_within_stdev());
-    let figures = [response.mean, response.stdev, response.max, within.map(|share| share * 100.0)];
-    out += &thread_stats("Latency", figures, format_time);
-    let rates = &requests.per_thread;
-    let figures = [rates.mean, rates.stdev, rates.max, rates.within_stdev_percent];
-    out += &thread_stats("Req/Sec", figures, format_metric);
-    if options.latency {
-        out += "  Latency Distribution\n";
-        for (percent, value) in
-            [(50, response.p50), (75, response.p75), (90, response.p90), (99, response.p99)]
-        {
-            let _ = writeln!(out, "{percent:>7}%{}", align(&time(value), 10).trim_end());
-        }
-    }
-    out += &wrk_totals(requests);
-    out
-}
-
-fn thread_stats(name: &str, figures: [Option<f64>; 4], format: fn(f64) -> String) -> String {
-    let [mean, stdev, max, within] = figures;
-    let cell =
-        |value: Option<f64>, width| align(&value.map_or_else(|| "n/a".to_owned(), format), width);
-    let within = within.map_or_else(|| "n/a".to_owned(), |percent| format!("{percent:.2}%"));
-    format!("    {name:<10}{}{}{}{within:>9}\n", cell(mean, 8), cell(stdev, 10), cell(max, 9))
-}
-
-fn wrk_totals(requests: &Requests) -> String {
-    let mut out = String::new();
-    let span = requests.answered_after_s;
-    let _ = writeln!(
-        out,
-        "  {} requests in {}, {}B read",
-        requests.completed,
-        format_time(span * 1e6),
-        format_binary(requests.bytes_read as f64)
-    );
-    let errors = &requests.errors;
-    if errors.connect + errors.read + errors.write + errors.timeout + errors.protocol > 0 {
-        let _ = writeln!(
-            out,
-            "  Socket errors: connect {}, read {}, write {}, timeout {}",
-            errors.connect,
-            errors.read + errors.protocol,
-            errors.write,
-            errors.timeout
-        );
-    }
-    let odd =
-        requests.status.iter().filter(|(status, _)| !matches!(status.as_bytes()[0], b'2' | b'3'));
-    let odd: u64 = odd.map(|(_, count)| count).sum();
-    if odd > 0 {
-        let _ = writeln!(out, "  Non-2xx or 3xx responses: {odd}");
-    }
-    let bytes_per_s = if span > 0.0 { requests.bytes_read as f64 / span } else { 0.0 };
-    let _ = writeln!(out, "Requests/sec: {:>9.2}", requests.completed_per_s);
-    let _ = writeln!(out, "Transfer/sec: {:>10}B", format_binary(bytes_per_s));
-    out
 }
 
 /// A time, or `n/a` where the sample is too small for it.
@@ -188,6 +114,7 @@ pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
 
 fn account(report: &Report) -> String {
     let requests = &report.requests;
+    // Writing to a String cannot fail, here and below.
     let mut out = format!(
         "  Requests  {} planned = {} sent + {} dropped; {} completed, {} failed, {} unfinished\n",
         format_count(requests.planned),

@@ -14,6 +14,7 @@ fn bad_usage_is_refused_with_exit_2() {
         ("-d 5parsecs", "5parsecs"),
         ("-R 5x", "5x"),
         ("-R 0", "--rate"),
+        ("-R 5 -B -n 1", "--batch_latency: every answer is timed by itself"),
         ("-R -5", "--rate"),
         ("-R 1e400", "--rate"),
         ("-c 0 -n 1", "--connections"),

@@ -127,7 +127,7 @@ impl<'a> Sum<'a> {
             true => round(count as f64 / span, 1e3),
             false => 0.0,
         };
-        let completed_per_s = per_second(completed, answered_after_s);
+        let completed_per_s = per_second(completed, answered_after_s.max(span));
         let open = self.first().run.rate_target.is_some();
         let mut status: BTreeMap<String, u64> = BTreeMap::new();
         for (code, count) in self.reports().flat_map(|r| &r.requests.status) {

@@ -1,0 +1,95 @@
+//! wrk's block: its lines, in its words and at its widths, so that what reads wrk's output reads ours.
+//! Only what wrk would say that is not so is said otherwise: a percentile of a sample too small for it
+//! is `n/a`, and a length of 90 s is not called two minutes.
+
+use std::fmt::Write as _;
+
+use super::{Quantiles, Report, Requests};
+use crate::latency::Latencies;
+use crate::units::{align, format_binary, format_length, format_metric, format_time};
+
+/// The block; `distribution` is wrk's `--latency`.
+pub(super) fn block(report: &Report, distribution: bool) -> String {
+    let Report { run, requests, .. } = report;
+    let latency = latency(report);
+    let mut out = String::new();
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(out, "Running {} test @ {}", format_length(run.duration_s), run.target);
+    let _ = writeln!(out, "  {} threads and {} connections", run.threads, run.connections);
+    let _ =
+        writeln!(out, "  Thread Stats{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev");
+    let within = Latencies::from_hdr(&latency.hdr).ok().and_then(|all| all.share_within_stdev());
+    let within = within.map(|share| share * 100.0);
+    out += &stats("Latency", [latency.mean, latency.stdev, latency.max], within, format_time);
+    let rates = &requests.per_thread;
+    let figures = [rates.mean, rates.stdev, rates.max];
+    out += &stats("Req/Sec", figures, rates.within_stdev_percent, format_metric);
+    if distribution {
+        out += &percentiles(latency);
+    }
+    out += &totals(requests, run.duration_s);
+    out
+}
+
+/// What wrk and wrk2 call latency: in a closed loop from the send, in an open one from when the request
+/// was due.
+fn latency(report: &Report) -> &Quantiles {
+    match report.run.rate_target {
+        None => &report.latency.service,
+        Some(_) => &report.latency.response,
+    }
+}
+
+/// Mean, deviation and largest, with wrk's zeros where there was nothing; the counts below say so.
+fn stats(
+    name: &str,
+    figures: [Option<f64>; 3],
+    within: Option<f64>,
+    format: fn(f64) -> String,
+) -> String {
+    let [mean, stdev, max] = figures.map(|figure| format(figure.unwrap_or_default()));
+    let within = within.map_or_else(|| "-nan".to_owned(), |percent| format!("{percent:.2}"));
+    let (mean, stdev, max) = (align(&mean, 8), align(&stdev, 10), align(&max, 9));
+    format!("    {name:<10}{mean}{stdev}{max}{within:>8}%\n")
+}
+
+fn percentiles(latency: &Quantiles) -> String {
+    let mut out = "  Latency Distribution\n".to_owned();
+    for (percent, value) in
+        [(50, latency.p50), (75, latency.p75), (90, latency.p90), (99, latency.p99)]
+    {
+        let value = value.map_or_else(|| "n/a".to_owned(), format_time);
+        let _ = writeln!(out, "{percent:>7}%{}", align(&value, 10));
+    }
+    out
+}
+
+fn totals(requests: &Requests, sending_s: f64) -> String {
+    let span = requests.answered_after_s.max(sending_s);
+    let bytes = requests.bytes_read as f64;
+    let mut out = format!(
+        "  {} requests in {}, {}B read\n",
+        requests.completed,
+        format_time(span * 1e6),
+        format_binary(bytes)
+    );
+    let errors = &requests.errors;
+    // An answer that is not HTTP is a read error to wrk.
+    let read = errors.read + errors.protocol;
+    if errors.connect + read + errors.write + errors.timeout > 0 {
+        let _ = writeln!(
+            out,
+            "  Socket errors: connect {}, read {read}, write {}, timeout {}",
+            errors.connect, errors.write, errors.timeout
+        );
+    }
+    let fine = |status: &str| status.starts_with(['2', '3']);
+    let odd: u64 = requests.status.iter().filter(|(s, _)| !fine(s)).map(|(_, count)| count).sum();
+    if odd > 0 {
+        let _ = writeln!(out, "  Non-2xx or 3xx responses: {odd}");
+    }
+    let bytes_per_s = if span > 0.0 { bytes / span } else { 0.0 };
+    let _ = writeln!(out, "Requests/sec: {:>9.2}", requests.completed_per_s);
+    let _ = writeln!(out, "Transfer/sec: {:>10}B", format_binary(bytes_per_s));
+    out
+}
