@@ -257,6 +257,21 @@ fn the_json_of_a_ramp_is_what_its_schema_says() {
     assert!(schemas.validate(&json, schema).is_err(), "the schema lets a step's report pass");
 }
 
+/// Sentences are as long as they are, and a terminal breaks them; a table that is broken cannot be read.
+#[test]
+fn the_text_fits_a_terminal_of_80_columns() {
+    let mut seen = observations(|s| s.rate = "9999999".parse().ok());
+    let counters = &mut seen.load.counters;
+    (counters.planned, counters.sent, counters.completed) = (9_999_999, 9_999_999, 9_999_999);
+    seen.arrivals.as_mut().expect("it listens").account.arrived = 9_999_999;
+    let text = text(&Report::from(&seen), TextOptions { latency: true });
+    let is_sentence =
+        |line: &&str| ["  Note", "  Fail if", "  Stack"].iter().any(|name| line.starts_with(name));
+    for line in text.lines().filter(|line| !is_sentence(line)) {
+        assert!(line.chars().count() <= 80, "{line}\n{text}");
+    }
+}
+
 #[test]
 fn a_generator_that_is_late_is_not_believed() {
     let mut seen = observations(|_| ());

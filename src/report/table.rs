@@ -1,7 +1,21 @@
 //! Columns of text that stand below each other.
 
+/// Columns of a terminal where nobody made it wider.
+const TERMINAL: usize = 80;
+
 /// Lays rows out: the first column to the left, the others to the right, two spaces in between.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
+    spaced(rows, "  ")
+}
+
+/// As [`table`], with one space in between where two would not fit a terminal.
+pub(super) fn narrow_table(rows: &[Vec<String>]) -> String {
+    let wide = table(rows);
+    let fits = wide.lines().all(|line| line.chars().count() <= TERMINAL);
+    if fits { wide } else { spaced(rows, " ") }
+}
+
+fn spaced(rows: &[Vec<String>], gap: &str) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()
@@ -18,7 +32,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
             let pad = " ".repeat(widths[column] - cell.chars().count());
             match column {
                 0 => line += &format!("{cell}{pad}"),
-                _ => line += &format!("  {pad}{cell}"),
+                _ => line += &format!("{gap}{pad}{cell}"),
             }
         }
         out += line.trim_end();
@@ -36,5 +50,13 @@ mod tests {
         let rows =
             [vec!["due → sent".to_owned(), "1".to_owned()], vec!["x".to_owned(), "22".to_owned()]];
         assert_eq!(table(&rows), "  due → sent   1\n  x           22\n");
+    }
+
+    #[test]
+    fn a_table_that_does_not_fit_has_narrower_gaps() {
+        let row = |width: usize| [vec!["x".repeat(width), "1".to_owned(), "22".to_owned()]];
+        assert_eq!(narrow_table(&row(71)), table(&row(71)));
+        assert_eq!(table(&row(71)).chars().count(), TERMINAL + 1, "with the end of its line");
+        assert_eq!(narrow_table(&row(72)), format!("  {} 1 22\n", "x".repeat(72)));
     }
 }

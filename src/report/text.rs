@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::requests::request_rows;
-use super::table::table;
+use super::table::{narrow_table, table};
 use super::wrk::block;
 use super::{Messages, Quantiles, Report, Run};
 use crate::units::{format_binary, format_count, format_time};
@@ -44,7 +44,14 @@ fn quantile_row(name: &str, q: &Quantiles, options: TextOptions) -> Vec<String> 
 }
 
 fn latencies(report: &Report, options: TextOptions) -> String {
-    table(&latency_rows(report, options))
+    titled(latency_rows(report, options))
+}
+
+/// A table below its title, which the first cell of the head holds: with both in one line it would not
+/// fit a terminal of 80 columns.
+fn titled(mut rows: Vec<Vec<String>>) -> String {
+    let title = rows.first_mut().and_then(|head| head.first_mut()).map(std::mem::take);
+    format!("  {}\n{}", title.unwrap_or_default(), narrow_table(&rows))
 }
 
 /// The distributions, a row each; the first row is the head.
@@ -87,7 +94,7 @@ fn stages(report: &Report) -> String {
     if report.stages.is_empty() {
         return String::new();
     }
-    table(&stage_rows(report))
+    titled(stage_rows(report))
 }
 
 /// The stages, a row each; the first row is the head.
@@ -116,7 +123,8 @@ fn account(report: &Report) -> String {
     let requests = &report.requests;
     // Writing to a String cannot fail, here and below.
     let mut out = format!(
-        "  Requests  {} planned = {} sent + {} dropped; {} completed, {} failed, {} unfinished\n",
+        "  Requests  {} planned = {} sent + {} dropped\n            \
+         {} completed, {} failed, {} unfinished\n",
         format_count(requests.planned),
         format_count(requests.sent),
         format_count(requests.dropped),
@@ -124,6 +132,11 @@ fn account(report: &Report) -> String {
         format_count(requests.failed),
         format_count(requests.unfinished),
     );
+    if requests.status.keys().any(|status| !status.starts_with('2')) {
+        let one = |(status, count): (&String, &u64)| format!("{status}: {}", format_count(*count));
+        let all: Vec<_> = requests.status.iter().map(one).collect();
+        let _ = writeln!(out, "            by status {}", all.join("; "));
+    }
     if requests.errors.protocol > 0 {
         let _ = writeln!(
             out,
@@ -139,7 +152,8 @@ fn account(report: &Report) -> String {
 
 fn message_account(messages: &Messages) -> String {
     let mut out = format!(
-        "  Messages  {} accepted, {} arrived, {} lost, {} unknown; {} duplicated, {} reordered, {} unexpected\n",
+        "  Messages  {} accepted, {} arrived, {} lost, {} unknown\n            \
+         {} duplicated, {} reordered, {} unexpected\n",
         format_count(messages.accepted),
         format_count(messages.arrived),
         format_count(messages.lost),
@@ -209,6 +223,14 @@ pub(super) fn parts(report: &Report) -> Option<String> {
     Some(format!("node {} of {}{partial}", nodes.join(", "), parts.count))
 }
 
+/// What a valid generator did.
+pub(super) fn why_valid(report: &Report) -> &'static str {
+    match report.run.rate_target {
+        Some(_) => "the generator was on time",
+        None => "a closed loop has no times to miss",
+    }
+}
+
 fn verdict(report: &Report) -> String {
     let verdict = &report.verdict;
     let mut out = String::new();
@@ -230,7 +252,9 @@ fn verdict(report: &Report) -> String {
         let _ = writeln!(out, "  Fail if   {}: {word} (it is {value})", threshold.expr);
     }
     match verdict.reasons.as_slice() {
-        [] => out += "  Verdict   valid: the generator was on time\n",
+        [] => {
+            let _ = writeln!(out, "  Verdict   valid: {}", why_valid(report));
+        }
         reasons => {
             out += "  Verdict   LIMITED: do not trust these numbers\n";
             for reason in reasons {

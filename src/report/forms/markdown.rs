@@ -6,7 +6,9 @@ use crate::report::compare::{self, Comparison};
 use crate::report::ramp::RampReport;
 use crate::report::ramp_text::step_rows;
 use crate::report::requests::request_rows;
-use crate::report::text::{latency_rows, parts, protocol, resource_rows, servers, stage_rows};
+use crate::report::text::{
+    latency_rows, parts, protocol, resource_rows, servers, stage_rows, why_valid,
+};
 use crate::report::{Report, TextOptions};
 use crate::units::format_count;
 
@@ -62,7 +64,7 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
 
 fn verdict(report: &Report) -> String {
     match report.verdict.reasons.as_slice() {
-        [] => "**Valid**: the generator was on time.\n\n".to_owned(),
+        [] => format!("**Valid**: {}.\n\n", why_valid(report)),
         reasons => {
             let reasons = reasons.iter().map(|reason| cell(reason)).collect::<Vec<_>>();
             format!("**Limited: do not trust these numbers.**\n\n{}\n", list(&reasons))

@@ -2,6 +2,7 @@
 
 use super::markup::{Figures, Unit, escape, head, table};
 use super::run::View;
+use crate::report::text::why_valid;
 use crate::report::{Report, ThresholdResult};
 
 /// The verdict in a word or two, for the top of the page.
@@ -29,7 +30,7 @@ fn failed(thresholds: &[ThresholdResult]) -> usize {
 /// Whether the generator held its plan.
 fn generator_badge(report: &Report) -> String {
     match report.verdict.generator.as_str() {
-        "valid" => badge(true, "valid: the generator was on time"),
+        "valid" => badge(true, &format!("valid: {}", why_valid(report))),
         _ => badge(false, "LIMITED: do not trust these numbers"),
     }
 }
