@@ -305,6 +305,23 @@ fn figures_of_a_stand_in_come_with_a_warning() {
 }
 
 #[test]
+fn a_method_that_the_target_does_not_take_is_said() {
+    let notes = |status: u16| {
+        let mut seen = observations(|_| ());
+        let ticket = Ticket { due: SECOND, id: MsgId::new(1).expect("small") };
+        let (at, outcome) = (SECOND + micros(100), Outcome::Answered { status });
+        let mut recorder = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND);
+        recorder.ended(&Ended { ticket, sent: SECOND, at, outcome, connect: None });
+        seen.load = recorder.result;
+        Report::from(&seen).verdict.notes.join("; ")
+    };
+    assert!(!notes(404).contains("405"), "{}", notes(404));
+    let said = notes(405);
+    assert!(said.contains("1 requests were answered with 405"), "{said}");
+    assert!(said.contains("--method"), "{said}");
+}
+
+#[test]
 fn a_condition_that_cannot_be_judged_does_not_pass() {
     let report = Report::from(&observations(|s| s.fail_if = vec!["arrival.p99_99>1h".to_owned()]));
     let threshold = &report.verdict.thresholds[0];

@@ -73,6 +73,13 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
     if counters.completed == 0 {
         notes.push("no request was answered".to_owned());
     }
+    if let Some(refused) = report.requests.status.get("405") {
+        notes.push(format!(
+            "{} requests were answered with 405: the target does not take their method there; \
+             --method names another",
+            format_count(*refused)
+        ));
+    }
     if counters.never_sent > 0 {
         notes.push(format!(
             "{} requests never got a free connection; they count with the age they had reached",
