@@ -120,6 +120,12 @@ impl Latencies {
         steps.map(step).collect()
     }
 
+    /// The values that were counted, ascending, right to a thousandth, with their counts.
+    pub fn recorded(&self) -> impl Iterator<Item = (Nanos, u64)> {
+        let steps = self.histogram.iter_recorded();
+        steps.map(|step| (Nanos(step.value_iterated_to()), step.count_at_value()))
+    }
+
     /// Mean in nanoseconds; `None` without values.
     pub fn mean(&self) -> Option<f64> {
         (self.count() > 0).then(|| self.histogram.mean())

@@ -10,6 +10,7 @@ pub use crate::load::{LoadResult, RequestResult};
 use crate::message::MessageAccount;
 use crate::plan::Plan;
 pub use crate::resources::ResourceUse;
+use crate::script::{Errors, ScriptError, Session, Summary};
 
 /// All numbers of one run.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Observations {
     pub load: LoadResult,
     /// Bytes and connections.
     pub traffic: Traffic,
+    /// The script that wrote the requests, which has not said yet what it has to say at the end.
+    pub script: Option<Session>,
     /// The messages; `None` where nobody listened.
     pub arrivals: Option<ArrivalInfo>,
     /// Sampled messages' stages.
@@ -50,6 +53,29 @@ pub struct Observations {
     pub notes: Vec<String>,
     /// Components of the stack that ended although nobody asked them to, each as a sentence.
     pub casualties: Vec<String>,
+}
+
+impl Observations {
+    /// Calls the script's `done`, where there is one; it prints what it likes. Blocks.
+    pub fn finish_script(&self) -> Result<(), ScriptError> {
+        let Some(script) = &self.script else { return Ok(()) };
+        let LoadResult { counters, status, response, throughput, .. } = &self.load;
+        let bad = status.iter().filter(|(status, _)| *status > 399);
+        script.done(&Summary {
+            duration: self.sending.max(self.answering),
+            requests: counters.completed,
+            bytes: self.traffic.bytes_read,
+            errors: Errors {
+                connect: counters.errors.connect.max(self.traffic.connect_failures),
+                read: counters.errors.read + counters.errors.protocol,
+                write: counters.errors.write,
+                status: bad.map(|(_, count)| count).sum(),
+                timeout: counters.errors.timeout,
+            },
+            latency: response,
+            rates: throughput,
+        })
+    }
 }
 
 /// The servers of the pipeline.

@@ -11,6 +11,7 @@ mod connect_to;
 mod files;
 pub mod load;
 pub mod request;
+pub mod script;
 pub mod threshold;
 pub mod tls;
 pub mod transport;
@@ -18,11 +19,13 @@ pub mod transport;
 pub use address::{Address, Scheme};
 pub use load::{LoadPlan, Mode};
 pub use request::{Request, RequestPlan};
+pub use script::ScriptPlan;
 pub use threshold::Threshold;
 pub use transport::TransportPlan;
 
 use load::load;
 use request::request;
+use script::script;
 use transport::transport;
 
 /// A setting that does not make sense, as a sentence that names the flag.
@@ -52,6 +55,8 @@ pub struct Plan {
     pub request: RequestPlan,
     /// How the target is reached.
     pub transport: TransportPlan,
+    /// What writes the requests instead, where a script does.
+    pub script: Option<ScriptPlan>,
     /// The pipeline behind the target.
     pub pipeline: PipelinePlan,
     /// What the report is held against.
@@ -110,6 +115,7 @@ impl Plan {
         let target = target(settings.url.as_deref())?;
         let (engine, transport) = transport(&settings, &target)?;
         let load = load(&settings, engine, transport.streams)?;
+        let script = script(&settings, engine)?;
         let mut request = request(&settings, &target)?;
         if !transport.keep_alive {
             request.close_connections();
@@ -119,7 +125,7 @@ impl Plan {
         check_requests(&thresholds, &request)?;
         let command = command::command(&settings);
         let pipeline = pipeline(settings)?;
-        Ok(Self { target, load, request, transport, pipeline, thresholds, command })
+        Ok(Self { target, load, request, transport, script, pipeline, thresholds, command })
     }
 
     /// Whether arrivals are measured: the pipeline is ours, or a broker is named.
@@ -206,7 +212,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::profile::Arrivals;
+    use crate::profile::{Arrivals, Engine};
     use crate::units::Rate;
 
     fn plan(change: impl FnOnce(&mut Settings)) -> Result<Plan, String> {
@@ -229,7 +235,7 @@ mod tests {
     #[test]
     fn a_senseless_setting_is_refused_by_its_flag() {
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 22] = [
+        let cases: [(Change, &str); 26] = [
             (|s| (s.rate, s.requests) = ("1..9".parse().ok(), Some(5)), "--rate 1..9"),
             (|s| s.url = Some("localhost:80".into()), "must begin with http"),
             (|s| s.url = Some("nonsense".into()), "is not a URL"),
@@ -248,6 +254,13 @@ mod tests {
             (|s| s.headers = vec!["A: b\r\nX: y".into()], "does not allow"),
             (|s| s.body = Some("{{who}}".into()), "--body: unknown placeholder {{who}}"),
             (|s| s.body_file = Some("/nowhere/body".into()), "--body-file /nowhere/body"),
+            (|s| s.script = Some("/nowhere/post.lua".into()), "--script /nowhere/post.lua"),
+            (|s| s.script_args = vec!["a".into()], "--script FILE"),
+            (|s| (s.script, s.body) = (Some("a".into()), Some("b".into())), "wrk.body"),
+            (
+                |s| (s.script, s.engine) = (Some("a".into()), Some(Engine::Reqwest)),
+                "--engine reqwest",
+            ),
             (|s| s.topic = Some("a/#".into()), "--topic"),
             (|s| s.sample = Some(0), "--sample"),
             (|s| s.body = Some("x".repeat(MAX_BODY + 1)), "--body"),

@@ -221,6 +221,13 @@ pub struct Settings {
     /// Table, .csv with a head or .ndjson, whose rows fill {{column}} in body, URL and headers, in order and over again
     #[arg(long, value_name = "FILE", env = "LOADGEN_DATA", help_heading = "Request")]
     pub data: Option<PathBuf>,
+    /// Lua script that writes the requests and sees the responses, as wrk's (see README)
+    #[arg(short, long, value_name = "FILE", env = "LOADGEN_SCRIPT", help_heading = "Request")]
+    pub script: Option<PathBuf>,
+
+    /// Arguments of the script's init, after --
+    #[arg(id = "script-args", last = true, value_name = "ARGS", help_heading = "Request")]
+    pub script_args: Vec<String>,
 
     /// Time allowed per request, from the send (default: 2s)
     #[arg(short = 'T', long, value_name = "TIME", env = "LOADGEN_TIMEOUT", help_heading = "Request", value_parser = parse_duration)]
@@ -413,6 +420,8 @@ impl Settings {
             body_file,
             body_lines,
             data: self.data.or(base.data),
+            script: self.script.or(base.script),
+            script_args: list(self.script_args, base.script_args),
             timeout: self.timeout.or(base.timeout),
             engine: self.engine.or(base.engine),
             id_field: self.id_field.or(base.id_field),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 8] = [
     &["units", "clock", "message", "latency"],
     &["profile", "plan"],
-    &["http", "stack", "resources", "tls"],
+    &["http", "script", "stack", "resources", "tls"],
     &["load", "pipeline"],
     &["observations", "run"],
     &["report"],
@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// Pairs that may not know each other although their layers would let them.
-const STRANGERS: [(&str, &str); 8] = [
+const STRANGERS: [(&str, &str); 10] = [
     ("load", "pipeline"),
     ("pipeline", "load"),
     ("report", "run"),
@@ -27,6 +27,8 @@ const STRANGERS: [(&str, &str); 8] = [
     ("report", "http"),
     ("report", "stack"),
     ("report", "pipeline"),
+    ("report", "script"),
+    ("load", "script"),
 ];
 
 fn layer(module: &str) -> Option<usize> {

@@ -8,6 +8,9 @@ mod lifecycle;
 mod pipeline;
 /// `loadgen ramp`: steps one after another, and what is kept when something goes wrong.
 mod ramp;
+/// `--script`: what wrk's scripts do, on the wire and in the report.
+#[cfg(feature = "lua")]
+mod script;
 /// `api`, `push` and `subscribe` on their own: bad input, servers that go and come back, stopping.
 mod services;
 /// Private servers, processes, HTTP and `/proc` for the tests. No test lives here.

@@ -114,7 +114,10 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             bytes_written: 380_000,
             reconnects: 2,
             connect_failures: 0,
+            scripted: micros(1_500),
+            unnumbered: 1_998,
         },
+        script: None,
         arrivals: Some(ArrivalInfo {
             account: MessageAccount {
                 accepted: 1_995,

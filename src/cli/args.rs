@@ -21,11 +21,12 @@ Examples:
   loadgen --rate 24000 --duration 10s          the whole pipeline, brought up here
   loadgen -c 40 -t 2 http://127.0.0.1:8080/    one HTTP server, as wrk does
   loadgen ramp profiles/concurrency.toml -o ramp.json   steps, and what follows from them
+  loadgen -t 2 -c 40 -s post.lua http://127.0.0.1:8080/ -- one two     wrk's script, and its arguments
   loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json
   loadgen report report.json -o report.md      a saved report in other forms
 
 Exit codes: 0 done, 1 could not run, 2 usage, 3 the generator could not hold the plan,
-99 a --fail-if condition held or a comparison is worse, 130 interrupted (after its report).";
+99 a --fail-if condition held or a comparison is worse, 107 the script failed, 130 interrupted (after its report).";
 
 /// Open-loop load for asynchronous pipelines: HTTP in, MQTT out, and the time until each message arrives
 #[derive(Debug, Parser)]

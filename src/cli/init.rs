@@ -20,7 +20,7 @@ const WIDTH: usize = 96;
 const SET: [&str; 3] = ["rate", "duration", "fail-if"];
 
 /// A TOML value for each setting: its default, or an example where it has none.
-const VALUES: [(&str, &str); 47] = [
+const VALUES: [(&str, &str); 49] = [
     ("url", "'http://127.0.0.1:8080/'"),
     ("rate", "'1k'"),
     ("connections", "64"),
@@ -40,6 +40,8 @@ const VALUES: [(&str, &str); 47] = [
     ("body-file", "'body.json'"),
     ("body-lines", "'bodies.ndjson'"),
     ("data", "'users.csv'"),
+    ("script", "'post.lua'"),
+    ("script-args", "['one', 'two']"),
     ("timeout", "'2s'"),
     ("engine", "'raw'"),
     ("id-field", "'MsgID'"),

@@ -53,6 +53,8 @@ impl From<Outcome> for ExitCode {
 const FAILURE: u8 = 1;
 /// Usage, or a bad profile; clap's own code.
 const USAGE: u8 = 2;
+/// The script failed.
+const SCRIPT: u8 = 107;
 
 /// Parses, runs, prints an error chain once, and gives the exit code.
 pub fn main() -> ExitCode {
@@ -93,5 +95,11 @@ pub fn main() -> ExitCode {
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("loadgen: {error:#}");
     let usage = error.is::<crate::plan::PlanError>() || error.is::<args::UsageError>();
-    ExitCode::from(if usage { USAGE } else { FAILURE })
+    let script = error.is::<crate::script::ScriptError>()
+        || matches!(error.downcast_ref(), Some(crate::run::RunError::Script(_)));
+    ExitCode::from(match () {
+        () if usage => USAGE,
+        () if script => SCRIPT,
+        () => FAILURE,
+    })
 }

@@ -12,7 +12,7 @@ use super::output::{Outputs, add_to_step_summary};
 use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
-use crate::plan::command::{flags, quoted};
+use crate::plan::command::{quoted, words};
 use crate::profile::Settings;
 use crate::ramp::{Ahead, Follower, Ramp, RampPlan, Watcher};
 use crate::report::forms::{Document, Subject};
@@ -76,12 +76,7 @@ impl Follower for Desk {
 
 /// The line that repeats it, without secrets.
 fn command(file: &Path, typed: &Settings) -> String {
-    let mut line = format!("loadgen ramp {}", quoted(&file.display().to_string()));
-    for (name, value) in flags(typed) {
-        let flag = if name == "url" { String::new() } else { format!("--{name} ") };
-        line += &format!(" {flag}{}", quoted(&value));
-    }
-    line
+    format!("loadgen ramp {}{}", quoted(&file.display().to_string()), words(typed))
 }
 
 /// What is worst about it decides.

@@ -20,13 +20,18 @@ pub(super) enum Chunk {
 /// Before the first chunk, and between two.
 pub(super) const CHUNK_START: Chunk = Chunk::Size { value: 0, digits: 0 };
 
-/// Counts chunks off; `Some(used)` when the last one and the trailer are complete.
-pub(super) fn read_chunks(chunk: &mut Chunk, data: &[u8]) -> Result<Option<usize>, ProtocolError> {
+/// Counts chunks off and shows their data; `Some(used)` when the last one and the trailer are complete.
+pub(super) fn read_chunks(
+    chunk: &mut Chunk,
+    data: &[u8],
+    mut see: impl FnMut(&[u8]),
+) -> Result<Option<usize>, ProtocolError> {
     let mut at = 0;
     while at < data.len() {
         if let Chunk::Data { left } = chunk {
             let step = (*left).min((data.len() - at) as u64);
             *left -= step;
+            see(&data[at..at + step as usize]);
             at += step as usize;
             if *left == 0 {
                 *chunk = Chunk::DataEnd;

@@ -1,5 +1,6 @@
 //! One connection of the raw transport: what is on it, and what of a request could not be written yet.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -35,6 +36,8 @@ pub(super) struct Connection {
     pub(super) reader: ResponseReader,
     /// Tells this request from others that were on the connection before.
     pub(super) serial: u64,
+    /// Requests that were written with the one in [`State::Busy`]: their responses come after its own.
+    pub(super) following: VecDeque<Ticket>,
     stream: Option<Stream>,
     /// What could not be written of the request.
     unsent: Vec<u8>,
@@ -47,6 +50,7 @@ impl Connection {
             state: State::Down { retry_at: Nanos::ZERO },
             reader: ResponseReader::new(false),
             serial: 0,
+            following: VecDeque::new(),
             stream: None,
             unsent: Vec::new(),
             pause: Nanos::ZERO,
@@ -70,6 +74,11 @@ impl Connection {
         self.stream = Some(stream);
         self.state = State::Connecting { since: now };
         Ok(noted)
+    }
+
+    /// Asks the kernel to note when responses arrive from now on; whether it will.
+    pub(super) fn note_times(&self) -> bool {
+        self.stream.as_ref().is_none_or(Stream::note_times)
     }
 
     /// Something came of connecting: whether the connection stands now.

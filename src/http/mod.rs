@@ -6,12 +6,15 @@
 
 use crate::clock::Nanos;
 use crate::message::{MsgId, Values};
+use compose::Batch;
 
 mod chunked;
 pub mod compose;
 mod connection;
 mod deadline;
+pub mod framing;
 pub mod full;
+pub mod kept;
 pub mod link;
 mod prototype;
 pub mod raw;
@@ -99,6 +102,10 @@ pub struct Traffic {
     pub connect_failures: u64,
     /// Responses the kernel noted no time of: they are timed when they are read.
     pub timed_when_read: u64,
+    /// Time spent in a script.
+    pub scripted: Nanos,
+    /// Requests of a script that do not carry the id of their message.
+    pub unnumbered: u64,
 }
 
 impl Traffic {
@@ -111,6 +118,8 @@ impl Traffic {
             reconnects: self.reconnects - earlier.reconnects,
             connect_failures: self.connect_failures - earlier.connect_failures,
             timed_when_read: self.timed_when_read - earlier.timed_when_read,
+            scripted: self.scripted - earlier.scripted,
+            unnumbered: self.unnumbered - earlier.unnumbered,
         }
     }
 
@@ -121,6 +130,8 @@ impl Traffic {
         self.reconnects += other.reconnects;
         self.connect_failures += other.connect_failures;
         self.timed_when_read += other.timed_when_read;
+        self.scripted += other.scripted;
+        self.unnumbered += other.unnumbered;
     }
 }
 
@@ -131,6 +142,22 @@ pub trait Transport {
 
     /// Sends one request. Only while [`Self::idle`] is above zero.
     fn send(&mut self, ticket: Ticket, values: &Values);
+
+    /// What the last [`Self::send`] put on the wire: a script may write several requests at once.
+    fn batch(&mut self) -> Batch {
+        Batch::ONE
+    }
+
+    /// The ticket of a further request that the last [`Self::send`] put on the wire.
+    fn send_along(&mut self, _ticket: Ticket) {}
+
+    /// The first request may be sent at `at`: whatever is to pass before it begins then.
+    fn begin(&mut self, _at: Nanos) {}
+
+    /// Whether a script has said that this worker is to send no more.
+    fn stopped(&mut self) -> bool {
+        false
+    }
 
     /// Waits for ends until one comes or `until` has passed; appends them to `ended`. Up to `rest` it
     /// need not wake for an end, if it can tell afterwards when that came.
@@ -148,6 +175,8 @@ pub trait Transport {
 
 /// A longer head or trailer is no sane server's.
 const MAX_HEAD: usize = 64 * 1024;
+/// A head with more fields is no sane server's.
+const MAX_FIELDS: usize = 128;
 
 /// The response breaks HTTP/1.1; the text says how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,10 @@
 //! It is epoll without a runtime: per request one write, one read and a share of one wait, no task,
 //! no timer, no allocation. `epoll_pwait2` waits to the nanosecond, where tokio's timer is 1 ms coarse.
 
+mod events;
+mod scripted;
+mod upkeep;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -13,12 +17,12 @@ use rustix::io::Errno;
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::ClockId;
 
-use super::compose::Compose;
+use self::scripted::Scripted;
+use super::compose::{Batch, Compose};
 use super::connection::{Connection, State};
 use super::deadline::Deadline;
 use super::link::Link;
-use super::receipt::{Received, WallClock};
-use super::response::Progress;
+use super::receipt::WallClock;
 use super::stream::Stream;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
 use crate::clock::{self, Nanos};
@@ -28,19 +32,13 @@ use crate::message::Values;
 const READ_BUFFER: usize = 64 * 1024;
 /// Events taken from one wait.
 const EVENTS: usize = 256;
-/// The least time a connection gets to stand: a server that many knock at drops handshakes, and the
-/// kernel tries again after 1 s and after 2 s more. The timeout is about requests.
-const CONNECT_PATIENCE: Nanos = Nanos::from_secs(5);
-
-/// How long a connection that carried its one request waits for the server to close it. Who closes first
-/// has its port blocked for a minute; that many ports no client has.
-const CLOSING: Nanos = Nanos::from_millis(20);
 
 /// The raw transport of one worker.
 pub struct RawTransport {
     epoll: OwnedFd,
     link: Link,
     composer: Box<dyn Compose>,
+    scripted: Scripted,
     timeout: Nanos,
     connections: Vec<Connection>,
     /// Idle connections, the one used last on top: its socket is the warmest. Where each request gets a
@@ -74,7 +72,7 @@ impl RawTransport {
     /// asked is another run. With `rests`, responses are timed by the kernel where it can, so that a
     /// wait may rest instead of reading at once.
     pub fn connect(
-        composer: Box<dyn Compose>,
+        mut composer: Box<dyn Compose>,
         link: impl Into<Link>,
         connections: usize,
         timeout: Nanos,
@@ -84,10 +82,12 @@ impl RawTransport {
         let address = link.endpoint.to_string();
         let unreachable = |cause| ConnectError::Unreachable { address: address.clone(), cause };
         let epoll = create_epoll().map_err(|e| ConnectError::Setup(e.to_string()))?;
+        let scripted = Scripted::new(&mut *composer);
         let mut transport = Self {
             epoll,
             link,
             composer,
+            scripted,
             timeout,
             connections: (0..connections).map(|_| Connection::new()).collect(),
             idle: Vec::with_capacity(connections),
@@ -101,6 +101,9 @@ impl RawTransport {
             wall_clock: WallClock::new(),
             early: Vec::new(),
         };
+        if transport.scripted.sees_responses() {
+            transport.connections.iter_mut().for_each(|connection| connection.reader.keep());
+        }
         if !transport.link.keep_alive {
             transport.idle.extend(0..connections);
             return Ok(transport);
@@ -125,13 +128,10 @@ impl RawTransport {
         Ok(transport)
     }
 
-    /// Makes a connection for this request; it is written when the connection stands.
-    fn send_on_new(&mut self, index: usize, ticket: Ticket, values: &Values) {
-        let request = self.composer.compose(values);
-        let connection = &mut self.connections[index];
-        connection.keep(request.bytes);
-        connection.serial += 1;
-        let (bodyless, serial) = (request.bodyless, connection.serial);
+    /// Makes a connection for the request it keeps, which is written when the connection stands.
+    fn send_on_new(&mut self, index: usize, ticket: Ticket, bodyless: bool) {
+        self.connections[index].serial += 1;
+        let serial = self.connections[index].serial;
         let since = clock::now();
         let opened = self.open(index, since);
         let connection = &mut self.connections[index];
@@ -150,11 +150,6 @@ impl RawTransport {
             self.fail(index, Failure::Connect, clock::now(), &mut early);
             self.early = early;
         }
-    }
-
-    /// How long an attempt to connect may take.
-    fn patience(&self) -> Nanos {
-        self.timeout.max(CONNECT_PATIENCE)
     }
 
     fn open(&mut self, index: usize, now: Nanos) -> std::io::Result<()> {
@@ -178,235 +173,6 @@ impl RawTransport {
             let _ = epoll::modify(&self.epoll, fd, data, interest);
         }
     }
-
-    /// One wait, and all that it brings.
-    fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
-        let mut events = std::mem::take(&mut self.events);
-        events.clear();
-        let span = (until - clock::now()).as_timespec();
-        let spare = rustix::buffer::spare_capacity(&mut events);
-        // Interrupted by a signal: nothing came, and the caller looks at the clock anyway.
-        let _ = epoll::wait(&self.epoll, spare, Some(&span));
-        // All of these were readable when the wait ended; reading them one by one must not age them.
-        let now = clock::now();
-        if self.noted {
-            self.wall_clock.refresh();
-        }
-        for event in &events {
-            let (index, flags) = (event.data.u64() as usize, event.flags);
-            self.handle(index, flags, now, ended);
-        }
-        self.events = events;
-        self.expire(now, ended);
-        self.tend(now);
-        while self.closing.front().is_some_and(|(since, _)| *since + CLOSING <= now) {
-            self.closing.pop_front();
-        }
-    }
-
-    fn handle(
-        &mut self,
-        index: usize,
-        flags: epoll::EventFlags,
-        now: Nanos,
-        ended: &mut Vec<Ended>,
-    ) {
-        match self.connections[index].state {
-            State::Down { .. } => {}
-            State::Connecting { .. } | State::Opening { .. } => self.connected(index, now, ended),
-            State::Idle | State::Busy { .. } => {
-                if flags.contains(epoll::EventFlags::OUT) && self.connections[index].has_unsent() {
-                    self.flush(index, now, ended);
-                }
-                if flags.intersects(!epoll::EventFlags::OUT) {
-                    self.receive(index, Failure::Read, now, ended);
-                }
-            }
-        }
-    }
-
-    /// Something came of connecting.
-    fn connected(&mut self, index: usize, now: Nanos, ended: &mut Vec<Ended>) {
-        let connection = &mut self.connections[index];
-        match (connection.finish_connect(), connection.state) {
-            // TLS still talks.
-            (Ok(false), _) => self.listen(index, self.connections[index].has_unsent()),
-            (Ok(true), State::Opening { ticket, since }) => {
-                let sent = clock::now();
-                connection.state = State::Busy { ticket, sent, connect: Some(sent - since) };
-                self.flush(index, now, ended);
-            }
-            (Ok(true), _) => {
-                connection.state = State::Idle;
-                self.listen(index, false);
-                self.ailing.retain(|i| *i != index);
-                self.idle.push(index);
-                self.traffic.reconnects += 1;
-            }
-            (Err(_), State::Opening { .. }) => self.fail(index, Failure::Connect, now, ended),
-            (Err(_), _) => {
-                self.traffic.connect_failures += 1;
-                connection.close(now);
-            }
-        }
-    }
-
-    fn flush(&mut self, index: usize, now: Nanos, ended: &mut Vec<Ended>) {
-        match self.connections[index].flush() {
-            Ok(taken) => {
-                self.traffic.bytes_written += taken as u64;
-                if !self.connections[index].has_unsent() {
-                    self.listen(index, false);
-                }
-            }
-            Err(_) => {
-                // A server may answer and close before it has read all, such as with a 413.
-                self.receive(index, Failure::Write, now, ended);
-                self.fail(index, Failure::Write, now, ended);
-            }
-        }
-    }
-
-    /// Reads once; should the connection prove broken, that is what its request fails with.
-    fn receive(&mut self, index: usize, broken: Failure, now: Nanos, ended: &mut Vec<Ended>) {
-        let connection = &mut self.connections[index];
-        match connection.read(&mut self.buffer, self.noted.then_some(self.wall_clock)) {
-            Ok(None) => {}
-            Ok(Some(Received { len: 0, .. })) => match connection.reader.end_of_input() {
-                Some(status) => self.answer(index, status, false, (None, now), ended),
-                None => self.fail(index, broken, now, ended),
-            },
-            Ok(Some(Received { len, at })) => {
-                self.traffic.bytes_read += len as u64;
-                if connection.state == State::Idle {
-                    // A response nobody asked for: the two sides no longer agree on the order.
-                    return self.drop_idle(index, now);
-                }
-                match connection.reader.feed(&self.buffer[..len]) {
-                    Ok(Progress::More) => {}
-                    Ok(Progress::Done { status, keep_alive, used }) => {
-                        // A request that is answered before it was read whole cannot be followed by another.
-                        let clean = used == len && !connection.has_unsent();
-                        self.answer(index, status, keep_alive && clean, (at, now), ended);
-                    }
-                    Err(_) => self.fail(index, Failure::Protocol, now, ended),
-                }
-            }
-            Err(_) => self.fail(index, broken, now, ended),
-        }
-    }
-
-    /// A response is complete: received at a time the kernel noted, if it did, and read now.
-    fn answer(
-        &mut self,
-        index: usize,
-        status: u16,
-        keep: bool,
-        (received, now): (Option<Nanos>, Nanos),
-        ended: &mut Vec<Ended>,
-    ) {
-        let connection = &mut self.connections[index];
-        if let State::Busy { ticket, sent, connect } = connection.state {
-            self.traffic.timed_when_read += u64::from(received.is_none());
-            // Where the wall clock was set meanwhile, the time cannot be right; it is bounded at least.
-            let at = received.unwrap_or(now).min(now).max(sent);
-            let outcome = Outcome::Answered { status };
-            ended.push(Ended { ticket, sent, at, outcome, connect });
-        }
-        connection.answered();
-        if keep && self.link.keep_alive {
-            self.idle.push(index);
-        } else {
-            self.lay_down(index, now);
-        }
-    }
-
-    /// The connection carries nothing more.
-    fn lay_down(&mut self, index: usize, now: Nanos) {
-        let connection = &mut self.connections[index];
-        if self.link.keep_alive {
-            connection.close(now);
-            return self.ailing.push(index);
-        }
-        if let Some(stream) = connection.take_stream() {
-            // Nobody asks any more what comes on it.
-            let _ = epoll::delete(&self.epoll, &stream);
-            if self.closing.len() >= self.connections.len() {
-                self.closing.pop_front();
-            }
-            self.closing.push_back((now, stream));
-        }
-        self.idle.push(index);
-    }
-
-    fn fail(&mut self, index: usize, failure: Failure, now: Nanos, ended: &mut Vec<Ended>) {
-        let connection = &self.connections[index];
-        if let Some((ticket, sent, connect)) = connection.request() {
-            let outcome = Outcome::Failed(failure);
-            ended.push(Ended { ticket, sent, at: now, outcome, connect });
-            self.lay_down(index, now);
-        } else if connection.state == State::Idle {
-            // A server may close what it does not need: no request is hurt.
-            self.drop_idle(index, now);
-        }
-    }
-
-    fn drop_idle(&mut self, index: usize, now: Nanos) {
-        self.idle.retain(|i| *i != index);
-        self.connections[index].close(now);
-        self.ailing.push(index);
-    }
-
-    /// One request that hangs must not keep the deadlines of all that ended since.
-    fn forget_ended(&mut self) {
-        if self.deadlines.len() > 2 * self.connections.len() + EVENTS {
-            let connections = &self.connections;
-            self.deadlines.retain(|deadline| deadline.is_current(connections));
-        }
-    }
-
-    /// Ends what is past its timeout.
-    fn expire(&mut self, now: Nanos, ended: &mut Vec<Ended>) {
-        while let Some(first) = self.deadlines.front() {
-            let (index, current) = (first.connection, first.is_current(&self.connections));
-            if current && first.at > now {
-                break;
-            }
-            self.deadlines.pop_front();
-            if current {
-                self.fail(index, Failure::Timeout, now, ended);
-            }
-        }
-    }
-
-    /// Connects what may be connected again, and gives up attempts that take too long.
-    fn tend(&mut self, now: Nanos) {
-        for at in 0..self.ailing.len() {
-            let index = self.ailing[at];
-            let failed = match self.connections[index].state {
-                State::Down { retry_at } if retry_at <= now => self.open(index, now).is_err(),
-                State::Connecting { since } => since + self.patience() <= now,
-                State::Down { .. } | State::Idle | State::Busy { .. } | State::Opening { .. } => {
-                    false
-                }
-            };
-            if failed {
-                self.traffic.connect_failures += 1;
-                self.connections[index].close(now);
-            }
-        }
-    }
-
-    /// When something must be done although nothing comes.
-    fn next_duty(&self) -> Nanos {
-        let deadline = self.deadlines.front().map_or(Nanos::MAX, |first| first.at);
-        let duty = |index: &usize| match self.connections[*index].state {
-            State::Down { retry_at } => retry_at,
-            State::Connecting { since } => since + self.patience(),
-            State::Idle | State::Busy { .. } | State::Opening { .. } => Nanos::MAX,
-        };
-        self.ailing.iter().map(duty).min().unwrap_or(Nanos::MAX).min(deadline)
-    }
 }
 
 /// An event queue whose waits end to the nanosecond.
@@ -427,11 +193,21 @@ impl Transport for RawTransport {
 
     fn send(&mut self, ticket: Ticket, values: &Values) {
         let Some(index) = self.idle.pop() else { return };
-        if !self.link.keep_alive {
-            return self.send_on_new(index, ticket, values);
-        }
+        let before = self.scripted.writes().then(clock::now);
         let request = self.composer.compose(values);
         let sent = clock::now();
+        self.traffic.scripted += before.map_or(Nanos::ZERO, |before| sent - before);
+        self.scripted.last = index;
+        if request.bytes.is_empty() {
+            self.idle.push(index);
+            let outcome = Outcome::Failed(Failure::Write);
+            return self.early.push(Ended { ticket, sent, at: sent, outcome, connect: None });
+        }
+        if !self.link.keep_alive {
+            self.connections[index].keep(request.bytes);
+            let bodyless = request.bodyless;
+            return self.send_on_new(index, ticket, bodyless);
+        }
         let connection = &mut self.connections[index];
         connection.serial += 1;
         connection.state = State::Busy { ticket, sent, connect: None };
@@ -455,6 +231,29 @@ impl Transport for RawTransport {
         }
     }
 
+    fn batch(&mut self) -> Batch {
+        self.scripted_batch()
+    }
+
+    fn send_along(&mut self, ticket: Ticket) {
+        let connection = &mut self.connections[self.scripted.last];
+        if connection.request().is_some() {
+            connection.following.push_back(ticket);
+        } else {
+            // It could not be written, and so failed with the first of its batch.
+            let (sent, outcome) = (clock::now(), Outcome::Failed(Failure::Write));
+            self.early.push(Ended { ticket, sent, at: sent, outcome, connect: None });
+        }
+    }
+
+    fn begin(&mut self, at: Nanos) {
+        self.begin_holding_back(at);
+    }
+
+    fn stopped(&mut self) -> bool {
+        self.scripted.is_there() && self.composer.hooks().is_some_and(|hooks| hooks.stopped())
+    }
+
     fn wait(&mut self, rest: Nanos, until: Nanos, ended: &mut Vec<Ended>) {
         ended.append(&mut self.early);
         // A connection that is being made needs this thread.
@@ -472,8 +271,15 @@ impl Transport for RawTransport {
         let now = clock::now();
         for connection in &mut self.connections {
             if let Some((ticket, sent, connect)) = connection.request() {
+                let tickets = std::iter::once(ticket).chain(connection.following.drain(..));
                 let outcome = Outcome::Unfinished;
-                ended.push(Ended { ticket, sent, at: now, outcome, connect });
+                ended.extend(tickets.map(|ticket| Ended {
+                    ticket,
+                    sent,
+                    at: now,
+                    outcome,
+                    connect,
+                }));
                 connection.close(now);
             }
         }

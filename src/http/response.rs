@@ -2,10 +2,8 @@
 //! counted off. No allocation while responses come whole; a head in pieces is kept until it is complete.
 
 use super::chunked::{CHUNK_START, Chunk, read_chunks};
-use super::{MAX_HEAD, ProtocolError};
-
-/// A head with more fields is no sane server's.
-const MAX_FIELDS: usize = 128;
+use super::kept::Kept;
+use super::{MAX_FIELDS, MAX_HEAD, ProtocolError};
 
 /// What a piece of input brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +46,8 @@ pub struct ResponseReader {
     current: Option<Head>,
     /// Responses have no body whatever they say: the method is HEAD.
     bodyless: bool,
+    /// The response itself, where somebody wants to see it.
+    kept: Option<Box<Kept>>,
 }
 
 impl ResponseReader {
@@ -59,6 +59,16 @@ impl ResponseReader {
     /// Whether the next response is that of a HEAD.
     pub fn expect(&mut self, bodyless: bool) {
         self.bodyless = bodyless;
+    }
+
+    /// Keeps heads and bodies from now on.
+    pub fn keep(&mut self) {
+        self.kept = Some(Box::default());
+    }
+
+    /// The response that was completed last, if they are kept.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.kept.as_deref()
     }
 
     /// Forgets a half-read response; for a new connection.
@@ -108,6 +118,9 @@ impl ResponseReader {
                 // RFC 9110, 15.2: any number of interim responses may come first.
                 Some(head) if head.status < 200 => at += head.len,
                 Some(head) => {
+                    if let Some(kept) = &mut self.kept {
+                        kept.begin(&data[at..at + head.len]);
+                    }
                     at += head.len;
                     self.current = Some(head);
                     break;
@@ -126,15 +139,25 @@ impl ResponseReader {
     /// Counts body off `data`, which begins `offset` bytes into the piece.
     fn feed_body(&mut self, data: &[u8], offset: usize) -> Result<Progress, ProtocolError> {
         let Some(head) = &mut self.current else { return Ok(Progress::More) };
+        let kept = &mut self.kept;
+        let mut see = |piece: &[u8]| {
+            if let Some(kept) = kept {
+                kept.add(piece);
+            }
+        };
         let used = match &mut head.body {
             Body::None => Some(0),
-            Body::UntilClose => None,
+            Body::UntilClose => {
+                see(data);
+                None
+            }
             Body::Length(left) => {
                 let step = (*left).min(data.len() as u64);
                 *left -= step;
+                see(&data[..step as usize]);
                 (*left == 0).then_some(step as usize)
             }
-            Body::Chunked(chunk) => read_chunks(chunk, data)?,
+            Body::Chunked(chunk) => read_chunks(chunk, data, see)?,
         };
         let Some(used) = used else { return Ok(Progress::More) };
         let Head { status, keep_alive, .. } = *head;
@@ -242,7 +265,14 @@ mod tests {
         sizes: &[usize],
         bodyless: bool,
     ) -> Result<Option<(u16, bool, usize)>, ProtocolError> {
-        let mut reader = ResponseReader::new(bodyless);
+        read_with(&mut ResponseReader::new(bodyless), input, sizes)
+    }
+
+    fn read_with(
+        reader: &mut ResponseReader,
+        input: &[u8],
+        sizes: &[usize],
+    ) -> Result<Option<(u16, bool, usize)>, ProtocolError> {
         let mut sizes = sizes.iter().cycle();
         let mut at = 0;
         while at < input.len() {
@@ -367,6 +397,37 @@ mod tests {
         fn pieces_do_not_matter(which in 0..COMPLETE.len(), sizes in prop::collection::vec(1usize..40, 1..8)) {
             let (text, status, keep_alive) = COMPLETE[which];
             prop_assert_eq!(read(text.as_bytes(), &sizes, false), Ok(Some((status, keep_alive, text.len()))));
+        }
+
+        #[test]
+        fn what_is_kept_is_the_body_in_whatever_pieces(
+            which in 0usize..3, size in 0usize..300, sizes in prop::collection::vec(1usize..40, 1..8),
+        ) {
+            let body: String = ('a'..='z').cycle().take(size).collect();
+            let text = match which {
+                0 => format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n{body}"),
+                1 => format!("HTTP/1.1 200 OK\r\nKind: open\r\n\r\n{body}"),
+                _ => {
+                    let (one, two) = body.split_at(size / 3);
+                    let chunk = |data: &str| match data.len() {
+                        0 => String::new(),
+                        len => format!("{len:x}\r\n{data}\r\n"),
+                    };
+                    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                    format!("{head}{}{}0\r\nT: 1\r\n\r\n", chunk(one), chunk(two))
+                }
+            };
+            let mut reader = ResponseReader::new(false);
+            reader.keep();
+            // The second response must leave nothing of the first.
+            for _ in 0..2 {
+                read_with(&mut reader, text.as_bytes(), &sizes).expect("complete");
+                let kept = reader.kept().expect("kept");
+                prop_assert_eq!(kept.body(), body.as_bytes());
+                let mut names = Vec::new();
+                kept.fields(|name, _| names.push(name.to_owned()));
+                prop_assert_eq!(names, [["Content-Length", "Kind", "Transfer-Encoding"][which]]);
+            }
         }
 
         #[test]

@@ -13,6 +13,7 @@ use super::line::Line;
 use super::recorder::{IntervalReport, LoadResult, Recorder};
 use super::schedule::{Schedule, Slot, Slots};
 use crate::clock::{self, Nanos};
+use crate::http::compose::Batch;
 use crate::http::{Ended, Ticket, Traffic, Transport};
 use crate::message::mix::slot;
 use crate::message::{IdWriter, Values};
@@ -187,6 +188,25 @@ impl<'a> Supply<'a> {
         }
     }
 
+    /// Takes one more slot, for a request that goes out with one before it; `None` where none is
+    /// left. A slot that is not due yet is due `now`.
+    fn take_along(&mut self, brief: &Brief, now: Nanos) -> Option<Taken> {
+        match self {
+            Self::Open { due, next, line, .. } => match line.pop() {
+                Some(slot) => Some(Taken { due: brief.start + slot.due, planned: true }),
+                None => {
+                    next.take()?;
+                    *next = due.next();
+                    Some(Taken { due: now, planned: false })
+                }
+            },
+            Self::Closed { left, .. } => {
+                *left -= u64::from(now >= brief.measure_from && (1..u64::MAX).contains(left));
+                None
+            }
+        }
+    }
+
     /// Gives up what has not come yet.
     fn stop(&mut self) {
         match self {
@@ -196,31 +216,57 @@ impl<'a> Supply<'a> {
     }
 }
 
+/// A slot that is taken along.
+struct Taken {
+    due: Nanos,
+    /// It is written down as planned already.
+    planned: bool,
+}
+
 /// The way of a slot: onto the wire, and back.
 struct Flow<T> {
     ids: IdWriter,
     transport: T,
     recorder: Recorder,
     on_wire: u64,
-    /// In a closed loop, the index of the next message.
+    /// The index of the next message, at least. In an open loop a slot's place gives it; a script may
+    /// have used up more ids than slots.
     next_index: u64,
     gauges: Arc<Gauges>,
 }
 
 impl<T: Transport> Flow<T> {
-    /// Sends the message `index` of this worker; `false` when the ids are used up.
-    fn send(&mut self, (worker, workers): (usize, usize), index: u64, due: Nanos) -> bool {
-        let slot = slot(worker as u64, workers as u64, index);
+    /// Sends the message `index` of this worker, or the next whose id is free: its index and what went
+    /// out with it. `None` when the ids are used up.
+    fn send(&mut self, who: (usize, usize), index: u64, due: Nanos) -> Option<(u64, Batch)> {
+        let index = index.max(self.next_index);
+        let slot = slot(who.0 as u64, who.1 as u64, index);
         let Some(id) = self.ids.assign(index, due) else {
             self.recorder.dropped(slot, due, clock::now() - due, true);
-            return false;
+            return None;
         };
-        let values = Values { msg_id: id.get(), worker: worker as u64, seq: index, turn: slot };
+        let values = Values { msg_id: id.get(), worker: who.0 as u64, seq: index, turn: slot };
         self.transport.send(Ticket { due, id }, &values);
+        self.count_sent(slot, due);
+        let batch = self.transport.batch();
+        self.next_index = index + batch.ids;
+        Some((index, batch))
+    }
+
+    /// The message `index` went out with the one before it.
+    fn send_along(&mut self, who: (usize, usize), index: u64, due: Nanos) {
+        let slot = slot(who.0 as u64, who.1 as u64, index);
+        let Some(id) = self.ids.assign(index, due) else {
+            return self.recorder.dropped(slot, due, clock::now() - due, true);
+        };
+        self.transport.send_along(Ticket { due, id });
+        self.count_sent(slot, due);
+    }
+
+    fn count_sent(&mut self, slot: u64, due: Nanos) {
         self.recorder.sent(slot, due);
         self.on_wire += 1;
         self.gauges.sent.fetch_add(1, Relaxed);
-        true
     }
 
     fn settle(&mut self, ended: &[Ended]) {
@@ -252,9 +298,10 @@ impl<T: Transport> Turns<'_, T> {
     fn run(mut self) -> (LoadResult, Traffic) {
         // Reused for every wait: no allocation per request.
         let mut ended = Vec::with_capacity(1_024);
+        self.flow.transport.begin(self.brief.start);
         loop {
             let now = clock::now();
-            if self.control.stopped() {
+            if self.control.stopped() || self.flow.transport.stopped() {
                 self.supply.stop();
             }
             if self.warmup_traffic.is_none() && now >= self.brief.measure_from {
@@ -298,7 +345,7 @@ impl<T: Transport> Turns<'_, T> {
     /// Whoever waits goes out as long as there are free connections.
     fn launch(&mut self) {
         let who = (self.brief.worker, self.brief.workers);
-        while self.flow.transport.idle() > 0 {
+        while self.flow.transport.idle() > 0 && !self.flow.transport.stopped() {
             let sent = match &mut self.supply {
                 Supply::Open { line, .. } => match line.pop() {
                     Some(slot) => {
@@ -315,16 +362,33 @@ impl<T: Transport> Turns<'_, T> {
                     // A count is of measured requests; those of the warm-up do not use it up.
                     *left -= u64::from(now >= self.brief.measure_from && *left < u64::MAX);
                     self.flow.recorder.planned(now, now);
-                    self.flow.next_index += 1;
-                    self.flow.send(who, self.flow.next_index - 1, now)
+                    self.flow.send(who, self.flow.next_index, now)
                 }
             };
-            if !sent {
-                self.supply.stop();
-                break;
+            match sent {
+                Some((first, batch)) if batch.requests > 1 => self.launch_rest(first, batch),
+                Some(_) => {}
+                None => {
+                    self.supply.stop();
+                    break;
+                }
             }
         }
         self.flow.gauges.waiting.store(self.supply.waiting(), Relaxed);
+    }
+
+    /// The requests that a script wrote together with the message `first`: each takes a slot of its
+    /// own, so that a rate is one of requests. Where no slot is left, they are sent beyond the plan.
+    fn launch_rest(&mut self, first: u64, batch: Batch) {
+        let now = clock::now();
+        for index in first + 1..first + batch.requests {
+            let taken = self.supply.take_along(self.brief, now);
+            let Taken { due, planned } = taken.unwrap_or(Taken { due: now, planned: false });
+            if !planned {
+                self.flow.recorder.planned(due, now);
+            }
+            self.flow.send_along((self.brief.worker, self.brief.workers), index, due);
+        }
     }
 
     fn is_finished(&mut self, now: Nanos) -> bool {
@@ -332,7 +396,9 @@ impl<T: Transport> Turns<'_, T> {
             return false;
         }
         let over_since = *self.over_since.get_or_insert(now);
-        let nothing_left = self.flow.on_wire == 0 && self.supply.waiting() == 0;
+        // Nobody sends what still waits where a script has stopped this worker.
+        let none_waits = self.supply.waiting() == 0 || self.flow.transport.stopped();
+        let nothing_left = self.flow.on_wire == 0 && none_waits;
         nothing_left || now >= over_since + self.brief.drain
     }
 

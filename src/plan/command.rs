@@ -31,6 +31,8 @@ const SECRET_WORDS: [&str; 8] =
 
 /// What has no flag: a request of a profile.
 const REQUEST: &str = "request";
+/// The arguments of a script have no flag either: they come last, after `--`.
+const SCRIPT_ARGS: &str = "script-args";
 
 /// The settings that were set, by their flags' long names, without secrets; the URL has no flag and
 /// comes first, as `url`. Of a profile's requests the names are told, last, as `request`.
@@ -56,6 +58,8 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         body_file,
         body_lines,
         data,
+        script,
+        script_args,
         timeout,
         engine,
         id_field,
@@ -110,6 +114,7 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("body-file", body_file.as_ref().map(file));
     add("body-lines", body_lines.as_ref().map(file));
     add("data", data.as_ref().map(file));
+    add("script", script.as_ref().map(file));
     add("timeout", timeout.map(format_duration));
     add("engine", word(engine.as_ref()));
     add("id-field", id_field.clone());
@@ -138,6 +143,7 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("push-limit", push_limit.map(|limit| limit.to_string()));
     add("qos", qos.map(|qos| qos.to_string()));
     fail_if.iter().for_each(|expr| add("fail-if", Some(expr.clone())));
+    script_args.iter().for_each(|arg| add(SCRIPT_ARGS, Some(open_body(arg))));
     mix.iter().for_each(|request| add(REQUEST, Some(request.name.clone())));
     flags
 }
@@ -145,26 +151,38 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
 /// The command as a shell takes it. A profile's requests are not put into it: the profile is named; or
 /// they are, in a comment, where they are of a ramp.
 pub(super) fn command(settings: &Settings) -> String {
-    let mut words = vec!["loadgen".to_owned()];
+    let mut line = "loadgen".to_owned();
     if let Some(path) = settings.mix_file.as_ref().filter(|_| !settings.mix.is_empty()) {
-        words.extend(["--profile".to_owned(), quoted(&path.display().to_string())]);
+        line += &format!(" --profile {}", quoted(&path.display().to_string()));
     }
-    let (requests, flags): (Vec<_>, Vec<_>) =
-        flags(settings).into_iter().partition(|(name, _)| *name == REQUEST);
-    for (name, value) in flags {
-        match (name, value.as_str()) {
-            ("url", _) => words.push(quoted(&value)),
-            (switch, "true") if SWITCHES.contains(&switch) => words.push(format!("--{switch}")),
+    line += &words(settings);
+    let names: Vec<_> = settings.mix.iter().map(|request| request.name.as_str()).collect();
+    if settings.mix_file.is_none() && !names.is_empty() {
+        line += &format!(" # and the [[request]] tables of its profile: {}", names.join(", "));
+    }
+    line
+}
+
+/// The settings that have a flag as a shell takes them, each with a space before it.
+pub fn words(settings: &Settings) -> String {
+    let mut words = String::new();
+    let mut args = String::new();
+    for (name, value) in flags(settings) {
+        let word = quoted(&value);
+        words += &match (name, value.as_str()) {
+            (REQUEST, _) => continue,
+            (SCRIPT_ARGS, _) => {
+                args += &format!(" {word}");
+                continue;
+            }
+            ("url", _) => format!(" {word}"),
+            (switch, "true") if SWITCHES.contains(&switch) => format!(" --{switch}"),
             // A value of a switch needs the sign: without it, it would be the URL.
-            (switch, _) if SWITCHES.contains(&switch) => words.push(format!("--{switch}={value}")),
-            _ => words.extend([format!("--{name}"), quoted(&value)]),
-        }
+            (switch, _) if SWITCHES.contains(&switch) => format!(" --{switch}={value}"),
+            _ => format!(" --{name} {word}"),
+        };
     }
-    if settings.mix_file.is_none() && !requests.is_empty() {
-        let names: Vec<_> = requests.into_iter().map(|(_, name)| name).collect();
-        words.push(format!("# and the [[request]] tables of its profile: {}", names.join(", ")));
-    }
-    words.join(" ")
+    if args.is_empty() { words } else { format!("{words} --{args}") }
 }
 
 /// A word as a shell takes it literally.
@@ -283,6 +301,10 @@ mod tests {
             "--qos=1",
             "--fail-if=arrival.p99>5ms",
             "--fail-if=messages.lost>0",
+            "--script=/a b.lua",
+            "--",
+            "-x",
+            "it's",
         ]);
         let command = command(&settings);
         // A real shell takes it apart.

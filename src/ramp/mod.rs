@@ -228,7 +228,11 @@ impl Ramp {
             [] => None,
             casualties => Some(casualties.join("; ")),
         };
-        Ok((Report::from(&seen), error))
+        let report = Report::from(&seen);
+        // A script may take its time, and whoever waits for it must hear a Ctrl-C.
+        let last_word = tokio::task::spawn_blocking(move || seen.finish_script()).await;
+        last_word.map_err(|_| RunError::Lost("the script's done"))??;
+        Ok((report, error))
     }
 
     /// Waits between two steps; whether a stop was asked for.

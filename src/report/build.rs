@@ -2,7 +2,8 @@
 
 use super::{
     ByRequest, Clock, Errors, Examples, Latency, Messages, Node, PerThread, Quantiles, Report,
-    Requests, Resource, Row, Run, SCHEMA_VERSION, Server, Stack, Stage, Tool, Verdict, judge,
+    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server, Stack, Stage, Tool, Verdict,
+    judge,
 };
 use crate::clock::Nanos;
 use crate::latency::{Latencies, QUANTILES};
@@ -10,8 +11,8 @@ use crate::message::{MessageAccount, MsgId};
 use crate::observations::{
     LoadResult, Observations, RequestResult, ResourceUse, SeriesRow, ServerInfo,
 };
-use crate::plan::Mode;
 use crate::plan::load::Pace;
+use crate::plan::{Mode, ScriptPlan};
 use crate::profile::{Arrivals, Engine};
 
 impl From<&Observations> for Report {
@@ -21,6 +22,7 @@ impl From<&Observations> for Report {
             tool: Tool::own(),
             run: run(seen),
             requests: requests(seen),
+            script: seen.plan.script.as_ref().map(|script| use_of(script, seen)),
             latency: Latency {
                 response: (&seen.load.response).into(),
                 service: (&seen.load.service).into(),
@@ -173,6 +175,19 @@ fn by_request(seen: &Observations) -> Vec<ByRequest> {
         })
     };
     seen.load.by_request.iter().enumerate().filter_map(one).collect()
+}
+
+fn use_of(script: &ScriptPlan, seen: &Observations) -> Script {
+    let time_s = seen.traffic.scripted.as_secs_f64();
+    let all_s = seen.sending.max(seen.answering).as_secs_f64() * seen.plan.load.threads as f64;
+    let sent = seen.load.counters.sent;
+    Script {
+        file: script.file.display().to_string(),
+        time_s: round(time_s, 1e6),
+        time_percent: if all_s > 0.0 { round(time_s / all_s * 100.0, 1e2) } else { 0.0 },
+        per_request_us: (sent > 0).then(|| round(time_s * 1e6 / sent as f64, 1e3)),
+        unnumbered: seen.traffic.unnumbered,
+    }
 }
 
 impl From<&Latencies> for Quantiles {

@@ -146,7 +146,17 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
             format_count(messages.lost)
         ));
     }
-    notes.extend(report.messages.as_ref().and_then(|_| id_note(&seen.plan.request)));
+    if let (Some(_), Some(script)) = (&report.messages, &report.script) {
+        if script.unnumbered > 0 {
+            notes.push(format!(
+                "{} requests of the script have no id of loadgen.msg_id(): their messages cannot be \
+                 joined to them, and count as unexpected where they arrive and as lost or unknown here",
+                format_count(script.unnumbered)
+            ));
+        }
+    } else {
+        notes.extend(report.messages.as_ref().and_then(|_| id_note(&seen.plan.request)));
+    }
     if seen.stamps_dropped > 0 {
         notes
             .push(format!("{} stamps of arrivals were dropped", format_count(seen.stamps_dropped)));

@@ -41,6 +41,9 @@ pub struct Report {
     pub run: Run,
     /// What became of the requests.
     pub requests: Requests,
+    /// What the script took; `null` where there was none.
+    #[serde(default)]
+    pub script: Option<Script>,
     /// How long the requests took.
     pub latency: Latency,
     /// What became of the messages; `null` where nobody listened.
@@ -215,6 +218,22 @@ pub struct Requests {
     pub status: BTreeMap<String, u64>,
     /// Requests a second per thread, over tenths of a second: wrk's Req/Sec.
     pub per_thread: PerThread,
+}
+
+/// What a script took. Its time is in no service time: requests are written before they are sent, and
+/// responses timed by the kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Its file.
+    pub file: String,
+    /// Seconds all threads spent in it.
+    pub time_s: f64,
+    /// The share of the threads' time that is.
+    pub time_percent: f64,
+    /// Microseconds a request; `null` where none was sent.
+    pub per_request_us: Option<f64>,
+    /// Requests without an id of `loadgen.msg_id()`: no arrival can be joined to them.
+    pub unnumbered: u64,
 }
 
 /// Failures by cause.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::requests::request_rows;
 use super::table::{narrow_table, table};
 use super::wrk::block;
-use super::{Messages, Quantiles, Report, Run};
+use super::{Messages, Quantiles, Report, Run, Script};
 use crate::units::{format_binary, format_count, format_time};
 
 /// What the text shows beside the usual.
@@ -147,7 +147,20 @@ fn account(report: &Report) -> String {
     if let Some(messages) = &report.messages {
         out += &message_account(messages);
     }
+    if let Some(script) = &report.script {
+        let _ = writeln!(out, "  Script    {}", script_use(script));
+    }
     out
+}
+
+/// What a script took, in words.
+pub(super) fn script_use(script: &Script) -> String {
+    format!(
+        "{}: {:.2}% of the threads' time, {} a request",
+        script.file,
+        script.time_percent,
+        time(script.per_request_us)
+    )
 }
 
 fn message_account(messages: &Messages) -> String {

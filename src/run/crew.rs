@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use url::Url;
+
 use super::RunError;
 use super::fleet::{Fleet, Split, Supplies};
 use super::listen::{ArrivalInterval, ListenSettings, Listener};
@@ -14,12 +16,13 @@ use crate::http::link::Link;
 use crate::http::reach;
 use crate::http::request::{RequestShape, Requests};
 use crate::load::LoadResult;
-use crate::message::{DueTable, IdSpace, MessageAccount};
+use crate::message::{DueTable, IdSpace, MessageAccount, Template};
 use crate::observations::ArrivalInfo;
 use crate::pipeline::stamps::Stamper;
 use crate::pipeline::subscriber::SubscribeSettings;
 use crate::plan::load::Pace;
 use crate::plan::{Plan, Request};
+use crate::script::{ScriptError, Session, Setting, Writer};
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
 const QUIET: Nanos = Nanos::from_millis(100);
@@ -33,12 +36,14 @@ pub(super) struct CrewBooks {
     pub(super) arrivals: Option<ArrivalInfo>,
     pub(super) last_intervals: Vec<ArrivalInterval>,
     pub(super) notes: Vec<String>,
+    pub(super) script: Option<Session>,
 }
 
 /// Workers and listener at work.
 pub(super) struct Crew {
     pub(super) fleet: Fleet,
     pub(super) listener: Option<Listener>,
+    script: Option<Session>,
 }
 
 impl Crew {
@@ -73,8 +78,21 @@ impl Crew {
             _ => None,
         };
         let (requests, link) = reach(plan, rig).await?;
+        let (script, writers) = match (&plan.script, &link) {
+            (Some(_), Some(link)) => {
+                let (session, writers) =
+                    open_script(plan, split, (link, &rig.target, space)).await?;
+                (Some(session), writers)
+            }
+            _ => (None, Vec::new()),
+        };
         let supplies = Supplies { requests, link, space, table };
-        Ok(Self { fleet: Fleet::muster(plan, split, supplies).await?, listener })
+        Ok(Self { fleet: Fleet::muster(plan, split, supplies, writers).await?, listener, script })
+    }
+
+    /// The script's error, if one has ended the load.
+    pub(super) fn script_failure(&self) -> Option<ScriptError> {
+        self.script.as_ref().and_then(Session::failure)
     }
 
     /// Gives the starting signal.
@@ -129,6 +147,7 @@ impl Crew {
             arrivals: None,
             last_intervals: Vec::new(),
             notes: Vec::new(),
+            script: self.script,
         };
         let Some(listener) = self.listener else { return Ok(books) };
         let mut heard = listener.finish().await?;
@@ -147,6 +166,37 @@ impl Crew {
         books.last_intervals = heard.last_intervals;
         Ok(books)
     }
+}
+
+/// Sets the script's states up. They print, look addresses up and connect as they like, so it happens
+/// where that holds nobody up.
+async fn open_script(
+    plan: &Plan,
+    split: &Split,
+    (link, target, space): (&Link, &Url, IdSpace),
+) -> Result<(Session, Vec<Writer>), RunError> {
+    let (plan, link, target) = (plan.clone(), link.clone(), target.clone());
+    let ids_each = split.ids_each();
+    let open = move || {
+        let script = plan.script.as_ref()?;
+        Some(Session::open(&Setting {
+            script,
+            target: &target,
+            headers: headers_of(&plan),
+            endpoint: &link.endpoint,
+            timeout: plan.load.timeout.into(),
+            workers: plan.load.threads,
+            space,
+            ids_each,
+        }))
+    };
+    let opened = tokio::task::spawn_blocking(open).await.ok().flatten();
+    Ok(opened.ok_or(RunError::Lost("the script"))??)
+}
+
+/// Those of the command line; a script has no requests beside its own.
+fn headers_of(plan: &Plan) -> &[(String, Template)] {
+    plan.request.requests.first().map_or(&[], |request| &request.headers)
 }
 
 /// Finds the target's address, and that it takes connections at all. Behind a proxy there is none.

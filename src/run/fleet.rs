@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::RunError;
 use crate::clock::Nanos;
-use crate::http::compose::composer;
+use crate::http::compose::{Compose, composer};
 use crate::http::full::FullTransport;
 use crate::http::link::Link;
 use crate::http::raw::RawTransport;
@@ -20,6 +20,7 @@ use crate::load::{Control, Gauges, IntervalReport, LoadResult, Mixture, Schedule
 use crate::message::{Assignment, DueTable, IdSpace, IdWriter};
 use crate::plan::{LoadPlan, Mode, Plan, RequestPlan};
 use crate::profile::{Engine, Node};
+use crate::script::{Writer, id_lanes, ids_each};
 
 /// More messages a second than one worker can send on any machine: what bounds a closed loop's ids.
 const MOST_PER_SECOND: f64 = 1_000_000.0;
@@ -30,6 +31,7 @@ const MOST_PER_SECOND: f64 = 1_000_000.0;
 pub(super) struct Split {
     load: LoadPlan,
     node: Node,
+    scripted: bool,
     schedule: Option<Arc<Schedule>>,
 }
 
@@ -40,7 +42,8 @@ fn share(of: u64, number: usize, workers: usize) -> u64 {
 }
 
 impl Split {
-    pub(super) fn new(load: &LoadPlan, node: Node) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let (load, node) = (&plan.load, plan.request.node);
         let schedule = match load.mode {
             Mode::Closed => None,
             Mode::Open { rate, arrivals, seed } => {
@@ -48,7 +51,7 @@ impl Split {
                 Some(Arc::new(Schedule::new(rate, (arrivals, seed), load.warmup.into(), end)))
             }
         };
-        Self { load: load.clone(), node, schedule }
+        Self { load: load.clone(), node, scripted: plan.script.is_some(), schedule }
     }
 
     /// The workers of all nodes: each node has as many as this one.
@@ -78,7 +81,7 @@ impl Split {
     }
 
     /// Messages one worker may come to send.
-    pub(super) fn most_per_worker(&self) -> u64 {
+    fn most_per_worker(&self) -> u64 {
         if let Some(schedule) = &self.schedule {
             return schedule.total_slots() / self.workers() as u64 + 1;
         }
@@ -87,6 +90,18 @@ impl Split {
         let counted = self.load.requests.map_or(u64::MAX, |n| self.common_share(n, 0));
         let timed = self.load.duration.map_or(u64::MAX, seconds);
         counted.min(timed).saturating_add(seconds(self.load.warmup))
+    }
+
+    /// Workers among which the ids are laid out.
+    pub(super) fn id_lanes(&self) -> u64 {
+        let threads = self.load.threads as u64;
+        if self.scripted { id_lanes(threads) } else { threads }
+    }
+
+    /// How many ids each of them has.
+    pub(super) fn ids_each(&self) -> u64 {
+        let messages = self.most_per_worker();
+        if self.scripted { ids_each(messages) } else { messages }
     }
 
     /// When measuring begins, from the start.
@@ -141,6 +156,7 @@ impl Fleet {
         plan: &Plan,
         split: &Split,
         supplies: Supplies,
+        writers: Vec<Writer>,
     ) -> Result<Self, RunError> {
         let (rows, intervals) = mpsc::unbounded_channel();
         let mut fleet = Self {
@@ -152,6 +168,7 @@ impl Fleet {
         };
         let supplies = Arc::new(supplies);
         let (up, mut all_up) = mpsc::channel(plan.load.threads);
+        let mut writers = writers.into_iter();
         for worker in 0..plan.load.threads {
             let (start, started) = std_mpsc::channel();
             let gauges = Arc::new(Gauges::default());
@@ -160,6 +177,7 @@ impl Fleet {
                 plan: plan.clone(),
                 split: split.clone(),
                 supplies: Arc::clone(&supplies),
+                writer: writers.next(),
                 control: Arc::clone(&fleet.control),
                 gauges: Arc::clone(&gauges),
                 rows: rows.clone(),
@@ -221,6 +239,8 @@ struct Post {
     plan: Plan,
     split: Split,
     supplies: Arc<Supplies>,
+    /// What writes the requests, where a script does.
+    writer: Option<Writer>,
     control: Arc<Control>,
     gauges: Arc<Gauges>,
     rows: mpsc::UnboundedSender<IntervalReport>,
@@ -229,15 +249,22 @@ struct Post {
 }
 
 impl Post {
-    fn man(self) -> Option<(LoadResult, Traffic)> {
+    fn man(mut self) -> Option<(LoadResult, Traffic)> {
+        let writer = self.writer.take();
         let load = &self.plan.load;
         let connections = self.split.own_share(load.connections as u64, self.worker) as usize;
         let requests = &self.supplies.requests;
         match (load.engine, &self.supplies.link) {
             (Engine::Raw, Some(link)) => {
                 let (timeout, rests) = (load.timeout.into(), load.mode != Mode::Closed);
-                let composer = composer(requests);
-                let link = link.clone();
+                let mut link = link.clone();
+                if let Some(writer) = &writer {
+                    link.endpoint = writer.endpoint();
+                }
+                let composer: Box<dyn Compose> = match writer {
+                    Some(writer) => Box::new(writer),
+                    None => composer(requests),
+                };
                 let raw = RawTransport::connect(composer, link, connections, timeout, rests);
                 self.work(raw)
             }
@@ -310,7 +337,7 @@ mod tests {
             };
             change(&mut settings);
             let plan = Plan::new(settings).expect("valid");
-            Split::new(&plan.load, plan.request.node)
+            Split::new(&plan)
         };
         (0..NODES).map(split).collect()
     }

@@ -57,13 +57,13 @@ impl LogServer {
 
     /// Takes the run's ids: from Redis where there is one, else from the time and `--node`.
     pub(super) async fn lease(&mut self, plan: &Plan, split: &Split) -> Result<IdSpace, RunError> {
-        let workers = plan.load.threads as u64;
+        let workers = split.id_lanes();
         let sample = plan.pipeline.sample;
         let node = (plan.request.node.index, plan.request.node.count);
         if let Some(redis) = &mut self.redis
             && let Some(connection) = redis.link.get().await
         {
-            let most = split.most_per_worker();
+            let most = split.ids_each();
             return Ok(lease_space(connection, most, (workers, sample), node).await?);
         }
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

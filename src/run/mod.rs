@@ -22,6 +22,7 @@ use crate::observations::{Observations, ServerInfo, StackInfo};
 use crate::plan::Plan;
 use crate::profile::Node;
 use crate::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
+use crate::script::ScriptError;
 use crate::stack::embedded::VERSION;
 use crate::stack::{Kind, StackError, mqtt};
 
@@ -46,6 +47,9 @@ pub enum RunError {
     /// Too few open files are allowed.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
+    /// The script failed.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
     /// Redis refused a command.
     #[error("Redis refused a command: {0}")]
     Redis(#[from] redis::RedisError),
@@ -128,7 +132,7 @@ impl Runner {
     }
 
     async fn run_on(mut self, plan: &Plan, rig: &mut Rig) -> Result<Observations, RunError> {
-        let split = Split::new(&plan.load, plan.request.node);
+        let split = Split::new(plan);
         let mut log_server = LogServer::open(plan, rig).await?;
         let space = log_server.lease(plan, &split).await?;
         if let Some(at) = self.start_at {
@@ -144,6 +148,9 @@ impl Runner {
         let sampler = Sampler::new(components(rig, crew.listener.is_some()));
         let mut watch = Watch::new(plan, &split, start, space, (sampler, self.stop, self.progress));
         watch.until_sent(&mut crew, &mut log_server, rig).await;
+        if let Some(error) = crew.script_failure() {
+            return Err(error.into());
+        }
         watch.until_arrived(&mut crew, &mut log_server).await;
         let drained_at = clock::now();
 
@@ -170,6 +177,7 @@ impl Runner {
             clock,
             load,
             traffic: books.traffic,
+            script: books.script,
             arrivals: books.arrivals,
             stages: seen.stages,
             stamps_dropped,

@@ -13,7 +13,7 @@ use url::Url;
 use super::RunError;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
-use crate::plan::{Address, Plan, Target};
+use crate::plan::{Address, MAX_BODY, Plan, Target};
 use crate::profile::{Coupling, Stack};
 use crate::resources::Component;
 use crate::stack::child::{Child, Launch};
@@ -236,8 +236,11 @@ impl Rig {
     }
 }
 
-/// Our own api takes whatever the plan sends.
+/// Our own api takes whatever the plan sends, and of what a script may send the most there is.
 fn max_body(plan: &Plan) -> usize {
+    if plan.script.is_some() {
+        return MAX_BODY;
+    }
     let longest = plan.request.requests.iter().map(|request| request.body.longest()).max();
     longest.unwrap_or(0).max(api::DEFAULT_MAX_BODY)
 }

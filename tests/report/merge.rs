@@ -1,6 +1,7 @@
 //! `loadgen merge`: what is added, what is refused, and what a missing part does.
 
 use loadgen::latency::Latencies;
+use loadgen::plan::ScriptPlan;
 use loadgen::profile::Node;
 use loadgen::report::forms::{Document, Form};
 use loadgen::report::{MergeError, Messages, Named, Report, TextOptions, merge};
@@ -25,6 +26,26 @@ fn parts(indices: &[u64], count: u64) -> Vec<Named> {
 
 fn merged(parts: Vec<Named>) -> Report {
     merge(parts).expect("parts of one load")
+}
+
+#[test]
+fn the_time_in_scripts_is_of_all_threads_of_all_nodes() {
+    let part = |index| {
+        let mut seen = observations(|s| s.node = Some(Node { index, count: 2 }));
+        seen.run_id = format!("run-{index}");
+        let file = "post.lua".into();
+        let (source, args) = (Vec::new(), Vec::new());
+        seen.plan.script = Some(ScriptPlan { file, source, args, method: None, url: None });
+        (format!("{index}.json"), Report::from(&seen))
+    };
+    let parts = vec![part(0), part(1)];
+    let one = parts[0].1.script.clone().expect("a script");
+    // 1.5 ms, by two threads that sent and were answered for 1.0009 s.
+    assert_eq!((one.time_s, one.time_percent, one.unnumbered), (0.0015, 0.07, 1_998));
+    assert_eq!(one.per_request_us, Some(0.751));
+    let all = merged(parts).script.expect("a script");
+    assert_eq!((all.time_s, all.time_percent, all.unnumbered), (0.003, 0.07, 3_996));
+    assert_eq!(all.per_request_us, one.per_request_us);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::report::ramp::RampReport;
 use crate::report::ramp_text::step_rows;
 use crate::report::requests::request_rows;
 use crate::report::text::{
-    latency_rows, parts, protocol, resource_rows, servers, stage_rows, why_valid,
+    latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows, why_valid,
 };
 use crate::report::{Report, TextOptions};
 use crate::units::format_count;
@@ -28,6 +28,9 @@ pub(super) fn run(report: &Report) -> String {
         out += &table(&resource_rows(report));
     }
     let mut items: Vec<_> = report.verdict.notes.iter().map(|note| cell(note)).collect();
+    items.extend(
+        report.script.iter().map(|script| format!("Script: {}", cell(&script_use(script)))),
+    );
     items.extend(parts(report).map(|parts| format!("Parts: {parts}")));
     items.extend(protocol(report).map(|protocol| format!("Protocol: {}", cell(&protocol))));
     items.extend(servers(report).map(|servers| format!("Stack: {}", cell(&servers))));

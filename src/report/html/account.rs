@@ -33,6 +33,16 @@ const ERRORS: [Entry; 6] = [
     ("/requests/reconnects", "reconnects", "connections made again"),
 ];
 
+const SCRIPT: [(Entry, Unit); 4] = [
+    (("/script/time_s", "time", "all threads' together"), Unit::Seconds),
+    (("/script/time_percent", "share", "of the threads' time"), Unit::Percent),
+    (("/script/per_request_us", "a request", "before it is sent, or after its answer"), Unit::Time),
+    (
+        ("/script/unnumbered", "unnumbered", "requests without an id of loadgen.msg_id()"),
+        Unit::Count,
+    ),
+];
+
 /// The section.
 pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
     let share = |name, class, path| Share { name, class, path };
@@ -58,17 +68,31 @@ pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
     }
     blocks.push(answers(figures, report));
     blocks.push(format!("<h4>Errors</h4>{}", entries(figures, "Errors", &ERRORS)));
+    if let Some(script) = &report.script {
+        let file = format!("<h4>Script <code>{}</code></h4>", escape(&script.file));
+        blocks.push(file + &rows(figures, "Script", ["", ""], &SCRIPT));
+    }
     let blocks: String = blocks.iter().map(|block| format!("<div>{block}</div>\n")).collect();
     format!("<div class=\"columns\">{blocks}</div>\n")
 }
 
 fn entries(figures: &Figures<'_>, caption: &str, entries: &[Entry]) -> String {
-    let row = |(path, name, meaning): &Entry| {
+    let counts: Vec<_> = entries.iter().map(|entry| (*entry, Unit::Count)).collect();
+    rows(figures, caption, ["", "count"], &counts)
+}
+
+fn rows(
+    figures: &Figures<'_>,
+    caption: &str,
+    heads: [&str; 2],
+    entries: &[(Entry, Unit)],
+) -> String {
+    let row = |((path, name, meaning), unit): &(Entry, Unit)| {
         let meaning = format!("<span class=\"meaning\">{}</span>", escape(meaning));
-        vec![format!("{} {meaning}", escape(name)), figures.show(path, Unit::Count)]
+        vec![format!("{} {meaning}", escape(name)), figures.show(path, *unit)]
     };
     let rows: Vec<_> = entries.iter().map(row).collect();
-    table(caption, &head(["", "count"]), &rows)
+    table(caption, &head(heads), &rows)
 }
 
 fn answers(figures: &Figures<'_>, report: &Report) -> String {

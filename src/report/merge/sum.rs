@@ -10,7 +10,7 @@ use crate::report::build::{coarsen, round};
 use crate::report::judge::judge_thresholds;
 use crate::report::{
     ByRequest, Clock, Errors, Examples, Latency, Messages, Parts, PerThread, Quantiles, Report,
-    Requests, Resource, Row, Run, SCHEMA_VERSION, Stage, ThresholdResult, Tool, Verdict,
+    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Stage, ThresholdResult, Tool, Verdict,
 };
 
 /// Adds the parts up.
@@ -33,6 +33,7 @@ impl<'a> Sum<'a> {
             tool: Tool::own(),
             run: self.run(),
             requests: self.requests(),
+            script: self.script(),
             latency: Latency {
                 response: self.quantiles(|r| Some(&r.latency.response))?,
                 service: self.quantiles(|r| Some(&r.latency.service))?,
@@ -157,6 +158,25 @@ impl<'a> Sum<'a> {
             status,
             per_thread: self.per_thread(),
         }
+    }
+
+    /// The time of all nodes' threads in the script, as a share of all their time.
+    fn script(&self) -> Option<Script> {
+        let all: Vec<_> = self.reports().filter_map(|report| report.script.as_ref()).collect();
+        let file = all.first()?.file.clone();
+        let time_s: f64 = all.iter().map(|script| script.time_s).sum();
+        let spans = self.reports().map(|report| {
+            let span = report.run.duration_s.max(report.requests.answered_after_s);
+            span * report.run.threads as f64
+        });
+        let (all_s, sent) = (spans.sum::<f64>(), self.sum(|report| report.requests.sent));
+        Some(Script {
+            file,
+            time_s: round(time_s, 1e6),
+            time_percent: if all_s > 0.0 { round(time_s / all_s * 100.0, 1e2) } else { 0.0 },
+            per_request_us: (sent > 0).then(|| round(time_s * 1e6 / sent as f64, 1e3)),
+            unnumbered: all.iter().map(|script| script.unnumbered).sum(),
+        })
     }
 
     /// Mean and deviation of all nodes' threads, from those of each: a thread counts for as long as it

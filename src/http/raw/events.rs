@@ -1,0 +1,184 @@
+//! One wait of the raw transport, and what it brings: connections that stand, responses, ends of input.
+
+use rustix::event::epoll;
+
+use super::RawTransport;
+use super::upkeep::CLOSING;
+use crate::clock::{self, Nanos};
+use crate::http::connection::State;
+use crate::http::receipt::Received;
+use crate::http::response::Progress;
+use crate::http::{Ended, Failure, Outcome};
+
+impl RawTransport {
+    /// One wait, and all that it brings.
+    pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
+        let mut events = std::mem::take(&mut self.events);
+        events.clear();
+        let span = (until - clock::now()).as_timespec();
+        let spare = rustix::buffer::spare_capacity(&mut events);
+        // Interrupted by a signal: nothing came, and the caller looks at the clock anyway.
+        let _ = epoll::wait(&self.epoll, spare, Some(&span));
+        // All of these were readable when the wait ended; reading them one by one must not age them.
+        let now = clock::now();
+        if self.noted {
+            self.wall_clock.refresh();
+        }
+        for event in &events {
+            let (index, flags) = (event.data.u64() as usize, event.flags);
+            self.handle(index, flags, now, ended);
+        }
+        self.events = events;
+        self.expire(now, ended);
+        self.tend(now);
+        while self.closing.front().is_some_and(|(since, _)| *since + CLOSING <= now) {
+            self.closing.pop_front();
+        }
+    }
+
+    fn handle(
+        &mut self,
+        index: usize,
+        flags: epoll::EventFlags,
+        now: Nanos,
+        ended: &mut Vec<Ended>,
+    ) {
+        match self.connections[index].state {
+            State::Down { .. } => {}
+            State::Connecting { .. } | State::Opening { .. } => self.connected(index, now, ended),
+            State::Idle | State::Busy { .. } => {
+                if flags.contains(epoll::EventFlags::OUT) && self.connections[index].has_unsent() {
+                    self.flush(index, now, ended);
+                }
+                if flags.intersects(!epoll::EventFlags::OUT) {
+                    self.receive(index, Failure::Read, now, ended);
+                }
+            }
+        }
+    }
+
+    /// Something came of connecting.
+    fn connected(&mut self, index: usize, now: Nanos, ended: &mut Vec<Ended>) {
+        let connection = &mut self.connections[index];
+        match (connection.finish_connect(), connection.state) {
+            // TLS still talks.
+            (Ok(false), _) => self.listen(index, self.connections[index].has_unsent()),
+            (Ok(true), State::Opening { ticket, since }) => {
+                let sent = clock::now();
+                connection.state = State::Busy { ticket, sent, connect: Some(sent - since) };
+                self.flush(index, now, ended);
+            }
+            (Ok(true), _) => {
+                connection.state = State::Idle;
+                self.listen(index, false);
+                self.ailing.retain(|i| *i != index);
+                self.free(index, now);
+                self.traffic.reconnects += 1;
+            }
+            (Err(_), State::Opening { .. }) => self.fail(index, Failure::Connect, now, ended),
+            (Err(_), _) => {
+                self.traffic.connect_failures += 1;
+                connection.close(now);
+            }
+        }
+    }
+
+    fn flush(&mut self, index: usize, now: Nanos, ended: &mut Vec<Ended>) {
+        match self.connections[index].flush() {
+            Ok(taken) => {
+                self.traffic.bytes_written += taken as u64;
+                if !self.connections[index].has_unsent() {
+                    self.listen(index, false);
+                }
+            }
+            Err(_) => {
+                // A server may answer and close before it has read all, such as with a 413.
+                self.receive(index, Failure::Write, now, ended);
+                self.fail(index, Failure::Write, now, ended);
+            }
+        }
+    }
+
+    /// Reads once; should the connection prove broken, that is what its request fails with.
+    fn receive(&mut self, index: usize, broken: Failure, now: Nanos, ended: &mut Vec<Ended>) {
+        let connection = &mut self.connections[index];
+        match connection.read(&mut self.buffer, self.noted.then_some(self.wall_clock)) {
+            Ok(None) => {}
+            Ok(Some(Received { len: 0, .. })) => match connection.reader.end_of_input() {
+                Some(status) => self.answer(index, status, false, (None, now), ended),
+                None => self.fail(index, broken, now, ended),
+            },
+            Ok(Some(Received { len, at })) => {
+                self.traffic.bytes_read += len as u64;
+                self.take_in(index, len, (at, now), ended);
+            }
+            Err(_) => self.fail(index, broken, now, ended),
+        }
+    }
+
+    /// What was read: a response or a part of one, and several where several requests were written.
+    fn take_in(
+        &mut self,
+        index: usize,
+        len: usize,
+        (at, now): (Option<Nanos>, Nanos),
+        ended: &mut Vec<Ended>,
+    ) {
+        let mut done = 0;
+        while done < len {
+            let connection = &mut self.connections[index];
+            if connection.state == State::Idle {
+                // A response nobody asked for: the two sides no longer agree on the order.
+                return self.drop_idle(index, now);
+            }
+            match connection.reader.feed(&self.buffer[done..len]) {
+                Ok(Progress::More) => return,
+                Ok(Progress::Done { status, keep_alive, used }) => {
+                    done += used;
+                    // A request that is answered before it was read whole cannot be followed by another.
+                    let last = connection.following.is_empty();
+                    let clean = !last || done == len && !connection.has_unsent();
+                    self.answer(index, status, keep_alive && clean, (at, now), ended);
+                    if last || !keep_alive {
+                        return;
+                    }
+                }
+                Err(_) => return self.fail(index, Failure::Protocol, now, ended),
+            }
+        }
+    }
+
+    /// A response is complete: received at a time the kernel noted, if it did, and read now.
+    fn answer(
+        &mut self,
+        index: usize,
+        status: u16,
+        keep: bool,
+        (received, now): (Option<Nanos>, Nanos),
+        ended: &mut Vec<Ended>,
+    ) {
+        let connection = &mut self.connections[index];
+        if let State::Busy { ticket, sent, connect } = connection.state {
+            self.traffic.timed_when_read += u64::from(received.is_none());
+            // Where the wall clock was set meanwhile, the time cannot be right; it is bounded at least.
+            let at = received.unwrap_or(now).min(now).max(sent);
+            let outcome = Outcome::Answered { status };
+            ended.push(Ended { ticket, sent, at, outcome, connect });
+            self.show(index, status);
+            let connection = &mut self.connections[index];
+            if let Some(ticket) = connection.following.pop_front() {
+                connection.state = State::Busy { ticket, sent, connect: None };
+                if !keep {
+                    self.fail(index, Failure::Read, now, ended);
+                }
+                return;
+            }
+        }
+        self.connections[index].answered();
+        if keep && self.link.keep_alive {
+            self.free(index, now);
+        } else {
+            self.lay_down(index, now);
+        }
+    }
+}

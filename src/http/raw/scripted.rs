@@ -1,0 +1,129 @@
+//! What a script does to the raw transport beside writing requests: it sees responses, holds
+//! connections back, writes several requests at once, and takes time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::RawTransport;
+use crate::clock::{self, Nanos};
+use crate::http::compose::{Batch, Compose, Wants};
+use crate::http::connection::Connection;
+
+/// Requests over which a script's time is averaged.
+const TRIAL: u64 = 1_000;
+/// A script that takes no longer for a request is a trifle beside sending it, which takes some 5 µs.
+const TRIFLE: Nanos = Nanos(2_000);
+
+/// What is known of the script; nothing of it is used where there is none.
+#[derive(Debug)]
+pub(super) struct Scripted {
+    wants: Option<Wants>,
+    /// The requests since its time was looked at, and what it had taken then.
+    trial: (u64, Nanos),
+    /// Free connections that it holds back, and until when.
+    pub(super) resting: BinaryHeap<Reverse<(Nanos, usize)>>,
+    /// Whether requests may be sent, or soon: before it nothing is held back.
+    begun: bool,
+    /// The connection that a request was sent on last.
+    pub(super) last: usize,
+}
+
+impl Scripted {
+    pub(super) fn new(composer: &mut dyn Compose) -> Self {
+        Self {
+            wants: composer.hooks().map(|hooks| hooks.wants()),
+            trial: (0, Nanos::ZERO),
+            resting: BinaryHeap::new(),
+            begun: false,
+            last: 0,
+        }
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.wants.is_some()
+    }
+
+    /// Whether it writes each request by itself.
+    pub(super) fn writes(&self) -> bool {
+        self.wants.is_some_and(|wants| wants.requests)
+    }
+
+    pub(super) fn sees_responses(&self) -> bool {
+        self.wants.is_some_and(|wants| wants.responses)
+    }
+
+    /// When the next connection is no longer held back.
+    pub(super) fn rested(&self) -> Option<Nanos> {
+        self.resting.peek().map(|Reverse((until, _))| *until)
+    }
+
+    /// The connection is gone.
+    pub(super) fn forget(&mut self, index: usize) {
+        self.resting.retain(|Reverse((_, i))| *i != index);
+    }
+}
+
+impl RawTransport {
+    /// What was written last, and what it took.
+    pub(super) fn scripted_batch(&mut self) -> Batch {
+        if !self.scripted.is_there() {
+            return Batch::ONE;
+        }
+        let Some(batch) = self.composer.hooks().map(|hooks| hooks.batch()) else {
+            return Batch::ONE;
+        };
+        self.mind_script();
+        self.traffic.unnumbered += batch.unnumbered;
+        batch
+    }
+
+    /// Requests may be sent from `at` on: what is free may be held back.
+    pub(super) fn begin_holding_back(&mut self, at: Nanos) {
+        self.scripted.begun = true;
+        for index in std::mem::take(&mut self.idle) {
+            self.free(index, at);
+        }
+    }
+
+    /// A connection can carry the next request, once a script lets it.
+    pub(super) fn free(&mut self, index: usize, now: Nanos) {
+        match self.delay() {
+            Some(delay) => self.scripted.resting.push(Reverse((now + delay, index))),
+            None => self.idle.push(index),
+        }
+    }
+
+    /// How long a script holds a connection back; `None` where it does not.
+    fn delay(&mut self) -> Option<Nanos> {
+        self.scripted.wants.filter(|wants| wants.delays && self.scripted.begun)?;
+        let hooks = self.composer.hooks()?;
+        let before = clock::now();
+        let delay = hooks.delay();
+        self.traffic.scripted += clock::now() - before;
+        (delay > Nanos::ZERO).then_some(delay)
+    }
+
+    /// Shows a complete response to a script that wants to see it.
+    pub(super) fn show(&mut self, index: usize, status: u16) {
+        let Some(kept) = self.connections[index].reader.kept() else { return };
+        let Some(hooks) = self.composer.hooks() else { return };
+        let before = clock::now();
+        hooks.response(status, kept);
+        self.traffic.scripted += clock::now() - before;
+    }
+
+    /// Responses that come while a script runs are read later by its time. Where that is no trifle, the
+    /// kernel is asked to note when they come, as in an open loop, so that it is not the target's.
+    fn mind_script(&mut self) {
+        let Scripted { trial, .. } = &mut self.scripted;
+        trial.0 += 1;
+        if self.noted || trial.0 < TRIAL {
+            return;
+        }
+        let took = self.traffic.scripted - trial.1;
+        *trial = (0, self.traffic.scripted);
+        if took.0 > TRIFLE.0 * TRIAL {
+            self.noted = self.connections.iter().all(Connection::note_times);
+        }
+    }
+}

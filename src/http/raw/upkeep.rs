@@ -1,0 +1,125 @@
+//! What the raw transport looks after by the clock: timeouts, broken connections, new attempts.
+
+use std::cmp::Reverse;
+
+use rustix::event::epoll;
+
+use super::{EVENTS, RawTransport};
+use crate::clock::Nanos;
+use crate::http::connection::State;
+use crate::http::{Ended, Failure, Outcome};
+
+/// The least time a connection gets to stand: a server that many knock at drops handshakes, and the
+/// kernel tries again after 1 s and after 2 s more. The timeout is about requests.
+const CONNECT_PATIENCE: Nanos = Nanos::from_secs(5);
+
+/// How long a connection that carried its one request waits for the server to close it. Who closes first
+/// has its port blocked for a minute; that many ports no client has.
+pub(super) const CLOSING: Nanos = Nanos::from_millis(20);
+
+impl RawTransport {
+    /// How long an attempt to connect may take.
+    pub(super) fn patience(&self) -> Nanos {
+        self.timeout.max(CONNECT_PATIENCE)
+    }
+
+    /// The connection carries nothing more.
+    pub(super) fn lay_down(&mut self, index: usize, now: Nanos) {
+        let connection = &mut self.connections[index];
+        if self.link.keep_alive {
+            connection.close(now);
+            return self.ailing.push(index);
+        }
+        if let Some(stream) = connection.take_stream() {
+            // Nobody asks any more what comes on it.
+            let _ = epoll::delete(&self.epoll, &stream);
+            if self.closing.len() >= self.connections.len() {
+                self.closing.pop_front();
+            }
+            self.closing.push_back((now, stream));
+        }
+        self.free(index, now);
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        index: usize,
+        failure: Failure,
+        now: Nanos,
+        ended: &mut Vec<Ended>,
+    ) {
+        let connection = &mut self.connections[index];
+        if let Some((ticket, sent, connect)) = connection.request() {
+            let outcome = Outcome::Failed(failure);
+            let tickets = std::iter::once(ticket).chain(connection.following.drain(..));
+            ended.extend(tickets.map(|ticket| Ended { ticket, sent, at: now, outcome, connect }));
+            self.lay_down(index, now);
+        } else if connection.state == State::Idle {
+            // A server may close what it does not need: no request is hurt.
+            self.drop_idle(index, now);
+        }
+    }
+
+    pub(super) fn drop_idle(&mut self, index: usize, now: Nanos) {
+        self.idle.retain(|i| *i != index);
+        self.scripted.forget(index);
+        self.connections[index].close(now);
+        self.ailing.push(index);
+    }
+
+    /// One request that hangs must not keep the deadlines of all that ended since.
+    pub(super) fn forget_ended(&mut self) {
+        if self.deadlines.len() > 2 * self.connections.len() + EVENTS {
+            let connections = &self.connections;
+            self.deadlines.retain(|deadline| deadline.is_current(connections));
+        }
+    }
+
+    /// Ends what is past its timeout.
+    pub(super) fn expire(&mut self, now: Nanos, ended: &mut Vec<Ended>) {
+        while let Some(first) = self.deadlines.front() {
+            let (index, current) = (first.connection, first.is_current(&self.connections));
+            if current && first.at > now {
+                break;
+            }
+            self.deadlines.pop_front();
+            if current {
+                self.fail(index, Failure::Timeout, now, ended);
+            }
+        }
+    }
+
+    /// Connects what may be connected again, gives up attempts that take too long, and lets go what has
+    /// rested.
+    pub(super) fn tend(&mut self, now: Nanos) {
+        while self.scripted.rested().is_some_and(|until| until <= now) {
+            self.idle.extend(self.scripted.resting.pop().map(|Reverse((_, index))| index));
+        }
+        for at in 0..self.ailing.len() {
+            let index = self.ailing[at];
+            let failed = match self.connections[index].state {
+                State::Down { retry_at } if retry_at <= now => self.open(index, now).is_err(),
+                State::Connecting { since } => since + self.patience() <= now,
+                State::Down { .. } | State::Idle | State::Busy { .. } | State::Opening { .. } => {
+                    false
+                }
+            };
+            if failed {
+                self.traffic.connect_failures += 1;
+                self.connections[index].close(now);
+            }
+        }
+    }
+
+    /// When something must be done although nothing comes.
+    pub(super) fn next_duty(&self) -> Nanos {
+        let deadline = self.deadlines.front().map_or(Nanos::MAX, |first| first.at);
+        let duty = |index: &usize| match self.connections[*index].state {
+            State::Down { retry_at } => retry_at,
+            State::Connecting { since } => since + self.patience(),
+            State::Idle | State::Busy { .. } | State::Opening { .. } => Nanos::MAX,
+        };
+        let rested = self.scripted.rested().unwrap_or(Nanos::MAX);
+        self.ailing.iter().map(duty).min().unwrap_or(Nanos::MAX).min(deadline).min(rested)
+    }
+}

@@ -1,0 +1,59 @@
+//! Lua's errors as one line that begins with the script's file and line.
+
+use mlua::Error;
+
+use super::ScriptError;
+
+/// What happened, with the place in the script where Lua knows it.
+pub(super) fn explain(error: &Error, file: &str, place: impl Into<String>) -> ScriptError {
+    let (cause, traceback) = root(error);
+    let cause = match cause {
+        Error::SyntaxError { message, .. } | Error::RuntimeError(message) => message.clone(),
+        other => other.to_string(),
+    };
+    let (message, own_traceback) = split(&cause);
+    let text = match line_of(message, file).is_some() {
+        true => message.to_owned(),
+        // What loadgen's own functions refuse has no place: it is that of the call, in the traceback.
+        false => match line_of(traceback.unwrap_or(own_traceback), file) {
+            Some(line) => format!("{file}:{line}: {message}"),
+            None => format!("{file}: {message}"),
+        },
+    };
+    // A module that is not found has many lines.
+    let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    ScriptError { text, place: place.into() }
+}
+
+/// The first cause, and the traceback of the call that it ended.
+fn root(error: &Error) -> (&Error, Option<&str>) {
+    let mut found = (error, None);
+    loop {
+        found = match found.0 {
+            Error::CallbackError { traceback, cause } => {
+                (cause, Some(traceback.as_str()).or(found.1))
+            }
+            Error::BadArgument { cause, .. } | Error::WithContext { cause, .. } => (cause, found.1),
+            _ => return found,
+        };
+    }
+}
+
+/// The message, and the traceback behind it.
+fn split(text: &str) -> (&str, &str) {
+    text.split_once("\nstack traceback:").unwrap_or((text, ""))
+}
+
+/// The number behind `file:` in a text.
+fn line_of<'a>(text: &'a str, file: &str) -> Option<&'a str> {
+    let mut rest = text;
+    while let Some(at) = rest.find(file) {
+        rest = &rest[at + file.len()..];
+        let digits = rest.strip_prefix(':')?;
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        if end > 0 {
+            return Some(&digits[..end]);
+        }
+    }
+    None
+}

@@ -1,0 +1,91 @@
+-- Run in each state before the script: wrk's table, as scripts for wrk know it. What it returns is what
+-- loadgen calls. The script's own functions are looked up by name each time, for a script may put
+-- another in a function's place while it runs.
+local native = ...
+local new = require("table.new")
+local concat, length, pairs, tostring, type = table.concat, string.len, pairs, tostring, type
+
+wrk = {
+   scheme = native.scheme,
+   host = native.host,
+   port = native.port,
+   path = native.path,
+   method = native.method,
+   headers = native.headers,
+   addrs = { native.address },
+   lookup = native.lookup,
+   connect = native.connect,
+}
+
+loadgen = { msg_id = native.msg_id }
+
+-- Pieces of the request that is being put together; the table is used again for the next one.
+local pieces = {}
+
+function wrk.format(method, path, headers, body)
+   headers, body = headers or wrk.headers, body or wrk.body
+   if not headers.Host then headers.Host = wrk.headers.Host end
+   headers["Content-Length"] = body and length(body)
+
+   pieces[1], pieces[2], pieces[3] = method or wrk.method, " ", path or wrk.path
+   pieces[4] = " HTTP/1.1\r\n"
+   local n = 4
+   for name, value in pairs(headers) do
+      pieces[n + 1], pieces[n + 2] = name, ": "
+      pieces[n + 3], pieces[n + 4] = tostring(value), "\r\n"
+      n = n + 4
+   end
+   pieces[n + 1], pieces[n + 2] = "\r\n", body or ""
+   return concat(pieces, "", 1, n + 2)
+end
+
+function wrk.setup(thread)
+   if type(setup) == "function" then setup(thread) end
+end
+
+function wrk.init(args)
+   if not wrk.headers.Host then
+      local authority = wrk.host
+      if authority:find(":", 1, true) then authority = "[" .. authority .. "]" end
+      if wrk.port then authority = authority .. ":" .. wrk.port end
+      wrk.headers.Host = authority
+   end
+   if type(init) == "function" then init(args) end
+   local unchanging = wrk.format()
+   function wrk.request() return unchanging end
+end
+
+local calls = {}
+
+function calls.setup(thread) wrk.setup(thread) end
+
+function calls.init(args) wrk.init(args) end
+
+function calls.request()
+   local write = request
+   if type(write) ~= "function" then write = wrk.request end
+   return write()
+end
+
+-- The fields are those of all responses with the same head; the script gets a table of its own.
+function calls.response(status, fields, body)
+   local see = response
+   if type(see) ~= "function" then return end
+   local headers = new(0, 8)
+   for name, value in pairs(fields) do headers[name] = value end
+   see(status, headers, body)
+end
+
+function calls.delay()
+   local hold = delay
+   if type(hold) == "function" then return hold() end
+end
+
+function calls.done(summary, latency, requests)
+   if type(done) == "function" then done(summary, latency, requests) end
+end
+
+-- Lua and loadgen write to standard output through buffers of their own.
+function calls.flush() io.stdout:flush() end
+
+return calls

@@ -1,0 +1,220 @@
+//! What writes one worker's requests: the script's `request`, or the one request that it left
+//! unchanged; and what shows the worker's responses to it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mlua::{BorrowedBytes, Function, Table, Value};
+
+use super::ScriptError;
+use super::ids::Ids;
+use super::state::State;
+use super::thread::Seat;
+use crate::clock::Nanos;
+use crate::http::compose::{Batch, Compose, Composed, Hooks, Wants};
+use crate::http::framing::{Framing, frame};
+use crate::http::kept::Kept;
+use crate::http::link::Endpoint;
+use crate::message::Values;
+
+/// A delay longer than this is a mistake, and would overflow.
+const LONGEST_DELAY_MS: f64 = 86_400_000.0;
+
+/// Writes one worker's requests.
+pub struct Writer {
+    place: String,
+    state: State,
+    request: Function,
+    response: Function,
+    delay: Function,
+    ids: Arc<Ids>,
+    seat: Arc<Seat>,
+    wants: Wants,
+    /// The text of the last request or requests, held in the state's memory.
+    text: Option<BorrowedBytes>,
+    framing: Framing,
+    batch: Batch,
+    /// The head of the last response and its fields: most heads are the same as the one before.
+    head: Vec<u8>,
+    fields: Option<Table>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Takes over a state that is set up. Where the script has no `request` of its own, the one that
+    /// wrk's table gives is written now, once.
+    pub(super) fn new(
+        state: State,
+        ids: Arc<Ids>,
+        seat: Arc<Seat>,
+        place: String,
+    ) -> Result<Self, ScriptError> {
+        let wants = Wants {
+            requests: state.has("request"),
+            responses: state.has("response"),
+            delays: state.has("delay"),
+        };
+        seat.begin();
+        let mut writer = Self {
+            request: state.function("request")?,
+            response: state.function("response")?,
+            delay: state.function("delay")?,
+            place,
+            state,
+            ids,
+            seat,
+            wants,
+            text: None,
+            framing: Framing::ONE,
+            batch: Batch::ONE,
+            head: Vec::new(),
+            fields: None,
+        };
+        if !wants.requests {
+            writer.write()?;
+            writer.account(0);
+        }
+        Ok(writer)
+    }
+
+    /// Calls `request` once without sending what it gives, as wrk does in its first thread before the
+    /// run: a script that cannot work is found out before any load.
+    pub(super) fn rehearse(&mut self) -> Result<(), ScriptError> {
+        self.write()
+    }
+
+    /// Where this worker connects.
+    pub fn endpoint(&self) -> Endpoint {
+        self.seat.endpoint()
+    }
+
+    /// Calls `request` and takes its text over.
+    fn write(&mut self) -> Result<(), ScriptError> {
+        let called = self.request.call::<Value>(());
+        let text = match called.map_err(|e| self.explain(&e, "request"))? {
+            Value::String(text) => text.as_bytes(),
+            other => {
+                let what = format!("gave a {}, not a text", other.type_name());
+                return Err(self.refuse("request", &what));
+            }
+        };
+        // Lua keeps a text only once, and the last one is still held: at the same place it is the same.
+        let same = self.text.as_ref().is_some_and(|last| std::ptr::eq(&**last, &*text));
+        if !same {
+            self.framing =
+                frame(&text).map_err(|e| self.refuse("request", &format!("gave {e}")))?;
+            self.text = Some(text);
+        }
+        Ok(())
+    }
+
+    /// The request of message `index`.
+    fn compose_anew(&mut self, index: u64) -> Result<(), ScriptError> {
+        self.ids.begin(index);
+        let written = self.write();
+        let used = self.ids.end(index);
+        written?;
+        self.account(used);
+        Ok(())
+    }
+
+    fn account(&mut self, used: u64) {
+        let requests = self.framing.requests;
+        let unnumbered = requests.saturating_sub(used);
+        self.batch = Batch { requests, ids: used.max(requests), unnumbered };
+    }
+
+    fn see(&mut self, status: u16, response: &Kept) -> mlua::Result<()> {
+        if self.fields.is_none() || self.head != response.head() {
+            self.fields = Some(self.fields_of(response)?);
+            self.head.clear();
+            self.head.extend_from_slice(response.head());
+        }
+        let body = self.state.lua.create_string(response.body())?;
+        self.response.call((status, self.fields.as_ref(), body))
+    }
+
+    /// The header fields as a table; of several of one name the last.
+    fn fields_of(&self, response: &Kept) -> mlua::Result<Table> {
+        let lua = &self.state.lua;
+        let table = lua.create_table()?;
+        let mut filled = Ok(());
+        response.fields(|name, value| {
+            let pair = lua.create_string(value).and_then(|value| table.raw_set(name, value));
+            if let Err(error) = pair {
+                filled = Err(error);
+            }
+        });
+        filled.map(|()| table)
+    }
+
+    fn explain(&self, error: &mlua::Error, name: &str) -> ScriptError {
+        self.state.explain(error, &format!("{name}(), {}", self.place))
+    }
+
+    fn refuse(&self, name: &str, what: &str) -> ScriptError {
+        self.state.refuse(name, what, &self.place)
+    }
+}
+
+impl Compose for Writer {
+    fn compose(&mut self, values: &Values) -> Composed<'_> {
+        if self.wants.requests
+            && let Err(error) = self.compose_anew(values.seq)
+        {
+            self.seat.fail(error);
+            self.batch = Batch::ONE;
+            return Composed { bytes: &[], bodyless: false };
+        }
+        let bytes = self.text.as_deref().unwrap_or_default();
+        Composed { bytes, bodyless: self.framing.bodyless }
+    }
+
+    fn hooks(&mut self) -> Option<&mut dyn Hooks> {
+        Some(self)
+    }
+}
+
+impl Hooks for Writer {
+    fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    fn delay(&mut self) -> Nanos {
+        let millis = match self.delay.call::<Value>(()) {
+            Ok(Value::Nil) => 0.0,
+            Ok(Value::Integer(millis)) => millis as f64,
+            Ok(Value::Number(millis)) => millis,
+            Ok(other) => {
+                let what = format!("gave a {}, not milliseconds", other.type_name());
+                self.seat.fail(self.refuse("delay", &what));
+                0.0
+            }
+            Err(error) => {
+                self.seat.fail(self.explain(&error, "delay"));
+                0.0
+            }
+        };
+        // What is below zero, or no number, is no delay.
+        Nanos((millis.min(LONGEST_DELAY_MS) * 1e6) as u64)
+    }
+
+    fn response(&mut self, status: u16, response: &Kept) {
+        if let Err(error) = self.see(status, response) {
+            self.seat.fail(self.explain(&error, "response"));
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.seat.stopped()
+    }
+}

@@ -1,0 +1,47 @@
+//! `--script`: what wrk's scripts do, on the wire and in the report.
+
+mod errors;
+mod ids;
+mod server;
+mod wire;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::{Finished, Process, Report, loadgen, report_of_command};
+use server::Server;
+
+/// A script in a folder of its own, which goes with it.
+struct Script {
+    folder: TempDir,
+}
+
+impl Script {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let script = Self { folder };
+        std::fs::write(script.file(), text).expect("a file");
+        script
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("it.lua")
+    }
+
+    /// A run with it, called from its folder, so that its errors have a short name.
+    fn command(&self, words: &str) -> Command {
+        let mut command = loadgen(&format!("-s it.lua {words}"));
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    fn run(&self, words: &str) -> Finished {
+        Process::start("loadgen", &mut self.command(words)).finish()
+    }
+
+    fn report(&self, words: &str) -> (Finished, Report) {
+        report_of_command(self.command(words), |_| ())
+    }
+}

@@ -1,0 +1,390 @@
+//! What each function of a script does: on the wire, and in what the script and the report say.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::server::{OK, Request};
+use super::{Script, Server};
+use crate::support::Report;
+
+/// Lines of standard output before the report, which are the script's.
+fn printed(stdout: &str) -> Vec<&str> {
+    stdout.lines().take_while(|line| !line.starts_with("Running ")).collect()
+}
+
+/// The counts add up, with so many requests answered.
+#[track_caller]
+fn assert_answered(report: &Report, count: u64) {
+    let requests = |name: &str| report.count(&format!("requests.{name}"));
+    assert_eq!((requests("completed"), requests("failed"), requests("unfinished")), (count, 0, 0));
+    assert_eq!(requests("planned"), requests("sent") + requests("dropped"));
+    assert_eq!(requests("sent"), count);
+}
+
+#[test]
+fn a_script_that_sets_fields_sends_one_unchanging_request() {
+    let script = Script::new(
+        "wrk.method = 'PUT'\nwrk.body = 'a=1&b=2'\nwrk.headers['Content-Type'] = 'text/form'\n",
+    );
+    let server = Server::start();
+    let words = format!("-t 2 -c 4 -n 40 -H X-Own:1 {}", server.url("/p?q=1"));
+    let (_, report) = script.report(&words);
+    assert_answered(&report, 40);
+    let requests = server.requests();
+    let host = format!("Host: {}", server.address);
+    for Request { line, headers, body, .. } in &requests {
+        assert_eq!((line.as_str(), body.as_str()), ("PUT /p?q=1 HTTP/1.1", "a=1&b=2"));
+        assert_eq!(*headers, ["Content-Length: 7", "Content-Type: text/form", &host, "X-Own: 1"]);
+    }
+    assert_eq!(requests.len(), 40);
+    // No Lua runs for a request that does not change.
+    assert_eq!(*report.value("script.time_s"), 0.0);
+}
+
+#[test]
+fn without_a_field_set_it_is_a_get_as_with_wrk() {
+    let (script, server) = (Script::new(""), Server::start());
+    assert_answered(&script.report(&format!("-c 1 -n 3 {}", server.url("/"))).1, 3);
+    let first = &server.requests()[0];
+    assert_eq!(first.line, "GET / HTTP/1.1");
+    assert_eq!(first.headers, [format!("Host: {}", server.address)]);
+    let script = Script::new("function init() wrk.method = wrk.method .. 'X' end");
+    script.report(&format!("-m DELETE -c 1 -n 1 {}", server.url("/")));
+    assert_eq!(server.requests().last().expect("one").line, "DELETEX / HTTP/1.1");
+}
+
+#[test]
+fn request_is_called_for_each_and_once_before_in_the_first_worker() {
+    let script = Script::new(
+        "local n = 0\n\
+         request = function()\n\
+           local path = '/' .. n\n\
+           wrk.headers['X-Count'] = n\n\
+           n = n + 1\n\
+           return wrk.format(nil, path)\n\
+         end\n",
+    );
+    let server = Server::start();
+    let (_, report) = script.report(&format!("-t 1 -c 1 -n 20 {}", server.url("/ignored")));
+    assert_answered(&report, 20);
+    let requests = server.requests();
+    // wrk tries the first worker's request before it starts, and never sends that one.
+    for (n, request) in (1..=20).zip(&requests) {
+        assert_eq!(request.path(), format!("/{n}"));
+        assert!(request.has(&format!("X-Count: {n}")), "{request:?}");
+    }
+    assert_eq!(requests.len(), 20);
+    assert!(report.value("script.time_s").as_f64() > Some(0.0));
+    assert!(report.value("script.per_request_us").as_f64() > Some(0.0));
+}
+
+#[test]
+fn format_takes_what_it_is_given_and_the_rest_from_wrk() {
+    let script = Script::new(
+        "wrk.headers['X-All'] = 'yes'\n\
+         function request()\n\
+           return wrk.format('PATCH', '/f', { ['X-One'] = true, ['Content-Length'] = 99 }, 'body')\n\
+         end\n",
+    );
+    let server = Server::start();
+    script.report(&format!("-c 1 -n 2 {}", server.url("/")));
+    let first = &server.requests()[0];
+    assert_eq!((first.line.as_str(), first.body.as_str()), ("PATCH /f HTTP/1.1", "body"));
+    let host = format!("Host: {}", server.address);
+    assert_eq!(first.headers, ["Content-Length: 4", &host, "X-One: true"]);
+}
+
+#[test]
+fn response_sees_status_headers_and_body() {
+    let script = Script::new(
+        "local token, path = nil, '/login'\n\
+         request = function() return wrk.format('GET', path) end\n\
+         response = function(status, headers, body)\n\
+           if status == 201 and not token then\n\
+             token, path = headers['X-Token'] .. '/' .. body, '/then'\n\
+             wrk.headers['Authorization'] = token\n\
+           end\n\
+         end\n",
+    );
+    let server = Server::answering(|request| match request.path() {
+        "/login" => "HTTP/1.1 201 Created\r\nX-Token:  t-1\r\nTransfer-Encoding: chunked\r\n\r\n\
+                     3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
+            .to_owned(),
+        _ => OK.to_owned(),
+    });
+    let (_, report) = script.report(&format!("-t 1 -c 1 -n 10 {}", server.url("/")));
+    assert_answered(&report, 10);
+    let requests = server.requests();
+    assert_eq!(requests[0].path(), "/login");
+    for request in &requests[1..] {
+        assert_eq!(request.path(), "/then");
+        assert!(request.has("Authorization: t-1/abcde"), "{request:?}");
+    }
+}
+
+#[test]
+fn response_sees_bodies_in_pieces_and_until_the_close() {
+    let script = Script::new(
+        "seen = {}\n\
+         function response(status, headers, body) seen[#seen + 1] = #body .. headers.Kind end\n\
+         local thread\n\
+         function setup(t) thread = t end\n\
+         function done() print(table.concat(thread:get('seen'), ' ')) end\n",
+    );
+    let server = Server::answering(|_| {
+        let head = "HTTP/1.1 200 OK\r\nKind: whole\r\nContent-Length: 300000\r\n\r\n";
+        head.to_owned() + &"b".repeat(300_000)
+    });
+    let closing = Server::answering(|_| {
+        "HTTP/1.1 200 OK\r\nKind: open\r\nConnection: close\r\n\r\nto the end".to_owned()
+    });
+    for (server, seen) in [(&server, "300000whole 300000whole"), (&closing, "10open 10open")] {
+        let (finished, report) = script.report(&format!("-t 1 -c 1 -n 2 {}", server.url("/")));
+        assert_answered(&report, 2);
+        assert_eq!(finished.stdout.lines().last(), Some(seen));
+    }
+}
+
+#[test]
+fn several_requests_in_one_text_are_answered_and_counted_each() {
+    let script = Script::new(
+        "function init()\n\
+           local all = {}\n\
+           for n = 1, 3 do all[n] = wrk.format('POST', '/' .. n, nil, ('x'):rep(n)) end\n\
+           three = table.concat(all)\n\
+         end\n\
+         function request() return three end\n\
+         answers = 0\n\
+         function response(status, headers, body) answers = answers + 1 end\n\
+         local thread\n\
+         function setup(t) thread = t end\n\
+         function done() print('answers ' .. thread:get('answers')) end\n",
+    );
+    let server = Server::start();
+    let (finished, report) = script.report(&format!("-t 1 -c 2 -n 60 {}", server.url("/")));
+    assert_answered(&report, 60);
+    assert_eq!(finished.stdout.lines().last(), Some("answers 60"));
+    let mut by_connection = BTreeMap::<_, Vec<_>>::new();
+    for request in server.requests() {
+        by_connection.entry(request.connection).or_default().push(request.path().to_owned());
+    }
+    for paths in by_connection.values() {
+        assert!(paths.chunks(3).all(|three| three == ["/1", "/2", "/3"]), "{paths:?}");
+    }
+    assert!(server.requests().iter().any(|request| request.together == 3));
+}
+
+#[test]
+fn a_rate_is_one_of_requests_however_many_are_in_a_text() {
+    let script = Script::new(
+        "local four = wrk.format('GET', '/x'):rep(4)\nfunction request() return four end\n\
+         wrk.headers.Host = 'h'\n",
+    );
+    let server = Server::start();
+    let words = format!("-R 400 -d 1s -t 2 -c 8 {}", server.url("/"));
+    let (_, report) = script.report(&words);
+    assert_answered(&report, 400);
+    assert_eq!(report.count("latency.response.count"), 400);
+    assert_eq!(server.requests().len(), 400);
+    // 402 is no number of whole texts: the last one goes beyond the plan.
+    let (_, report) = script.report(&format!("-R 400 -n 402 -t 1 -c 8 {}", server.url("/")));
+    assert_answered(&report, 404);
+}
+
+#[test]
+fn a_broken_connection_fails_all_that_was_written_at_once() {
+    let script = Script::new(
+        "local three = wrk.format('GET', '/x', { Host = 'h' }):rep(3)\n\
+         function request() return three end\n",
+    );
+    let server = Server::answering(|_| {
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned()
+    });
+    let (_, report) = script.report(&format!("-t 1 -c 1 -n 9 {}", server.url("/")));
+    let requests = |name: &str| report.count(&format!("requests.{name}"));
+    assert_eq!((requests("sent"), requests("completed"), requests("failed")), (9, 3, 6));
+    assert_eq!(requests("errors.read"), 6);
+}
+
+#[test]
+fn delay_holds_a_connection_back_each_time() {
+    let script = Script::new(
+        "calls = 0\n\
+         function delay() calls = calls + 1 return 40 end\n\
+         local thread\n\
+         function setup(t) thread = t end\n\
+         function done() print('delays ' .. thread:get('calls')) end\n",
+    );
+    let server = Server::start();
+    let begun = std::time::Instant::now();
+    let (finished, report) = script.report(&format!("-t 1 -c 2 -n 10 {}", server.url("/")));
+    // Five on each connection, and forty milliseconds before each: no less, however slow this is.
+    assert!(begun.elapsed().as_millis() >= 200);
+    assert_answered(&report, 10);
+    let calls = finished.stdout.lines().last().and_then(|line| line.strip_prefix("delays "));
+    let calls: u64 = calls.expect("done's line").parse().expect("a number");
+    assert!((10..=12).contains(&calls), "{calls} delays");
+}
+
+#[test]
+fn in_an_open_loop_a_delay_moves_no_request_in_the_plan() {
+    let script = Script::new("function delay() return 100 end");
+    let server = Server::start();
+    let (_, report) = script.report(&format!("-R 100 -d 500ms -t 1 -c 2 {}", server.url("/")));
+    // Two connections carry twenty a second: the fifty wait in line, and their wait is told.
+    assert_answered(&report, 50);
+    let late = report.value("latency.lateness.max").as_f64().expect("a latency");
+    assert!(late > 1e6, "the last one waited {late} us");
+}
+
+#[test]
+fn stop_ends_one_worker_and_not_the_others() {
+    let script = Script::new(
+        "count = 0\n\
+         function response()\n\
+           count = count + 1\n\
+           if id == 1 and count == 5 then wrk.thread:stop() end\n\
+         end\n\
+         local threads = {}\n\
+         function setup(thread)\n\
+           threads[#threads + 1] = thread\n\
+           thread:set('id', #threads)\n\
+         end\n\
+         function done()\n\
+           for _, thread in ipairs(threads) do print('count ' .. thread:get('count')) end\n\
+         end\n",
+    );
+    let server = Server::start();
+    let (finished, report) = script.report(&format!("-t 2 -c 2 -n 40 {}", server.url("/")));
+    assert_eq!(finished.stdout.lines().rev().take(2).collect::<Vec<_>>(), ["count 20", "count 5"]);
+    assert_answered(&report, 25);
+    // What was due and waits is not sent any more, and counted as dropped.
+    let all = "function init() n = 0 end\nfunction response() wrk.thread:stop() end\n";
+    let words = format!("-R 200 -d 1s -t 1 -c 1 {}", server.url("/"));
+    let (finished, report) = Script::new(all).report(&words);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(report.count("requests.completed"), 1);
+}
+
+#[test]
+fn setup_gives_and_takes_plain_values() {
+    let script = Script::new(
+        "mine = { 'a', deep = { yes = true, half = 0.5 } }\n\
+         function setup(thread)\n\
+           local value = thread:get('mine')\n\
+           value.deep.no = false\n\
+           thread:set('given', value)\n\
+           thread:set('bytes', 'x\\0y')\n\
+           thread:set('mine', nil)\n\
+           assert(thread:get('mine') == nil and thread:get('nothing') == nil)\n\
+         end\n\
+         function init(args)\n\
+           local d = given.deep\n\
+           print(given[1], d.yes, d.half, d.no, #bytes, mine, #args, args[0], args[1], args[2])\n\
+         end\n",
+    );
+    let server = Server::start();
+    let url = server.url("/");
+    let finished = script.run(&format!("-t 2 -c 2 -n 2 {url} -- one -t"));
+    let line = format!("a\ttrue\t0.5\tfalse\t3\tnil\t2\t{url}\tone\t-t");
+    assert_eq!(printed(&finished.stdout), [line.as_str(); 2], "{finished:?}");
+}
+
+#[test]
+fn setup_says_where_each_worker_connects() {
+    let (one, two) = (Server::start(), Server::start());
+    let script = Script::new(&format!(
+        "local n = 0\n\
+         function setup(thread)\n\
+           n = n + 1\n\
+           print(tostring(thread.addr))\n\
+           if n == 2 then\n\
+             local found = wrk.lookup('127.0.0.1', '{}')\n\
+             assert(#found == 1 and wrk.connect(found[1]))\n\
+             assert(not wrk.connect(wrk.lookup('127.0.0.1', 1)[1]))\n\
+             assert(tostring(wrk.lookup('127.0.0.1', 'http')[1]) == '127.0.0.1:80')\n\
+             thread.addr = found[1]\n\
+           end\n\
+         end\n\
+         function init() print(string.format('%s', wrk.thread.addr)) end\n",
+        two.address.port()
+    ));
+    let finished = script.run(&format!("-t 2 -c 2 -n 20 {}", one.url("/")));
+    let [one_at, two_at] = [&one, &two].map(|server| server.address.to_string());
+    assert_eq!(printed(&finished.stdout), [&one_at, &one_at, &one_at, &two_at]);
+    assert_eq!((one.requests().len(), two.requests().len()), (10, 10));
+    // The Host is the URL's, wherever the connection goes.
+    assert!(two.requests()[0].has(&format!("Host: {one_at}")));
+}
+
+#[test]
+fn done_has_the_last_word_and_the_figures() {
+    let script = Script::new(
+        "done = function(summary, latency, requests)\n\
+           local e = summary.errors\n\
+           print(summary.requests, summary.bytes, e.connect, e.read, e.write, e.status, e.timeout)\n\
+           assert(summary.duration >= 1000 and requests.max >= 0)\n\
+           assert(latency.min <= latency.mean and latency.mean <= latency.max)\n\
+           assert(latency.stdev >= 0 and latency:percentile(99.999) <= latency.max)\n\
+           local sum, last = 0, -1\n\
+           for i = 1, #latency do\n\
+             local value, count = latency(i)\n\
+             assert(value > last and latency[i] == value)\n\
+             sum, last = sum + count, value\n\
+           end\n\
+           print(sum, last == latency.max)\n\
+         end\n",
+    );
+    let server = Server::answering(|request| match request.path() {
+        "/no" => "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        _ => OK.to_owned(),
+    });
+    for (loop_words, path, said) in [
+        ("-n 50", "/", "50\t2000\t0\t0\t0\t0\t0"),
+        ("-R 100 -n 50", "/no", "50\t1900\t0\t0\t0\t50\t0"),
+    ] {
+        let finished = script.run(&format!("-t 2 -c 2 {loop_words} {}", server.url(path)));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let lines: Vec<_> = finished.stdout.lines().rev().take(2).collect();
+        assert_eq!(lines, ["50\ttrue", said], "{finished:?}");
+        assert!(finished.stdout.contains("  Script    it.lua: "), "{finished:?}");
+    }
+}
+
+#[test]
+fn the_kernel_times_the_responses_of_a_script_that_takes_long() {
+    // Far more than 2 us a request, on any machine.
+    let script = Script::new(
+        "x = 0\nfunction request()\n  for i = 1, 50000 do x = x + i end\n  return wrk.request()\nend\n",
+    );
+    let server = Server::start();
+    let (_, report) = script.report(&format!("-t 1 -c 4 -n 3000 {}", server.url("/")));
+    assert_answered(&report, 3_000);
+    // The first thousand tell how long it takes; what was read then may be on its way.
+    let when_read = report.count("requests.timed_when_read");
+    assert!((900..1_500).contains(&when_read), "{when_read} of 3000 were timed when read");
+}
+
+#[test]
+fn a_function_may_be_put_in_anothers_place() {
+    let script = Script::new(
+        "function request()\n\
+           request = function() return wrk.format('GET', '/second') end\n\
+           return wrk.format('GET', '/first')\n\
+         end\n\
+         function response() response = nil end\n",
+    );
+    let server = Server::start();
+    assert_answered(&script.report(&format!("-t 1 -c 1 -n 5 {}", server.url("/"))).1, 5);
+    // The first was the trial.
+    let paths: HashSet<_> = server.requests().iter().map(|r| r.path().to_owned()).collect();
+    assert_eq!(paths, HashSet::from(["/second".to_owned()]));
+}
+
+#[test]
+fn heads_have_no_bodies_and_modules_can_be_required() {
+    let script = Script::new("#!/usr/bin/env loadgen\nwrk.method = require('module').method");
+    let module = script.folder.path().join("module.lua");
+    std::fs::write(module, "return { method = 'HEAD' }").expect("a file");
+    let server = Server::answering(|_| "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n".to_owned());
+    assert_answered(&script.report(&format!("-t 1 -c 1 -n 5 {}", server.url("/"))).1, 5);
+}
