@@ -8,7 +8,7 @@ use crate::http::Traffic;
 use crate::latency::Latencies;
 pub use crate::load::{LoadResult, RequestResult};
 use crate::message::MessageAccount;
-use crate::plan::Plan;
+use crate::plan::{Mode, Plan};
 pub use crate::resources::ResourceUse;
 use crate::script::{Errors, ScriptError, Session, Summary};
 
@@ -59,7 +59,7 @@ impl Observations {
     /// Calls the script's `done`, where there is one; it prints what it likes. Blocks.
     pub fn finish_script(&self) -> Result<(), ScriptError> {
         let Some(script) = &self.script else { return Ok(()) };
-        let LoadResult { counters, status, response, throughput, .. } = &self.load;
+        let LoadResult { counters, status, response, service, throughput, .. } = &self.load;
         let bad = status.iter().filter(|(status, _)| *status > 399);
         script.done(&Summary {
             duration: self.sending.max(self.answering),
@@ -72,7 +72,7 @@ impl Observations {
                 status: bad.map(|(_, count)| count).sum(),
                 timeout: counters.errors.timeout,
             },
-            latency: response,
+            latency: if self.plan.load.mode == Mode::Closed { service } else { response },
             rates: throughput,
         })
     }

@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_senseless_setting_is_refused_by_its_flag() {
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 26] = [
+        let cases: [(Change, &str); 27] = [
             (|s| (s.rate, s.requests) = ("1..9".parse().ok(), Some(5)), "--rate 1..9"),
             (|s| s.url = Some("localhost:80".into()), "must begin with http"),
             (|s| s.url = Some("nonsense".into()), "is not a URL"),
@@ -251,6 +251,10 @@ mod tests {
             (|s| s.arrivals = Some(Arrivals::Poisson), "--arrivals goes with --rate"),
             (|s| s.method = Some("G T".into()), "--method"),
             (|s| s.headers = vec!["novalue".into()], "'Name: value'"),
+            (
+                |s| (s.script, s.url) = (Some("/dev/null".into()), Some("http://h/{{x}}".into())),
+                "the script can",
+            ),
             (|s| s.headers = vec!["A: b\r\nX: y".into()], "does not allow"),
             (|s| s.body = Some("{{who}}".into()), "--body: unknown placeholder {{who}}"),
             (|s| s.body_file = Some("/nowhere/body".into()), "--body-file /nowhere/body"),
@@ -294,5 +298,24 @@ mod tests {
         assert!(error.contains("no request 'c'; there are a, b"), "{error}");
         let error = check("", "by_request.c.sent>5").expect_err("no mix");
         assert!(error.contains("several [[request]]"), "{error}");
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_repeated() {
+        let changes: [fn(&mut Settings); 3] = [
+            |s| s.headers = vec!["Bearer onyx-lantern".into()],
+            |s| {
+                s.script = Some("/dev/null".into());
+                s.url = Some("http://u:onyx-lantern@h/{{seq}}".into());
+            },
+            |s| {
+                s.script = Some("/dev/null".into());
+                s.headers = vec!["Authorization: Bearer onyx-lantern{{seq}}".into()];
+            },
+        ];
+        for change in changes {
+            let error = plan(change).map(|_| ()).expect_err("refused");
+            assert!(!error.contains("onyx"), "{error}");
+        }
     }
 }

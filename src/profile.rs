@@ -4,100 +4,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+mod choices;
+mod over;
 mod request;
 mod table;
 
+pub use choices::{Arrivals, Coupling, Engine, Node, Pacer, Stack};
 pub use request::RequestSettings;
 pub use table::{Entry, ProfileError, Table, setting_keys};
 
 use crate::units::{Rate, Rates, de_count, de_duration, parse_count, parse_duration};
-
-/// The spacing of an open loop's slots.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Arrivals {
-    /// Evenly: slot n is due at n / rate.
-    #[default]
-    Constant,
-    /// As independent users come: exponential gaps, the total exact, repeatable by `--seed`.
-    Poisson,
-}
-
-/// What carries the requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// Our HTTP/1.1 fast path.
-    Raw,
-    /// reqwest: HTTP/2, proxies, redirects.
-    Reqwest,
-}
-
-/// How a worker of an open loop waits until the next request is due.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pacer {
-    /// It sleeps.
-    #[default]
-    Timer,
-    /// It asks the clock over and over: each worker takes a whole core.
-    Spin,
-}
-
-/// Where Redis and the broker come from when no address is given.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stack {
-    /// Spawned where the programs are installed, else embedded.
-    #[default]
-    Auto,
-    /// Private `redis-server` and `mosquitto` processes.
-    Spawned,
-    /// loadgen's own stand-ins: nothing needs to be installed.
-    Embedded,
-}
-
-/// How the push server's pop and publish are joined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Coupling {
-    /// A task pops, another publishes, a channel between them.
-    #[default]
-    Channel,
-    /// One task pops, publishes, pops again, as the original did.
-    Direct,
-}
-
-/// This process's share where several send one load together: `k/N`, k from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Node {
-    /// Which of the nodes this is, 0 to `count` − 1.
-    pub index: u64,
-    /// How many nodes there are, at least 1.
-    pub count: u64,
-}
-
-impl std::str::FromStr for Node {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parsed =
-            text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
-        match parsed {
-            Some((index, count)) if index < count && count <= 10_000 => Ok(Self { index, count }),
-            _ => Err(format!("'{text}' is not k/N with k from 0 to N-1, such as 0/4")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        String::deserialize(source)?.parse().map_err(serde::de::Error::custom)
-    }
-}
 
 /// The settings of one run. What is `None` was not set; [`crate::plan::Plan`] fills in defaults.
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
@@ -386,75 +306,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// These settings, with those of `base` where these are silent.
-    #[must_use]
-    pub fn over(self, base: Self) -> Self {
-        let list = |own: Vec<String>, base: Vec<String>| if own.is_empty() { base } else { own };
-        // A body given in one way replaces one given in another.
-        let own_body = self.body.is_some() || self.body_file.is_some() || self.body_lines.is_some();
-        let (body, body_file, body_lines) = match own_body {
-            true => (self.body, self.body_file, self.body_lines),
-            false => (base.body, base.body_file, base.body_lines),
-        };
-        let (mix, mix_file) = match self.mix.is_empty() {
-            true => (base.mix, base.mix_file),
-            false => (self.mix, self.mix_file),
-        };
-        Self {
-            url: self.url.or(base.url),
-            rate: self.rate.or(base.rate),
-            connections: self.connections.or(base.connections),
-            threads: self.threads.or(base.threads),
-            duration: self.duration.or(base.duration),
-            requests: self.requests.or(base.requests),
-            arrivals: self.arrivals.or(base.arrivals),
-            seed: self.seed.or(base.seed),
-            tick: self.tick.or(base.tick),
-            pacer: self.pacer.or(base.pacer),
-            max_in_flight: self.max_in_flight.or(base.max_in_flight),
-            warmup: self.warmup.or(base.warmup),
-            drain: self.drain.or(base.drain),
-            method: self.method.or(base.method),
-            headers: list(self.headers, base.headers),
-            body,
-            body_file,
-            body_lines,
-            data: self.data.or(base.data),
-            script: self.script.or(base.script),
-            script_args: list(self.script_args, base.script_args),
-            timeout: self.timeout.or(base.timeout),
-            engine: self.engine.or(base.engine),
-            id_field: self.id_field.or(base.id_field),
-            insecure: self.insecure.or(base.insecure),
-            cacert: self.cacert.or(base.cacert),
-            cert: self.cert.or(base.cert),
-            key: self.key.or(base.key),
-            http2: self.http2.or(base.http2),
-            streams: self.streams.or(base.streams),
-            disable_keepalive: self.disable_keepalive.or(base.disable_keepalive),
-            unix_socket: self.unix_socket.or(base.unix_socket),
-            connect_to: list(self.connect_to, base.connect_to),
-            proxy: self.proxy.or(base.proxy),
-            redirects: self.redirects.or(base.redirects),
-            node: self.node.or(base.node),
-            stack: self.stack.or(base.stack),
-            redis: self.redis.or(base.redis),
-            mqtt: self.mqtt.or(base.mqtt),
-            topic: self.topic.or(base.topic),
-            queue: self.queue.or(base.queue),
-            sample: self.sample.or(base.sample),
-            api_threads: self.api_threads.or(base.api_threads),
-            push_workers: self.push_workers.or(base.push_workers),
-            push_threads: self.push_threads.or(base.push_threads),
-            coupling: self.coupling.or(base.coupling),
-            push_limit: self.push_limit.or(base.push_limit),
-            qos: self.qos.or(base.qos),
-            fail_if: list(self.fail_if, base.fail_if),
-            mix,
-            mix_file,
-        }
-    }
-
     /// Reads a profile: the flags' long names as keys. The error names the line.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
         Table::parse(text)?.settings()

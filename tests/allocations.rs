@@ -13,7 +13,7 @@ use loadgen::http::compose::composer;
 use loadgen::http::raw::RawTransport;
 use loadgen::http::request::{RequestShape, Requests};
 use loadgen::load::recorder::Recorder;
-use loadgen::load::worker::{Brief, Work};
+use loadgen::load::{Brief, Work};
 use loadgen::load::{Counters, Mixture, Schedule, Worker};
 use loadgen::message::template::{DEFAULT_BODY, Place};
 use loadgen::message::{Assignment, Body, Data, DueTable, IdSpace, IdWriter, Mix, Template};

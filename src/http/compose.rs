@@ -21,7 +21,7 @@ pub struct Composed<'a> {
 /// Writes one worker's requests. It is called on that worker's thread just before each send, and the
 /// time it takes is no part of the service time.
 pub trait Compose: fmt::Debug {
-    /// The request of the message with these values.
+    /// The request of the message with these values; of a script, what it wrote last.
     fn compose(&mut self, values: &Values) -> Composed<'_>;
 
     /// The rest of what a script does; `None` where there is no script.
@@ -62,8 +62,9 @@ pub trait Hooks {
     /// What it wants.
     fn wants(&self) -> Wants;
 
-    /// What the last [`Compose::compose`] gave.
-    fn batch(&self) -> Batch;
+    /// Writes what [`Compose::compose`] gives from now on: for the message with these values, and for
+    /// the ones after it where it is several requests.
+    fn write(&mut self, values: &Values) -> Batch;
 
     /// How long a connection that has become free is held back.
     fn delay(&mut self) -> Nanos;

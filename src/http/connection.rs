@@ -86,12 +86,14 @@ impl Connection {
         self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?.finish_connect()
     }
 
-    /// Closes; may connect again after a pause that grows while connections bring nothing.
-    pub(super) fn close(&mut self, now: Nanos) {
+    /// Closes; may connect again after a pause that grows while connections bring nothing: then.
+    pub(super) fn close(&mut self, now: Nanos) -> Nanos {
         self.stream = None;
         self.unsent.clear();
-        self.state = State::Down { retry_at: now + self.pause };
+        let retry_at = now + self.pause;
+        self.state = State::Down { retry_at };
         self.pause = Nanos((self.pause.0 * 2).clamp(FIRST_PAUSE.0, LAST_PAUSE.0));
+        retry_at
     }
 
     /// Gives the stream away, which leaves the connection closed, to be made again at any time.

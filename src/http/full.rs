@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ impl FullTransport {
                 // Without one the client looks for a process-wide default, and panics as there is none.
                 .tls_backend_preconfigured(tls.clone());
             let builder = if plan.http2 { builder.http2_prior_knowledge() } else { builder };
-            through(proxied(builder, plan)?, url, link).build()
+            through(proxied(builder, plan)?, (url, plan), link).build()
         };
         let clients = (0..clients).map(|_| client()).collect::<Result<_, _>>();
         let timer = {
@@ -137,11 +138,19 @@ fn proxied(builder: ClientBuilder, plan: &TransportPlan) -> Result<ClientBuilder
     })
 }
 
-/// To where the target was found: its name is not resolved again.
-fn through(builder: ClientBuilder, url: &Url, link: Option<&Link>) -> ClientBuilder {
+/// To where the target was found: its name is not resolved again. A redirect may name another port of
+/// it, which only `--connect-to` overrules.
+fn through(
+    builder: ClientBuilder,
+    (url, plan): (&Url, &TransportPlan),
+    link: Option<&Link>,
+) -> ClientBuilder {
     match (link.map(|link| &link.endpoint), url.domain()) {
         (Some(Endpoint::Unix(path)), _) => builder.unix_socket(path.clone()),
-        (Some(Endpoint::Tcp(address)), Some(name)) => builder.resolve(name, *address),
+        (Some(Endpoint::Tcp(address)), Some(name)) => match plan.connect_to {
+            Some(_) => builder.resolve(name, *address),
+            None => builder.resolve(name, SocketAddr::new(address.ip(), 0)),
+        },
         (Some(Endpoint::Tcp(_)), None) | (None, _) => builder,
     }
 }

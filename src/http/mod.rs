@@ -143,13 +143,13 @@ pub trait Transport {
     /// Sends one request. Only while [`Self::idle`] is above zero.
     fn send(&mut self, ticket: Ticket, values: &Values);
 
-    /// What the last [`Self::send`] put on the wire: a script may write several requests at once.
-    fn batch(&mut self) -> Batch {
+    /// Has a script write what the next [`Self::send`] puts on the wire: several requests, maybe.
+    fn prepare(&mut self, _values: &Values) -> Batch {
         Batch::ONE
     }
 
-    /// The ticket of a further request that the last [`Self::send`] put on the wire.
-    fn send_along(&mut self, _ticket: Ticket) {}
+    /// The ticket of a further request that was prepared; it goes out with the next [`Self::send`].
+    fn along(&mut self, _ticket: Ticket) {}
 
     /// The first request may be sent at `at`: whatever is to pass before it begins then.
     fn begin(&mut self, _at: Nanos) {}

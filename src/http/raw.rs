@@ -7,7 +7,8 @@ mod events;
 mod scripted;
 mod upkeep;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -46,6 +47,8 @@ pub struct RawTransport {
     idle: Vec<usize>,
     /// Connections that are down or connecting: to be looked after.
     ailing: Vec<usize>,
+    /// Free connections that are held back, by a script or as they could not be made, and until when.
+    held: BinaryHeap<Reverse<(Nanos, usize)>>,
     deadlines: VecDeque<Deadline>,
     /// Connections that carried their one request, and since when they wait to be closed.
     closing: VecDeque<(Nanos, Stream)>,
@@ -92,6 +95,7 @@ impl RawTransport {
             connections: (0..connections).map(|_| Connection::new()).collect(),
             idle: Vec::with_capacity(connections),
             ailing: Vec::with_capacity(connections),
+            held: BinaryHeap::new(),
             deadlines: VecDeque::with_capacity(connections),
             closing: VecDeque::new(),
             events: Vec::with_capacity(EVENTS),
@@ -188,16 +192,15 @@ fn create_epoll() -> std::io::Result<OwnedFd> {
 
 impl Transport for RawTransport {
     fn idle(&self) -> usize {
-        self.idle.len()
+        // What has ended already is told first: who sends on and on would never hear of it.
+        if self.early.is_empty() { self.idle.len() } else { 0 }
     }
 
     fn send(&mut self, ticket: Ticket, values: &Values) {
         let Some(index) = self.idle.pop() else { return };
-        let before = self.scripted.writes().then(clock::now);
         let request = self.composer.compose(values);
         let sent = clock::now();
-        self.traffic.scripted += before.map_or(Nanos::ZERO, |before| sent - before);
-        self.scripted.last = index;
+        self.connections[index].following.append(&mut self.scripted.along);
         if request.bytes.is_empty() {
             self.idle.push(index);
             let outcome = Outcome::Failed(Failure::Write);
@@ -231,19 +234,12 @@ impl Transport for RawTransport {
         }
     }
 
-    fn batch(&mut self) -> Batch {
-        self.scripted_batch()
+    fn prepare(&mut self, values: &Values) -> Batch {
+        if self.scripted.is_there() { self.write_batch(values) } else { Batch::ONE }
     }
 
-    fn send_along(&mut self, ticket: Ticket) {
-        let connection = &mut self.connections[self.scripted.last];
-        if connection.request().is_some() {
-            connection.following.push_back(ticket);
-        } else {
-            // It could not be written, and so failed with the first of its batch.
-            let (sent, outcome) = (clock::now(), Outcome::Failed(Failure::Write));
-            self.early.push(Ended { ticket, sent, at: sent, outcome, connect: None });
-        }
+    fn along(&mut self, ticket: Ticket) {
+        self.scripted.along.push_back(ticket);
     }
 
     fn begin(&mut self, at: Nanos) {

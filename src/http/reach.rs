@@ -15,7 +15,7 @@ use rustls::{
 use url::Url;
 
 use super::ConnectError;
-use super::link::{Endpoint, Link, Secure};
+use super::link::{Endpoint, Link, Secure, connect_unix};
 use crate::plan::TransportPlan;
 use crate::tls;
 
@@ -84,7 +84,7 @@ fn dial_unix(path: &Path, timeout: Duration) -> Result<Dialed, ConnectError> {
     let endpoint = Endpoint::Unix(path.to_owned());
     let address = endpoint.to_string();
     let connect = || {
-        let socket = UnixStream::connect(path)?;
+        let socket = connect_unix(path, timeout)?;
         socket.patience(timeout)?;
         Ok(socket)
     };

@@ -218,7 +218,8 @@ fn read_records(
             Err(e) if is_would_block(&e) => {}
             Err(e) => return Err(e),
         }
-        if rest.is_empty() {
+        // After its goodbye nothing of what the peer says counts, and nothing of it is taken.
+        if closed || rest.is_empty() {
             break;
         }
     }

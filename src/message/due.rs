@@ -57,6 +57,11 @@ impl IdWriter {
         Self { space, worker, table, current: None }
     }
 
+    /// Whether message `index` of this worker has an id.
+    pub fn reach(&self, index: u64) -> bool {
+        self.space.id(self.worker, index).is_some()
+    }
+
     /// The id of message `index` of this worker, due at `due`. `None` when the ids are used up.
     pub fn assign(&mut self, index: u64, due: Nanos) -> Option<MsgId> {
         let id = self.space.id(self.worker, index)?;
@@ -77,6 +82,13 @@ impl IdWriter {
 
 #[cfg(test)]
 impl DueTable {
+    /// When a message is due, if that is known.
+    pub(crate) fn due(&self, space: &IdSpace, id: MsgId) -> Option<Nanos> {
+        let (block, place) = space.locate(id)?;
+        let due = self.get(block)?[place].load(Ordering::Acquire);
+        (due != 0).then_some(Nanos(due))
+    }
+
     /// Blocks that are held.
     pub(super) fn len(&self) -> usize {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).len()

@@ -207,7 +207,15 @@ impl Draft<'_> {
                 let lines =
                     files::lines(&text).map_err(|why| PlanError(format!("{flag}: {why}")))?;
                 let parse = |(number, line)| parse(&format!("{flag}: line {number}"), line);
-                let lines = lines.into_iter().map(parse).collect::<Result<_, _>>()?;
+                let lines = lines.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+                if lines.iter().any(Template::carries_id)
+                    && let Some(at) = lines.iter().position(|line| !line.carries_id())
+                {
+                    return refuse(format!(
+                        "{flag}: line {} has no {{{{msg_id}}}} and others have: give it to all or none",
+                        at + 1
+                    ));
+                }
                 Body::lines(lines).ok_or_else(|| PlanError(format!("{flag}: it is empty")))
             }
             (None, None, None) if silent => Ok(Template::default().into()),
@@ -265,7 +273,8 @@ fn open_holes(text: &str, data: Option<&Data>) -> String {
 /// second one.
 fn header(text: &str, data: Option<&Data>) -> Result<(String, Template), PlanError> {
     let Some((name, value)) = text.split_once(':') else {
-        return refuse(format!("--header '{text}' is not of the form 'Name: value'"));
+        // What stands there may be a secret.
+        return refuse("a --header has no colon; it is of the form 'Name: value'");
     };
     let (name, value) = (name.trim(), value.trim());
     if name.is_empty() || !name.bytes().all(is_token) || !is_field_value(value.as_bytes()) {

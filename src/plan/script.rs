@@ -39,7 +39,7 @@ pub(super) fn script(settings: &Settings, engine: Engine) -> Result<Option<Scrip
     if engine != Engine::Raw {
         return refuse(
             "--script runs on --engine raw, which writes requests as the script gives them; it does \
-             not go with --engine reqwest or --http2",
+             not go with --engine reqwest, --http2, --proxy or --redirects",
         );
     }
     let Settings { body, body_file, body_lines, data, mix, url, headers, .. } = settings;
@@ -52,10 +52,11 @@ pub(super) fn script(settings: &Settings, engine: Engine) -> Result<Option<Scrip
     if !mix.is_empty() {
         return refuse("[[request]] tables do not go with --script, which writes every request");
     }
-    if let Some(text) = url.iter().chain(headers).find(|text| text.contains("{{")) {
-        return refuse(format!(
-            "{text}: {{{{…}}}} is not filled in where --script writes the requests; the script can"
-        ));
+    if url.iter().chain(headers).any(|text| text.contains("{{")) {
+        return refuse(
+            "{{…}} in the URL or a --header is not filled in where --script writes the requests; \
+             the script can do it",
+        );
     }
     let source =
         std::fs::read(&file).map_err(|e| PlanError(format!("--script {}: {e}", file.display())))?;

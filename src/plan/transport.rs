@@ -164,6 +164,7 @@ fn proxy(settings: &Settings, target: &Target) -> Result<Option<Proxy>, PlanErro
     let Some(text) = &settings.proxy else {
         let is_open = settings.engine != Some(Engine::Raw)
             && settings.disable_keepalive != Some(true)
+            && settings.script.is_none()
             && settings.unix_socket.is_none()
             && settings.connect_to.is_empty()
             && !h2c;

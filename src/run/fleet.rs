@@ -15,8 +15,9 @@ use crate::http::raw::RawTransport;
 use crate::http::request::Requests;
 use crate::http::{ConnectError, Traffic, Transport};
 use crate::load::recorder::Recorder;
-use crate::load::worker::{Brief, Work};
-use crate::load::{Control, Gauges, IntervalReport, LoadResult, Mixture, Schedule, Worker};
+use crate::load::{
+    Brief, Control, Gauges, IntervalReport, LoadResult, Mixture, Schedule, Work, Worker,
+};
 use crate::message::{Assignment, DueTable, IdSpace, IdWriter};
 use crate::plan::{LoadPlan, Mode, Plan, RequestPlan};
 use crate::profile::{Engine, Node};

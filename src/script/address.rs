@@ -1,12 +1,11 @@
 //! `wrk.lookup`, `wrk.connect`, and the addresses they speak of.
 
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
 
 use mlua::{Error, Function, Lua, MetaMethod, UserData, UserDataMethods, UserDataRef, Value};
 
 use crate::clock::Nanos;
-use crate::http::link::Endpoint;
+use crate::http::link::{Endpoint, connect_unix};
 
 /// Where a worker connects, as a script holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub(super) fn connect(lua: &Lua, timeout: Nanos) -> mlua::Result<Function> {
             Endpoint::Tcp(address) => {
                 TcpStream::connect_timeout(address, timeout.as_duration()).is_ok()
             }
-            Endpoint::Unix(path) => UnixStream::connect(path).is_ok(),
+            Endpoint::Unix(path) => connect_unix(path, timeout.as_duration()).is_ok(),
         })
     })
 }

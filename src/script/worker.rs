@@ -76,7 +76,7 @@ impl Writer {
             fields: None,
         };
         if !wants.requests {
-            writer.write()?;
+            writer.take_text()?;
             writer.account(0);
         }
         Ok(writer)
@@ -85,7 +85,10 @@ impl Writer {
     /// Calls `request` once without sending what it gives, as wrk does in its first thread before the
     /// run: a script that cannot work is found out before any load.
     pub(super) fn rehearse(&mut self) -> Result<(), ScriptError> {
-        self.write()
+        self.take_text()?;
+        // Who stops itself at its first call has not been asked for a request yet.
+        self.seat.begin();
+        Ok(())
     }
 
     /// Where this worker connects.
@@ -94,7 +97,7 @@ impl Writer {
     }
 
     /// Calls `request` and takes its text over.
-    fn write(&mut self) -> Result<(), ScriptError> {
+    fn take_text(&mut self) -> Result<(), ScriptError> {
         let called = self.request.call::<Value>(());
         let text = match called.map_err(|e| self.explain(&e, "request"))? {
             Value::String(text) => text.as_bytes(),
@@ -113,10 +116,10 @@ impl Writer {
         Ok(())
     }
 
-    /// The request of message `index`.
-    fn compose_anew(&mut self, index: u64) -> Result<(), ScriptError> {
+    /// Writes the request of message `index`.
+    fn write_for(&mut self, index: u64) -> Result<(), ScriptError> {
         self.ids.begin(index);
-        let written = self.write();
+        let written = self.take_text();
         let used = self.ids.end(index);
         written?;
         self.account(used);
@@ -163,14 +166,7 @@ impl Writer {
 }
 
 impl Compose for Writer {
-    fn compose(&mut self, values: &Values) -> Composed<'_> {
-        if self.wants.requests
-            && let Err(error) = self.compose_anew(values.seq)
-        {
-            self.seat.fail(error);
-            self.batch = Batch::ONE;
-            return Composed { bytes: &[], bodyless: false };
-        }
+    fn compose(&mut self, _: &Values) -> Composed<'_> {
         let bytes = self.text.as_deref().unwrap_or_default();
         Composed { bytes, bodyless: self.framing.bodyless }
     }
@@ -185,7 +181,14 @@ impl Hooks for Writer {
         self.wants
     }
 
-    fn batch(&self) -> Batch {
+    fn write(&mut self, values: &Values) -> Batch {
+        if self.wants.requests
+            && let Err(error) = self.write_for(values.seq)
+        {
+            self.seat.fail(error);
+            self.text = None;
+            self.batch = Batch::ONE;
+        }
         self.batch
     }
 
@@ -205,7 +208,7 @@ impl Hooks for Writer {
             }
         };
         // What is below zero, or no number, is no delay.
-        Nanos((millis.min(LONGEST_DELAY_MS) * 1e6) as u64)
+        Nanos(if millis > 0.0 { (millis.min(LONGEST_DELAY_MS) * 1e6) as u64 } else { 0 })
     }
 
     fn response(&mut self, status: u16, response: &Kept) {

@@ -226,6 +226,21 @@ fn delay_holds_a_connection_back_each_time() {
 }
 
 #[test]
+fn what_is_no_number_is_no_delay_and_who_stops_in_the_rehearsal_still_sends() {
+    let script = Script::new(
+        "function delay() return 0/0 end\n\
+         called = false\n\
+         function request()\n\
+           if not called then called = true wrk.thread:stop() end\n\
+           return wrk.request()\n\
+         end\n",
+    );
+    let server = Server::start();
+    let (_, report) = script.report(&format!("-t 1 -c 2 -n 10 {}", server.url("/")));
+    assert_answered(&report, 10);
+}
+
+#[test]
 fn in_an_open_loop_a_delay_moves_no_request_in_the_plan() {
     let script = Script::new("function delay() return 100 end");
     let server = Server::start();
@@ -331,6 +346,7 @@ fn done_has_the_last_word_and_the_figures() {
              assert(value > last and latency[i] == value)\n\
              sum, last = sum + count, value\n\
            end\n\
+           print(latency.max)\n\
            print(sum, last == latency.max)\n\
          end\n",
     );
@@ -338,14 +354,19 @@ fn done_has_the_last_word_and_the_figures() {
         "/no" => "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n".to_owned(),
         _ => OK.to_owned(),
     });
-    for (loop_words, path, said) in [
-        ("-n 50", "/", "50\t2000\t0\t0\t0\t0\t0"),
-        ("-R 100 -n 50", "/no", "50\t1900\t0\t0\t0\t50\t0"),
+    for (loop_words, path, said, meant) in [
+        ("-n 50", "/", "50\t2000\t0\t0\t0\t0\t0", "service"),
+        ("-R 100 -n 50", "/no", "50\t1900\t0\t0\t0\t50\t0", "response"),
     ] {
-        let finished = script.run(&format!("-t 2 -c 2 {loop_words} {}", server.url(path)));
+        let words = format!("-t 2 -c 2 {loop_words} {}", server.url(path));
+        let (finished, report) = script.report(&words);
         assert_eq!(finished.code, Some(0), "{finished:?}");
-        let lines: Vec<_> = finished.stdout.lines().rev().take(2).collect();
-        assert_eq!(lines, ["50\ttrue", said], "{finished:?}");
+        let lines: Vec<_> = finished.stdout.lines().rev().take(3).collect();
+        assert_eq!((lines[0], lines[2]), ("50\ttrue", said), "{finished:?}");
+        let max: f64 = lines[1].parse().expect("a number");
+        let meant = report.number(&format!("latency.{meant}.max"));
+        // In whole microseconds, and of a histogram's bucket, which is a thousandth wide.
+        assert!((max - meant).abs() <= 1.0 + meant / 500.0, "{max} of {meant}");
         assert!(finished.stdout.contains("  Script    it.lua: "), "{finished:?}");
     }
 }

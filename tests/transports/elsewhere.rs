@@ -38,7 +38,7 @@ fn a_unix_socket_is_driven_and_the_url_gives_host_and_path() {
 #[test]
 fn a_unix_socket_that_is_not_there_is_named() {
     let long = format!("/tmp/{}", "x".repeat(200));
-    for (path, part) in [("/nowhere/api.sock", "No such file"), (long.as_str(), "path")] {
+    for (path, part) in [("/nowhere/api.sock", "No such file"), (long.as_str(), "too long")] {
         for engine in ENGINES {
             let said = complaint(&format!("http://h/ --engine {engine} --unix-socket {path}"));
             assert!(said.contains(path) && said.contains(part), "{said}");
@@ -167,5 +167,10 @@ fn the_environments_proxy_is_used_for_other_machines_only() {
         let finished = process.finish();
         assert!(finished.stderr.contains("cannot resolve"), "{words}: {finished:?}");
     }
+    // A script writes what the raw engine sends, so that it is asked for, too.
+    let script = tempfile::NamedTempFile::new().expect("a file");
+    let words = format!("http://target.invalid/ -s {}", script.path().display());
+    let finished = crate::support::Process::start("loadgen", &mut environment(&words)).finish();
+    assert!(finished.stderr.contains("cannot resolve"), "{finished:?}");
     assert_eq!(proxy.heads().len(), 10);
 }

@@ -68,11 +68,11 @@ fn a_connection_that_is_not_had_fails_its_request() {
             }
         }
     });
-    let words = format!("http://{address}/ -n 30 -c 1 --disable-keepalive");
+    let words = format!("http://{address}/ -n 16 -c 1 --disable-keepalive");
     let (finished, report) = report_of(&words, |_| ());
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let count = |name: &str| report.count(&format!("requests.{name}"));
-    assert_eq!((count("completed"), count("failed"), count("errors.connect")), (10, 20, 20));
+    assert_eq!((count("completed"), count("failed"), count("errors.connect")), (10, 6, 6));
     assert_eq!(report.count("latency.connect.count"), 10);
 }
 
@@ -94,4 +94,26 @@ fn a_connection_that_is_not_made_in_time_counts_with_its_age() {
         let least = report["latency"][name]["min"].as_f64().expect("a time");
         assert!(least >= 198_000.0, "{name}: {least}");
     }
+}
+
+#[test]
+fn a_target_that_is_gone_is_not_knocked_at_without_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("api");
+    let server = Server::unix(&path, None);
+    let gone = path.clone();
+    std::thread::spawn(move || {
+        while server.heads().is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::fs::remove_file(gone)
+    });
+    let options = "-d 500ms -c 4 -t 1 --disable-keepalive";
+    let words = format!("http://h/ {options} --unix-socket {}", path.display());
+    let (finished, report) = report_of(&words, |_| ());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let refused = report.count("requests.errors.connect");
+    // Each connection waits 0, 5, 10, 20, ... ms before the next attempt.
+    assert!((1..=4 * 10).contains(&refused), "{refused} attempts");
+    assert_eq!(report.count("requests.unfinished"), 0);
 }

@@ -1,10 +1,16 @@
 //! https: who is trusted, what is said of those who are not, and that the counts are those of plain http.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ServerConnection;
 
 use super::authority::{Authority, Identity};
 use super::server::Server;
 use super::{answered, complaint};
+use crate::support::run;
 
 const ENGINES: [&str; 2] = ["", "--engine reqwest"];
 
@@ -165,4 +171,35 @@ fn a_target_that_closes_is_connected_to_again() {
     let (done, failed) = (report.count("requests.completed"), report.count("requests.failed"));
     assert_eq!((done + failed, report.count("requests.sent")), (60, 60), "{}", report.json());
     assert!(done >= 50 && report.count("requests.reconnects") >= 50, "{}", report.json());
+}
+
+#[test]
+fn what_a_target_says_after_its_goodbye_holds_nobody_up() {
+    let config = Arc::new(Authority::new().issue("localhost").server());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let mut session = ServerConnection::new(Arc::clone(&config)).expect("a session");
+            let mut request = [0; 4096];
+            // The request comes after the handshake; a client that only tries comes with none.
+            while !matches!(session.reader().read(&mut request), Ok(1..)) {
+                match session.complete_io(&mut socket) {
+                    Ok((1.., _) | (_, 1..)) => {}
+                    _ => break,
+                }
+            }
+            session.send_close_notify();
+            let mut last_words = Vec::new();
+            while session.wants_write() {
+                session.write_tls(&mut last_words).expect("into memory");
+            }
+            last_words.extend([0; 12 * 1024]);
+            let _ = socket.write_all(&last_words);
+        }
+    });
+    let finished =
+        run(&format!("https://localhost:{port}/ -n 3 -c 1 -k -T 1s --format json --allow-limited"));
+    let report: serde_json::Value = serde_json::from_str(&finished.stdout).expect("a report");
+    assert_eq!((&report["requests"]["failed"], finished.code), (&3.into(), Some(0)), "{report}");
 }

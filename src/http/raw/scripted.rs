@@ -2,12 +2,14 @@
 //! connections back, writes several requests at once, and takes time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::VecDeque;
 
 use super::RawTransport;
 use crate::clock::{self, Nanos};
+use crate::http::Ticket;
 use crate::http::compose::{Batch, Compose, Wants};
 use crate::http::connection::Connection;
+use crate::message::Values;
 
 /// Requests over which a script's time is averaged.
 const TRIAL: u64 = 1_000;
@@ -20,12 +22,10 @@ pub(super) struct Scripted {
     wants: Option<Wants>,
     /// The requests since its time was looked at, and what it had taken then.
     trial: (u64, Nanos),
-    /// Free connections that it holds back, and until when.
-    pub(super) resting: BinaryHeap<Reverse<(Nanos, usize)>>,
     /// Whether requests may be sent, or soon: before it nothing is held back.
     begun: bool,
-    /// The connection that a request was sent on last.
-    pub(super) last: usize,
+    /// The further requests of what is to be sent next.
+    pub(super) along: VecDeque<Ticket>,
 }
 
 impl Scripted {
@@ -33,9 +33,8 @@ impl Scripted {
         Self {
             wants: composer.hooks().map(|hooks| hooks.wants()),
             trial: (0, Nanos::ZERO),
-            resting: BinaryHeap::new(),
             begun: false,
-            last: 0,
+            along: VecDeque::new(),
         }
     }
 
@@ -43,35 +42,18 @@ impl Scripted {
         self.wants.is_some()
     }
 
-    /// Whether it writes each request by itself.
-    pub(super) fn writes(&self) -> bool {
-        self.wants.is_some_and(|wants| wants.requests)
-    }
-
     pub(super) fn sees_responses(&self) -> bool {
         self.wants.is_some_and(|wants| wants.responses)
-    }
-
-    /// When the next connection is no longer held back.
-    pub(super) fn rested(&self) -> Option<Nanos> {
-        self.resting.peek().map(|Reverse((until, _))| *until)
-    }
-
-    /// The connection is gone.
-    pub(super) fn forget(&mut self, index: usize) {
-        self.resting.retain(|Reverse((_, i))| *i != index);
     }
 }
 
 impl RawTransport {
-    /// What was written last, and what it took.
-    pub(super) fn scripted_batch(&mut self) -> Batch {
-        if !self.scripted.is_there() {
-            return Batch::ONE;
-        }
-        let Some(batch) = self.composer.hooks().map(|hooks| hooks.batch()) else {
-            return Batch::ONE;
-        };
+    /// Has the script write what is sent next.
+    pub(super) fn write_batch(&mut self, values: &Values) -> Batch {
+        let Some(hooks) = self.composer.hooks() else { return Batch::ONE };
+        let before = self.scripted.wants.filter(|wants| wants.requests).map(|_| clock::now());
+        let batch = hooks.write(values);
+        self.traffic.scripted += before.map_or(Nanos::ZERO, |before| clock::now() - before);
         self.mind_script();
         self.traffic.unnumbered += batch.unnumbered;
         batch
@@ -88,7 +70,7 @@ impl RawTransport {
     /// A connection can carry the next request, once a script lets it.
     pub(super) fn free(&mut self, index: usize, now: Nanos) {
         match self.delay() {
-            Some(delay) => self.scripted.resting.push(Reverse((now + delay, index))),
+            Some(delay) => self.held.push(Reverse((now + delay, index))),
             None => self.idle.push(index),
         }
     }

@@ -41,6 +41,13 @@ impl RawTransport {
         self.free(index, now);
     }
 
+    /// No connection could be made for a request: the next one is not tried at once, or a target that is
+    /// gone would be knocked at without end.
+    fn hold_back(&mut self, index: usize, now: Nanos) {
+        let until = self.connections[index].close(now);
+        self.held.push(Reverse((until, index)));
+    }
+
     pub(super) fn fail(
         &mut self,
         index: usize,
@@ -53,7 +60,10 @@ impl RawTransport {
             let outcome = Outcome::Failed(failure);
             let tickets = std::iter::once(ticket).chain(connection.following.drain(..));
             ended.extend(tickets.map(|ticket| Ended { ticket, sent, at: now, outcome, connect }));
-            self.lay_down(index, now);
+            match connection.state {
+                State::Opening { .. } => self.hold_back(index, now),
+                _ => self.lay_down(index, now),
+            }
         } else if connection.state == State::Idle {
             // A server may close what it does not need: no request is hurt.
             self.drop_idle(index, now);
@@ -62,7 +72,7 @@ impl RawTransport {
 
     pub(super) fn drop_idle(&mut self, index: usize, now: Nanos) {
         self.idle.retain(|i| *i != index);
-        self.scripted.forget(index);
+        self.held.retain(|Reverse((_, i))| *i != index);
         self.connections[index].close(now);
         self.ailing.push(index);
     }
@@ -89,11 +99,11 @@ impl RawTransport {
         }
     }
 
-    /// Connects what may be connected again, gives up attempts that take too long, and lets go what has
-    /// rested.
+    /// Connects what may be connected again, gives up attempts that take too long, and lets go what was
+    /// held back.
     pub(super) fn tend(&mut self, now: Nanos) {
-        while self.scripted.rested().is_some_and(|until| until <= now) {
-            self.idle.extend(self.scripted.resting.pop().map(|Reverse((_, index))| index));
+        while self.held.peek().is_some_and(|Reverse((until, _))| *until <= now) {
+            self.idle.extend(self.held.pop().map(|Reverse((_, index))| index));
         }
         for at in 0..self.ailing.len() {
             let index = self.ailing[at];
@@ -119,7 +129,7 @@ impl RawTransport {
             State::Connecting { since } => since + self.patience(),
             State::Idle | State::Busy { .. } | State::Opening { .. } => Nanos::MAX,
         };
-        let rested = self.scripted.rested().unwrap_or(Nanos::MAX);
-        self.ailing.iter().map(duty).min().unwrap_or(Nanos::MAX).min(deadline).min(rested)
+        let held = self.held.peek().map_or(Nanos::MAX, |Reverse((until, _))| *until);
+        self.ailing.iter().map(duty).min().unwrap_or(Nanos::MAX).min(deadline).min(held)
     }
 }

@@ -1,0 +1,87 @@
+//! What a setting may be where it is one of a few words, and which node this is.
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+/// The spacing of an open loop's slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrivals {
+    /// Evenly: slot n is due at n / rate.
+    #[default]
+    Constant,
+    /// As independent users come: exponential gaps, the total exact, repeatable by `--seed`.
+    Poisson,
+}
+
+/// What carries the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Our HTTP/1.1 fast path.
+    Raw,
+    /// reqwest: HTTP/2, proxies, redirects.
+    Reqwest,
+}
+
+/// How a worker of an open loop waits until the next request is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pacer {
+    /// It sleeps.
+    #[default]
+    Timer,
+    /// It asks the clock over and over: each worker takes a whole core.
+    Spin,
+}
+
+/// Where Redis and the broker come from when no address is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stack {
+    /// Spawned where the programs are installed, else embedded.
+    #[default]
+    Auto,
+    /// Private `redis-server` and `mosquitto` processes.
+    Spawned,
+    /// loadgen's own stand-ins: nothing needs to be installed.
+    Embedded,
+}
+
+/// How the push server's pop and publish are joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coupling {
+    /// A task pops, another publishes, a channel between them.
+    #[default]
+    Channel,
+    /// One task pops, publishes, pops again, as the original did.
+    Direct,
+}
+
+/// This process's share where several send one load together: `k/N`, k from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node {
+    /// Which of the nodes this is, 0 to `count` − 1.
+    pub index: u64,
+    /// How many nodes there are, at least 1.
+    pub count: u64,
+}
+
+impl std::str::FromStr for Node {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed =
+            text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        match parsed {
+            Some((index, count)) if index < count && count <= 10_000 => Ok(Self { index, count }),
+            _ => Err(format!("'{text}' is not k/N with k from 0 to N-1, such as 0/4")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        String::deserialize(source)?.parse().map_err(serde::de::Error::custom)
+    }
+}

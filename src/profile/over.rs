@@ -1,0 +1,74 @@
+//! Settings over settings: what is typed wins over what a profile says.
+
+use super::Settings;
+
+impl Settings {
+    /// These settings, with those of `base` where these are silent.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        let list = |own: Vec<String>, base: Vec<String>| if own.is_empty() { base } else { own };
+        // A body given in one way replaces one given in another.
+        let own_body = self.body.is_some() || self.body_file.is_some() || self.body_lines.is_some();
+        let (body, body_file, body_lines) = match own_body {
+            true => (self.body, self.body_file, self.body_lines),
+            false => (base.body, base.body_file, base.body_lines),
+        };
+        let (mix, mix_file) = match self.mix.is_empty() {
+            true => (base.mix, base.mix_file),
+            false => (self.mix, self.mix_file),
+        };
+        Self {
+            url: self.url.or(base.url),
+            rate: self.rate.or(base.rate),
+            connections: self.connections.or(base.connections),
+            threads: self.threads.or(base.threads),
+            duration: self.duration.or(base.duration),
+            requests: self.requests.or(base.requests),
+            arrivals: self.arrivals.or(base.arrivals),
+            seed: self.seed.or(base.seed),
+            tick: self.tick.or(base.tick),
+            pacer: self.pacer.or(base.pacer),
+            max_in_flight: self.max_in_flight.or(base.max_in_flight),
+            warmup: self.warmup.or(base.warmup),
+            drain: self.drain.or(base.drain),
+            method: self.method.or(base.method),
+            headers: list(self.headers, base.headers),
+            body,
+            body_file,
+            body_lines,
+            data: self.data.or(base.data),
+            script: self.script.or(base.script),
+            script_args: list(self.script_args, base.script_args),
+            timeout: self.timeout.or(base.timeout),
+            engine: self.engine.or(base.engine),
+            id_field: self.id_field.or(base.id_field),
+            insecure: self.insecure.or(base.insecure),
+            cacert: self.cacert.or(base.cacert),
+            cert: self.cert.or(base.cert),
+            key: self.key.or(base.key),
+            http2: self.http2.or(base.http2),
+            streams: self.streams.or(base.streams),
+            disable_keepalive: self.disable_keepalive.or(base.disable_keepalive),
+            unix_socket: self.unix_socket.or(base.unix_socket),
+            connect_to: list(self.connect_to, base.connect_to),
+            proxy: self.proxy.or(base.proxy),
+            redirects: self.redirects.or(base.redirects),
+            node: self.node.or(base.node),
+            stack: self.stack.or(base.stack),
+            redis: self.redis.or(base.redis),
+            mqtt: self.mqtt.or(base.mqtt),
+            topic: self.topic.or(base.topic),
+            queue: self.queue.or(base.queue),
+            sample: self.sample.or(base.sample),
+            api_threads: self.api_threads.or(base.api_threads),
+            push_workers: self.push_workers.or(base.push_workers),
+            push_threads: self.push_threads.or(base.push_threads),
+            coupling: self.coupling.or(base.coupling),
+            push_limit: self.push_limit.or(base.push_limit),
+            qos: self.qos.or(base.qos),
+            fail_if: list(self.fail_if, base.fail_if),
+            mix,
+            mix_file,
+        }
+    }
+}
