@@ -1,5 +1,6 @@
 //! `--script`: what wrk's scripts do, on the wire and in the report.
 
+mod beside_wrk;
 mod errors;
 mod ids;
 mod server;
