@@ -125,7 +125,23 @@ impl Plan {
         check_requests(&thresholds, &request)?;
         let command = command::command(&settings);
         let pipeline = pipeline(settings)?;
-        Ok(Self { target, load, request, transport, script, pipeline, thresholds, command })
+        let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
+        plan.check_heard()?;
+        Ok(plan)
+    }
+
+    /// Refuses conditions on messages where nobody will see any.
+    fn check_heard(&self) -> Result<(), PlanError> {
+        let is_of_messages = |threshold: &&Threshold| {
+            ["arrival.", "messages."].iter().any(|part| threshold.name().starts_with(part))
+        };
+        match self.thresholds.iter().find(is_of_messages).filter(|_| !self.listens()) {
+            Some(threshold) => refuse(format!(
+                "--fail-if '{}': no arrivals are measured, as nobody listens; name the broker with --mqtt",
+                threshold.name()
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Whether arrivals are measured: the pipeline is ours, or a broker is named.
@@ -317,5 +333,23 @@ mod tests {
             let error = plan(change).map(|_| ()).expect_err("refused");
             assert!(!error.contains("onyx"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_condition_on_messages_wants_a_listener() {
+        let check = |expr: &str, mqtt: bool| {
+            plan(|s| {
+                s.url = Some("http://h/".into());
+                s.mqtt = mqtt.then(|| "mqtt://h".into());
+                s.redis = mqtt.then(|| "redis://h".into());
+                s.fail_if = vec![expr.to_owned()];
+            })
+            .map(|_| ())
+        };
+        for expr in ["arrival.p99>5ms", "messages.lost>0"] {
+            assert!(check(expr, false).expect_err("refused").contains("--mqtt"));
+            assert_eq!(check(expr, true), Ok(()));
+        }
+        assert_eq!(check("response.p99>5ms", false), Ok(()));
     }
 }

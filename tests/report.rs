@@ -308,6 +308,21 @@ fn figures_of_a_stand_in_come_with_a_warning() {
 }
 
 #[test]
+fn a_request_that_found_no_connection_is_not_called_on_time_alone() {
+    let notes = |late: u64| {
+        let mut seen = observations(|_| ());
+        seen.load.lateness = (0..100).fold(Latencies::default(), |mut all, _| {
+            all.record(micros(late));
+            all
+        });
+        Report::from(&seen).verdict.notes.join("; ")
+    };
+    assert!(!notes(9_000).contains("--connections"), "{}", notes(9_000));
+    let said = notes(50_000);
+    assert!(said.contains("for one of 64 connections"), "{said}");
+}
+
+#[test]
 fn a_method_that_the_target_does_not_take_is_said() {
     let notes = |status: u16| {
         let mut seen = observations(|_| ());
@@ -322,6 +337,15 @@ fn a_method_that_the_target_does_not_take_is_said() {
     let said = notes(405);
     assert!(said.contains("1 requests were answered with 405"), "{said}");
     assert!(said.contains("--method"), "{said}");
+}
+
+#[test]
+fn a_latency_may_be_named_in_short() {
+    let conditions = ["response.p50>1us", "latency.response.p50>1us"].map(str::to_owned);
+    let report = Report::from(&observations(|s| s.fail_if = conditions.to_vec()));
+    let [short, whole] = &report.verdict.thresholds[..] else { panic!("two") };
+    assert_eq!((short.value, short.ok), (report.latency.response.p50, false));
+    assert_eq!((whole.value, whole.ok), (short.value, short.ok));
 }
 
 #[test]
@@ -342,6 +366,7 @@ fn conditions_name_numbers_of_the_report() {
         "stages.sent-api.p50>1ms",
         "requests.rate_achieved<23900",
         "latency.service.p99_9>1s",
+        "service.p99_9>1s",
     ] {
         assert_eq!(check(text), Ok(()), "{text}");
     }

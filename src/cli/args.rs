@@ -35,6 +35,8 @@ Exit codes: 0 done, 1 could not run, 2 usage, 3 the generator could not hold the
     about,
     after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
+    // The last one counts, as with wrk, so that an alias can be overruled.
+    args_override_self = true,
     disable_version_flag = true
 )]
 pub(super) struct Cli {

@@ -52,9 +52,19 @@ impl Outputs {
         print_bytes(content.as_bytes()).context("the report could not be printed")
     }
 
-    /// Writes the document to every file.
+    /// Writes the document to every file. One that cannot be written keeps no other from it; the error
+    /// is that of the first.
     pub(super) fn save(&self, document: Document<'_>) -> anyhow::Result<()> {
-        self.files.iter().try_for_each(|file| file.write(document, self.options))
+        let mut first = Ok(());
+        for file in &self.files {
+            let written = file.write(document, self.options);
+            match (&first, written) {
+                (Ok(()), written) => first = written,
+                (Err(_), Err(error)) => log::error!("{error:#}"),
+                (Err(_), Ok(())) => {}
+            }
+        }
+        first
     }
 }
 
@@ -65,7 +75,10 @@ impl Output {
             let (name, endings) = (path.display(), Form::endings());
             UsageError(format!("--output {name}: the ending says the form; there are {endings}"))
         })?;
-        Ok(Self { path: path.to_owned(), form })
+        // A link stays, and what it points to is written.
+        let path = if path.is_symlink() { fs::canonicalize(path).ok() } else { None }
+            .unwrap_or_else(|| path.to_owned());
+        Ok(Self { path, form })
     }
 
     /// Writes the document: whole, or not at all.

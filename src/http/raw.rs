@@ -119,7 +119,9 @@ impl RawTransport {
         let deadline = clock::now() + transport.patience();
         while transport.idle.len() < connections {
             if clock::now() >= deadline {
-                return Err(unreachable(std::io::ErrorKind::TimedOut.into()));
+                let stand = transport.idle.len();
+                let text = format!("timed out, when {stand} of {connections} connections stood");
+                return Err(unreachable(std::io::Error::new(std::io::ErrorKind::TimedOut, text)));
             }
             transport.poll(deadline.min(transport.next_duty()), &mut Vec::new());
             if transport.traffic.connect_failures > 0 {

@@ -129,6 +129,12 @@ fn csv(text: &[u8]) -> Result<Data, String> {
         let record = record.map_err(|e| explain(&e, &mut lines))?;
         data.push(lines.of(record.position()), record.iter());
     }
+    // The reader takes all that follows for the quoted cell.
+    let quotes = || text.iter().enumerate().filter(|(_, byte)| **byte == b'"').map(|(at, _)| at);
+    if let Some(last) = quotes().next_back().filter(|_| quotes().count() % 2 == 1) {
+        let line = 1 + text[..last].iter().filter(|byte| **byte == b'\n').count();
+        return Err(format!("line {line}: a quote is opened and never closed"));
+    }
     Ok(data)
 }
 
@@ -240,6 +246,7 @@ mod tests {
             (b"a,a\n1,2\n", "line 1: two columns are called 'a'"),
             (b"a,\n1,2\n", "line 1: column 2 has no name"),
             (b"", "line 1: it has no columns"),
+            (b"a,b\n1,\"x\n2,y\n3,z\n", "line 2: a quote is opened and never closed"),
         ] {
             let error = csv(text).map(|_| ()).expect_err(part);
             assert!(error.contains(part), "{part}: {error}");

@@ -1,7 +1,7 @@
 //! The verdict: whether the generator held its plan, what a reader must know beside the numbers, and
 //! whether a `--fail-if` condition held.
 
-use super::{Report, ThresholdResult, Verdict, lookup};
+use super::{Latency, Report, Requests, ThresholdResult, Verdict, lookup};
 use crate::clock::Nanos;
 use crate::latency::Latencies;
 use crate::observations::{Observations, ServerInfo};
@@ -18,6 +18,9 @@ const PACING_LIMITS: [(f64, &str, Nanos); 3] = [
 ];
 /// Of the response's 99th percentile, the generator's own part from which on it is worth a note.
 const NOTABLE_SHARE: f64 = 0.5;
+
+/// In microseconds: so long a wait for a connection is worth a note.
+const LONG_WAIT_US: f64 = 10_000.0;
 
 /// Fills the verdict in.
 pub(super) fn judge(report: &mut Report, seen: &Observations) {
@@ -80,6 +83,8 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
             format_count(*refused)
         ));
     }
+    notes.extend(refusals(report));
+    notes.extend(connection_waits(report));
     if counters.never_sent > 0 {
         notes.push(format!(
             "{} requests never got a free connection; they count with the age they had reached",
@@ -135,7 +140,35 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
 fn busy_share(report: &Report) -> Option<f64> {
     let generator = report.resources.iter().find(|used| used.component == "generator")?;
     let share = generator.cpu_percent_mean / report.run.threads as f64;
-    (share >= 90.0).then_some(share)
+    // The kernel counts in hundredths of a second.
+    (share >= 90.0 && report.run.duration_s >= 0.2).then_some(share)
+}
+
+/// Answers that are no success count as answered: who looks at the rate alone would take them for one.
+fn refusals(report: &Report) -> Option<String> {
+    let Requests { completed, status, .. } = &report.requests;
+    let refused = report.requests.refused();
+    let odd = status.iter().filter(|(status, _)| !status.starts_with(['2', '3']));
+    let (most, _) = odd.max_by_key(|(_, count)| **count)?;
+    Some(format!(
+        "{} of {} answers were neither 2xx nor 3xx, most of them {most}",
+        format_count(refused),
+        format_count(*completed)
+    ))
+}
+
+/// A generator that comes to each request in time may still have nothing to send it on.
+fn connection_waits(report: &Report) -> Option<String> {
+    let Latency { lateness, pacing, connect, .. } = &report.latency;
+    let (late, paced) = (lateness.p50?, pacing.p50?);
+    if report.run.mode != "open" || connect.is_some() || late - paced < LONG_WAIT_US {
+        return None;
+    }
+    let (late, connections) = (format_time(late), report.run.connections);
+    Some(format!(
+        "half of the requests waited {late} or more for one of {connections} connections: the target is \
+         slower than the rate, or needs more --connections"
+    ))
 }
 
 fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
@@ -144,6 +177,14 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
         notes.push(format!(
             "{} messages were lost; arrival counts them with the age they had reached",
             format_count(messages.lost)
+        ));
+    }
+    let left = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
+    let lost = report.messages.as_ref().map_or(0, |messages| messages.lost);
+    if lost > 0 && left >= lost / 2 {
+        notes.push(format!(
+            "{} messages were in the queue in the last second: what takes them out is too slow, or away",
+            format_count(left)
         ));
     }
     if let (Some(_), Some(script)) = (&report.messages, &report.script) {

@@ -2,6 +2,8 @@
 //! `resources.api.cpu_percent_max`, `stages.sent-api.p50`,
 //! `by_request.login.response.p99`.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::Report;
@@ -34,11 +36,20 @@ pub fn number(report: &Report, name: &str) -> Option<f64> {
 }
 
 pub(super) fn value_of(numbers: &Value, name: &str) -> Option<f64> {
-    match find(numbers, name) {
+    match find(numbers, &whole(name)) {
         Some(value) => value.as_f64(),
         // A status that never came has come 0 times.
         None if name.starts_with("requests.status.") => Some(0.0),
         None => None,
+    }
+}
+
+/// `response.p99` is short for `latency.response.p99`, as `arrival.p99` is its own whole name.
+fn whole(name: &str) -> Cow<'_, str> {
+    let first = name.split('.').next().unwrap_or_default();
+    match ["response", "service", "lateness", "pacing", "connect"].contains(&first) {
+        true => Cow::Owned(format!("latency.{name}")),
+        false => Cow::Borrowed(name),
     }
 }
 
@@ -52,7 +63,7 @@ pub fn check_names(thresholds: &[Threshold]) -> Result<(), PlanError> {
 
 /// Whether reports have a number of that name; else what is wrong with it, and names that are near.
 pub fn check_name(name: &str) -> Result<(), String> {
-    if names().iter().any(|known| stands_for(known, name)) {
+    if names().iter().any(|known| stands_for(known, &whole(name))) {
         return Ok(());
     }
     let last = name.rsplit('.').next().unwrap_or(name);

@@ -29,6 +29,14 @@ pub fn ramp_text(report: &RampReport) -> String {
             let _ = writeln!(out, "  Error     {}: {error}", step.name);
         }
     }
+    for step in &report.steps {
+        let thresholds = step.report.iter().flat_map(|report| &report.verdict.thresholds);
+        // A search has its condition here, too, and fails on purpose.
+        for failed in thresholds.filter(|one| !one.ok && report.search.is_none()) {
+            let value = failed.value.map_or_else(|| "n/a".to_owned(), |value| value.to_string());
+            let _ = writeln!(out, "  Fail if   {}: {} (it is {value})", step.name, failed.expr);
+        }
+    }
     if !report.findings.is_empty() {
         out += "\nFindings\n";
     }
@@ -103,6 +111,9 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
     words.extend(trial.map(|trial| if trial.held { "holds" } else { "fails" }));
     if report.verdict.generator != "valid" {
         words.push(&report.verdict.generator);
+    }
+    if report.requests.refused() > 0 {
+        words.push("refused");
     }
     if report.verdict.thresholds.iter().any(|threshold| !threshold.ok) {
         words.push("FAILED");

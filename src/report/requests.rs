@@ -1,15 +1,28 @@
 //! The requests of a mix, each by itself, as a table.
 
+use std::collections::BTreeMap;
+
 use super::text::time;
-use super::{ByRequest, Quantiles, Report};
+use super::{ByRequest, Quantiles, Report, Requests};
 use crate::units::format_count;
 
-impl ByRequest {
-    /// Answers that wrk counts as errors: neither 2xx nor 3xx.
-    pub(super) fn refused(&self) -> u64 {
-        let odd = |status: &str| !matches!(status.as_bytes().first(), Some(b'2' | b'3'));
-        self.status.iter().filter(|(status, _)| odd(status)).map(|(_, count)| count).sum()
+impl Requests {
+    /// Answers that are no success: neither 2xx nor 3xx, as wrk has it.
+    pub fn refused(&self) -> u64 {
+        refused(&self.status)
     }
+}
+
+impl ByRequest {
+    /// As [`Requests::refused`].
+    pub(super) fn refused(&self) -> u64 {
+        refused(&self.status)
+    }
+}
+
+fn refused(status: &BTreeMap<String, u64>) -> u64 {
+    let is_odd = |status: &str| !status.starts_with(['2', '3']);
+    status.iter().filter(|(status, _)| is_odd(status)).map(|(_, count)| count).sum()
 }
 
 /// A row each; the first row is the head. None where there is but one request.

@@ -83,8 +83,7 @@ fn totals(requests: &Requests, sending_s: f64) -> String {
             errors.connect, errors.write, errors.timeout
         );
     }
-    let fine = |status: &str| status.starts_with(['2', '3']);
-    let odd: u64 = requests.status.iter().filter(|(s, _)| !fine(s)).map(|(_, count)| count).sum();
+    let odd = requests.refused();
     if odd > 0 {
         let _ = writeln!(out, "  Non-2xx or 3xx responses: {odd}");
     }

@@ -102,7 +102,7 @@ impl Writer {
         let text = match called.map_err(|e| self.explain(&e, "request"))? {
             Value::String(text) => text.as_bytes(),
             other => {
-                let what = format!("gave a {}, not a text", other.type_name());
+                let what = format!("gave {}, not a text", one(other.type_name()));
                 return Err(self.refuse("request", &what));
             }
         };
@@ -165,6 +165,15 @@ impl Writer {
     }
 }
 
+/// What a value is, in words.
+fn one(kind: &str) -> String {
+    match kind {
+        "nil" => kind.to_owned(),
+        "integer" => "a number".to_owned(),
+        _ => format!("a {kind}"),
+    }
+}
+
 impl Compose for Writer {
     fn compose(&mut self, _: &Values) -> Composed<'_> {
         let bytes = self.text.as_deref().unwrap_or_default();
@@ -198,7 +207,7 @@ impl Hooks for Writer {
             Ok(Value::Integer(millis)) => millis as f64,
             Ok(Value::Number(millis)) => millis,
             Ok(other) => {
-                let what = format!("gave a {}, not milliseconds", other.type_name());
+                let what = format!("gave {}, not milliseconds", one(other.type_name()));
                 self.seat.fail(self.refuse("delay", &what));
                 0.0
             }

@@ -42,6 +42,29 @@ fn a_saved_report_gives_every_form_that_the_run_gave() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_keeps_no_other_from_it_and_a_link_stays_a_link() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(path("gone")).expect("space");
+    fs::write(path("real.json"), "old").expect("space");
+    std::os::unix::fs::symlink("real.json", path("link.json")).expect("a link");
+    let outputs = ["gone/a.json", "link.json", "b.txt"].map(|name| format!("-o {}", path(name)));
+    // It goes when the run has begun.
+    let script = path("it.lua");
+    fs::write(&script, format!("function init() os.execute('rmdir {}') end", path("gone")))
+        .expect("space");
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", server.local_addr().expect("bound"));
+    let words = format!("-d 200ms -c 1 -t 1 --drain 0s -s {script} {url} {}", outputs.join(" "));
+    let ran = run(&words);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("gone/a.json"), "{ran:?}");
+    assert_eq!(fs::read_to_string(path("b.txt")).expect("it was written"), ran.stdout);
+    assert!(fs::read_to_string(path("real.json")).expect("it is there").starts_with('{'));
+    assert!(fs::symlink_metadata(path("link.json")).expect("it is there").is_symlink());
+}
+
+#[test]
 fn a_step_summary_that_cannot_be_written_is_no_failure() {
     let mut command = loadgen("-n 10 -c 1 --stack embedded --allow-limited --timeout 30s");
     command.env("GITHUB_STEP_SUMMARY", "/proc/nowhere/summary.md");

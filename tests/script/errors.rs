@@ -34,7 +34,7 @@ fn a_script_that_cannot_be_set_up_is_said_before_the_run() {
         ("function setup(t)\n  t.addr = 'h'\nend", ["it.lua:2: ", "setup(), worker 0"]),
         ("wrk.lookup('127.0.0.1', 'no-such-service')", ["it.lua:1: wrk.lookup", "no such service"]),
         ("function request()\n  return 5 .. nil\nend", ["it.lua:2: ", "request(), worker 0"]),
-        ("\nfunction request() end", ["it.lua:2: request() gave a nil", "worker 0"]),
+        ("\nfunction request() end", ["it.lua:2: request() gave nil", "worker 0"]),
         ("function request() return {} end", ["it.lua:1: request() gave a table", "worker 0"]),
         ("function request() return 'hello' end", ["it.lua:1: request() gave", "worker 0"]),
         (

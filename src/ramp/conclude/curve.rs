@@ -20,9 +20,12 @@ const RISE: f64 = 0.05;
 /// All that one curve says.
 pub(super) fn findings(curve: &[Point<'_>], axis: &str, cores: usize) -> Vec<Finding> {
     let break_at = broken_from(&curve.iter().map(Point::arrival_p99).collect::<Vec<_>>());
-    let calm = curve[..break_at.unwrap_or(curve.len())].last();
     let mut findings: Vec<_> = capacity(curve, axis).into_iter().collect();
-    findings.extend(sizing(curve, calm));
+    // What piles up in a step that falls behind is no measure of what a rate needs.
+    let calm_and_held = curve[..break_at.unwrap_or(curve.len())]
+        .iter()
+        .rfind(|point| !point.is_open() || point.is_held());
+    findings.extend(sizing(curve, calm_and_held));
     findings.extend(arrival(curve, break_at));
     findings.extend(bottleneck(curve, break_at, cores));
     findings
@@ -82,8 +85,9 @@ fn capacity(curve: &[Point<'_>], axis: &str) -> Option<Finding> {
     let best = curve.iter().max_by(|a, b| a.answered().total_cmp(&b.answered()))?;
     let before = curve.iter().rev().nth(1);
     let rising = best.name == last.name
-        && before.is_none_or(|before| last.answered() > before.answered() * (1.0 + RISE));
+        && before.is_some_and(|before| last.answered() > before.answered() * (1.0 + RISE));
     let end = match rising {
+        _ if before.is_none() => "",
         true if axis == "connections" => {
             "; it was still rising, so more connections may bring more"
         }
@@ -162,8 +166,12 @@ fn bottleneck(curve: &[Point<'_>], break_at: Option<usize>, cores: usize) -> Opt
     }
     let last = curve.last()?;
     let (name, share) = fullest(last.report, last.facts)?;
+    let broke = match last.is_open() && !last.is_held() {
+        true => "not all of the rate was answered",
+        false => "nothing broke",
+    };
     let text = format!(
-        "nothing broke; the busiest component at {} is {name}, with {share:.0}% of the time of its threads",
+        "{broke}; the busiest component at {} is {name}, with {share:.0}% of the time of its threads",
         last.name
     );
     Some(finding("bottleneck", text))

@@ -61,7 +61,10 @@ fn result(search: &Search) -> Option<String> {
             )
         }
         (None, Some(fails)) => {
-            format!("there is no value at which '{condition}' holds: it held at {}", at(fails))
+            let trials = search.trials.iter().filter(|trial| trial.value == fails);
+            let why = trials.filter_map(|trial| trial.because.as_deref()).next_back();
+            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+            format!("there is no value at which '{condition}' holds: it held at {}{why}", at(fails))
         }
         (None, None) => return None,
     })

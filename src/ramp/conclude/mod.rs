@@ -50,8 +50,11 @@ impl Point<'_> {
         self.report.run.mode == "open"
     }
 
+    /// Good answers a second.
     fn answered(&self) -> f64 {
-        self.report.requests.completed_per_s
+        let requests = &self.report.requests;
+        let refused = requests.refused() as f64 / requests.completed.max(1) as f64;
+        requests.completed_per_s * (1.0 - refused)
     }
 
     fn arrival_p99(&self) -> Option<f64> {
@@ -135,6 +138,13 @@ fn cautions(report: &RampReport) -> Vec<Finding> {
     }
     if !limited.is_empty() {
         cautions.push(format!("the generator could not hold its plan at: {limited}"));
+    }
+    let refused =
+        named(&|step| step.report.as_ref().is_some_and(|report| report.requests.refused() > 0));
+    if !refused.is_empty() {
+        cautions.push(format!(
+            "answers that were neither 2xx nor 3xx, and count for nothing: {refused}"
+        ));
     }
     let embedded = report.steps.iter().filter_map(|step| step.report.as_ref()).any(|report| {
         let servers = [&report.run.stack.queue, &report.run.stack.broker];
@@ -265,8 +275,33 @@ mod tests {
             texts(&report, "capacity"),
             ["the API holds 10,000/s: all of it was answered, and of 30,000/s it was 26,000/s"]
         );
-        // 30,000/s × 0.5 ms.
-        assert!(texts(&report, "sizing")[0].starts_with("for 30,000/s use c = 15 at least"));
+        // 10,000/s × 0.5 ms: what piled up at 30,000/s is no measure.
+        assert!(texts(&report, "sizing")[0].starts_with("for 10,000/s use c = 5 at least"));
+        assert!(texts(&report, "bottleneck")[0].starts_with("not all of the rate was answered; "));
+    }
+
+    #[test]
+    fn answers_that_are_no_success_are_no_capacity() {
+        let refuse = |mut report: Report, share: u64| {
+            let completed = report.requests.completed;
+            let (bad, good) = (completed / share, completed - completed / share);
+            report.requests.status = [("200", good), ("500", bad)]
+                .into_iter()
+                .map(|(status, count)| (status.to_owned(), count))
+                .collect();
+            report
+        };
+        let steps =
+            vec![(10e3, example::report(10_000.0)), (20e3, refuse(example::report(20_000.0), 2))];
+        let open = ramp("rate", steps);
+        assert_eq!(
+            texts(&open, "capacity"),
+            ["the API holds 10,000/s: all of it was answered, and of 20,000/s it was 10,000/s"]
+        );
+        let caution = texts(&open, "caution");
+        assert!(caution[0].ends_with("count for nothing: rate 20000"), "{caution:?}");
+        let closed = ramp("connections", vec![(4.0, refuse(example::closed(4, 8_000.0), 1))]);
+        assert_eq!(texts(&closed, "capacity"), ["the API holds 0/s (at connections 4)"]);
     }
 
     #[test]
