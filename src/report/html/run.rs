@@ -99,13 +99,17 @@ fn rate_tile(View { report, figures }: &View<'_>) -> String {
 fn loss_tile(View { report, figures }: &View<'_>) -> String {
     let count = |path: &str| figures.show(path, Unit::Count);
     let requests = &report.requests;
-    let unwell = requests.failed + requests.unfinished + requests.dropped;
-    let of_requests = format!(
+    let refused = requests.refused();
+    let unwell = requests.failed + requests.unfinished + requests.dropped + refused;
+    let mut of_requests = format!(
         "{} failed, {} unfinished, {} dropped",
         count("/requests/failed"),
         count("/requests/unfinished"),
         count("/requests/dropped")
     );
+    if refused > 0 {
+        of_requests += &format!(", {} answered neither 2xx nor 3xx", format_count(refused));
+    }
     let class = |bad: bool| if bad { "bad" } else { "good" };
     match &report.messages {
         Some(messages) => {

@@ -46,6 +46,7 @@ impl Scale {
     /// Round values from end to end.
     pub(super) fn ticks(self) -> Vec<f64> {
         match self {
+            Self::Linear(low, high) if low >= high => vec![low],
             Self::Linear(low, high) => {
                 let step = tick_step(high - low);
                 let first = (low / step - 1e-9).ceil();
@@ -118,5 +119,7 @@ mod tests {
     #[test]
     fn one_value_has_an_axis_around_it() {
         assert_eq!(Scale::log_over(std::iter::once(100.0)), Scale::Log(100.0, 1_000.0));
+        assert_eq!(Scale::Linear(500.0, 500.0).ticks(), [500.0]);
+        assert!(close(&[Scale::Linear(500.0, 500.0).place(500.0)], &[0.5]));
     }
 }
