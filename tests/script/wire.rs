@@ -364,7 +364,7 @@ fn done_has_the_last_word_and_the_figures() {
         let lines: Vec<_> = finished.stdout.lines().rev().take(3).collect();
         assert_eq!((lines[0], lines[2]), ("50\ttrue", said), "{finished:?}");
         let max: f64 = lines[1].parse().expect("a number");
-        let meant = report.number(&format!("latency.{meant}.max"));
+        let meant = report.value(&format!("latency.{meant}.max")).as_f64().expect("a time");
         // In whole microseconds, and of a histogram's bucket, which is a thousandth wide.
         assert!((max - meant).abs() <= 1.0 + meant / 500.0, "{max} of {meant}");
         assert!(finished.stdout.contains("  Script    it.lua: "), "{finished:?}");

@@ -76,10 +76,6 @@ impl Report {
         self.value(name).as_u64().unwrap_or_else(|| panic!("{name} is no count"))
     }
 
-    pub(crate) fn number(&self, name: &str) -> f64 {
-        self.value(name).as_f64().unwrap_or_else(|| panic!("{name} is no number"))
-    }
-
     pub(crate) fn text(&self, name: &str) -> &str {
         self.value(name).as_str().unwrap_or_else(|| panic!("{name} is no text"))
     }
