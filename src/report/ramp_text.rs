@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::ramp::{RampReport, RampStep};
-use super::table::table;
+use super::table::narrow_table;
 use super::text::time;
 use crate::units::format_count;
+
+/// What stands where there is no figure.
+const NONE: &str = "-";
 
 /// The whole text.
 pub fn ramp_text(report: &RampReport) -> String {
@@ -22,7 +25,7 @@ pub fn ramp_text(report: &RampReport) -> String {
     }
     if !report.steps.is_empty() {
         out.push('\n');
-        out += &table(&step_rows(report));
+        out += &narrow_table(&step_rows(report));
     }
     for step in &report.steps {
         if let Some(error) = &step.error {
@@ -68,14 +71,22 @@ pub(super) fn step_rows(report: &RampReport) -> Vec<Vec<String>> {
     for (number, step) in report.steps.iter().enumerate() {
         rows.push(row(report, number, step));
     }
-    rows
+    without_empty(&rows)
+}
+
+/// Without the columns of which no step has a figure: without messages, a third of them.
+fn without_empty(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    let is_empty =
+        |column: usize| rows.len() > 1 && rows[1..].iter().all(|row| row[column] == NONE);
+    let kept: Vec<_> = (0..rows[0].len()).filter(|column| !is_empty(*column)).collect();
+    rows.iter().map(|row| kept.iter().map(|column| row[*column].clone()).collect()).collect()
 }
 
 fn row(ramp: &RampReport, number: usize, step: &RampStep) -> Vec<String> {
     let mut row = vec![step.name.clone()];
     match &step.report {
         Some(report) => row.extend(figures(report)),
-        None => row.resize(10, "-".to_owned()),
+        None => row.resize(10, NONE.to_owned()),
     }
     row.push(verdict(ramp, number, step));
     row
@@ -86,7 +97,7 @@ fn figures(report: &Report) -> [String; 9] {
     let busiest =
         (report.resources.iter()).max_by(|a, b| a.cpu_percent_mean.total_cmp(&b.cpu_percent_mean));
     let depth = report.series.iter().filter_map(|row| row.queue_depth).max();
-    let none = || "-".to_owned();
+    let none = || NONE.to_owned();
     [
         format!("{}/s", format_count(report.requests.rate_achieved.round() as u64)),
         time(response.p50),
@@ -119,4 +130,20 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
         words.push("FAILED");
     }
     if words.is_empty() { "ok".to_owned() } else { words.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_without_a_figure_is_left_out() {
+        let rows = |rows: &[&[&str]]| {
+            rows.iter().map(|row| row.iter().map(|cell| cell.to_string()).collect()).collect()
+        };
+        let all: Vec<Vec<_>> =
+            rows(&[&["Step", "lost", "rate"], &["a", "-", "-"], &["b", "-", "1"]]);
+        let kept: Vec<Vec<String>> = rows(&[&["Step", "rate"], &["a", "-"], &["b", "1"]]);
+        assert_eq!(without_empty(&all), kept);
+    }
 }
