@@ -262,13 +262,14 @@ impl Nginx {
             return None;
         }
         let h2c = free_port();
+        // One process: killed, a master would leave its workers behind.
         let config = |port, folder: &Path| {
             let (certificate, key) = (data("server.pem"), data("server.key"));
             let folder = folder.display();
             let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
             let temporary = temporary.map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"));
             format!(
-                "daemon off;\nuser root;\nworker_processes 1;\npid {folder}/pid;\nerror_log stderr;\n\
+                "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr;\n\
                  events {{ worker_connections 1024; }}\nhttp {{\naccess_log off;\n{}\
                  keepalive_requests 1000000;\nssl_certificate {certificate};\n\
                  ssl_certificate_key {key};\nserver {{\nlisten 127.0.0.1:{port} ssl http2;\n\
