@@ -58,6 +58,8 @@ pub struct RawTransport {
     /// The kernel notes when responses arrive, on all connections.
     noted: bool,
     wall_clock: WallClock,
+    /// The last wait brought a part of the responses to a batch.
+    half_answered: bool,
     /// Ends that are known before the next wait, such as a failed write.
     early: Vec<Ended>,
 }
@@ -103,6 +105,7 @@ impl RawTransport {
             traffic: Traffic::default(),
             noted: rests,
             wall_clock: WallClock::new(),
+            half_answered: false,
             early: Vec::new(),
         };
         if transport.scripted.sees_responses() {

@@ -10,15 +10,21 @@ use crate::http::receipt::Received;
 use crate::http::response::Progress;
 use crate::http::{Ended, Failure, Outcome};
 
+/// How long it looks for the rest of a batch before it sleeps. A server that has the whole batch
+/// answers the next request within this, or does something that takes its time.
+const LOOKING: Nanos = Nanos(10_000);
+
 impl RawTransport {
     /// One wait, and all that it brings.
     pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
         let mut events = std::mem::take(&mut self.events);
         events.clear();
-        let span = (until - clock::now()).as_timespec();
-        let spare = rustix::buffer::spare_capacity(&mut events);
-        // Interrupted by a signal: nothing came, and the caller looks at the clock anyway.
-        let _ = epoll::wait(&self.epoll, spare, Some(&span));
+        if std::mem::take(&mut self.half_answered) && !self.noted {
+            self.look(until.min(clock::now() + LOOKING), &mut events);
+        }
+        if events.is_empty() {
+            self.sleep(until, &mut events);
+        }
         // All of these were readable when the wait ended; reading them one by one must not age them.
         let now = clock::now();
         if self.noted {
@@ -33,6 +39,22 @@ impl RawTransport {
         self.tend(now);
         while self.closing.front().is_some_and(|(since, _)| *since + CLOSING <= now) {
             self.closing.pop_front();
+        }
+    }
+
+    /// Until the first event, which wakes this thread.
+    fn sleep(&self, until: Nanos, events: &mut Vec<epoll::Event>) {
+        let span = (until - clock::now()).as_timespec();
+        let spare = rustix::buffer::spare_capacity(events);
+        // Interrupted by a signal: nothing came, and the caller looks at the clock anyway.
+        let _ = epoll::wait(&self.epoll, spare, Some(&span));
+    }
+
+    /// Until the first event, over and over. The rest of a batch is about to come: to be woken for each
+    /// response costs this thread more than the time between them, and the server the waking.
+    fn look(&self, until: Nanos, events: &mut Vec<epoll::Event>) {
+        while events.is_empty() && clock::now() < until {
+            self.sleep(Nanos::ZERO, events);
         }
     }
 
@@ -167,6 +189,7 @@ impl RawTransport {
             self.show(index, status);
             let connection = &mut self.connections[index];
             if let Some(ticket) = connection.following.pop_front() {
+                self.half_answered = true;
                 connection.state = State::Busy { ticket, sent, connect: None };
                 if !keep {
                     self.fail(index, Failure::Read, now, ended);
