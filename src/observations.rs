@@ -1,6 +1,5 @@
 //! What a run found out, before anybody judges or prints it.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::clock::Nanos;
@@ -9,7 +8,7 @@ use crate::latency::Latencies;
 pub use crate::load::{LoadResult, RequestResult};
 use crate::message::MessageAccount;
 use crate::plan::{Mode, Plan};
-pub use crate::resources::ResourceUse;
+pub use crate::resources::{ResourceUse, Shares};
 use crate::script::{Errors, ScriptError, Session, Summary};
 
 /// All numbers of one run.
@@ -174,5 +173,5 @@ pub struct SeriesRow {
     /// As above.
     pub arrival_p99: Option<Nanos>,
     /// Share of one core in percent, by component; empty where it was not sampled.
-    pub cpu_percent: BTreeMap<String, f64>,
+    pub cpu_percent: Shares,
 }

@@ -1,6 +1,6 @@
 //! CPU time and memory of each component, from `/proc`; and the limit on open files.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use procfs::process::{Process, Stat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -11,7 +11,7 @@ use crate::clock::{self, Nanos};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
     /// The report's word for it.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its process.
     pub pid: u32,
     /// Only threads whose name begins with this; `None` is the whole process less the threads that
@@ -35,6 +35,9 @@ pub struct ResourceUse {
     /// Largest resident memory of the process in bytes, threads of it included.
     pub rss_max_bytes: u64,
 }
+
+/// Each component's share of one core, in percent. A run keeps one for every second: names are shared.
+pub type Shares = Vec<(Arc<str>, f64)>;
 
 #[derive(Debug)]
 struct Watched {
@@ -87,7 +90,7 @@ impl Sampler {
 
     /// Takes a sample and gives each component's share of a core since the last one, in percent: none
     /// where the time between is too short to tell, or the component has ended.
-    pub fn sample(&mut self) -> BTreeMap<String, f64> {
+    pub fn sample(&mut self) -> Shares {
         let now = clock::now();
         let span = (now - self.sampled).as_secs_f64();
         self.sampled = now;
@@ -107,8 +110,10 @@ impl Sampler {
             watched.last_cpu = cpu;
             watched.rss_max = watched.rss_max.max(rss);
         }
-        let share = |w: &Watched| Some((w.component.name.clone(), w.percent?));
-        self.watched.iter().filter_map(share).collect()
+        let share = |w: &Watched| Some((Arc::clone(&w.component.name), w.percent?));
+        let mut shares: Shares = self.watched.iter().filter_map(share).collect();
+        shares.shrink_to_fit();
+        shares
     }
 
     /// When the last sample was taken.
@@ -124,7 +129,7 @@ impl Sampler {
             let cpu_s = (watched.last_cpu - first).max(0.0);
             let mean = cpu_s / span * 100.0;
             Some(ResourceUse {
-                component: watched.component.name.clone(),
+                component: watched.component.name.to_string(),
                 pid: watched.component.pid,
                 cpu_s,
                 cpu_percent_mean: mean,
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn a_busy_thread_is_told_from_its_process() {
         let pid = std::process::id();
-        let component = |name: &str, threads| Component { name: name.to_owned(), pid, threads };
+        let component = |name: &str, threads| Component { name: name.into(), pid, threads };
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let busy = std::thread::Builder::new().name("busy-0".to_owned());
         let busy = busy.spawn(move || {
@@ -222,12 +227,13 @@ mod tests {
         assert_eq!(used.len(), 2);
         assert!(used[0].cpu_s >= 0.02 && used[0].rss_max_bytes > 100_000, "{used:?}");
         assert_eq!(used[1].cpu_s, 0.0);
-        assert!(shares["busy"] > 5.0 && shares["gone"] == 0.0, "{shares:?}");
+        let named = |name: &str| shares.iter().find(|(n, _)| **n == *name).map(|(_, share)| *share);
+        assert!(named("busy") > Some(5.0) && named("gone") == Some(0.0), "{shares:?}");
     }
 
     #[test]
     fn a_process_that_has_ended_is_left_out() {
-        let nobody = Component { name: "x".to_owned(), pid: u32::MAX >> 2, threads: None };
+        let nobody = Component { name: "x".into(), pid: u32::MAX >> 2, threads: None };
         assert_eq!(Sampler::new(vec![nobody]).used(), []);
     }
 

@@ -152,9 +152,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             response_p99: None,
             arrival_p50: Some(micros(2_150)),
             arrival_p99: None,
-            cpu_percent: [("generator", 3.44), ("redis", 1.61)]
-                .map(|(c, p)| (c.to_owned(), p))
-                .into(),
+            cpu_percent: vec![("generator".into(), 3.44), ("redis".into(), 1.61)],
         }],
         notes: Vec::new(),
         casualties: vec!["push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned()],

@@ -297,7 +297,7 @@ fn row(row: &SeriesRow) -> Row {
         arrival_p50: row.arrival_p50.map(micros),
         arrival_p99: row.arrival_p99.map(micros),
         cpu_percent: (row.cpu_percent.iter())
-            .map(|(component, percent)| (component.clone(), round(*percent, 10.0)))
+            .map(|(component, percent)| (component.to_string(), round(*percent, 10.0)))
             .collect(),
     }
 }

@@ -202,7 +202,7 @@ fn run_id(started_at: SystemTime, node: Node) -> String {
 
 fn components(rig: &Rig, listens: bool) -> Vec<Component> {
     let pid = std::process::id();
-    let own = |name: &str, threads| Component { name: name.to_owned(), pid, threads };
+    let own = |name: &str, threads| Component { name: name.into(), pid, threads };
     let mut all = vec![own("generator", None)];
     if listens {
         all.push(own("subscriber", Some("subscriber")));

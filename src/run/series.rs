@@ -8,7 +8,7 @@ use super::listen::ArrivalInterval;
 use crate::latency::Latencies;
 use crate::load::IntervalReport;
 use crate::load::worker::INTERVAL;
-use crate::observations::{SeriesRow, Totals};
+use crate::observations::{SeriesRow, Shares, Totals};
 
 #[derive(Debug, Default)]
 struct OpenRow {
@@ -90,7 +90,7 @@ impl Series {
 
     /// What the components used of a core in the interval `index`, in percent. It comes after the
     /// interval's end, so that its row may be closed already.
-    pub(super) fn add_cpu(&mut self, index: u64, shares: BTreeMap<String, f64>) {
+    pub(super) fn add_cpu(&mut self, index: u64, shares: Shares) {
         match self.closed.get_mut(index as usize) {
             Some(row) => row.cpu_percent = shares,
             None => self.open.entry(index).or_default().row.cpu_percent = shares,
@@ -178,7 +178,7 @@ mod tests {
             latencies: Latencies::default(),
         });
         assert_eq!(series.closed.len(), 1);
-        let busy = BTreeMap::from([("api".to_owned(), 42.0)]);
+        let busy = vec![("api".into(), 42.0)];
         series.add_cpu(0, busy.clone());
         series.add_load(&load(0, 1, 0));
         let rows = series.finish();

@@ -22,10 +22,10 @@ impl Service {
     pub(super) fn component(&self) -> Component {
         match self {
             Self::Child(child) => {
-                Component { name: child.name().to_owned(), pid: child.pid(), threads: None }
+                Component { name: child.name().into(), pid: child.pid(), threads: None }
             }
             Self::Thread { name, .. } => Component {
-                name: (*name).to_owned(),
+                name: (*name).into(),
                 pid: std::process::id(),
                 threads: Some(match *name {
                     "api" => "api-",
