@@ -137,6 +137,8 @@ pub struct Totals {
     pub dropped: u64,
     /// Requests answered.
     pub completed: u64,
+    /// Of those answered, the ones with neither 2xx nor 3xx.
+    pub refused: u64,
     /// Requests that failed.
     pub failed: u64,
     /// Messages that arrived.

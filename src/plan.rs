@@ -9,6 +9,7 @@ pub mod address;
 pub mod command;
 mod connect_to;
 mod files;
+mod head;
 pub mod load;
 pub mod request;
 pub mod script;

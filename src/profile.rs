@@ -15,7 +15,7 @@ mod table;
 
 pub use choices::{Arrivals, Coupling, Engine, Node, Pacer, Stack};
 pub use request::RequestSettings;
-pub use table::{Entry, ProfileError, Table, setting_keys};
+pub use table::{Entry, ProfileError, Table, nearest, setting_keys};
 
 use crate::units::{Rate, Rates, de_count, de_duration, parse_count, parse_duration};
 

@@ -1,5 +1,5 @@
-//! Quantities as people write them: rates, durations, sizes. The only place that parses or prints
-//! them; printing follows wrk's widths, so that what reads wrk's output reads ours.
+//! Quantities as people write them: rates, durations, sizes. The only place that parses them, and in
+//! `format.rs` prints them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+mod format;
 mod moment;
 mod rates;
 
+pub use format::{
+    align, format_binary, format_count, format_duration, format_length, format_metric, format_time,
+};
 pub use moment::Moment;
 pub use rates::Rates;
 
@@ -138,83 +142,6 @@ fn scaled(number: &str, step: f64) -> Option<f64> {
     (plain && value.is_finite()).then(|| value * step.powi(power))
 }
 
-/// Microseconds in wrk's way: two decimals in `us`, `ms`, `s` or `m`; wrk does not get to hours.
-pub fn format_time(micros: f64) -> String {
-    if micros >= 1e6 {
-        return format_scaled(micros / 1e6, 60.0, "s", &["m"]);
-    }
-    format_scaled(micros, 1000.0, "us", &["ms"])
-}
-
-/// A count in wrk's way: `512.00`, `56.20k`.
-pub fn format_metric(amount: f64) -> String {
-    format_scaled(amount, 1000.0, "", &["k", "M", "G", "T"])
-}
-
-/// Bytes in wrk's way: `17.76MB` with the `B` left to the caller, as wrk leaves it.
-pub fn format_binary(bytes: f64) -> String {
-    format_scaled(bytes, 1024.0, "", &["K", "M", "G", "T"])
-}
-
-/// A test's length for wrk's opening line: whole seconds, or whole minutes as `2m`. Where wrk rounds
-/// (it calls 90 s `2m`) this stays true and readable by the same parsers: `90s`, `3.42s`.
-pub fn format_length(seconds: f64) -> String {
-    let whole = seconds.round();
-    if (seconds - whole).abs() >= 0.001 || whole == 0.0 {
-        return format_time(seconds * 1e6);
-    }
-    match whole as u64 {
-        s if s.is_multiple_of(60) => format!("{}m", s / 60),
-        s => format!("{s}s"),
-    }
-}
-
-/// A duration as people write it, exactly: `10s`, `2m`, `1m30s`, `1s500ms`.
-pub fn format_duration(span: Duration) -> String {
-    if span.subsec_nanos() != 0 || span.as_secs() == 0 {
-        return humantime::format_duration(span).to_string().replace(' ', "");
-    }
-    match span.as_secs() {
-        s if s % 3600 == 0 => format!("{}h", s / 3600),
-        s if s % 60 == 0 => format!("{}m", s / 60),
-        _ => humantime::format_duration(span).to_string().replace(' ', ""),
-    }
-}
-
-/// wrk changes unit at 85 % of the next one: 850 us print as `0.85ms`, and 52 s as `0.87m`.
-fn format_scaled(amount: f64, step: f64, base: &str, units: &[&str]) -> String {
-    let (mut amount, mut unit) = (amount, base);
-    for next in units {
-        if amount < step * 0.85 {
-            break;
-        }
-        amount /= step;
-        unit = next;
-    }
-    format!("{amount:.2}{unit}")
-}
-
-/// Right-aligns a printed quantity as wrk does: one with a two-letter unit ends at the column, a
-/// shorter unit is padded after it, so that the digits stand below each other.
-pub fn align(text: &str, width: usize) -> String {
-    let letters = text.bytes().rev().take(2).filter(u8::is_ascii_alphabetic).count();
-    let pad = 2 - letters.min(2);
-    format!("{text:>0$}{1:pad$}", width.saturating_sub(pad), "")
-}
-
-/// Groups the digits of a count by thousands: `240,000`.
-pub fn format_count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
-}
-
 /// A TOML value that may stand as a number or as text (`24000` and `"24k"`).
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -327,83 +254,5 @@ mod tests {
         for text in ["", "%", "5k", "-1%", "1001%", "nan", "five"] {
             assert!(parse_percent(text).is_err(), "{text}");
         }
-    }
-
-    /// Every text was printed by wrk's own functions.
-    #[test]
-    fn quantities_print_as_wrk_prints_them() {
-        for (micros, text) in [
-            (0.0, "0.00us"),
-            (0.5, "0.50us"),
-            (635.914, "635.91us"),
-            (849.994, "849.99us"),
-            (850.0, "0.85ms"),
-            (1_000.0, "1.00ms"),
-            (850_000.0, "850.00ms"),
-            (999_999.0, "1000.00ms"),
-            (1_000_000.0, "1.00s"),
-            (50_990_000.0, "50.99s"),
-            (51_000_000.0, "0.85m"),
-            (60_000_000.0, "1.00m"),
-            (3_600_000_000.0, "60.00m"),
-            (7_200_000_000.0, "120.00m"),
-        ] {
-            assert_eq!(format_time(micros), text, "{micros}");
-        }
-        for (count, text) in [
-            (0.0, "0.00"),
-            (849.0, "849.00"),
-            (850.0, "0.85k"),
-            (56_200.0, "56.20k"),
-            (850_000.0, "0.85M"),
-            (2.5e9, "2.50G"),
-            (3e12, "3.00T"),
-            (4e15, "4000.00T"),
-        ] {
-            assert_eq!(format_metric(count), text, "{count}");
-        }
-        for (bytes, text) in [
-            (0.0, "0.00"),
-            (870.0, "870.00"),
-            (871.0, "0.85K"),
-            (1_024.0, "1.00K"),
-            (18_622_906.0, "17.76M"),
-            (5_368_709_120.0, "5.00G"),
-            (1_099_511_627_776.0, "1.00T"),
-        ] {
-            assert_eq!(format_binary(bytes), text, "{bytes}");
-        }
-    }
-
-    #[test]
-    fn quantities_stand_below_each_other_as_wrks() {
-        assert_eq!(align("635.91us", 9), " 635.91us");
-        assert_eq!(align("1.20s", 9), "   1.20s ");
-        assert_eq!(align("56.20k", 9), "  56.20k ");
-        assert_eq!(align("512.00", 9), " 512.00  ");
-        assert_eq!(format_count(240_000), "240,000");
-        assert_eq!(format_count(999), "999");
-    }
-
-    #[test]
-    fn a_length_is_wrks_where_wrk_does_not_round() {
-        for (seconds, text) in [
-            (1.0, "1s"),
-            (30.0, "30s"),
-            (60.0, "1m"),
-            (120.0, "2m"),
-            (3_600.0, "60m"),
-            (55.0, "55s"),
-            (90.0, "90s"),
-            (9.9996, "10s"),
-            (3.417, "3.42s"),
-            (0.25, "250.00ms"),
-            (0.0, "0.00us"),
-        ] {
-            assert_eq!(format_length(seconds), text, "{seconds}");
-        }
-        assert_eq!(format_duration(Duration::from_secs(90)), "1m30s");
-        assert_eq!(format_duration(Duration::from_secs(120)), "2m");
-        assert_eq!(format_duration(Duration::from_millis(1500)), "1s500ms");
     }
 }

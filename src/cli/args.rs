@@ -1,15 +1,19 @@
 //! Arguments as typed. Parsing has no effects.
 
+mod services;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+pub(super) use self::services::{
+    ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs,
+};
 use super::metrics::parse_address;
-use crate::pipeline::api::DEFAULT_MAX_BODY;
-use crate::profile::{Coupling, Settings};
+use crate::profile::Settings;
 use crate::report::forms::Form;
-use crate::units::{Moment, Rate, parse_count, parse_percent, parse_size};
+use crate::units::{Moment, parse_percent};
 
 /// A mistake on the command line that clap cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -267,139 +271,6 @@ pub(super) struct MergeArgs {
     /// Exit 0 even if a generator could not hold its plan, or a node's report is missing
     #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
     pub(super) allow_limited: bool,
-}
-
-/// What api and push have in common.
-#[derive(Debug, Args)]
-pub(super) struct QueueArgs {
-    /// Redis of the queue: redis://USER:PASSWORD@HOST:PORT/DB, all but HOST may be left out; rediss:// for TLS
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "LOADGEN_REDIS",
-        hide_env_values = true,
-        default_value = "redis://127.0.0.1:6379",
-        hide_default_value = false
-    )]
-    pub(super) redis: String,
-
-    /// Redis of the stamps and their time (default: the queue's)
-    #[arg(long, value_name = "URL", env = "LOADGEN_LOG_SERVER", hide_env_values = true)]
-    pub(super) log_server: Option<String>,
-
-    /// Redis list of the messages
-    #[arg(long, value_name = "KEY", env = "LOADGEN_QUEUE", default_value = "myapp")]
-    pub(super) queue: String,
-
-    #[command(flatten)]
-    pub(super) message: MessageArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct MessageArgs {
-    /// Stamp one message in N
-    #[arg(long, value_name = "N", env = "LOADGEN_SAMPLE", default_value = "100", value_parser = positive)]
-    pub(super) sample: u64,
-
-    /// JSON field that carries the MsgID (default: MsgID, else id)
-    #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD")]
-    pub(super) id_field: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BrokerArgs {
-    /// Broker: mqtt://USER:PASSWORD@HOST:PORT, all but HOST may be left out; mqtts:// for TLS
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "LOADGEN_MQTT",
-        hide_env_values = true,
-        default_value = "mqtt://127.0.0.1:1883"
-    )]
-    pub(super) mqtt: String,
-
-    /// MQTT topic of the messages
-    #[arg(long, value_name = "TOPIC", env = "LOADGEN_TOPIC", default_value = "/channel")]
-    pub(super) topic: String,
-
-    /// MQTT quality of service
-    #[arg(long, value_name = "QOS", env = "LOADGEN_QOS", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=1))]
-    pub(super) qos: u8,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ApiArgs {
-    /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "LOADGEN_LISTEN", default_value = "127.0.0.1:8080")]
-    pub(super) listen: SocketAddr,
-
-    #[command(flatten)]
-    pub(super) queue: QueueArgs,
-
-    /// Answer 503 while so many messages wait in the queue (default: none)
-    #[arg(long, value_name = "N", env = "LOADGEN_MAX_QUEUE", value_parser = parse_count)]
-    pub(super) max_queue: Option<u64>,
-
-    /// Largest body; a larger one is answered with 413
-    #[arg(long, value_name = "SIZE", env = "LOADGEN_MAX_BODY", default_value_t = DEFAULT_MAX_BODY as u64, value_parser = parse_size)]
-    pub(super) max_body: u64,
-
-    /// Threads, each with a Redis connection
-    #[arg(long, value_name = "N", env = "LOADGEN_API_THREADS", default_value = "1", value_parser = few)]
-    pub(super) threads: usize,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PushArgs {
-    #[command(flatten)]
-    pub(super) queue: QueueArgs,
-
-    #[command(flatten)]
-    pub(super) broker: BrokerArgs,
-
-    /// Workers, each with a Redis and a broker connection
-    #[arg(long, value_name = "N", env = "LOADGEN_PUSH_WORKERS", default_value = "1", value_parser = few)]
-    pub(super) workers: usize,
-
-    /// Threads the workers are spread over
-    #[arg(long, value_name = "N", env = "LOADGEN_PUSH_THREADS", default_value = "1", value_parser = few)]
-    pub(super) threads: usize,
-
-    /// How pop and publish are joined: side by side with a channel between, or in turn
-    #[arg(long, value_name = "KIND", env = "LOADGEN_COUPLING", default_value = "channel")]
-    pub(super) coupling: Coupling,
-
-    /// Take and publish at most so many messages a second, to try out a slower push server; the rest waits in the queue (default: no limit)
-    #[arg(long, value_name = "RATE", env = "LOADGEN_PUSH_LIMIT")]
-    pub(super) limit: Option<Rate>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct SubscribeArgs {
-    #[command(flatten)]
-    pub(super) broker: BrokerArgs,
-
-    /// Redis of the stamps and their time; without it there are no stamps
-    #[arg(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true)]
-    pub(super) redis: Option<String>,
-
-    #[command(flatten)]
-    pub(super) message: MessageArgs,
-}
-
-fn positive(text: &str) -> Result<u64, String> {
-    match parse_count(text) {
-        Ok(0) => Err("it must be at least 1".to_owned()),
-        other => other.map_err(|e| e.to_string()),
-    }
-}
-
-fn few(text: &str) -> Result<usize, String> {
-    match parse_count(text) {
-        Ok(n @ 1..=1_024) => Ok(n as usize),
-        Ok(_) => Err("it is from 1 to 1024".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 #[cfg(test)]

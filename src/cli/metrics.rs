@@ -203,6 +203,8 @@ fn text(format: Format, labels: &[(&str, String)], progress: Option<&Progress>) 
     let totals = &progress.totals;
     out.counter("loadgen_requests_sent", "Requests sent, without warm-up.", totals.sent);
     out.counter("loadgen_requests_completed", "Requests answered.", totals.completed);
+    let help = "Of those answered, the ones with neither 2xx nor 3xx.";
+    out.counter("loadgen_requests_refused", help, totals.refused);
     out.counter("loadgen_requests_failed", "Requests that failed.", totals.failed);
     out.counter("loadgen_requests_dropped", "Requests not sent.", totals.dropped);
     let help = "Requests on the wire or waiting for a connection.";

@@ -18,9 +18,11 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
-use args::{Cli, Command};
+use args::{Cli, Command, UsageError};
+
+use crate::profile::nearest;
 
 /// What a command came to; each has its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,9 @@ const SCRIPT: u8 = 107;
 
 /// Parses, runs, prints an error chain once, and gives the exit code.
 pub fn main() -> ExitCode {
+    if let Some(error) = std::env::args().nth(1).and_then(|word| mistyped_command(&word)) {
+        return fail(&error.into());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -92,6 +97,18 @@ pub fn main() -> ExitCode {
     result.map_or_else(|error| fail(&error), ExitCode::from)
 }
 
+/// A first word that is no command but much like one: clap would take it for the URL, and blame the next.
+fn mistyped_command(word: &str) -> Option<UsageError> {
+    if !word.starts_with(|c: char| c.is_ascii_alphabetic()) || word.contains([':', '/', '.']) {
+        return None;
+    }
+    let cli = Cli::command();
+    let shown = cli.get_subcommands().filter(|command| !command.is_hide_set());
+    let names: Vec<_> = shown.map(clap::Command::get_name).chain(["help"]).collect();
+    let meant = nearest(word, names.iter().copied()).filter(|name| *name != word)?;
+    Some(UsageError(format!("'{word}' is no command and no URL; did you mean `loadgen {meant}`?")))
+}
+
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("loadgen: {error:#}");
     let usage = error.is::<crate::plan::PlanError>() || error.is::<args::UsageError>();
@@ -102,4 +119,25 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         () if script => SCRIPT,
         () => FAILURE,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_command_is_told_from_a_url() {
+        for (word, meant) in
+            [("rmap", "ramp"), ("compar", "compare"), ("Report", "report"), ("hlep", "help")]
+        {
+            let said = mistyped_command(word).expect(word).to_string();
+            assert!(said.contains(&format!("`loadgen {meant}`")), "{said}");
+        }
+        // Commands, flags, URLs, and what is like nothing.
+        let flags = ["-c", "--rate", ""];
+        let others = ["ramp", "help", "embedded", "http://ramp/", "ramp:80", "localhost", "zürich"];
+        for word in flags.into_iter().chain(others) {
+            assert!(mistyped_command(word).is_none(), "{word}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-use super::args::RampArgs;
+use super::args::{RampArgs, UsageError};
 use super::metrics::{Endpoint, step_labels, tee};
 use super::output::{Outputs, add_to_step_summary};
 use super::progress::View;
@@ -23,7 +23,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
     let file = &args.profile;
     let text = std::fs::read_to_string(file)
-        .with_context(|| format!("the profile {} cannot be read", file.display()))?;
+        .map_err(|e| UsageError(format!("the profile {} cannot be read: {e}", file.display())))?;
     let command = command(file, &args.settings);
     let plan = RampPlan::new(file, &text, args.settings.clone(), command)?;
     let outputs = Outputs::check(&args.output, Subject::Ramp)?;

@@ -80,8 +80,8 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 
 fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
     let name = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("--profile {name}"))?;
     let refused = |e: String| UsageError(format!("--profile {name}: {e}")).into();
+    let text = std::fs::read_to_string(file).map_err(|e| refused(e.to_string()))?;
     if is_ramp(&text) {
         return Err(refused(format!("its steps are run by `loadgen ramp {name}`")));
     }

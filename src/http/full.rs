@@ -132,7 +132,7 @@ fn redirects(most: usize) -> Policy {
 /// The environment's proxy only where the plan says so.
 fn proxied(builder: ClientBuilder, plan: &TransportPlan) -> Result<ClientBuilder, reqwest::Error> {
     Ok(match &plan.proxy {
-        Some(Proxy::Environment(_)) => builder,
+        Some(Proxy::Environment(..)) => builder,
         Some(Proxy::Url(url)) => builder.proxy(reqwest::Proxy::all(url.clone())?),
         None => builder.no_proxy(),
     })

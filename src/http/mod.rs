@@ -14,6 +14,7 @@ mod connection;
 mod deadline;
 pub mod framing;
 pub mod full;
+mod head;
 pub mod kept;
 pub mod link;
 mod prototype;
@@ -202,6 +203,9 @@ pub enum ConnectError {
         /// What the kernel said.
         cause: std::io::Error,
     },
+    /// The proxy that is to find the target cannot be reached itself.
+    #[error("the proxy: {0}; name another with --proxy, or clear it from the environment")]
+    Proxy(Box<Self>),
     /// No TLS with it.
     #[error("no TLS with {address}: {cause}")]
     Tls {

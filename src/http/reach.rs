@@ -17,6 +17,7 @@ use url::Url;
 use super::ConnectError;
 use super::link::{Endpoint, Link, Secure, connect_unix};
 use crate::plan::TransportPlan;
+use crate::plan::transport::Proxy;
 use crate::tls;
 
 /// With TLS 1.3 a server refuses a client's certificate after the handshake. One that has nothing to say
@@ -39,6 +40,12 @@ pub fn reach(url: &Url, plan: &TransportPlan, timeout: Duration) -> Result<Link,
         None => {}
     }
     Ok(link)
+}
+
+/// Finds out whether the proxy that is to find the target takes a connection within `timeout`.
+pub fn reach_proxy(proxy: &Proxy, timeout: Duration) -> Result<(), ConnectError> {
+    let dialed = dial(&proxy.place(), timeout);
+    dialed.map(drop).map_err(|error| ConnectError::Proxy(Box::new(error)))
 }
 
 /// The protocols to offer (ALPN).

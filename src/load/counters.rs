@@ -91,6 +91,11 @@ impl StatusCounts {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(own, other)| *own += other);
     }
 
+    /// Answers that are no success: neither 2xx nor 3xx, as wrk has it.
+    pub fn refused(&self) -> u64 {
+        self.iter().filter(|(status, _)| !(200..400).contains(status)).map(|(_, count)| count).sum()
+    }
+
     /// The statuses that came, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.0.iter().enumerate().filter(|(_, n)| **n > 0).map(|(status, n)| (status as u16, *n))

@@ -34,6 +34,8 @@ pub struct IntervalReport {
     pub dropped: u64,
     /// Requests answered in it.
     pub completed: u64,
+    /// Of those answered, the ones with neither 2xx nor 3xx.
+    pub refused: u64,
     /// Requests that failed in it.
     pub failed: u64,
     /// On the wire or in line at its end.
@@ -108,6 +110,8 @@ pub struct Recorder {
     sample: u64,
     measure_from: Nanos,
     interval_start: Counters,
+    /// Answers that were no success until then.
+    refused_before: u64,
     interval_response: Latencies,
     sampled: Vec<Sampled>,
     rate_window: RateWindow,
@@ -123,6 +127,7 @@ impl Recorder {
             sample,
             measure_from,
             interval_start: Counters::default(),
+            refused_before: 0,
             interval_response: Latencies::default(),
             sampled: Vec::new(),
             rate_window: RateWindow { start: measure_from, completed: 0 },
@@ -244,6 +249,7 @@ impl Recorder {
     /// Closes an interval.
     pub fn interval(&mut self, worker: usize, index: u64, in_flight: u64) -> IntervalReport {
         let (now, then) = (self.result.counters, self.interval_start);
+        let refused = self.result.status.refused();
         self.interval_start = now;
         let report = IntervalReport {
             worker,
@@ -251,6 +257,7 @@ impl Recorder {
             sent: now.sent - then.sent,
             dropped: now.dropped - then.dropped,
             completed: now.completed - then.completed,
+            refused: refused - std::mem::replace(&mut self.refused_before, refused),
             failed: now.failed - then.failed,
             in_flight,
             response: self.interval_response.clone(),
@@ -386,7 +393,10 @@ mod tests {
         recorder.ended(&ended(1_000, 1_000, 1_001, Outcome::Answered { status: 200 }));
         assert_eq!(recorder.interval(0, 0, 3).completed, 1);
         recorder.ended(&ended(1_100, 1_100, 1_101, Outcome::Failed(Failure::Protocol)));
+        recorder.ended(&ended(1_100, 1_100, 1_101, Outcome::Answered { status: 503 }));
         let second = recorder.interval(0, 1, 2);
-        assert_eq!((second.completed, second.failed, second.response.count()), (0, 1, 0));
+        assert_eq!((second.completed, second.refused, second.failed), (1, 1, 1));
+        assert_eq!(second.response.count(), 1);
+        assert_eq!(recorder.interval(0, 2, 0).refused, 0);
     }
 }

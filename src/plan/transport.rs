@@ -38,15 +38,28 @@ pub struct TransportPlan {
 pub enum Proxy {
     /// `--proxy`
     Url(Url),
-    /// That of `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY`, as it is printed.
-    Environment(String),
+    /// Host and port of that of `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY`.
+    Environment(String, u16),
+}
+
+impl Proxy {
+    /// Host and port to connect to.
+    pub fn place(&self) -> (String, u16) {
+        match self {
+            Self::Url(url) => {
+                let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+                (host.to_owned(), url.port_or_known_default().unwrap_or(80))
+            }
+            Self::Environment(host, port) => (host.trim_matches(['[', ']']).to_owned(), *port),
+        }
+    }
 }
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(url) => f.write_str(&without_secrets(url.as_str())),
-            Self::Environment(shown) => write!(f, "{shown} (from the environment)"),
+            Self::Environment(host, port) => write!(f, "{host}:{port} (from the environment)"),
         }
     }
 }
@@ -197,8 +210,12 @@ fn environment_proxy(url: &Url) -> Option<Proxy> {
     let place = format!("{}://{}/", url.scheme(), url.host_str()?).parse().ok()?;
     let intercept = Matcher::from_env().intercept(&place)?;
     let uri = intercept.uri();
-    let port = uri.port_u16().map_or(String::new(), |port| format!(":{port}"));
-    Some(Proxy::Environment(format!("{}{port}", uri.host().unwrap_or_default())))
+    let usual = match uri.scheme_str() {
+        Some("https") => 443,
+        Some(scheme) if scheme.starts_with("socks") => 1080,
+        _ => 80,
+    };
+    Some(Proxy::Environment(uri.host()?.to_owned(), uri.port_u16().unwrap_or(usual)))
 }
 
 fn connect_to(settings: &Settings, target: &Target) -> Result<Option<(String, u16)>, PlanError> {

@@ -87,10 +87,7 @@ impl<'i> Table<'i> {
         let Some(unknown) = self.entries.iter().find(|entry| !is_known(entry)) else {
             return Ok(());
         };
-        let distance = |name: &&String| strsim::osa_distance(name, &unknown.key);
-        let nearest = known.iter().min_by_key(distance);
-        let near = nearest.filter(|name| distance(name) <= 1 + unknown.key.len() / 3);
-        let hint = match near {
+        let hint = match nearest(&unknown.key, known.iter().map(String::as_str)) {
             Some(name) => format!("did you mean '{name}'?"),
             None => format!("the keys are {}", known.join(", ")),
         };
@@ -210,4 +207,9 @@ fn shown(value: &DeValue<'_>) -> String {
         }
         DeValue::Table(_) => "{…}".to_owned(),
     }
+}
+/// The known word that `word` was meant to be, if one is near enough.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let distance = |name: &&str| strsim::osa_distance(name, word);
+    known.into_iter().min_by_key(distance).filter(|name| distance(name) <= 1 + word.len() / 3)
 }

@@ -199,7 +199,7 @@ fn headers_of(plan: &Plan) -> &[(String, Template)] {
     plan.request.requests.first().map_or(&[], |request| &request.headers)
 }
 
-/// Finds the target's address, and that it takes connections at all. Behind a proxy there is none.
+/// Finds the target's address, and that it takes connections at all. Where a proxy does that, the proxy's.
 pub(super) async fn reach(plan: &Plan, rig: &Rig) -> Result<(Requests, Option<Link>), RunError> {
     let shape = |request: &Request| {
         let Request { method, headers, body, path, .. } = request.clone();
@@ -207,11 +207,11 @@ pub(super) async fn reach(plan: &Plan, rig: &Rig) -> Result<(Requests, Option<Li
     };
     let shapes = plan.request.requests.iter().map(shape).collect();
     let requests = Requests::new(rig.target.clone(), shapes, Arc::clone(&plan.request.mix));
-    if plan.transport.proxy.is_some() {
-        return Ok((requests, None));
-    }
     let (target, transport) = (rig.target.clone(), plan.transport.clone());
     let timeout = plan.load.timeout.max(Duration::from_secs(1));
-    let reached = tokio::task::spawn_blocking(move || reach::reach(&target, &transport, timeout));
-    Ok((requests, Some(reached.await.map_err(|_| RunError::Lost("the resolver"))??)))
+    let reached = tokio::task::spawn_blocking(move || match &transport.proxy {
+        Some(proxy) => reach::reach_proxy(proxy, timeout).map(|()| None),
+        None => reach::reach(&target, &transport, timeout).map(Some),
+    });
+    Ok((requests, reached.await.map_err(|_| RunError::Lost("the resolver"))??))
 }

@@ -52,6 +52,7 @@ impl Series {
         totals.sent += report.sent;
         totals.dropped += report.dropped;
         totals.completed += report.completed;
+        totals.refused += report.refused;
         totals.failed += report.failed;
         totals.response.merge(&report.response);
         self.close_complete();
@@ -144,6 +145,7 @@ mod tests {
             sent,
             dropped: 3,
             completed: sent,
+            refused: 1,
             failed: 0,
             in_flight: 1,
             response,
@@ -161,7 +163,8 @@ mod tests {
         assert!(series.last().is_none(), "no second is complete");
         let after = series.totals();
         assert_eq!((before.sent, before.response.count()), (20, 20));
-        assert_eq!((after.sent, after.dropped, after.response.count()), (65, 9, 65));
+        assert_eq!((after.sent, after.dropped, after.refused), (65, 9, 3));
+        assert_eq!(after.response.count(), 65);
     }
 
     #[test]

@@ -113,7 +113,9 @@ fn a_profile_that_makes_no_sense_is_refused_with_file_line_and_the_nearest_key()
         let error = refusal(words, profile);
         assert!(error.contains(part), "{part}: {error}");
     }
-    let missing = run("ramp /nowhere/x.toml");
-    assert_eq!(missing.code, Some(1));
-    assert!(missing.stderr.contains("/nowhere/x.toml"), "{missing:?}");
+    for words in ["ramp /nowhere/x.toml", "--profile /nowhere/x.toml"] {
+        let missing = run(words);
+        assert_eq!(missing.code, Some(2), "{missing:?}");
+        assert!(missing.stderr.contains("/nowhere/x.toml"), "{missing:?}");
+    }
 }

@@ -144,6 +144,29 @@ fn a_proxy_is_used_and_its_password_never_shown() {
 }
 
 #[test]
+fn a_proxy_that_is_away_is_said_before_the_run() {
+    // Free a moment ago.
+    let gone =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("free");
+    let named = format!("http://target.invalid/ -d 1h --proxy http://user:onyx@{gone}");
+    let mut inherited = loadgen("http://target.invalid/ -d 1h");
+    inherited.env("http_proxy", format!("http://user:onyx@{gone}"));
+    for mut command in [loadgen(&named), inherited] {
+        let finished = crate::support::Process::start("loadgen", &mut command).finish();
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        let said = format!("the proxy: cannot connect to {gone}");
+        assert!(
+            finished.stderr.contains(&said) && finished.stderr.contains("--proxy"),
+            "{finished:?}"
+        );
+        assert!(!finished.stderr.contains("onyx"), "{finished:?}");
+    }
+    let named = loadgen("http://target.invalid/ --proxy http://user:onyx@proxy.invalid");
+    let finished = crate::support::Process::start("loadgen", &mut { named }).finish();
+    assert!(finished.stderr.contains("the proxy: cannot resolve proxy.invalid"), "{finished:?}");
+}
+
+#[test]
 fn the_environments_proxy_is_used_for_other_machines_only() {
     let (proxy, target) = (Server::plain(), Server::plain());
     let environment = |words: &str| {

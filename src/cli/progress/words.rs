@@ -66,6 +66,10 @@ pub(super) fn figures(progress: &Progress) -> String {
     if let Some(arrived) = progress.arrived {
         rows.push(row("missing", format_count(missing(progress)), count("arrived", arrived)));
     }
+    if progress.totals.refused > 0 {
+        let refused = format_count(progress.totals.refused);
+        rows.push(row("refused", refused, "not 2xx/3xx".to_owned()));
+    }
     if progress.totals.failed + progress.dropped > 0 {
         let failed = format_count(progress.totals.failed);
         rows.push(row("failed", failed, count("dropped", progress.dropped)));
@@ -95,6 +99,9 @@ pub(super) fn line(header: &str, progress: &Progress) -> String {
     }
     if progress.arrived.is_some() {
         count(missing(progress), "missing");
+    }
+    if progress.totals.refused > 0 {
+        count(progress.totals.refused, "refused");
     }
     if progress.totals.failed > 0 {
         count(progress.totals.failed, "failed");
@@ -180,7 +187,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_figures_of_one_server_in_trouble_before_the_first_second() {
-        let totals = Totals { failed: 7, ..Totals::default() };
+        let totals = Totals { refused: 45, failed: 7, ..Totals::default() };
         let trouble = Progress {
             planned: None,
             arrived: None,
@@ -194,12 +201,14 @@ pub(super) mod tests {
             figures(&trouble),
             "     rate 23.00k/s      sent 96,000\n \
               response p50 n/a       p99 n/a\n\
-             in flight 12\n   \
+             in flight 12\n  \
+               refused 45            not 2xx/3xx\n   \
                 failed 7             dropped 1,234"
         );
         assert_eq!(
             line("", &trouble),
-            "sending, 3s: 23.00k/s, response p50 n/a p99 n/a, 12 in flight, 7 failed, 1,234 dropped"
+            "sending, 3s: 23.00k/s, response p50 n/a p99 n/a, 12 in flight, 45 refused, 7 failed, \
+             1,234 dropped"
         );
     }
 

@@ -1,0 +1,260 @@
+//! The figures of a report: counts, times, stages, resources and the series, as they are written.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What became of the requests. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Slots whose time came.
+    pub planned: u64,
+    /// Handed to a connection.
+    pub sent: u64,
+    /// Not sent.
+    pub dropped: u64,
+    /// Answered, with any status.
+    pub completed: u64,
+    /// Ended without an answer.
+    pub failed: u64,
+    /// On the wire when the drain ended.
+    pub unfinished: u64,
+    /// Open loop: sent per second of `duration_s`. Closed loop: `completed_per_s`.
+    pub rate_achieved: f64,
+    /// Completed per second, until sending ended and the last answer came: wrk's Requests/sec.
+    pub completed_per_s: f64,
+    /// From the beginning of measuring to the last answer, in seconds.
+    pub answered_after_s: f64,
+    /// Bytes of responses.
+    pub bytes_read: u64,
+    /// Bytes of requests.
+    pub bytes_written: u64,
+    /// Connections made again.
+    pub reconnects: u64,
+    /// Answers timed when they were read, because the kernel noted no time of their receipt: in a
+    /// closed loop, with reqwest, and where the platform cannot.
+    #[serde(default)]
+    pub timed_when_read: u64,
+    /// The failed ones, and failed attempts to connect again.
+    pub errors: Errors,
+    /// Answers by status.
+    pub status: BTreeMap<String, u64>,
+    /// Requests a second per thread, over tenths of a second: wrk's Req/Sec.
+    pub per_thread: PerThread,
+}
+
+/// What a script took. Its time is in no service time: requests are written before they are sent, and
+/// responses timed by the kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Its file.
+    pub file: String,
+    /// Seconds all threads spent in it.
+    pub time_s: f64,
+    /// The share of the threads' time that is.
+    pub time_percent: f64,
+    /// Microseconds a request; `null` where none was sent.
+    pub per_request_us: Option<f64>,
+    /// Requests without an id of `loadgen.msg_id()`: no arrival can be joined to them.
+    pub unnumbered: u64,
+}
+
+/// Failures by cause.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errors {
+    /// No connection.
+    pub connect: u64,
+    /// Broken off.
+    pub read: u64,
+    /// Not written whole.
+    pub write: u64,
+    /// Not answered in time.
+    pub timeout: u64,
+    /// Not answered in HTTP.
+    pub protocol: u64,
+}
+
+/// Requests a second of a thread; `null` below a tenth of a second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PerThread {
+    /// Mean.
+    pub mean: Option<f64>,
+    /// Standard deviation.
+    pub stdev: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+    /// Share of the values within one standard deviation of the mean, in percent.
+    pub within_stdev_percent: Option<f64>,
+}
+
+/// How long requests took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// due → answered: what a user sees. Timeouts, drops and unfinished ones count with their age.
+    pub response: Quantiles,
+    /// sent → answered: the target's part.
+    pub service: Quantiles,
+    /// due → sent: the generator's part, and the wait for a free connection.
+    pub lateness: Quantiles,
+    /// due → seen by the generator: the part of lateness that is nobody else's.
+    pub pacing: Quantiles,
+    /// Making a connection, with TLS, for one request: part of its lateness. `null` where connections are kept.
+    #[serde(default)]
+    pub connect: Option<Quantiles>,
+}
+
+/// A distribution in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Values.
+    pub count: u64,
+    /// Smallest.
+    pub min: Option<f64>,
+    /// Mean.
+    pub mean: Option<f64>,
+    /// Standard deviation.
+    pub stdev: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+    /// Median. Like all percentiles `null` with fewer than ten values beyond it.
+    pub p50: Option<f64>,
+    /// 75th percentile.
+    pub p75: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    pub p99_9: Option<f64>,
+    /// 99.99th percentile.
+    pub p99_99: Option<f64>,
+    /// All values: HDR V2, deflated, base64, in nanoseconds.
+    pub hdr: String,
+}
+
+/// One of several requests. `sent = completed + failed + unfinished`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ByRequest {
+    /// As the profile calls it.
+    pub name: String,
+    /// Its share beside the others' weights.
+    pub weight: u64,
+    /// Handed to a connection.
+    pub sent: u64,
+    /// Due, and not sent.
+    pub dropped: u64,
+    /// Answered, with any status.
+    pub completed: u64,
+    /// Ended without an answer.
+    pub failed: u64,
+    /// On the wire when the drain ended.
+    pub unfinished: u64,
+    /// Answers by status.
+    pub status: BTreeMap<String, u64>,
+    /// due → answered.
+    pub response: Quantiles,
+    /// sent → answered.
+    pub service: Quantiles,
+    /// due → arrived; `null` where nobody listened, or where it carries no MsgID.
+    pub arrival: Option<Quantiles>,
+}
+
+/// What became of the messages. `sent = arrived + lost + unknown`; of several requests only those that
+/// carry a MsgID send messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Messages {
+    /// Answered with 2xx.
+    pub accepted: u64,
+    /// Came to the subscriber, each counted once.
+    pub arrived: u64,
+    /// Accepted, not arrived.
+    pub lost: u64,
+    /// Further copies.
+    pub duplicated: u64,
+    /// Arrived after one that its worker sent later (RFC 4737).
+    pub reordered: u64,
+    /// On the topic, not of this run.
+    pub unexpected: u64,
+    /// Not accepted, not arrived.
+    pub unknown: u64,
+    /// The first ids of a kind.
+    pub examples: Examples,
+}
+
+/// The first ids of a kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examples {
+    /// Lost messages.
+    pub lost: Vec<u64>,
+    /// Duplicated messages.
+    pub duplicated: Vec<u64>,
+}
+
+/// The time between two moments of sampled messages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The earlier moment.
+    pub from: String,
+    /// The later moment.
+    pub to: String,
+    /// The times.
+    #[serde(flatten)]
+    pub quantiles: Quantiles,
+}
+
+/// What a component used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Which.
+    pub component: String,
+    /// Its process.
+    pub pid: u32,
+    /// User and system seconds.
+    pub cpu_s: f64,
+    /// Share of one core.
+    pub cpu_percent_mean: f64,
+    /// Largest share of one core in a second.
+    pub cpu_percent_max: f64,
+    /// Largest resident memory of the process.
+    pub rss_max_bytes: u64,
+}
+
+/// One second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its end.
+    pub t_s: f64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests answered.
+    pub completed: u64,
+    /// Requests failed.
+    pub failed: u64,
+    /// Messages arrived.
+    pub arrived: u64,
+    /// On the wire or in line at its end.
+    pub in_flight: u64,
+    /// The most messages seen in the queue.
+    pub queue_depth: Option<u64>,
+    /// Of what ended in it.
+    pub response_p50: Option<f64>,
+    /// Of what ended in it.
+    pub response_p99: Option<f64>,
+    /// Of what arrived in it.
+    pub arrival_p50: Option<f64>,
+    /// Of what arrived in it.
+    pub arrival_p99: Option<f64>,
+    /// Share of one core in percent, by component; none once sending is over.
+    #[serde(default)]
+    pub cpu_percent: BTreeMap<String, f64>,
+}
+
+impl Stage {
+    /// Whether its moments were taken by different processes. The generator sends and is answered.
+    pub(super) fn crosses_processes(&self) -> bool {
+        let own = |moment: &str| ["due", "sent", "answered"].contains(&moment);
+        !(own(&self.from) && own(&self.to))
+    }
+}
