@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 
-use crate::support::{Answer, Redis, Service, eventually, exchange, get, post};
+use crate::support::{Answer, Redis, Service, eventually, exchange, get, post, report_of};
 
 fn start(flags: &str) -> Option<(Redis, Service, SocketAddr)> {
     let redis = Redis::start()?;
@@ -180,6 +180,24 @@ fn a_redis_that_goes_and_comes_back_is_followed() {
     eventually("service again", || (post(address, message).status == 200).then_some(()));
     eventually("health again", || (get(address, "/healthz").status == 200).then_some(()));
     assert_eq!(redis.list("myapp"), [message], "none that was refused got in");
+}
+
+#[test]
+fn health_checks_that_come_together_ask_redis_together() {
+    let Some((redis, _api, address)) = start("") else { return };
+    let pings = || {
+        let stats = redis.cli(&["INFO", "commandstats"]);
+        let (_, rest) = stats.split_once("cmdstat_ping:calls=").expect("the api has asked");
+        let (calls, _) = rest.split_once(',').expect("more follows");
+        calls.parse::<u64>().expect("a number")
+    };
+    let before = pings();
+    let (finished, report) =
+        report_of(&format!("http://{address}/healthz -m GET -c 64 -n 2000"), |_| ());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(report.count("requests.status.200"), 2_000);
+    let asked = pings() - before;
+    assert!((1..1_500).contains(&asked), "{asked} PINGs for 2,000 checks, 64 at a time");
 }
 
 /// Whoever sends no messages to an instance that is ill would never see it well again.

@@ -9,7 +9,7 @@ use redis::RedisError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::settings::{ApiCounts, ApiSettings};
-use crate::clock;
+use crate::clock::{self, Nanos};
 use crate::message::MsgId;
 use crate::pipeline::stamps::{Place, Stamper};
 use crate::stack::StackError;
@@ -42,7 +42,7 @@ struct Job {
 pub(super) struct Enqueuer {
     jobs: mpsc::Sender<Job>,
     /// A connection of its own, so that a health check waits behind no message.
-    probe: Mutex<Link>,
+    probe: Mutex<Probe>,
 }
 
 impl Enqueuer {
@@ -53,7 +53,8 @@ impl Enqueuer {
         stamper: Stamper,
     ) -> Result<Self, StackError> {
         let link = Link::open(settings.redis.clone(), Use::Commands).await?;
-        let probe = Mutex::new(Link::open(settings.redis.clone(), Use::Commands).await?);
+        let probe = Link::open(settings.redis.clone(), Use::Commands).await?;
+        let probe = Mutex::new(Probe { link: probe, last: None });
         let (jobs, waiting) = mpsc::channel(WAITING);
         let feeder = Feeder {
             link,
@@ -70,14 +71,11 @@ impl Enqueuer {
 
     /// Whether Redis answers now.
     pub(super) async fn is_up(&self) -> bool {
-        let mut link = self.probe.lock().await;
-        let Some(connection) = link.get().await else { return false };
-        match redis::cmd("PING").query_async::<()>(connection).await {
-            Ok(()) => true,
-            Err(error) => {
-                link.failed(&error);
-                false
-            }
+        let asked = clock::now();
+        let mut probe = self.probe.lock().await;
+        match probe.last {
+            Some((began, up)) if began >= asked => up,
+            _ => probe.look().await,
         }
     }
 
@@ -86,6 +84,29 @@ impl Enqueuer {
         let (done, result) = oneshot::channel();
         self.jobs.try_send(Job { body, id, done }).map_err(|_| Refused::QueueFull)?;
         result.await.unwrap_or(Err(Refused::RedisAway))
+    }
+}
+
+/// Health checks, one after another. What one finds out serves all that were asked for before it began.
+#[derive(Debug)]
+struct Probe {
+    link: Link,
+    /// When the last one began, and what it found.
+    last: Option<(Nanos, bool)>,
+}
+
+impl Probe {
+    async fn look(&mut self) -> bool {
+        let began = clock::now();
+        let up = self.ping().await;
+        self.last = Some((began, up));
+        up
+    }
+
+    async fn ping(&mut self) -> bool {
+        let Some(connection) = self.link.get().await else { return false };
+        let answer = redis::cmd("PING").query_async::<()>(connection).await;
+        answer.inspect_err(|error| self.link.failed(error)).is_ok()
     }
 }
 
