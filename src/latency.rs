@@ -25,6 +25,13 @@ pub const QUANTILES: [(&str, f64); 7] = [
     ("p99_99", 0.9999),
 ];
 
+/// The fewest values of which the quantile of this name in [`QUANTILES`] is told.
+pub fn fewest_values(name: &str) -> Option<u64> {
+    let (_, place) = QUANTILES.iter().find(|(own, _)| *own == name)?;
+    // A float again: 10 / (1 - 0.9) is 100.00000000000003.
+    Some((VALUES_BEYOND / (1.0 - place) - 1e-6).ceil() as u64)
+}
+
 /// Steps of a spectrum for each halving of what is left above.
 const TICKS_PER_HALVING: u32 = 5;
 
@@ -224,6 +231,18 @@ mod tests {
         let mut latencies = Latencies::default();
         values.iter().for_each(|v| latencies.record(Nanos(*v)));
         latencies
+    }
+
+    #[test]
+    fn a_quantile_is_told_of_the_fewest_values_and_not_of_one_less() {
+        for (name, place) in QUANTILES {
+            let fewest = fewest_values(name).expect(name);
+            let values: Vec<_> = (1..=fewest).collect();
+            assert!(of(&values).quantile(place).is_some(), "{name} of {fewest}");
+            assert!(of(&values[1..]).quantile(place).is_none(), "{name} of {fewest} less one");
+        }
+        assert_eq!((fewest_values("p99"), fewest_values("p50")), (Some(1_000), Some(20)));
+        assert_eq!(fewest_values("max"), None);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use url::Url;
 
+use crate::latency::fewest_values;
 use crate::profile::{Coupling, Settings, Stack};
-use crate::units::Rate;
+use crate::units::{Rate, format_count};
 
 pub mod address;
 pub mod command;
@@ -128,6 +129,9 @@ impl Plan {
         let pipeline = pipeline(settings)?;
         let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
         plan.check_heard()?;
+        plan.thresholds
+            .iter()
+            .try_for_each(|threshold| plan.check_values("--fail-if", threshold))?;
         Ok(plan)
     }
 
@@ -142,6 +146,21 @@ impl Plan {
                 threshold.name()
             )),
             None => Ok(()),
+        }
+    }
+
+    /// Refuses a condition on a percentile that will be `null`, as the run is too short for it. `place` is
+    /// where it was written.
+    pub fn check_values(&self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
+        let percentile = threshold.name().rsplit('.').next().unwrap_or_default();
+        match (fewest_values(percentile), self.load.most_requests()) {
+            (Some(fewest), Some(most)) if most < fewest => refuse(format!(
+                "{place} '{threshold}': a {percentile} is told of {} values or more, and this run has {} \
+                 requests; let it run longer, or take a lower percentile",
+                format_count(fewest),
+                format_count(most)
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -352,5 +371,33 @@ mod tests {
             assert_eq!(check(expr, true), Ok(()));
         }
         assert_eq!(check("response.p99>5ms", false), Ok(()));
+    }
+
+    #[test]
+    fn a_condition_on_a_percentile_wants_enough_values() {
+        let check = |expr: &str, toml: &str| {
+            plan(|s| {
+                *s = Settings::from_toml(toml).expect("valid");
+                s.fail_if = vec![expr.to_owned()];
+            })
+            .map(|_| ())
+        };
+        let error = check("arrival.p99>5ms", "rate = 100\nduration = '5s'\n").expect_err("refused");
+        assert!(
+            error.contains("of 1,000 values or more, and this run has 500 requests"),
+            "{error}"
+        );
+        assert!(check("response.p50>1s", "requests = 19\n").is_err());
+        for (expr, enough) in [
+            ("response.p50>1s", "requests = 20\n"),
+            ("arrival.p99>5ms", "rate = 100\nduration = '10s'\n"),
+            ("arrival.p99>5ms", "rate = '50..150'\nduration = '10s'\n"),
+            ("arrival.max>5ms", "requests = 1\n"),
+            // Only the target, or chance, says how many there will be.
+            ("arrival.p99_99>5ms", "duration = '1s'\n"),
+            ("arrival.p99>5ms", "rate = 100\nduration = '5s'\narrivals = 'poisson'\n"),
+        ] {
+            assert_eq!(check(expr, enough), Ok(()), "{expr} {enough}");
+        }
     }
 }

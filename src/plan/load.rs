@@ -77,6 +77,17 @@ impl LoadPlan {
     pub fn end(&self) -> Option<Nanos> {
         self.duration.map(|duration| Nanos::from(self.warmup) + Nanos::from(duration))
     }
+
+    /// The most requests that are measured; `None` where only the target or chance limits them.
+    pub fn most_requests(&self) -> Option<u64> {
+        let scheduled = match (self.mode, self.duration) {
+            (Mode::Open { rate, arrivals: Arrivals::Constant, .. }, Some(duration)) => {
+                Some((rate.mean() * duration.as_secs_f64()).ceil() as u64)
+            }
+            _ => None,
+        };
+        scheduled.into_iter().chain(self.requests).min()
+    }
 }
 
 /// Checks the settings of the load and fills in its defaults.

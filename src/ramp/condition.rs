@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::queue::growth;
-use crate::plan::{PlanError, Threshold};
+use crate::plan::{Plan, PlanError, Threshold};
 use crate::report::{Report, check_name, number, numbers_ending_in};
 use crate::units::format_count;
 
@@ -31,6 +31,14 @@ impl Condition {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let parts = words.split(" and ").map(part).collect::<Result<_, _>>()?;
         Ok(Self { text: words, parts })
+    }
+
+    /// Refuses what a run of this plan cannot tell.
+    pub fn check(&self, plan: &Plan) -> Result<(), PlanError> {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Number(threshold) => plan.check_values(PLACE, threshold),
+            Part::QueueNotGrowing | Part::GeneratorValid => Ok(()),
+        })
     }
 
     /// The parts that do not hold, with their numbers; `None` when all do. What cannot be judged does

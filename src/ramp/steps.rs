@@ -135,7 +135,9 @@ fn planned_search(search: &SearchFile, base: Settings) -> Result<PlannedSearch, 
     let SearchFile { axis, knee, condition } = search.clone();
     let search = PlannedSearch { base, axis, knee, condition };
     for end in [knee.low, knee.high] {
-        check_names(&search.step(end)?.plan.thresholds)?;
+        let plan = search.step(end)?.plan;
+        check_names(&plan.thresholds)?;
+        search.condition.check(&plan)?;
     }
     Ok(search)
 }
@@ -291,6 +293,10 @@ mod tests {
             ),
             ("threads = 4\n[search]\nconnections = '1..9'\nholds = 'lost == 0'\n", "--threads 4"),
             ("clear = true\n", "clear is for a Redis of yours"),
+            (
+                "duration = '3s'\n[search]\nrate = '100..9k'\nholds = 'arrival.p99 < 5ms'\n",
+                "holds 'arrival.p99 < 5ms': a p99 is told of 1,000 values or more, and this run has 300",
+            ),
         ] {
             let error = plan(text).map(|_| ()).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
