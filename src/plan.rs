@@ -107,6 +107,8 @@ pub struct PipelinePlan {
 
 /// The largest body that goes all the way through the pipeline.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
+/// One stamp in more messages than this tells nothing. Ids are given out in blocks of as many.
+const MOST_SAMPLE: u64 = 1_000_000;
 /// More threads than this are a slipped digit.
 const MOST_THREADS: u64 = 1_024;
 
@@ -217,8 +219,8 @@ fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
         n => refuse(format!("{flag} {n}: from 1 to {MOST_THREADS}")),
     };
     let sample = settings.sample.unwrap_or(100);
-    if !(1..=1_000_000_000).contains(&sample) {
-        return refuse("--sample N stamps one message in N; N is from 1 to 1000000000");
+    if !(1..=MOST_SAMPLE).contains(&sample) {
+        return refuse(format!("--sample N stamps one message in N; N is from 1 to {MOST_SAMPLE}"));
     }
     if let (Some(_), Some(_), Some(_)) = (settings.stack, &settings.redis, &settings.mqtt) {
         return refuse(

@@ -8,6 +8,7 @@ mod faults {
     mod data;
     mod drive;
     mod hostile;
+    mod late;
     mod limits;
     mod pipeline;
     mod proxy;

@@ -41,6 +41,10 @@ pub(super) struct Connection {
     stream: Option<Stream>,
     /// What could not be written of the request.
     unsent: Vec<u8>,
+    /// A part of the responses to what was written together has come.
+    half_answered: bool,
+    /// It is among those that are looked after as long as they are [midway](Self::is_midway).
+    pub(super) watched: bool,
     pause: Nanos,
 }
 
@@ -48,11 +52,13 @@ impl Connection {
     pub(super) fn new() -> Self {
         Self {
             state: State::Down { retry_at: Nanos::ZERO },
-            reader: ResponseReader::new(false),
+            reader: ResponseReader::default(),
             serial: 0,
             following: VecDeque::new(),
             stream: None,
             unsent: Vec::new(),
+            half_answered: false,
+            watched: false,
             pause: Nanos::ZERO,
         }
     }
@@ -70,15 +76,15 @@ impl Connection {
             Err(e) => return Err(e),
         };
         self.reader.reset();
-        let noted = notes && stream.note_times();
+        let noted = notes && stream.note_times(true);
         self.stream = Some(stream);
         self.state = State::Connecting { since: now };
         Ok(noted)
     }
 
-    /// Asks the kernel to note when responses arrive from now on; whether it will.
-    pub(super) fn note_times(&self) -> bool {
-        self.stream.as_ref().is_none_or(Stream::note_times)
+    /// Asks the kernel to note when responses arrive from now on, or not to; whether it will do so.
+    pub(super) fn note_times(&self, on: bool) -> bool {
+        self.stream.as_ref().is_none_or(|stream| stream.note_times(on))
     }
 
     /// Something came of connecting: whether the connection stands now.
@@ -89,6 +95,7 @@ impl Connection {
     /// Closes; may connect again after a pause that grows while connections bring nothing: then.
     pub(super) fn close(&mut self, now: Nanos) -> Nanos {
         self.stream = None;
+        self.half_answered = false;
         self.unsent.clear();
         let retry_at = now + self.pause;
         self.state = State::Down { retry_at };
@@ -103,10 +110,32 @@ impl Connection {
         self.stream.take()
     }
 
-    /// A response came: the peer serves, so a close needs no pause.
-    pub(super) fn answered(&mut self) {
+    /// The peer serves, if late: a close needs no pause.
+    pub(super) fn has_served(&mut self) {
         self.pause = Nanos::ZERO;
-        self.state = State::Idle;
+    }
+
+    /// A response to what [`State::Busy`] has on it is complete: goes on to the next request that was written
+    /// with it. Whether there is one.
+    pub(super) fn answered(&mut self) -> bool {
+        self.has_served();
+        let next = self.following.pop_front();
+        self.half_answered = next.is_some();
+        self.state = match (next, self.state) {
+            (Some(ticket), State::Busy { sent, .. }) => State::Busy { ticket, sent, connect: None },
+            _ => State::Idle,
+        };
+        self.half_answered
+    }
+
+    /// Whether a part of the responses to what was written together has come, and the rest has not.
+    pub(super) fn is_half_answered(&self) -> bool {
+        self.half_answered
+    }
+
+    /// Whether bytes are about to come or to go: a part of a request or of a response has.
+    pub(super) fn is_midway(&self) -> bool {
+        matches!(self.state, State::Busy { .. }) && (self.reader.is_midway() || self.has_unsent())
     }
 
     /// Writes a request; what cannot be written at once is kept for [`Self::flush`].
@@ -149,6 +178,11 @@ impl Connection {
         stream.read(buffer, wall_clock)
     }
 
+    /// Whether the peer has said that nothing more comes, with what was read last.
+    pub(super) fn has_ended(&self) -> bool {
+        self.stream.as_ref().is_some_and(Stream::has_ended)
+    }
+
     /// The request on it or waiting for it: its ticket, since when it is, and how long connecting took.
     pub(super) fn request(&self) -> Option<(Ticket, Nanos, Option<Nanos>)> {
         match self.state {
@@ -161,5 +195,32 @@ impl Connection {
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.stream.as_ref().map(AsFd::as_fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MsgId;
+
+    #[test]
+    fn only_what_brings_nothing_makes_the_pause_grow() {
+        let mut connection = Connection::new();
+        let pauses = |connection: &mut Connection| [(); 3].map(|()| connection.close(Nanos::ZERO));
+        let growing = [0, 5, 10].map(Nanos::from_millis);
+        assert_eq!(pauses(&mut connection), growing);
+        // It waited as long as it may; that is no fault of the connection.
+        connection.has_served();
+        assert_eq!(pauses(&mut connection), growing);
+        // The first of two that were written together is answered.
+        let ticket = Ticket { due: Nanos::ZERO, id: MsgId::new(1).expect("small") };
+        connection.state = State::Busy { ticket, sent: Nanos(7), connect: None };
+        connection.following.push_back(ticket);
+        assert!(connection.answered() && connection.is_half_answered());
+        assert_eq!(connection.state, State::Busy { ticket, sent: Nanos(7), connect: None });
+        assert_eq!(pauses(&mut connection), growing);
+        assert!(!connection.is_half_answered());
+        connection.state = State::Busy { ticket, sent: Nanos(7), connect: None };
+        assert!(!connection.answered() && connection.state == State::Idle);
     }
 }

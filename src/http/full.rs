@@ -31,6 +31,10 @@ use crate::plan::TransportPlan;
 use crate::plan::transport::Proxy;
 use crate::tls;
 
+/// The pause before a place whose connection could not be made is used again: a target that is gone is
+/// not to be knocked at without end.
+const PAUSE: Nanos = Nanos::from_millis(20);
+
 /// The reqwest transport of one worker.
 #[derive(Debug)]
 pub struct FullTransport {
@@ -42,6 +46,8 @@ pub struct FullTransport {
     places: Vec<Option<(Ticket, Nanos)>>,
     /// Free places, the one that has been free longest first: so the connections share the load.
     free: VecDeque<usize>,
+    /// Places that pause, and until when.
+    pausing: VecDeque<(Nanos, usize)>,
     results: UnboundedReceiver<(usize, Ended, u64)>,
     report: UnboundedSender<(usize, Ended, u64)>,
     timer: Timer,
@@ -89,6 +95,7 @@ impl FullTransport {
             requests: Prototypes::new(requests, link)?,
             places: vec![None; width],
             free: (0..width).collect(),
+            pausing: VecDeque::new(),
             results,
             report,
             timer,
@@ -98,14 +105,25 @@ impl FullTransport {
 
     fn settle(&mut self, place: usize, ended: Ended, bytes: u64) -> Option<Ended> {
         self.places[place].take()?;
-        self.free.push_back(place);
+        match ended.outcome {
+            Outcome::Failed(Failure::Connect) => {
+                self.traffic.connect_failures += 1;
+                self.pausing.push_back((clock::now() + PAUSE, place));
+            }
+            _ => self.free.push_back(place),
+        }
         self.traffic.bytes_read += bytes;
         self.traffic.timed_when_read +=
             u64::from(matches!(ended.outcome, Outcome::Answered { .. }));
-        if ended.outcome == Outcome::Failed(Failure::Connect) {
-            self.traffic.connect_failures += 1;
-        }
         Some(ended)
+    }
+
+    /// Lets go the places that have paused.
+    fn resume(&mut self) {
+        let now = clock::now();
+        while self.pausing.front().is_some_and(|(until, _)| *until <= now) {
+            self.free.extend(self.pausing.pop_front().map(|(_, place)| place));
+        }
     }
 }
 
@@ -223,6 +241,7 @@ impl Transport for FullTransport {
     }
 
     fn wait(&mut self, _rest: Nanos, until: Nanos, ended: &mut Vec<Ended>) {
+        let until = self.pausing.front().map_or(until, |(end, _)| until.min(*end));
         let (results, timer) = (&mut self.results, &self.timer);
         let first = self.runtime.block_on(async {
             tokio::select! {
@@ -236,6 +255,7 @@ impl Transport for FullTransport {
             ended.extend(self.settle(place, end, bytes));
             next = self.results.try_recv().ok();
         }
+        self.resume();
     }
 
     fn abandon(&mut self, ended: &mut Vec<Ended>) {

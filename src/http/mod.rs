@@ -160,6 +160,11 @@ pub trait Transport {
         false
     }
 
+    /// Whether no connection stands, so that nothing can be sent.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
+
     /// Waits for ends until one comes or `until` has passed; appends them to `ended`. Up to `rest` it
     /// need not wake for an end, if it can tell afterwards when that came.
     fn wait(&mut self, rest: Nanos, until: Nanos, ended: &mut Vec<Ended>);

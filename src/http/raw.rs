@@ -10,6 +10,7 @@ mod upkeep;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
@@ -55,11 +56,17 @@ pub struct RawTransport {
     events: Vec<epoll::Event>,
     buffer: Box<[u8]>,
     traffic: Traffic,
-    /// The kernel notes when responses arrive, on all connections.
+    /// It may rest, so that the kernel is always to note when responses arrive.
+    rests: bool,
+    /// The kernel notes that, on all connections.
     noted: bool,
     wall_clock: WallClock,
-    /// The last wait brought a part of the responses to a batch.
-    half_answered: bool,
+    /// The connection that a part of the responses to a batch came on last.
+    half_answered: Option<usize>,
+    /// Connections on which a part of a request or of a response has passed.
+    midway: Vec<usize>,
+    /// Why the last connection that could not be made was not.
+    refusal: Option<io::Error>,
     /// Ends that are known before the next wait, such as a failed write.
     early: Vec<Ended>,
 }
@@ -103,11 +110,15 @@ impl RawTransport {
             events: Vec::with_capacity(EVENTS),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             traffic: Traffic::default(),
+            rests,
             noted: rests,
             wall_clock: WallClock::new(),
-            half_answered: false,
+            half_answered: None,
+            midway: Vec::new(),
+            refusal: None,
             early: Vec::new(),
         };
+        transport.noted |= transport.scripted.takes_time();
         if transport.scripted.sees_responses() {
             transport.connections.iter_mut().for_each(|connection| connection.reader.keep());
         }
@@ -122,16 +133,16 @@ impl RawTransport {
         let deadline = clock::now() + transport.patience();
         while transport.idle.len() < connections {
             if clock::now() >= deadline {
+                transport.refusal = Some(io::ErrorKind::TimedOut.into());
+            }
+            if let Some(cause) = transport.refusal.take() {
                 let stand = transport.idle.len();
-                let text = format!("timed out, when {stand} of {connections} connections stood");
-                return Err(unreachable(std::io::Error::new(std::io::ErrorKind::TimedOut, text)));
+                let hint = if stand == 0 { "" } else { "; does it take --connections?" };
+                let text =
+                    format!("{cause}, when {stand} of {connections} connections stood{hint}");
+                return Err(unreachable(io::Error::new(cause.kind(), text)));
             }
             transport.poll(deadline.min(transport.next_duty()), &mut Vec::new());
-            if transport.traffic.connect_failures > 0 {
-                let refused =
-                    std::io::Error::other("it takes fewer connections than --connections");
-                return Err(unreachable(refused));
-            }
         }
         transport.traffic = Traffic::default();
         Ok(transport)
@@ -229,6 +240,7 @@ impl Transport for RawTransport {
                 self.deadlines.push_back(deadline);
                 if self.connections[index].has_unsent() {
                     self.listen(index, true);
+                    self.watch(index);
                 }
             }
             Err(_) => {
@@ -255,16 +267,26 @@ impl Transport for RawTransport {
         self.scripted.is_there() && self.composer.hooks().is_some_and(|hooks| hooks.stopped())
     }
 
+    fn is_cut_off(&self) -> bool {
+        self.link.keep_alive && self.ailing.len() == self.connections.len()
+    }
+
     fn wait(&mut self, rest: Nanos, until: Nanos, ended: &mut Vec<Ended>) {
         ended.append(&mut self.early);
         // A connection that is being made needs this thread.
-        if rest > Nanos::ZERO && ended.is_empty() && self.noted && self.link.keep_alive {
+        let may_rest = ended.is_empty() && self.noted && self.link.keep_alive;
+        // Nor does what is midway: whoever sends it waits for us, and so would the next piece.
+        if rest > Nanos::ZERO && may_rest && !self.is_midway() {
             // Nobody waits in epoll meanwhile, so no response wakes this thread, and the kernel spares
             // itself, and the server's thread it runs on, the waking.
             let _ = clock_nanosleep_absolute(ClockId::Monotonic, &rest.as_timespec());
         }
         let until = if ended.is_empty() { until.min(self.next_duty()) } else { Nanos::ZERO };
-        self.poll(until, ended);
+        let mut more = self.poll(until, ended);
+        // Bounded, as those that go on and on are told again each time.
+        for _ in 0..self.connections.len() / EVENTS {
+            more = more && self.poll(Nanos::ZERO, ended);
+        }
     }
 
     fn abandon(&mut self, ended: &mut Vec<Ended>) {

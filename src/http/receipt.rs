@@ -24,9 +24,9 @@ const CONTROL: usize = cmsg_space::<TimeSpec>() + 64;
 /// A pair of readings that takes so much longer than the closest one was interrupted.
 const MORE: Nanos = Nanos(1_000);
 
-/// Asks the kernel to note when segments arrive; whether it will.
-pub(super) fn note_times(socket: &impl AsFd) -> bool {
-    sockopt::ReceiveTimestampns.set(&socket.as_fd(), &true).is_ok()
+/// Asks the kernel to note when segments arrive, or not to; whether it will do so.
+pub(super) fn note_times(socket: &impl AsFd, on: bool) -> bool {
+    sockopt::ReceiveTimestampns.set(&socket.as_fd(), &on).is_ok()
 }
 
 /// How the wall clock lies to the monotonic one.
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_late_read_gives_the_time_of_receipt() {
         let (client, mut server) = pair();
-        assert!(note_times(&client), "Linux notes times");
+        assert!(note_times(&client, true), "Linux notes times");
         // The kernel begins to note a moment after the first socket asks.
         let mut buffer = [0; 16];
         let mut wall_clock = WallClock::new();

@@ -61,6 +61,11 @@ impl ResponseReader {
         self.current = None;
     }
 
+    /// Whether a part of a response has been read.
+    pub fn is_midway(&self) -> bool {
+        self.current.is_some() || !self.partial.is_empty()
+    }
+
     /// Takes the next piece of input in.
     pub fn feed(&mut self, data: &[u8]) -> Result<Progress, ProtocolError> {
         if self.current.is_some() {
@@ -314,7 +319,7 @@ mod tests {
                     format!("{head}{}{}0\r\nT: 1\r\n\r\n", chunk(one), chunk(two))
                 }
             };
-            let mut reader = ResponseReader::new(false);
+            let mut reader = ResponseReader::default();
             reader.keep();
             // The second response must leave nothing of the first.
             for _ in 0..2 {

@@ -18,6 +18,8 @@ use super::receipt::{self, Received, WallClock};
 pub(super) struct Stream {
     socket: OwnedFd,
     tls: Option<Box<ClientConnection>>,
+    /// TLS has heard the peer's goodbye.
+    ended: bool,
 }
 
 impl Stream {
@@ -41,13 +43,14 @@ impl Stream {
                 socket
             }
         };
-        Ok(Self { socket, tls })
+        Ok(Self { socket, tls, ended: false })
     }
 
-    /// Asks the kernel to note when bytes arrive; whether it will. Of a unix socket's it never does.
-    pub(super) fn note_times(&self) -> bool {
+    /// Asks the kernel to note when bytes arrive, or not to; whether it will do so. Of a unix socket's it
+    /// never notes any.
+    pub(super) fn note_times(&self, on: bool) -> bool {
         let is_tcp = !matches!(sockopt::socket_domain(&self.socket), Ok(AddressFamily::UNIX));
-        is_tcp && receipt::note_times(&self.socket)
+        is_tcp && receipt::note_times(&self.socket, on)
     }
 
     /// Goes on connecting as far as it goes without waiting; whether requests can be written now.
@@ -87,8 +90,20 @@ impl Stream {
     ) -> io::Result<Option<Received>> {
         match &mut self.tls {
             None => receive(&self.socket, buffer, wall_clock),
-            Some(session) => read_records(&self.socket, session, buffer, wall_clock),
+            Some(session) => {
+                let received = read_records(&self.socket, session, buffer, wall_clock)?;
+                Ok(received.map(|(received, ended)| {
+                    self.ended = ended;
+                    received
+                }))
+            }
         }
+    }
+
+    /// Whether the peer said with what was read last that nothing more comes. A plain socket says so by
+    /// itself, when it is read again.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 }
 
@@ -196,13 +211,14 @@ fn shake_hands(socket: &OwnedFd, session: &mut ClientConnection) -> io::Result<b
 }
 
 /// Reads once from the socket, and gives what that completed. The last quarter of the buffer takes what
-/// comes over the wire, so that the rest has room for it and for a record that was begun before.
+/// comes over the wire, so that the rest has room for it and for a record that was begun before. Whether
+/// the peer's goodbye came with it, too: nothing on the socket tells of that again.
 fn read_records(
     socket: &OwnedFd,
     session: &mut ClientConnection,
     buffer: &mut [u8],
     wall_clock: Option<WallClock>,
-) -> io::Result<Option<Received>> {
+) -> io::Result<Option<(Received, bool)>> {
     let (plain, wire) = buffer.split_at_mut(buffer.len() / 4 * 3);
     let Some(Received { len: came, at }) = receive(socket, wire, wall_clock)? else {
         return Ok(None);
@@ -211,10 +227,12 @@ fn read_records(
     loop {
         // An empty rest tells that the peer closed.
         session.read_tls(&mut rest)?;
-        session.process_new_packets().map_err(io::Error::other)?;
+        let state = session.process_new_packets().map_err(io::Error::other)?;
         match session.reader().read(&mut plain[len..]) {
-            Ok(0) => closed = true,
-            Ok(more) => len += more,
+            Ok(more) => {
+                len += more;
+                closed = more == 0 || state.peer_has_closed();
+            }
             Err(e) if is_would_block(&e) => {}
             Err(e) => return Err(e),
         }
@@ -225,5 +243,5 @@ fn read_records(
     }
     // An answer to what TLS itself had to say, such as new keys.
     send_records(socket, session)?;
-    Ok((len > 0 || closed).then_some(Received { len, at }))
+    Ok((len > 0 || closed).then_some((Received { len, at }, closed)))
 }

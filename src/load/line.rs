@@ -15,13 +15,15 @@ pub struct Line<'a> {
     ranges: VecDeque<(u64, u64)>,
     step: u64,
     walk: Slots<'a>,
+    /// The slot at the front, once somebody has asked. The walk is behind it then.
+    front: Option<Slot>,
     len: u64,
 }
 
 impl<'a> Line<'a> {
     /// An empty line; `walk` stands at the worker's first slot and `step` is the number of workers.
     pub fn new(walk: Slots<'a>, step: u64) -> Self {
-        Self { ranges: VecDeque::new(), step, walk, len: 0 }
+        Self { ranges: VecDeque::new(), step, walk, front: None, len: 0 }
     }
 
     /// Slots in it.
@@ -45,24 +47,27 @@ impl<'a> Line<'a> {
 
     /// Takes the one that has waited longest.
     pub fn pop(&mut self) -> Option<Slot> {
+        let slot = self.peek()?;
+        self.front = None;
         let (first, last) = self.ranges.front_mut()?;
-        let number = *first;
         if first == last {
             self.ranges.pop_front();
         } else {
             *first += self.step;
         }
         self.len -= 1;
-        self.walk.skip_to(number);
-        self.walk.next()
+        Some(slot)
     }
 
-    /// The one that has waited longest, left in its place.
-    pub fn peek(&self) -> Option<Slot> {
+    /// The one that has waited longest, left in its place. The way to it is walked once: with random
+    /// spacing it is as long as the slots between.
+    pub fn peek(&mut self) -> Option<Slot> {
         let (number, _) = self.ranges.front()?;
-        let mut ahead = self.walk.clone();
-        ahead.skip_to(*number);
-        ahead.next()
+        if self.front.is_none() {
+            self.walk.skip_to(*number);
+            self.front = self.walk.next();
+        }
+        self.front
     }
 }
 

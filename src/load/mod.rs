@@ -4,6 +4,7 @@ pub mod by_request;
 pub mod control;
 pub mod counters;
 mod course;
+pub mod ending;
 mod flow;
 pub mod line;
 pub mod recorder;

@@ -78,6 +78,10 @@ pub struct LoadResult {
     pub last_sent: Option<Nanos>,
     /// When the last answer to a measured request came.
     pub last_answered: Option<Nanos>,
+    /// When nothing was left to send before the time was up; [`Nanos::MAX`] where sending lasted as planned.
+    pub over_at: Nanos,
+    /// Sending was given up, as the target was gone.
+    pub target_gone: bool,
 }
 
 impl LoadResult {
@@ -98,6 +102,8 @@ impl LoadResult {
         self.by_request.iter_mut().zip(&other.by_request).for_each(|(own, o)| own.absorb(o));
         self.last_sent = self.last_sent.max(other.last_sent);
         self.last_answered = self.last_answered.max(other.last_answered);
+        self.over_at = self.over_at.max(other.over_at);
+        self.target_gone |= other.target_gone;
     }
 }
 

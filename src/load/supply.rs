@@ -71,6 +71,19 @@ impl<'a> Supply<'a> {
         if let Self::Open { line, .. } = self { line.len() } else { 0 }
     }
 
+    /// Whether its time is up, where it has one.
+    pub(super) fn is_time_up(&self, now: Nanos) -> bool {
+        match self {
+            Self::Open { next, .. } => next.is_none(),
+            Self::Closed { until, .. } => now >= *until,
+        }
+    }
+
+    /// Whether only a count ends it.
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(self, Self::Closed { until: Nanos::MAX, .. })
+    }
+
     /// Whether no further slot will come.
     pub(super) fn is_over(&self, now: Nanos) -> bool {
         match self {

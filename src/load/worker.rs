@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::control::{Control, Gauges};
+use super::ending::Ending;
 use super::flow::{Flow, Who};
 use super::recorder::{IntervalReport, LoadResult, Recorder};
 use super::supply::{Along, Brief, Supply};
@@ -57,7 +58,7 @@ impl<T: Transport> Worker<T> {
             control,
             intervals,
             interval: 0,
-            over_since: None,
+            ending: Ending::default(),
             warmup_traffic: None,
         };
         turns.run()
@@ -79,7 +80,7 @@ struct Turns<'a, T> {
     intervals: UnboundedSender<IntervalReport>,
     /// The interval that is being filled.
     interval: u64,
-    over_since: Option<Nanos>,
+    ending: Ending,
     /// What the warm-up had read and written, once it is over.
     warmup_traffic: Option<Traffic>,
 }
@@ -91,9 +92,7 @@ impl<T: Transport> Turns<'_, T> {
         self.flow.transport.begin(self.brief.start);
         loop {
             let now = clock::now();
-            if self.control.stopped() || self.flow.transport.stopped() {
-                self.supply.stop();
-            }
+            self.mind_stops(now);
             if self.warmup_traffic.is_none() && now >= self.brief.measure_from {
                 self.warmup_traffic = Some(self.flow.transport.traffic());
             }
@@ -109,6 +108,26 @@ impl<T: Transport> Turns<'_, T> {
             ended.clear();
         }
         self.finish(ended)
+    }
+
+    /// Ends the sending where somebody wants that, or nobody is there to send to.
+    fn mind_stops(&mut self, now: Nanos) {
+        let asked = self.control.stopped();
+        if asked {
+            self.ending.ask();
+        }
+        let transport = &mut self.flow.transport;
+        let cut_off = self.supply.is_endless() && transport.is_cut_off();
+        let gone = self.ending.is_target_gone(cut_off, now);
+        self.flow.recorder.result.target_gone |= gone;
+        if asked || gone || transport.stopped() {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.ending.cut_short();
+        self.supply.stop();
     }
 
     /// Slots whose time has come join the line, or are dropped where too many are in flight.
@@ -153,7 +172,7 @@ impl<T: Transport> Turns<'_, T> {
                 }
             };
             let Some((taken, batch)) = self.flow.take(who, index, due) else {
-                self.supply.stop();
+                self.give_up();
                 break;
             };
             if batch.requests > 1 {
@@ -186,11 +205,14 @@ impl<T: Transport> Turns<'_, T> {
         if !self.supply.is_over(now) {
             return false;
         }
-        let over_since = *self.over_since.get_or_insert(now);
+        if self.ending.is_over_now(now) {
+            let by_plan = self.supply.is_time_up(now) && !self.ending.is_early();
+            self.flow.recorder.result.over_at = if by_plan { Nanos::MAX } else { now };
+        }
         // Nobody sends what still waits where a script has stopped this worker.
         let none_waits = self.supply.waiting() == 0 || self.flow.transport.stopped();
         let nothing_left = self.flow.on_wire == 0 && none_waits;
-        nothing_left || now >= over_since + self.brief.drain
+        nothing_left || self.ending.has_waited(self.brief.drain, now)
     }
 
     /// Until when nothing needs to wake it, and when it must wake at the latest.

@@ -10,9 +10,13 @@ use crate::clock::Nanos;
 /// When each message of one block was due, nanoseconds on the monotonic clock; 0: not sent.
 pub(super) type DueBlock = Arc<[AtomicU64]>;
 
-/// Blocks of a worker that are kept although none of their messages came: a backlog of some two and a
-/// half million messages, in 20 MB.
-const KEPT: u64 = 256;
+/// Messages of a worker whose blocks are kept although none of them came: a backlog in 20 MB.
+const KEPT: u64 = 2_500_000;
+
+/// Of blocks of `len` messages, those of one worker that are kept.
+fn kept_blocks(len: u64) -> u64 {
+    KEPT.div_ceil(len.max(1)).max(2)
+}
 
 /// The due times of messages under way, written by the workers and read by the receiver.
 #[derive(Debug, Default)]
@@ -23,10 +27,10 @@ pub struct DueTable {
 
 impl DueTable {
     /// The block, made if it is not there yet, for the worker that is about to write it. Blocks from
-    /// which nothing arrived until [`KEPT`] further ones were begun are given up.
+    /// which nothing arrived until [`KEPT`] further messages were sent are given up.
     fn open(&self, block: u64, (len, workers): (u64, u64)) -> DueBlock {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stale) = block.checked_sub(KEPT * workers) {
+        if let Some(stale) = block.checked_sub(kept_blocks(len) * workers) {
             blocks.remove(&stale);
         }
         let fresh = || (0..len).map(|_| AtomicU64::new(0)).collect();
@@ -105,10 +109,10 @@ mod tests {
         let space = IdSpace::from_authority(0, 2, 1);
         for worker in 0..2 {
             let mut writer = IdWriter::new(space, worker, Some(Arc::clone(&table)));
-            for block in 0..KEPT + 10 {
+            for block in 0..kept_blocks(space.block_len()) + 10 {
                 assert!(writer.assign(block * space.block_len(), Nanos(1)).is_some());
             }
         }
-        assert_eq!(table.len() as u64, 2 * KEPT);
+        assert_eq!(table.len() as u64, 2 * kept_blocks(space.block_len()));
     }
 }

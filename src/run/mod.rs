@@ -18,6 +18,8 @@ use tokio::sync::watch as signal;
 use crate::clock::{self, Nanos};
 use crate::http::ConnectError;
 use crate::http::request::RequestShape;
+use crate::load::LoadResult;
+use crate::load::ending::GONE_AFTER;
 use crate::observations::{Observations, ServerInfo, StackInfo};
 use crate::plan::Plan;
 use crate::profile::Node;
@@ -25,6 +27,7 @@ use crate::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors
 use crate::script::ScriptError;
 use crate::stack::embedded::VERSION;
 use crate::stack::{Kind, StackError, mqtt};
+use crate::units::format_count;
 
 pub use clear::clear;
 use crew::Crew;
@@ -139,7 +142,11 @@ impl Runner {
             crew::reach(plan, rig).await?;
             start::wait(at, &mut self.stop, &mut self.progress).await?;
         }
-        let mut crew = Crew::muster(plan, &split, rig, (space, log_server.stamper())).await?;
+        let mustered = Crew::muster(plan, &split, rig, (space, log_server.stamper()));
+        let mut crew = tokio::select! {
+            crew = mustered => crew?,
+            () = watch::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
+        };
 
         let (start, start_at) = start::zero(self.start_at)?;
         let measure_from = start + split.measure_from();
@@ -163,14 +170,17 @@ impl Runner {
         rig.stop_services().await;
         let (clock, stamps_dropped) = log_server.close(&mut watch.join).await;
         let seen = watch.finish();
-        let planned = split.measured_span().filter(|_| !seen.interrupted).unwrap_or_default();
         let since = |at: Option<Nanos>| at.map_or(Nanos::ZERO, |at| at - measure_from);
+        // While it is silent it sends, too, until its time is up or it has nothing more to send.
+        let cut = Some(load.over_at).filter(|at| *at < Nanos::MAX).map(|at| at - measure_from);
+        let over = split.measured_span().into_iter().chain(cut).min();
+        let notes = seen.notes.into_iter().chain(given_up(&load)).collect();
         Ok(Observations {
             plan: plan.clone(),
             run_id: run_id(started_at, plan.request.node),
             started_at,
             target,
-            sending: since(load.last_sent).max(planned),
+            sending: since(load.last_sent).max(over.unwrap_or_default()),
             answering: since(load.last_answered),
             interrupted: seen.interrupted,
             stack,
@@ -183,10 +193,21 @@ impl Runner {
             stamps_dropped,
             resources: seen.resources,
             series: seen.series,
-            notes: seen.notes,
+            notes,
             casualties: seen.casualties,
         })
     }
+}
+
+/// What is said where the target went away for good.
+fn given_up(load: &LoadResult) -> Option<String> {
+    load.target_gone.then(|| {
+        format!(
+            "no connection to the target stood for {} s: given up after {} requests, short of --requests",
+            GONE_AFTER.as_secs_f64(),
+            format_count(load.counters.planned)
+        )
+    })
 }
 
 /// Time, process and node: unique enough to tell runs and their files apart.

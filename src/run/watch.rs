@@ -95,6 +95,8 @@ pub(super) struct Watch {
     stop: Option<signal::Receiver<bool>>,
     audience: Audience,
     interrupted: bool,
+    /// The stop came when sending was over: nobody wants to wait for the last messages.
+    hurried: bool,
     /// Whether the warm-up is over.
     measuring: bool,
     series: Series,
@@ -125,6 +127,7 @@ impl Watch {
             stop,
             audience,
             interrupted: false,
+            hurried: false,
             measuring: false,
             series: Series::new(plan.load.threads, plan.listens()),
             drain: plan.load.drain.into(),
@@ -151,13 +154,14 @@ impl Watch {
                 _ = ticks.tick() => {}
                 () = asked_to_stop(&mut self.stop) => {
                     self.interrupted = true;
+                    self.hurried = self.is_time_up(clock::now());
                     crew.fleet.control.stop();
                     self.stop = None;
                 }
             }
             count += 1;
             self.look(crew, log_server).await;
-            self.watch_resources();
+            self.watch_resources(crew);
             if count.is_multiple_of(10) {
                 log_server.compare_clocks().await;
                 log_server.read_stamps(&mut self.join).await;
@@ -167,17 +171,22 @@ impl Watch {
         }
     }
 
+    /// Whether sending should be over by plan.
+    fn is_time_up(&self, now: Nanos) -> bool {
+        self.planned.is_some_and(|planned| now >= self.start + planned.into())
+    }
+
     /// What is used is counted from the beginning of measuring to the end of sending: neither the
     /// warm-up nor an idle drain is in it. A sample is taken as each row of the series ends.
-    fn watch_resources(&mut self) {
+    fn watch_resources(&mut self, crew: &Crew) {
         let now = clock::now();
         if !self.measuring && now >= self.measure_from {
             self.measuring = true;
             self.sampler.restart();
             return;
         }
-        let over = self.planned.is_some_and(|planned| now >= self.start + planned.into());
-        if over {
+        let waiting = crew.fleet.gauges.iter().any(|gauges| gauges.waiting.load(Relaxed) > 0);
+        if self.is_time_up(now) && !waiting {
             self.close_resources();
         } else if self.row_at(now) > self.row_at(self.sampler.sampled()) {
             self.sample_resources();
@@ -212,7 +221,7 @@ impl Watch {
         let mut next_look = begun;
         loop {
             let now = clock::now();
-            if crew.has_all_arrived(now, self.depth) || now >= begun + self.drain {
+            if self.hurried || crew.has_all_arrived(now, self.depth) || now >= begun + self.drain {
                 return;
             }
             if now >= next_look {
@@ -279,13 +288,13 @@ impl Watch {
     }
 
     fn tell(&mut self, crew: &Crew) {
-        let Some(audience) = &mut self.audience else { return };
         let now = clock::now();
+        let over = self.is_time_up(now);
+        let Some(audience) = &mut self.audience else { return };
         let sum = |value: fn(&Gauges) -> u64| crew.fleet.gauges.iter().map(|g| value(g)).sum();
         let sent: u64 = sum(|gauges| gauges.sent.load(Relaxed));
         let (then, sent_then) = std::mem::replace(&mut self.last, (now, sent));
         let elapsed = (now - self.start).as_duration();
-        let over = self.planned.is_some_and(|planned| elapsed >= planned);
         audience(&Progress {
             phase: match () {
                 () if now < self.measure_from => Phase::Warmup,

@@ -373,16 +373,15 @@ fn done_has_the_last_word_and_the_figures() {
 
 #[test]
 fn the_kernel_times_the_responses_of_a_script_that_takes_long() {
-    // Far more than 2 us a request, on any machine.
+    // Far more than 2 us a request, on any machine; at once, in service times from the first on.
     let script = Script::new(
         "x = 0\nfunction request()\n  for i = 1, 50000 do x = x + i end\n  return wrk.request()\nend\n",
     );
     let server = Server::start();
     let (_, report) = script.report(&format!("-t 1 -c 4 -n 3000 {}", server.url("/")));
     assert_answered(&report, 3_000);
-    // The first thousand tell how long it takes; what was read then may be on its way.
     let when_read = report.count("requests.timed_when_read");
-    assert!((900..1_500).contains(&when_read), "{when_read} of 3000 were timed when read");
+    assert!(when_read < 500, "{when_read} of 3000 were timed when read");
 }
 
 #[test]

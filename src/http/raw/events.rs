@@ -2,8 +2,8 @@
 
 use rustix::event::epoll;
 
-use super::RawTransport;
 use super::upkeep::CLOSING;
+use super::{EVENTS, RawTransport};
 use crate::clock::{self, Nanos};
 use crate::http::connection::State;
 use crate::http::receipt::Received;
@@ -15,16 +15,17 @@ use crate::http::{Ended, Failure, Outcome};
 const LOOKING: Nanos = Nanos(10_000);
 
 impl RawTransport {
-    /// One wait, and all that it brings.
-    pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
+    /// One wait, and what it brings. Whether there may be more.
+    pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) -> bool {
         let mut events = std::mem::take(&mut self.events);
         events.clear();
-        if std::mem::take(&mut self.half_answered) && !self.noted {
+        let half_answered = self.half_answered.take();
+        if half_answered.is_some_and(|index| self.connections[index].is_half_answered())
+            && !self.noted
+        {
             self.look(until.min(clock::now() + LOOKING), &mut events);
         }
-        if events.is_empty() {
-            self.sleep(until, &mut events);
-        }
+        let told = !events.is_empty() || self.sleep(until, &mut events);
         // All of these were readable when the wait ended; reading them one by one must not age them.
         let now = clock::now();
         if self.noted {
@@ -34,20 +35,24 @@ impl RawTransport {
             let (index, flags) = (event.data.u64() as usize, event.flags);
             self.handle(index, flags, now, ended);
         }
+        let more = events.len() == EVENTS;
         self.events = events;
-        self.expire(now, ended);
+        // What could still be told may be the response to what is past its time.
+        if told && !more {
+            self.expire(now, ended);
+        }
         self.tend(now);
         while self.closing.front().is_some_and(|(since, _)| *since + CLOSING <= now) {
             self.closing.pop_front();
         }
+        more
     }
 
-    /// Until the first event, which wakes this thread.
-    fn sleep(&self, until: Nanos, events: &mut Vec<epoll::Event>) {
+    /// Until the first event, which wakes this thread. Whether all was told: not where a signal interrupted.
+    fn sleep(&self, until: Nanos, events: &mut Vec<epoll::Event>) -> bool {
         let span = (until - clock::now()).as_timespec();
         let spare = rustix::buffer::spare_capacity(events);
-        // Interrupted by a signal: nothing came, and the caller looks at the clock anyway.
-        let _ = epoll::wait(&self.epoll, spare, Some(&span));
+        epoll::wait(&self.epoll, spare, Some(&span)).is_ok()
     }
 
     /// Until the first event, over and over. The rest of a batch is about to come: to be woken for each
@@ -69,8 +74,12 @@ impl RawTransport {
             State::Down { .. } => {}
             State::Connecting { .. } | State::Opening { .. } => self.connected(index, now, ended),
             State::Idle | State::Busy { .. } => {
-                if flags.contains(epoll::EventFlags::OUT) && self.connections[index].has_unsent() {
-                    self.flush(index, now, ended);
+                if flags.contains(epoll::EventFlags::OUT) {
+                    match self.connections[index].has_unsent() {
+                        true => self.flush(index, now, ended),
+                        // TLS has sent the rest along with something of its own.
+                        false => self.listen(index, false),
+                    }
                 }
                 if flags.intersects(!epoll::EventFlags::OUT) {
                     self.receive(index, Failure::Read, now, ended);
@@ -94,13 +103,14 @@ impl RawTransport {
                 connection.state = State::Idle;
                 self.listen(index, false);
                 self.ailing.retain(|i| *i != index);
-                self.free(index, now);
+                // Held back it was before it broke, if a script does that.
+                self.idle.push(index);
                 self.traffic.reconnects += 1;
             }
             (Err(_), State::Opening { .. }) => self.fail(index, Failure::Connect, now, ended),
-            (Err(_), _) => {
-                self.traffic.connect_failures += 1;
+            (Err(error), _) => {
                 connection.close(now);
+                self.note_refusal(error);
             }
         }
     }
@@ -126,15 +136,23 @@ impl RawTransport {
         let connection = &mut self.connections[index];
         match connection.read(&mut self.buffer, self.noted.then_some(self.wall_clock)) {
             Ok(None) => {}
-            Ok(Some(Received { len: 0, .. })) => match connection.reader.end_of_input() {
-                Some(status) => self.answer(index, status, false, (None, now), ended),
-                None => self.fail(index, broken, now, ended),
-            },
+            Ok(Some(Received { len: 0, .. })) => self.end(index, broken, now, ended),
             Ok(Some(Received { len, at })) => {
                 self.traffic.bytes_read += len as u64;
                 self.take_in(index, len, (at, now), ended);
+                if self.connections[index].has_ended() {
+                    self.end(index, broken, now, ended);
+                }
             }
             Err(_) => self.fail(index, broken, now, ended),
+        }
+    }
+
+    /// Nothing more comes.
+    fn end(&mut self, index: usize, broken: Failure, now: Nanos, ended: &mut Vec<Ended>) {
+        match self.connections[index].reader.end_of_input() {
+            Some(status) => self.answer(index, status, false, (None, now), ended),
+            None => self.fail(index, broken, now, ended),
         }
     }
 
@@ -154,7 +172,7 @@ impl RawTransport {
                 return self.drop_idle(index, now);
             }
             match connection.reader.feed(&self.buffer[done..len]) {
-                Ok(Progress::More) => return,
+                Ok(Progress::More) => return self.watch(index),
                 Ok(Progress::Done { status, keep_alive, used }) => {
                     done += used;
                     // A request that is answered before it was read whole cannot be followed by another.
@@ -184,20 +202,21 @@ impl RawTransport {
             self.traffic.timed_when_read += u64::from(received.is_none());
             // Where the wall clock was set meanwhile, the time cannot be right; it is bounded at least.
             let at = received.unwrap_or(now).min(now).max(sent);
-            let outcome = Outcome::Answered { status };
+            let outcome = match received {
+                // It came too late, and while this thread rested nobody could tell.
+                Some(_) if at - sent > self.timeout => Outcome::Failed(Failure::Timeout),
+                _ => Outcome::Answered { status },
+            };
             ended.push(Ended { ticket, sent, at, outcome, connect });
             self.show(index, status);
-            let connection = &mut self.connections[index];
-            if let Some(ticket) = connection.following.pop_front() {
-                self.half_answered = true;
-                connection.state = State::Busy { ticket, sent, connect: None };
-                if !keep {
-                    self.fail(index, Failure::Read, now, ended);
-                }
-                return;
-            }
         }
-        self.connections[index].answered();
+        if self.connections[index].answered() {
+            self.half_answered = Some(index);
+            if !keep {
+                self.fail(index, Failure::Read, now, ended);
+            }
+            return;
+        }
         if keep && self.link.keep_alive {
             self.free(index, now);
         } else {

@@ -8,7 +8,6 @@ use super::RawTransport;
 use crate::clock::{self, Nanos};
 use crate::http::Ticket;
 use crate::http::compose::{Batch, Compose, Wants};
-use crate::http::connection::Connection;
 use crate::message::Values;
 
 /// Requests over which a script's time is averaged.
@@ -40,6 +39,11 @@ impl Scripted {
 
     pub(super) fn is_there(&self) -> bool {
         self.wants.is_some()
+    }
+
+    /// Whether it runs while responses come.
+    pub(super) fn takes_time(&self) -> bool {
+        self.wants.is_some_and(|wants| wants.requests || wants.responses || wants.delays)
     }
 
     pub(super) fn sees_responses(&self) -> bool {
@@ -94,18 +98,20 @@ impl RawTransport {
         self.traffic.scripted += clock::now() - before;
     }
 
-    /// Responses that come while a script runs are read later by its time. Where that is no trifle, the
-    /// kernel is asked to note when they come, as in an open loop, so that it is not the target's.
+    /// Responses that come while a script runs are read later by its time. So the kernel notes when they
+    /// come, as in an open loop, until the script has proved a trifle, and again when it no longer is.
     fn mind_script(&mut self) {
         let Scripted { trial, .. } = &mut self.scripted;
         trial.0 += 1;
-        if self.noted || trial.0 < TRIAL {
+        if self.rests || trial.0 < TRIAL {
             return;
         }
         let took = self.traffic.scripted - trial.1;
         *trial = (0, self.traffic.scripted);
-        if took.0 > TRIFLE.0 * TRIAL {
-            self.noted = self.connections.iter().all(Connection::note_times);
+        let to_note = took.0 > TRIFLE.0 * TRIAL;
+        if to_note != self.noted {
+            let done = self.connections.iter().all(|connection| connection.note_times(to_note));
+            self.noted = to_note && done;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the raw transport looks after by the clock: timeouts, broken connections, new attempts.
 
 use std::cmp::Reverse;
+use std::io;
 
 use rustix::event::epoll;
 
@@ -60,6 +61,10 @@ impl RawTransport {
             let outcome = Outcome::Failed(failure);
             let tickets = std::iter::once(ticket).chain(connection.following.drain(..));
             ended.extend(tickets.map(|ticket| Ended { ticket, sent, at: now, outcome, connect }));
+            if failure == Failure::Timeout {
+                // It was made, and waited as long as it may. A pause on top would be taken for the target's.
+                connection.has_served();
+            }
             match connection.state {
                 State::Opening { .. } => self.hold_back(index, now),
                 _ => self.lay_down(index, now),
@@ -108,17 +113,41 @@ impl RawTransport {
         for at in 0..self.ailing.len() {
             let index = self.ailing[at];
             let failed = match self.connections[index].state {
-                State::Down { retry_at } if retry_at <= now => self.open(index, now).is_err(),
-                State::Connecting { since } => since + self.patience() <= now,
-                State::Down { .. } | State::Idle | State::Busy { .. } | State::Opening { .. } => {
-                    false
+                State::Down { retry_at } if retry_at <= now => self.open(index, now).err(),
+                State::Connecting { since } if since + self.patience() <= now => {
+                    Some(io::ErrorKind::TimedOut.into())
                 }
+                _ => None,
             };
-            if failed {
-                self.traffic.connect_failures += 1;
+            if let Some(error) = failed {
                 self.connections[index].close(now);
+                self.note_refusal(error);
             }
         }
+    }
+
+    /// A connection could not be made.
+    pub(super) fn note_refusal(&mut self, error: io::Error) {
+        self.traffic.connect_failures += 1;
+        self.refusal = Some(error);
+    }
+
+    /// Looks after a connection as long as it is midway.
+    pub(super) fn watch(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.connections[index].watched, true) {
+            self.midway.push(index);
+        }
+    }
+
+    /// Whether bytes are about to come or to go on any connection.
+    pub(super) fn is_midway(&mut self) -> bool {
+        let connections = &mut self.connections;
+        self.midway.retain(|index| {
+            let connection = &mut connections[*index];
+            connection.watched = connection.is_midway();
+            connection.watched
+        });
+        !self.midway.is_empty()
     }
 
     /// When something must be done although nothing comes.
