@@ -408,3 +408,27 @@ fn heads_have_no_bodies_and_modules_can_be_required() {
     let server = Server::answering(|_| "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n".to_owned());
     assert_answered(&script.report(&format!("-t 1 -c 1 -n 5 {}", server.url("/"))).1, 5);
 }
+
+/// A server closes connections that idle longer than it likes. wrk does not hold back anew what is made
+/// again then; whoever does never sends where the delay is the longer of the two.
+#[test]
+fn a_delay_does_not_begin_anew_when_a_connection_breaks() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let patience = Some(std::time::Duration::from_millis(100));
+                stream.set_read_timeout(patience).expect("above zero");
+                let mut piece = [0; 4_096];
+                while matches!(std::io::Read::read(&mut stream, &mut piece), Ok(1..)) {
+                    let _ = std::io::Write::write_all(&mut stream, OK.as_bytes());
+                }
+            });
+        }
+    });
+    let script = Script::new("function delay() return 3600 * 1000 end\n");
+    let (finished, report) = script.report(&format!("-t 1 -c 2 -d 1s http://{address}/"));
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(report.count("requests.completed") > 0, "{}", report.json());
+}

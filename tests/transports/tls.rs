@@ -66,6 +66,47 @@ fn the_kernels_time_of_receipt_is_that_of_what_came_encrypted() {
     assert!(report.count("requests.timed_when_read") < 125, "{}", report.json());
 }
 
+/// The answer has no other end than the goodbye, and both are on the wire in one piece. TCP stays open: whoever
+/// waits for its end waits for ever.
+#[test]
+fn an_answer_ends_with_the_goodbye_that_came_with_it() {
+    let config = Arc::new(Authority::new().issue("localhost").server());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let config = Arc::clone(&config);
+            std::thread::spawn(move || farewell(socket, config));
+        }
+    });
+    let words = format!("https://localhost:{port}/ -n 10 -c 2 -t 1 -T 5s -k");
+    let report = answered(&words, 10, 200);
+    assert_eq!(report.count("requests.failed"), 0, "{}", report.json());
+}
+
+fn farewell(mut socket: std::net::TcpStream, config: Arc<rustls::ServerConfig>) -> Option<()> {
+    let mut session = ServerConnection::new(config).ok()?;
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") && !request.ends_with(b"\r\n\r\n") {
+        session.complete_io(&mut socket).ok()?;
+        let mut piece = [0; 4_096];
+        match session.reader().read(&mut piece) {
+            Ok(0) => return None,
+            Ok(len) => request.extend_from_slice(&piece[..len]),
+            Err(_) => {}
+        }
+    }
+    session.writer().write_all(b"HTTP/1.1 200 OK\r\n\r\nall of it").ok()?;
+    session.send_close_notify();
+    let mut wire = Vec::new();
+    while session.wants_write() {
+        session.write_tls(&mut wire).ok()?;
+    }
+    socket.write_all(&wire).ok()?;
+    std::thread::sleep(Duration::from_secs(30));
+    Some(())
+}
+
 #[test]
 fn a_certificate_that_is_not_good_is_refused_before_the_run_and_taken_with_k() {
     let (authority, stranger) = (Authority::new(), Authority::new());
