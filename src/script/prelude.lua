@@ -4,6 +4,7 @@
 local native = ...
 local new = require("table.new")
 local concat, length, pairs, tostring, type = table.concat, string.len, pairs, tostring, type
+local ipairs = ipairs
 
 wrk = {
    scheme = native.scheme,
@@ -17,7 +18,19 @@ wrk = {
    connect = native.connect,
 }
 
+-- Many scripts begin with: local wrk = require("wrk")
+package.loaded.wrk = wrk
+
 loadgen = { msg_id = native.msg_id }
+
+-- Fills wrk.addrs with those of the host's addresses that take a connection.
+function wrk.resolve(host, service)
+   local open = {}
+   for _, address in ipairs(wrk.lookup(host, service)) do
+      if wrk.connect(address) then open[#open + 1] = address end
+   end
+   wrk.addrs = open
+end
 
 -- Pieces of the request that is being put together; the table is used again for the next one.
 local pieces = {}

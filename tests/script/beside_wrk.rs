@@ -9,7 +9,7 @@ use crate::script::server::Request;
 use crate::support::{Process, require};
 
 /// Each uses other parts of what wrk gives to scripts; lines that are compared are printed with a `>`.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     "wrk.method = 'PUT'\nwrk.body = 'a=1&b=2'\nwrk.headers['Content-Type'] = 'text/x'\n",
     "local n = 0\n\
      function request()\n\
@@ -55,6 +55,16 @@ const SCRIPTS: [&str; 6] = [
      function init(args)\n\
        print('> ' .. wrk.scheme .. ' ' .. wrk.host .. ' ' .. wrk.path .. ' ' .. wrk.method)\n\
      end\n",
+    "local mine = require('wrk')\n\
+     function setup(thread)\n\
+       assert(mine == wrk and package.loaded.wrk == wrk and #wrk.addrs == 1)\n\
+       wrk.resolve(wrk.host, 1)\n\
+       print('> ' .. #wrk.addrs)\n\
+       mine.resolve('localhost', wrk.port)\n\
+       print('> ' .. #wrk.addrs .. ' ' .. tostring(tostring(wrk.addrs[1]) == tostring(thread.addr)))\n\
+       thread.addr = wrk.addrs[1]\n\
+     end\n\
+     function init() mine.headers['X-Mine'] = 'yes' end\n",
 ];
 
 /// What does not depend on when it was sent, and by which thread.
