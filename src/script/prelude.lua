@@ -4,7 +4,7 @@
 local native = ...
 local new = require("table.new")
 local concat, length, pairs, tostring, type = table.concat, string.len, pairs, tostring, type
-local ipairs = ipairs
+local ipairs, select, stdout = ipairs, select, io.stdout
 
 wrk = {
    scheme = native.scheme,
@@ -30,6 +30,16 @@ function wrk.resolve(host, service)
       if wrk.connect(address) then open[#open + 1] = address end
    end
    wrk.addrs = open
+end
+
+-- Lua and loadgen write to standard output through buffers of their own, and all threads through the
+-- same one of Lua: a line goes out as soon as it is whole, and what is printed goes there in one piece.
+stdout:setvbuf("line")
+
+function print(...)
+   local words, n = { ... }, select("#", ...)
+   for i = 1, n do words[i] = tostring(words[i]) end
+   stdout:write(concat(words, "\t", 1, n) .. "\n")
 end
 
 -- Pieces of the request that is being put together; the table is used again for the next one.
@@ -98,7 +108,6 @@ function calls.done(summary, latency, requests)
    if type(done) == "function" then done(summary, latency, requests) end
 end
 
--- Lua and loadgen write to standard output through buffers of their own.
 function calls.flush() io.stdout:flush() end
 
 return calls

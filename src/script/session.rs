@@ -38,7 +38,7 @@ impl Session {
             let ids = ids(worker, workers + worker);
             writers.push(session.seat(setting, worker, ids)?);
         }
-        session.flush();
+        session.main.flush();
         Ok((session, writers))
     }
 
@@ -75,7 +75,7 @@ impl Session {
             true => self.call_done(summary),
             false => Ok(()),
         };
-        self.flush();
+        self.main.flush();
         called
     }
 
@@ -106,12 +106,6 @@ impl Session {
         ])?;
         table.set("errors", errors)?;
         Ok(table)
-    }
-
-    /// Lua writes through the C library's buffer, which all states share.
-    fn flush(&self) {
-        // What cannot be written cannot be said either.
-        let _ = self.main.call("flush", (), MAIN);
     }
 }
 

@@ -62,6 +62,12 @@ impl State {
         matches!(self.lua.globals().get(name), Ok(Value::Function(_)))
     }
 
+    /// Lua writes through the C library's buffer, which all states share.
+    pub(super) fn flush(&self) {
+        // What cannot be written cannot be said either.
+        let _ = self.call("flush", (), "");
+    }
+
     /// Lua's error as ours.
     pub(super) fn explain(&self, error: &mlua::Error, place: &str) -> ScriptError {
         explain(error, &self.file, place)

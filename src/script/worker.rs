@@ -165,6 +165,13 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// What the script printed stands before the report, although its last line may have no end.
+    fn drop(&mut self) {
+        self.state.flush();
+    }
+}
+
 /// What a value is, in words.
 fn one(kind: &str) -> String {
     match kind {

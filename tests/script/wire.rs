@@ -432,3 +432,28 @@ fn a_delay_does_not_begin_anew_when_a_connection_breaks() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(report.count("requests.completed") > 0, "{}", report.json());
 }
+
+#[test]
+fn what_is_printed_is_whole_lines_before_the_report() {
+    let script = Script::new(
+        "local n, xs = 0, ('x'):rep(90)\n\
+         function response()\n\
+           n = n + 1\n\
+           print('line', n, nil, xs)\n\
+           if n == 50 then io.write('no end') end\n\
+         end\n\
+         function done() io.write('the ', 'last word') end\n",
+    );
+    let server = Server::start();
+    let finished = script.run(&format!("-t 4 -c 4 -n 200 {}", server.url("/")));
+    let (before, report) = finished.stdout.split_once("Running ").expect("a report");
+    let lines: Vec<_> = before.lines().map(|line| line.replace("no end", "")).collect();
+    let (mut lines, xs) = (lines, "x".repeat(90));
+    lines.retain(|line| !line.is_empty());
+    lines.sort();
+    let mut all: Vec<_> = (0..200).map(|n| format!("line\t{}\tnil\t{xs}", n / 4 + 1)).collect();
+    all.sort();
+    assert_eq!(lines, all, "{finished:?}");
+    assert_eq!(before.matches("no end").count(), 4);
+    assert!(!report.contains("line") && report.ends_with("the last word"), "{finished:?}");
+}
