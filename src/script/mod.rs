@@ -23,6 +23,8 @@ mod stats;
 #[cfg(feature = "lua")]
 mod thread;
 #[cfg(feature = "lua")]
+mod typed;
+#[cfg(feature = "lua")]
 mod worker;
 
 use url::Url;

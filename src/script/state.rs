@@ -5,10 +5,12 @@ use std::sync::Arc;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value};
 
+use url::Position;
+
 use super::address::{self, Address};
 use super::error::explain;
 use super::ids::Ids;
-use super::{ScriptError, Setting};
+use super::{ScriptError, Setting, typed};
 use crate::message::Template;
 
 const PRELUDE: &str = include_str!("prelude.lua");
@@ -89,10 +91,12 @@ fn native(lua: &Lua, setting: &Setting<'_>, ids: &Arc<Ids>) -> mlua::Result<Tabl
     let table = lua.create_table()?;
     table.set("scheme", target.scheme())?;
     table.set("host", target.host_str().unwrap_or_default().trim_matches(['[', ']']))?;
-    // A text, as in wrk.
-    table.set("port", target.port().map(|port| port.to_string()))?;
-    let path = target.path().to_owned();
-    table.set("path", target.query().map_or(path.clone(), |query| format!("{path}?{query}")))?;
+    // A text, as in wrk, which has it where it was typed.
+    let url = script.url.as_deref().unwrap_or(target.as_str());
+    let known = target.port_or_known_default().filter(|_| typed::has_port(url));
+    table.set("port", known.map(|port| port.to_string()))?;
+    let parsed = || target[Position::BeforePath..Position::AfterQuery].to_owned();
+    table.set("path", typed::path(url).unwrap_or_else(parsed))?;
     table.set("method", script.method.as_deref().unwrap_or("GET"))?;
     let header = |(name, value): &(String, Template)| {
         (name.clone(), lua.create_string(value.as_text().unwrap_or_default()))

@@ -107,7 +107,7 @@ fn a_script_does_with_us_what_it_does_with_wrk() {
             "/login" => "HTTP/1.1 201 Made\r\nX-Token: t\r\nContent-Length: 2\r\n\r\nok".to_owned(),
             _ => super::server::OK.to_owned(),
         });
-        let words = format!("-t 2 -c 2 -d 1s {} -- one 2", server.url("/x?y=1"));
+        let words = format!("-t 2 -c 2 -d 1s {} -- one 2", server.url("/a/../{x}?y=|1%7b"));
         let (theirs, they_printed) = came(&server, &mut wrk(&script, &words));
         let (ours, we_printed) = came(&server, &mut script.command(&words));
         assert!(theirs.len() > 10 && ours.len() > 10, "{text}: {} {}", theirs.len(), ours.len());

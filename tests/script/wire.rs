@@ -457,3 +457,26 @@ fn what_is_printed_is_whole_lines_before_the_report() {
     assert_eq!(before.matches("no end").count(), 4);
     assert!(!report.contains("line") && report.ends_with("the last word"), "{finished:?}");
 }
+
+#[test]
+fn path_and_port_are_those_that_were_typed() {
+    let script = Script::new(
+        "function setup() print(wrk.port, wrk.path) end\n\
+         local n = 0\n\
+         function request()\n\
+           n = n + 1\n\
+           return wrk.format(nil, (wrk.path:gsub('{id}', n)))\n\
+         end\n",
+    );
+    let server = Server::start();
+    for (place, port) in [("127.0.0.1:80", "80"), ("127.0.0.1", "nil")] {
+        let url = format!("http://{place}/a/../{{id}}?%7b=b%20|\u{e4}#part");
+        let to = format!("--connect-to 127.0.0.1:80:{}", server.address);
+        let finished = script.run(&format!("-t 1 -c 1 -n 2 {to} {url}"));
+        let path = "/a/../{id}?%7b=b%20|%C3%A4";
+        assert_eq!(printed(&finished.stdout), [format!("{port}\t{path}")], "{finished:?}");
+        let last = server.requests().pop().expect("two came");
+        assert_eq!(last.path(), path.replace("{id}", "3"));
+        assert_eq!(last.headers, [format!("Host: {place}")]);
+    }
+}
