@@ -53,7 +53,11 @@ impl Ids {
         let index = lane.next.fetch_add(1, Relaxed);
         let id = (index < lane.len).then(|| self.space.id(lane.number, index)).flatten();
         id.map(|id| id.get()).ok_or_else(|| {
-            Error::runtime(format!("loadgen.msg_id(): this worker's {} ids are used up", lane.len))
+            Error::runtime(format!(
+                "loadgen.msg_id(): all {} ids of this worker are taken; there are 1,000 for each message \
+                 that it may send, but not less than 10^6 nor more than 10^9, and 4 for each besides",
+                lane.len
+            ))
         })
     }
 

@@ -79,9 +79,11 @@ pub fn id_lanes(workers: u64) -> u64 {
     2 * workers + 1
 }
 
-/// How many ids a lane has, where a worker sends `messages`: a script may take several for one.
+/// How many ids a lane has, where a worker sends `messages`: a script may take a thousand for one, and in
+/// the longest runs still four. A thousand of each would use up a server's 2^53 ids in some hundred runs.
 pub fn ids_each(messages: u64) -> u64 {
-    messages.saturating_mul(4).saturating_add(1_000_000)
+    let many = messages.saturating_mul(1_000).clamp(1_000_000, 1_000_000_000);
+    messages.saturating_mul(4).saturating_add(many)
 }
 
 /// What `done` is told.
@@ -114,4 +116,22 @@ pub struct Errors {
     pub status: u64,
     /// Not answered in time.
     pub timeout: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MsgId;
+
+    #[test]
+    fn there_are_ids_for_bodies_of_hundreds_and_for_many_runs() {
+        // A hundred ids a message at 1,000 a second for ten minutes, and ten times that.
+        assert!(ids_each(600_000) >= 600_000 * 1_000);
+        assert!(ids_each(1) >= 1_000_000);
+        // An hour as fast as it goes on 32 threads, five thousand times.
+        let messages = 3_600_000_000;
+        let run = IdSpace::needed(ids_each(messages), id_lanes(32), 100);
+        assert!(MsgId::MAX / run >= 5_000, "{run}");
+        assert_eq!(ids_each(u64::MAX), u64::MAX);
+    }
 }

@@ -71,6 +71,17 @@ fn a_script_that_fails_while_it_runs_ends_the_run() {
 }
 
 #[test]
+fn a_worker_without_ids_left_says_how_many_it_had() {
+    let server = Server::start();
+    let script = Script::new(
+        "function request()\n  for i = 1, 2000000 do\n    loadgen.msg_id()\n  end\nend",
+    );
+    // 1,004 for each message, and one more may be sent than asked for.
+    let words = format!("-t 1 -c 1 -n 1500 {}", server.url("/"));
+    assert_fails(&script, &words, &["it.lua:3: ", "all 1507004 ids", "1,000 for each message"]);
+}
+
+#[test]
 fn done_that_fails_comes_after_the_report() {
     let (server, script) = (Server::start(), Script::new("function done()\n  error('late')\nend"));
     let finished = script.run(&format!("-c 1 -n 1 {}", server.url("/")));
