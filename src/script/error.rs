@@ -4,8 +4,17 @@ use mlua::Error;
 
 use super::ScriptError;
 
-/// What happened, with the place in the script where Lua knows it.
-pub(super) fn explain(error: &Error, file: &str, place: impl Into<String>) -> ScriptError {
+/// The name of the prelude's chunk, which is in no message: its lines mean nothing to a reader.
+pub(super) const PRELUDE_NAME: &str = "loadgen";
+
+/// What happened, with the place in the script where Lua knows it. `begins` is the line where the function
+/// begins that was called: a call at its very end (`return f()`) leaves no other trace.
+pub(super) fn explain(
+    error: &Error,
+    file: &str,
+    begins: Option<usize>,
+    place: impl Into<String>,
+) -> ScriptError {
     let (cause, traceback) = root(error);
     let cause = match cause {
         Error::SyntaxError { message, .. } | Error::RuntimeError(message) => message.clone(),
@@ -15,14 +24,26 @@ pub(super) fn explain(error: &Error, file: &str, place: impl Into<String>) -> Sc
     let text = match line_of(message, file).is_some() {
         true => message.to_owned(),
         // What loadgen's own functions refuse has no place: it is that of the call, in the traceback.
-        false => match line_of(traceback.unwrap_or(own_traceback), file) {
-            Some(line) => format!("{file}:{line}: {message}"),
-            None => format!("{file}: {message}"),
-        },
+        false => {
+            let message = without_place(message);
+            let line = line_of(traceback.unwrap_or(own_traceback), file).map(str::to_owned);
+            match line.or_else(|| begins.map(|line| line.to_string())) {
+                Some(line) => format!("{file}:{line}: {message}"),
+                None => format!("{file}: {message}"),
+            }
+        }
     };
     // A module that is not found has many lines.
     let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     ScriptError { text, place: place.into() }
+}
+
+/// The message without a line of the prelude.
+fn without_place(message: &str) -> &str {
+    let rest = message.strip_prefix(PRELUDE_NAME).and_then(|rest| rest.strip_prefix(':'));
+    let parts = rest.and_then(|rest| rest.split_once(": "));
+    let is_place = |line: &str| line.bytes().all(|byte| byte.is_ascii_digit());
+    parts.filter(|(line, _)| is_place(line)).map_or(message, |(_, message)| message)
 }
 
 /// The first cause, and the traceback of the call that it ended.

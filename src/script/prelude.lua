@@ -4,7 +4,7 @@
 local native = ...
 local new = require("table.new")
 local concat, length, pairs, tostring, type = table.concat, string.len, pairs, tostring, type
-local ipairs, select, stdout = ipairs, select, io.stdout
+local error, ipairs, select, stdout = error, ipairs, select, io.stdout
 
 wrk = {
    scheme = native.scheme,
@@ -45,12 +45,25 @@ end
 -- Pieces of the request that is being put together; the table is used again for the next one.
 local pieces = {}
 
+-- The error is that of who called wrk.format.
+local function refuse(what, value)
+   local kind = type(value)
+   error("wrk.format: " .. what .. ", not " .. (kind == "nil" and kind or "a " .. kind), 3)
+end
+
+local function is_text(value) return type(value) == "string" or type(value) == "number" end
+
 function wrk.format(method, path, headers, body)
+   method, path = method or wrk.method, path or wrk.path
    headers, body = headers or wrk.headers, body or wrk.body
+   if not is_text(method) then refuse("the method must be a text", method) end
+   if not is_text(path) then refuse("the path must be a text", path) end
+   if type(headers) ~= "table" then refuse("the headers must be a table", headers) end
+   if body and not is_text(body) then refuse("the body must be a text", body) end
    if not headers.Host then headers.Host = wrk.headers.Host end
    headers["Content-Length"] = body and length(body)
 
-   pieces[1], pieces[2], pieces[3] = method or wrk.method, " ", path or wrk.path
+   pieces[1], pieces[2], pieces[3] = method, " ", path
    pieces[4] = " HTTP/1.1\r\n"
    local n = 4
    for name, value in pairs(headers) do

@@ -8,7 +8,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value};
 use url::Position;
 
 use super::address::{self, Address};
-use super::error::explain;
+use super::error::{self, explain};
 use super::ids::Ids;
 use super::{ScriptError, Setting, typed};
 use crate::message::Template;
@@ -32,11 +32,15 @@ impl State {
         place: &str,
     ) -> Result<Self, ScriptError> {
         let file = setting.script.file.display().to_string();
-        let failed = |error: mlua::Error| explain(&error, &file, format!("loading it, {place}"));
+        let failed =
+            |error: mlua::Error| explain(&error, &file, None, format!("loading it, {place}"));
         let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::new().catch_rust_panics(false));
         let lua = lua.map_err(failed)?;
         let native = native(&lua, setting, ids).map_err(failed)?;
-        let prelude = lua.load(PRELUDE).set_name("=loadgen").set_mode(ChunkMode::Text);
+        let prelude = lua
+            .load(PRELUDE)
+            .set_name(format!("={}", error::PRELUDE_NAME))
+            .set_mode(ChunkMode::Text);
         let calls = prelude.call(native).map_err(failed)?;
         let script = lua.load(setting.script.source.as_slice()).set_mode(ChunkMode::Text);
         script.set_name(format!("@{file}")).exec().map_err(failed)?;
@@ -56,7 +60,7 @@ impl State {
         place: &str,
     ) -> Result<(), ScriptError> {
         let result = self.function(name)?.call(args);
-        result.map_err(|e| self.explain(&e, &format!("{name}(), {place}")))
+        result.map_err(|e| self.explain_in(name, &e, place))
     }
 
     /// Whether the script has a function of that name right now.
@@ -72,14 +76,23 @@ impl State {
 
     /// Lua's error as ours.
     pub(super) fn explain(&self, error: &mlua::Error, place: &str) -> ScriptError {
-        explain(error, &self.file, place)
+        explain(error, &self.file, None, place)
+    }
+
+    /// The same of an error that the script's function `name` ended with.
+    pub(super) fn explain_in(&self, name: &str, error: &mlua::Error, place: &str) -> ScriptError {
+        explain(error, &self.file, self.line_of(name), format!("{name}(), {place}"))
+    }
+
+    /// Where the script's function `name` begins.
+    fn line_of(&self, name: &str) -> Option<usize> {
+        let function: Option<Function> = self.lua.globals().get(name).ok();
+        function.and_then(|function| function.info().line_defined)
     }
 
     /// An error of the script's function `name`, which is told by where it begins.
     pub(super) fn refuse(&self, name: &str, what: &str, place: &str) -> ScriptError {
-        let function: Option<Function> = self.lua.globals().get(name).ok();
-        let line = function.and_then(|function| function.info().line_defined);
-        let line = line.map(|line| format!("{line}: ")).unwrap_or_default();
+        let line = self.line_of(name).map(|line| format!("{line}: ")).unwrap_or_default();
         let text = format!("{}:{line} {name}() {what}", self.file);
         ScriptError { text: text.replace(":  ", ": "), place: place.to_owned() }
     }

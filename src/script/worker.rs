@@ -132,6 +132,19 @@ impl Writer {
         self.batch = Batch { requests, ids: used.max(requests), unnumbered };
     }
 
+    /// How many milliseconds `delay` says. A text of digits is a number, as everywhere in Lua.
+    fn held_back(&self) -> Result<f64, ScriptError> {
+        let called = self.delay.call::<Value>(());
+        let value = called.map_err(|e| self.explain(&e, "delay"))?;
+        if value.is_nil() {
+            return Ok(0.0);
+        }
+        let kind = value.type_name();
+        let millis = self.state.lua.coerce_number(value).map_err(|e| self.explain(&e, "delay"))?;
+        let what = || format!("gave {}, not milliseconds", one(kind));
+        millis.ok_or_else(|| self.refuse("delay", &what()))
+    }
+
     fn see(&mut self, status: u16, response: &Kept) -> mlua::Result<()> {
         if self.fields.is_none() || self.head != response.head() {
             self.fields = Some(self.fields_of(response)?);
@@ -157,7 +170,7 @@ impl Writer {
     }
 
     fn explain(&self, error: &mlua::Error, name: &str) -> ScriptError {
-        self.state.explain(error, &format!("{name}(), {}", self.place))
+        self.state.explain_in(name, error, &self.place)
     }
 
     fn refuse(&self, name: &str, what: &str) -> ScriptError {
@@ -209,20 +222,10 @@ impl Hooks for Writer {
     }
 
     fn delay(&mut self) -> Nanos {
-        let millis = match self.delay.call::<Value>(()) {
-            Ok(Value::Nil) => 0.0,
-            Ok(Value::Integer(millis)) => millis as f64,
-            Ok(Value::Number(millis)) => millis,
-            Ok(other) => {
-                let what = format!("gave {}, not milliseconds", one(other.type_name()));
-                self.seat.fail(self.refuse("delay", &what));
-                0.0
-            }
-            Err(error) => {
-                self.seat.fail(self.explain(&error, "delay"));
-                0.0
-            }
-        };
+        let millis = self.held_back().unwrap_or_else(|error| {
+            self.seat.fail(error);
+            0.0
+        });
         // What is below zero, or no number, is no delay.
         Nanos(if millis > 0.0 { (millis.min(LONGEST_DELAY_MS) * 1e6) as u64 } else { 0 })
     }

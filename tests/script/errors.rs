@@ -16,6 +16,10 @@ fn assert_fails(script: &Script, words: &str, parts: &[&str]) {
     for part in parts {
         assert!(finished.stderr.contains(part), "'{part}' is missing: {finished:?}");
     }
+    // No line of our own Lua.
+    let own =
+        finished.stderr.split("loadgen:").skip(1).any(|rest| rest.starts_with(char::is_numeric));
+    assert!(!own, "{finished:?}");
 }
 
 #[test]
@@ -36,6 +40,27 @@ fn a_script_that_cannot_be_set_up_is_said_before_the_run() {
         ("function request()\n  return 5 .. nil\nend", ["it.lua:2: ", "request(), worker 0"]),
         ("\nfunction request() end", ["it.lua:2: request() gave nil", "worker 0"]),
         ("function request() return {} end", ["it.lua:1: request() gave a table", "worker 0"]),
+        (
+            "\nfunction request()\n  local r = wrk.format('POST', '/', nil, {})\n  return r\nend",
+            ["it.lua:3: wrk.format: the body must be a text, not a table", "request(), worker 0"],
+        ),
+        (
+            "\nfunction request()\n  return wrk.format('POST', '/', nil, {})\nend",
+            ["it.lua:2: wrk.format: the body must be a text, not a table", "request(), worker 0"],
+        ),
+        (
+            "\nfunction init()\n  return wrk.format(nil, true)\nend",
+            ["it.lua:2: wrk.format: the path must be a text, not a boolean", "init(), worker 0"],
+        ),
+        (
+            "wrk.headers = nil\nfunction request()\n  return wrk.format()\nend",
+            ["it.lua: attempt to index", "init(), worker 0"],
+        ),
+        (
+            "function request()\n  return wrk.format('GET', '/', 'A: b')\nend",
+            ["it.lua:1: wrk.format: the headers must be a table, not a string", "request()"],
+        ),
+        ("wrk.body = {}", ["it.lua: wrk.format: the body must be", "init(), worker 0"]),
         ("function request() return 'hello' end", ["it.lua:1: request() gave", "worker 0"]),
         (
             "wrk.headers['Content-Length'] = 5; wrk.request = 1; function init() wrk.format = nil end",
@@ -62,6 +87,7 @@ fn a_script_that_fails_while_it_runs_ends_the_run() {
         (&response, ["it.lua:4: nine", "response(), worker "]),
         (&delay, ["it.lua:4: nine", "delay(), worker "]),
         ("function delay() return {} end", ["it.lua:1: delay() gave a table", "worker "]),
+        ("function delay() return 'x' end", ["it.lua:1: delay() gave a string", "worker "]),
     ] {
         for load in ["-d 1h", "-R 500 -d 1h"] {
             let words = format!("-t 2 -c 2 {load} {}", server.url("/"));
