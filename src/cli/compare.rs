@@ -18,9 +18,9 @@ pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
     let comparison =
         hold_against(&base, &new, args.tolerance).map_err(|error| UsageError(error.to_string()))?;
     let document = Document::Comparison(&comparison);
-    outputs.print(document)?;
-    outputs.save(document)?;
+    let delivered = outputs.deliver(document);
     add_to_step_summary(document);
+    delivered?;
     // As of a run: what is not to be trusted comes before what is not good enough.
     Ok(if !comparison.trusted && !args.allow_limited {
         Outcome::Limited

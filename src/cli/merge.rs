@@ -16,8 +16,7 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Outcome> {
     let merged = report::merge(parts).map_err(|error| UsageError(error.to_string()))?;
     let document = Document::Run(&merged);
     let outputs = Outputs::check(&args.output, document.subject())?;
-    outputs.print(document)?;
-    outputs.save(document)?;
+    outputs.deliver(document)?;
     Ok(judged(&merged, args.allow_limited))
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -46,26 +47,37 @@ impl Outputs {
         Ok(Self { form: args.format, files, options: TextOptions { latency: args.latency } })
     }
 
-    /// Prints the document.
-    pub(super) fn print(&self, document: Document<'_>) -> anyhow::Result<()> {
+    /// Writes the document to every file and prints it. What cannot be written keeps nothing else from
+    /// it; the error is that of the first.
+    pub(super) fn deliver(&self, document: Document<'_>) -> anyhow::Result<()> {
+        let saved = self.files.iter().map(|file| file.write(document, self.options));
+        first_error(saved.chain(std::iter::once_with(|| self.print(document))))
+    }
+
+    /// Writes what there is so far to the files that keep it: what else is there, as a pipe, gets the
+    /// whole at the end.
+    pub(super) fn keep(&self, document: Document<'_>) -> anyhow::Result<()> {
+        let kept = self.files.iter().filter(|file| !is_special(&file.path));
+        first_error(kept.map(|file| file.write(document, self.options)))
+    }
+
+    fn print(&self, document: Document<'_>) -> anyhow::Result<()> {
         let content = document.render(self.form, self.options)?;
         print_bytes(content.as_bytes()).context("the report could not be printed")
     }
+}
 
-    /// Writes the document to every file. One that cannot be written keeps no other from it; the error
-    /// is that of the first.
-    pub(super) fn save(&self, document: Document<'_>) -> anyhow::Result<()> {
-        let mut first = Ok(());
-        for file in &self.files {
-            let written = file.write(document, self.options);
-            match (&first, written) {
-                (Ok(()), written) => first = written,
-                (Err(_), Err(error)) => log::error!("{error:#}"),
-                (Err(_), Ok(())) => {}
-            }
+/// Does all of it; the first error is returned and the others are logged.
+fn first_error(all: impl Iterator<Item = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut first = Ok(());
+    for done in all {
+        match (&first, done) {
+            (Ok(()), done) => first = done,
+            (Err(_), Err(error)) => log::error!("{error:#}"),
+            (Err(_), Ok(())) => {}
         }
-        first
     }
+    first
 }
 
 impl Output {
@@ -81,18 +93,43 @@ impl Output {
         Ok(Self { path, form })
     }
 
-    /// Writes the document: whole, or not at all.
+    /// Writes the document: whole, or not at all, where it is a file.
     fn write(&self, document: Document<'_>, options: TextOptions) -> anyhow::Result<()> {
         let name = self.path.display();
         let content =
             document.render(self.form, options).with_context(|| format!("--output {name}"))?;
-        let draft = draft_of(&self.path);
-        let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, &self.path));
-        if written.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
-        written.with_context(|| format!("--output {name} could not be written"))
+        let write = if is_special(&self.path) { write_into } else { replace };
+        write(&self.path, content.as_bytes())
+            .with_context(|| format!("--output {name} could not be written"))
     }
+}
+
+/// Whether there is something that is no file: a pipe, a terminal, a device. Another in its place would
+/// be of no use to who made it.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| !there.is_file())
+}
+
+/// Writes the whole beside it, then takes its place.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = draft_of(path);
+    let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+/// Writes into what is there. A named pipe that nobody reads is an error: to open it would wait for
+/// somebody for ever.
+fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
+    let is_pipe = fs::metadata(path)?.file_type().is_fifo();
+    let opened = OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let _reader_is_there = opened.map_err(|error| match is_pipe {
+        true => io::Error::new(error.kind(), format!("nobody reads from the pipe ({error})")),
+        false => error,
+    })?;
+    OpenOptions::new().write(true).open(path)?.write_all(content)
 }
 
 /// The file beside it that is written first.
@@ -105,6 +142,10 @@ fn draft_of(path: &Path) -> PathBuf {
 fn try_write(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if is_special(path) {
+        // Its reader may come later, and would take opening and closing it for all there is.
+        return Ok(());
     }
     // A file that is there must be ours to replace.
     if path.exists() {

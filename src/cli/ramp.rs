@@ -33,7 +33,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     let own_program = std::env::current_exe().context("cannot find my own program file")?;
     let endpoint = args.watch.endpoint()?;
     let progress = View::new(args.watch.quiet);
-    let mut desk = Desk { outputs, endpoint, progress, unsaved: None };
+    let mut desk = Desk { outputs, endpoint, progress };
     let ramp = Ramp::new(plan, Services::Children(own_program)).stop_on(stopped);
     let report = tokio::select! {
         report = ramp.run(&mut desk) => Some(report),
@@ -42,12 +42,10 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     };
     desk.progress.finish();
     let Some(report) = report else { return Ok(Outcome::Interrupted) };
-    desk.outputs.print(Document::Ramp(&report))?;
+    let delivered = desk.outputs.deliver(Document::Ramp(&report));
     add_to_step_summary(Document::Ramp(&report));
-    match desk.unsaved {
-        Some(error) => Err(error),
-        None => Ok(outcome(&report, args.allow_limited)),
-    }
+    delivered?;
+    Ok(outcome(&report, args.allow_limited))
 }
 
 /// Saves the report and shows the progress.
@@ -55,8 +53,6 @@ struct Desk {
     outputs: Outputs,
     endpoint: Option<Endpoint>,
     progress: View,
-    /// The first file that could not be written.
-    unsaved: Option<anyhow::Error>,
 }
 
 impl Follower for Desk {
@@ -67,9 +63,8 @@ impl Follower for Desk {
     }
 
     fn report(&mut self, so_far: &RampReport) {
-        if let Err(error) = self.outputs.save(Document::Ramp(so_far)) {
+        if let Err(error) = self.outputs.keep(Document::Ramp(so_far)) {
             log::warn!("{error:#}");
-            self.unsaved.get_or_insert(error);
         }
     }
 }

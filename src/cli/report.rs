@@ -14,8 +14,7 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let saved = read(&args.file)?;
     let document = saved.document();
     let outputs = Outputs::check(&args.output, document.subject())?;
-    outputs.print(document)?;
-    outputs.save(document)?;
+    outputs.deliver(document)?;
     Ok(Outcome::Done)
 }
 

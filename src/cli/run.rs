@@ -66,8 +66,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     }
     let observations = observations?;
     let report = Report::from(&observations);
-    outputs.print(Document::Run(&report))?;
-    outputs.save(Document::Run(&report))?;
+    let delivered = outputs.deliver(Document::Run(&report));
     add_to_step_summary(Document::Run(&report));
     // As with wrk, a script has the last word. It may take its time, and so may be left.
     let last_word = tokio::task::spawn_blocking(move || observations.finish_script());
@@ -75,6 +74,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         said = last_word => said.context("the script's done ended without a result")??,
         () = signals.next() => return Ok(Outcome::Interrupted),
     }
+    delivered?;
     Ok(outcome(&report, args.allow_limited))
 }
 

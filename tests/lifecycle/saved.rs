@@ -1,9 +1,16 @@
 //! Reports in files: what a run writes, and what is made of it afterwards.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::process::Command;
 
 use super::assert_refused;
 use crate::support::{Process, Service, loadgen, run, start};
+
+/// A report that is long enough to be compared.
+const SAVED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/run.json");
+/// What takes no byte.
+const FULL: &str = "/dev/full";
 
 const ENDINGS: [&str; 10] =
     ["txt", "json", "md", "csv", "tsv", "xml", "hlog", "hgrm", "arrival.hgrm", "lateness.hgrm"];
@@ -62,6 +69,60 @@ fn a_file_that_cannot_be_written_keeps_no_other_from_it_and_a_link_stays_a_link(
     assert_eq!(fs::read_to_string(path("b.txt")).expect("it was written"), ran.stdout);
     assert!(fs::read_to_string(path("real.json")).expect("it is there").starts_with('{'));
     assert!(fs::symlink_metadata(path("link.json")).expect("it is there").is_symlink());
+}
+
+/// The exit code and stderr of a run whose stdout takes nothing.
+fn with_full_stdout(words: &str) -> (Option<i32>, String) {
+    let full = fs::OpenOptions::new().write(true).open(FULL).expect("Linux has it");
+    let ended = loadgen(words).stdout(full).output().expect("it runs");
+    (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+#[test]
+fn a_report_that_cannot_be_printed_is_saved_all_the_same() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("ramp.toml"), "stack = 'embedded'\nconnections = 1\n[sweep]\nrequests = [5]\n")
+        .expect("space");
+    let json = path("run.json");
+    for (words, file) in [
+        ("-n 10 -c 1 --node 0/2 --stack embedded --timeout 30s".to_owned(), "run.json"),
+        (format!("ramp {} --timeout 30s", path("ramp.toml")), "ramp.txt"),
+        (format!("report {json}"), "again.json"),
+        (format!("compare {SAVED} {SAVED}"), "compared.json"),
+        (format!("merge {json}"), "merged.json"),
+    ] {
+        let (code, stderr) = with_full_stdout(&format!("{words} --output {}", path(file)));
+        assert_eq!(code, Some(1), "{words}: {stderr}");
+        assert!(stderr.contains("could not be printed"), "{words}: {stderr}");
+        assert!(fs::read_to_string(path(file)).is_ok_and(|text| !text.is_empty()), "{words}");
+    }
+}
+
+#[test]
+fn a_named_pipe_stays_one_and_its_reader_gets_the_report() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let pipe = path("pipe.json");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("coreutils");
+    assert!(made.success());
+    std::os::unix::fs::symlink(&pipe, path("link.json")).expect("a link");
+    for (name, words) in [
+        ("pipe.json", "-n 10 -c 1 --stack embedded --timeout 30s"),
+        ("link.json", "-n 10 -c 1 --stack embedded --timeout 30s"),
+    ] {
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::read_to_string(pipe).expect("it is read"))
+        };
+        let ran = run(&format!("{words} --allow-limited --output {}", path(name).display()));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(reader.join().expect("no panic").starts_with('{'));
+        assert!(fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
+    }
+    let unread = run(&format!("-n 10 -c 1 --stack embedded --output {}", pipe.display()));
+    assert_eq!(unread.code, Some(1), "{unread:?}");
+    assert!(unread.stderr.contains("nobody reads from the pipe"), "{unread:?}");
 }
 
 #[test]
