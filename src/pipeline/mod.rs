@@ -2,6 +2,7 @@
 //! caller says stop, finishes what it holds, and counts what it could not do.
 
 pub mod api;
+mod keepalive;
 mod limit;
 pub mod metrics;
 pub mod popper;

@@ -13,6 +13,7 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
 use tokio::time::Instant;
 
+use super::keepalive::KeepAlive;
 use super::metrics::Counter;
 use super::stamps::{Place, Stamper};
 use crate::clock;
@@ -89,23 +90,19 @@ struct Session {
     framed_bytes: u64,
     /// TLS may still hold some of what was written.
     unflushed: bool,
-    /// When the broker was heard last, and when it must hear of us.
-    heard: Instant,
-    ping_at: Instant,
+    alive: KeepAlive,
 }
 
 impl Session {
     async fn open(address: &Address, client_id: &str) -> Result<Self, StackError> {
         let (sender, receiver) = mqtt::connect(address, client_id).await?;
-        let now = Instant::now();
         Ok(Self {
             sender,
             receiver,
             frames: BytesMut::new(),
             framed_bytes: 0,
             unflushed: false,
-            heard: now,
-            ping_at: now + PING_EVERY,
+            alive: KeepAlive::new(PING_EVERY, Instant::now()),
         })
     }
 
@@ -126,25 +123,23 @@ impl Session {
             biased;
             filled = self.receiver.fill() => {
                 filled?;
-                self.heard = Instant::now();
+                self.alive.heard(Instant::now());
                 self.acknowledged()
             }
             flushed = put(&mut self.sender, &mut self.frames), if has_output => {
                 self.unflushed = !flushed?;
-                self.ping_at = Instant::now() + PING_EVERY;
                 Ok(Vec::new())
             }
-            () = tokio::time::sleep_until(self.ping_at), if !has_output => self.ping(),
+            () = tokio::time::sleep_until(self.alive.due()) => self.ping(),
         }
     }
 
     /// A network can go without a word; then no ping is answered.
     fn ping(&mut self) -> io::Result<Vec<u16>> {
-        if self.heard.elapsed() > 2 * PING_EVERY {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        self.alive.ask(Instant::now())?;
+        let before = self.frames.len();
         Packet::PingReq.write(&mut self.frames, MAX_BODY).map_err(io::Error::other)?;
-        self.framed_bytes += self.frames.len() as u64;
+        self.framed_bytes += (self.frames.len() - before) as u64;
         Ok(Vec::new())
     }
 
