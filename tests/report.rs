@@ -284,6 +284,26 @@ fn a_generator_that_is_late_is_not_believed() {
 }
 
 #[test]
+fn what_the_tick_makes_late_is_the_plan_and_noted() {
+    let verdict = |tick_ms: u64, latest_us: u64| {
+        let mut seen = observations(|s| s.tick = Some(Duration::from_millis(tick_ms)));
+        seen.load.pacing = spread(2_000, 10, latest_us);
+        seen.load.response = spread(2_000, 100, latest_us + 100);
+        Report::from(&seen).verdict
+    };
+    let planned = verdict(10, 10_000);
+    assert_eq!((planned.generator.as_str(), planned.reasons.len()), ("valid", 0));
+    let note = "the wait for the generator's next wake, as --tick is 10.00ms";
+    assert!(planned.notes.iter().any(|n| n.ends_with(note)), "{:?}", planned.notes);
+    // Of the same lateness more than the tick explains.
+    let late = verdict(1, 10_000);
+    assert_eq!(late.generator, "limited");
+    assert!(late.reasons[0].contains("(limit 2.00ms beyond the tick)"), "{:?}", late.reasons);
+    assert!(late.notes.iter().any(|n| n.ends_with("own lateness")), "{:?}", late.notes);
+    assert_eq!(verdict(10, 40_000).generator, "limited");
+}
+
+#[test]
 fn figures_of_a_stand_in_come_with_a_warning() {
     let stand_in = || Some(ServerInfo { kind: "embedded", version: "x".to_owned() });
     let notes = |queue: bool, broker: bool| {

@@ -5,10 +5,11 @@ use super::{Latency, Report, Requests, ThresholdResult, Verdict, lookup};
 use crate::clock::Nanos;
 use crate::latency::Latencies;
 use crate::observations::{Observations, ServerInfo};
-use crate::plan::{Mode, RequestPlan, Threshold};
+use crate::plan::load::Pace;
+use crate::plan::{LoadPlan, Mode, RequestPlan, Threshold};
 use crate::units::{format_count, format_time};
 
-/// How late a generator may come to so many of its slots. Beyond it what is sent is bursts, not the
+/// How late a generator may come to so many of its slots, beyond the tick that it sleeps by plan. Later, what is sent is bursts, not the
 /// rate that was asked for; and a stall makes many more slots late than those that were due in it, as
 /// they stand in line behind these.
 const PACING_LIMITS: [(f64, &str, Nanos); 3] = [
@@ -44,13 +45,13 @@ pub(super) fn judge(report: &mut Report, seen: &Observations) {
 fn reasons(seen: &Observations) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Mode::Open { .. } = seen.plan.load.mode {
-        let pacing = &seen.load.pacing;
+        let (pacing, tick) = (&seen.load.pacing, tick(&seen.plan.load));
         for (quantile, words, limit) in PACING_LIMITS {
             let late = tail(pacing, quantile);
-            if late > limit {
+            if late > limit + tick {
                 reasons.push(format!(
-                    "{words} was due {} or more before the generator came to it (limit {}): this machine \
-                     is too busy for the rate",
+                    "{words} was due {} or more before the generator came to it (limit {} beyond the \
+                     tick): this machine is too busy for the rate",
                     format_time(late.as_micros_f64()),
                     format_time(limit.as_micros_f64()),
                 ));
@@ -58,6 +59,14 @@ fn reasons(seen: &Observations) -> Vec<String> {
         }
     }
     reasons
+}
+
+/// How long a worker sleeps by plan while slots fall due.
+fn tick(load: &LoadPlan) -> Nanos {
+    match load.pace {
+        Pace::Tick(tick) => tick,
+        Pace::Spin => Nanos::ZERO,
+    }
 }
 
 /// A quantile; of a sample too small for it, the next lower one, and of the smallest the largest value.
@@ -103,8 +112,16 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
         && pacing > response * NOTABLE_SHARE
         && pacing > 1_000.0
     {
+        let tick = tick(&seen.plan.load).as_micros_f64();
+        let whose = match tick >= pacing * NOTABLE_SHARE {
+            true => format!(
+                "the wait for the generator's next wake, as --tick is {}",
+                format_time(tick)
+            ),
+            false => "the generator's own lateness".to_owned(),
+        };
         notes.push(format!(
-            "of the response's p99 of {}, up to {} is the generator's own lateness",
+            "of the response's p99 of {}, up to {} is {whose}",
             format_time(response),
             format_time(pacing)
         ));
