@@ -284,7 +284,7 @@ pub struct Settings {
     #[arg(long, value_name = "QOS", env = "LOADGEN_QOS", help_heading = "Pipeline", value_parser = clap::value_parser!(u8).range(0..=1))]
     pub qos: Option<u8>,
 
-    /// Exit 99 if this holds of the report, repeatable ('arrival.p99>5ms', 'messages.lost>0')
+    /// Exit 99 if this holds of the report or cannot be judged (n/a), repeatable ('arrival.p99>5ms', 'messages.lost>0')
     #[arg(
         long,
         value_name = "EXPR",

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::Report;
+use super::{Report, ThresholdResult};
 use crate::plan::{PlanError, Threshold};
+use crate::units::format_time;
 
 /// The schema of the report, which knows every number there can be.
 const SCHEMA: &str = include_str!("../../schema/report.schema.json");
@@ -51,6 +52,38 @@ fn whole(name: &str) -> Cow<'_, str> {
         true => Cow::Owned(format!("latency.{name}")),
         false => Cow::Borrowed(name),
     }
+}
+
+/// Whether the number of that name is in microseconds.
+pub(super) fn is_time(name: &str) -> bool {
+    let name = whole(name);
+    let parts: Vec<_> = name.split('.').collect();
+    match parts[..] {
+        ["arrival", last] | ["latency" | "stages", _, last] | ["by_request", _, _, last] => {
+            last != "count"
+        }
+        _ => name.ends_with("_us"),
+    }
+}
+
+/// The name in a condition, `arrival.p99` of `arrival.p99>5ms`.
+pub(super) fn name_in(expr: &str) -> &str {
+    expr.split(['>', '<', '=', '!']).next().unwrap_or(expr).trim()
+}
+
+/// The value that a condition was held against, a time with its unit; `None` where there was none.
+pub(super) fn found(threshold: &ThresholdResult) -> Option<String> {
+    let words = |value: f64| match is_time(name_in(&threshold.expr)) {
+        true => format_time(value),
+        false => value.to_string(),
+    };
+    threshold.value.map(words)
+}
+
+/// The same as a part of a sentence.
+pub(super) fn it_is(threshold: &ThresholdResult) -> String {
+    found(threshold)
+        .map_or_else(|| "it was not measured".to_owned(), |value| format!("it is {value}"))
 }
 
 /// Refuses conditions on numbers that no report has, before a run is spent on them.
@@ -125,4 +158,30 @@ fn stands_for(known: &str, asked: &str) -> bool {
     let same =
         |(known, asked): (&&str, &&str)| known == asked || *known == ANY && !asked.is_empty();
     known.len() == asked.len() && known[0] != "series" && known.iter().zip(&asked).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_condition_found_is_told_with_its_unit() {
+        let told = |expr: &str, value: Option<f64>| {
+            it_is(&ThresholdResult { expr: expr.to_owned(), value, ok: false })
+        };
+        for (expr, words) in [
+            ("arrival.p99>1us", "it is 8.81ms"),
+            ("response.p99 >= 1us", "it is 8.81ms"),
+            ("latency.service.max>1ms", "it is 8.81ms"),
+            ("stages.sent-api.p50>1ms", "it is 8.81ms"),
+            ("by_request.view.response.p99!=5ms", "it is 8.81ms"),
+            ("script.per_request_us>1", "it is 8.81ms"),
+            ("arrival.count<1", "it is 8806.399"),
+            ("requests.per_thread.max<1", "it is 8806.399"),
+            ("by_request.view.sent==7", "it is 8806.399"),
+        ] {
+            assert_eq!(told(expr, Some(8_806.399)), words, "{expr}");
+        }
+        assert_eq!(told("arrival.p99>1us", None), "it was not measured");
+    }
 }

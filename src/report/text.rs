@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::lookup::it_is;
 use super::requests::request_rows;
 use super::table::{narrow_table, table};
 use super::wrk::block;
@@ -260,9 +261,8 @@ fn verdict(report: &Report) -> String {
         let _ = writeln!(out, "  Note      {note}");
     }
     for threshold in &verdict.thresholds {
-        let value = threshold.value.map_or_else(|| "n/a".to_owned(), |value| value.to_string());
         let word = if threshold.ok { "ok" } else { "FAILED" };
-        let _ = writeln!(out, "  Fail if   {}: {word} (it is {value})", threshold.expr);
+        let _ = writeln!(out, "  Fail if   {}: {word} ({})", threshold.expr, it_is(threshold));
     }
     match verdict.reasons.as_slice() {
         [] => {

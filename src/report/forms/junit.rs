@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
+use crate::report::Report;
 use crate::report::compare::{self, Comparison};
+use crate::report::lookup::it_is;
 use crate::report::ramp::{RampReport, RampStep};
-use crate::report::{Report, ThresholdResult};
 
 /// What a test case came to.
 enum Outcome {
@@ -93,10 +94,6 @@ fn held(report: &Report) -> Outcome {
         "valid" => Outcome::Passed,
         _ => Outcome::Failed(report.verdict.reasons.join("; ")),
     }
-}
-
-fn it_is(threshold: &ThresholdResult) -> String {
-    threshold.value.map_or_else(|| "there is no such number".to_owned(), |v| format!("it is {v}"))
 }
 
 fn suite(name: &str, started_at: &str, cases: &[Case]) -> String {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::report::compare::{self, Comparison};
+use crate::report::lookup::found;
 use crate::report::ramp::RampReport;
 use crate::report::ramp_text::step_rows;
 use crate::report::requests::request_rows;
@@ -119,7 +120,7 @@ fn thresholds(report: &Report) -> String {
     }
     let mut rows = vec![["Fail if", "it is", "result"].map(str::to_owned).to_vec()];
     rows.extend(report.verdict.thresholds.iter().map(|threshold| {
-        let value = threshold.value.map_or_else(|| "n/a".to_owned(), |value| value.to_string());
+        let value = found(threshold).unwrap_or_else(|| "n/a".to_owned());
         let result = if threshold.ok { "ok" } else { "**failed**" };
         vec![threshold.expr.clone(), value, result.to_owned()]
     }));

@@ -2,6 +2,7 @@
 
 use super::markup::{Figures, Unit, escape, head, table};
 use super::run::View;
+use crate::report::lookup::{is_time, name_in};
 use crate::report::text::why_valid;
 use crate::report::{Report, ThresholdResult};
 
@@ -56,10 +57,9 @@ pub(super) fn verdict(view: &View<'_>) -> String {
     items + &conditions(&view.figures, &verdict.thresholds)
 }
 
-/// What a condition is about: most are about times.
+/// What a condition is about.
 fn unit(expr: &str) -> Unit {
-    let is_time = ["arrival.", "latency.", "stages."].iter().any(|part| expr.starts_with(part));
-    if is_time && !expr.contains(".count") { Unit::Time } else { Unit::Plain }
+    if is_time(name_in(expr)) { Unit::Time } else { Unit::Plain }
 }
 
 fn conditions(figures: &Figures<'_>, thresholds: &[ThresholdResult]) -> String {
