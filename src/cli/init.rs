@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::builder::PossibleValue;
 use clap::{Arg, Args as _, Command};
 
 use super::Outcome;
@@ -111,7 +112,10 @@ fn key(setting: &Arg) -> &str {
 /// The whole profile.
 fn profile() -> String {
     let mut text = String::from(
-        "# Which question does this profile answer? Write it here.\n\
+        // A ramp prints a comment in the first line as the question that it answers.
+        "\n\
+         # A comment above this, from the first line on, is the question that the profile answers:\n\
+         # `loadgen ramp` prints it.\n\
          #\n\
          # Keys are the long names of the flags; what is given on the command line wins.\n\
          # A value in a comment is the default, or an example where there is no default.\n",
@@ -137,8 +141,12 @@ fn value(key: &str) -> Option<&'static str> {
 /// The meaning of a setting and what may be chosen, as comment lines.
 fn describe(setting: &Arg) -> String {
     let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
-    let choices = setting.get_possible_values();
-    let choice = |choice: &clap::builder::PossibleValue| match choice.get_help() {
+    // Of what a flag takes for yes and no, a profile takes TOML's words only.
+    let choices = match setting.is_hide_possible_values_set() {
+        true => ["true", "false"].map(PossibleValue::new).to_vec(),
+        false => setting.get_possible_values(),
+    };
+    let choice = |choice: &PossibleValue| match choice.get_help() {
         Some(help) => format!("  {}: {help}", choice.get_name()),
         None => format!("  {}", choice.get_name()),
     };
@@ -200,6 +208,26 @@ mod tests {
             assert!(text.contains(&first.join(" ")), "{key}: {help}");
         }
         assert!(text.lines().all(|line| line.len() <= WIDTH + 4), "{text}");
+    }
+
+    #[test]
+    fn a_yes_or_no_is_written_as_a_profile_takes_it() {
+        let switches = settings().into_iter().filter(Arg::is_hide_possible_values_set);
+        let mut seen = 0;
+        for setting in switches {
+            let (key, text) = (key(&setting).to_owned(), describe(&setting));
+            assert!(text.ends_with("\n#   true\n#   false\n") && !text.contains("yes"), "{text}");
+            for choice in ["true", "false"] {
+                Settings::from_toml(&format!("{key} = {choice}\n")).expect("it is taken");
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, 3);
+    }
+
+    #[test]
+    fn what_init_wrote_asks_no_question() {
+        assert!(profile().starts_with("\n# A comment above this"));
     }
 
     #[test]
