@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use super::ramp::RampReport;
 use super::{Report, Tool};
+use crate::plan::command::HIDDEN;
 use markup::{Figures, escape, script_json};
 use run::View;
 
@@ -67,9 +68,13 @@ fn command(command: &str) -> String {
     // Lines are broken between its words, as far as they fit.
     let words: Vec<_> = command.split(' ').map(|w| format!("<span>{}</span>", escape(w))).collect();
     let command = words.join(" ");
+    let masked = match command.contains(HIDDEN) {
+        true => "<p>What may be secret is <code>***</code> in it: fill it in.</p>\n",
+        false => "",
+    };
     format!(
         "<div class=\"command\"><pre tabindex=\"0\" aria-label=\"The command that repeats it\"><code>{command}</code></pre>\
-         <button type=\"button\" class=\"copy\">Copy</button></div>\n"
+         <button type=\"button\" class=\"copy\">Copy</button></div>\n{masked}"
     )
 }
 
@@ -100,4 +105,15 @@ fn fill(title: &str, body: &str, tool: &Tool, json: &Value) -> String {
 /// What a Content-Security-Policy lets this text in by.
 fn hash(text: &str) -> String {
     format!("sha256-{}", BASE64.encode(digest(&SHA256, text.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_with_masked_values_says_that_they_are_to_be_filled_in() {
+        assert!(command("loadgen --header 'A: ***' http://h/").contains("fill it in"));
+        assert!(!command("loadgen --rate 5 http://h/").contains("fill it in"));
+    }
 }

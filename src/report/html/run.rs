@@ -17,7 +17,6 @@ pub(super) struct View<'a> {
 /// What was run, in one line.
 pub(super) fn title(report: &Report) -> String {
     let run = &report.run;
-    let span = std::time::Duration::try_from_secs_f64(run.duration_s.round()).unwrap_or_default();
     let load = match (run.rate_range, run.rate_target) {
         (Some([from, to]), _) => {
             format!("{} to {} requests/s", Unit::Rate.write(from), Unit::Rate.write(to))
@@ -25,8 +24,26 @@ pub(super) fn title(report: &Report) -> String {
         (None, Some(rate)) => format!("{} requests/s", Unit::Rate.write(rate)),
         (None, None) => format!("{} connections in a closed loop", format_count(run.connections)),
     };
-    let span = format_duration(span).replace('s', " s").replace('m', " min ").replace('h', " h ");
-    format!("{load} for {}", span.trim_end())
+    // Where sending took longer than asked, the two together would say what was never sent.
+    let asked =
+        run.rate_target.map_or(run.duration_s, |rate| report.requests.planned as f64 / rate);
+    match run.duration_s > asked * LONGER + 0.5 {
+        true => format!("{load}, {} requests", format_count(report.requests.planned)),
+        false => format!("{load} for {}", span(run.duration_s)),
+    }
+}
+
+/// How much longer than asked is told: a Poisson schedule is never of the same length.
+const LONGER: f64 = 1.1;
+
+/// A time in words: `1 min 30 s`, `0.25 s`.
+fn span(seconds: f64) -> String {
+    if seconds < 9.5 && (seconds - seconds.round()).abs() > 0.05 {
+        return format!("{seconds:.2} s");
+    }
+    let whole = std::time::Duration::try_from_secs_f64(seconds.round()).unwrap_or_default();
+    let words = format_duration(whole).replace('s', " s").replace('m', " min ").replace('h', " h ");
+    words.trim_end().to_owned()
 }
 
 /// A point in time as people write it; one of another form as it is.
@@ -214,4 +231,23 @@ fn facts(View { report, figures }: &View<'_>) -> String {
     let rows: String =
         rows.map(|(name, fact)| format!("<div><dt>{name}</dt><dd>{fact}</dd></div>\n")).collect();
     format!("<dl class=\"facts\">{rows}</dl>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_title_says_no_more_than_was_sent() {
+        let text = include_str!("../../../tests/data/run.json");
+        let mut report = Report::from_json(text).expect("a saved report");
+        assert_eq!(title(&report), "10,000 requests/s for 10 s");
+        // 100,000 requests in longer than their 10 s.
+        report.run.duration_s = 14.05;
+        assert_eq!(title(&report), "10,000 requests/s, 100,000 requests");
+        (report.run.duration_s, report.run.rate_target) = (0.25, None);
+        assert_eq!(title(&report), "64 connections in a closed loop for 0.25 s");
+        report.run.duration_s = 90.02;
+        assert_eq!(title(&report), "64 connections in a closed loop for 1 min 30 s");
+    }
 }

@@ -6,13 +6,30 @@ use super::chart::{legend, percent, reader, round_ticks, x_axis};
 use super::grid::figure;
 use super::markup::{Figures, Unit, escape, table};
 use super::scale::Scale;
-use crate::report::{Report, Stage};
+use crate::report::{Quantiles, Report, Stage};
 
 /// Height of a row in pixels.
 const ROW: usize = 34;
 /// The colours of a bar and of the thin line through it.
 const BODY: &str = "arrival";
 const WHISKER: &str = "lateness";
+
+/// Where a bar that begins at the p50 ends, in words.
+type End = (&'static str, fn(&Quantiles) -> Option<f64>);
+/// The highest percentile that all stages have is the end of their bars.
+const ENDS: [End; 4] = [
+    ("p50 to p99", |q| q.p99),
+    ("p50 to p95", |q| q.p95),
+    ("p50 to p90", |q| q.p90),
+    ("p50", |q| q.p50),
+];
+
+/// The end of the bars; `None` where no stage has any percentile.
+fn end(stages: &[Stage]) -> Option<End> {
+    let known = || stages.iter().map(|stage| &stage.quantiles).filter(|q| q.p50.is_some());
+    known().next()?;
+    ENDS.into_iter().find(|(_, end)| known().all(|q| end(q).is_some()))
+}
 
 /// The breakdown with its table; nothing where no message was sampled.
 pub(super) fn stages(figures: &Figures<'_>, report: &Report) -> String {
@@ -25,9 +42,11 @@ pub(super) fn stages(figures: &Figures<'_>, report: &Report) -> String {
     // A microsecond is drawn as the shortest: less would take the room of what matters.
     let x = Scale::log_over(values().map(|value| drawn(value, bound).max(1.0)));
     let height = ROW * report.stages.len();
+    let end = end(&report.stages);
     let bars: String =
-        report.stages.iter().enumerate().map(|(n, stage)| bar(n, stage, x, bound)).collect();
-    let keys = legend([(BODY, "p50 to p99"), (WHISKER, "shortest to longest")].into_iter());
+        report.stages.iter().enumerate().map(|(n, stage)| bar(n, stage, (x, end), bound)).collect();
+    let body = end.map(|(words, _)| (BODY, words));
+    let keys = legend(body.into_iter().chain([(WHISKER, "shortest to longest")]));
     let axis = x_axis(x, &round_ticks(x, Unit::Time), "");
     let chart = format!(
         "<div class=\"chart bars\">{keys}<div class=\"plot\"><svg height=\"{height}\" role=\"group\" \
@@ -49,7 +68,7 @@ fn name(stage: &Stage) -> String {
     format!("{} → {}", stage.from, stage.to)
 }
 
-fn bar(n: usize, stage: &Stage, x: Scale, bound: Option<f64>) -> String {
+fn bar(n: usize, stage: &Stage, (x, end): (Scale, Option<End>), bound: Option<f64>) -> String {
     let q = &stage.quantiles;
     let middle = n * ROW + ROW / 2;
     let mut marks = format!(
@@ -72,7 +91,7 @@ fn bar(n: usize, stage: &Stage, x: Scale, bound: Option<f64>) -> String {
         }
     };
     span(WHISKER, q.min, q.max, 2);
-    span(BODY, q.p50, q.p99.or(q.p95).or(q.p90), 14);
+    span(BODY, q.p50, end.and_then(|(_, end)| end(q)), 14);
     let readings = [
         (WHISKER, "min", fine(q.min, bound)),
         (BODY, "p50", fine(q.p50, bound)),
@@ -110,4 +129,26 @@ fn listed(figures: &Figures<'_>, report: &Report) -> String {
     };
     let rows: Vec<_> = report.stages.iter().enumerate().map(row).collect();
     table("Stages", &head, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_end_where_the_legend_says() {
+        let text = include_str!("../../../tests/data/run.json");
+        let mut stages = Report::from_json(text).expect("a saved report").stages;
+        let words = |stages: &[Stage]| end(stages).map(|(words, _)| words);
+        assert_eq!(words(&stages), Some("p50 to p99"));
+        (stages[1].quantiles.p99, stages[2].quantiles.p99) = (None, None);
+        assert_eq!(words(&stages), Some("p50 to p95"));
+        (stages[1].quantiles.p95, stages[1].quantiles.p90) = (None, None);
+        assert_eq!(words(&stages), Some("p50"));
+        // One that has nothing takes nothing from the others.
+        stages[1].quantiles.p50 = None;
+        assert_eq!(words(&stages), Some("p50 to p95"));
+        stages.iter_mut().for_each(|stage| stage.quantiles.p50 = None);
+        assert_eq!(words(&stages), None);
+    }
 }
