@@ -334,6 +334,8 @@ mod tests {
             ("rate = 5\nrates = 6\n", "line 2", "unknown key 'rates'; did you mean 'rate'?"),
             ("\n\nrate = 0\n", "line 3", "above zero"),
             ("duration = 'long'\n", "line 1", "not a duration"),
+            ("rate = [1]\n", "line 1", "a number or text is wanted here, such as 24000 or \"24k\""),
+            ("\nthreads = true\n", "line 2", "a number or text is wanted"),
             ("arrivals = 'weird'\n", "line 1", "unknown variant"),
             ("node = '4/4'\n", "line 1", "not k/N"),
             ("rate = 5\n[[request]]\nname = 'a'\nwieght = 2\n", "line 4", "did you mean 'weight'?"),

@@ -12,7 +12,8 @@ mod moment;
 mod rates;
 
 pub use format::{
-    align, format_binary, format_count, format_duration, format_length, format_metric, format_time,
+    align, format_binary, format_count, format_duration, format_length, format_metric, format_some,
+    format_time,
 };
 pub use moment::Moment;
 pub use rates::Rates;
@@ -144,7 +145,7 @@ fn scaled(number: &str, step: f64) -> Option<f64> {
 
 /// A TOML value that may stand as a number or as text (`24000` and `"24k"`).
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a number or text is wanted here, such as 24000 or \"24k\"")]
 enum NumberOrText {
     Whole(u64),
     Number(f64),

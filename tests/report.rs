@@ -342,8 +342,8 @@ fn a_request_that_found_no_connection_is_not_called_on_time_alone() {
 
 #[test]
 fn a_method_that_the_target_does_not_take_is_said() {
-    let notes = |status: u16| {
-        let mut seen = observations(|_| ());
+    let notes_of = |status: u16, change: fn(&mut Settings)| {
+        let mut seen = observations(change);
         let ticket = Ticket { due: SECOND, id: MsgId::new(1).expect("small") };
         let (at, outcome) = (SECOND + micros(100), Outcome::Answered { status });
         let mut recorder = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND);
@@ -351,10 +351,19 @@ fn a_method_that_the_target_does_not_take_is_said() {
         seen.load = recorder.result;
         Report::from(&seen).verdict.notes.join("; ")
     };
+    let notes = |status| notes_of(status, |_| ());
     assert!(!notes(404).contains("405"), "{}", notes(404));
     let said = notes(405);
-    assert!(said.contains("1 requests were answered with 405"), "{said}");
-    assert!(said.contains("--method"), "{said}");
+    assert!(said.contains("1 request was answered with 405"), "{said}");
+    assert!(said.contains("--method names another"), "{said}");
+    let of_profile = |s: &mut Settings| {
+        *s = Settings::from_toml(
+            "rate = 2000\nduration = '1s'\n[[request]]\nname = 'a'\nmethod = 'GET'\n",
+        )
+        .expect("valid");
+    };
+    let said = notes_of(405, of_profile);
+    assert!(said.contains("`method = ` in its [[request]] names another"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::latency::Latencies;
 use crate::observations::{Observations, ServerInfo};
 use crate::plan::load::Pace;
 use crate::plan::{LoadPlan, Mode, RequestPlan, Threshold};
-use crate::units::{format_count, format_time};
+use crate::units::{format_count, format_some, format_time};
 
 /// How late a generator may come to so many of its slots, beyond the tick that it sleeps by plan. Later, what is sent is bursts, not the
 /// rate that was asked for; and a stall makes many more slots late than those that were due in it, as
@@ -87,24 +87,23 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
     }
     if let Some(refused) = report.requests.status.get("405") {
         notes.push(format!(
-            "{} requests were answered with 405: the target does not take their method there; \
-             --method names another",
-            format_count(*refused)
+            "{} answered with 405: the target does not take that method there; {} names another",
+            format_some(*refused, "request was", "requests were"),
+            method_setting(seen)
         ));
     }
     notes.extend(refusals(report));
     notes.extend(connection_waits(report));
     if counters.never_sent > 0 {
         notes.push(format!(
-            "{} requests never got a free connection; they count with the age they had reached",
-            format_count(counters.never_sent)
+            "{} never got a free connection; they count with the age they had reached",
+            format_some(counters.never_sent, "request", "requests")
         ));
     }
     if counters.dropped > counters.never_sent {
         notes.push(format!(
-            "{} requests were dropped at --max-in-flight; each counts as long as the oldest in flight \
-             had waited",
-            format_count(counters.dropped - counters.never_sent)
+            "{} dropped at --max-in-flight; each counts as long as the oldest in flight had waited",
+            format_some(counters.dropped - counters.never_sent, "request was", "requests were")
         ));
     }
     if let (Some(pacing), Some(response)) = (report.latency.pacing.p99, report.latency.response.p99)
@@ -139,9 +138,8 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
         && report.requests.timed_when_read * 100 > report.requests.completed
     {
         notes.push(format!(
-            "the kernel noted no time of receipt for {} answers: they were timed when they were read, \
-             up to --tick later",
-            format_count(report.requests.timed_when_read)
+            "the kernel noted no time of receipt for {}: timed when read, up to --tick later",
+            format_some(report.requests.timed_when_read, "answer", "answers")
         ));
     }
     if let Some(share) = busy_share(report).filter(|_| seen.plan.load.mode == Mode::Closed) {
@@ -151,6 +149,15 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Where the method that a target refused was set.
+fn method_setting(seen: &Observations) -> &'static str {
+    match &seen.plan.request.requests[..] {
+        _ if seen.plan.script.is_some() => "the script's wrk.method",
+        [one] if one.name.is_empty() => "--method",
+        _ => "`method = ` in its [[request]]",
+    }
 }
 
 /// How busy the generator was, in percent of its threads' time, if that is close to all.
@@ -181,10 +188,14 @@ fn connection_waits(report: &Report) -> Option<String> {
     if report.run.mode != "open" || connect.is_some() || late - paced < LONG_WAIT_US {
         return None;
     }
-    let (late, connections) = (format_time(late), report.run.connections);
+    let late = format_time(late);
+    let which = match report.run.connections {
+        1 => "the one connection".to_owned(),
+        n => format!("one of {} connections", format_count(n)),
+    };
     Some(format!(
-        "half of the requests waited {late} or more for one of {connections} connections: the target is \
-         slower than the rate, or needs more --connections"
+        "half of the requests waited {late} or more for {which}: the target is slower than the rate, or \
+         needs more --connections"
     ))
 }
 
@@ -192,16 +203,16 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(messages) = report.messages.as_ref().filter(|messages| messages.lost > 0) {
         notes.push(format!(
-            "{} messages were lost; arrival counts them with the age they had reached",
-            format_count(messages.lost)
+            "{} lost; arrival counts them with the age they had reached",
+            format_some(messages.lost, "message was", "messages were")
         ));
     }
     let left = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
     let lost = report.messages.as_ref().map_or(0, |messages| messages.lost);
     if lost > 0 && left >= lost / 2 {
         notes.push(format!(
-            "{} messages were in the queue in the last second: what takes them out is too slow, or away",
-            format_count(left)
+            "{} in the queue in the last second: what takes them out is too slow, or away",
+            format_some(left, "message was", "messages were")
         ));
     }
     if let (Some(_), Some(script)) = (&report.messages, &report.script) {
@@ -216,8 +227,8 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
         notes.extend(report.messages.as_ref().and_then(|_| id_note(&seen.plan.request)));
     }
     if seen.stamps_dropped > 0 {
-        notes
-            .push(format!("{} stamps of arrivals were dropped", format_count(seen.stamps_dropped)));
+        let stamps = format_some(seen.stamps_dropped, "stamp", "stamps");
+        notes.push(format!("{stamps} of arrivals dropped"));
     }
     notes
 }

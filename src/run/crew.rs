@@ -152,9 +152,12 @@ impl Crew {
         let Some(listener) = self.listener else { return Ok(books) };
         let mut heard = listener.finish().await?;
         if heard.reconnects > 0 {
+            let times = match heard.reconnects {
+                1 => "once".to_owned(),
+                n => format!("{n} times"),
+            };
             books.notes.push(format!(
-                "the subscriber lost the broker {} times; what was published meanwhile is lost at QoS 0",
-                heard.reconnects
+                "the subscriber lost the broker {times}; what was published meanwhile is lost at QoS 0"
             ));
         }
         let (arrivals, times) = (&mut heard.arrivals, &mut heard.times);
