@@ -5,14 +5,15 @@ mod services;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueEnum as _};
 
 pub(super) use self::services::{
     ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs,
 };
 use super::metrics::parse_address;
 use crate::profile::Settings;
-use crate::report::forms::Form;
+use crate::report::forms::{Form, Subject};
 use crate::units::{Moment, parse_percent};
 
 /// A mistake on the command line that clap cannot see.
@@ -160,6 +161,21 @@ pub(super) struct OutputArgs {
     pub(super) latency: bool,
 }
 
+/// `--output` of a ramp.
+const RAMP_OUTPUT: &str = "Write the report to a file, repeatable; its form by the ending: .txt .json .html \
+                           .md .csv .tsv (gnuplot) .xml (JUnit) .hlog";
+/// `--output` of a comparison.
+const COMPARE_OUTPUT: &str = "Write the comparison to a file, repeatable; its form by the ending: .txt .json \
+                              .md .xml (JUnit)";
+
+/// `--format` with the forms that there are of such a document.
+fn fitting(format: Arg, subject: Subject) -> Arg {
+    let forms = Form::value_variants().iter().filter(|form| form.fits(subject).is_ok());
+    let names: Vec<_> = forms.filter_map(Form::to_possible_value).collect();
+    format
+        .value_parser(PossibleValuesParser::new(names).try_map(|name| Form::from_str(&name, false)))
+}
+
 /// What is shown while it lasts.
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
@@ -201,6 +217,12 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("outputs", |arg| arg.help(RAMP_OUTPUT)),
+    mut_arg("format", |arg| fitting(arg, Subject::Ramp)),
+    // The table of a ramp is the same with it.
+    mut_arg("latency", |arg| arg.hide(true))
+)]
 pub(super) struct RampArgs {
     /// The ramp: a TOML file with [[step]], [sweep] or [search] beside the settings
     #[arg(value_name = "PROFILE")]
@@ -231,6 +253,11 @@ pub(super) struct ReportArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("outputs", |arg| arg.help(COMPARE_OUTPUT)),
+    mut_arg("format", |arg| fitting(arg, Subject::Comparison)),
+    mut_arg("latency", |arg| arg.hide(true))
+)]
 pub(super) struct CompareArgs {
     /// Report of the base: a run's or a ramp's, as -o FILE.json wrote it
     #[arg(value_name = "BASE")]
@@ -278,6 +305,8 @@ pub(super) struct MergeArgs {
 mod tests {
     use std::time::Duration;
 
+    use clap::CommandFactory as _;
+
     use super::*;
 
     fn parse(words: &str) -> RunArgs {
@@ -312,6 +341,32 @@ mod tests {
         }
         for words in ["loadgen -B", "loadgen --batch_latency"] {
             assert!(parse(words).batch_latency, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_the_forms_that_there_are() {
+        let whole = Cli::command();
+        for (name, subject) in [("ramp", Subject::Ramp), ("compare", Subject::Comparison)] {
+            let command = whole.find_subcommand(name).expect(name);
+            let arg = |id: &str| command.get_arguments().find(|arg| arg.get_id() == id);
+            let help = arg("outputs").and_then(Arg::get_help).expect("help").to_string();
+            let listed = arg("format").expect("a flag").get_possible_values();
+            for form in Form::value_variants() {
+                let value = form.to_possible_value().expect("a name");
+                let ending = if *form == Form::Text { "txt" } else { value.get_name() };
+                let fits = form.fits(subject).is_ok();
+                let words: Vec<_> = help.split(' ').collect();
+                assert_eq!(words.contains(&format!(".{ending}").as_str()), fits, "{name} {ending}");
+                assert_eq!(
+                    listed.iter().any(|v| v.get_name() == value.get_name()),
+                    fits,
+                    "{name} {ending}"
+                );
+                let words = ["loadgen", name, "a", "b", "--format", ending];
+                let words = words.iter().filter(|word| name != "ramp" || **word != "b");
+                assert_eq!(Cli::try_parse_from(words).is_ok(), fits, "{name} {ending}");
+            }
         }
     }
 
