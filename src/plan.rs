@@ -127,6 +127,7 @@ impl Plan {
         let thresholds =
             settings.fail_if.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
         check_requests(&thresholds, &request)?;
+        check_brought_up(&settings, &target)?;
         let command = command::command(&settings);
         let pipeline = pipeline(settings)?;
         let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
@@ -203,6 +204,26 @@ fn target(url: Option<&str>) -> Result<Target, PlanError> {
     }
 }
 
+/// Refuses what is about api and push where a URL is driven, so that neither is brought up.
+fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanError> {
+    let Settings { api_threads, push_workers, push_threads, coupling, push_limit, stack, .. } =
+        settings;
+    let set = [
+        ("--api-threads", api_threads.is_some()),
+        ("--push-workers", push_workers.is_some()),
+        ("--push-threads", push_threads.is_some()),
+        ("--coupling", coupling.is_some()),
+        ("--push-limit", push_limit.is_some()),
+        ("--stack", stack.is_some()),
+    ];
+    match set.into_iter().find(|(_, is_set)| *is_set) {
+        Some((flag, _)) if *target != Target::Pipeline => refuse(format!(
+            "{flag} is about the pipeline that is brought up where no URL is given; leave one or the other out"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses topics that cannot be published to.
 pub fn check_topic(topic: &str) -> Result<(), PlanError> {
     if topic.is_empty() || topic.len() > 65_535 || topic.contains(['#', '+', '\0']) {
@@ -273,7 +294,15 @@ mod tests {
     #[test]
     fn a_senseless_setting_is_refused_by_its_flag() {
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 27] = [
+        let cases: [(Change, &str); 29] = [
+            (
+                |s| (s.url, s.push_limit) = (Some("http://h/".into()), Rate::per_second(5).ok()),
+                "--push-limit is about the pipeline",
+            ),
+            (
+                |s| (s.url, s.stack) = (Some("http://h/".into()), Some(Stack::Embedded)),
+                "--stack is about the pipeline",
+            ),
             (|s| (s.rate, s.requests) = ("1..9".parse().ok(), Some(5)), "--rate 1..9"),
             (|s| s.url = Some("localhost:80".into()), "must begin with http"),
             (|s| s.url = Some("nonsense".into()), "is not a URL"),
