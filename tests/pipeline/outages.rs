@@ -80,5 +80,5 @@ fn a_broker_that_restarts_is_noted_and_its_losses_are_counted() {
     let (_, report) = run;
     assert_eq!(report.count("messages.accepted"), 800, "the api does not mind");
     let notes = report.list("verdict.notes").iter().filter_map(Value::as_str);
-    assert_eq!(notes.filter(|note| note.contains("lost the broker 1 times")).count(), 1);
+    assert_eq!(notes.filter(|note| note.contains("lost the broker once")).count(), 1);
 }
