@@ -70,12 +70,17 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     add_to_step_summary(Document::Run(&report));
     // As with wrk, a script has the last word. It may take its time, and so may be left.
     let last_word = tokio::task::spawn_blocking(move || observations.finish_script());
-    tokio::select! {
-        said = last_word => said.context("the script's done ended without a result")??,
-        () = signals.next() => return Ok(Outcome::Interrupted),
+    let ended = tokio::select! {
+        said = last_word => match said.context("the script's done ended without a result")? {
+            Ok(()) => Ok(outcome(&report, args.allow_limited)),
+            Err(error) => Err(error.into()),
+        },
+        () = signals.next() => Ok(Outcome::Interrupted),
+    };
+    if let (Err(_), Err(error)) = (&delivered, &ended) {
+        log::error!("{error:#}");
     }
-    delivered?;
-    Ok(outcome(&report, args.allow_limited))
+    delivered.and(ended)
 }
 
 fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
