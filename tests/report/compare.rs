@@ -231,3 +231,81 @@ fn the_forms_of_a_comparison() {
     let error = Saved::from_json(&comparison.to_json()).expect_err("no report").to_string();
     assert!(error.contains("it is a comparison"), "{error}");
 }
+
+/// As [`run`], with so few values that no second has a 99th percentile: 300 a second, of which each
+/// 25th takes `tail` µs.
+fn slow(id: &str, tail: u64, seconds: usize) -> Report {
+    let mut report = run(id, &vec![1.0; seconds]);
+    let mut all = Latencies::default();
+    for n in 0..300 * seconds as u64 {
+        all.record(micros(if n % 25 == 0 { tail + n % 300 } else { 1_000 + n % 300 }));
+    }
+    for row in &mut report.series {
+        (row.completed, row.response_p99, row.arrival_p99) = (300, None, None);
+    }
+    report.latency.response = (&all).into();
+    report.arrival = Some((&all).into());
+    report.requests.completed_per_s = 300.0;
+    report
+}
+
+#[test]
+fn a_p99_decides_although_no_second_has_one() {
+    let base = slow("a", 2_000, 10);
+    let comparison = compared(std::slice::from_ref(&base), &[slow("b", 180_000, 10)]);
+    let p99 = figure(&comparison, "latency.response.p99");
+    assert_eq!((p99.outcome, p99.noise), (Some(Outcome::Worse), Some(Noise::Values)), "{p99:?}");
+    assert_eq!(outcome(&comparison, "latency.response.p50"), Some(Outcome::Same));
+    assert_eq!(comparison.undecided, [""; 0]);
+    let same = compared(std::slice::from_ref(&base), &[slow("b", 2_010, 10)]);
+    assert!(!same.worse, "{same:?}");
+}
+
+#[test]
+fn seconds_on_the_edge_of_a_p99_do_not_change_what_decides() {
+    let (base, mut new) = (wavering("a", 1.0, 0.02), wavering("b", 90.0, 0.02));
+    for row in new.series.iter_mut().step_by(3) {
+        row.response_p99 = None;
+    }
+    let comparison = compared(&[base], &[new]);
+    let p99 = figure(&comparison, "latency.response.p99");
+    assert_eq!((p99.outcome, p99.noise), (Some(Outcome::Worse), Some(Noise::Seconds)), "{p99:?}");
+}
+
+#[test]
+fn what_should_decide_and_cannot_is_named() {
+    let mut new = slow("b", 2_000, 10);
+    new.latency.response.p99 = None;
+    let comparison = compared(&[slow("a", 2_000, 10)], &[new]);
+    assert_eq!(comparison.undecided, ["latency.response.p99"]);
+    let text = rendered(&comparison, Form::Text);
+    assert!(
+        text.contains("CANNOT TELL") && text.contains("seconds: latency.response.p99"),
+        "{text}"
+    );
+    assert_eq!(check_against("comparison", &rendered(&comparison, Form::Json)), Ok(()));
+}
+
+#[test]
+fn a_total_failure_is_worse_however_little_else_is_known() {
+    let dead = |id: &str| {
+        let mut dead = wavering(id, 1.0, 0.0);
+        dead.requests.status.clear();
+        dead.requests.completed_per_s = 0.0;
+        for row in &mut dead.series {
+            (row.completed, row.response_p50, row.response_p99) = (0, None, None);
+        }
+        dead.latency.response = (&Latencies::default()).into();
+        dead.arrival = Some((&Latencies::default()).into());
+        dead
+    };
+    let comparison = compared(&[wavering("a", 1.0, 0.0)], &[dead("b")]);
+    assert!(comparison.worse, "{comparison:?}");
+    assert_eq!(outcome(&comparison, "failed_percent"), Some(Outcome::Worse));
+    // As of runs that are too short for anything else.
+    let comparison = compared(&[run("a", &[1.0, 1.0])], &[dead("b")]);
+    assert!(comparison.worse, "{comparison:?}");
+    // Two that fail alike are long enough, and say nothing of times.
+    let comparison = compared(&[dead("a")], &[dead("b")]);
+    assert!(!comparison.worse && comparison.undecided.len() == 5, "{comparison:?}");
+}

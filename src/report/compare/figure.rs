@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::noise::{self, mean};
+use super::noise::{self, Off, mean};
 use super::{CompareError, Run};
 use crate::latency::Latencies;
 use crate::report::build::round;
@@ -34,7 +34,8 @@ pub enum Noise {
     Runs,
     /// The variation from second to second.
     Seconds,
-    /// The number of values, taken for independent.
+    /// The number of values, taken for independent; of a 99th percentile that seconds do not tell, in
+    /// groups, and with the noise of the seconds' medians.
     Values,
 }
 
@@ -69,14 +70,16 @@ impl Figure {
     }
 }
 
-/// A percentile of a distribution, and the same of each second where that is told: only then is its
-/// noise known, and only then does it decide.
+/// A percentile of a distribution, and the same of each second where rows have it: only such a one
+/// decides.
 struct Percentile {
     name: &'static str,
     of: fn(&Report) -> Option<&Quantiles>,
     place: f64,
     value: fn(&Quantiles) -> Option<f64>,
     second: Option<fn(&Row) -> Option<f64>>,
+    /// Of the same distribution.
+    median: fn(&Row) -> Option<f64>,
 }
 
 impl Percentile {
@@ -86,7 +89,8 @@ impl Percentile {
         value: fn(&Quantiles) -> Option<f64>,
         second: Option<fn(&Row) -> Option<f64>>,
     ) -> Self {
-        Self { name, of: |report| Some(&report.latency.response), place, value, second }
+        let median = |row: &Row| row.response_p50;
+        Self { name, of: |report| Some(&report.latency.response), place, value, second, median }
     }
 
     const fn arrival(
@@ -95,7 +99,8 @@ impl Percentile {
         value: fn(&Quantiles) -> Option<f64>,
         second: Option<fn(&Row) -> Option<f64>>,
     ) -> Self {
-        Self { name, of: |report| report.arrival.as_ref(), place, value, second }
+        let median = |row: &Row| row.arrival_p50;
+        Self { name, of: |report| report.arrival.as_ref(), place, value, second, median }
     }
 }
 
@@ -113,18 +118,43 @@ const PERCENTILES: [Percentile; 8] = [
 /// A figure of one run: the logarithm of its value, and its noise as far as the run itself tells it.
 struct Estimate {
     log: f64,
-    values: Option<f64>,
+    values: Option<Off>,
     seconds: Option<f64>,
+    /// Whether more than the number of values is in it, which alone is no ground for a verdict.
+    is_told: bool,
 }
 
 impl Estimate {
-    fn half(&self) -> Option<(f64, Noise)> {
-        widest([self.values.map(|n| (n, Noise::Values)), self.seconds.map(|n| (n, Noise::Seconds))])
+    fn off(&self) -> Option<(Off, Noise)> {
+        let seconds = self.seconds.map(|half| (Off::evenly(half), Noise::Seconds));
+        widest([self.values.map(|off| (off, Noise::Values)), seconds])
     }
 }
 
-fn widest<const N: usize>(known: [Option<(f64, Noise)>; N]) -> Option<(f64, Noise)> {
-    known.into_iter().flatten().max_by(|a, b| a.0.total_cmp(&b.0))
+/// To each side the widest, and the source that is the widest of all.
+fn widest<const N: usize>(known: [Option<(Off, Noise)>; N]) -> Option<(Off, Noise)> {
+    let known = || known.iter().flatten();
+    let (_, noise) = known().max_by(|a, b| a.0.most().total_cmp(&b.0.most()))?;
+    let most = |side: fn(&Off) -> f64| known().map(|(off, _)| side(off)).fold(0.0, f64::max);
+    Some((Off { down: most(|off| off.down), up: most(|off| off.up) }, *noise))
+}
+
+/// What both sides have, and what cannot be told.
+#[derive(Default)]
+pub(super) struct Figures {
+    pub(super) figures: Vec<Figure>,
+    /// Names of those that should decide and cannot.
+    pub(super) undecided: Vec<String>,
+}
+
+impl Figures {
+    /// Of a figure that should decide. Where neither side has anything like it, it is not missed.
+    fn decide(&mut self, name: &str, figure: Option<Figure>, is_missed: bool) {
+        if is_missed && figure.as_ref().is_none_or(|figure| figure.outcome.is_none()) {
+            self.undecided.push(name.to_owned());
+        }
+        self.figures.extend(figure);
+    }
 }
 
 /// All figures that both sides have.
@@ -132,24 +162,34 @@ pub(super) fn figures(
     base: &[Run<'_>],
     new: &[Run<'_>],
     tolerance_percent: f64,
-) -> Result<Vec<Figure>, CompareError> {
-    let mut figures = Vec::new();
+) -> Result<Figures, CompareError> {
+    let mut found = Figures::default();
     for percentile in &PERCENTILES {
         let sides = (estimates(base, percentile)?, estimates(new, percentile)?);
         let decides = percentile.second.is_some();
-        figures.extend(relative(percentile.name, &sides, decides, 1.0, tolerance_percent));
+        let figure = relative(percentile.name, &sides, decides, 1.0, tolerance_percent);
+        let any = base.iter().chain(new).any(|(_, report)| (percentile.of)(report).is_some());
+        found.decide(percentile.name, figure, decides && any);
     }
     let sides = (rates(base), rates(new));
     // Of a rate less is worse.
-    figures.extend(relative("requests.completed_per_s", &sides, true, -1.0, tolerance_percent));
-    figures.extend(share("failed_percent", base, new, failed));
-    figures.extend(share("lost_percent", base, new, lost));
-    Ok(figures)
+    let name = "requests.completed_per_s";
+    found.decide(name, relative(name, &sides, true, -1.0, tolerance_percent), true);
+    found.figures.extend(share("failed_percent", base, new, failed));
+    found.figures.extend(share("lost_percent", base, new, lost));
+    Ok(found)
 }
 
 /// The rows of whole seconds in which requests were sent.
-fn whole_seconds(report: &Report) -> impl Iterator<Item = &Row> {
+pub(super) fn whole_seconds(report: &Report) -> impl Iterator<Item = &Row> {
     report.series.iter().filter(|row| row.t_s <= report.run.duration_s + 1e-3)
+}
+
+/// The noise of a figure from its seconds, where at least half of them tell it: at 1,000 requests a
+/// second there are 999 in one and 1,000 in the next, of which one has a 99th percentile.
+fn noise_of(report: &Report, figure: fn(&Row) -> Option<f64>) -> Option<f64> {
+    let told: Vec<f64> = whole_seconds(report).filter_map(figure).collect();
+    if told.len() * 2 < whole_seconds(report).count() { None } else { noise::of_seconds(&told) }
 }
 
 fn estimates(
@@ -164,12 +204,16 @@ fn estimates(
         };
         let latencies = Latencies::from_hdr(&quantiles.hdr)
             .map_err(|_| CompareError::Histogram((*file).to_owned()))?;
-        let seconds = percentile.second.and_then(|second| {
-            let figures: Option<Vec<f64>> = whole_seconds(report).map(second).collect();
-            noise::of_seconds(&figures?)
-        });
-        let values = noise::of_histogram(&latencies, percentile.place);
-        estimates.push(Estimate { log: value.ln(), values, seconds });
+        let seconds = percentile.second.and_then(|second| noise_of(report, second));
+        let tail = || {
+            let medians = noise_of(report, percentile.median)?;
+            let per_s = report.requests.completed_per_s;
+            noise::of_tail(&latencies, percentile.place, per_s, medians)
+        };
+        let tail = if seconds.is_none() && percentile.second.is_some() { tail() } else { None };
+        let values = tail.or_else(|| noise::of_histogram(&latencies, percentile.place));
+        let is_told = seconds.is_some() || tail.is_some();
+        estimates.push(Estimate { log: value.ln(), values, seconds, is_told });
     }
     Ok(Some(estimates))
 }
@@ -178,7 +222,8 @@ fn rates(runs: &[Run<'_>]) -> Option<Vec<Estimate>> {
     let estimate = |(_, report): &Run<'_>| {
         let value = Some(report.requests.completed_per_s).filter(|rate| *rate > 0.0)?;
         let seconds: Vec<f64> = whole_seconds(report).map(|row| row.completed as f64).collect();
-        Some(Estimate { log: value.ln(), values: None, seconds: noise::of_seconds(&seconds) })
+        let seconds = noise::of_seconds(&seconds);
+        Some(Estimate { log: value.ln(), values: None, seconds, is_told: seconds.is_some() })
     };
     runs.iter().map(estimate).collect()
 }
@@ -199,46 +244,49 @@ fn relative(
         (of_side(own(base), between, base.len()), of_side(own(new), between, new.len()));
     let (before, after) = (mean(&base_logs), mean(&new_logs));
     let change = after - before;
-    let half = of_change(of_base, of_new);
+    let off = of_change(of_base, of_new);
     let percent = |log: f64| round((log.exp() - 1.0) * 100.0, 1e2);
     let around =
-        |log: f64, half: f64| [(log - half).exp(), (log + half).exp()].map(|v| round(v, 1e3));
-    let interval = half.map(|(half, _)| [percent(change - half), percent(change + half)]);
-    // The number of values alone is no ground for a verdict.
-    let seconds_told = base.iter().chain(new).all(|run| run.seconds.is_some());
-    let outcome = (interval.filter(|_| decides && (seconds_told || between.is_some())))
+        |log: f64, off: Off| [(log - off.down).exp(), (log + off.up).exp()].map(|v| round(v, 1e3));
+    let interval = off.map(|(off, _)| [percent(change - off.down), percent(change + off.up)]);
+    let is_told = base.iter().chain(new).all(|run| run.is_told);
+    let outcome = (interval.filter(|_| decides && (is_told || between.is_some())))
         .map(|interval| outcome(interval, worse_is, tolerance_percent));
     Some(Figure {
         name: name.to_owned(),
         base: round(before.exp(), 1e3),
         new: round(after.exp(), 1e3),
-        base_interval: of_base.map(|(half, _)| around(before, half)),
-        new_interval: of_new.map(|(half, _)| around(after, half)),
+        base_interval: of_base.map(|(off, _)| around(before, off)),
+        new_interval: of_new.map(|(off, _)| around(after, off)),
         change_percent: percent(change),
         interval_percent: interval,
-        noise: half.map(|(_, noise)| noise),
+        noise: off.map(|(_, noise)| noise),
         outcome,
     })
 }
 
 /// The noise of a side's mean as far as its runs themselves tell it: the more runs, the less.
-fn own(side: &[Estimate]) -> Option<(f64, Noise)> {
-    let halves: Option<Vec<_>> = side.iter().map(Estimate::half).collect();
-    let halves = halves?;
-    let squares: f64 = halves.iter().map(|(half, _)| half * half).sum();
-    let (_, noise) = halves.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some((squares.sqrt() / side.len() as f64, noise))
+fn own(side: &[Estimate]) -> Option<(Off, Noise)> {
+    let offs: Option<Vec<_>> = side.iter().map(Estimate::off).collect();
+    let offs = offs?;
+    let Off { down, up } = offs.iter().fold(Off::evenly(0.0), |sum, (off, _)| sum.and(*off));
+    let (_, noise) = offs.iter().copied().max_by(|a, b| a.0.most().total_cmp(&b.0.most()))?;
+    let runs = side.len() as f64;
+    Some((Off { down: down / runs, up: up / runs }, noise))
 }
 
 /// The noise of a side's mean: its own, or what runs differ by, of which a mean of many has less.
-fn of_side(own: Option<(f64, Noise)>, between: Option<f64>, runs: usize) -> Option<(f64, Noise)> {
-    widest([own, between.map(|half| (half / (runs as f64).sqrt(), Noise::Runs))])
+fn of_side(own: Option<(Off, Noise)>, between: Option<f64>, runs: usize) -> Option<(Off, Noise)> {
+    let between = between.map(|half| (Off::evenly(half / (runs as f64).sqrt()), Noise::Runs));
+    widest([own, between])
 }
 
-/// The noise of the change: errors of both sides are independent, so their squares add.
-fn of_change(base: Option<(f64, Noise)>, new: Option<(f64, Noise)>) -> Option<(f64, Noise)> {
+/// The noise of the change: errors of both sides are independent. It is less than it seems where the
+/// new side is, or the base is more.
+fn of_change(base: Option<(Off, Noise)>, new: Option<(Off, Noise)>) -> Option<(Off, Noise)> {
     let (_, noise) = widest([base, new])?;
-    Some((base?.0.hypot(new?.0), noise))
+    let Off { down, up } = base?.0;
+    Some((new?.0.and(Off { down: up, up: down }), noise))
 }
 
 /// `worse_is` is 1 where more is worse, −1 where less is.
@@ -286,22 +334,23 @@ fn share(
     let shares =
         |side: &[(f64, f64)]| side.iter().map(|(some, all)| some / all).collect::<Vec<_>>();
     let between = noise::of_runs(&shares(&base), &shares(&new));
-    let half = |side: &[(f64, f64)]| {
-        let own = (noise::of_share(total(side)), Noise::Values);
+    let off = |side: &[(f64, f64)]| {
+        let own = (Off::evenly(noise::of_share(total(side))), Noise::Values);
         of_side(Some(own), between, side.len())
     };
-    let (of_base, of_new) = (half(&base), half(&new));
-    let (half, noise) = of_change(of_base, of_new)?;
+    let (of_base, of_new) = (off(&base), off(&new));
+    let (off, noise) = of_change(of_base, of_new)?;
     let (before, after) = (total(&base).0, total(&new).0);
     let percent = |share: f64| round(share * 100.0, 1e4);
-    let around = |share: f64, half: f64| [percent((share - half).max(0.0)), percent(share + half)];
-    let interval = [percent(after - before - half), percent(after - before + half)];
+    let around =
+        |share: f64, off: Off| [percent((share - off.down).max(0.0)), percent(share + off.up)];
+    let interval = [percent(after - before - off.down), percent(after - before + off.up)];
     Some(Figure {
         name: name.to_owned(),
         base: percent(before),
         new: percent(after),
-        base_interval: of_base.map(|(half, _)| around(before, half)),
-        new_interval: of_new.map(|(half, _)| around(after, half)),
+        base_interval: of_base.map(|(off, _)| around(before, off)),
+        new_interval: of_new.map(|(off, _)| around(after, off)),
         change_percent: percent(after - before),
         interval_percent: Some(interval),
         noise: Some(noise),

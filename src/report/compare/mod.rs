@@ -39,6 +39,8 @@ pub struct Comparison {
     pub new: Vec<String>,
     /// One for a run; for a ramp one for each step that both sides have.
     pub parts: Vec<Part>,
+    /// Figures that should decide and could not, as one side has none, or chance cannot be told.
+    pub undecided: Vec<String>,
     /// What a reader must know: differences of plan, generators that were late.
     pub notes: Vec<String>,
     /// All generators held their plans.
@@ -89,17 +91,20 @@ pub fn compare(
     tolerance_percent: f64,
 ) -> Result<Comparison, CompareError> {
     let pairs = pairs::pairs(base, new)?;
-    let mut parts = Vec::new();
+    let (mut parts, mut undecided) = (Vec::new(), Vec::new());
     for pair in &pairs.pairs {
-        let figures = figure::figures(&pair.base, &pair.new, tolerance_percent)?;
-        parts.push(Part { step: pair.step.clone(), figures });
+        let found = figure::figures(&pair.base, &pair.new, tolerance_percent)?;
+        let step = pair.step.as_ref().map(|step| format!("{step} ")).unwrap_or_default();
+        undecided.extend(found.undecided.into_iter().map(|name| format!("{step}{name}")));
+        parts.push(Part { step: pair.step.clone(), figures: found.figures });
     }
     let figures = || parts.iter().flat_map(|part| &part.figures);
-    // Failures and losses can be told of any run; alone they are no comparison.
-    if !figures().any(|figure| figure.is_time_or_rate() && figure.outcome.is_some()) {
+    let worse = figures().any(|figure| figure.outcome == Some(Outcome::Worse));
+    // Failures and losses can be told of any run; that they are no worse is no comparison.
+    let decided = figures().any(|figure| figure.is_time_or_rate() && figure.outcome.is_some());
+    if !worse && !decided && is_short(&pairs.pairs) {
         return Err(CompareError::TooShort);
     }
-    let worse = figures().any(|figure| figure.outcome == Some(Outcome::Worse));
     let runs = || pairs.pairs.iter().flat_map(|pair| pair.base.iter().chain(&pair.new));
     let names = |side: &[(String, Saved)]| side.iter().map(|(name, _)| name.clone()).collect();
     Ok(Comparison {
@@ -114,8 +119,16 @@ pub fn compare(
         trusted: runs().all(|(_, report)| report.verdict.generator == "valid"),
         worse,
         parts,
+        undecided,
         notes: pairs.notes,
     })
+}
+
+/// Whether all that is compared has a run without the seconds that tell chance.
+fn is_short(pairs: &[pairs::Pair<'_>]) -> bool {
+    let short =
+        |(_, report): &Run<'_>| figure::whole_seconds(report).count() < noise::FEWEST_SECONDS;
+    pairs.iter().all(|pair| pair.base.iter().chain(&pair.new).any(short))
 }
 
 impl Comparison {

@@ -1,10 +1,15 @@
-//! How far a figure may be off by chance: half the width of its 99 % confidence interval, as a
-//! difference of natural logarithms, so that it is a share of the figure (0.05 is 5 %).
+//! How far a figure may be off by chance: the sides of its 99 % confidence interval, as
+//! differences of natural logarithms, so that it is a share of the figure (0.05 is 5 %).
 //!
 //! Three sources, and the widest counts. The histogram alone (order statistics) takes the values for
 //! independent of each other, which latencies of one run are not: what slows one request slows its
 //! neighbours. The variation from second to second sees that, but not what sets whole runs apart.
 //! That only several runs of each side tell.
+//!
+//! Below 1,000 values a second no second has a 99th percentile. Its noise is then from the histogram,
+//! with the values taken in groups as large as a short stall makes them (the design effect of samples
+//! that are drawn in clusters; Kish, Survey Sampling, 1965), and what the seconds' medians show beside
+//! it: what moves the whole distribution moves its tail by as much.
 
 use crate::latency::Latencies;
 
@@ -23,6 +28,9 @@ const FEWEST_DEGREES: usize = 2;
 /// A correlation from second to second beyond it cannot be told from a trend.
 const MOST_CORRELATED: f64 = 0.8;
 
+/// A stall, in seconds, that is not rare anywhere: the requests that fall due in it are late together.
+const STALL_S: f64 = 0.01;
+
 /// Student's t at 99 %, two-sided; beyond the table by the first term of its expansion around the
 /// normal distribution (Abramowitz and Stegun, 26.7.5).
 fn t(degrees: usize) -> f64 {
@@ -32,17 +40,59 @@ fn t(degrees: usize) -> f64 {
     }
 }
 
+/// How far below the figure the truth may be, and how far above: a long tail is uncertain to one side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Off {
+    pub(super) down: f64,
+    pub(super) up: f64,
+}
+
+impl Off {
+    pub(super) fn evenly(half: f64) -> Self {
+        Self { down: half, up: half }
+    }
+
+    /// Of two that are independent: their squares add.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { down: self.down.hypot(other.down), up: self.up.hypot(other.up) }
+    }
+
+    pub(super) fn most(self) -> f64 {
+        self.down.max(self.up)
+    }
+}
+
 /// Of a quantile, from the histogram: the values at the ranks between which the quantile of the
 /// distribution lies, the number of values below it being binomial.
-pub(super) fn of_histogram(latencies: &Latencies, quantile: f64) -> Option<f64> {
+pub(super) fn of_histogram(latencies: &Latencies, quantile: f64) -> Option<Off> {
+    of_groups(latencies, quantile, 1.0)
+}
+
+/// Of a quantile in the tail of a run of so many requests a second, of whose seconds only the medians'
+/// noise is known: of the values in groups, and of the medians.
+pub(super) fn of_tail(
+    latencies: &Latencies,
+    quantile: f64,
+    per_s: f64,
+    medians: f64,
+) -> Option<Off> {
+    let own = of_groups(latencies, quantile, (per_s * STALL_S).max(1.0))?;
+    Some(own.and(Off::evenly(medians)))
+}
+
+/// As [`of_histogram`], of values that come in groups of so many: as if there were so many fewer.
+fn of_groups(latencies: &Latencies, quantile: f64, group: f64) -> Option<Off> {
     let value = latencies.quantile(quantile)?.0 as f64;
-    let spread = Z * (quantile * (1.0 - quantile) / latencies.count() as f64).sqrt();
+    let effective = latencies.count() as f64 / group;
+    let spread = Z * (quantile * (1.0 - quantile) / effective).sqrt();
     let below = latencies.quantile((quantile - spread).max(0.0)).or(latencies.min())?;
-    let above = (Some(quantile + spread).filter(|rank| *rank < 1.0))
-        .and_then(|rank| latencies.quantile(rank))
-        .or(latencies.max())?;
+    // Above the largest value nothing is known: the distance to it, so many times.
+    let (above, times) = match Some(quantile + spread).filter(|rank| *rank < 1.0) {
+        Some(rank) => (latencies.quantile(rank).or(latencies.max())?, 1.0),
+        None => (latencies.max()?, spread / (1.0 - quantile)),
+    };
     let (below, above) = ((below.0 as f64).max(1.0), above.0 as f64);
-    (value > 0.0).then(|| (value / below).ln().max((above / value).ln()))
+    (value > 0.0).then(|| Off { down: (value / below).ln(), up: (above / value).ln() * times })
 }
 
 /// Of the mean of each second's figures, all above zero: batch means, a second a batch, widened by the
@@ -95,6 +145,14 @@ mod tests {
         (n as f64 * 0.618_033_988_749_895).fract()
     }
 
+    /// In (0, 1), as if by chance: a mixed counter (SplitMix64).
+    fn scattered(n: u64) -> f64 {
+        let mut x = (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((x ^ x >> 31) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     #[test]
     fn t_comes_down_to_the_normal_distribution() {
         assert_eq!((t(1), t(4), t(30)), (63.657, 4.604, 2.750));
@@ -106,10 +164,48 @@ mod tests {
     fn a_quantiles_ranks_are_binomial() {
         let mut latencies = Latencies::default();
         (1..=10_000).for_each(|n| latencies.record(Nanos(n * 1_000)));
-        // The median of 10,000 even values: rank 5,000 ± 2.576 * 50, of which the lower is further off.
+        // The median of 10,000 even values: rank 5,000 ± 2.576 * 50.
         let half = of_histogram(&latencies, 0.5).expect("enough values");
-        assert!((half - (5_000.0_f64 / 4_871.2).ln()).abs() < 0.002, "{half}");
+        assert!((half.down - (5_000.0_f64 / 4_871.2).ln()).abs() < 0.002, "{half:?}");
+        assert!((half.up - (5_128.8_f64 / 5_000.0).ln()).abs() < 0.002, "{half:?}");
         assert_eq!(of_histogram(&Latencies::default(), 0.5), None);
+    }
+
+    #[test]
+    fn a_tail_is_as_uncertain_as_its_groups_and_the_medians_make_it() {
+        let mut latencies = Latencies::default();
+        (1..=10_000).for_each(|n| latencies.record(Nanos(n * 1_000)));
+        let alone = of_histogram(&latencies, 0.99).expect("enough values");
+        // Groups of four: an interval twice as wide.
+        let grouped = of_tail(&latencies, 0.99, 400.0, 0.0).expect("enough values");
+        assert!((grouped.down / alone.down - 2.0).abs() < 0.1, "{grouped:?} and {alone:?}");
+        let moved = of_tail(&latencies, 0.99, 0.0, 0.3).expect("enough values");
+        assert_eq!((moved.down, moved.up), (alone.down.hypot(0.3), alone.up.hypot(0.3)));
+        // Of 1,000 values in groups of 1,000 the interval reaches beyond the largest.
+        let mut few = Latencies::default();
+        (1..=1_000).for_each(|n| few.record(Nanos(n * 1_000)));
+        let (one, ten) = (of_groups(&few, 0.99, 1.0), of_groups(&few, 0.99, 1_000.0));
+        let up = |off: Option<Off>| off.expect("enough values").up;
+        assert!(up(ten) > up(one) && up(one) > 0.0, "{one:?} {ten:?}");
+    }
+
+    #[test]
+    fn the_interval_of_a_tail_in_groups_holds_the_truth_as_often_as_it_says() {
+        // 3,000 exponential values of which three in a row are the same one: 10 s at 300/s.
+        let truth = -(0.01_f64.ln());
+        let mut held = 0;
+        for trial in 0..300_u64 {
+            let mut latencies = Latencies::default();
+            for n in 0..1_000 {
+                let value = -(1.0 - scattered(trial * 1_000 + n)).ln();
+                (0..3).for_each(|_| latencies.record(Nanos((value * 1e6) as u64)));
+            }
+            let half = of_tail(&latencies, 0.99, 300.0, 0.0).expect("enough values");
+            let found = latencies.quantile(0.99).expect("enough values").0 as f64 / 1e6;
+            let off = (found / truth).ln();
+            held += u32::from((-half.up..=half.down).contains(&off));
+        }
+        assert!(held >= 294, "{held} of 300");
     }
 
     #[test]

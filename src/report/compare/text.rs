@@ -46,6 +46,10 @@ pub(in crate::report) fn verdict(comparison: &Comparison) -> String {
     if worse.is_empty() && !unclear.is_empty() {
         out += &format!("; too noisy to exclude it: {unclear}");
     }
+    if worse.is_empty() && !comparison.undecided.is_empty() {
+        let names = comparison.undecided.join(", ");
+        out += &format!("; CANNOT TELL, for want of answers or of whole seconds: {names}");
+    }
     if !comparison.trusted {
         out += "; a generator could not hold its plan: do not trust these numbers";
     }
