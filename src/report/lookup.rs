@@ -73,11 +73,12 @@ pub(super) fn name_in(expr: &str) -> &str {
 
 /// The value that a condition was held against, a time with its unit; `None` where there was none.
 pub(super) fn found(threshold: &ThresholdResult) -> Option<String> {
-    let words = |value: f64| match is_time(name_in(&threshold.expr)) {
-        true => format_time(value),
-        false => value.to_string(),
-    };
-    threshold.value.map(words)
+    threshold.value.map(|value| format_number(name_in(&threshold.expr), value))
+}
+
+/// A number of that dotted name as people read it: a time with its unit, anything else as it is.
+pub fn format_number(name: &str, value: f64) -> String {
+    if is_time(name) { format_time(value) } else { value.to_string() }
 }
 
 /// The same as a part of a sentence.

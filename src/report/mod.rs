@@ -23,7 +23,7 @@ pub use figures::{
     ByRequest, Errors, Examples, Latency, Messages, PerThread, Quantiles, Requests, Resource, Row,
     Script, Stage,
 };
-pub use lookup::{check_name, check_names, number, numbers_ending_in};
+pub use lookup::{check_name, check_names, format_number, number, numbers_ending_in};
 pub use merge::{MergeError, Named, merge};
 pub use ramp_text::ramp_text;
 pub use saved::{Saved, SavedError};

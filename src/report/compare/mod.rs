@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Report, SCHEMA_VERSION, Saved, Tool};
 pub use figure::{Figure, Noise, Outcome};
 pub use text::comparison_text;
-pub(super) use text::{figure_rows, footnote, verdict};
+pub(super) use text::{figure_rows, footnote, value, verdict};
 
 /// The confidence of every interval, in percent.
 pub const CONFIDENCE_PERCENT: f64 = 99.0;

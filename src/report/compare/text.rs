@@ -66,12 +66,17 @@ pub(in crate::report) fn figure_rows(comparison: &Comparison, part: &Part) -> Ve
     rows
 }
 
-fn row(figure: &Figure) -> Vec<String> {
-    let value = |value: f64| match figure.name.as_str() {
+/// A value of the figure, with its unit.
+pub(in crate::report) fn value(figure: &Figure, value: f64) -> String {
+    match figure.name.as_str() {
         "requests.completed_per_s" => format!("{value:.1}/s"),
         name if name.ends_with("_percent") => format!("{value:.3}%"),
         _ => format_time(value),
-    };
+    }
+}
+
+fn row(figure: &Figure) -> Vec<String> {
+    let value = |of: f64| value(figure, of);
     // A share changes by points, anything else by a share of itself.
     let (unit, places) = if figure.is_time_or_rate() { ("%", 1) } else { (" points", 3) };
     let change = |change: f64| format!("{change:+.places$}{unit}");

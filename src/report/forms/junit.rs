@@ -15,6 +15,8 @@ enum Outcome {
     Failed(String),
     /// It did not come to a result: why.
     Broke(String),
+    /// It cannot be told.
+    Skipped(String),
 }
 
 struct Case {
@@ -59,7 +61,13 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
             let Some(outcome) = figure.outcome else { continue };
             let why = || {
                 let [low, high] = figure.interval_percent.unwrap_or_default();
-                format!("changed by {low}% to {high}%, from {} to {}", figure.base, figure.new)
+                let unit = if figure.name.ends_with("_percent") { " points" } else { "%" };
+                let value = |value| compare::value(figure, value);
+                format!(
+                    "changed by {low}{unit} to {high}{unit}, from {} to {}",
+                    value(figure.base),
+                    value(figure.new)
+                )
             };
             let outcome = match outcome {
                 compare::Outcome::Worse => Outcome::Failed(why()),
@@ -68,6 +76,11 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
             cases.push(Case { name: format!("{step}{}", figure.name), seconds: 0.0, outcome });
         }
     }
+    cases.extend(comparison.undecided.iter().map(|name| Case {
+        name: name.clone(),
+        seconds: 0.0,
+        outcome: Outcome::Skipped("too few answers or whole seconds to tell".to_owned()),
+    }));
     suite("compare", &comparison.started_at, &cases)
 }
 
@@ -99,6 +112,7 @@ fn held(report: &Report) -> Outcome {
 fn suite(name: &str, started_at: &str, cases: &[Case]) -> String {
     let failures = cases.iter().filter(|c| matches!(c.outcome, Outcome::Failed(_))).count();
     let errors = cases.iter().filter(|c| matches!(c.outcome, Outcome::Broke(_))).count();
+    let skipped = cases.iter().filter(|c| matches!(c.outcome, Outcome::Skipped(_))).count();
     let seconds: f64 = match cases {
         // The cases of one run are of the same seconds.
         [first, rest @ ..] if rest.iter().all(|case| case.seconds == first.seconds) => {
@@ -115,7 +129,7 @@ fn suite(name: &str, started_at: &str, cases: &[Case]) -> String {
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <testsuites name=\"loadgen\" {counts}>\n  \
-         <testsuite name=\"{}\" timestamp=\"{}\" {counts} skipped=\"0\">\n",
+         <testsuite name=\"{}\" timestamp=\"{}\" {counts} skipped=\"{skipped}\">\n",
         escape(name),
         escape(date),
     );
@@ -133,6 +147,7 @@ fn element(case: &Case) -> String {
         Outcome::Passed => None,
         Outcome::Failed(why) => Some(("failure", why)),
         Outcome::Broke(why) => Some(("error", why)),
+        Outcome::Skipped(why) => Some(("skipped", why)),
     };
     let _ = match inside {
         None => writeln!(out, "/>"),
