@@ -90,6 +90,18 @@ impl LoadPlan {
     }
 }
 
+impl LoadPlan {
+    /// How long it sends at most, in seconds; `None` where only the target or chance limits it.
+    pub fn longest_s(&self) -> Option<f64> {
+        let all_sent = match (self.mode, self.requests) {
+            (Mode::Open { rate, .. }, Some(requests)) => Some(requests as f64 / rate.mean()),
+            _ => None,
+        };
+        let ends = self.duration.map(|duration| duration.as_secs_f64()).into_iter().chain(all_sent);
+        ends.min_by(f64::total_cmp)
+    }
+}
+
 /// Checks the settings of the load and fills in its defaults.
 /// `streams` requests are on a connection at once.
 pub(super) fn load(

@@ -3,12 +3,20 @@
 use std::fmt;
 
 use super::queue::growth;
-use crate::plan::{Plan, PlanError, Threshold};
-use crate::report::{Report, check_name, number, numbers_ending_in};
+use crate::plan::{Plan, PlanError, Target, Threshold};
+use crate::report::{Report, check_name, format_number, number, numbers_ending_in};
 use crate::units::format_count;
 
 /// Where the parts of a condition come from, for errors.
 const PLACE: &str = "holds";
+
+/// A share of requests without a good answer, in percent, above which a trial does not hold, whatever
+/// its condition: answers that are neither 2xx nor 3xx are no capacity, nor are those that never came.
+const MOST_BAD_PERCENT: f64 = 0.1;
+/// How a reason ends that is none: the report does not say.
+const NOT_KNOWN: &str = "is not known";
+/// Below so long a time the series has fewer than two whole seconds, and no queue is seen to grow.
+const LEAST_TO_GROW_S: f64 = 2.0;
 
 /// What must hold of a report: all of its parts.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,14 +45,17 @@ impl Condition {
     pub fn check(&self, plan: &Plan) -> Result<(), PlanError> {
         self.parts.iter().try_for_each(|part| match part {
             Part::Number(threshold) => plan.check_values(PLACE, threshold),
-            Part::QueueNotGrowing | Part::GeneratorValid => Ok(()),
+            Part::QueueNotGrowing => check_queue(plan),
+            Part::GeneratorValid => Ok(()),
         })
     }
 
-    /// The parts that do not hold, with their numbers; `None` when all do. What cannot be judged does
+    /// Why it does not hold, with the numbers: of every condition, more than a thousandth of the
+    /// requests without a good answer; then its parts. `None` when all hold. What cannot be judged does
     /// not hold.
     pub fn broken_by(&self, report: &Report) -> Option<String> {
-        let broken: Vec<_> = self.parts.iter().filter_map(|part| part.broken_by(report)).collect();
+        let parts = self.parts.iter().filter_map(|part| part.broken_by(report));
+        let broken: Vec<_> = unanswered(report).into_iter().chain(parts).collect();
         (!broken.is_empty()).then(|| broken.join("; "))
     }
 }
@@ -52,6 +63,43 @@ impl Condition {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// Whether a trial that did not hold may have: all that [`Condition::broken_by`] says against it is that
+/// something is not known.
+pub(super) fn is_unknown(because: &str) -> bool {
+    because.split("; ").all(|reason| reason.ends_with(NOT_KNOWN))
+}
+
+/// Of a report without requests there is nothing to say.
+fn unanswered(report: &Report) -> Option<String> {
+    let requests = &report.requests;
+    let percent = |some: u64, all: u64| some as f64 * 100.0 / all.max(1) as f64;
+    let refused = percent(requests.refused(), requests.completed);
+    let missing = requests.failed + requests.dropped + requests.unfinished;
+    let missing = percent(missing, requests.planned);
+    let told = [
+        (refused, "of the answers were neither 2xx nor 3xx"),
+        (missing, "of the requests were not answered"),
+    ];
+    let reasons = told.into_iter().filter(|(percent, _)| *percent > MOST_BAD_PERCENT);
+    let reasons: Vec<_> = reasons.map(|(percent, what)| format!("{percent:.1}% {what}")).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+fn check_queue(plan: &Plan) -> Result<(), PlanError> {
+    if plan.target != Target::Pipeline && plan.pipeline.redis.is_none() {
+        return Err(PlanError::new(format!(
+            "{PLACE} 'queue not growing': no queue is watched; name its Redis with redis = \"redis://HOST\""
+        )));
+    }
+    match plan.load.longest_s().filter(|seconds| *seconds < LEAST_TO_GROW_S) {
+        Some(seconds) => Err(PlanError::new(format!(
+            "{PLACE} 'queue not growing': it is told of {LEAST_TO_GROW_S} s or more, and this run sends \
+             for {seconds} s; let it run longer"
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -74,11 +122,14 @@ impl Part {
         match self {
             Self::Number(threshold) => match number(report, threshold.name()) {
                 Some(value) if threshold.holds(value) => None,
-                Some(value) => Some(format!("{} is {value}", threshold.name())),
-                None => Some(format!("{} is not known", threshold.name())),
+                Some(value) => {
+                    let name = threshold.name();
+                    Some(format!("{name} is {}", format_number(name, value)))
+                }
+                None => Some(format!("{} {NOT_KNOWN}", threshold.name())),
             },
             Self::QueueNotGrowing => match growth(report) {
-                None => Some("how the queue grew is not known".to_owned()),
+                None => Some(format!("how the queue grew {NOT_KNOWN}")),
                 Some(growth) => growth.is_growing().then(|| {
                     format!("the queue grew by {}/s", format_count(growth.per_s.round() as u64))
                 }),
@@ -100,7 +151,7 @@ mod tests {
         let broken = |text: &str| Condition::parse(text).expect(text).broken_by(&report);
         let all = "arrival.p99 < 5ms  and lost == 0 and queue not growing and generator valid";
         assert_eq!(broken(all), None);
-        assert_eq!(broken("arrival.p99 < 1us").as_deref(), Some("arrival.p99 is 2000"));
+        assert_eq!(broken("arrival.p99 < 1us").as_deref(), Some("arrival.p99 is 2.00ms"));
         let both = broken("lost > 0 and arrival.p99_99 < 1s").expect("broken");
         assert_eq!(both, "messages.lost is 0; arrival.p99_99 is not known");
     }
@@ -117,6 +168,30 @@ mod tests {
         assert_eq!(broken.as_deref(), Some("the queue grew by 200/s; the generator is limited"));
         report.series.iter_mut().for_each(|row| row.queue_depth = None);
         assert!(condition.broken_by(&report).is_some_and(|why| why.contains("not known")));
+    }
+
+    #[test]
+    fn a_trial_without_good_answers_does_not_hold_whatever_its_condition() {
+        let condition = Condition::parse("generator valid").expect("valid");
+        let broken = |change: fn(&mut Report)| {
+            let mut report = example::report(1_000.0);
+            change(&mut report);
+            condition.broken_by(&report)
+        };
+        let shed = broken(|report| {
+            report.requests.status = [("200".to_owned(), 1_250), ("503".to_owned(), 3_750)].into();
+        });
+        assert_eq!(shed.as_deref(), Some("75.0% of the answers were neither 2xx nor 3xx"));
+        let lost = broken(|report| (report.requests.failed, report.requests.unfinished) = (40, 10));
+        assert_eq!(lost.as_deref(), Some("1.0% of the requests were not answered"));
+        assert_eq!(broken(|report| report.requests.failed = 5), None, "one in a thousand");
+    }
+
+    #[test]
+    fn what_is_not_known_is_told_from_what_is_broken() {
+        assert!(is_unknown("how the queue grew is not known"));
+        assert!(is_unknown("arrival.p99 is not known; how the queue grew is not known"));
+        assert!(!is_unknown("arrival.p99 is not known; messages.lost is 4"));
     }
 
     #[test]

@@ -297,6 +297,18 @@ mod tests {
                 "duration = '3s'\n[search]\nrate = '100..9k'\nholds = 'arrival.p99 < 5ms'\n",
                 "holds 'arrival.p99 < 5ms': a p99 is told of 1,000 values or more, and this run has 300",
             ),
+            (
+                "duration = '1s'\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",
+                "holds 'queue not growing': it is told of 2 s or more, and this run sends for 1 s",
+            ),
+            (
+                "requests = 1000\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",
+                "sends for 1 s",
+            ),
+            (
+                "url = 'http://host/'\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",
+                "no queue is watched",
+            ),
         ] {
             let error = plan(text).map(|_| ()).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");

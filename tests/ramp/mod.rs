@@ -1,5 +1,6 @@
 //! `loadgen ramp`: steps one after another, and what is kept when something goes wrong.
 
+mod answers;
 mod breaks;
 mod results;
 

@@ -305,6 +305,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_search_cannot_tell_is_not_called_broken() {
+        let mut report = ramp("rate", vec![(10e3, example::report(10_000.0))]);
+        let trial = |value, held: bool, why: &str| Trial {
+            value,
+            step: 0,
+            held,
+            because: (!held).then(|| why.to_owned()),
+        };
+        let mut search = Search {
+            axis: "rate".to_owned(),
+            condition: "queue not growing".to_owned(),
+            trials: vec![trial(10e3, false, "how the queue grew is not known")],
+            holds: None,
+            fails: Some(10e3),
+            confirmed: (0, 0),
+        };
+        report.search = Some(search.clone());
+        let knee = texts(&report, "knee");
+        assert!(knee[0].starts_with("whether 'queue not growing' holds at 10,000/s cannot be told (how the queue grew is not known)"), "{knee:?}");
+        search.trials[0].because = Some("the queue grew by 5/s".to_owned());
+        report.search = Some(search);
+        assert!(texts(&report, "knee")[0].starts_with("there is no value at which"));
+    }
+
+    #[test]
     fn curves_are_concluded_on_one_by_one() {
         let report =
             ramp("rate", (1..=4).map(|n| (f64::from(n), example::report(1_000.0))).collect());
