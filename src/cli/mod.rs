@@ -35,7 +35,7 @@ enum Outcome {
     Failed,
     /// Interrupted, with its report.
     Interrupted,
-    /// A step of a ramp could not be run to its end; the others are in the report.
+    /// A step of a ramp could not be run to its end, or had no answer; the others are in the report.
     Broken,
 }
 

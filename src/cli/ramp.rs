@@ -90,7 +90,7 @@ fn outcome(report: &RampReport, allow_limited: bool) -> Outcome {
         || runs().any(|run| run.run.interrupted)
     {
         Outcome::Interrupted
-    } else if report.steps.iter().any(|step| step.error.is_some()) {
+    } else if report.steps.iter().any(|step| step.error.is_some()) || !report.silent().is_empty() {
         Outcome::Broken
     } else if !allow_limited && report.steps.iter().any(|step| is_result(step) && is_limited(step))
     {

@@ -91,7 +91,45 @@ pub struct Finding {
     pub text: String,
 }
 
+impl RampStep {
+    /// Its run came to its end without a single answer.
+    pub fn is_silent(&self) -> bool {
+        let answered = self.report.as_ref().map(|report| report.requests.completed);
+        self.error.is_none() && answered == Some(0)
+    }
+}
+
 impl RampReport {
+    /// Steps that ran without a single answer where that is a fault: a search may go where there is none,
+    /// as long as it has some.
+    pub fn silent(&self) -> Vec<&RampStep> {
+        let silent: Vec<_> = self.steps.iter().filter(|step| step.is_silent()).collect();
+        match self.search.is_some() && silent.len() < self.steps.len() {
+            true => Vec::new(),
+            false => silent,
+        }
+    }
+
+    /// How far it came: the steps that were begun, of how many, and what became of them.
+    pub(super) fn progress(&self) -> String {
+        let begun = self.steps.len();
+        let of = match self.planned_steps {
+            Some(planned) => format!("{begun} of {planned} steps"),
+            None => format!("{begun} runs"),
+        };
+        let broken = self.steps.iter().filter(|step| step.error.is_some()).count();
+        let faults = [(broken, "not run to its end"), (self.silent().len(), "without an answer")];
+        let faults = faults.into_iter().filter(|(count, _)| *count > 0);
+        faults.fold(of, |text, (count, what)| format!("{text}, {count} of them {what}"))
+    }
+
+    /// Whether all was run to its end, and answered.
+    pub(super) fn is_whole(&self) -> bool {
+        self.complete
+            && self.silent().is_empty()
+            && self.steps.iter().all(|step| step.error.is_none())
+    }
+
     /// The file's text: JSON, two spaces deep, ending in a newline.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("plain data can be written");

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
+use super::lookup::it_is;
 use super::ramp::{RampReport, RampStep};
 use super::table::narrow_table;
 use super::text::time;
@@ -13,12 +14,8 @@ const NONE: &str = "-";
 
 /// The whole text.
 pub fn ramp_text(report: &RampReport) -> String {
-    let mut out = match report.planned_steps {
-        Some(planned) => {
-            format!("Ramp {}: {} of {planned} steps\n", report.name, report.steps.len())
-        }
-        None => format!("Search {}: {} runs\n", report.name, report.steps.len()),
-    };
+    let kind = if report.planned_steps.is_some() { "Ramp" } else { "Search" };
+    let mut out = format!("{kind} {}: {}\n", report.name, report.progress());
     // Writing to a String cannot fail, here and below.
     if let Some(question) = &report.question {
         let _ = writeln!(out, "  {question}");
@@ -27,18 +24,8 @@ pub fn ramp_text(report: &RampReport) -> String {
         out.push('\n');
         out += &narrow_table(&step_rows(report));
     }
-    for step in &report.steps {
-        if let Some(error) = &step.error {
-            let _ = writeln!(out, "  Error     {}: {error}", step.name);
-        }
-    }
-    for step in &report.steps {
-        let thresholds = step.report.iter().flat_map(|report| &report.verdict.thresholds);
-        // A search has its condition here, too, and fails on purpose.
-        for failed in thresholds.filter(|one| !one.ok && report.search.is_none()) {
-            let value = failed.value.map_or_else(|| "n/a".to_owned(), |value| value.to_string());
-            let _ = writeln!(out, "  Fail if   {}: {} (it is {value})", step.name, failed.expr);
-        }
+    for (kind, reason) in reasons(report) {
+        let _ = writeln!(out, "  {kind:<10}{reason}");
     }
     if !report.findings.is_empty() {
         out += "\nFindings\n";
@@ -50,6 +37,24 @@ pub fn ramp_text(report: &RampReport) -> String {
         out += "\nNot complete: it ended before its last step\n";
     }
     out
+}
+
+/// Why steps went wrong, by kind: what broke them off, then the conditions that they failed.
+pub(super) fn reasons(report: &RampReport) -> Vec<(&'static str, String)> {
+    let broken = report
+        .steps
+        .iter()
+        .filter_map(|step| Some(("Error", format!("{}: {}", step.name, step.error.as_ref()?))));
+    let mut reasons: Vec<_> = broken.collect();
+    for step in &report.steps {
+        let thresholds = step.report.iter().flat_map(|report| &report.verdict.thresholds);
+        // A search has its condition here, too, and fails on purpose.
+        for failed in thresholds.filter(|one| !one.ok && report.search.is_none()) {
+            let reason = format!("{}: {} ({})", step.name, failed.expr, it_is(failed));
+            reasons.push(("Fail if", reason));
+        }
+    }
+    reasons
 }
 
 /// The steps, a row each; the first row is the head.
@@ -122,6 +127,9 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
     words.extend(trial.map(|trial| if trial.held { "holds" } else { "fails" }));
     if report.verdict.generator != "valid" {
         words.push(&report.verdict.generator);
+    }
+    if step.is_silent() {
+        words.push("no answers");
     }
     if report.requests.refused() > 0 {
         words.push("refused");

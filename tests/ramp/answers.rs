@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::{Ramp, findings, steps};
+use super::{Ramp, findings, names, steps};
 
 /// What a server does with its nth request.
 type Act = fn(usize) -> Option<&'static str>;
@@ -52,4 +52,19 @@ fn a_search_does_not_take_refusals_for_capacity() {
     assert!(knee.starts_with("there is no value at which"), "{printed}");
     assert!(knee.contains("% of the answers were neither 2xx nor 3xx"), "{printed}");
     assert!(steps(&report).iter().all(|step| step["error"].is_null()), "{printed}");
+}
+
+#[test]
+fn a_ramp_without_an_answer_is_not_ok() {
+    let url = serve(|_| None);
+    let ramp = Ramp::start(&format!(
+        "url = '{url}'\nduration = '300ms'\ndrain = '100ms'\n[sweep]\nconnections = [1, 2]\n"
+    ));
+    let (code, printed, report) = ramp.finish();
+    assert_eq!((code, names(&report).len()), (Some(1), 2), "{printed}");
+    assert!(printed.contains("2 of 2 steps, 2 of them without an answer"), "{printed}");
+    assert_eq!(printed.matches("no answers").count(), 2, "{printed}");
+    assert_eq!(findings(&report, "capacity"), [""; 0], "{printed}");
+    assert!(findings(&report, "caution")[0].starts_with("not a single request was answered at"));
+    assert!(!printed.contains("nothing broke"), "{printed}");
 }

@@ -103,6 +103,35 @@ fn the_forms_of_a_ramp() {
 }
 
 #[test]
+fn what_went_wrong_in_a_ramp_is_said_in_every_form() {
+    let mut ramp = ramp();
+    (ramp.search, ramp.complete, ramp.planned_steps) = (None, true, Some(3));
+    let markdown = rendered(Document::Ramp(&ramp), Form::Markdown);
+    for line in [
+        "- Error connections 65: Redis \"went away\", &lt;gone&gt;",
+        "- Fail if connections 64: latency.response.p99&lt;1h (it is 1.07ms)",
+        "- Fail if connections 64: messages.lost&gt;0 (it is 2)",
+    ] {
+        assert!(markdown.lines().any(|own| own == line), "'{line}' is missing: {markdown}");
+    }
+    let badge = |ramp: &RampReport| {
+        let page = loadgen::report::html::ramp_page(ramp);
+        let at = page.find("<p class=\"badges\">").expect("badges");
+        page[at..].lines().next().expect("a line").to_owned()
+    };
+    let bad = badge(&ramp);
+    let text = "complete: 3 of 3 steps, 1 of them not run to its end";
+    assert!(bad.contains(text) && bad.contains("badge bad"), "{bad}");
+    ramp.steps.pop();
+    ramp.planned_steps = Some(2);
+    assert!(badge(&ramp).contains("complete: 2 of 2 steps<"), "{}", badge(&ramp));
+    ramp.steps[0].report.as_mut().expect("it ran").requests.completed = 0;
+    let silent = badge(&ramp);
+    assert!(silent.contains("2 of 2 steps, 1 of them without an answer<"), "{silent}");
+    assert!(silent.contains("badge bad"), "{silent}");
+}
+
+#[test]
 fn the_ending_says_the_form() {
     for (file, form) in [
         ("r.txt", Some(Form::Text)),

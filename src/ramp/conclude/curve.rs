@@ -16,6 +16,8 @@ const BREAK: f64 = 4.0;
 const LEAST_BREAK: f64 = 1_000.0;
 /// A rise above this share is a rise.
 const RISE: f64 = 0.05;
+/// A rise above this share is no chance.
+const NOISE: f64 = 0.02;
 
 /// All that one curve says.
 pub(super) fn findings(curve: &[Point<'_>], axis: &str, cores: usize) -> Vec<Finding> {
@@ -67,7 +69,7 @@ fn capacity(curve: &[Point<'_>], axis: &str) -> Option<Finding> {
             );
             return Some(finding("capacity", text));
         };
-        let above = curve.iter().find(|p| !p.is_held() && p.answered() > 0.0 && p.x > best.x);
+        let above = curve.iter().find(|p| !p.is_held() && p.x > best.x);
         let text = match above {
             Some(above) => format!(
                 "the API holds {}: all of it was answered, and of {} it was {}",
@@ -84,15 +86,24 @@ fn capacity(curve: &[Point<'_>], axis: &str) -> Option<Finding> {
     }
     let best = curve.iter().max_by(|a, b| a.answered().total_cmp(&b.answered()))?;
     let before = curve.iter().rev().nth(1);
-    let rising = best.name == last.name
-        && before.is_some_and(|before| last.answered() > before.answered() * (1.0 + RISE));
-    let end = match rising {
-        _ if before.is_none() => "",
-        true if axis == "connections" => {
-            "; it was still rising, so more connections may bring more"
+    if best.answered() == 0.0 {
+        let text = "the API holds nothing: no answer was 2xx or 3xx".to_owned();
+        return Some(finding("capacity", text));
+    }
+    let rise = match before {
+        Some(before) if best.name == last.name => last.answered() / before.answered() - 1.0,
+        _ => 0.0,
+    };
+    let end = match rise {
+        _ if before.is_none() => String::new(),
+        rise if rise > RISE => match axis {
+            "connections" => "; it was still rising, so more connections may bring more".to_owned(),
+            _ => "; it was still rising".to_owned(),
+        },
+        rise if rise > NOISE => {
+            format!(", the most that was tried; that is {:.1}% above the step before", rise * 100.0)
         }
-        true => "; it was still rising",
-        false => "; more brought no more",
+        _ => "; more brought no more".to_owned(),
     };
     let with = best.name;
     Some(finding("capacity", format!("the API holds {} (at {with}){end}", rate(best.answered()))))
@@ -168,6 +179,7 @@ fn bottleneck(curve: &[Point<'_>], break_at: Option<usize>, cores: usize) -> Opt
     let (name, share) = fullest(last.report, last.facts)?;
     let broke = match last.is_open() && !last.is_held() {
         true => "not all of the rate was answered",
+        false if curve.iter().any(Point::is_silent) => "at a step nothing was answered",
         false => "nothing broke",
     };
     let text = format!(

@@ -57,6 +57,11 @@ impl Point<'_> {
         requests.completed_per_s * (1.0 - refused)
     }
 
+    /// Without a single answer.
+    fn is_silent(&self) -> bool {
+        self.report.requests.completed == 0
+    }
+
     fn arrival_p99(&self) -> Option<f64> {
         self.report.arrival.as_ref()?.p99
     }
@@ -94,6 +99,10 @@ pub(super) fn conclude(report: &RampReport, facts: &[Facts], cores: usize) -> Ve
                 p.facts.group == group && p.x.is_some() == report.axis.is_some()
             };
             let mut curve: Vec<_> = points.iter().copied().filter(is_on_it).collect();
+            // Of what was never answered there is nothing to say but that.
+            if curve.iter().all(Point::is_silent) {
+                continue;
+            }
             // As they are on the axis, whatever the order they were run in.
             curve.sort_by(|a, b| a.x.unwrap_or(0.0).total_cmp(&b.x.unwrap_or(0.0)));
             let axis = report.axis.as_deref().unwrap_or_default();
@@ -135,6 +144,10 @@ fn cautions(report: &RampReport) -> Vec<Finding> {
     let mut cautions = Vec::new();
     if !broken.is_empty() {
         cautions.push(format!("not run to their end, and left out here: {broken}"));
+    }
+    let silent = named(&RampStep::is_silent);
+    if !silent.is_empty() {
+        cautions.push(format!("not a single request was answered at: {silent}"));
     }
     if !limited.is_empty() {
         cautions.push(format!("the generator could not hold its plan at: {limited}"));
@@ -216,7 +229,10 @@ mod tests {
         let report = original();
         assert_eq!(
             texts(&report, "capacity"),
-            ["the API holds 23,428/s (at connections 10); more brought no more"]
+            [
+                "the API holds 23,428/s (at connections 10), the most that was tried; that is 3.7% above the \
+              step before"
+            ]
         );
         let sizing = texts(&report, "sizing");
         assert!(
@@ -301,7 +317,50 @@ mod tests {
         let caution = texts(&open, "caution");
         assert!(caution[0].ends_with("count for nothing: rate 20000"), "{caution:?}");
         let closed = ramp("connections", vec![(4.0, refuse(example::closed(4, 8_000.0), 1))]);
-        assert_eq!(texts(&closed, "capacity"), ["the API holds 0/s (at connections 4)"]);
+        assert_eq!(texts(&closed, "capacity"), ["the API holds nothing: no answer was 2xx or 3xx"]);
+    }
+
+    #[test]
+    fn a_rate_that_no_longer_rises_at_the_last_step_is_the_most() {
+        let ends = |rates: [f64; 3]| {
+            let steps = [1, 2, 3].iter().zip(rates);
+            let steps = steps.map(|(c, rate)| (*c as f64, example::closed(*c, rate))).collect();
+            texts(&ramp("connections", steps), "capacity")[0].clone()
+        };
+        assert!(ends([5e3, 9e3, 9.1e3]).ends_with("; more brought no more"));
+        assert!(ends([5e3, 9e3, 8e3]).ends_with("; more brought no more"));
+        assert!(ends([5e3, 9e3, 9.4e3]).ends_with("tried; that is 4.4% above the step before"));
+        assert!(ends([5e3, 9e3, 12e3]).contains("it was still rising"));
+    }
+
+    #[test]
+    fn a_step_without_an_answer_is_named_and_holds_nothing() {
+        let silent = |mut report: Report| {
+            let requests = &mut report.requests;
+            (requests.failed, requests.completed, requests.completed_per_s) =
+                (requests.completed, 0, 0.0);
+            requests.status.clear();
+            report
+        };
+        let all = ramp(
+            "connections",
+            vec![
+                (4.0, silent(example::closed(4, 1_000.0))),
+                (8.0, silent(example::closed(8, 1_000.0))),
+            ],
+        );
+        let found = conclude(&all, &[facts(""), facts("")], 8);
+        let found: Vec<_> = found.iter().map(|f| f.text.as_str()).collect();
+        assert_eq!(found, ["not a single request was answered at: connections 4; connections 8"]);
+        let last = ramp(
+            "rate",
+            vec![(1e3, example::report(1_000.0)), (2e3, silent(example::report(2_000.0)))],
+        );
+        assert_eq!(
+            texts(&last, "capacity"),
+            ["the API holds 1,000/s: all of it was answered, and of 2,000/s it was 0/s"]
+        );
+        assert!(texts(&last, "bottleneck")[0].starts_with("not all of the rate was answered"));
     }
 
     #[test]

@@ -90,12 +90,14 @@ fn step(step: &RampStep) -> Case {
         (Some(error), _) => Outcome::Broke(error.clone()),
         (None, None) => Outcome::Broke("it has no report".to_owned()),
         (None, Some(report)) => {
+            let silent = step.is_silent().then(|| "no request was answered".to_owned());
             let held_back = report.verdict.thresholds.iter().filter(|threshold| !threshold.ok);
             let mut why: Vec<_> =
                 held_back.map(|t| format!("fail if {}: {}", t.expr, it_is(t))).collect();
             if let Outcome::Failed(late) = held(report) {
                 why.insert(0, late);
             }
+            why.splice(..0, silent);
             if why.is_empty() { Outcome::Passed } else { Outcome::Failed(why.join("; ")) }
         }
     };

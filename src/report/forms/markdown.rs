@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::report::compare::{self, Comparison};
 use crate::report::lookup::found;
 use crate::report::ramp::RampReport;
-use crate::report::ramp_text::step_rows;
+use crate::report::ramp_text::{reasons, step_rows};
 use crate::report::requests::request_rows;
 use crate::report::text::{
     latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows, why_valid,
@@ -48,6 +48,11 @@ pub(super) fn ramp(ramp: &RampReport) -> String {
         out += "**It broke off: not all steps were run.**\n\n";
     }
     out += &table(&step_rows(ramp));
+    let reasons = reasons(ramp);
+    if !reasons.is_empty() {
+        let item = |(kind, reason): &(&str, String)| format!("{kind} {}", cell(reason));
+        out += &(list(&reasons.iter().map(item).collect::<Vec<_>>()) + "\n");
+    }
     out += &list(&ramp.findings.iter().map(|finding| cell(&finding.text)).collect::<Vec<_>>());
     out + &format!("\nRepeat it: `{}`\n", code(&ramp.command))
 }

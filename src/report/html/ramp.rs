@@ -36,13 +36,9 @@ pub(super) fn body(ramp: &RampReport, figures: &Figures<'_>) -> String {
 /// How far it came, and whether its steps can be believed.
 fn progress(ramp: &RampReport) -> String {
     let reports = || ramp.steps.iter().filter_map(|step| step.report.as_ref());
-    let (done, limited) =
-        (reports().count(), reports().filter(|r| r.verdict.generator != "valid").count());
-    let planned = ramp.planned_steps.unwrap_or(ramp.steps.len() as u64);
-    let mut all = vec![match ramp.complete {
-        true => badge(true, &format!("complete: {done} steps")),
-        false => badge(false, &format!("broke off: {done} of {planned} steps")),
-    }];
+    let limited = reports().filter(|r| r.verdict.generator != "valid").count();
+    let came = if ramp.complete { "complete" } else { "broke off" };
+    let mut all = vec![badge(ramp.is_whole(), &format!("{came}: {}", ramp.progress()))];
     if limited > 0 {
         all.push(badge(false, &format!("{limited} steps LIMITED: do not trust their numbers")));
     }
@@ -198,8 +194,7 @@ fn summary(ramp: &RampReport, figures: &Figures<'_>) -> String {
         row.extend(
             ["/messages/lost", "/requests/failed"].map(|path| figures.show(path, Unit::Count)),
         );
-        let good = report.verdict.generator == "valid";
-        row.push(badge(good, &report.verdict.generator));
+        row.push(sign(report));
         row
     };
     let rows: Vec<_> = ramp.steps.iter().enumerate().map(row).collect();
@@ -235,6 +230,15 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
     text + &table("Trials", &head(["trial", &search.axis, "", "because"]), &rows)
 }
 
+/// Whether a step's numbers can be believed, and are any.
+fn sign(report: &Report) -> String {
+    let verdict = &report.verdict.generator;
+    match report.requests.completed {
+        0 => badge(false, "no answers"),
+        _ => badge(verdict == "valid", verdict),
+    }
+}
+
 /// The line to choose a step by.
 fn in_short(View { report, figures }: &View<'_>) -> String {
     let rate = figures.show("/requests/rate_achieved", Unit::Rate);
@@ -243,8 +247,7 @@ fn in_short(View { report, figures }: &View<'_>) -> String {
         None => ("response", "/latency/response/p99"),
     };
     let p99 = figures.show(path, Unit::Time);
-    let verdict = &report.verdict.generator;
-    let sign = badge(verdict == "valid", verdict);
+    let sign = sign(report);
     format!("{sign} <small>{rate}/s · {name} p99 {p99}</small>")
 }
 
