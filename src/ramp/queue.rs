@@ -3,13 +3,13 @@
 //! Each row of the series has the most messages seen in the queue in its second. The slope is that of
 //! Theil and Sen, the median of the slopes between all pairs of rows, which neither a burst nor a hiccup
 //! moves; the noise is the median distance of the rows from that line. The queue grew when the line's
-//! rise over the step is above three times the noise and above what arrives in 10 ms: less is no backlog
+//! rise over the step is above three times the noise and above what arrives in 50 ms: less is no backlog
 //! that anybody would notice.
 
 use crate::report::Report;
 
 /// The backlog, as time, below which a queue is not called growing.
-const NOTABLE_S: f64 = 0.01;
+const NOTABLE_S: f64 = 0.05;
 /// How often the noise a rise must be.
 const TIMES_NOISE: f64 = 3.0;
 
@@ -98,7 +98,7 @@ mod tests {
         assert!(!grows(&[5, 9, 0, 12, 3]), "noise");
         assert!(!grows(&[5, 9, 8_000, 12, 3]), "one hiccup");
         assert!(!grows(&[300, 10, 250, 40, 290, 20]), "much noise");
-        assert!(!grows(&[0, 20, 40, 60, 80]), "less than 10 ms of messages");
+        assert!(!grows(&[0, 100, 200, 300, 400]), "less than 50 ms of messages");
         assert!(!grows(&[9_000, 7_000, 5_000, 3_000]), "it shrinks");
     }
 

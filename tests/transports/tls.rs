@@ -208,10 +208,10 @@ fn a_target_that_closes_is_connected_to_again() {
         |_| (),
     );
     let report = finished.1;
-    // One that was closed while a request was written to it may be lost; none is counted twice.
+    // Each connection answers one request. A second one that crossed the close is lost, none is counted twice.
     let (done, failed) = (report.count("requests.completed"), report.count("requests.failed"));
     assert_eq!((done + failed, report.count("requests.sent")), (60, 60), "{}", report.json());
-    assert!(done >= 50 && report.count("requests.reconnects") >= 50, "{}", report.json());
+    assert!(done >= 30 && report.count("requests.reconnects") + 3 >= done, "{}", report.json());
 }
 
 #[test]
