@@ -137,7 +137,9 @@ impl RawTransport {
             }
             if let Some(cause) = transport.refusal.take() {
                 let stand = transport.idle.len();
-                let hint = if stand == 0 { "" } else { "; does it take --connections?" };
+                // Another worker may have got those that it takes.
+                let some = stand > 0 || cause.kind() == io::ErrorKind::TimedOut;
+                let hint = if some { "; does it take --connections?" } else { "" };
                 let text =
                     format!("{cause}, when {stand} of {connections} connections stood{hint}");
                 return Err(unreachable(io::Error::new(cause.kind(), text)));
