@@ -289,6 +289,10 @@ impl Transport for RawTransport {
         for _ in 0..self.connections.len() / EVENTS {
             more = more && self.poll(Nanos::ZERO, ended);
         }
+        if more {
+            // Each has been told once by now: who goes on and on is past its time like any other.
+            self.expire(clock::now(), ended);
+        }
     }
 
     fn abandon(&mut self, ended: &mut Vec<Ended>) {

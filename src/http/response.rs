@@ -1,4 +1,5 @@
-//! Reading HTTP/1.1 responses as they come, in any pieces: the head parsed, the body only counted off. No allocation while responses come whole; a head in pieces is kept until it is complete.
+//! Reading HTTP/1.1 responses as they come, in any pieces: the head parsed, the body only counted off.
+//! No allocation while responses come whole; a head in pieces is kept until it is complete.
 
 use super::ProtocolError;
 use super::chunked::read_chunks;

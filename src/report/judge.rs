@@ -9,8 +9,8 @@ use crate::plan::load::Pace;
 use crate::plan::{LoadPlan, Mode, RequestPlan, Threshold};
 use crate::units::{format_count, format_some, format_time};
 
-/// How late a generator may come to so many of its slots, beyond the tick that it sleeps by plan. Later, what is sent is bursts, not the
-/// rate that was asked for; and a stall makes many more slots late than those that were due in it, as
+/// How late a generator may come to so many of its slots, beyond the tick that it sleeps by plan. Later,
+/// what is sent is bursts, not the rate that was asked for; and a stall makes many more slots late than those that were due in it, as
 /// they stand in line behind these.
 const PACING_LIMITS: [(f64, &str, Nanos); 3] = [
     (0.999, "one request in a thousand", Nanos::from_millis(50)),
