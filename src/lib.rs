@@ -19,7 +19,7 @@
 //! | --- | --- | --- |
 //! | words | [`units`] [`clock`] [`message`] [`latency`] | quantities, ids, histograms: no input, no output |
 //! | intent | [`profile`] [`plan`] | what is wanted, checked: nothing after it finds the input invalid |
-//! | outside | [`http`] [`script`] [`stack`] [`resources`] | sockets, scripts, servers, processes |
+//! | outside | [`http`] [`script`] [`stack`] [`resources`] `receipt` `tls` | sockets, scripts, servers, processes |
 //! | movers | [`load`] [`pipeline`] | the engine, and the services; they do not know each other |
 //! | the run | [`observations`] [`run`] | stack up, load, drain, down |
 //! | account | [`report`] | what was seen, judged; text, JSON, HTML |
@@ -85,6 +85,7 @@ pub mod http;
 pub mod resources;
 pub mod script;
 pub mod stack;
+mod receipt;
 mod tls;
 
 pub mod load;

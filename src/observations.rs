@@ -109,6 +109,8 @@ pub struct ClockInfo {
 pub struct ArrivalInfo {
     /// What became of each message.
     pub account: MessageAccount,
+    /// Messages, copies and others' too, timed when they were read: nobody noted their receipt.
+    pub timed_when_read: u64,
     /// arrived − due, with what was lost at the age it had reached.
     pub latencies: Latencies,
     /// The same of each request of a mix, in the plan's order; none where there is but one.

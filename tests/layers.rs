@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 8] = [
     &["units", "clock", "message", "latency"],
     &["profile", "plan"],
-    &["http", "script", "stack", "resources", "tls"],
+    &["http", "script", "stack", "resources", "receipt", "tls"],
     &["load", "pipeline"],
     &["observations", "run"],
     &["report"],

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use super::args::{ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs};
 use super::signals::Signals;
 use super::{Outcome, logger};
-use crate::clock::Nanos;
 use crate::message::IdFields;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::metrics::Counter;
@@ -20,6 +19,7 @@ use crate::pipeline::stamps::{self, Place, Stamper};
 use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
 use crate::plan::{Address, MAX_BODY, check_topic};
 use crate::stack::StackError;
+use crate::stack::mqtt::Came;
 use crate::units::format_count;
 
 /// After the first signal a service ends within this, whatever hangs.
@@ -173,11 +173,11 @@ struct Counting {
 }
 
 impl Sink for Counting {
-    fn message(&mut self, payload: &[u8], at: Nanos) {
+    fn message(&mut self, payload: &[u8], came: Came) {
         self.tally.messages.add(1);
         self.tally.bytes.add(payload.len() as u64);
         match (self.id_fields.extract(payload), &self.stamper) {
-            (Ok(id), Some(stamper)) => stamper.stamp(Place::Arrived, id, at),
+            (Ok(id), Some(stamper)) => stamper.stamp(Place::Arrived, id, came.at),
             (Ok(_), None) => {}
             (Err(_), _) => self.tally.without_id.add(1),
         }

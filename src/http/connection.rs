@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Ticket;
 use super::link::Link;
-use super::receipt::{Received, WallClock};
 use super::response::ResponseReader;
 use super::stream::{Stream, is_would_block};
 use crate::clock::Nanos;
+use crate::receipt::{Received, WallClock};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

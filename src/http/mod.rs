@@ -20,7 +20,6 @@ pub mod link;
 mod prototype;
 pub mod raw;
 pub mod reach;
-mod receipt;
 pub mod request;
 pub mod response;
 mod stream;

@@ -24,11 +24,11 @@ use super::compose::{Batch, Compose};
 use super::connection::{Connection, State};
 use super::deadline::Deadline;
 use super::link::Link;
-use super::receipt::WallClock;
 use super::stream::Stream;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
 use crate::clock::{self, Nanos};
 use crate::message::Values;
+use crate::receipt::WallClock;
 
 /// Bytes read at once. Responses to load tests are small; a larger one takes several reads.
 const READ_BUFFER: usize = 64 * 1024;

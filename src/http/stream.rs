@@ -11,7 +11,7 @@ use rustix::net::{
 use rustls::ClientConnection;
 
 use super::link::{Endpoint, Link};
-use super::receipt::{self, Received, WallClock};
+use crate::receipt::{self, Received, WallClock};
 
 /// A non-blocking socket, with TLS on it where the target wants it.
 #[derive(Debug)]

@@ -95,7 +95,7 @@ struct Session {
 
 impl Session {
     async fn open(address: &Address, client_id: &str) -> Result<Self, StackError> {
-        let (sender, receiver) = mqtt::connect(address, client_id).await?;
+        let (sender, receiver) = mqtt::connect(address, client_id, mqtt::Times::Read).await?;
         Ok(Self {
             sender,
             receiver,

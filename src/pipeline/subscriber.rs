@@ -1,5 +1,5 @@
-//! Receiving messages from the broker: one read brings many, and all of them carry the time of that
-//! read.
+//! Receiving messages from the broker: one read brings many, and all of them carry the time at which
+//! the kernel received the last byte of it.
 
 use std::time::Duration;
 
@@ -10,9 +10,8 @@ use tokio::time::{Instant, interval_at};
 
 use super::metrics::Counter;
 use super::{Shutdown, stopped};
-use crate::clock::Nanos;
 use crate::plan::Address;
-use crate::stack::mqtt::{self, PING_EVERY, Receiver, Sender};
+use crate::stack::mqtt::{self, Came, PING_EVERY, Receiver, Sender, Times};
 use crate::stack::{Backoff, StackError};
 
 /// Whose messages to receive.
@@ -33,10 +32,10 @@ pub struct SubscribeCounts {
     pub reconnects: Counter,
 }
 
-/// What receives: each message's body and the time it was read, then the end of each read.
+/// What receives: each message's body and when it came, then the end of each read.
 pub trait Sink {
     /// One message.
-    fn message(&mut self, payload: &[u8], at: Nanos);
+    fn message(&mut self, payload: &[u8], came: Came);
     /// All messages of one read were handed over, or a while passed without any.
     fn pause(&mut self) {}
 }
@@ -80,7 +79,8 @@ pub async fn run(
 
 async fn open(settings: &SubscribeSettings) -> Result<(Sender, Receiver), StackError> {
     let client_id = mqtt::client_id("subscribe");
-    let (mut sender, mut receiver) = mqtt::connect(&settings.mqtt, &client_id).await?;
+    let (mut sender, mut receiver) =
+        mqtt::connect(&settings.mqtt, &client_id, Times::Received).await?;
     let wish = (&settings.mqtt, settings.topic.as_str(), settings.qos);
     mqtt::subscribe(&mut sender, &mut receiver, wish).await?;
     Ok((sender, receiver))
@@ -97,11 +97,11 @@ async fn receive(
     pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut replies = BytesMut::new();
     // What came with the subscription's answer is there already.
-    let mut at = crate::clock::now();
+    let mut came = Came::now();
     // A network can go without a word; then no ping is answered.
     let mut heard = Instant::now();
     loop {
-        if let Err(error) = hand_over(receiver, sink, at, &mut replies) {
+        if let Err(error) = hand_over(receiver, sink, came, &mut replies) {
             return error;
         }
         if let Err(error) = reply(sender, &mut replies).await {
@@ -110,7 +110,7 @@ async fn receive(
         tokio::select! {
             biased;
             filled = receiver.fill() => match filled {
-                Ok(read_at) => (at, heard) = (read_at, Instant::now()),
+                Ok(new) => (came, heard) = (new, Instant::now()),
                 Err(error) => return error,
             },
             _ = pings.tick() => {
@@ -140,13 +140,13 @@ async fn reply(sender: &mut Sender, replies: &mut BytesMut) -> std::io::Result<(
 fn hand_over(
     receiver: &mut Receiver,
     sink: &mut impl Sink,
-    at: Nanos,
+    came: Came,
     replies: &mut BytesMut,
 ) -> std::io::Result<()> {
     while let Some(packet) = receiver.decode()? {
         let owed = match packet {
             Packet::Publish(publish) => {
-                sink.message(&publish.payload, at);
+                sink.message(&publish.payload, came);
                 match publish.qos {
                     QoS::AtMostOnce => None,
                     QoS::AtLeastOnce => Some(Packet::PubAck(PubAck::new(publish.pkid))),

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::clock::Nanos;
 use crate::latency::{Latencies, QUANTILES};
-use crate::message::{MessageAccount, MsgId};
+use crate::message::MsgId;
 use crate::observations::{
-    LoadResult, Observations, RequestResult, ResourceUse, SeriesRow, ServerInfo,
+    ArrivalInfo, LoadResult, Observations, RequestResult, ResourceUse, SeriesRow, ServerInfo,
 };
 use crate::plan::load::Pace;
 use crate::plan::{Mode, ScriptPlan};
@@ -30,7 +30,7 @@ impl From<&Observations> for Report {
                 pacing: (&seen.load.pacing).into(),
                 connect: (!seen.plan.transport.keep_alive).then(|| (&seen.load.connect).into()),
             },
-            messages: seen.arrivals.as_ref().map(|arrivals| (&arrivals.account).into()),
+            messages: seen.arrivals.as_ref().map(Into::into),
             arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
             by_request: by_request(seen),
             stages: stages(seen),
@@ -211,8 +211,8 @@ impl From<&Latencies> for Quantiles {
     }
 }
 
-impl From<&MessageAccount> for Messages {
-    fn from(account: &MessageAccount) -> Self {
+impl From<&ArrivalInfo> for Messages {
+    fn from(ArrivalInfo { account, timed_when_read, .. }: &ArrivalInfo) -> Self {
         let ids = |ids: &[MsgId]| ids.iter().map(|id| id.get()).collect();
         Self {
             accepted: account.accepted,
@@ -222,6 +222,7 @@ impl From<&MessageAccount> for Messages {
             reordered: account.reordered,
             unexpected: account.unexpected,
             unknown: account.unknown,
+            timed_when_read: *timed_when_read,
             examples: Examples {
                 lost: ids(&account.lost_examples),
                 duplicated: ids(&account.duplicated_examples),

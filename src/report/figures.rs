@@ -179,6 +179,8 @@ pub struct Messages {
     pub unexpected: u64,
     /// Not accepted, not arrived.
     pub unknown: u64,
+    /// Messages timed when they were read, because the kernel noted no time of their receipt.
+    pub timed_when_read: u64,
     /// The first ids of a kind.
     pub examples: Examples,
 }

@@ -69,6 +69,24 @@ fn tick(load: &LoadPlan) -> Nanos {
     }
 }
 
+/// What was timed by a thread that may have slept until then.
+fn late_readings(report: &Report) -> Vec<String> {
+    let requests = &report.requests;
+    let rests = report.run.engine == "raw" && report.run.mode == "open";
+    let answers = (requests.timed_when_read, requests.completed, "answer", "answers");
+    let messages = report.messages.as_ref();
+    let messages = messages.map(|m| (m.timed_when_read, m.arrived, "message", "messages"));
+    let both = rests.then_some(answers).into_iter().chain(messages);
+    let many = both.filter(|(late, of, ..)| late * 100 > *of);
+    many.map(|(late, _, one, several)| {
+        let whose = format_some(late, one, several);
+        format!(
+            "the kernel noted no time of receipt for {whose}: timed when read, up to --tick later"
+        )
+    })
+    .collect()
+}
+
 /// A quantile; of a sample too small for it, the next lower one, and of the smallest the largest value.
 fn tail(latencies: &Latencies, quantile: f64) -> Nanos {
     let lower = [quantile, 0.99, 0.5].into_iter().filter(|q| *q <= quantile);
@@ -133,15 +151,7 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
             "redirects are followed, by reqwest: a request ends with the last answer".to_owned(),
         );
     }
-    if report.run.engine == "raw"
-        && report.run.mode == "open"
-        && report.requests.timed_when_read * 100 > report.requests.completed
-    {
-        notes.push(format!(
-            "the kernel noted no time of receipt for {}: timed when read, up to --tick later",
-            format_some(report.requests.timed_when_read, "answer", "answers")
-        ));
-    }
+    notes.extend(late_readings(report));
     if let Some(share) = busy_share(report).filter(|_| seen.plan.load.mode == Mode::Closed) {
         notes.push(format!(
             "the generator was busy {share:.0}% of its threads' time: Requests/sec may be its limit, \

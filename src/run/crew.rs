@@ -165,7 +165,8 @@ impl Crew {
         let age = |id, age| times.record(id, age);
         let account = MessageAccount::join(accepted, arrivals, sent, end, age);
         let (latencies, by_request) = (heard.times.all, heard.times.by_request);
-        books.arrivals = Some(ArrivalInfo { account, latencies, by_request });
+        let timed_when_read = heard.timed_when_read;
+        books.arrivals = Some(ArrivalInfo { account, timed_when_read, latencies, by_request });
         books.last_intervals = heard.last_intervals;
         Ok(books)
     }

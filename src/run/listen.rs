@@ -16,6 +16,7 @@ use crate::load::worker::INTERVAL;
 use crate::message::{Arrival, Arrivals, Assignment, DueTable, IdFields, IdSpace, MsgId};
 use crate::pipeline::stamps::{Place, Stamper};
 use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
+use crate::stack::mqtt::Came;
 
 /// Arrivals of one interval.
 #[derive(Debug)]
@@ -74,6 +75,8 @@ pub(super) struct Books {
     pub(super) arrivals: Arrivals,
     pub(super) times: ArrivalTimes,
     pub(super) reconnects: u64,
+    /// Messages of which the kernel did not note when they were received.
+    pub(super) timed_when_read: u64,
     /// Intervals nobody has taken yet.
     pub(super) last_intervals: Vec<ArrivalInterval>,
 }
@@ -110,6 +113,7 @@ impl Listener {
             stamper: settings.stamper,
             rest: settings.rest,
             since_pause: 0,
+            timed_when_read: 0,
             measure_from: Arc::clone(&measure_from),
         };
         let thread = std::thread::Builder::new().name("subscriber".to_owned());
@@ -171,6 +175,7 @@ fn listen(
         arrivals: writer.arrivals,
         times: writer.times,
         reconnects: counts.reconnects.get(),
+        timed_when_read: writer.timed_when_read,
         last_intervals: Vec::new(),
     }
 }
@@ -188,6 +193,7 @@ struct Writer {
     rest: Nanos,
     /// Messages of this read.
     since_pause: u64,
+    timed_when_read: u64,
     measure_from: Arc<AtomicU64>,
 }
 
@@ -195,8 +201,9 @@ struct Writer {
 const DENSE: u64 = 2;
 
 impl Writer {
-    /// Leaves dense messages to gather. A reader that wakes for each takes twice the CPU time, and
-    /// costs the broker the waking; the arrivals are written down up to `rest` later, never earlier.
+    /// Leaves dense messages to gather. A reader that wakes for each takes more CPU time, and costs the
+    /// broker the waking. The kernel has noted when the last of them came; those before it in the same
+    /// read are written down up to `rest` later, never earlier.
     fn rest(&mut self) {
         if std::mem::take(&mut self.since_pause) >= DENSE && self.rest > Nanos::ZERO {
             // This thread has nothing else to do; its runtime's timers are too coarse.
@@ -216,8 +223,10 @@ impl Writer {
 }
 
 impl Sink for Writer {
-    fn message(&mut self, payload: &[u8], at: Nanos) {
+    fn message(&mut self, payload: &[u8], came: Came) {
+        let Came { at, when_read } = came;
         self.since_pause += 1;
+        self.timed_when_read += u64::from(when_read);
         let id = self.id_fields.extract(payload).ok();
         self.gauges.last_at.store(at.0, Relaxed);
         if let (Some(stamper), Some(id)) = (&self.stamper, id) {

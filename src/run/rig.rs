@@ -110,7 +110,7 @@ impl Rig {
     /// The broker that was named, once it has answered; else one of our own.
     async fn broker(&mut self, kind: Kind, how: &Services) -> Result<Address, RunError> {
         if let Some((_, address)) = &self.mqtt {
-            mqtt::connect(address, &mqtt::client_id("probe")).await?;
+            mqtt::connect(address, &mqtt::client_id("probe"), mqtt::Times::Read).await?;
             return Ok(address.clone());
         }
         let address = match kind {

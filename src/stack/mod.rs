@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod mqtt;
 pub mod redis;
 pub mod spawned;
+mod timed;
 
 pub use backoff::Backoff;
 

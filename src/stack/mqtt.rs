@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::StackError;
+use super::timed::{LastReceipt, Timed};
 use crate::clock::{self, Nanos};
 use crate::plan::{Address, MAX_BODY, Scheme};
 use crate::tls;
@@ -48,11 +49,37 @@ pub fn client_id(role: &str) -> String {
     format!("loadgen-{role}-{}-{}", std::process::id(), clock::now().0)
 }
 
+/// Which times a receiver gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// When it read.
+    Read,
+    /// When the kernel received what it read, however much later that was. It costs a little.
+    Received,
+}
+
 /// The receiving half.
 #[derive(Debug)]
 pub struct Receiver {
     half: ReadHalf<Box<dyn Socket>>,
     buffer: BytesMut,
+    received: LastReceipt,
+}
+
+/// When bytes came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Came {
+    /// The time.
+    pub at: Nanos,
+    /// It is that of the reading: nobody noted when they were received.
+    pub when_read: bool,
+}
+
+impl Came {
+    /// They were read just now.
+    pub fn now() -> Self {
+        Self { at: clock::now(), when_read: true }
+    }
 }
 
 /// The sending half.
@@ -62,12 +89,18 @@ pub struct Sender {
 }
 
 /// Connects with a clean session under a client id nobody else has.
-pub async fn connect(address: &Address, client_id: &str) -> Result<(Sender, Receiver), StackError> {
+pub async fn connect(
+    address: &Address,
+    client_id: &str,
+    times: Times,
+) -> Result<(Sender, Receiver), StackError> {
     let attempt = async {
-        let socket = open(address).await?;
+        let received = LastReceipt::default();
+        let socket = open(address, (times == Times::Received).then_some(&received)).await?;
         let (read, write) = tokio::io::split(socket);
         let mut sender = Sender { half: write };
-        let mut receiver = Receiver { half: read, buffer: BytesMut::with_capacity(READ_CHUNK) };
+        let buffer = BytesMut::with_capacity(READ_CHUNK);
+        let mut receiver = Receiver { half: read, buffer, received };
         let mut hello = Connect::new(client_id);
         hello.keep_alive = KEEP_ALIVE_SECS;
         hello.clean_session = true;
@@ -115,17 +148,21 @@ fn refusal(code: ConnectReturnCode, address: &Address) -> String {
     }
 }
 
-async fn open(address: &Address) -> io::Result<Box<dyn Socket>> {
+async fn open(address: &Address, received: Option<&LastReceipt>) -> io::Result<Box<dyn Socket>> {
     let tcp = TcpStream::connect((address.host(), address.port())).await?;
     // Without it Nagle's algorithm and delayed acknowledgements hold small frames back for 40 ms.
     tcp.set_nodelay(true)?;
+    let socket: Box<dyn Socket> = match received {
+        Some(received) => Box::new(Timed::new(tcp, received.clone())),
+        None => Box::new(tcp),
+    };
     if address.scheme() == Scheme::Plain {
-        return Ok(Box::new(tcp));
+        return Ok(socket);
     }
     let config = tls::client_config(&[]).map_err(io::Error::other)?;
     let name = rustls::pki_types::ServerName::try_from(address.host().to_owned());
     let name = name.map_err(|_| io::Error::other("TLS needs a host name or an address"))?;
-    let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
     Ok(Box::new(tls))
 }
 
@@ -181,13 +218,14 @@ impl Sender {
 }
 
 impl Receiver {
-    /// Waits for bytes, and gives the time at which they were read. An end of input is an error.
-    pub async fn fill(&mut self) -> io::Result<Nanos> {
+    /// Waits for bytes, and gives the time at which the last of them came. An end of input is an error.
+    pub async fn fill(&mut self) -> io::Result<Came> {
         self.buffer.reserve(READ_CHUNK);
-        match self.half.read_buf(&mut self.buffer).await? {
-            0 => Err(io::ErrorKind::ConnectionAborted.into()),
-            _ => Ok(clock::now()),
+        if self.half.read_buf(&mut self.buffer).await? == 0 {
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        let noted = self.received.get().map(|at| Came { at, when_read: false });
+        Ok(noted.unwrap_or_else(Came::now))
     }
 
     /// The next packet that is complete; `None` when more bytes are needed.
@@ -215,7 +253,8 @@ const VERSION_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// The broker's name and version as it publishes them, if it does.
 pub async fn version(address: &Address) -> Option<String> {
     let ask = async {
-        let (mut sender, mut receiver) = connect(address, &client_id("version")).await.ok()?;
+        let (mut sender, mut receiver) =
+            connect(address, &client_id("version"), Times::Read).await.ok()?;
         let request = Subscribe::new("$SYS/broker/version", QoS::AtMostOnce);
         sender.send(&Packet::Subscribe(Subscribe { pkid: 1, ..request })).await.ok()?;
         loop {

@@ -177,7 +177,8 @@ fn our_own_client_is_served(broker: &Broker) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let id = mqtt::client_id("test");
-        let (mut sender, mut receiver) = mqtt::connect(&address, &id).await.expect("it connects");
+        let (mut sender, mut receiver) =
+            mqtt::connect(&address, &id, mqtt::Times::Read).await.expect("it connects");
         let wish = (&address, "a/b", 1);
         mqtt::subscribe(&mut sender, &mut receiver, wish).await.expect("it subscribes");
         for payload in ["one", "two"] {

@@ -21,6 +21,8 @@ fn a_run_over_tls_delivers_everything() {
     let (finished, report) = report_of_command(command, |_| ());
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_whole(&report, Some(200));
+    // Under TLS, too, the kernel tells when messages came; it begins to a moment after it is asked.
+    assert!(report.count("messages.timed_when_read") < 25, "{}", report.json());
     assert!(!report.json().contains("hidden"), "a password is in the report");
 }
 

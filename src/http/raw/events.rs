@@ -6,9 +6,9 @@ use super::upkeep::CLOSING;
 use super::{EVENTS, RawTransport};
 use crate::clock::{self, Nanos};
 use crate::http::connection::State;
-use crate::http::receipt::Received;
 use crate::http::response::Progress;
 use crate::http::{Ended, Failure, Outcome};
+use crate::receipt::Received;
 
 /// How long it looks for the rest of a batch before it sleeps. A server that has the whole batch
 /// answers the next request within this, or does something that takes its time.

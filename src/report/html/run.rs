@@ -220,6 +220,13 @@ fn facts(View { report, figures }: &View<'_>) -> String {
         ("Requests at once on a connection", Some(figures.show("/run/streams", Unit::Count))),
         ("Shortest sleep", run.tick_us.map(|_| figures.show("/run/tick_us", Unit::Time))),
         ("Answers timed when read", Some(figures.show("/requests/timed_when_read", Unit::Count))),
+        (
+            "Messages timed when read",
+            report
+                .messages
+                .is_some()
+                .then(|| figures.show("/messages/timed_when_read", Unit::Count)),
+        ),
         ("Read", Some(figures.show("/requests/bytes_read", Unit::Bytes))),
         ("Written", Some(figures.show("/requests/bytes_written", Unit::Bytes))),
         ("Queue", server(&run.stack.queue)),

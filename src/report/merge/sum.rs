@@ -236,6 +236,7 @@ impl<'a> Sum<'a> {
             reordered: sum(|m| m.reordered),
             unexpected: sum(|m| m.unexpected),
             unknown: sum(|m| m.unknown),
+            timed_when_read: sum(|m| m.timed_when_read),
             examples: Examples { lost: first(|e| &e.lost), duplicated: first(|e| &e.duplicated) },
         })
     }

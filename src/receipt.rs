@@ -1,8 +1,8 @@
-//! When the kernel received what is read: the end of a response to the microsecond, however much
-//! later the worker wakes up to read it.
+//! When the kernel received what is read: the end of a response, or a message, to the microsecond,
+//! however much later a thread wakes up to read it.
 //!
 //! It costs 7 % of a request (closed loop, 10 connections, nginx on another core), so it is asked for
-//! where the worker rests between reads, in an open loop.
+//! where a thread rests between reads: a worker in an open loop, and the subscriber.
 //!
 //! With `SO_TIMESTAMPNS` Linux notes the time of each segment as it arrives, before any scheduling of
 //! ours, and `recvmsg` hands over that of the last byte read (socket(7), SCM_TIMESTAMPNS). It is a time
@@ -25,13 +25,13 @@ const CONTROL: usize = cmsg_space::<TimeSpec>() + 64;
 const MORE: Nanos = Nanos(1_000);
 
 /// Asks the kernel to note when segments arrive, or not to; whether it will do so.
-pub(super) fn note_times(socket: &impl AsFd, on: bool) -> bool {
+pub(crate) fn note_times(socket: &impl AsFd, on: bool) -> bool {
     sockopt::ReceiveTimestampns.set(&socket.as_fd(), &on).is_ok()
 }
 
 /// How the wall clock lies to the monotonic one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WallClock {
+pub(crate) struct WallClock {
     /// Wall clock minus monotonic clock, in nanoseconds.
     offset: i128,
     /// How long the closest pair of readings took: what an undisturbed one takes here.
@@ -40,7 +40,7 @@ pub(super) struct WallClock {
 
 impl WallClock {
     /// Measured now.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut clock = Self { offset: 0, closest: Nanos::MAX };
         (0..16).for_each(|_| clock.refresh());
         clock
@@ -48,7 +48,7 @@ impl WallClock {
 
     /// Measures again, for the wall clock may be set. A measurement that was interrupted says less
     /// than the last one, and is not taken.
-    pub(super) fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         let before = clock::now();
         let wall = clock_gettime(ClockId::Realtime);
         let after = clock::now();
@@ -70,13 +70,13 @@ fn nanos(seconds: i64, nanos: i64) -> i128 {
 
 /// Bytes read at once, and when the kernel received the last of them, if it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Received {
-    pub(super) len: usize,
-    pub(super) at: Option<Nanos>,
+pub(crate) struct Received {
+    pub(crate) len: usize,
+    pub(crate) at: Option<Nanos>,
 }
 
 /// Reads once from a socket for which [`note_times`] was asked.
-pub(super) fn read(
+pub(crate) fn read(
     socket: &impl AsFd,
     buffer: &mut [u8],
     wall_clock: WallClock,

@@ -1,0 +1,128 @@
+//! What a report says of its own figures: the verdict on the generator, and its notes.
+
+use std::time::Duration;
+
+use loadgen::http::{Ended, Outcome, Ticket};
+use loadgen::latency::Latencies;
+use loadgen::load::recorder::Recorder;
+use loadgen::message::{IdSpace, MsgId};
+use loadgen::observations::ServerInfo;
+use loadgen::profile::Settings;
+use loadgen::report::{Report, TextOptions, text};
+
+use crate::{SECOND, micros, observations, spread};
+
+#[test]
+fn a_generator_that_is_late_is_not_believed() {
+    let mut seen = observations(|_| ());
+    seen.load.pacing = spread(2_000, 10, 40_000);
+    let report = Report::from(&seen);
+    assert_eq!((report.verdict.generator.as_str(), report.verdict.pass), ("limited", false));
+    assert!(report.verdict.reasons[0].contains("too busy"), "{:?}", report.verdict.reasons);
+    assert!(text(&report, TextOptions::default()).contains("LIMITED: do not trust these numbers"));
+}
+
+#[test]
+fn what_the_tick_makes_late_is_the_plan_and_noted() {
+    let verdict = |tick_ms: u64, latest_us: u64| {
+        let mut seen = observations(|s| s.tick = Some(Duration::from_millis(tick_ms)));
+        seen.load.pacing = spread(2_000, 10, latest_us);
+        seen.load.response = spread(2_000, 100, latest_us + 100);
+        Report::from(&seen).verdict
+    };
+    let planned = verdict(10, 10_000);
+    assert_eq!((planned.generator.as_str(), planned.reasons.len()), ("valid", 0));
+    let note = "the wait for the generator's next wake, as --tick is 10.00ms";
+    assert!(planned.notes.iter().any(|n| n.ends_with(note)), "{:?}", planned.notes);
+    // Of the same lateness more than the tick explains.
+    let late = verdict(1, 10_000);
+    assert_eq!(late.generator, "limited");
+    assert!(late.reasons[0].contains("(limit 2.00ms beyond the tick)"), "{:?}", late.reasons);
+    assert!(late.notes.iter().any(|n| n.ends_with("own lateness")), "{:?}", late.notes);
+    assert_eq!(verdict(10, 40_000).generator, "limited");
+}
+
+#[test]
+fn figures_of_a_stand_in_come_with_a_warning() {
+    let stand_in = || Some(ServerInfo { kind: "embedded", version: "x".to_owned() });
+    let notes = |queue: bool, broker: bool| {
+        let mut seen = observations(|_| ());
+        seen.stack.queue = seen.stack.queue.filter(|_| !queue).or_else(stand_in);
+        seen.stack.broker = seen.stack.broker.filter(|_| !broker).or_else(stand_in);
+        let notes = Report::from(&seen).verdict.notes;
+        notes.into_iter().filter(|note| note.contains("embedded")).collect::<Vec<_>>()
+    };
+    assert_eq!(notes(false, false), [""; 0]);
+    for (embedded, begin) in [
+        ((true, true), "queue and broker are loadgen's own stand-ins"),
+        ((true, false), "the queue is loadgen's own stand-in"),
+        ((false, true), "the broker is loadgen's own stand-in"),
+    ] {
+        let notes = notes(embedded.0, embedded.1);
+        assert!(notes.len() == 1 && notes[0].starts_with(begin), "{notes:?}");
+        assert!(notes[0].ends_with("not the figures of a real deployment"), "{notes:?}");
+    }
+}
+
+#[test]
+fn a_request_that_found_no_connection_is_not_called_on_time_alone() {
+    let notes = |late: u64| {
+        let mut seen = observations(|_| ());
+        seen.load.lateness = (0..100).fold(Latencies::default(), |mut all, _| {
+            all.record(micros(late));
+            all
+        });
+        Report::from(&seen).verdict.notes.join("; ")
+    };
+    assert!(!notes(9_000).contains("--connections"), "{}", notes(9_000));
+    let said = notes(50_000);
+    assert!(said.contains("for one of 64 connections"), "{said}");
+}
+
+#[test]
+fn a_method_that_the_target_does_not_take_is_said() {
+    let notes_of = |status: u16, change: fn(&mut Settings)| {
+        let mut seen = observations(change);
+        let ticket = Ticket { due: SECOND, id: MsgId::new(1).expect("small") };
+        let (at, outcome) = (SECOND + micros(100), Outcome::Answered { status });
+        let mut recorder = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND);
+        recorder.ended(&Ended { ticket, sent: SECOND, at, outcome, connect: None });
+        seen.load = recorder.result;
+        Report::from(&seen).verdict.notes.join("; ")
+    };
+    let notes = |status| notes_of(status, |_| ());
+    assert!(!notes(404).contains("405"), "{}", notes(404));
+    let said = notes(405);
+    assert!(said.contains("1 request was answered with 405"), "{said}");
+    assert!(said.contains("--method names another"), "{said}");
+    let of_profile = |s: &mut Settings| {
+        *s = Settings::from_toml(
+            "rate = 2000\nduration = '1s'\n[[request]]\nname = 'a'\nmethod = 'GET'\n",
+        )
+        .expect("valid");
+    };
+    let said = notes_of(405, of_profile);
+    assert!(said.contains("`method = ` in its [[request]] names another"), "{said}");
+}
+
+#[test]
+fn what_was_timed_by_a_thread_that_may_have_slept_is_said() {
+    let notes = |answers: u64, messages: u64, change: fn(&mut Settings)| {
+        let mut seen = observations(change);
+        seen.traffic.timed_when_read = answers;
+        if let Some(arrivals) = &mut seen.arrivals {
+            arrivals.timed_when_read = messages;
+        }
+        let notes = Report::from(&seen).verdict.notes;
+        notes.into_iter().filter(|note| note.contains("noted no time")).collect::<Vec<_>>()
+    };
+    // Of 1,996 answers and 1,994 messages one in a hundred is nothing to speak of.
+    assert_eq!(notes(19, 19, |_| ()), [""; 0]);
+    let said = notes(20, 20, |_| ());
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("for 20 answers: timed when read, up to --tick later"), "{said:?}");
+    assert!(said[1].contains("for 20 messages: timed when read"), "{said:?}");
+    // A worker in a closed loop does not sleep beside an answer; the subscriber may all the same.
+    let closed = notes(1_996, 1_994, |s| s.rate = None);
+    assert!(closed.len() == 1 && closed[0].contains("1,994 messages"), "{closed:?}");
+}
