@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::limit::Limit;
@@ -150,14 +150,16 @@ impl Group {
                 return;
             }
         };
-        let tasks = LocalSet::new();
-        let group = std::rc::Rc::new(self);
-        for worker in workers {
-            let (group, worker) = (std::rc::Rc::clone(&group), *worker);
-            tasks.spawn_local(async move { group.work(worker).await });
-        }
-        drop(group);
-        runtime.block_on(tasks);
+        let group = Arc::new(self);
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            for worker in workers {
+                let (group, worker) = (Arc::clone(&group), *worker);
+                tasks.spawn(async move { group.work(worker).await });
+            }
+            drop(group);
+            let _ = tasks.join_all().await;
+        });
     }
 
     async fn work(&self, worker: usize) {

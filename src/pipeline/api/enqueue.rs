@@ -46,7 +46,7 @@ pub(super) struct Enqueuer {
 }
 
 impl Enqueuer {
-    /// Connects and starts the task that feeds the queue, on the current `LocalSet`.
+    /// Connects and starts the task that feeds the queue, on the current runtime.
     pub(super) async fn start(
         settings: &ApiSettings,
         counts: Arc<ApiCounts>,
@@ -65,7 +65,7 @@ impl Enqueuer {
             counts,
             stamper,
         };
-        tokio::task::spawn_local(feeder.run(waiting));
+        tokio::spawn(feeder.run(waiting));
         Ok(Self { jobs, probe })
     }
 

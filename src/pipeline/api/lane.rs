@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::TcpStream as StdStream;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::enqueue::Enqueuer;
@@ -39,16 +38,21 @@ pub(super) struct Lane {
 pub(super) type LaneUp = mpsc::Sender<Result<(), StackError>>;
 
 /// Serves connections until no more are handed over and those that were have finished.
-pub(super) fn serve(lane: Lane, connections: mpsc::UnboundedReceiver<StdStream>, up: &LaneUp) {
+pub(super) fn serve(lane: Lane, connections: mpsc::UnboundedReceiver<StdStream>, up: LaneUp) {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => LocalSet::new().block_on(&runtime, run_lane(lane, connections, up)),
+        Ok(runtime) => {
+            // As a task: what wakes the main future costs a round of the event loop of its own.
+            let ended = runtime.block_on(runtime.spawn(run_lane(lane, connections, up)));
+            // Nobody cancels it.
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        }
         Err(error) => {
             let _ = up.try_send(Err(super::failed(error)));
         }
     }
 }
 
-async fn run_lane(lane: Lane, mut connections: mpsc::UnboundedReceiver<StdStream>, up: &LaneUp) {
+async fn run_lane(lane: Lane, mut connections: mpsc::UnboundedReceiver<StdStream>, up: LaneUp) {
     let Lane { settings, counts, stamper, shutdown } = lane;
     let enqueuer = match Enqueuer::start(&settings, Arc::clone(&counts), stamper.clone()).await {
         Ok(enqueuer) => enqueuer,
@@ -58,11 +62,11 @@ async fn run_lane(lane: Lane, mut connections: mpsc::UnboundedReceiver<StdStream
         }
     };
     let _ = up.send(Ok(())).await;
-    let service = Rc::new(Service { settings, counts, stamper, enqueuer });
+    let service = Arc::new(Service { settings, counts, stamper, enqueuer });
     let mut open = JoinSet::new();
     // Ends when the listener is gone, and takes with it the connections that were handed over.
     while let Some(stream) = connections.recv().await {
-        open.spawn_local(serve_connection(stream, Rc::clone(&service), shutdown.clone()));
+        open.spawn(serve_connection(stream, Arc::clone(&service), shutdown.clone()));
         while open.try_join_next().is_some() {}
     }
     let finish = async { while open.join_next().await.is_some() {} };
@@ -71,12 +75,12 @@ async fn run_lane(lane: Lane, mut connections: mpsc::UnboundedReceiver<StdStream
     }
 }
 
-async fn serve_connection(stream: StdStream, service: Rc<Service>, mut shutdown: Shutdown) {
+async fn serve_connection(stream: StdStream, service: Arc<Service>, mut shutdown: Shutdown) {
     // The peer may have gone already; then there is nothing to serve.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let handler = service_fn(move |request| {
-        let service = Rc::clone(&service);
+        let service = Arc::clone(&service);
         async move { Ok::<_, Infallible>(service.answer(request).await) }
     });
     let connection = http1::Builder::new()

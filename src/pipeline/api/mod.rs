@@ -45,7 +45,7 @@ pub async fn run(
         };
         let up = up.clone();
         let start = std::thread::Builder::new().name(format!("api-{lane}"));
-        threads.push(start.spawn(move || serve(post, connections, &up)).map_err(failed)?);
+        threads.push(start.spawn(move || serve(post, connections, up)).map_err(failed)?);
         lanes.push(hand_over);
     }
     drop((up, stamper));
