@@ -116,6 +116,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             bytes_written: 380_000,
             reconnects: 2,
             connect_failures: 0,
+            looked: Nanos::ZERO,
             scripted: micros(1_500),
             unnumbered: 1_998,
         },

@@ -41,8 +41,6 @@ pub(super) struct Connection {
     stream: Option<Stream>,
     /// What could not be written of the request.
     unsent: Vec<u8>,
-    /// A part of the responses to what was written together has come.
-    half_answered: bool,
     /// It is among those that are looked after as long as they are [midway](Self::is_midway).
     pub(super) watched: bool,
     pause: Nanos,
@@ -57,7 +55,6 @@ impl Connection {
             following: VecDeque::new(),
             stream: None,
             unsent: Vec::new(),
-            half_answered: false,
             watched: false,
             pause: Nanos::ZERO,
         }
@@ -95,7 +92,6 @@ impl Connection {
     /// Closes; may connect again after a pause that grows while connections bring nothing: then.
     pub(super) fn close(&mut self, now: Nanos) -> Nanos {
         self.stream = None;
-        self.half_answered = false;
         self.unsent.clear();
         let retry_at = now + self.pause;
         self.state = State::Down { retry_at };
@@ -120,17 +116,11 @@ impl Connection {
     pub(super) fn answered(&mut self) -> bool {
         self.has_served();
         let next = self.following.pop_front();
-        self.half_answered = next.is_some();
         self.state = match (next, self.state) {
             (Some(ticket), State::Busy { sent, .. }) => State::Busy { ticket, sent, connect: None },
             _ => State::Idle,
         };
-        self.half_answered
-    }
-
-    /// Whether a part of the responses to what was written together has come, and the rest has not.
-    pub(super) fn is_half_answered(&self) -> bool {
-        self.half_answered
+        next.is_some()
     }
 
     /// Whether bytes are about to come or to go: a part of a request or of a response has.
@@ -216,10 +206,9 @@ mod tests {
         let ticket = Ticket { due: Nanos::ZERO, id: MsgId::new(1).expect("small") };
         connection.state = State::Busy { ticket, sent: Nanos(7), connect: None };
         connection.following.push_back(ticket);
-        assert!(connection.answered() && connection.is_half_answered());
+        assert!(connection.answered());
         assert_eq!(connection.state, State::Busy { ticket, sent: Nanos(7), connect: None });
         assert_eq!(pauses(&mut connection), growing);
-        assert!(!connection.is_half_answered());
         connection.state = State::Busy { ticket, sent: Nanos(7), connect: None };
         assert!(!connection.answered() && connection.state == State::Idle);
     }

@@ -102,6 +102,8 @@ pub struct Traffic {
     pub connect_failures: u64,
     /// Responses the kernel noted no time of: they are timed when they are read.
     pub timed_when_read: u64,
+    /// Time spent looking for what was about to come, which is the same as waiting.
+    pub looked: Nanos,
     /// Time spent in a script.
     pub scripted: Nanos,
     /// Requests of a script that do not carry the id of their message.
@@ -118,6 +120,7 @@ impl Traffic {
             reconnects: self.reconnects - earlier.reconnects,
             connect_failures: self.connect_failures - earlier.connect_failures,
             timed_when_read: self.timed_when_read - earlier.timed_when_read,
+            looked: self.looked - earlier.looked,
             scripted: self.scripted - earlier.scripted,
             unnumbered: self.unnumbered - earlier.unnumbered,
         }
@@ -130,6 +133,7 @@ impl Traffic {
         self.reconnects += other.reconnects;
         self.connect_failures += other.connect_failures;
         self.timed_when_read += other.timed_when_read;
+        self.looked += other.looked;
         self.scripted += other.scripted;
         self.unnumbered += other.unnumbered;
     }

@@ -61,8 +61,8 @@ pub struct RawTransport {
     /// The kernel notes that, on all connections.
     noted: bool,
     wall_clock: WallClock,
-    /// The connection that a part of the responses to a batch came on last.
-    half_answered: Option<usize>,
+    /// The last wait was over soon: the next event is likely to be near, too.
+    dense: bool,
     /// Connections on which a part of a request or of a response has passed.
     midway: Vec<usize>,
     /// Why the last connection that could not be made was not.
@@ -113,7 +113,7 @@ impl RawTransport {
             rests,
             noted: rests,
             wall_clock: WallClock::new(),
-            half_answered: None,
+            dense: false,
             midway: Vec::new(),
             refusal: None,
             early: Vec::new(),

@@ -152,7 +152,7 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
         );
     }
     notes.extend(late_readings(report));
-    if let Some(share) = busy_share(report).filter(|_| seen.plan.load.mode == Mode::Closed) {
+    if let Some(share) = busy_share(report, seen).filter(|_| seen.plan.load.mode == Mode::Closed) {
         notes.push(format!(
             "the generator was busy {share:.0}% of its threads' time: Requests/sec may be its limit, \
              not the target's"
@@ -170,10 +170,12 @@ fn method_setting(seen: &Observations) -> &'static str {
     }
 }
 
-/// How busy the generator was, in percent of its threads' time, if that is close to all.
-fn busy_share(report: &Report) -> Option<f64> {
+/// How busy the generator was, in percent of its threads' time, if that is close to all. To look for the
+/// next answer is to wait.
+fn busy_share(report: &Report, seen: &Observations) -> Option<f64> {
     let generator = report.resources.iter().find(|used| used.component == "generator")?;
-    let share = generator.cpu_percent_mean / report.run.threads as f64;
+    let looked = seen.traffic.looked.as_secs_f64() / report.run.duration_s * 100.0;
+    let share = (generator.cpu_percent_mean - looked) / report.run.threads as f64;
     // The kernel counts in hundredths of a second.
     (share >= 90.0 && report.run.duration_s >= 0.2).then_some(share)
 }

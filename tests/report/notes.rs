@@ -126,3 +126,18 @@ fn what_was_timed_by_a_thread_that_may_have_slept_is_said() {
     let closed = notes(1_996, 1_994, |s| s.rate = None);
     assert!(closed.len() == 1 && closed[0].contains("1,994 messages"), "{closed:?}");
 }
+
+#[test]
+fn to_look_for_the_next_answer_is_not_to_be_busy() {
+    let notes = |looked: u64| {
+        let mut seen = observations(|s| (s.rate, s.threads) = (None, Some(2)));
+        // Of the two threads' second.
+        seen.resources[0].cpu_percent_mean = 195.0;
+        seen.traffic.looked = micros(looked);
+        let notes = Report::from(&seen).verdict.notes;
+        notes.into_iter().filter(|note| note.contains("was busy")).collect::<Vec<_>>()
+    };
+    let busy = notes(0);
+    assert!(busy.len() == 1 && busy[0].contains("98% of its threads' time"), "{busy:?}");
+    assert_eq!(notes(400_000), [""; 0]);
+}

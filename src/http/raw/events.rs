@@ -10,24 +10,20 @@ use crate::http::response::Progress;
 use crate::http::{Ended, Failure, Outcome};
 use crate::receipt::Received;
 
-/// How long it looks for the rest of a batch before it sleeps. A server that has the whole batch
-/// answers the next request within this, or does something that takes its time.
-const LOOKING: Nanos = Nanos(10_000);
+/// How long it looks for the next event before it sleeps. Sleeping and being woken takes a thread as
+/// long.
+const LOOKING: Nanos = Nanos(20_000);
 
 impl RawTransport {
     /// One wait, and what it brings. Whether there may be more.
     pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) -> bool {
         let mut events = std::mem::take(&mut self.events);
         events.clear();
-        let half_answered = self.half_answered.take();
-        if half_answered.is_some_and(|index| self.connections[index].is_half_answered())
-            && !self.noted
-        {
-            self.look(until.min(clock::now() + LOOKING), &mut events);
-        }
-        let told = !events.is_empty() || self.sleep(until, &mut events);
+        let began = clock::now();
+        let told = self.look(began, until, &mut events) || self.sleep(until, &mut events);
         // All of these were readable when the wait ended; reading them one by one must not age them.
         let now = clock::now();
+        self.dense = !events.is_empty() && now - began < LOOKING;
         if self.noted {
             self.wall_clock.refresh();
         }
@@ -55,12 +51,20 @@ impl RawTransport {
         epoll::wait(&self.epoll, spare, Some(&span)).is_ok()
     }
 
-    /// Until the first event, over and over. The rest of a batch is about to come: to be woken for each
-    /// response costs this thread more than the time between them, and the server the waking.
-    fn look(&self, until: Nanos, events: &mut Vec<epoll::Event>) {
-        while events.is_empty() && clock::now() < until {
-            self.sleep(Nanos::ZERO, events);
+    /// Looks for the first event over and over, where events are dense: whether there is one. To be
+    /// woken for each costs this thread more than the time between them, and the server the waking. Where
+    /// the kernel notes times nobody waits for this thread's haste.
+    fn look(&mut self, began: Nanos, until: Nanos, events: &mut Vec<epoll::Event>) -> bool {
+        if !self.dense || self.noted {
+            return false;
         }
+        let (until, mut now) = (until.min(began + LOOKING), began);
+        while events.is_empty() && now < until {
+            self.sleep(Nanos::ZERO, events);
+            now = clock::now();
+        }
+        self.traffic.looked += now - began;
+        !events.is_empty()
     }
 
     fn handle(
@@ -211,7 +215,6 @@ impl RawTransport {
             self.show(index, status);
         }
         if self.connections[index].answered() {
-            self.half_answered = Some(index);
             if !keep {
                 self.fail(index, Failure::Read, now, ended);
             }
