@@ -240,7 +240,7 @@ impl Transport for FullTransport {
         });
     }
 
-    fn wait(&mut self, _rest: Nanos, until: Nanos, ended: &mut Vec<Ended>) {
+    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
         let until = self.pausing.front().map_or(until, |(end, _)| until.min(*end));
         let (results, timer) = (&mut self.results, &self.timer);
         let first = self.runtime.block_on(async {

@@ -168,9 +168,13 @@ pub trait Transport {
         false
     }
 
-    /// Waits for ends until one comes or `until` has passed; appends them to `ended`. Up to `rest` it
-    /// need not wake for an end, if it can tell afterwards when that came.
-    fn wait(&mut self, rest: Nanos, until: Nanos, ended: &mut Vec<Ended>);
+    /// Sleeps until then whatever comes, if it can tell afterwards when that came: whether it did.
+    fn rest(&mut self, _until: Nanos) -> bool {
+        false
+    }
+
+    /// Waits for ends until one comes or `until` has passed; appends them to `ended`.
+    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>);
 
     /// Gives up what is on the wire: each request ends as unfinished.
     fn abandon(&mut self, ended: &mut Vec<Ended>);

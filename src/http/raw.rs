@@ -273,16 +273,20 @@ impl Transport for RawTransport {
         self.link.keep_alive && self.ailing.len() == self.connections.len()
     }
 
-    fn wait(&mut self, rest: Nanos, until: Nanos, ended: &mut Vec<Ended>) {
-        ended.append(&mut self.early);
-        // A connection that is being made needs this thread.
-        let may_rest = ended.is_empty() && self.noted && self.link.keep_alive;
-        // Nor does what is midway: whoever sends it waits for us, and so would the next piece.
-        if rest > Nanos::ZERO && may_rest && !self.is_midway() {
-            // Nobody waits in epoll meanwhile, so no response wakes this thread, and the kernel spares
-            // itself, and the server's thread it runs on, the waking.
-            let _ = clock_nanosleep_absolute(ClockId::Monotonic, &rest.as_timespec());
+    fn rest(&mut self, until: Nanos) -> bool {
+        // A connection that is being made needs this thread. So does what is midway: whoever sends it
+        // waits for us, and so would the next piece.
+        let may_rest = self.early.is_empty() && self.noted && self.link.keep_alive;
+        if !may_rest || self.is_midway() {
+            return false;
         }
+        // Nobody waits in epoll meanwhile, so no response wakes this thread, and the kernel spares
+        // itself, and the server's thread it runs on, the waking.
+        clock_nanosleep_absolute(ClockId::Monotonic, &until.as_timespec()).is_ok()
+    }
+
+    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
+        ended.append(&mut self.early);
         let until = if ended.is_empty() { until.min(self.next_duty()) } else { Nanos::ZERO };
         let mut more = self.poll(until, ended);
         // Bounded, as those that go on and on are told again each time.

@@ -134,7 +134,7 @@ mod tests {
             }
         }
 
-        fn wait(&mut self, _: Nanos, _: Nanos, _: &mut Vec<Ended>) {}
+        fn wait(&mut self, _: Nanos, _: &mut Vec<Ended>) {}
 
         fn abandon(&mut self, _: &mut Vec<Ended>) {}
 

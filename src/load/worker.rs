@@ -97,13 +97,20 @@ impl<T: Transport> Turns<'_, T> {
                 self.warmup_traffic = Some(self.flow.transport.traffic());
             }
             self.admit(now);
+            self.drop_the_rest(now);
             self.launch();
             self.close_intervals(now);
             if self.is_finished(now) {
                 break;
             }
             let (rest, until) = self.next_wake(now);
-            self.flow.transport.wait(rest, until, &mut ended);
+            if rest > Nanos::ZERO && self.flow.transport.rest(rest) {
+                // What fell due meanwhile goes out before what came is read, which has its time already.
+                // Nothing is dropped yet: what is read may make room.
+                self.admit(clock::now());
+                self.launch();
+            }
+            self.flow.transport.wait(until, &mut ended);
             self.flow.settle(&ended);
             ended.clear();
         }
@@ -130,23 +137,30 @@ impl<T: Transport> Turns<'_, T> {
         self.supply.stop();
     }
 
-    /// Slots whose time has come join the line, or are dropped where too many are in flight.
+    /// Slots whose time has come join the line, as long as not too many are in flight.
     fn admit(&mut self, now: Nanos) {
         let Supply::Open { due, next, line, max_in_flight } = &mut self.supply else { return };
+        while line.len() + self.flow.on_wire < *max_in_flight {
+            let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) else { break };
+            self.flow.recorder.planned(self.brief.start + slot.due, now);
+            line.push(slot.number);
+            *next = due.next();
+        }
+    }
+
+    /// Slots whose time has come and which cannot join the line are dropped.
+    fn drop_the_rest(&mut self, now: Nanos) {
+        let Supply::Open { due, next, line, .. } = &mut self.supply else { return };
         while let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) {
             let slot_due = self.brief.start + slot.due;
             self.flow.recorder.planned(slot_due, now);
-            if line.len() + self.flow.on_wire < *max_in_flight {
-                line.push(slot.number);
-            } else {
-                // It would have had to wait behind the oldest in flight, so at least as long as that
-                // has waited already.
-                let waiting = line.peek().map(|first| self.brief.start + first.due);
-                let oldest = self.flow.transport.oldest_due().into_iter().chain(waiting).min();
-                let age = now - oldest.unwrap_or(slot_due).min(slot_due);
-                self.flow.recorder.dropped(slot.number, slot_due, age, false);
-                self.flow.gauges.dropped.fetch_add(1, Relaxed);
-            }
+            // It would have had to wait behind the oldest in flight, so at least as long as that has
+            // waited already.
+            let waiting = line.peek().map(|first| self.brief.start + first.due);
+            let oldest = self.flow.transport.oldest_due().into_iter().chain(waiting).min();
+            let age = now - oldest.unwrap_or(slot_due).min(slot_due);
+            self.flow.recorder.dropped(slot.number, slot_due, age, false);
+            self.flow.gauges.dropped.fetch_add(1, Relaxed);
             *next = due.next();
         }
     }
@@ -215,7 +229,7 @@ impl<T: Transport> Turns<'_, T> {
         nothing_left || self.ending.has_waited(self.brief.drain, now)
     }
 
-    /// Until when nothing needs to wake it, and when it must wake at the latest.
+    /// Until when nothing needs to wake it (0: it is not to rest), and when it must wake at the latest.
     fn next_wake(&self, now: Nanos) -> (Nanos, Nanos) {
         let latest = now + LONGEST_WAIT;
         let next = match &self.supply {
