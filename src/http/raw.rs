@@ -53,7 +53,10 @@ pub struct RawTransport {
     deadlines: VecDeque<Deadline>,
     /// Connections that carried their one request, and since when they wait to be closed.
     closing: VecDeque<(Nanos, Stream)>,
+    /// What a rest was told and what is not dealt with yet; kept for its memory otherwise.
     events: Vec<epoll::Event>,
+    /// When a rest was told that.
+    told_at: Nanos,
     buffer: Box<[u8]>,
     traffic: Traffic,
     /// It may rest, so that the kernel is always to note when responses arrive.
@@ -81,8 +84,8 @@ impl RawTransport {
     /// Opens `connections` connections and waits until all stand; where each request gets its own, it
     /// opens none, and there are so many at once. An attempt that fails
     /// or takes longer than `timeout` and 5 s is an error: a run with fewer connections than
-    /// asked is another run. With `rests`, responses are timed by the kernel where it can, so that a
-    /// wait may rest instead of reading at once.
+    /// asked is another run. With `rests`, responses are timed by the kernel where it can, so that
+    /// they need not be read at once.
     pub fn connect(
         mut composer: Box<dyn Compose>,
         link: impl Into<Link>,
@@ -108,6 +111,7 @@ impl RawTransport {
             deadlines: VecDeque::with_capacity(connections),
             closing: VecDeque::new(),
             events: Vec::with_capacity(EVENTS),
+            told_at: Nanos::ZERO,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             traffic: Traffic::default(),
             rests,
@@ -282,7 +286,8 @@ impl Transport for RawTransport {
         }
         // Nobody waits in epoll meanwhile, so no response wakes this thread, and the kernel spares
         // itself, and the server's thread it runs on, the waking.
-        clock_nanosleep_absolute(ClockId::Monotonic, &until.as_timespec()).is_ok()
+        let rested = clock_nanosleep_absolute(ClockId::Monotonic, &until.as_timespec()).is_ok();
+        rested && self.mind_idle()
     }
 
     fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>) {

@@ -1,8 +1,9 @@
 //! The loop that sends: one thread, one transport, one recorder. It is written once, for open and
 //! closed loops and for every transport.
 //!
-//! Each turn: let in what is due, put on the wire what finds a connection, wait until the next slot
-//! is due or a response comes. It never sleeps per request: all that is due goes out on one wake.
+//! Each turn: let in what is due, put on the wire what finds a connection, read what came. Where the
+//! kernel notes when that is, a turn rests for a tick before it reads, and what fell due meanwhile goes
+//! out first. It never sleeps per request: all that is due goes out on one wake.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -92,11 +93,7 @@ impl<T: Transport> Turns<'_, T> {
         self.flow.transport.begin(self.brief.start);
         loop {
             let now = clock::now();
-            self.mind_stops(now);
-            if self.warmup_traffic.is_none() && now >= self.brief.measure_from {
-                self.warmup_traffic = Some(self.flow.transport.traffic());
-            }
-            self.admit(now);
+            self.begin_turn(now);
             self.drop_the_rest(now);
             self.launch();
             self.close_intervals(now);
@@ -104,10 +101,11 @@ impl<T: Transport> Turns<'_, T> {
                 break;
             }
             let (rest, until) = self.next_wake(now);
-            if rest > Nanos::ZERO && self.flow.transport.rest(rest) {
+            let rested = rest > Nanos::ZERO && self.flow.transport.rest(rest);
+            if rested && self.flow.transport.idle() > 0 {
                 // What fell due meanwhile goes out before what came is read, which has its time already.
                 // Nothing is dropped yet: what is read may make room.
-                self.admit(clock::now());
+                self.begin_turn(clock::now());
                 self.launch();
             }
             self.flow.transport.wait(until, &mut ended);
@@ -115,6 +113,15 @@ impl<T: Transport> Turns<'_, T> {
             ended.clear();
         }
         self.finish(ended)
+    }
+
+    /// What comes before sending: slots join the line, unless somebody wants it to stop.
+    fn begin_turn(&mut self, now: Nanos) {
+        self.mind_stops(now);
+        if self.warmup_traffic.is_none() && now >= self.brief.measure_from {
+            self.warmup_traffic = Some(self.flow.transport.traffic());
+        }
+        self.admit(now);
     }
 
     /// Ends the sending where somebody wants that, or nobody is there to send to.
@@ -148,7 +155,7 @@ impl<T: Transport> Turns<'_, T> {
         }
     }
 
-    /// Slots whose time has come and which cannot join the line are dropped.
+    /// Slots whose time had come at `now` and which could not join the line then are dropped.
     fn drop_the_rest(&mut self, now: Nanos) {
         let Supply::Open { due, next, line, .. } = &mut self.supply else { return };
         while let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) {

@@ -18,9 +18,9 @@ impl RawTransport {
     /// One wait, and what it brings. Whether there may be more.
     pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) -> bool {
         let mut events = std::mem::take(&mut self.events);
-        events.clear();
         let began = clock::now();
-        let told = self.look(began, until, &mut events) || self.sleep(until, &mut events);
+        let known = !events.is_empty();
+        let told = known || self.look(began, until, &mut events) || self.sleep(until, &mut events);
         // All of these were readable when the wait ended; reading them one by one must not age them.
         let now = clock::now();
         self.dense = !events.is_empty() && now - began < LOOKING;
@@ -32,16 +32,41 @@ impl RawTransport {
             self.handle(index, flags, now, ended);
         }
         let more = events.len() == EVENTS;
+        events.clear();
         self.events = events;
         // What could still be told may be the response to what is past its time.
         if told && !more {
-            self.expire(now, ended);
+            self.expire(if known { self.told_at } else { now }, ended);
         }
         self.tend(now);
         while self.closing.front().is_some_and(|(since, _)| *since + CLOSING <= now) {
             self.closing.pop_front();
         }
         more
+    }
+
+    /// After a rest: an idle connection may have come to its end meanwhile, and the next request must not
+    /// be written on it. What came on the others is left for the next wait. Whether all was told.
+    pub(super) fn mind_idle(&mut self) -> bool {
+        let mut events = std::mem::take(&mut self.events);
+        let told = self.sleep(Nanos::ZERO, &mut events) && events.len() < EVENTS;
+        self.told_at = clock::now();
+        // The kernel tells it again.
+        if !told {
+            events.clear();
+        }
+        let now = self.told_at;
+        events.retain(|event| {
+            let index = event.data.u64() as usize;
+            let is_idle = self.connections[index].state == State::Idle;
+            if is_idle {
+                // No request is on it that could end.
+                self.handle(index, event.flags, now, &mut Vec::new());
+            }
+            !is_idle
+        });
+        self.events = events;
+        told
     }
 
     /// Until the first event, which wakes this thread. Whether all was told: not where a signal interrupted.
@@ -52,10 +77,10 @@ impl RawTransport {
     }
 
     /// Looks for the first event over and over, where events are dense: whether there is one. To be
-    /// woken for each costs this thread more than the time between them, and the server the waking. Where
-    /// the kernel notes times nobody waits for this thread's haste.
+    /// woken for each costs this thread more than the time between them, and the server the waking. In an
+    /// open loop, and where the kernel notes times, nothing hangs on this thread's haste.
     fn look(&mut self, began: Nanos, until: Nanos, events: &mut Vec<epoll::Event>) -> bool {
-        if !self.dense || self.noted {
+        if !self.dense || self.rests || self.noted {
             return false;
         }
         let (until, mut now) = (until.min(began + LOOKING), began);

@@ -1,0 +1,214 @@
+//! The order in which a worker goes about its turns, as its transport sees it, and what a real transport
+//! makes of a rest.
+
+use std::cell::RefCell;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use loadgen::clock::{self, Nanos};
+use loadgen::http::compose::composer;
+use loadgen::http::raw::RawTransport;
+use loadgen::http::request::RequestShape;
+use loadgen::http::{Ended, Outcome, Ticket, Traffic, Transport};
+use loadgen::load::control::{Control, Gauges};
+use loadgen::load::recorder::{LoadResult, Recorder};
+use loadgen::load::{Brief, Schedule, Work, Worker};
+use loadgen::message::template::DEFAULT_BODY;
+use loadgen::message::{IdSpace, IdWriter, MsgId, Template, Values};
+use loadgen::plan::load::Pace;
+use loadgen::profile::Arrivals;
+use loadgen::units::Rate;
+use tokio::sync::mpsc;
+
+/// The slots of a run, one each millisecond.
+const SLOTS: u64 = 20;
+/// How long before the first slot the worker is at work. A machine that keeps a thread waiting for longer
+/// than that has other troubles.
+const HEAD_START: Nanos = Nanos::from_secs(1);
+
+/// What a transport was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Rest,
+    Send,
+    /// With so many slots dropped until then.
+    Wait(u64),
+}
+
+/// Notes what it is asked, answers at the next wait, and rests until all slots are due.
+struct Fake {
+    asked: Rc<RefCell<Vec<Asked>>>,
+    connections: usize,
+    on_wire: Vec<Ticket>,
+    sent: u64,
+    gauges: Arc<Gauges>,
+    control: Arc<Control>,
+    /// Somebody wants the run to end while it rests.
+    stop: bool,
+    all_due: Nanos,
+}
+
+impl Transport for Fake {
+    fn idle(&self) -> usize {
+        self.connections - self.on_wire.len()
+    }
+
+    fn send(&mut self, ticket: Ticket, _: &Values) {
+        self.on_wire.push(ticket);
+        self.sent += 1;
+        self.asked.borrow_mut().push(Asked::Send);
+    }
+
+    fn rest(&mut self, _: Nanos) -> bool {
+        self.asked.borrow_mut().push(Asked::Rest);
+        if self.stop {
+            self.control.stop();
+        }
+        let left = self.all_due - clock::now();
+        thread::sleep(left.as_duration());
+        true
+    }
+
+    fn wait(&mut self, _: Nanos, ended: &mut Vec<Ended>) {
+        self.asked.borrow_mut().push(Asked::Wait(self.gauges.dropped.load(Relaxed)));
+        let at = clock::now();
+        let outcome = Outcome::Answered { status: 200 };
+        let answer = |ticket| Ended { ticket, sent: at, at, outcome, connect: None };
+        ended.extend(self.on_wire.drain(..).map(answer));
+    }
+
+    fn abandon(&mut self, _: &mut Vec<Ended>) {}
+
+    fn oldest_due(&self) -> Option<Nanos> {
+        self.on_wire.first().map(|ticket| ticket.due)
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic { bytes_written: self.sent, ..Traffic::default() }
+    }
+}
+
+/// Runs a worker with `connections` on the fake: what was asked until all was done, and the results.
+fn work(
+    connections: usize,
+    max_in_flight: Option<u64>,
+    stop: bool,
+) -> (Vec<Asked>, LoadResult, Traffic) {
+    let (asked, gauges, control) = (Rc::default(), Arc::default(), Arc::default());
+    let start = clock::now() + HEAD_START;
+    let transport = Fake {
+        asked: Rc::clone(&asked),
+        connections,
+        on_wire: Vec::new(),
+        sent: 0,
+        gauges: Arc::clone(&gauges),
+        control: Arc::clone(&control),
+        stop,
+        all_due: start + Nanos::from_millis(SLOTS),
+    };
+    let rate: Rate = "1k".parse().expect("a rate");
+    let arrivals = (Arrivals::Constant, 1);
+    let schedule = Schedule::new(rate, arrivals, Nanos::ZERO, (None, Some(SLOTS)));
+    let space = IdSpace::from_authority(0, 1, 100);
+    let (intervals, _rows) = mpsc::unbounded_channel();
+    let worker = Worker {
+        brief: Brief {
+            worker: 0,
+            workers: 1,
+            start,
+            measure_from: start,
+            drain: Nanos::from_secs(5),
+            pace: Pace::Tick(Nanos(100_000)),
+            work: Work::Open { schedule: Arc::new(schedule), max_in_flight },
+        },
+        transport,
+        ids: IdWriter::new(space, 0, None),
+        recorder: Recorder::new(space, 100, start),
+        control,
+        gauges,
+        intervals,
+    };
+    let (result, traffic) = worker.run();
+    (asked.take(), result, traffic)
+}
+
+const MANY: usize = SLOTS as usize;
+
+#[test]
+fn what_fell_due_in_a_rest_goes_out_before_what_came_is_read() {
+    let (asked, result, _) = work(MANY, None, false);
+    let sends = vec![Asked::Send; MANY];
+    assert_eq!(asked, [&[Asked::Rest][..], &sends, &[Asked::Wait(0)]].concat());
+    assert_eq!((result.counters.sent, result.counters.completed), (SLOTS, SLOTS));
+}
+
+#[test]
+fn nothing_is_dropped_before_what_came_is_read() {
+    let (asked, result, _) = work(2, Some(1), false);
+    assert_eq!(asked[..3], [Asked::Rest, Asked::Send, Asked::Wait(0)]);
+    // The answer made room for one more, and what else was due had none.
+    let end = [Asked::Send, Asked::Rest, Asked::Wait(SLOTS - 2)];
+    assert_eq!(asked[3..], end);
+    assert_eq!((result.counters.completed, result.counters.dropped), (2, SLOTS - 2));
+}
+
+#[test]
+fn nothing_is_sent_once_it_was_stopped_while_it_rested() {
+    let (asked, result, _) = work(MANY, None, true);
+    assert_eq!(asked[..1], [Asked::Rest]);
+    assert!(!asked.contains(&Asked::Send), "{asked:?}");
+    assert_eq!(result.counters.sent, 0);
+}
+
+#[test]
+fn bytes_of_what_is_sent_after_a_rest_are_not_the_warm_ups() {
+    // The rest begins in the warm-up and ends behind it.
+    let (_, result, traffic) = work(MANY, None, false);
+    assert_eq!((traffic.bytes_written, result.counters.sent), (SLOTS, SLOTS));
+}
+
+#[test]
+fn a_connection_that_ended_in_a_rest_carries_no_request() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    let address = listener.local_addr().expect("it is bound");
+    let url = format!("http://{address}/").parse().expect("a URL");
+    let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
+    let shape = RequestShape::new(url, "POST".to_owned(), Vec::new(), body);
+    let timeout = Nanos::from_secs(30);
+    let raw = RawTransport::connect(composer(&shape.into()), address, 3, timeout, true);
+    let mut raw = raw.expect("the listener takes connections");
+    let mut streams: Vec<_> = listener.incoming().take(3).flatten().collect();
+
+    let ticket = Ticket { due: clock::now(), id: MsgId::new(1).expect("an id") };
+    raw.send(ticket, &Values { msg_id: 1, worker: 0, seq: 0, turn: 0 });
+    // One of the three has the request; it is answered, the two others are closed.
+    let asked = streams.iter_mut().position(|stream| {
+        stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+        matches!(stream.read(&mut [0; 4_096]), Ok(1..))
+    });
+    let mut asked = streams.swap_remove(asked.expect("a request was sent"));
+    drop(streams);
+    asked.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("it is open");
+
+    let deadline = clock::now() + timeout;
+    while raw.idle() > 0 {
+        assert!(clock::now() < deadline, "a closed connection is still taken for an idle one");
+        raw.rest(clock::now() + Nanos::from_millis(1));
+    }
+    // What else the rest was told of is not forgotten.
+    let mut ended = Vec::new();
+    while ended.is_empty() {
+        raw.wait(deadline, &mut ended);
+    }
+    assert_eq!((ended[0].ticket, ended[0].outcome), (ticket, Outcome::Answered { status: 200 }));
+    // The closed ones are made again.
+    while raw.idle() < 3 {
+        assert!(clock::now() < deadline, "{} connections", raw.idle());
+        raw.wait(clock::now() + Nanos::from_millis(10), &mut ended);
+    }
+}
