@@ -131,6 +131,18 @@ async fn pause(limit: &mut Option<Limit>, taken: usize, shutdown: &mut Shutdown)
     }
 }
 
+/// Waits for all workers of a thread. Should one panic, the others finish what they hold all the same
+/// before the panic goes on.
+async fn all_done(mut workers: JoinSet<()>) {
+    let mut first = None;
+    while let Some(done) = workers.join_next().await {
+        first = first.or(done.err().and_then(|error| error.try_into_panic().ok()));
+    }
+    if let Some(panic) = first {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 /// What the workers of one thread share.
 struct Group {
     settings: Arc<PushSettings>,
@@ -158,7 +170,7 @@ impl Group {
                 tasks.spawn(async move { group.work(worker).await });
             }
             drop(group);
-            let _ = tasks.join_all().await;
+            all_done(tasks).await;
         });
     }
 
@@ -302,5 +314,25 @@ impl Group {
             Outgoing { payload, stamped }
         };
         batch.into_iter().map(outgoing).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_leaves_the_others_their_time() {
+        let mut workers = JoinSet::new();
+        let (hand_over, mut finished) = mpsc::channel(1);
+        workers.spawn(async { panic!("on purpose") });
+        workers.spawn(async move {
+            // By now the other one has panicked: the runtime has one thread.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let _ = hand_over.send(()).await;
+        });
+        let all = tokio::spawn(all_done(workers)).await;
+        assert!(all.is_err_and(|error| error.is_panic()), "the panic was swallowed");
+        assert_eq!(finished.try_recv(), Ok(()), "the other worker was not let finish");
     }
 }
