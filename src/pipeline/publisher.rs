@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::keepalive::KeepAlive;
 use super::metrics::Counter;
 use super::stamps::{Place, Stamper};
-use crate::clock;
+use crate::clock::Nanos;
 use crate::message::MsgId;
 use crate::plan::{Address, MAX_BODY};
 use crate::stack::mqtt::{self, PING_EVERY, Receiver, Sender};
@@ -88,6 +88,8 @@ struct Session {
     frames: BytesMut,
     /// Bytes framed since the connection stands.
     framed_bytes: u64,
+    /// When the kernel was given what was written last.
+    written_at: Nanos,
     /// TLS may still hold some of what was written.
     unflushed: bool,
     alive: KeepAlive,
@@ -101,6 +103,7 @@ impl Session {
             receiver,
             frames: BytesMut::new(),
             framed_bytes: 0,
+            written_at: Nanos::ZERO,
             unflushed: false,
             alive: KeepAlive::new(PING_EVERY, Instant::now()),
         })
@@ -126,8 +129,10 @@ impl Session {
                 self.alive.heard(Instant::now());
                 self.acknowledged()
             }
-            flushed = put(&mut self.sender, &mut self.frames), if has_output => {
-                self.unflushed = !flushed?;
+            put = put(&mut self.sender, &mut self.frames), if has_output => {
+                let written_at = put?;
+                self.unflushed = written_at.is_some();
+                self.written_at = written_at.unwrap_or(self.written_at);
                 Ok(Vec::new())
             }
             () = tokio::time::sleep_until(self.alive.due()) => self.ping(),
@@ -154,14 +159,13 @@ impl Session {
     }
 }
 
-/// Writes some of the frames, or hands the kernel what was written: whether all is with it.
-async fn put(sender: &mut Sender, frames: &mut BytesMut) -> io::Result<bool> {
+/// Writes some of the frames, and gives the time; or hands the kernel what was written, when there are none.
+async fn put(sender: &mut Sender, frames: &mut BytesMut) -> io::Result<Option<Nanos>> {
     if frames.is_empty() {
         sender.flush().await?;
-        return Ok(true);
+        return Ok(None);
     }
-    sender.write_some(frames).await?;
-    Ok(false)
+    sender.write_some(frames).await.map(Some)
 }
 
 impl Publisher {
@@ -285,10 +289,10 @@ impl Publisher {
     /// Stamps what the kernel has taken; at QoS 0 that is all there is to know.
     fn complete(&mut self) {
         let written_to = self.session.written_bytes();
-        let now = clock::now();
+        let at = self.session.written_at;
         while self.written < self.framed && self.held[self.written].frame_end <= written_to {
             if let Some(id) = self.held[self.written].message.stamped {
-                self.stamper.stamp(Place::Published, id, now);
+                self.stamper.stamp(Place::Published, id, at);
             }
             self.written += 1;
         }

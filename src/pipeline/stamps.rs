@@ -28,7 +28,7 @@ pub enum Place {
     Queued,
     /// The push server has it.
     Popped,
-    /// The push server has handed it to the broker.
+    /// The push server hands it to the broker.
     Published,
     /// The subscriber has it.
     Arrived,

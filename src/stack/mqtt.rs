@@ -4,7 +4,9 @@
 //! reconnects. Here a batch is one write, one read brings all its frames, and nothing is queued that
 //! the caller does not know of.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,14 +203,20 @@ impl Sender {
     }
 
     /// Writes some of `frames` and takes that off it: what is left after an error was not written.
-    /// TLS may still hold what was taken, until [`Self::flush`].
-    pub async fn write_some(&mut self, frames: &mut BytesMut) -> io::Result<()> {
-        let written = self.half.write(frames).await?;
+    /// TLS may still hold what was taken, until [`Self::flush`]. It gives the time before the write: what
+    /// comes of it may come before this thread goes on.
+    pub async fn write_some(&mut self, frames: &mut BytesMut) -> io::Result<Nanos> {
+        let mut at = Nanos::ZERO;
+        let write = poll_fn(|context| {
+            at = clock::now();
+            Pin::new(&mut self.half).poll_write(context, frames)
+        });
+        let written = write.await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         frames.advance(written);
-        Ok(())
+        Ok(at)
     }
 
     /// Hands the kernel what was written.
