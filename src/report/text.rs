@@ -7,7 +7,7 @@ use super::requests::request_rows;
 use super::table::{narrow_table, table};
 use super::wrk::block;
 use super::{Messages, Quantiles, Report, Run, Script};
-use crate::units::{format_binary, format_count, format_time};
+use crate::units::{format_binary, format_count, format_some, format_time};
 
 /// What the text shows beside the usual.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,8 +103,11 @@ pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
     let bound = report.run.clock.error_bound_us;
     let sampled = report.stages.iter().map(|s| s.quantiles.count).max().unwrap_or(0);
     let clock = bound.map(|bound| format!(", clock ± {}", format_time(bound))).unwrap_or_default();
-    let title =
-        format!("Stages of {} messages (1 in {}{clock})", format_count(sampled), report.run.sample);
+    let title = format!(
+        "Stages of {} (1 in {}{clock})",
+        format_some(sampled, "message", "messages"),
+        report.run.sample
+    );
     let mut rows =
         vec![[title.as_str(), "p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec()];
     for stage in &report.stages {

@@ -226,7 +226,6 @@ impl Sink for Writer {
     fn message(&mut self, payload: &[u8], came: Came) {
         let Came { at, when_read } = came;
         self.since_pause += 1;
-        self.timed_when_read += u64::from(when_read);
         let id = self.id_fields.extract(payload).ok();
         self.gauges.last_at.store(at.0, Relaxed);
         if let (Some(stamper), Some(id)) = (&self.stamper, id) {
@@ -235,6 +234,7 @@ impl Sink for Writer {
         self.arrivals.set_measure_from(Nanos(self.measure_from.load(Relaxed)));
         if let (Arrival::First { due }, Some(id)) = (self.arrivals.note(id), id) {
             let latency = at - due;
+            self.timed_when_read += u64::from(when_read);
             self.times.record(id, latency);
             self.interval.latencies.record(latency);
             self.interval.arrived += 1;
