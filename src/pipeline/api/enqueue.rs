@@ -110,6 +110,25 @@ impl Probe {
     }
 }
 
+/// Messages of the last command, and what came of it: their requests are still to be answered.
+struct Settled {
+    jobs: Vec<Job>,
+    result: Result<(), Refused>,
+    at: Nanos,
+}
+
+impl Settled {
+    fn answer(&mut self, stamper: &Stamper) {
+        for job in self.jobs.drain(..) {
+            if self.result.is_ok() {
+                stamper.stamp(Place::Queued, job.id, self.at);
+            }
+            // The client may have gone; the message is in the queue all the same.
+            let _ = job.done.send(self.result);
+        }
+    }
+}
+
 struct Feeder {
     link: Link,
     queue: String,
@@ -122,18 +141,28 @@ struct Feeder {
 }
 
 impl Feeder {
+    /// The next command goes out before the requests of the last one are answered, so that Redis, and
+    /// who waits for its messages, work while this thread writes the answers.
     async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let stamper = self.stamper.clone();
         let mut jobs = Vec::with_capacity(BATCH);
-        while waiting.recv_many(&mut jobs, BATCH).await > 0 {
-            let result = self.push(&jobs).await;
-            let now = clock::now();
-            for job in jobs.drain(..) {
-                if result.is_ok() {
-                    self.stamper.stamp(Place::Queued, job.id, now);
-                }
-                // The client may have gone; the message is in the queue all the same.
-                let _ = job.done.send(result);
+        let mut last = Settled { jobs: Vec::with_capacity(BATCH), result: Ok(()), at: Nanos::ZERO };
+        loop {
+            while jobs.len() < BATCH
+                && let Ok(job) = waiting.try_recv()
+            {
+                jobs.push(job);
             }
+            if jobs.is_empty() {
+                last.answer(&stamper);
+                if waiting.recv_many(&mut jobs, BATCH).await == 0 {
+                    return;
+                }
+            }
+            let push = self.push(&jobs);
+            let (result, ()) = tokio::join!(biased; push, async { last.answer(&stamper) });
+            (last.result, last.at) = (result, clock::now());
+            std::mem::swap(&mut jobs, &mut last.jobs);
         }
     }
 

@@ -86,6 +86,8 @@ async fn serve_connection(stream: StdStream, service: Arc<Service>, mut shutdown
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        // An answer is small: its bytes are copied sooner than the kernel looks at a list of pieces.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), handler);
     tokio::pin!(connection);
     tokio::select! {
