@@ -32,8 +32,6 @@ use crate::receipt::WallClock;
 
 /// Bytes read at once. Responses to load tests are small; a larger one takes several reads.
 const READ_BUFFER: usize = 64 * 1024;
-/// Events taken from one wait.
-const EVENTS: usize = 256;
 
 /// The raw transport of one worker.
 pub struct RawTransport {
@@ -53,7 +51,8 @@ pub struct RawTransport {
     deadlines: VecDeque<Deadline>,
     /// Connections that carried their one request, and since when they wait to be closed.
     closing: VecDeque<(Nanos, Stream)>,
-    /// What a rest was told and what is not dealt with yet; kept for its memory otherwise.
+    /// What a rest was told and what is not dealt with yet; empty otherwise. It has room for all connections,
+    /// so that one look tells of each.
     events: Vec<epoll::Event>,
     /// When a rest was told that.
     told_at: Nanos,
@@ -110,7 +109,7 @@ impl RawTransport {
             held: BinaryHeap::new(),
             deadlines: VecDeque::with_capacity(connections),
             closing: VecDeque::new(),
-            events: Vec::with_capacity(EVENTS),
+            events: Vec::with_capacity(connections.max(1)),
             told_at: Nanos::ZERO,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             traffic: Traffic::default(),
@@ -293,15 +292,7 @@ impl Transport for RawTransport {
     fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
         ended.append(&mut self.early);
         let until = if ended.is_empty() { until.min(self.next_duty()) } else { Nanos::ZERO };
-        let mut more = self.poll(until, ended);
-        // Bounded, as those that go on and on are told again each time.
-        for _ in 0..self.connections.len() / EVENTS {
-            more = more && self.poll(Nanos::ZERO, ended);
-        }
-        if more {
-            // Each has been told once by now: who goes on and on is past its time like any other.
-            self.expire(clock::now(), ended);
-        }
+        self.poll(until, ended);
     }
 
     fn abandon(&mut self, ended: &mut Vec<Ended>) {

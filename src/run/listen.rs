@@ -191,7 +191,7 @@ struct Writer {
     stamper: Option<Stamper>,
     /// How long to leave dense messages before the next read.
     rest: Nanos,
-    /// Messages of this read.
+    /// Messages of this read that the kernel has timed.
     since_pause: u64,
     timed_when_read: u64,
     measure_from: Arc<AtomicU64>,
@@ -225,7 +225,8 @@ impl Writer {
 impl Sink for Writer {
     fn message(&mut self, payload: &[u8], came: Came) {
         let Came { at, when_read } = came;
-        self.since_pause += 1;
+        // What is timed when it is read must be read at once.
+        self.since_pause += u64::from(!when_read);
         let id = self.id_fields.extract(payload).ok();
         self.gauges.last_at.store(at.0, Relaxed);
         if let (Some(stamper), Some(id)) = (&self.stamper, id) {

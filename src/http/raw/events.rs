@@ -2,8 +2,8 @@
 
 use rustix::event::epoll;
 
+use super::RawTransport;
 use super::upkeep::CLOSING;
-use super::{EVENTS, RawTransport};
 use crate::clock::{self, Nanos};
 use crate::http::connection::State;
 use crate::http::response::Progress;
@@ -15,8 +15,8 @@ use crate::receipt::Received;
 const LOOKING: Nanos = Nanos(20_000);
 
 impl RawTransport {
-    /// One wait, and what it brings. Whether there may be more.
-    pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) -> bool {
+    /// One wait, and what it brings.
+    pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
         let mut events = std::mem::take(&mut self.events);
         let began = clock::now();
         let known = !events.is_empty();
@@ -31,31 +31,25 @@ impl RawTransport {
             let (index, flags) = (event.data.u64() as usize, event.flags);
             self.handle(index, flags, now, ended);
         }
-        let more = events.len() == EVENTS;
         events.clear();
         self.events = events;
-        // What could still be told may be the response to what is past its time.
-        if told && !more {
+        // Where a signal interrupted, what is past its time may have its response.
+        if told {
             self.expire(if known { self.told_at } else { now }, ended);
         }
         self.tend(now);
         while self.closing.front().is_some_and(|(since, _)| *since + CLOSING <= now) {
             self.closing.pop_front();
         }
-        more
     }
 
     /// After a rest: an idle connection may have come to its end meanwhile, and the next request must not
-    /// be written on it. What came on the others is left for the next wait. Whether all was told.
+    /// be written on it. What came on the others is left for the next wait. Whether it was told.
     pub(super) fn mind_idle(&mut self) -> bool {
         let mut events = std::mem::take(&mut self.events);
-        let told = self.sleep(Nanos::ZERO, &mut events) && events.len() < EVENTS;
-        self.told_at = clock::now();
-        // The kernel tells it again.
-        if !told {
-            events.clear();
-        }
-        let now = self.told_at;
+        let told = self.sleep(Nanos::ZERO, &mut events);
+        let now = clock::now();
+        self.told_at = now;
         events.retain(|event| {
             let index = event.data.u64() as usize;
             let is_idle = self.connections[index].state == State::Idle;
@@ -77,10 +71,10 @@ impl RawTransport {
     }
 
     /// Looks for the first event over and over, where events are dense: whether there is one. To be
-    /// woken for each costs this thread more than the time between them, and the server the waking. In an
-    /// open loop, and where the kernel notes times, nothing hangs on this thread's haste.
+    /// woken for each costs this thread more than the time between them, and the server the waking. Where
+    /// the kernel notes times, nothing hangs on this thread's haste.
     fn look(&mut self, began: Nanos, until: Nanos, events: &mut Vec<epoll::Event>) -> bool {
-        if !self.dense || self.rests || self.noted {
+        if !self.dense || self.noted {
             return false;
         }
         let (until, mut now) = (until.min(began + LOOKING), began);

@@ -5,7 +5,7 @@ use std::io;
 
 use rustix::event::epoll;
 
-use super::{EVENTS, RawTransport};
+use super::RawTransport;
 use crate::clock::Nanos;
 use crate::http::connection::State;
 use crate::http::{Ended, Failure, Outcome};
@@ -17,6 +17,9 @@ const CONNECT_PATIENCE: Nanos = Nanos::from_secs(5);
 /// How long a connection that carried its one request waits for the server to close it. Who closes first
 /// has its port blocked for a minute; that many ports no client has.
 pub(super) const CLOSING: Nanos = Nanos::from_millis(20);
+
+/// Deadlines of ended requests that are kept however few connections there are.
+const SLACK: usize = 256;
 
 impl RawTransport {
     /// How long an attempt to connect may take.
@@ -84,7 +87,7 @@ impl RawTransport {
 
     /// One request that hangs must not keep the deadlines of all that ended since.
     pub(super) fn forget_ended(&mut self) {
-        if self.deadlines.len() > 2 * self.connections.len() + EVENTS {
+        if self.deadlines.len() > 2 * self.connections.len() + SLACK {
             let connections = &self.connections;
             self.deadlines.retain(|deadline| deadline.is_current(connections));
         }
