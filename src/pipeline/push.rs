@@ -5,10 +5,11 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -78,20 +79,24 @@ pub async fn run(
     settings: PushSettings,
     counts: Arc<PushCounts>,
     ready: impl FnOnce(),
-    shutdown: Shutdown,
+    mut shutdown: Shutdown,
 ) -> Result<(), StackError> {
     let (stamper, writer) = stamps::start(&settings.log_server, settings.sample, "push").await?;
     let settings = Arc::new(settings);
     let (up, mut all_up) = mpsc::channel::<Result<(), StackError>>(settings.workers);
     // Nobody pops before all are up: messages popped by a server that then gives up would be lost.
     let (begin, go) = watch::channel(false);
+    // Ends all workers: when it is time to, and when one of them panicked.
+    let (stop, halt) = watch::channel(false);
+    let panicked = Arc::new(Notify::new());
     let mut threads = Vec::new();
     for thread in 0..settings.threads {
         let group = Group {
             settings: Arc::clone(&settings),
             counts: Arc::clone(&counts),
             stamper: stamper.clone(),
-            shutdown: shutdown.clone(),
+            panicked: Arc::clone(&panicked),
+            shutdown: halt.clone(),
             up: up.clone(),
             go: go.clone(),
         };
@@ -103,14 +108,20 @@ pub async fn run(
     }
     drop((up, stamper));
     for _ in 0..settings.workers {
-        if let Some(Err(error)) = all_up.recv().await {
-            return Err(error);
+        tokio::select! {
+            up = all_up.recv() => up.unwrap_or(Ok(()))?,
+            () = panicked.notified() => return Err(start_failed("a worker panicked")),
         }
     }
     let _ = begin.send(true);
     ready();
-    let all = tokio::task::spawn_blocking(move || threads.into_iter().all(|t| t.join().is_ok()));
-    if !all.await.unwrap_or(false) {
+    let stop_time = async {
+        tokio::select! {
+            () = stopped(&mut shutdown) => {}
+            () = panicked.notified() => {}
+        }
+    };
+    if !ended_well(threads, stop_time, &stop).await {
         return Err(start_failed("a worker panicked"));
     }
     let _ = writer.await;
@@ -131,12 +142,33 @@ async fn pause(limit: &mut Option<Limit>, taken: usize, shutdown: &mut Shutdown)
     }
 }
 
-/// Waits for all workers of a thread. Should one panic, the others finish what they hold all the same
-/// before the panic goes on.
-async fn all_done(mut workers: JoinSet<()>) {
+/// Waits until all threads have ended, and has them stop at `stop_time`. Whether none panicked.
+async fn ended_well(
+    threads: Vec<JoinHandle<()>>,
+    stop_time: impl Future<Output = ()>,
+    stop: &watch::Sender<bool>,
+) -> bool {
+    let join = move || threads.into_iter().map(|thread| thread.join().is_ok()).min();
+    let mut ended = tokio::task::spawn_blocking(join);
+    let well = tokio::select! {
+        well = &mut ended => well,
+        () = stop_time => {
+            let _ = stop.send(true);
+            ended.await
+        }
+    };
+    matches!(well, Ok(Some(true)))
+}
+
+/// Waits for all workers of a thread. Should one panic, that is told, and the panic goes on when the others
+/// have finished what they hold.
+async fn all_done(mut workers: JoinSet<()>, panicked: &Notify) {
     let mut first = None;
     while let Some(done) = workers.join_next().await {
-        first = first.or(done.err().and_then(|error| error.try_into_panic().ok()));
+        if let Some(panic) = done.err().and_then(|error| error.try_into_panic().ok()) {
+            panicked.notify_one();
+            first.get_or_insert(panic);
+        }
     }
     if let Some(panic) = first {
         std::panic::resume_unwind(panic);
@@ -148,6 +180,7 @@ struct Group {
     settings: Arc<PushSettings>,
     counts: Arc<PushCounts>,
     stamper: Stamper,
+    panicked: Arc<Notify>,
     shutdown: Shutdown,
     up: mpsc::Sender<Result<(), StackError>>,
     go: watch::Receiver<bool>,
@@ -162,7 +195,7 @@ impl Group {
                 return;
             }
         };
-        let group = Arc::new(self);
+        let (panicked, group) = (Arc::clone(&self.panicked), Arc::new(self));
         runtime.block_on(async {
             let mut tasks = JoinSet::new();
             for worker in workers {
@@ -170,7 +203,7 @@ impl Group {
                 tasks.spawn(async move { group.work(worker).await });
             }
             drop(group);
-            all_done(tasks).await;
+            all_done(tasks, &panicked).await;
         });
     }
 
@@ -183,7 +216,12 @@ impl Group {
             }
         };
         let _ = self.up.send(Ok(())).await;
-        if self.go.clone().wait_for(|go| *go).await.is_err() {
+        let (mut go, mut shutdown) = (self.go.clone(), self.shutdown.clone());
+        let may_begin = tokio::select! {
+            may_begin = go.wait_for(|go| *go) => may_begin.is_ok(),
+            () = stopped(&mut shutdown) => false,
+        };
+        if !may_begin {
             return;
         }
         match self.settings.coupling {
@@ -324,14 +362,15 @@ mod tests {
     #[tokio::test]
     async fn a_worker_that_panics_leaves_the_others_their_time() {
         let mut workers = JoinSet::new();
+        let panicked = Arc::new(Notify::new());
+        let told = Arc::clone(&panicked);
         let (hand_over, mut finished) = mpsc::channel(1);
         workers.spawn(async { panic!("on purpose") });
         workers.spawn(async move {
-            // By now the other one has panicked: the runtime has one thread.
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            told.notified().await;
             let _ = hand_over.send(()).await;
         });
-        let all = tokio::spawn(all_done(workers)).await;
+        let all = tokio::spawn(async move { all_done(workers, &panicked).await }).await;
         assert!(all.is_err_and(|error| error.is_panic()), "the panic was swallowed");
         assert_eq!(finished.try_recv(), Ok(()), "the other worker was not let finish");
     }
