@@ -169,7 +169,7 @@ fn what_is_not_another_part_of_the_same_load_is_refused() {
         merge(two).expect_err("it is no other part").to_string()
     };
     type Change = fn(&mut Report);
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 14] = [
         (|r| r.run.node = None, "1.json is not of a run with --node"),
         (
             |r| r.run.node.as_mut().expect("a part").index = 0,
@@ -180,6 +180,7 @@ fn what_is_not_another_part_of_the_same_load_is_refused() {
         (|r| r.run.mode = "closed".to_owned(), "mode open and closed"),
         (|r| r.run.target = "http://other/".to_owned(), "http://other/"),
         (|r| r.run.connections = 1, "connections"),
+        (|r| r.run.threads = 3, "threads"),
         (|r| r.run.id = "run-0".to_owned(), "both are of run run-0"),
         (|r| r.arrival = None, "listening true and false"),
         (|r| r.verdict.thresholds.clear(), "--fail-if"),

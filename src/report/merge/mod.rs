@@ -81,6 +81,8 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
         ("share of the rate", number(x.rate_target), number(y.rate_target)),
         ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
         ("connections", x.connections.to_string(), y.connections.to_string()),
+        // Workers are numbered over all nodes: with other numbers slots are sent twice, or by nobody.
+        ("threads", x.threads.to_string(), y.threads.to_string()),
         ("engine", x.engine.clone(), y.engine.clone()),
         ("protocol", x.protocol.clone(), y.protocol.clone()),
         ("streams", x.streams.to_string(), y.streams.to_string()),
