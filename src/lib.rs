@@ -40,7 +40,7 @@
 //!    in the counts and, with the age they had reached, in the latencies. A dropped slot has the age
 //!    of the oldest request in flight, behind which it would have had to wait.
 //! 5. **No message is lost in silence.** Every MsgID that was sent ends as arrived, lost or unknown
-//!    (its request failed); duplicates and reordering are counted; the first of them are named.
+//!    (not accepted, and it did not arrive); duplicates and reordering are counted; the first of them are named.
 //! 6. **Memory does not grow with the number of requests**, except for one bit per MsgID in blocks
 //!    that are not complete.
 //! 7. **No global state**: two runs may share a process. No printing outside [`cli`]. No allocation

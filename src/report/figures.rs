@@ -32,7 +32,8 @@ pub struct Requests {
     /// Connections made again.
     pub reconnects: u64,
     /// Answers timed when they were read, because the kernel noted no time of their receipt: in a
-    /// closed loop, with reqwest, and where the platform cannot.
+    /// closed loop (but with a script that takes time), with reqwest, over a unix socket, and where the
+    /// platform cannot.
     #[serde(default)]
     pub timed_when_read: u64,
     /// The failed ones, and failed attempts to connect again.
