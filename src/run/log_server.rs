@@ -13,6 +13,7 @@ use crate::observations::ClockInfo;
 use crate::pipeline::stamps::{self, StampWriter, Stamper};
 use crate::plan::Plan;
 use crate::stack::redis::{Link, Use, info, lease_space, server_time};
+use crate::units::format_some;
 
 /// Round trips that compare the clocks before the load: the shortest of them bounds the offset.
 const TRIPS_AT_START: usize = 64;
@@ -113,6 +114,17 @@ impl LogServer {
             most = most.max(Nanos(micros.first().copied().unwrap_or(0) * 1_000));
         }
         most
+    }
+
+    /// What the report lacks because Redis was away.
+    pub(super) fn gaps(&self) -> Option<String> {
+        let (losses, address) = self.redis.as_ref()?.link.losses();
+        let times = format_some(losses, "time", "times");
+        (losses > 0).then(|| {
+            format!(
+                "lost Redis at {address} {times}: queue depth and stages lack what was meanwhile"
+            )
+        })
     }
 
     /// Writes our last stamps, reads everybody's last ones, and says what the clock was worth and

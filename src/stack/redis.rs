@@ -95,6 +95,7 @@ pub struct Link {
     connection: Option<MultiplexedConnection>,
     backoff: Backoff,
     retry_at: Instant,
+    losses: u64,
 }
 
 impl Link {
@@ -107,6 +108,7 @@ impl Link {
             connection,
             backoff: Backoff::default(),
             retry_at: Instant::now(),
+            losses: 0,
         })
     }
 
@@ -125,10 +127,16 @@ impl Link {
         self.connection.as_mut()
     }
 
+    /// How often the connection was lost, and to whom.
+    pub fn losses(&self) -> (u64, &Address) {
+        (self.losses, &self.address)
+    }
+
     /// Tells a failed command: a lost connection is dropped, a refused command leaves it.
     pub fn failed(&mut self, error: &RedisError) {
         if error.is_unrecoverable_error() || error.is_timeout() || error.kind() == ErrorKind::Io {
             if self.connection.take().is_some() {
+                self.losses += 1;
                 log::warn!("lost Redis at {}: {}", self.address, describe(error));
             }
             self.retry_at = Instant::now() + self.backoff.pause();

@@ -85,6 +85,20 @@ fn what_is_lost_when_push_is_killed_is_what_is_really_missing() {
 }
 
 #[test]
+fn a_redis_that_goes_in_the_middle_is_noted() {
+    let (Some(mut redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let (queue, mqtt) = (redis.url(), broker.url());
+    let words = format!("-R 200 -d 3s --drain 500ms --redis {queue} --mqtt {mqtt}");
+    let (finished, report) = report_of(&words, |_| {
+        eventually("a stamp", || (redis.len("mqttclient") > 0).then_some(()));
+        redis.kill();
+    });
+    let notes: Vec<_> = report.list("verdict.notes").iter().filter_map(Value::as_str).collect();
+    let lost = format!("lost Redis at {queue} 1 time: ");
+    assert!(notes.iter().any(|note| note.starts_with(&lost)), "{notes:?} {finished:?}");
+}
+
+#[test]
 fn a_message_leaves_one_stamp_with_each_component() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let (queue, mqtt) = (redis.url(), broker.url());
