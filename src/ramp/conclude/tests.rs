@@ -1,0 +1,263 @@
+//! What follows from the steps of made-up ramps.
+
+use super::super::example;
+use super::*;
+use crate::report::ramp::{Search, Trial};
+
+fn facts(group: &str) -> Facts {
+    Facts { group: group.to_owned(), api_threads: 1, push_threads: 1, push_limit: None }
+}
+
+fn ramp(axis: &str, steps: Vec<(f64, Report)>) -> RampReport {
+    let step = |(x, report)| RampStep {
+        name: format!("{axis} {x}"),
+        x: Some(x),
+        settings: std::collections::BTreeMap::new(),
+        error: None,
+        report: Some(report),
+    };
+    let text = r#"{"schema_version":1,"kind":"ramp","tool":{"name":"loadgen","version":"0"},
+        "name":"x","question":null,"command":"","started_at":"","axis":null,"planned_steps":null,
+        "complete":true,"steps":[],"search":null,"findings":[]}"#;
+    let mut report: RampReport = serde_json::from_str(text).expect("a report");
+    report.axis = Some(axis.to_owned());
+    report.steps = steps.into_iter().map(step).collect();
+    report
+}
+
+fn texts(report: &RampReport, kind: &str) -> Vec<String> {
+    let facts = vec![facts(""); report.steps.len()];
+    let all = conclude(report, &facts, 8);
+    all.into_iter().filter(|f| f.kind == kind).map(|f| f.text).collect()
+}
+
+fn with_p99(mut report: Report, arrival: f64, response: f64) -> Report {
+    if let Some(quantiles) = &mut report.arrival {
+        quantiles.p99 = Some(arrival);
+    }
+    report.latency.response.p99 = Some(response);
+    report
+}
+
+/// The original's table: rates rise, and arrival breaks at the last step.
+fn original() -> RampReport {
+    let rates = [3_773.6, 6_976.4, 10_224.7, 20_140.8, 22_589.0, 23_428.4];
+    let steps = rates.iter().zip([1u64, 2, 3, 7, 9, 10]).map(|(rate, c)| {
+        let arrival = if c == 10 { 71_881.0 } else { 350.0 };
+        (c as f64, with_p99(example::closed(c, *rate), arrival, 400.0))
+    });
+    ramp("connections", steps.collect())
+}
+
+#[test]
+fn the_originals_three_questions_are_answered() {
+    let report = original();
+    assert_eq!(
+        texts(&report, "capacity"),
+        [
+            "the API holds 23,428/s (at connections 10), the most that was tried; that is 3.7% above the \
+          step before"
+        ]
+    );
+    let sizing = texts(&report, "sizing");
+    assert!(sizing[0].starts_with("for 11,000/s use c = 7: measured 20,141/s there"), "{sizing:?}");
+    assert!(sizing[1].starts_with("for 22,000/s use c = 9: measured 22,589/s"), "{sizing:?}");
+    assert!(sizing[1].ends_with("they agree"), "{sizing:?}");
+    assert_eq!(
+        texts(&report, "arrival"),
+        ["arrival breaks between connections 9 (22,589/s) and connections 10 (23,428/s): its p99 \
+          goes from 350.00us to 71.88ms, although the response does not: its p99 goes from \
+          400.00us to 400.00us"]
+    );
+}
+
+#[test]
+fn a_response_that_is_late_at_the_same_step_is_not_called_calm() {
+    let mut report = original();
+    let late = with_p99(example::closed(10, 23_428.4), 71_881.0, 9_000.0);
+    report.steps[5].report = Some(late);
+    report.steps.push(RampStep {
+        name: "connections 11".to_owned(),
+        x: Some(11.0),
+        ..report.steps[5].clone()
+    });
+    report.steps[6].report =
+        report.steps[6].report.take().map(|step| with_p99(step, 80_000.0, 400.0));
+    let arrival = texts(&report, "arrival");
+    assert!(arrival[0].ends_with("to 71.88ms; the response shows it too"), "{arrival:?}");
+    // Nothing is full in these made-up steps.
+    assert_eq!(texts(&report, "bottleneck"), [""; 0]);
+}
+
+#[test]
+fn one_bad_step_is_no_break() {
+    let mut report = original();
+    report.steps[2].report =
+        report.steps[2].report.take().map(|step| with_p99(step, 90_000.0, 400.0));
+    report.steps.pop();
+    let arrival = texts(&report, "arrival");
+    assert!(arrival[0].starts_with("arrival does not break up to connections 9"), "{arrival:?}");
+}
+
+#[test]
+fn an_open_loops_rate_is_held_when_all_of_it_is_answered() {
+    let mut short = example::report(30_000.0);
+    short.requests.completed_per_s = 26_000.0;
+    let report = ramp("rate", vec![(10e3, example::report(10_000.0)), (30e3, short)]);
+    assert_eq!(
+        texts(&report, "capacity"),
+        ["the API holds 10,000/s: all of it was answered, and of 30,000/s it was 26,000/s"]
+    );
+    // 10,000/s × 0.5 ms: what piled up at 30,000/s is no measure.
+    assert!(texts(&report, "sizing")[0].starts_with("for 10,000/s use c = 5 at least"));
+    assert!(texts(&report, "bottleneck")[0].starts_with("not all of the rate was answered; "));
+}
+
+#[test]
+fn answers_that_are_no_success_are_no_capacity() {
+    let refuse = |mut report: Report, share: u64| {
+        let completed = report.requests.completed;
+        let (bad, good) = (completed / share, completed - completed / share);
+        report.requests.status = [("200", good), ("500", bad)]
+            .into_iter()
+            .map(|(status, count)| (status.to_owned(), count))
+            .collect();
+        report
+    };
+    let steps =
+        vec![(10e3, example::report(10_000.0)), (20e3, refuse(example::report(20_000.0), 2))];
+    let open = ramp("rate", steps);
+    assert_eq!(
+        texts(&open, "capacity"),
+        ["the API holds 10,000/s: all of it was answered, and of 20,000/s it was 10,000/s"]
+    );
+    let caution = texts(&open, "caution");
+    assert!(caution[0].ends_with("count for nothing: rate 20000"), "{caution:?}");
+    let closed = ramp("connections", vec![(4.0, refuse(example::closed(4, 8_000.0), 1))]);
+    assert_eq!(texts(&closed, "capacity"), ["the API holds nothing: no answer was 2xx or 3xx"]);
+}
+
+#[test]
+fn a_rate_that_no_longer_rises_at_the_last_step_is_the_most() {
+    let ends = |rates: [f64; 3]| {
+        let steps = [1, 2, 3].iter().zip(rates);
+        let steps = steps.map(|(c, rate)| (*c as f64, example::closed(*c, rate))).collect();
+        texts(&ramp("connections", steps), "capacity")[0].clone()
+    };
+    assert!(ends([5e3, 9e3, 9.1e3]).ends_with("; more brought no more"));
+    assert!(ends([5e3, 9e3, 8e3]).ends_with("; more brought no more"));
+    assert!(ends([5e3, 9e3, 9.4e3]).ends_with("tried; that is 4.4% above the step before"));
+    assert!(ends([5e3, 9e3, 12e3]).contains("it was still rising"));
+}
+
+#[test]
+fn a_step_without_an_answer_is_named_and_holds_nothing() {
+    let silent = |mut report: Report| {
+        let requests = &mut report.requests;
+        (requests.failed, requests.completed, requests.completed_per_s) =
+            (requests.completed, 0, 0.0);
+        requests.status.clear();
+        report
+    };
+    let all = ramp(
+        "connections",
+        vec![
+            (4.0, silent(example::closed(4, 1_000.0))),
+            (8.0, silent(example::closed(8, 1_000.0))),
+        ],
+    );
+    let found = conclude(&all, &[facts(""), facts("")], 8);
+    let found: Vec<_> = found.iter().map(|f| f.text.as_str()).collect();
+    assert_eq!(found, ["not a single request was answered at: connections 4; connections 8"]);
+    let last = ramp(
+        "rate",
+        vec![(1e3, example::report(1_000.0)), (2e3, silent(example::report(2_000.0)))],
+    );
+    assert_eq!(
+        texts(&last, "capacity"),
+        ["the API holds 1,000/s: all of it was answered, and of 2,000/s it was 0/s"]
+    );
+    assert!(texts(&last, "bottleneck")[0].starts_with("not all of the rate was answered"));
+}
+
+#[test]
+fn what_a_search_cannot_tell_is_not_called_broken() {
+    let mut report = ramp("rate", vec![(10e3, example::report(10_000.0))]);
+    let trial = |value, held: bool, why: &str| Trial {
+        value,
+        step: 0,
+        held,
+        because: (!held).then(|| why.to_owned()),
+    };
+    let mut search = Search {
+        axis: "rate".to_owned(),
+        condition: "queue not growing".to_owned(),
+        trials: vec![trial(10e3, false, "how the queue grew is not known")],
+        holds: None,
+        fails: Some(10e3),
+        confirmed: (0, 0),
+    };
+    report.search = Some(search.clone());
+    let knee = texts(&report, "knee");
+    assert!(knee[0].starts_with("whether 'queue not growing' holds at 10,000/s cannot be told (how the queue grew is not known)"), "{knee:?}");
+    search.trials[0].because = Some("the queue grew by 5/s".to_owned());
+    report.search = Some(search);
+    assert!(texts(&report, "knee")[0].starts_with("there is no value at which"));
+}
+
+#[test]
+fn curves_are_concluded_on_one_by_one() {
+    let report = ramp("rate", (1..=4).map(|n| (f64::from(n), example::report(1_000.0))).collect());
+    let facts = ["a", "b", "a", "b"].map(facts);
+    let all = conclude(&report, &facts, 8);
+    let arrival: Vec<_> = all.iter().filter(|f| f.kind == "arrival").collect();
+    assert!(arrival.len() == 2 && arrival[1].text.starts_with("[b] arrival does not"), "{all:?}");
+}
+
+#[test]
+fn a_search_says_what_it_found_how_sure_it_is_and_why() {
+    let mut above = example::report(10_200.0);
+    for (second, row) in above.series.iter_mut().enumerate() {
+        row.queue_depth = Some(200 * second as u64);
+    }
+    let mut report = ramp("rate", vec![(10e3, example::report(10_000.0)), (10_200.0, above)]);
+    let trial = |value, step, held| Trial { value, step, held, because: None };
+    report.search = Some(Search {
+        axis: "rate".to_owned(),
+        condition: "lost == 0".to_owned(),
+        trials: vec![trial(10e3, 0, true), trial(10_200.0, 1, false)],
+        holds: Some(10e3),
+        fails: Some(10_200.0),
+        confirmed: (1, 1),
+    });
+    assert_eq!(
+        texts(&report, "knee"),
+        [
+            "the knee is between 10,000/s and 10,200/s: 'lost == 0' held at 10,000/s in 1 of 1 runs, \
+          and at 10,200/s in 0 of 1 runs; 2 runs in all"
+        ]
+    );
+    let why = texts(&report, "bottleneck");
+    assert!(
+        why[0].starts_with(
+            "what stands in the way is push: at 10,200/s, the queue before it grew by 200/s"
+        ),
+        "{why:?}"
+    );
+}
+
+#[test]
+fn what_is_not_to_be_trusted_is_named() {
+    let mut report = original();
+    report.steps[0].error = Some("push ended".to_owned());
+    if let Some(step) = &mut report.steps[1].report {
+        step.verdict.generator = "limited".to_owned();
+    }
+    assert_eq!(
+        texts(&report, "caution"),
+        [
+            "not run to their end, and left out here: connections 1",
+            "the generator could not hold its plan at: connections 2"
+        ]
+    );
+}
