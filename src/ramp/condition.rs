@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::queue::growth;
 use crate::plan::{Plan, PlanError, Target, Threshold};
+use crate::report::ramp::NOT_KNOWN;
 use crate::report::{Report, check_name, format_number, number, numbers_ending_in};
 use crate::units::format_count;
 
@@ -13,8 +14,6 @@ const PLACE: &str = "holds";
 /// A share of requests without a good answer, in percent, above which a trial does not hold, whatever
 /// its condition: answers that are neither 2xx nor 3xx are no capacity, nor are those that never came.
 const MOST_BAD_PERCENT: f64 = 0.1;
-/// How a reason ends that is none: the report does not say.
-const NOT_KNOWN: &str = "is not known";
 /// Below so long a time the series has fewer than two whole seconds, and no queue is seen to grow.
 const LEAST_TO_GROW_S: f64 = 2.0;
 
@@ -64,12 +63,6 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// Whether a trial that did not hold may have: all that [`Condition::broken_by`] says against it is that
-/// something is not known.
-pub(super) fn is_unknown(because: &str) -> bool {
-    because.split("; ").all(|reason| reason.ends_with(NOT_KNOWN))
 }
 
 /// Of a report without requests there is nothing to say.
@@ -185,13 +178,6 @@ mod tests {
         let lost = broken(|report| (report.requests.failed, report.requests.unfinished) = (40, 10));
         assert_eq!(lost.as_deref(), Some("1.0% of the requests were not answered"));
         assert_eq!(broken(|report| report.requests.failed = 5), None, "one in a thousand");
-    }
-
-    #[test]
-    fn what_is_not_known_is_told_from_what_is_broken() {
-        assert!(is_unknown("how the queue grew is not known"));
-        assert!(is_unknown("arrival.p99 is not known; how the queue grew is not known"));
-        assert!(!is_unknown("arrival.p99 is not known; messages.lost is 4"));
     }
 
     #[test]

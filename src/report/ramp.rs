@@ -82,6 +82,34 @@ pub struct Trial {
     pub because: Option<String>,
 }
 
+/// How a reason ends that is none: the report does not say.
+pub const NOT_KNOWN: &str = "is not known";
+
+impl Trial {
+    /// Why nobody can tell whether the condition held, if all that speaks against it is what is not known.
+    pub fn unknown(&self) -> Option<&str> {
+        let because = self.because.as_deref().filter(|_| !self.held)?;
+        because.split("; ").all(|reason| reason.ends_with(NOT_KNOWN)).then_some(because)
+    }
+
+    /// What became of it, in a word or two.
+    pub fn outcome(&self) -> &'static str {
+        match self.held {
+            true => "holds",
+            false if self.unknown().is_some() => "not known",
+            false => "fails",
+        }
+    }
+}
+
+impl Search {
+    /// Why nobody can tell whether the condition holds at a value, if no trial of it says that it does not.
+    pub fn unknown_at(&self, value: f64) -> Option<&str> {
+        let failed = self.trials.iter().filter(|trial| trial.value == value && !trial.held);
+        failed.map(Trial::unknown).collect::<Option<Vec<_>>>()?.last().copied()
+    }
+}
+
 /// A sentence that follows from the steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -134,5 +162,25 @@ impl RampReport {
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("plain data can be written");
         text + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(because: Option<&str>) -> Trial {
+        let because = because.map(str::to_owned);
+        Trial { value: 8.0, step: 0, held: because.is_none(), because }
+    }
+
+    #[test]
+    fn what_is_not_known_is_told_from_what_is_broken() {
+        let not_known = "arrival.p99 is not known; how the queue grew is not known";
+        let broken = "arrival.p99 is not known; messages.lost is 4";
+        assert_eq!(trial(Some("how the queue grew is not known")).outcome(), "not known");
+        assert_eq!(trial(Some(not_known)).unknown(), Some(not_known));
+        assert_eq!(trial(Some(broken)).unknown(), None);
+        assert_eq!([trial(Some(broken)).outcome(), trial(None).outcome()], ["fails", "holds"]);
     }
 }

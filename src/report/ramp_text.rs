@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::lookup::it_is;
-use super::ramp::{RampReport, RampStep};
+use super::ramp::{RampReport, RampStep, Trial};
 use super::table::narrow_table;
 use super::text::time;
 use crate::units::format_count;
@@ -124,7 +124,7 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
     let trials = ramp.search.iter().flat_map(|search| &search.trials);
     let trial = trials.into_iter().find(|trial| trial.step == number as u64);
     let mut words = Vec::new();
-    words.extend(trial.map(|trial| if trial.held { "holds" } else { "fails" }));
+    words.extend(trial.map(Trial::outcome));
     if report.verdict.generator != "valid" {
         words.push(&report.verdict.generator);
     }

@@ -1,7 +1,6 @@
 //! A search: where the knee is, how sure that is, and what stands in the way of more.
 
 use super::{Point, finding, rate};
-use crate::ramp::condition::is_unknown;
 use crate::ramp::saturation::{Saturated, saturated};
 use crate::report::ramp::{Finding, RampReport, Search, Trial};
 use crate::units::format_count;
@@ -47,7 +46,7 @@ fn result(search: &Search) -> Option<String> {
         format!("{} in {held} of {} runs", value(search, at), trials().count())
     };
     if let Some((fails, why)) =
-        search.fails.and_then(|fails| Some((fails, unknown(search, fails)?)))
+        search.fails.and_then(|fails| Some((fails, search.unknown_at(fails)?)))
     {
         let held = search.holds.map(|holds| format!("'{condition}' held at {}; ", at(holds)));
         return Some(format!(
@@ -79,13 +78,6 @@ fn result(search: &Search) -> Option<String> {
         }
         (None, None) => return None,
     })
-}
-
-/// Why no trial of a value that did not hold says that it does not.
-fn unknown(search: &Search, value: f64) -> Option<&str> {
-    let failed = search.trials.iter().filter(|trial| trial.value == value && !trial.held);
-    let reasons = failed.map(|trial| trial.because.as_deref().filter(|why| is_unknown(why)));
-    reasons.collect::<Option<Vec<_>>>()?.last().copied()
 }
 
 /// What was full at the lowest failed trial at which a queue or CPU time says so; just above the knee

@@ -206,10 +206,20 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
     let figures = figures.below("/search");
     let show = |path: &str| figures.show(path, Unit::Rate);
     let holds = match (search.holds, search.fails) {
+        (Some(_), Some(fails)) if search.unknown_at(fails).is_some() => {
+            format!(
+                "holds at {}; whether it does at {} cannot be told",
+                show("/holds"),
+                show("/fails")
+            )
+        }
         (Some(_), Some(_)) => {
             format!("holds at {} and fails at {}", show("/holds"), show("/fails"))
         }
         (Some(_), None) => format!("holds at {}, the highest that was tried", show("/holds")),
+        (None, Some(fails)) if search.unknown_at(fails).is_some() => {
+            format!("cannot be told at {}, the lowest that was tried", show("/fails"))
+        }
         (None, Some(_)) => format!("fails at {}, the lowest that was tried", show("/fails")),
         (None, None) => "was not decided".to_owned(),
     };
@@ -222,7 +232,7 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
     let row = |(n, trial): (usize, &crate::report::ramp::Trial)| {
         let value = figures.show(&format!("/trials/{n}/value"), Unit::Rate);
         let because = trial.because.as_deref().map(escape).unwrap_or_default();
-        let word = if trial.held { "held" } else { "did not hold" };
+        let word = trial.outcome();
         let step = format!("<a href=\"#step-{}\">{}</a>", trial.step, n + 1);
         vec![step, value, badge(trial.held, word), because]
     };
