@@ -315,6 +315,8 @@ fn conditions_name_numbers_of_the_report() {
     for (text, hint) in [
         ("arival.p99>1", "arrival.p99"),
         ("p99>1", "did you mean"),
+        ("response.p99.9>1", "write response.p99_9"),
+        ("other.p99.9>1", "such as arrival.p99"),
         ("lost>0", "messages.lost"),
         ("x>0", "such as"),
     ] {

@@ -32,7 +32,7 @@ Examples:
 
 Exit codes: 0 done, 1 could not run, 2 usage, 3 the generator could not hold the plan,
 99 a --fail-if condition held or could not be judged or a comparison is worse, 107 the script failed,
-130 interrupted (after its report).";
+130 interrupted (after its report, or at once by a second Ctrl-C).";
 
 /// Open-loop load for asynchronous pipelines: HTTP in, MQTT out, and the time until each message arrives
 #[derive(Debug, Parser)]

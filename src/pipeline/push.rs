@@ -109,7 +109,8 @@ pub async fn run(
     drop((up, stamper));
     for _ in 0..settings.workers {
         tokio::select! {
-            up = all_up.recv() => up.unwrap_or(Ok(()))?,
+            // Each says something, but for one that panicked.
+            up = all_up.recv() => up.unwrap_or_else(|| Err(start_failed("a worker panicked")))?,
             () = panicked.notified() => return Err(start_failed("a worker panicked")),
         }
     }

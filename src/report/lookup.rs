@@ -100,8 +100,9 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if names().iter().any(|known| stands_for(known, &whole(name))) {
         return Ok(());
     }
-    if let Some((before, digits)) = name.split_once(".p99.9") {
-        return Err(format!("the report has no number '{name}'; write {before}.p99_9{digits}"));
+    let meant = name.replace(".p99.9", ".p99_9");
+    if meant != name && check_name(&meant).is_ok() {
+        return Err(format!("the report has no number '{name}'; write {meant}"));
     }
     let last = name.rsplit('.').next().unwrap_or(name);
     let near: Vec<_> = numbers_ending_in(last).into_iter().take(5).collect();

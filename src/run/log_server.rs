@@ -1,7 +1,7 @@
 //! The Redis that gives ids and the time and keeps the stamps, where there is one. Nothing here may
 //! hold a run up: while Redis is away there is no queue depth, and stages end earlier.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::RunError;
 use super::fleet::Split;
@@ -17,6 +17,8 @@ use crate::units::format_some;
 
 /// Round trips that compare the clocks before the load: the shortest of them bounds the offset.
 const TRIPS_AT_START: usize = 64;
+/// Longer than the first pause before a lost connection is made again.
+const RECONNECT: Duration = Duration::from_millis(50);
 
 pub(super) struct LogServer {
     redis: Option<Redis>,
@@ -28,6 +30,19 @@ pub(super) struct LogServer {
 struct Redis {
     link: Link,
     reader: StampReader,
+    /// How often the connection had been lost when the run began, and when stamps were read last.
+    lost_before: u64,
+    lost_read: u64,
+}
+
+/// What is left to say at the end.
+pub(super) struct LastWords {
+    /// What the clock was worth.
+    pub(super) clock: ClockInfo,
+    /// Stamps of ours that were dropped.
+    pub(super) stamps_dropped: u64,
+    /// What the report lacks because Redis was away.
+    pub(super) gap: Option<String>,
 }
 
 impl LogServer {
@@ -44,7 +59,7 @@ impl LogServer {
             server.stamper = Some(stamps::start(address, plan.pipeline.sample, "generator").await?);
         }
         server.clock = ServerClock::new(address.is_loopback());
-        server.redis = Some(Redis { link, reader });
+        server.redis = Some(Redis { link, reader, lost_before: 0, lost_read: 0 });
         for _ in 0..TRIPS_AT_START {
             server.compare_clocks().await;
         }
@@ -88,10 +103,27 @@ impl LogServer {
         depth.inspect_err(|error| link.failed(error)).ok()
     }
 
+    /// The run is about to begin after a pause, in which Redis may have closed what nobody used. That is no
+    /// gap, if the connection can be made again.
+    pub(super) async fn resume(&mut self) {
+        self.compare_clocks().await;
+        let Some(Redis { link, lost_before, .. }) = &mut self.redis else { return };
+        if link.get().await.is_none() {
+            tokio::time::sleep(RECONNECT).await;
+        }
+        if link.get().await.is_some() {
+            *lost_before = link.losses();
+        }
+    }
+
     /// Takes in the stamps that have come since.
     pub(super) async fn read_stamps(&mut self, join: &mut StageJoin) {
-        let Some(Redis { link, reader }) = &mut self.redis else { return };
+        let Some(Redis { link, reader, lost_read, .. }) = &mut self.redis else { return };
+        let losses = link.losses();
         let Some(connection) = link.get().await else { return };
+        if *lost_read < losses && reader.rewind(connection).await.is_ok() {
+            *lost_read = losses;
+        }
         if let Err(error) = reader.read(connection, &self.clock, join).await {
             link.failed(&error);
         }
@@ -116,23 +148,11 @@ impl LogServer {
         most
     }
 
-    /// What the report lacks because Redis was away.
-    pub(super) fn gaps(&self) -> Option<String> {
-        let (losses, address) = self.redis.as_ref()?.link.losses();
-        let times = format_some(losses, "time", "times");
-        (losses > 0).then(|| {
-            format!(
-                "lost Redis at {address} {times}: queue depth and stages lack what was meanwhile"
-            )
-        })
-    }
-
-    /// Writes our last stamps, reads everybody's last ones, and says what the clock was worth and
-    /// how many stamps of ours were dropped.
-    pub(super) async fn close(mut self, join: &mut StageJoin) -> (ClockInfo, u64) {
-        let mut dropped = 0;
+    /// Writes our last stamps, reads everybody's last ones, and says what there is to say.
+    pub(super) async fn close(mut self, join: &mut StageJoin) -> LastWords {
+        let mut stamps_dropped = 0;
         if let Some((stamper, writer)) = self.stamper.take() {
-            dropped = stamper.dropped();
+            stamps_dropped = stamper.dropped();
             drop(stamper);
             // It ends when the last stamper is gone; a panic in it has lost stamps, no more.
             let _ = writer.await;
@@ -140,6 +160,18 @@ impl LogServer {
         self.read_stamps(join).await;
         let theirs = self.services_bound().await;
         let error_bound = self.clock.error_bound(clock::now()).map(|ours| ours + theirs);
-        (ClockInfo { offset_us: self.clock.offset_us(), error_bound }, dropped)
+        let clock = ClockInfo { offset_us: self.clock.offset_us(), error_bound };
+        LastWords { clock, stamps_dropped, gap: self.gap() }
+    }
+
+    fn gap(&self) -> Option<String> {
+        let Redis { link, lost_before, .. } = self.redis.as_ref()?;
+        let losses = link.losses() - lost_before;
+        let (address, times) = (link.address(), format_some(losses, "time", "times"));
+        (losses > 0).then(|| {
+            format!(
+                "lost Redis at {address} {times}: queue depth and stages lack what was meanwhile"
+            )
+        })
     }
 }

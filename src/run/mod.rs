@@ -141,6 +141,7 @@ impl Runner {
         if let Some(at) = self.start_at {
             crew::reach(plan, rig).await?;
             start::wait(at, &mut self.stop, &mut self.progress).await?;
+            log_server.resume().await;
         }
         let mustered = Crew::muster(plan, &split, rig, (space, log_server.stamper()));
         let mut crew = tokio::select! {
@@ -168,14 +169,13 @@ impl Runner {
         let stack = describe_stack(rig, &mut log_server).await;
         let target = RequestShape::display(&rig.target);
         rig.stop_services().await;
-        let gaps = log_server.gaps();
-        let (clock, stamps_dropped) = log_server.close(&mut watch.join).await;
+        let last = log_server.close(&mut watch.join).await;
         let seen = watch.finish();
         let since = |at: Option<Nanos>| at.map_or(Nanos::ZERO, |at| at - measure_from);
         // While it is silent it sends, too, until its time is up or it has nothing more to send.
         let cut = Some(load.over_at).filter(|at| *at < Nanos::MAX).map(|at| at - measure_from);
         let over = split.measured_span().into_iter().chain(cut).min();
-        let notes = seen.notes.into_iter().chain(gaps).chain(given_up(&load)).collect();
+        let notes = seen.notes.into_iter().chain(last.gap).chain(given_up(&load)).collect();
         Ok(Observations {
             plan: plan.clone(),
             run_id: run_id(started_at, plan.request.node),
@@ -185,13 +185,13 @@ impl Runner {
             answering: since(load.last_answered),
             interrupted: seen.interrupted,
             stack,
-            clock,
+            clock: last.clock,
             load,
             traffic: books.traffic,
             script: books.script,
             arrivals: books.arrivals,
             stages: seen.stages,
-            stamps_dropped,
+            stamps_dropped: last.stamps_dropped,
             resources: seen.resources,
             series: seen.series,
             notes,

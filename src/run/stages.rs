@@ -170,6 +170,19 @@ impl StampReader {
         Ok(Self { next })
     }
 
+    /// Redis was away: a list that came back shorter has begun anew. What is read twice counts once.
+    pub(super) async fn rewind(
+        &mut self,
+        redis: &mut MultiplexedConnection,
+    ) -> redis::RedisResult<()> {
+        for place in Place::ALL {
+            let length: i64 = redis::cmd("LLEN").arg(place.list()).query_async(redis).await?;
+            let next = &mut self.next[place as usize];
+            *next = if length < *next { 0 } else { *next };
+        }
+        Ok(())
+    }
+
     /// Takes in what has come since.
     pub(super) async fn read(
         &mut self,

@@ -127,9 +127,14 @@ impl Link {
         self.connection.as_mut()
     }
 
-    /// How often the connection was lost, and to whom.
-    pub fn losses(&self) -> (u64, &Address) {
-        (self.losses, &self.address)
+    /// How often the connection was lost.
+    pub fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// Where Redis is.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Tells a failed command: a lost connection is dropped, a refused command leaves it.

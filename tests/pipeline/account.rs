@@ -99,6 +99,31 @@ fn a_redis_that_goes_in_the_middle_is_noted() {
 }
 
 #[test]
+fn stages_go_on_when_redis_comes_back_with_shorter_lists() {
+    let (Some(mut redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    // Of earlier runs: more than this one will ever stamp.
+    let old = ["x"; 2_000];
+    let lists = ["apiserver", "apiserver:queued", "pushserver:popped", "pushserver", "mqttclient"];
+    for list in lists {
+        redis.cli(&[&["RPUSH", list][..], &old].concat());
+    }
+    let (queue, mqtt) = (redis.url(), broker.url());
+    let words = format!("-R 200 -d 5s --sample 1 --drain 500ms --redis {queue} --mqtt {mqtt}");
+    let mut before = 0;
+    let (finished, report) = report_of(&words, |_| {
+        eventually("a hundred stamps", || (redis.len("mqttclient") > 2_100).then_some(()));
+        before = redis.len("mqttclient") - 2_000;
+        redis.restart();
+    });
+    let after = redis.len("mqttclient");
+    assert!(after > 100, "{after} messages stamped after the restart: {finished:?}");
+    let last = report.list("stages").iter().find(|stage| stage["to"] == "arrived");
+    let count = last.and_then(|stage| stage["count"].as_u64()).expect("a stage");
+    // Some stamps were on their way when Redis went.
+    assert!(count > before + after / 2, "{count} of {before} before and {after} after");
+}
+
+#[test]
 fn a_message_leaves_one_stamp_with_each_component() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let (queue, mqtt) = (redis.url(), broker.url());

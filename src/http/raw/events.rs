@@ -72,9 +72,9 @@ impl RawTransport {
 
     /// Looks for the first event over and over, where events are dense: whether there is one. To be
     /// woken for each costs this thread more than the time between them, and the server the waking. Where
-    /// the kernel notes times, nothing hangs on this thread's haste.
+    /// the kernel notes times nothing hangs on this thread's haste, and an open loop leaves the CPU to others.
     fn look(&mut self, began: Nanos, until: Nanos, events: &mut Vec<epoll::Event>) -> bool {
-        if !self.dense || self.noted {
+        if !self.dense || self.rests || self.noted {
             return false;
         }
         let (until, mut now) = (until.min(began + LOOKING), began);
