@@ -15,7 +15,7 @@ mod script;
 mod services;
 /// Private servers, processes, HTTP and `/proc` for the tests. No test lives here.
 mod support;
-/// The order of a worker's turns, and what a rest leaves behind.
-mod turns;
 /// Ways to the target: TLS, HTTP/2, unix sockets, other addresses, proxies, connections that are not kept.
 mod transports;
+/// The order of a worker's turns, and what a rest leaves behind.
+mod worker;

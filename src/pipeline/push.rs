@@ -371,7 +371,8 @@ mod tests {
             told.notified().await;
             let _ = hand_over.send(()).await;
         });
-        let all = tokio::spawn(async move { all_done(workers, &panicked).await }).await;
+        let all = tokio::spawn(async move { all_done(workers, &panicked).await });
+        let all = timeout(Duration::from_secs(10), all).await.expect("nobody told of the panic");
         assert!(all.is_err_and(|error| error.is_panic()), "the panic was swallowed");
         assert_eq!(finished.try_recv(), Ok(()), "the other worker was not let finish");
     }

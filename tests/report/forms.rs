@@ -103,6 +103,26 @@ fn the_forms_of_a_ramp() {
 }
 
 #[test]
+fn a_trial_that_nobody_can_judge_is_not_said_to_fail() {
+    let mut ramp = ramp();
+    let mut forms = |because: &str| {
+        let because = Some(because.to_owned());
+        let trial = Trial { value: 64.0, step: 1, held: false, because };
+        let search = ramp.search.as_mut().expect("a search");
+        search.trials.truncate(1);
+        search.trials.push(trial);
+        let page = loadgen::report::html::ramp_page(&ramp);
+        (rendered(Document::Ramp(&ramp), Form::Text), page)
+    };
+    let (text, page) = forms("arrival.p99 is not known");
+    assert!(text.contains("not known") && !text.contains("fails"), "{text}");
+    assert!(page.contains("whether it does at ") && !page.contains("and fails at "));
+    let (text, page) = forms("arrival.p99 is 7.00ms");
+    assert!(text.contains("fails") && !text.contains("not known"), "{text}");
+    assert!(page.contains("and fails at ") && !page.contains("whether it does at "));
+}
+
+#[test]
 fn what_went_wrong_in_a_ramp_is_said_in_every_form() {
     let mut ramp = ramp();
     (ramp.search, ramp.complete, ramp.planned_steps) = (None, true, Some(3));

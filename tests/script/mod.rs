@@ -1,6 +1,7 @@
 //! `--script`: what wrk's scripts do, on the wire and in the report.
 
 mod beside_wrk;
+mod course;
 mod errors;
 mod ids;
 mod server;
@@ -45,4 +46,18 @@ impl Script {
     fn report(&self, words: &str) -> (Finished, Report) {
         report_of_command(self.command(words), |_| ())
     }
+}
+
+/// Lines of standard output before the report, which are the script's.
+fn printed(stdout: &str) -> Vec<&str> {
+    stdout.lines().take_while(|line| !line.starts_with("Running ")).collect()
+}
+
+/// The counts add up, with so many requests answered.
+#[track_caller]
+fn assert_answered(report: &Report, count: u64) {
+    let requests = |name: &str| report.count(&format!("requests.{name}"));
+    assert_eq!((requests("completed"), requests("failed"), requests("unfinished")), (count, 0, 0));
+    assert_eq!(requests("planned"), requests("sent") + requests("dropped"));
+    assert_eq!(requests("sent"), count);
 }

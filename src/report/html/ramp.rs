@@ -218,7 +218,7 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
         }
         (Some(_), None) => format!("holds at {}, the highest that was tried", show("/holds")),
         (None, Some(fails)) if search.unknown_at(fails).is_some() => {
-            format!("cannot be told at {}, the lowest that was tried", show("/fails"))
+            format!("is not known at {}, the lowest that was tried", show("/fails"))
         }
         (None, Some(_)) => format!("fails at {}, the lowest that was tried", show("/fails")),
         (None, None) => "was not decided".to_owned(),
