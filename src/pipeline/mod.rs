@@ -5,7 +5,7 @@ pub mod api;
 mod keepalive;
 mod limit;
 pub mod metrics;
-pub mod popper;
+mod popper;
 pub mod publisher;
 pub mod push;
 pub mod stamps;

@@ -233,8 +233,13 @@ impl Group {
 
     async fn connect(&self, worker: usize) -> Result<(Popper, Publisher), StackError> {
         let settings = &self.settings;
-        let most = self.limit().map_or(usize::MAX, |limit| limit.batch());
-        let popper = Popper::open(&settings.redis, &settings.queue, most).await?;
+        let mut popper = Popper::open(&settings.redis, &settings.queue).await?;
+        // A limit leaves the rest in the queue; `direct` takes nothing while it publishes.
+        match (self.limit(), settings.coupling) {
+            (Some(limit), _) => popper = popper.one_by_one(limit.batch()),
+            (None, Coupling::Direct) => popper = popper.one_by_one(usize::MAX),
+            (None, Coupling::Channel) => {}
+        }
         let client_id = mqtt::client_id(&format!("push-{worker}"));
         let target = (settings.topic.as_str(), settings.qos);
         let counts = Arc::clone(&self.counts.publish);
@@ -252,12 +257,13 @@ impl Group {
     /// Pop, publish, pop again.
     async fn direct(&self, mut popper: Popper, mut publisher: Publisher) {
         let (mut shutdown, mut limit) = (self.shutdown.clone(), self.limit());
-        while !is_stopped(&shutdown) {
+        loop {
             let batch = tokio::select! {
                 biased;
-                batch = popper.pop() => batch,
+                batch = popper.pop(!is_stopped(&shutdown)) => batch,
                 () = publisher.tend() => continue,
             };
+            let Some(batch) = batch else { break };
             let count = batch.len();
             publisher.hold(self.stamped(batch));
             tokio::select! {
@@ -275,8 +281,7 @@ impl Group {
         let (send, receive) = mpsc::channel(CHANNEL);
         let pop = async {
             let (mut shutdown, mut limit) = (self.shutdown.clone(), self.limit());
-            while !is_stopped(&shutdown) {
-                let batch = popper.pop().await;
+            while let Some(batch) = popper.pop(!is_stopped(&shutdown)).await {
                 if batch.is_empty() {
                     continue;
                 }

@@ -127,6 +127,11 @@ impl Link {
         self.connection.as_mut()
     }
 
+    /// Whether the connection stands, as far as is known.
+    pub fn stands(&self) -> bool {
+        self.connection.is_some()
+    }
+
     /// How often the connection was lost.
     pub fn losses(&self) -> u64 {
         self.losses

@@ -14,7 +14,11 @@ struct Bench {
 
 impl Bench {
     fn start(flags: &str) -> Option<Self> {
-        let (redis, broker) = (Redis::start()?, Mosquitto::start()?);
+        Self::on(Redis::start()?, flags)
+    }
+
+    fn on(redis: Redis, flags: &str) -> Option<Self> {
+        let broker = Mosquitto::start()?;
         let servers = format!("--redis {} --mqtt {}", redis.url(), broker.url());
         let push = Service::start(&format!("push {servers} {flags}"));
         Some(Self { redis, broker, push })
@@ -22,9 +26,7 @@ impl Bench {
 
     /// Puts messages into the queue, as the api does.
     fn enqueue(&self, messages: &[String]) {
-        let mut words = vec!["LPUSH", "myapp"];
-        words.extend(messages.iter().map(String::as_str));
-        self.redis.cli(&words);
+        enqueue(&self.redis, messages);
     }
 
     fn await_popped(&self) {
@@ -49,6 +51,12 @@ impl Bench {
         assert!(!finished.stderr.contains("without finishing"), "{finished:?}");
         (self.redis, finished)
     }
+}
+
+fn enqueue(redis: &Redis, messages: &[String]) {
+    let mut words = vec!["LPUSH", "myapp"];
+    words.extend(messages.iter().map(String::as_str));
+    redis.cli(&words);
 }
 
 /// What is in the queue, the next one first.
@@ -140,6 +148,49 @@ fn a_stop_while_the_broker_is_away_gives_back_what_was_popped() {
     let (redis, finished) = bench.stop();
     assert_eq!(queued(&redis), all);
     assert!(finished.stderr.contains("100 put back, 0 lost"), "{finished:?}");
+}
+
+/// Stopped while messages come in: each is either published or still in the queue.
+fn a_stop_in_the_middle_loses_nothing(flags: &str) {
+    let Some(Bench { redis, broker, push }) = Bench::start(flags) else { return };
+    let witness = Recorder::start(&broker, "/channel");
+    let all = messages(1, 2_000, 0);
+    let finished = std::thread::scope(|scope| {
+        scope.spawn(|| all.chunks(10).for_each(|some| enqueue(&redis, some)));
+        let begun = || (witness.payloads().len() > 100).then_some(());
+        eventually("the first messages", begun);
+        push.process.terminate()
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let published = witness.ids(&broker).len();
+    assert_eq!([witness.payloads(), queued(&redis)].concat(), all, "{published} were published");
+}
+
+#[test]
+fn a_stop_in_the_middle_loses_nothing_with_a_channel() {
+    a_stop_in_the_middle_loses_nothing("--coupling channel");
+}
+
+#[test]
+fn a_stop_in_the_middle_loses_nothing_in_direct_coupling() {
+    a_stop_in_the_middle_loses_nothing("--coupling direct");
+}
+
+#[test]
+fn a_backlog_is_published_in_its_order() {
+    for redis in [Redis::start(), Redis::without_blmpop()] {
+        let Some(bench) = redis.and_then(|redis| Bench::on(redis, "")) else { return };
+        let witness = Recorder::start(&bench.broker, "/channel");
+        let all = messages(1, 5_000, 0);
+        // At once, many times what one pop takes.
+        bench.enqueue(&all);
+        bench.await_popped();
+        eventually("all", || (witness.payloads().len() >= all.len()).then_some(()));
+        assert_eq!(witness.payloads(), all);
+        let (redis, finished) = bench.stop();
+        assert_eq!(redis.len("myapp"), 0);
+        assert!(finished.stderr.contains("5,000 popped, 5,000 published"), "{finished:?}");
+    }
 }
 
 /// A broker that hangs takes what fits into the sockets' buffers; all others are given back.

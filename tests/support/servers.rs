@@ -94,6 +94,11 @@ impl Redis {
         Self::open(Some(password), "port 0\ntls-auth-clients no\ntls-port")
     }
 
+    /// Does not know a command, as older ones do not.
+    pub(crate) fn without_blmpop() -> Option<Self> {
+        Self::open(None, "rename-command BLMPOP \"\"\nport")
+    }
+
     fn open(password: Option<&'static str>, port_key: &'static str) -> Option<Self> {
         if !(require("redis-server") && require("redis-cli")) {
             return None;
