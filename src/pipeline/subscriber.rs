@@ -1,6 +1,7 @@
-//! Receiving messages from the broker: one read brings many, and all of them carry the time at which
-//! the kernel received the last byte of it.
+//! Receiving messages from the broker, each with the time at which the kernel received it, however much
+//! later it is read.
 
+use std::future::ready;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -36,9 +37,12 @@ pub struct SubscribeCounts {
 pub trait Sink {
     /// One message.
     fn message(&mut self, payload: &[u8], came: Came);
-    /// All messages of one read were handed over, or a while passed without any.
+    /// All messages that were there were handed over, or a while passed without any.
     fn pause(&mut self) {}
 }
+
+/// Reads in a row before the sink's pause is called and the broker gets its replies, even if more is there.
+const BURST: usize = 512;
 
 /// How long without a message until the sink's pause is called all the same.
 const IDLE: Duration = Duration::from_millis(20);
@@ -100,10 +104,26 @@ async fn receive(
     let mut came = Came::now();
     // A network can go without a word; then no ping is answered.
     let mut heard = Instant::now();
+    let mut reads = 0;
     loop {
         if let Err(error) = hand_over(receiver, sink, came, &mut replies) {
             return error;
         }
+        // A read may bring one message of many that are there.
+        tokio::select! {
+            biased;
+            filled = receiver.fill(), if reads < BURST => match filled {
+                Ok(new) => {
+                    (came, heard) = (new, Instant::now());
+                    reads += 1;
+                    continue;
+                }
+                Err(error) => return error,
+            },
+            () = ready(()) => {}
+        }
+        reads = 0;
+        sink.pause();
         if let Err(error) = reply(sender, &mut replies).await {
             return error;
         }
@@ -160,6 +180,5 @@ fn hand_over(
             reply.write(replies, usize::MAX).map_err(std::io::Error::other)?;
         }
     }
-    sink.pause();
     Ok(())
 }

@@ -191,19 +191,19 @@ struct Writer {
     stamper: Option<Stamper>,
     /// How long to leave dense messages before the next read.
     rest: Nanos,
-    /// Messages of this read that the kernel has timed.
+    /// Messages since the last pause that the kernel has timed.
     since_pause: u64,
     timed_when_read: u64,
     measure_from: Arc<AtomicU64>,
 }
 
-/// So many messages of one read are dense: the next ones come before a reader is asleep again.
+/// So many messages that were there at once are dense: the next ones come before a reader is asleep again.
 const DENSE: u64 = 2;
 
 impl Writer {
     /// Leaves dense messages to gather. A reader that wakes for each takes more CPU time, and costs the
-    /// broker the waking. The kernel has noted when the last of them came; those before it in the same
-    /// read are written down up to `rest` later, never earlier.
+    /// broker the waking. The kernel has noted when each of them came; those that it joined meanwhile are
+    /// written down up to `rest` later, never earlier.
     fn rest(&mut self) {
         if std::mem::take(&mut self.since_pause) >= DENSE && self.rest > Nanos::ZERO {
             // This thread has nothing else to do; its runtime's timers are too coarse.

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod child;
 pub mod embedded;
 pub mod mqtt;
+mod piece;
 pub mod redis;
 pub mod spawned;
 mod timed;

@@ -1,8 +1,8 @@
 //! A connection to an MQTT 3.1.1 broker: rumqttc's codec on a socket of ours.
 //!
 //! rumqttc's own event loop flushes once per publish and forgets what it had queued when it
-//! reconnects. Here a batch is one write, one read brings all its frames, and nothing is queued that
-//! the caller does not know of.
+//! reconnects. Here a batch is one write, a read brings all that is there, or one packet with the time
+//! at which the kernel received it, and nothing is queued that the caller does not know of.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::StackError;
+use super::piece::{CHUNK, Piece};
 use super::timed::{LastReceipt, Timed};
 use crate::clock::{self, Nanos};
 use crate::plan::{Address, MAX_BODY, Scheme};
@@ -35,9 +36,6 @@ const KEEP_ALIVE_SECS: u16 = 30;
 pub const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2);
 /// Larger frames are refused: room for the largest body and its topic.
 const MAX_FRAME: usize = MAX_BODY + 1024 * 1024;
-/// Bytes that a read may bring.
-const READ_CHUNK: usize = 64 * 1024;
-
 trait Socket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Socket for T {}
 
@@ -66,6 +64,7 @@ pub struct Receiver {
     half: ReadHalf<Box<dyn Socket>>,
     buffer: BytesMut,
     received: LastReceipt,
+    piece: Piece,
 }
 
 /// When bytes came.
@@ -101,8 +100,13 @@ pub async fn connect(
         let socket = open(address, (times == Times::Received).then_some(&received)).await?;
         let (read, write) = tokio::io::split(socket);
         let mut sender = Sender { half: write };
-        let buffer = BytesMut::with_capacity(READ_CHUNK);
-        let mut receiver = Receiver { half: read, buffer, received };
+        let buffer = BytesMut::with_capacity(CHUNK);
+        let piece = match (times, address.scheme()) {
+            // What TLS decrypts at once has one time anyway.
+            (Times::Received, Scheme::Plain) => Piece::packet(),
+            _ => Piece::All,
+        };
+        let mut receiver = Receiver { half: read, buffer, received, piece };
         let mut hello = Connect::new(client_id);
         hello.keep_alive = KEEP_ALIVE_SECS;
         hello.clean_session = true;
@@ -228,8 +232,9 @@ impl Sender {
 impl Receiver {
     /// Waits for bytes, and gives the time at which the last of them came. An end of input is an error.
     pub async fn fill(&mut self) -> io::Result<Came> {
-        self.buffer.reserve(READ_CHUNK);
-        if self.half.read_buf(&mut self.buffer).await? == 0 {
+        let room = self.piece.room();
+        self.buffer.reserve(room);
+        if (&mut self.half).take(room as u64).read_buf(&mut self.buffer).await? == 0 {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let noted = self.received.get().map(|at| Came { at, when_read: false });
@@ -238,9 +243,16 @@ impl Receiver {
 
     /// The next packet that is complete; `None` when more bytes are needed.
     pub fn decode(&mut self) -> io::Result<Option<Packet>> {
+        let before = self.buffer.len();
         match Packet::read(&mut self.buffer, MAX_FRAME) {
-            Ok(packet) => Ok(Some(packet)),
-            Err(CodecError::InsufficientBytes(_)) => Ok(None),
+            Ok(packet) => {
+                self.piece.complete(before - self.buffer.len());
+                Ok(Some(packet))
+            }
+            Err(CodecError::InsufficientBytes(missing)) => {
+                self.piece.lacks(missing, before > 0);
+                Ok(None)
+            }
             Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Timed {
     tcp: TcpStream,
     wall_clock: WallClock,
     last: LastReceipt,
+    /// Nothing was there when it was looked for last.
+    waited: bool,
     /// The bytes of a read, before they go where they are wanted.
     chunk: Box<[u8]>,
 }
@@ -47,11 +49,17 @@ impl Timed {
     /// Asks the kernel to note times from now on. Where it does not, no read has one.
     pub(super) fn new(tcp: TcpStream, last: LastReceipt) -> Self {
         receipt::note_times(&tcp, true);
-        Self { tcp, wall_clock: WallClock::new(), last, chunk: vec![0; CHUNK].into() }
+        Self {
+            tcp,
+            wall_clock: WallClock::new(),
+            last,
+            waited: false,
+            chunk: vec![0; CHUNK].into(),
+        }
     }
 
     fn receive(&mut self, room: usize) -> io::Result<&[u8]> {
-        let Self { tcp, wall_clock, last, chunk } = self;
+        let Self { tcp, wall_clock, last, chunk, .. } = self;
         let chunk = &mut chunk[..room.min(CHUNK)];
         let received = tcp.try_io(Interest::READABLE, || receipt::read(tcp, chunk, *wall_clock))?;
         last.set(received.at);
@@ -65,9 +73,13 @@ impl AsyncRead for Timed {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.wall_clock.refresh();
         loop {
-            ready!(self.tcp.poll_read_ready(context))?;
+            let is_ready = self.tcp.poll_read_ready(context);
+            self.waited |= is_ready.is_pending();
+            ready!(is_ready)?;
+            if std::mem::take(&mut self.waited) {
+                self.wall_clock.refresh();
+            }
             match self.receive(buffer.remaining()) {
                 Ok(bytes) => {
                     buffer.put_slice(bytes);
@@ -141,6 +153,28 @@ mod tests {
             }
         }
         panic!("no read brought a time");
+    }
+
+    #[tokio::test]
+    async fn of_two_that_are_read_late_each_has_its_own_time() {
+        let (mut timed, mut server, last) = pair();
+        let apart = Duration::from_millis(20);
+        // At the beginning of a connection the kernel joins what waits, and gives it one time.
+        for _ in 0..50 {
+            server.write_all(b"first").expect("writes");
+            std::thread::sleep(apart);
+            server.write_all(b"then").expect("writes");
+            let mut bytes = [0; 5];
+            assert_eq!(timed.read(&mut bytes).await.expect("reads"), 5);
+            let first = last.get();
+            assert_eq!(timed.read(&mut bytes).await.expect("reads"), 4);
+            if let (Some(first), Some(then)) = (first, last.get())
+                && then - first >= Nanos::from_millis(15)
+            {
+                return;
+            }
+        }
+        panic!("two segments never had two times");
     }
 
     #[tokio::test]
