@@ -36,6 +36,7 @@ const KEEP_ALIVE_SECS: u16 = 30;
 pub const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2);
 /// Larger frames are refused: room for the largest body and its topic.
 const MAX_FRAME: usize = MAX_BODY + 1024 * 1024;
+
 trait Socket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Socket for T {}
 
