@@ -1,5 +1,10 @@
 //! A TCP socket that tells when the kernel received what is read from it, under TLS as well: what TLS
 //! hands over later came with bytes that were read before.
+//!
+//! Its reader must not change what it measures. After a write of ours the kernel expects us to write
+//! again soon, and delays acknowledgements of small segments until then. A sender with Nagle's algorithm,
+//! as a Mosquitto with default settings is, holds the next messages back for that long: measured 9 ms
+//! instead of 0.3 ms at 1,000 messages a second. `TCP_QUICKACK` ends that state until the next write.
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
+use rustix::net::sockopt::set_tcp_quickack;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -103,7 +109,12 @@ impl AsyncWrite for Timed {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(context, bytes)
+        let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
+        if written.is_ready() {
+            // A failed write says more about a broken socket than this call does.
+            let _ = set_tcp_quickack(&self.tcp, true);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

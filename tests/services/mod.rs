@@ -2,6 +2,7 @@
 
 mod api;
 mod push;
+mod stock_broker;
 mod subscribe;
 
 use std::net::TcpListener;

@@ -169,6 +169,17 @@ impl Mosquitto {
         Self::open(None, "")
     }
 
+    /// Mosquitto's default settings: with Nagle's algorithm, and at most 1,000 messages queued for a client.
+    pub(crate) fn stock() -> Option<Self> {
+        if !["mosquitto", "mosquitto_pub", "mosquitto_sub"].into_iter().all(require) {
+            return None;
+        }
+        let config = |port, _: &Path| {
+            format!("listener {port} 127.0.0.1\nuser root\nallow_anonymous true\nlog_dest stderr\n")
+        };
+        Some(Self { server: Server::start(("mosquitto", &["-c"]), config), login: None })
+    }
+
     pub(crate) fn with_login(user: &'static str, password: &'static str) -> Option<Self> {
         Self::open(Some((user, password)), "")
     }
