@@ -112,6 +112,17 @@ const MOST_SAMPLE: u64 = 1_000_000;
 /// More threads than this are a slipped digit.
 const MOST_THREADS: u64 = 1_024;
 
+/// Numbers of the report that are known by ids only.
+const OF_IDS: [&str; 7] = [
+    "messages.accepted",
+    "messages.arrived",
+    "messages.lost",
+    "messages.lost_percent",
+    "messages.missed",
+    "messages.reordered",
+    "messages.unknown",
+];
+
 impl Plan {
     /// Checks the settings and fills in the defaults. Reads the files that are named and
     /// the environment's proxies; touches nothing else.
@@ -132,6 +143,7 @@ impl Plan {
         let pipeline = pipeline(settings)?;
         let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
         plan.check_heard()?;
+        plan.check_ids()?;
         plan.thresholds
             .iter()
             .try_for_each(|threshold| plan.check_values("--fail-if", threshold))?;
@@ -152,6 +164,20 @@ impl Plan {
         }
     }
 
+    /// Refuses conditions on what ids tell where no request carries one.
+    fn check_ids(&self) -> Result<(), PlanError> {
+        let needs_ids = |threshold: &&Threshold| {
+            threshold.name().starts_with("arrival.") || OF_IDS.contains(&threshold.name())
+        };
+        match self.thresholds.iter().find(needs_ids).filter(|_| self.warning().is_some()) {
+            Some(threshold) => refuse(format!(
+                "--fail-if '{threshold}': {{{{msg_id}}}} is not in the body, a header or the URL of any \
+                 request, so no arrival is measured; put it there, or leave the condition out"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a condition on a percentile that will be `null`, as the run is too short for it. `place` is
     /// where it was written.
     pub fn check_values(&self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
@@ -165,6 +191,14 @@ impl Plan {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The warning before a run that measures arrivals although no request carries its MsgID. The
+    /// requests of a script are not known yet.
+    pub fn warning(&self) -> Option<String> {
+        let proves_nothing =
+            self.listens() && self.script.is_none() && self.request.is_without_ids();
+        if proves_nothing { self.request.id_note() } else { None }
     }
 
     /// Whether arrivals are measured: the pipeline is ours, or a broker is named.

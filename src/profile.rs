@@ -158,7 +158,7 @@ pub struct Settings {
     #[arg(long, value_name = "KIND", env = "LOADGEN_ENGINE", help_heading = "Request")]
     pub engine: Option<Engine>,
 
-    /// JSON field that carries the MsgID where the body is yours (default: MsgID, else id)
+    /// JSON field of the message that carries the MsgID; the default body has this field too (default: MsgID, else id)
     #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD", help_heading = "Request")]
     pub id_field: Option<String>,
 

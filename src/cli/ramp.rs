@@ -26,6 +26,9 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
         .map_err(|e| UsageError(format!("the profile {} cannot be read: {e}", file.display())))?;
     let command = command(file, &args.settings);
     let plan = RampPlan::new(file, &text, args.settings.clone(), command)?;
+    if let Some(warning) = plan.warning() {
+        log::warn!("{warning}");
+    }
     let outputs = Outputs::check(&args.output, Subject::Ramp)?;
 
     let mut signals = Signals::new()?;

@@ -34,6 +34,9 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     };
     let plan = Plan::new(settings)?;
     check_names(&plan.thresholds)?;
+    if let Some(warning) = plan.warning() {
+        log::warn!("{warning}");
+    }
     let start_at = args.start_at.map(still_ahead).transpose()?;
     let outputs = Outputs::check(&args.output, Subject::Run { listens: plan.listens() })?;
 

@@ -20,6 +20,8 @@ pub(super) struct Flow<T> {
     /// The index of the next message, at least. In an open loop a slot's place gives it; a script may
     /// have used up more ids than slots.
     pub(super) next_index: u64,
+    /// The first index of those taken last whose request a script wrote without its id.
+    pub(super) numbered_until: u64,
     pub(super) gauges: Arc<Gauges>,
 }
 
@@ -53,6 +55,8 @@ impl<T: Transport> Flow<T> {
             let values = Values { msg_id: id.get(), worker: who.worker as u64, seq: index, turn };
             let batch = self.transport.prepare(&values);
             self.next_index = index + batch.ids;
+            // A script that takes fewer ids than it writes requests: the first ones have them.
+            self.numbered_until = index + batch.requests - batch.unnumbered;
             (Taken { ticket: Ticket { due, id }, values }, batch)
         });
         let taken = taken.filter(|(_, batch)| self.ids.reach(index + batch.requests - 1));
@@ -66,19 +70,23 @@ impl<T: Transport> Flow<T> {
     /// before this thread runs again.
     pub(super) fn take_along(&mut self, who: Who, index: u64, due: Nanos) {
         if let Some(id) = self.ids.assign(index, due) {
-            self.transport.along(Ticket { due, id });
-            self.count_sent(who.slot(index), due);
+            let ticket = Ticket { due, id };
+            self.transport.along(ticket);
+            self.count_sent(who.slot(index), index, ticket);
         }
     }
 
     /// Sends what was taken.
     pub(super) fn send(&mut self, taken: &Taken) {
         self.transport.send(taken.ticket, &taken.values);
-        self.count_sent(taken.values.turn, taken.ticket.due);
+        self.count_sent(taken.values.turn, taken.values.seq, taken.ticket);
     }
 
-    fn count_sent(&mut self, slot: u64, due: Nanos) {
-        self.recorder.sent(slot, due);
+    fn count_sent(&mut self, slot: u64, index: u64, ticket: Ticket) {
+        self.recorder.sent(slot, ticket.due);
+        if index >= self.numbered_until {
+            self.recorder.unnumbered(ticket.id, ticket.due);
+        }
         self.on_wire += 1;
         self.gauges.sent.fetch_add(1, Relaxed);
     }
@@ -115,7 +123,7 @@ mod tests {
         }
 
         fn prepare(&mut self, _: &Values) -> Batch {
-            Batch { requests: 3, ids: 5, unnumbered: 0 }
+            Batch { requests: 3, ids: 5, unnumbered: 1 }
         }
 
         fn along(&mut self, ticket: Ticket) {
@@ -157,6 +165,7 @@ mod tests {
             recorder: Recorder::new(space, 100, Nanos::ZERO),
             on_wire: 0,
             next_index: 0,
+            numbered_until: 0,
             gauges: Arc::default(),
         };
         let who = Who { worker: 0, workers: 1 };
@@ -164,5 +173,7 @@ mod tests {
         (1..batch.requests).for_each(|index| flow.take_along(who, index, Nanos(10 + index)));
         flow.send(&taken);
         assert_eq!((flow.transport.sent.len(), flow.on_wire, flow.next_index), (3, 3, 5));
+        let LoadResult { counters, messages_sent, .. } = flow.recorder.result;
+        assert_eq!((counters.sent, messages_sent), (3, 2), "the last has no id");
     }
 }

@@ -66,7 +66,7 @@ pub struct LoadResult {
     pub pacing: Latencies,
     /// Ids the target accepted.
     pub accepted: IdSet,
-    /// Of those sent, how many are messages: all, but requests of a mix that carry no id.
+    /// Of those sent, how many are messages: all but the requests that carry no id.
     pub messages_sent: u64,
     /// Messages whose request ended.
     pub messages_ended: u64,
@@ -122,6 +122,10 @@ pub struct Recorder {
     sampled: Vec<Sampled>,
     rate_window: RateWindow,
     mixture: Option<Mixture>,
+    /// Whether the one request carries its id; a mixture knows it for each of its requests.
+    carries_id: bool,
+    /// Ids of requests that a script wrote without them.
+    unnumbered: IdSet,
 }
 
 impl Recorder {
@@ -138,7 +142,15 @@ impl Recorder {
             sampled: Vec::new(),
             rate_window: RateWindow { start: measure_from, completed: 0 },
             mixture: None,
+            carries_id: true,
+            unnumbered: IdSet::default(),
         }
+    }
+
+    /// The same for one request that may not carry its id, in which case it is not a message.
+    #[must_use]
+    pub fn of_one(self, carries_id: bool) -> Self {
+        Self { carries_id, ..self }
     }
 
     /// The same for a mix of requests, each of which is written down by itself, too.
@@ -179,13 +191,22 @@ impl Recorder {
     pub fn sent(&mut self, slot: u64, due: Nanos) {
         if self.measures(due) {
             self.result.counters.sent += 1;
-            let mut is_message = true;
+            let mut is_message = self.carries_id;
             if let Some(mixture) = &self.mixture {
                 let request = mixture.assignment.of_slot(slot);
                 self.result.by_request[request].sent();
                 is_message = mixture.carries_id(Some(request));
             }
             self.result.messages_sent += u64::from(is_message);
+        }
+    }
+
+    /// Takes back that the request of this id is a message: it was sent, but a script wrote it without
+    /// its id.
+    pub fn unnumbered(&mut self, id: MsgId, due: Nanos) {
+        if self.measures(due) {
+            self.result.messages_sent -= 1;
+            self.unnumbered.insert(&self.space, id);
         }
     }
 
@@ -220,7 +241,10 @@ impl Recorder {
 
     /// Writes it down for its request of a mix. Whether it was a message.
     fn ended_in_mix(&mut self, ended: &Ended) -> bool {
-        let Some(mixture) = &self.mixture else { return true };
+        let Some(mixture) = &self.mixture else {
+            let id = ended.ticket.id;
+            return self.carries_id && !self.unnumbered.contains(&self.space, id);
+        };
         let request = mixture.assignment.of(ended.ticket.id);
         if let Some(own) = request.and_then(|n| self.result.by_request.get_mut(n)) {
             own.ended(ended);

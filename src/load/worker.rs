@@ -51,7 +51,8 @@ impl<T: Transport> Worker<T> {
         let Self { brief, transport, ids, recorder, control, gauges, intervals } = self;
         let work = brief.work.clone();
         let supply = Supply::new(&brief, &work);
-        let flow = Flow { ids, transport, recorder, on_wire: 0, next_index: 0, gauges };
+        let flow =
+            Flow { ids, transport, recorder, on_wire: 0, next_index: 0, numbered_until: 0, gauges };
         let turns = Turns {
             brief: &brief,
             supply,

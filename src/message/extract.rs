@@ -39,6 +39,11 @@ impl IdFields {
         Self(vec![name.to_owned()])
     }
 
+    /// The field that counts before the others.
+    pub fn first(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
+    }
+
     /// The user's own field, if it is not the default.
     pub fn custom(&self) -> Option<&str> {
         (*self != Self::default()).then(|| self.0.first().map(String::as_str)).flatten()

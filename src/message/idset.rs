@@ -50,6 +50,11 @@ impl IdSet {
         self.insert_at(block, place, space.block_len())
     }
 
+    /// Whether an id of the space is in it.
+    pub fn contains(&self, space: &IdSpace, id: MsgId) -> bool {
+        !self.is_empty() && space.locate(id).is_some_and(|(block, place)| self.has(block, place))
+    }
+
     pub(super) fn insert_at(&mut self, block: u64, place: usize, len: u64) -> bool {
         let new = self.blocks.entry(block).or_insert_with(|| Bits::new(len)).set(place, len);
         self.count += u64::from(new);

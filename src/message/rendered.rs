@@ -33,6 +33,12 @@ impl Body {
         self.lines.iter().all(Template::carries_id)
     }
 
+    /// Number, from 1, of the first line without the id where another line has it.
+    pub fn first_line_without_id(&self) -> Option<usize> {
+        let without = self.lines.iter().position(|line| !line.carries_id())?;
+        self.lines.iter().any(Template::carries_id).then_some(without + 1)
+    }
+
     /// Bytes that no message is longer than.
     pub fn longest(&self) -> usize {
         self.lines.iter().map(Template::longest).max().unwrap_or(0)

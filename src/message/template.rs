@@ -119,8 +119,11 @@ pub struct Template {
     pub(super) parts: Vec<Part>,
 }
 
-/// The default body, as the original's packet generator sent it.
+/// The default body where the MsgID is in the field `MsgID`, as the original's packet generator sent it.
 pub const DEFAULT_BODY: &str = r#"{"MsgID":{{msg_id}},"source":"client-id","target":"target-id"}"#;
+
+/// Members of the default body after the MsgID, as the original's packet generator sent them.
+const DEFAULT_MEMBERS: [(&str, &str); 2] = [("source", "client-id"), ("target", "target-id")];
 
 impl Template {
     /// Parses `{{msg_id}}`, `{{worker}}` and `{{seq}}`; refuses any other single word in the braces.
@@ -152,6 +155,21 @@ impl Template {
             }
         }
         Ok(template)
+    }
+
+    /// The default body: a JSON object whose field `id_field` is the MsgID, and two constant members.
+    pub fn default_body(id_field: &str) -> Self {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        // Appended part by part: a field name with braces stays text.
+        let mut body = Self::text(format!("{{{}:", quoted(id_field)));
+        body.parts.push(Part::Number(Field::MsgId));
+        for (name, value) in DEFAULT_MEMBERS {
+            if name != id_field {
+                body.push_text(format!(",{}:{}", quoted(name), quoted(value)).as_bytes());
+            }
+        }
+        body.push_text(b"}");
+        body
     }
 
     /// Text without holes.
@@ -363,10 +381,17 @@ mod tests {
 
     #[test]
     fn the_default_body_carries_the_id() {
-        let template = Template::parse(DEFAULT_BODY.as_bytes()).expect("valid");
-        assert!(template.carries_id());
-        let body = plain(&template, &Values { msg_id: 1234, ..Values::default() });
-        assert_eq!(body, r#"{"MsgID":1234,"source":"client-id","target":"target-id"}"#);
+        let body = |field: &str| {
+            let template = Template::default_body(field);
+            assert!(template.carries_id(), "{field}");
+            plain(&template, &Values { msg_id: 1234, worker: 7, ..Values::default() })
+        };
+        assert_eq!(body("MsgID"), r#"{"MsgID":1234,"source":"client-id","target":"target-id"}"#);
+        assert_eq!(Template::parse(DEFAULT_BODY.as_bytes()), Ok(Template::default_body("MsgID")));
+        assert_eq!(body("order"), r#"{"order":1234,"source":"client-id","target":"target-id"}"#);
+        assert_eq!(body("target"), r#"{"target":1234,"source":"client-id"}"#, "each field once");
+        let odd = body("a\"{{worker}}");
+        assert_eq!(odd, r#"{"a\"{{worker}}":1234,"source":"client-id","target":"target-id"}"#);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! What is sent: method, path, headers, body; one request, or several that are chosen by weight.
 
+mod carried_id;
+
 use std::sync::Arc;
 
 use super::files::{self, Tables};
 use super::head::{header, is_token, open_holes, parse_path, place};
 use super::{MAX_BODY, PlanError, Target, refuse};
-use crate::message::template::{DEFAULT_BODY, Place};
+use crate::message::template::Place;
 use crate::message::{Body, Data, IdFields, Mix, Template};
 use crate::profile::{Node, RequestSettings, Settings};
+use carried_id::{check_lines, head_carries_id};
 
 /// What is sent.
 #[derive(Debug, Clone)]
@@ -92,9 +95,13 @@ pub(super) fn request(settings: &Settings, target: &Target) -> Result<RequestPla
     Ok(RequestPlan {
         requests,
         mix: Arc::new(Mix::new(&weights, settings.seed.unwrap_or(1))),
-        id_fields: settings.id_field.as_deref().map_or_else(IdFields::default, IdFields::only),
+        id_fields: id_fields(settings),
         node: settings.node.unwrap_or(Node { index: 0, count: 1 }),
     })
+}
+
+fn id_fields(settings: &Settings) -> IdFields {
+    settings.id_field.as_deref().map_or_else(IdFields::default, IdFields::only)
 }
 
 /// Names are parts of the report's dotted names.
@@ -135,14 +142,10 @@ impl Draft<'_> {
             None => None,
         };
         let headers = self.headers(data)?;
-        Ok(Request {
-            name: own.name.clone(),
-            weight,
-            path: self.path(data)?,
-            body: self.body(&method, &headers, data)?,
-            method,
-            headers,
-        })
+        let path = self.path(data)?;
+        let body = self.body(&method, &headers, data)?;
+        check_lines(&body, head_carries_id(&path, &headers))?;
+        Ok(Request { name: own.name.clone(), weight, path, body, method, headers })
     }
 
     /// The common headers and its own, which replace those of the same name.
@@ -206,18 +209,10 @@ impl Draft<'_> {
                     files::lines(&text).map_err(|why| PlanError(format!("{flag}: {why}")))?;
                 let parse = |(number, line)| parse(&format!("{flag}: line {number}"), line);
                 let lines = lines.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-                if lines.iter().any(Template::carries_id)
-                    && let Some(at) = lines.iter().position(|line| !line.carries_id())
-                {
-                    return refuse(format!(
-                        "{flag}: line {} has no {{{{msg_id}}}} and others have: give it to all or none",
-                        at + 1
-                    ));
-                }
                 Body::lines(lines).ok_or_else(|| PlanError(format!("{flag}: it is empty")))
             }
             (None, None, None) if silent => Ok(Template::default().into()),
-            (None, None, None) => Ok(parse("--body", DEFAULT_BODY.as_bytes())?.into()),
+            (None, None, None) => Ok(Template::default_body(id_fields(all).first()).into()),
             _ => refuse("--body, --body-file and --body-lines each say what the body is: give one"),
         }
     }

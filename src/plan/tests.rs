@@ -157,3 +157,24 @@ fn a_condition_on_a_percentile_wants_enough_values() {
         assert_eq!(check(expr, enough), Ok(()), "{expr} {enough}");
     }
 }
+
+#[test]
+fn a_condition_on_arrivals_needs_a_request_with_an_id() {
+    let refused = |expr: &str, body: Option<&str>, header: &str| {
+        plan(|s| {
+            s.mqtt = Some("mqtt://h".into());
+            s.url = Some("http://h/".into());
+            s.body = body.map(str::to_owned);
+            s.headers = vec![format!("X: {header}")];
+            s.fail_if = vec![expr.to_owned()];
+        })
+        .err()
+    };
+    for expr in ["messages.lost>0", "arrival.max>1s"] {
+        let error = refused(expr, Some("hello"), "y").expect("it is refused");
+        assert!(error.contains(expr) && error.contains("{{msg_id}} is not in the body"), "{error}");
+        assert_eq!(refused(expr, Some("hello"), "{{msg_id}}"), None);
+        assert_eq!(refused(expr, None, "y"), None);
+    }
+    assert_eq!(refused("messages.duplicated>0", Some("hello"), "y"), None);
+}

@@ -121,6 +121,13 @@ impl RampPlan {
     }
 }
 
+impl RampPlan {
+    /// The warning of the first step, see [`Plan::warning`].
+    pub fn warning(&self) -> Option<String> {
+        self.work.first().and_then(|plan| plan.warning())
+    }
+}
+
 impl Work {
     fn first(&self) -> Option<Plan> {
         match self {

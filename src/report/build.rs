@@ -171,7 +171,7 @@ fn by_request(seen: &Observations) -> Vec<ByRequest> {
             status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
             response: response.into(),
             service: service.into(),
-            arrival: arrivals(n).filter(|_| request.body.carries_id()).map(Quantiles::from),
+            arrival: arrivals(n).filter(|_| request.carries_id()).map(Quantiles::from),
         })
     };
     seen.load.by_request.iter().enumerate().filter_map(one).collect()

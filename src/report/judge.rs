@@ -6,7 +6,7 @@ use crate::clock::Nanos;
 use crate::latency::Latencies;
 use crate::observations::{Observations, ServerInfo};
 use crate::plan::load::Pace;
-use crate::plan::{LoadPlan, Mode, RequestPlan, Threshold};
+use crate::plan::{LoadPlan, Mode, Threshold};
 use crate::units::{format_count, format_some, format_time};
 
 /// How late a generator may come to so many of its slots, beyond the tick that it sleeps by plan. Later,
@@ -230,37 +230,19 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
     if let (Some(_), Some(script)) = (&report.messages, &report.script) {
         if script.unnumbered > 0 {
             notes.push(format!(
-                "{} requests of the script have no id of loadgen.msg_id(): their messages cannot be \
-                 joined to them, and count as unexpected where they arrive and as lost or unknown here",
-                format_count(script.unnumbered)
+                "{} of the script had no id of loadgen.msg_id(): no arrival can be joined to them, so \
+                 they count neither as accepted nor as lost. Give each request loadgen.msg_id() as its MsgID",
+                format_some(script.unnumbered, "request", "requests")
             ));
         }
     } else {
-        notes.extend(report.messages.as_ref().and_then(|_| id_note(&seen.plan.request)));
+        notes.extend(report.messages.as_ref().and_then(|_| seen.plan.request.id_note()));
     }
     if seen.stamps_dropped > 0 {
         let stamps = format_some(seen.stamps_dropped, "stamp", "stamps");
         notes.push(format!("{stamps} of arrivals dropped"));
     }
     notes
-}
-
-/// Which messages cannot be followed.
-fn id_note(request: &RequestPlan) -> Option<String> {
-    let without: Vec<_> = (request.requests.iter())
-        .filter(|one| !one.body.carries_id())
-        .map(|one| one.name.as_str())
-        .collect();
-    match without.len() {
-        0 => None,
-        n if n == request.requests.len() => {
-            Some("the body has no {{msg_id}}: arrivals cannot be told from each other".to_owned())
-        }
-        _ => Some(format!(
-            "no {{{{msg_id}}}} in the body of {}: messages and arrival are of the other requests",
-            without.join(", ")
-        )),
-    }
 }
 
 /// Figures of a stand-in must not be taken for those of what it stands for.

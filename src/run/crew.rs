@@ -120,6 +120,10 @@ impl Crew {
     pub(super) fn has_all_arrived(&self, now: Nanos, queued: Option<u64>) -> bool {
         let Some(arrived) = self.arrived() else { return true };
         let silence = now - self.last_arrival();
+        if self.accepted() + self.refused() == 0 {
+            // No request carried an id: how many messages are still to come is not known.
+            return queued.unwrap_or(0) == 0 && silence >= LONG_QUIET;
+        }
         match self.refused() {
             0 => arrived >= self.accepted() && silence >= QUIET,
             refused if arrived >= self.accepted() + refused => silence >= QUIET,

@@ -19,7 +19,7 @@ use crate::load::{
     Brief, Control, Gauges, IntervalReport, LoadResult, Mixture, Schedule, Work, Worker,
 };
 use crate::message::{Assignment, DueTable, IdSpace, IdWriter};
-use crate::plan::{LoadPlan, Mode, Plan, RequestPlan};
+use crate::plan::{LoadPlan, Mode, Plan, Request, RequestPlan};
 use crate::profile::{Engine, Node};
 use crate::script::{Writer, id_lanes, ids_each};
 
@@ -296,9 +296,12 @@ impl Post {
         let space = self.supplies.space;
         let mut recorder = Recorder::new(space, self.plan.pipeline.sample, measure_from);
         let request = &self.plan.request;
+        let carries_id: Vec<_> = request.requests.iter().map(Request::carries_id).collect();
         if let Some(assignment) = self.split.assignment(request, space) {
-            let carries_id = request.requests.iter().map(|one| one.body.carries_id()).collect();
             recorder = recorder.of_mix(Mixture { assignment, carries_id });
+        } else if self.plan.script.is_none() {
+            // What a script writes shows when it has written it.
+            recorder = recorder.of_one(carries_id.first().is_none_or(|carries| *carries));
         }
         let worker = Worker {
             brief: Brief {

@@ -2,6 +2,7 @@
 
 mod account;
 mod embedded;
+mod ids;
 mod nodes;
 mod outages;
 mod requests;

@@ -24,7 +24,7 @@ fn mixed(change: impl FnOnce(&mut Settings)) -> Observations {
     let request = &seen.plan.request;
     let space = IdSpace::from_authority(0, 1, 100);
     let assignment = Assignment::new(Arc::clone(&request.mix), space, (0, 1));
-    let carries_id = request.requests.iter().map(|one| one.body.carries_id()).collect();
+    let carries_id = request.requests.iter().map(|one| one.carries_id()).collect();
     let recorder = Recorder::new(space, 100, SECOND).of_mix(Mixture { assignment, carries_id });
     seen.load = written_by(recorder).result;
     let arrivals = seen.arrivals.as_mut().expect("it listened");
@@ -61,7 +61,8 @@ fn the_parts_are_the_whole() {
     assert_eq!(report.by_request[1].arrival.as_ref().map(|q| q.count), Some(500));
     assert_eq!(check_schema(&report), Ok(()));
     assert_eq!(Report::from_json(&report.to_json()).expect("our own"), report);
-    let note = "no {{msg_id}} in the body of view: messages and arrival are of the other requests";
+    let note = "{{msg_id}} is not in the body, a header or the URL of view: messages and arrival are of \
+                the other requests";
     assert!(report.verdict.notes.iter().any(|own| own == note), "{:?}", report.verdict.notes);
 }
 
