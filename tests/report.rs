@@ -179,7 +179,10 @@ fn the_text_of_a_troubled_run() {
         s.fail_if = vec!["messages.lost>0".to_owned(), "latency.response.p99>5ms".to_owned()];
     };
     let report = Report::from(&observations(conditions));
-    insta::assert_snapshot!("troubled_text", text(&report, TextOptions { latency: true }));
+    insta::assert_snapshot!(
+        "troubled_text",
+        text(&report, TextOptions { latency: true, ..TextOptions::default() })
+    );
 }
 
 #[test]
@@ -248,7 +251,7 @@ fn ramp() -> RampReport {
 
 #[test]
 fn the_text_of_a_ramp() {
-    insta::assert_snapshot!("ramp_text", ramp_text(&ramp()));
+    insta::assert_snapshot!("ramp_text", ramp_text(&ramp(), TextOptions::default()));
 }
 
 #[test]
@@ -269,7 +272,7 @@ fn the_text_fits_a_terminal_of_80_columns() {
     let counters = &mut seen.load.counters;
     (counters.planned, counters.sent, counters.completed) = (9_999_999, 9_999_999, 9_999_999);
     seen.arrivals.as_mut().expect("it listens").account.arrived = 9_999_999;
-    let text = text(&Report::from(&seen), TextOptions { latency: true });
+    let text = text(&Report::from(&seen), TextOptions { latency: true, ..TextOptions::default() });
     let is_sentence =
         |line: &&str| ["  Note", "  Fail if", "  Stack"].iter().any(|name| line.starts_with(name));
     for line in text.lines().filter(|line| !is_sentence(line)) {

@@ -1,5 +1,6 @@
 //! Arguments as typed. Parsing has no effects.
 
+mod allow;
 mod services;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueEnum as _};
 
+pub(super) use self::allow::AllowArgs;
 pub(super) use self::services::{
     ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs,
 };
@@ -30,9 +32,10 @@ Examples:
   loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json
   loadgen report report.json -o report.md      a saved report in other forms
 
-Exit codes: 0 done, 1 could not run, 2 usage, 3 the generator could not hold the plan,
-99 a --fail-if condition held or could not be judged or a comparison is worse, 107 the script failed,
-130 interrupted (after its report, or at once by a second Ctrl-C).";
+Exit codes: 0 done, 1 could not run, or nothing succeeded or arrived (--allow-failed), 2 usage,
+3 the generator could not hold the plan (--allow-limited), 99 a --fail-if condition held or could not be
+judged or a comparison is worse, 107 the script failed, 130 interrupted (after its report, or at once by
+a second Ctrl-C). If several apply, the order is 130, 107, 1, 3, 99.";
 
 /// Open-loop load for asynchronous pipelines: HTTP in, MQTT out, and the time until each message arrives
 #[derive(Debug, Parser)]
@@ -207,9 +210,8 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) watch: WatchArgs,
 
-    /// Exit 0 even if the generator could not hold the plan
-    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
-    pub(super) allow_limited: bool,
+    #[command(flatten)]
+    pub(super) allow: AllowArgs,
 
     /// wrk2 times the batches of a pipelining script as a whole with it: refused with what to do
     #[arg(short = 'B', long = "batch_latency", hide = true)]
@@ -237,9 +239,8 @@ pub(super) struct RampArgs {
     #[command(flatten)]
     pub(super) watch: WatchArgs,
 
-    /// Exit 0 even if the generator could not hold a step's plan
-    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
-    pub(super) allow_limited: bool,
+    #[command(flatten)]
+    pub(super) allow: AllowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -282,9 +283,8 @@ pub(super) struct CompareArgs {
     #[command(flatten)]
     pub(super) output: OutputArgs,
 
-    /// Compare even if a generator could not hold its plan
-    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
-    pub(super) allow_limited: bool,
+    #[command(flatten)]
+    pub(super) allow: AllowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -296,9 +296,8 @@ pub(super) struct MergeArgs {
     #[command(flatten)]
     pub(super) output: OutputArgs,
 
-    /// Exit 0 even if a generator could not hold its plan, or a node's report is missing
-    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
-    pub(super) allow_limited: bool,
+    #[command(flatten)]
+    pub(super) allow: AllowArgs,
 }
 
 #[cfg(test)]

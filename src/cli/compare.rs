@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::args::{CompareArgs, UsageError};
-use super::output::{Outputs, add_to_step_summary};
+use super::output::Outputs;
 use super::report::read;
 use super::{Outcome, logger};
 use crate::report::Saved;
@@ -19,13 +19,16 @@ pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
         hold_against(&base, &new, args.tolerance).map_err(|error| UsageError(error.to_string()))?;
     let document = Document::Comparison(&comparison);
     let delivered = outputs.deliver(document);
-    add_to_step_summary(document);
+    outputs.add_to_step_summary(document);
     delivered?;
+    let allowed = args.allow.allowed();
     // As of a run: what is not to be trusted comes before what is not good enough.
-    Ok(if !comparison.trusted && !args.allow_limited {
+    Ok(if !comparison.failed.is_empty() && !allowed.failed {
+        Outcome::Failed
+    } else if !comparison.trusted && !allowed.limited {
         Outcome::Limited
     } else if comparison.worse {
-        Outcome::Failed
+        Outcome::ConditionHeld
     } else {
         Outcome::Done
     })

@@ -5,19 +5,19 @@ use std::path::Path;
 use super::args::{MergeArgs, UsageError};
 use super::output::Outputs;
 use super::report::read;
-use super::run::judged;
 use super::{Outcome, logger};
 use crate::report::forms::Document;
-use crate::report::{self, Named, Saved};
+use crate::report::{self, Named, RunResult, Saved};
 
 pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
     let parts = args.files.iter().map(|file| read_run(file)).collect::<Result<_, _>>()?;
     let merged = report::merge(parts).map_err(|error| UsageError(error.to_string()))?;
     let document = Document::Run(&merged);
-    let outputs = Outputs::check(&args.output, document.subject())?;
+    let allowed = args.allow.allowed();
+    let outputs = Outputs::check(&args.output, document.subject())?.allowing(allowed);
     outputs.deliver(document)?;
-    Ok(judged(&merged, args.allow_limited))
+    Ok(RunResult::of_run(&merged, allowed).outcome())
 }
 
 fn read_run(file: &Path) -> anyhow::Result<Named> {

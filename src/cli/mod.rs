@@ -1,6 +1,7 @@
 //! The command line: the only part that talks to a terminal.
 
 mod args;
+mod colour;
 mod compare;
 mod embedded;
 mod init;
@@ -23,33 +24,7 @@ use clap::{CommandFactory as _, Parser as _};
 use args::{Cli, Command, UsageError};
 
 use crate::profile::nearest;
-
-/// What a command came to; each has its exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// Done.
-    Done,
-    /// The generator could not hold the plan.
-    Limited,
-    /// A `--fail-if` condition held, or a comparison is worse.
-    Failed,
-    /// Interrupted, with its report.
-    Interrupted,
-    /// A step of a ramp could not be run to its end, or had no answer; the others are in the report.
-    Broken,
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Done => 0,
-            Outcome::Limited => 3,
-            Outcome::Failed => 99,
-            Outcome::Interrupted => 130,
-            Outcome::Broken => FAILURE,
-        })
-    }
-}
+use crate::report::Outcome;
 
 /// Could not run.
 const FAILURE: u8 = 1;
@@ -94,7 +69,7 @@ pub fn main() -> ExitCode {
     });
     // What still runs when a command is left early ends with the process, not before it.
     runtime.shutdown_background();
-    result.map_or_else(|error| fail(&error), ExitCode::from)
+    result.map_or_else(|error| fail(&error), |outcome| ExitCode::from(outcome.exit_code()))
 }
 
 /// A first word that is no command but much like one: clap would take it for the URL, and blame the next.

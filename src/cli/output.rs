@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::args::{OutputArgs, UsageError};
-use crate::report::TextOptions;
+use super::colour::{self, colour_result};
 use crate::report::forms::{Document, Form, Subject};
+use crate::report::{Allowed, TextOptions};
 
 /// More than any report has.
 const RESERVE: usize = 1 << 20;
@@ -44,7 +45,19 @@ impl Outputs {
             try_write(path).with_context(|| format!("{name} cannot be written"))?;
             files.push(file);
         }
-        Ok(Self { form: args.format, files, options: TextOptions { latency: args.latency } })
+        let options = TextOptions { latency: args.latency, ..TextOptions::default() };
+        Ok(Self { form: args.format, files, options })
+    }
+
+    /// Faults that the user lets pass, for the exit code that the documents name.
+    pub(super) fn allowing(mut self, allowed: Allowed) -> Self {
+        self.options.allowed = allowed;
+        self
+    }
+
+    /// Under GitHub Actions the job's summary shows the document, too.
+    pub(super) fn add_to_step_summary(&self, document: Document<'_>) {
+        add_to_step_summary(document, self.options);
     }
 
     /// Writes the document to every file and prints it. What cannot be written keeps nothing else from
@@ -62,7 +75,10 @@ impl Outputs {
     }
 
     fn print(&self, document: Document<'_>) -> anyhow::Result<()> {
-        let content = document.render(self.form, self.options)?;
+        let mut content = document.render(self.form, self.options)?;
+        if self.form == Form::Text && colour::is_wanted() {
+            content = colour_result(&content);
+        }
         print_bytes(content.as_bytes()).context("the report could not be printed")
     }
 }
@@ -161,11 +177,10 @@ fn try_write(path: &Path) -> io::Result<()> {
     tried.and(removed)
 }
 
-/// Under GitHub Actions the job's summary shows the document, too. That it cannot be added is no reason
-/// for a job to fail.
-pub(super) fn add_to_step_summary(document: Document<'_>) {
+/// Appends the document to the job's summary. That it cannot be added is not a reason for a job to fail.
+fn add_to_step_summary(document: Document<'_>, options: TextOptions) {
     let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()) else { return };
-    let added = document.render(Form::Markdown, TextOptions::default()).map_err(io::Error::other);
+    let added = document.render(Form::Markdown, options).map_err(io::Error::other);
     let added = added.and_then(|text| {
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
         // Whatever another step left there without an end of line.

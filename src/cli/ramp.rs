@@ -8,15 +8,16 @@ use tokio::sync::watch;
 
 use super::args::{RampArgs, UsageError};
 use super::metrics::{Endpoint, step_labels, tee};
-use super::output::{Outputs, add_to_step_summary};
+use super::output::Outputs;
 use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
 use crate::plan::command::{quoted, words};
 use crate::profile::Settings;
 use crate::ramp::{Ahead, Follower, Ramp, RampPlan, Watcher};
+use crate::report::RunResult;
 use crate::report::forms::{Document, Subject};
-use crate::report::ramp::{RampReport, RampStep};
+use crate::report::ramp::RampReport;
 use crate::run::Services;
 
 pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
@@ -29,7 +30,8 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     if let Some(warning) = plan.warning() {
         log::warn!("{warning}");
     }
-    let outputs = Outputs::check(&args.output, Subject::Ramp)?;
+    let allowed = args.allow.allowed();
+    let outputs = Outputs::check(&args.output, Subject::Ramp)?.allowing(allowed);
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
@@ -46,9 +48,9 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     desk.progress.finish();
     let Some(report) = report else { return Ok(Outcome::Interrupted) };
     let delivered = desk.outputs.deliver(Document::Ramp(&report));
-    add_to_step_summary(Document::Ramp(&report));
+    desk.outputs.add_to_step_summary(Document::Ramp(&report));
     delivered?;
-    Ok(outcome(&report, args.allow_limited))
+    Ok(RunResult::of_ramp(&report, allowed).outcome())
 }
 
 /// Saves the report and shows the progress.
@@ -75,32 +77,4 @@ impl Follower for Desk {
 /// The line that repeats it, without secrets.
 fn command(file: &Path, typed: &Settings) -> String {
     format!("loadgen ramp {}{}", quoted(&file.display().to_string()), words(typed))
-}
-
-/// What is worst about it decides.
-fn outcome(report: &RampReport, allow_limited: bool) -> Outcome {
-    let runs = || report.steps.iter().filter_map(|step| step.report.as_ref());
-    let is_result = |step: &RampStep| match &report.search {
-        // A search goes where the generator cannot follow; its result is not from there.
-        Some(search) => search.holds.is_some() && step.x == search.holds,
-        None => true,
-    };
-    let is_limited = |step: &RampStep| {
-        step.report.as_ref().is_some_and(|report| report.verdict.generator == "limited")
-    };
-    let failed = runs().flat_map(|run| &run.verdict.thresholds).any(|threshold| !threshold.ok);
-    if !report.complete && report.steps.iter().all(|step| step.error.is_none())
-        || runs().any(|run| run.run.interrupted)
-    {
-        Outcome::Interrupted
-    } else if report.steps.iter().any(|step| step.error.is_some()) || !report.silent().is_empty() {
-        Outcome::Broken
-    } else if !allow_limited && report.steps.iter().any(|step| is_result(step) && is_limited(step))
-    {
-        Outcome::Limited
-    } else if failed {
-        Outcome::Failed
-    } else {
-        Outcome::Done
-    }
 }

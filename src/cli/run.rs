@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::args::{RunArgs, UsageError};
 use super::metrics::{run_labels, tee};
-use super::output::{Outputs, add_to_step_summary};
+use super::output::Outputs;
 use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::profile::Settings;
 use crate::ramp::is_ramp;
 use crate::report::forms::{Document, Subject};
-use crate::report::{Report, check_names};
+use crate::report::{Report, RunResult, check_names};
 use crate::run::{RunError, Runner, Services};
 use crate::units::Moment;
 
@@ -38,7 +38,9 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         log::warn!("{warning}");
     }
     let start_at = args.start_at.map(still_ahead).transpose()?;
-    let outputs = Outputs::check(&args.output, Subject::Run { listens: plan.listens() })?;
+    let allowed = args.allow.allowed();
+    let subject = Subject::Run { listens: plan.listens() };
+    let outputs = Outputs::check(&args.output, subject)?.allowing(allowed);
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
@@ -70,12 +72,12 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let observations = observations?;
     let report = Report::from(&observations);
     let delivered = outputs.deliver(Document::Run(&report));
-    add_to_step_summary(Document::Run(&report));
+    outputs.add_to_step_summary(Document::Run(&report));
     // As with wrk, a script has the last word. It may take its time, and so may be left.
     let last_word = tokio::task::spawn_blocking(move || observations.finish_script());
     let ended = tokio::select! {
         said = last_word => match said.context("the script's done ended without a result")? {
-            Ok(()) => Ok(outcome(&report, args.allow_limited)),
+            Ok(()) => Ok(RunResult::of_run(&report, allowed).outcome()),
             Err(error) => Err(error.into()),
         },
         () = signals.next() => Ok(Outcome::Interrupted),
@@ -114,24 +116,5 @@ fn still_ahead(start_at: Moment) -> Result<SystemTime, UsageError> {
                 "--start-at {name} was {seconds} s ago; agree on a time to come"
             )))
         }
-    }
-}
-
-fn outcome(report: &Report, allow_limited: bool) -> Outcome {
-    match report.run.interrupted {
-        true => Outcome::Interrupted,
-        false => judged(report, allow_limited),
-    }
-}
-
-/// Numbers that are not to be trusted come before numbers that are not good enough.
-pub(super) fn judged(report: &Report, allow_limited: bool) -> Outcome {
-    let verdict = &report.verdict;
-    if verdict.generator == "limited" && !allow_limited {
-        Outcome::Limited
-    } else if verdict.thresholds.iter().any(|threshold| !threshold.ok) {
-        Outcome::Failed
-    } else {
-        Outcome::Done
     }
 }

@@ -1,6 +1,7 @@
 //! The verdict: whether the generator held its plan, what a reader must know beside the numbers, and
 //! whether a `--fail-if` condition held.
 
+use super::failures::failures;
 use super::{Latency, Report, Requests, ThresholdResult, Verdict, lookup};
 use crate::clock::Nanos;
 use crate::latency::Latencies;
@@ -31,14 +32,21 @@ pub(super) fn judge(report: &mut Report, seen: &Observations) {
     notes.extend(message_notes(report, seen));
     notes.extend(stack_note(seen));
     let thresholds = judge_thresholds(report, &seen.plan.thresholds);
-    let valid = reasons.is_empty();
     report.verdict = Verdict {
-        generator: if valid { "valid" } else { "limited" }.to_owned(),
-        pass: valid && thresholds.iter().all(|t| t.ok),
+        generator: if reasons.is_empty() { "valid" } else { "limited" }.to_owned(),
+        pass: false,
         reasons,
+        failures: ended_components(seen).chain(failures(report)).collect(),
         notes,
         thresholds,
     };
+    report.verdict.settle();
+}
+
+/// Components of the run's own stack that ended during the run.
+fn ended_components(seen: &Observations) -> impl Iterator<Item = String> + '_ {
+    let advice = "Look for a lack of memory, or start it by itself to see why it ends";
+    seen.casualties.iter().map(move |ended| format!("{ended}. {advice}"))
 }
 
 /// Why the generator did not hold its plan.

@@ -3,6 +3,7 @@
 
 mod build;
 pub mod compare;
+mod failures;
 mod figures;
 pub mod forms;
 pub mod html;
@@ -12,6 +13,7 @@ mod merge;
 pub mod ramp;
 mod ramp_text;
 mod requests;
+mod result;
 mod saved;
 mod table;
 mod text;
@@ -26,6 +28,7 @@ pub use figures::{
 pub use lookup::{check_name, check_names, format_number, number, numbers_ending_in};
 pub use merge::{MergeError, Named, merge};
 pub use ramp_text::ramp_text;
+pub use result::{Allowed, Outcome, RESULT_LABEL, RunResult};
 pub use saved::{Saved, SavedError};
 pub use text::{TextOptions, text};
 
@@ -191,11 +194,15 @@ pub struct Verdict {
     pub generator: String,
     /// Why it is limited.
     pub reasons: Vec<String>,
+    /// Failures of the run as a whole, whatever the generator did: nothing succeeded, nothing
+    /// arrived, or a component of its own stack ended. Each sentence says what to look at.
+    #[serde(default)]
+    pub failures: Vec<String>,
     /// What else a reader must know.
     pub notes: Vec<String>,
     /// The `--fail-if` conditions.
     pub thresholds: Vec<ThresholdResult>,
-    /// The generator is valid and no condition held.
+    /// The generator is valid, there are no failures, and no condition held.
     pub pass: bool,
 }
 
@@ -208,6 +215,15 @@ pub struct ThresholdResult {
     pub value: Option<f64>,
     /// Whether the condition did not hold.
     pub ok: bool,
+}
+
+impl Verdict {
+    /// Derives `pass` from the other fields.
+    fn settle(&mut self) {
+        self.pass = self.generator == "valid"
+            && self.failures.is_empty()
+            && self.thresholds.iter().all(|threshold| threshold.ok);
+    }
 }
 
 impl Tool {
@@ -232,6 +248,16 @@ impl Report {
 
     /// Reads a saved report.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        let mut report: Self = serde_json::from_str(text)?;
+        report.complete();
+        Ok(report)
+    }
+
+    /// Judges a report of before failures were told.
+    fn complete(&mut self) {
+        if self.verdict.failures.is_empty() {
+            self.verdict.failures = failures::failures(self);
+        }
+        self.verdict.settle();
     }
 }

@@ -125,17 +125,26 @@ impl RampStep {
         let answered = self.report.as_ref().map(|report| report.requests.completed);
         self.error.is_none() && answered == Some(0)
     }
+
+    /// Failures of a run that came to its end and proves nothing.
+    pub fn failures(&self) -> &[String] {
+        match &self.report {
+            Some(report) if self.error.is_none() => &report.verdict.failures,
+            _ => &[],
+        }
+    }
 }
 
 impl RampReport {
-    /// Steps that ran without a single answer where that is a fault: a search may go where there is none,
-    /// as long as it has some.
-    pub fn silent(&self) -> Vec<&RampStep> {
-        let silent: Vec<_> = self.steps.iter().filter(|step| step.is_silent()).collect();
-        match self.search.is_some() && silent.len() < self.steps.len() {
-            true => Vec::new(),
-            false => silent,
+    /// Steps that prove nothing where that is a fault: a search may go where nothing succeeds or arrives,
+    /// as long as it has other steps.
+    pub fn failed_steps(&self) -> Vec<&RampStep> {
+        let failed = self.steps.iter().filter(|step| !step.failures().is_empty());
+        let failed: Vec<_> = failed.collect();
+        if self.search.is_some() && failed.len() < self.steps.len() {
+            return Vec::new();
         }
+        failed
     }
 
     /// How far it came: the steps that were begun, of how many, and what became of them.
@@ -146,16 +155,23 @@ impl RampReport {
             None => format!("{begun} runs"),
         };
         let broken = self.steps.iter().filter(|step| step.error.is_some()).count();
-        let faults = [(broken, "not run to its end"), (self.silent().len(), "without an answer")];
+        let faults = [(broken, "not run to its end"), (self.failed_steps().len(), "failed")];
         let faults = faults.into_iter().filter(|(count, _)| *count > 0);
         faults.fold(of, |text, (count, what)| format!("{text}, {count} of them {what}"))
     }
 
-    /// Whether all was run to its end, and answered.
+    /// Returns true if all was run to its end, and no step failed.
     pub(super) fn is_whole(&self) -> bool {
         self.complete
-            && self.silent().is_empty()
+            && self.failed_steps().is_empty()
             && self.steps.iter().all(|step| step.error.is_none())
+    }
+
+    /// Reads a saved report.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let mut ramp: Self = serde_json::from_str(text)?;
+        ramp.steps.iter_mut().filter_map(|step| step.report.as_mut()).for_each(Report::complete);
+        Ok(ramp)
     }
 
     /// The file's text: JSON, two spaces deep, ending in a newline.

@@ -3,17 +3,19 @@
 use std::fmt::Write as _;
 
 use super::Report;
+use super::failures::failure_name;
 use super::lookup::it_is;
 use super::ramp::{RampReport, RampStep, Trial};
+use super::result::RunResult;
 use super::table::narrow_table;
-use super::text::time;
+use super::text::{TextOptions, time};
 use crate::units::format_count;
 
 /// What stands where there is no figure.
 const NONE: &str = "-";
 
 /// The whole text.
-pub fn ramp_text(report: &RampReport) -> String {
+pub fn ramp_text(report: &RampReport, options: TextOptions) -> String {
     let kind = if report.planned_steps.is_some() { "Ramp" } else { "Search" };
     let mut out = format!("{kind} {}: {}\n", report.name, report.progress());
     // Writing to a String cannot fail, here and below.
@@ -36,10 +38,11 @@ pub fn ramp_text(report: &RampReport) -> String {
     if !report.complete {
         out += "\nNot complete: it ended before its last step\n";
     }
-    out
+    out.push('\n');
+    out + &RunResult::of_ramp(report, options.allowed).line()
 }
 
-/// Why steps went wrong, by kind: what broke them off, then the conditions that they failed.
+/// Why steps went wrong, by kind: what broke them off, why they failed, then the conditions that held.
 pub(super) fn reasons(report: &RampReport) -> Vec<(&'static str, String)> {
     let broken = report
         .steps
@@ -47,6 +50,8 @@ pub(super) fn reasons(report: &RampReport) -> Vec<(&'static str, String)> {
         .filter_map(|step| Some(("Error", format!("{}: {}", step.name, step.error.as_ref()?))));
     let mut reasons: Vec<_> = broken.collect();
     for step in &report.steps {
+        let failures = step.failures().iter();
+        reasons.extend(failures.map(|why| ("Failed", format!("{}: {why}", step.name))));
         let thresholds = step.report.iter().flat_map(|report| &report.verdict.thresholds);
         // A search has its condition here, too, and fails on purpose.
         for failed in thresholds.filter(|one| !one.ok && report.search.is_none()) {
@@ -128,10 +133,9 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
     if report.verdict.generator != "valid" {
         words.push(&report.verdict.generator);
     }
-    if step.is_silent() {
-        words.push("no answers");
-    }
-    if report.requests.refused() > 0 {
+    let failures = step.failures();
+    words.extend(failures.iter().map(|failure| failure_name(failure)));
+    if failures.is_empty() && report.requests.refused() > 0 {
         words.push("refused");
     }
     if report.verdict.thresholds.iter().any(|threshold| !threshold.ok) {

@@ -44,9 +44,9 @@ impl Saved {
             return Err(SavedError::Version(head.schema_version));
         }
         Ok(match head.kind.as_deref() {
-            Some("ramp") => Self::Ramp(serde_json::from_str(text)?),
+            Some("ramp") => Self::Ramp(Box::new(RampReport::from_json(text)?)),
             Some(kind) => return Err(SavedError::Kind(kind.to_owned())),
-            None => Self::Run(serde_json::from_str(text)?),
+            None => Self::Run(Box::new(Report::from_json(text)?)),
         })
     }
 

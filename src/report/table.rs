@@ -41,6 +41,27 @@ fn spaced(rows: &[Vec<String>], gap: &str) -> String {
     out
 }
 
+/// A text under its label, broken between words where a terminal ends.
+pub(super) fn wrapped(label: &str, text: &str) -> String {
+    let indent = label.chars().count();
+    let (mut out, mut column) = (label.to_owned(), indent);
+    for (n, word) in text.split(' ').enumerate() {
+        let width = word.chars().count();
+        if n > 0 && column + 1 + width > TERMINAL {
+            out.push('\n');
+            out += &" ".repeat(indent);
+            column = indent;
+        } else if n > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out += word;
+        column += width;
+    }
+    out.push('\n');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +71,16 @@ mod tests {
         let rows =
             [vec!["due → sent".to_owned(), "1".to_owned()], vec!["x".to_owned(), "22".to_owned()]];
         assert_eq!(table(&rows), "  due → sent   1\n  x           22\n");
+    }
+
+    #[test]
+    fn a_long_text_is_broken_between_words() {
+        let words = ["x".repeat(40), "y".repeat(37), "z".repeat(90)];
+        let text = wrapped("  ", &words.join(" "));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0].chars().count(), TERMINAL);
+        assert_eq!(lines[1], format!("  {}", words[2]));
+        assert_eq!(wrapped("  ", "a b"), "  a b\n");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::lookup::it_is;
 use super::requests::request_rows;
-use super::table::{narrow_table, table};
+use super::result::{Allowed, RunResult};
+use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
 use super::{Messages, Quantiles, Report, Run, Script};
 use crate::units::{format_binary, format_count, format_some, format_time};
@@ -14,6 +15,8 @@ use crate::units::{format_binary, format_count, format_some, format_time};
 pub struct TextOptions {
     /// wrk's `--latency`: the distribution, and the long percentiles.
     pub latency: bool,
+    /// Faults that the user lets pass, for the exit code in the last line.
+    pub allowed: Allowed,
 }
 
 /// The whole text.
@@ -26,6 +29,7 @@ pub fn text(report: &Report, options: TextOptions) -> String {
         account(report),
         resources(report),
         verdict(report),
+        RunResult::of_run(report, options.allowed).line(),
     ];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
@@ -263,16 +267,19 @@ fn verdict(report: &Report) -> String {
     for note in &verdict.notes {
         let _ = writeln!(out, "  Note      {note}");
     }
+    for failure in &verdict.failures {
+        out += &wrapped("  Failed    ", failure);
+    }
     for threshold in &verdict.thresholds {
         let word = if threshold.ok { "ok" } else { "FAILED" };
         let _ = writeln!(out, "  Fail if   {}: {word} ({})", threshold.expr, it_is(threshold));
     }
     match verdict.reasons.as_slice() {
         [] => {
-            let _ = writeln!(out, "  Verdict   valid: {}", why_valid(report));
+            let _ = writeln!(out, "  Generator valid: {}", why_valid(report));
         }
         reasons => {
-            out += "  Verdict   LIMITED: do not trust these numbers\n";
+            out += "  Generator LIMITED: do not trust these numbers\n";
             for reason in reasons {
                 let _ = writeln!(out, "            {reason}");
             }

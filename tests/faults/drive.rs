@@ -120,9 +120,9 @@ pub(super) fn run(args: &str) -> Ran {
 }
 
 /// Runs the program, which must end well, and gives its report. On a busy machine a valid generator
-/// may be called limited; where that is not the question, it is allowed.
+/// may be called limited, and some targets never answer; where that is not the question, it is allowed.
 pub(super) fn report(args: &str) -> Report {
-    let ran = run(&format!("--allow-limited {args}"));
+    let ran = run(&format!("--allow-limited --allow-failed {args}"));
     assert_eq!(ran.code, Some(0), "{args}: {ran:?}");
     ran.report()
 }

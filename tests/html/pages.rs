@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use loadgen::report::html::{page, ramp_page};
 use loadgen::report::ramp::{Finding, RampReport, Search, Trial};
-use loadgen::report::{ByRequest, Report, ThresholdResult};
+use loadgen::report::{ByRequest, Report, TextOptions, ThresholdResult};
 use serde_json::Value;
 
 use crate::support::data;
@@ -45,7 +45,7 @@ pub(super) fn saved_ramp() -> RampReport {
 
 pub(super) fn run() -> Page {
     let report = saved_run();
-    write("run", &page(&report), &report)
+    write("run", &page(&report, TextOptions::default()), &report)
 }
 
 /// The same, as if its rate had changed from beginning to end, on connections for one request each.
@@ -53,7 +53,7 @@ pub(super) fn changing() -> Page {
     let mut report = saved_run();
     report.run.rate_range = Some([5_000.0, 15_000.0]);
     report.latency.connect = Some(report.latency.lateness.clone());
-    write("changing", &page(&report), &report)
+    write("changing", &page(&report, TextOptions::default()), &report)
 }
 
 /// A request of a mix that took as long as the whole.
@@ -77,12 +77,12 @@ fn request(name: &str, report: &Report, arrives: bool) -> ByRequest {
 pub(super) fn mixed() -> Page {
     let mut report = saved_run();
     report.by_request = vec![request("view", &report, false), request("buy", &report, true)];
-    write("mixed", &page(&report), &report)
+    write("mixed", &page(&report, TextOptions::default()), &report)
 }
 
 pub(super) fn ramp() -> Page {
     let ramp = saved_ramp();
-    write("ramp", &ramp_page(&ramp), &ramp)
+    write("ramp", &ramp_page(&ramp, TextOptions::default()), &ramp)
 }
 
 /// The same, as if its steps had been a search's.
@@ -97,7 +97,7 @@ pub(super) fn search() -> Page {
         fails: Some(10.0),
         confirmed: (1, 1),
     });
-    write("search", &ramp_page(&ramp), &ramp)
+    write("search", &ramp_page(&ramp, TextOptions::default()), &ramp)
 }
 
 /// HTTP only, with no second full and hardly any answers: most figures are missing.
@@ -112,7 +112,7 @@ pub(super) fn bare() -> Page {
         *q = (&loadgen::latency::Latencies::default()).into();
     }
     report.run.command = String::new();
-    write("bare", &page(&report), &report)
+    write("bare", &page(&report, TextOptions::default()), &report)
 }
 
 /// What would run if it were not escaped, wherever it stands.
@@ -144,7 +144,7 @@ pub(super) fn hostile() -> Page {
         fails: None,
         confirmed: (2, 3),
     });
-    write("hostile", &ramp_page(&ramp), &ramp)
+    write("hostile", &ramp_page(&ramp, TextOptions::default()), &ramp)
 }
 
 fn poison(report: &mut Report) {

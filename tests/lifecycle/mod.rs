@@ -4,6 +4,7 @@ mod endings;
 mod metrics;
 mod papers;
 mod refusals;
+mod result;
 mod saved;
 
 use std::fs;

@@ -63,7 +63,7 @@ fn what_is_lost_when_push_is_killed_is_what_is_really_missing() {
         eventually("a third of the run", || (recorder.payloads().len() > 1_300).then_some(()));
         signal_to(push, Signal::KILL);
     });
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(finished.code, Some(1), "{finished:?}");
     let (accepted, lost) = (report.count("messages.accepted"), report.count("messages.lost"));
     assert_eq!((report.count("requests.planned"), accepted), (4_000, 4_000));
     assert_eq!(report.count("messages.unknown"), 0);
@@ -80,8 +80,13 @@ fn what_is_lost_when_push_is_killed_is_what_is_really_missing() {
     // Most of them still wait in Redis, where nobody took them.
     let queued = redis.list("myapp");
     assert!(!queued.is_empty() && queued.len() as u64 <= lost);
-    let notes = report.list("verdict.notes").iter().filter_map(Value::as_str);
-    assert_eq!(notes.filter(|note| note.starts_with("push ended: signal: 9")).count(), 1);
+    let failures: Vec<_> = report.list("verdict.failures").iter().map(Value::as_str).collect();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(
+        failures[0].is_some_and(|why| why.starts_with("push ended: signal: 9")),
+        "{failures:?}"
+    );
+    assert!(finished.stdout.ends_with("\nRESULT  FAILED (push ended), exit 1\n"), "{finished:?}");
 }
 
 #[test]

@@ -62,8 +62,9 @@ fn a_ramp_without_an_answer_is_not_ok() {
     ));
     let (code, printed, report) = ramp.finish();
     assert_eq!((code, names(&report).len()), (Some(1), 2), "{printed}");
-    assert!(printed.contains("2 of 2 steps, 2 of them without an answer"), "{printed}");
-    assert_eq!(printed.matches("no answers").count(), 2, "{printed}");
+    assert!(printed.contains("2 of 2 steps, 2 of them failed"), "{printed}");
+    assert_eq!(printed.matches("nothing succeeded\n").count(), 2, "{printed}");
+    assert!(printed.ends_with("\nRESULT  FAILED (2 of 2 steps), exit 1\n"));
     assert_eq!(findings(&report, "capacity"), [""; 0], "{printed}");
     assert!(findings(&report, "caution")[0].starts_with("not a single request was answered at"));
     assert!(!printed.contains("nothing broke"), "{printed}");

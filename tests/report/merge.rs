@@ -4,7 +4,7 @@ use loadgen::latency::Latencies;
 use loadgen::plan::ScriptPlan;
 use loadgen::profile::Node;
 use loadgen::report::forms::{Document, Form};
-use loadgen::report::{MergeError, Messages, Named, Report, TextOptions, merge};
+use loadgen::report::{MergeError, Messages, Named, Report, TextOptions, merge, text};
 use proptest::prelude::*;
 
 use crate::{check_schema, micros, observations};
@@ -16,6 +16,7 @@ fn part(index: u64, count: u64) -> Named {
         s.fail_if = vec!["messages.lost>4".to_owned()];
     });
     seen.run_id = format!("run-{index}");
+    seen.casualties.clear();
     seen.started_at += std::time::Duration::from_millis(3 * index);
     (format!("{index}.json"), Report::from(&seen))
 }
@@ -131,6 +132,31 @@ fn the_worst_verdict_is_that_of_all() {
     assert_eq!((all.verdict.thresholds[0].value, all.verdict.pass), (Some(77.0), false));
     // What all nodes say is said once.
     assert_eq!(all.verdict.notes, part(0, 2).1.verdict.notes);
+}
+
+#[test]
+fn a_failure_of_one_node_is_one_of_the_whole() {
+    let mut parts = parts(&[0, 1], 2);
+    parts[1].1.verdict.failures = vec!["push ended: signal: 9. Look at it".to_owned()];
+    let all = merged(parts);
+    assert_eq!(all.verdict.failures, ["node 1: push ended: signal: 9. Look at it"]);
+    assert!(!all.verdict.pass);
+    let text = text(&all, TextOptions::default());
+    assert!(text.ends_with("\nRESULT  FAILED (node 1: push ended), exit 1\n"), "{text}");
+}
+
+#[test]
+fn the_sum_of_nodes_of_which_nothing_arrived_has_failed() {
+    let mut parts = parts(&[0, 1], 2);
+    for (_, report) in &mut parts {
+        let messages = report.messages.as_mut().expect("it listened");
+        messages.lost += messages.arrived;
+        (messages.arrived, messages.unexpected) = (0, 0);
+    }
+    let all = merged(parts);
+    assert_eq!(all.verdict.failures.len(), 1, "{:?}", all.verdict.failures);
+    assert!(all.verdict.failures[0].starts_with("nothing arrived: "), "{:?}", all.verdict.failures);
+    assert!(!all.verdict.pass);
 }
 
 #[test]

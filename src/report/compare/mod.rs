@@ -43,6 +43,9 @@ pub struct Comparison {
     pub undecided: Vec<String>,
     /// What a reader must know: differences of plan, generators that were late.
     pub notes: Vec<String>,
+    /// Runs that prove nothing, each with its failure: a comparison with them proves nothing either.
+    #[serde(default)]
+    pub failed: Vec<String>,
     /// All generators held their plans.
     pub trusted: bool,
     /// A figure that decides is worse.
@@ -116,6 +119,7 @@ pub fn compare(
         confidence_percent: CONFIDENCE_PERCENT,
         base: names(base),
         new: names(new),
+        failed: pairs.failed,
         trusted: runs().all(|(_, report)| report.verdict.generator == "valid"),
         worse,
         parts,

@@ -14,6 +14,8 @@ pub(super) struct Pair<'a> {
 pub(super) struct Pairs<'a> {
     pub(super) pairs: Vec<Pair<'a>>,
     pub(super) notes: Vec<String>,
+    /// The failures of runs that prove nothing.
+    pub(super) failed: Vec<String>,
 }
 
 type File = (String, Saved);
@@ -29,6 +31,7 @@ pub(super) fn pairs<'a>(base: &'a [File], new: &'a [File]) -> Result<Pairs<'a>, 
         (Some(_), None) => Pairs {
             pairs: vec![Pair { step: None, base: of_runs(base), new: of_runs(new) }],
             notes: Vec::new(),
+            failed: Vec::new(),
         },
         (None, _) => of_steps(base, new)?,
     };
@@ -37,6 +40,7 @@ pub(super) fn pairs<'a>(base: &'a [File], new: &'a [File]) -> Result<Pairs<'a>, 
             return Err(error);
         }
         found.notes.extend(notes(pair));
+        found.failed.extend(failures(pair));
     }
     Ok(found)
 }
@@ -85,7 +89,7 @@ fn of_steps<'a>(base: &'a [File], new: &'a [File]) -> Result<Pairs<'a>, CompareE
         }
     }
     match pairs.is_empty() {
-        false => Ok(Pairs { pairs, notes }),
+        false => Ok(Pairs { pairs, notes, failed: Vec::new() }),
         true => {
             let name =
                 |side: &[File]| side.first().map(|(name, _)| name.clone()).unwrap_or_default();
@@ -99,6 +103,17 @@ fn loops(pair: &Pair<'_>) -> Option<CompareError> {
     let (open, _) = runs().find(|(_, report)| report.run.mode == "open")?;
     let (closed, _) = runs().find(|(_, report)| report.run.mode != "open")?;
     Some(CompareError::Loops((*open).to_owned(), (*closed).to_owned()))
+}
+
+/// The failures of the runs, each with its step and its file.
+fn failures(pair: &Pair<'_>) -> Vec<String> {
+    let prefix = pair.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
+    let mut all = Vec::new();
+    for (file, report) in pair.base.iter().chain(&pair.new) {
+        let failures = report.verdict.failures.iter();
+        all.extend(failures.map(|failure| format!("{prefix}{file}: {failure}")));
+    }
+    all
 }
 
 /// What makes a comparison less than one of like with like.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::figure::{Figure, Noise, Outcome, TOLERATED_POINTS};
 use super::{Comparison, Part};
-use crate::report::table::table;
+use crate::report::table::{table, wrapped};
 use crate::units::format_time;
 
 /// The whole text.
@@ -20,6 +20,9 @@ pub fn comparison_text(comparison: &Comparison) -> String {
     out.push('\n');
     for note in &comparison.notes {
         let _ = writeln!(out, "  Note      {note}");
+    }
+    for failure in &comparison.failed {
+        out += &wrapped("  Failed    ", failure);
     }
     let _ = writeln!(out, "  Verdict   {}", verdict(comparison));
     out
@@ -49,6 +52,9 @@ pub(in crate::report) fn verdict(comparison: &Comparison) -> String {
     if worse.is_empty() && !comparison.undecided.is_empty() {
         let names = comparison.undecided.join(", ");
         out += &format!("; CANNOT TELL, for want of answers or of whole seconds: {names}");
+    }
+    if !comparison.failed.is_empty() {
+        out += "; a run failed: do not trust this comparison";
     }
     if !comparison.trusted {
         out += "; a generator could not hold its plan: do not trust these numbers";

@@ -1,5 +1,5 @@
-//! JUnit XML: for a run a test case for the verdict and one for each `--fail-if`; for a ramp one for
-//! each step.
+//! JUnit XML: for a run a test case for the run itself, one for the generator and one for each `--fail-if`;
+//! for a ramp one for each step.
 
 use std::fmt::Write as _;
 
@@ -27,11 +27,10 @@ struct Case {
 
 pub(super) fn run(report: &Report) -> String {
     let seconds = report.run.duration_s;
-    let mut cases = vec![Case {
-        name: "the generator held its plan".to_owned(),
-        seconds,
-        outcome: held(report),
-    }];
+    let mut cases = vec![
+        Case { name: "the run as a whole".to_owned(), seconds, outcome: whole(report) },
+        Case { name: "the generator held its plan".to_owned(), seconds, outcome: held(report) },
+    ];
     cases.extend(report.verdict.thresholds.iter().map(|threshold| Case {
         name: format!("fail if {}", threshold.expr),
         seconds,
@@ -55,6 +54,10 @@ pub(super) fn ramp(ramp: &RampReport) -> String {
 /// A test case for each figure that decides.
 pub(super) fn comparison(comparison: &Comparison) -> String {
     let mut cases = Vec::new();
+    if !comparison.failed.is_empty() {
+        let outcome = Outcome::Failed(comparison.failed.join("; "));
+        cases.push(Case { name: "the runs as a whole".to_owned(), seconds: 0.0, outcome });
+    }
     for part in &comparison.parts {
         let step = part.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
         for figure in &part.figures {
@@ -90,18 +93,28 @@ fn step(step: &RampStep) -> Case {
         (Some(error), _) => Outcome::Broke(error.clone()),
         (None, None) => Outcome::Broke("it has no report".to_owned()),
         (None, Some(report)) => {
-            let silent = step.is_silent().then(|| "no request was answered".to_owned());
             let held_back = report.verdict.thresholds.iter().filter(|threshold| !threshold.ok);
             let mut why: Vec<_> =
                 held_back.map(|t| format!("fail if {}: {}", t.expr, it_is(t))).collect();
             if let Outcome::Failed(late) = held(report) {
                 why.insert(0, late);
             }
-            why.splice(..0, silent);
+            why.splice(..0, report.verdict.failures.iter().cloned());
             if why.is_empty() { Outcome::Passed } else { Outcome::Failed(why.join("; ")) }
         }
     };
     Case { name: step.name.clone(), seconds, outcome }
+}
+
+/// Outcome of the run itself: it came to its end and proves something.
+fn whole(report: &Report) -> Outcome {
+    if report.run.interrupted {
+        return Outcome::Broke("interrupted: the numbers are of the part that was run".to_owned());
+    }
+    if report.verdict.failures.is_empty() {
+        return Outcome::Passed;
+    }
+    Outcome::Failed(report.verdict.failures.join("; "))
 }
 
 fn held(report: &Report) -> Outcome {

@@ -7,14 +7,16 @@ use crate::report::lookup::found;
 use crate::report::ramp::RampReport;
 use crate::report::ramp_text::{reasons, step_rows};
 use crate::report::requests::request_rows;
+use crate::report::result::RunResult;
 use crate::report::text::{
     latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows, why_valid,
 };
 use crate::report::{Report, TextOptions};
 use crate::units::format_count;
 
-pub(super) fn run(report: &Report) -> String {
+pub(super) fn run(report: &Report, options: TextOptions) -> String {
     let mut out = format!("### loadgen: `{}`\n\n", code(&report.run.target));
+    out += &result(&RunResult::of_run(report, options.allowed));
     out += &verdict(report);
     out += &table(&latency_rows(report, TextOptions::default()));
     out += &account(report);
@@ -39,8 +41,9 @@ pub(super) fn run(report: &Report) -> String {
     out + &list(&items)
 }
 
-pub(super) fn ramp(ramp: &RampReport) -> String {
+pub(super) fn ramp(ramp: &RampReport, options: TextOptions) -> String {
     let mut out = format!("### loadgen ramp: {}\n\n", cell(&ramp.name));
+    out += &result(&RunResult::of_ramp(ramp, options.allowed));
     if let Some(question) = &ramp.question {
         let _ = writeln!(out, "{}\n", cell(question));
     }
@@ -67,16 +70,28 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
         format!("Base: {}; new: {}", files(&comparison.base), files(&comparison.new)),
         compare::footnote(comparison),
     ];
+    items.extend(comparison.failed.iter().map(|failure| cell(failure)));
     items.extend(comparison.notes.iter().map(|note| cell(note)));
     out + &list(&items)
 }
 
+/// The result of the whole.
+fn result(result: &RunResult) -> String {
+    let sign = if result.passed() { "✅" } else { "❌" };
+    format!("{sign} **RESULT {}**\n\n", cell(&result.to_string()))
+}
+
 fn verdict(report: &Report) -> String {
-    match report.verdict.reasons.as_slice() {
-        [] => format!("**Valid**: {}.\n\n", why_valid(report)),
+    let mut out = String::new();
+    if !report.verdict.failures.is_empty() {
+        let failures: Vec<_> = report.verdict.failures.iter().map(|why| cell(why)).collect();
+        out += &(list(&failures) + "\n");
+    }
+    out + &match report.verdict.reasons.as_slice() {
+        [] => format!("Generator **valid**: {}.\n\n", why_valid(report)),
         reasons => {
             let reasons = reasons.iter().map(|reason| cell(reason)).collect::<Vec<_>>();
-            format!("**Limited: do not trust these numbers.**\n\n{}\n", list(&reasons))
+            format!("Generator **LIMITED: do not trust these numbers.**\n\n{}\n", list(&reasons))
         }
     }
 }

@@ -21,7 +21,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
 use super::ramp::RampReport;
-use super::{Report, Tool};
+use super::{Report, TextOptions, Tool};
 use crate::plan::command::HIDDEN;
 use markup::{Figures, escape, script_json};
 use run::View;
@@ -31,14 +31,14 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// A run's report as a page.
-pub fn page(report: &Report) -> String {
+pub fn page(report: &Report, options: TextOptions) -> String {
     let json = serde_json::to_value(report).expect("plain data can be written");
     let view = View { report, figures: Figures::new(&json) };
     let title = run::title(report);
     let run = &report.run;
     let lead = format!("{} · {}", escape(&run.target), run::moment(&run.started_at));
     let body = [
-        heading(&title, &lead, &verdict::badges(report)),
+        heading(&title, &lead, &verdict::run_badges(report, options.allowed)),
         command(&run.command),
         run::headline(&view),
         verdict::verdict(&view),
@@ -48,9 +48,9 @@ pub fn page(report: &Report) -> String {
 }
 
 /// A ramp's report as a page.
-pub fn ramp_page(ramp: &RampReport) -> String {
+pub fn ramp_page(ramp: &RampReport, options: TextOptions) -> String {
     let json = serde_json::to_value(ramp).expect("plain data can be written");
-    let body = ramp::body(ramp, &Figures::new(&json));
+    let body = ramp::body(ramp, &Figures::new(&json), options.allowed);
     fill(&ramp.name, &body, &ramp.tool, &json)
 }
 

@@ -5,16 +5,17 @@ use super::grid::{Column, Grid, Look, Row};
 use super::markup::{Figures, Unit, escape, head, table};
 use super::run::{self, View};
 use super::scale::Scale;
-use super::verdict::{badge, badges, verdict};
+use super::verdict::{badge, badges, result_badge, verdict};
 use super::{command, heading};
 use crate::report::Report;
 use crate::report::ramp::{RampReport, RampStep, Search};
+use crate::report::result::{Allowed, RunResult};
 
 /// An axis whose values are further apart than this is logarithmic.
 const WIDE: f64 = 30.0;
 
 /// All of it.
-pub(super) fn body(ramp: &RampReport, figures: &Figures<'_>) -> String {
+pub(super) fn body(ramp: &RampReport, figures: &Figures<'_>, allowed: Allowed) -> String {
     let question =
         ramp.question.as_ref().map(|q| format!("<p class=\"question\">{}</p>", escape(q)));
     let section = |name: &str, body: String| match body.is_empty() {
@@ -22,7 +23,7 @@ pub(super) fn body(ramp: &RampReport, figures: &Figures<'_>) -> String {
         false => format!("<section><h2>{name}</h2>\n{body}</section>\n"),
     };
     [
-        heading(&ramp.name, &run::moment(&ramp.started_at), &progress(ramp)),
+        heading(&ramp.name, &run::moment(&ramp.started_at), &progress(ramp, allowed)),
         question.unwrap_or_default(),
         command(&ramp.command),
         section("Findings", findings(ramp)),
@@ -34,11 +35,14 @@ pub(super) fn body(ramp: &RampReport, figures: &Figures<'_>) -> String {
 }
 
 /// How far it came, and whether its steps can be believed.
-fn progress(ramp: &RampReport) -> String {
+fn progress(ramp: &RampReport, allowed: Allowed) -> String {
     let reports = || ramp.steps.iter().filter_map(|step| step.report.as_ref());
     let limited = reports().filter(|r| r.verdict.generator != "valid").count();
     let came = if ramp.complete { "complete" } else { "broke off" };
-    let mut all = vec![badge(ramp.is_whole(), &format!("{came}: {}", ramp.progress()))];
+    let mut all = vec![
+        result_badge(&RunResult::of_ramp(ramp, allowed)),
+        badge(ramp.is_whole(), &format!("{came}: {}", ramp.progress())),
+    ];
     if limited > 0 {
         all.push(badge(false, &format!("{limited} steps LIMITED: do not trust their numbers")));
     }

@@ -2,14 +2,23 @@
 
 use super::markup::{Figures, Unit, escape, head, table};
 use super::run::View;
+use crate::report::failures::failure_name;
 use crate::report::lookup::{is_time, name_in};
+use crate::report::result::{Allowed, RunResult};
 use crate::report::text::why_valid;
 use crate::report::{Report, ThresholdResult};
 
-/// The verdict in a word or two, for the top of the page.
+/// The result of the whole and the verdict in a word or two, for the top of the page.
+pub(super) fn run_badges(report: &Report, allowed: Allowed) -> String {
+    let result = result_badge(&RunResult::of_run(report, allowed));
+    format!("<p class=\"badges\">{result}</p>{}", badges(report))
+}
+
+/// The verdict in a word or two, for a step of a ramp too.
 pub(super) fn badges(report: &Report) -> String {
     let verdict = &report.verdict;
-    let mut badges = vec![generator_badge(report)];
+    let failures = verdict.failures.iter().map(|failure| badge(false, failure_name(failure)));
+    let mut badges: Vec<_> = failures.chain([generator_badge(report)]).collect();
     let (all, failed) = (verdict.thresholds.len(), failed(&verdict.thresholds));
     if all > 0 {
         let text = match failed {
@@ -31,9 +40,14 @@ fn failed(thresholds: &[ThresholdResult]) -> usize {
 /// Whether the generator held its plan.
 fn generator_badge(report: &Report) -> String {
     match report.verdict.generator.as_str() {
-        "valid" => badge(true, &format!("valid: {}", why_valid(report))),
-        _ => badge(false, "LIMITED: do not trust these numbers"),
+        "valid" => badge(true, &format!("generator valid: {}", why_valid(report))),
+        _ => badge(false, "generator LIMITED: do not trust these numbers"),
     }
+}
+
+/// The result of the whole.
+pub(super) fn result_badge(result: &RunResult) -> String {
+    badge(result.passed(), &format!("RESULT {result}"))
 }
 
 /// Good or bad, told by more than a colour.
@@ -43,12 +57,13 @@ pub(super) fn badge(good: bool, text: &str) -> String {
     format!("<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {text}</span>")
 }
 
-/// Why it is limited, what else a reader must know, and the conditions; nothing where all is plain.
+/// Failures, reasons why the generator is limited, what else a reader must know, and the conditions; nothing where all is plain.
 pub(super) fn verdict(view: &View<'_>) -> String {
     let verdict = &view.report.verdict;
     let item =
         |class: &str, text: &String| format!("<li class=\"{class}\">{}</li>\n", escape(text));
-    let reasons = verdict.reasons.iter().map(|reason| item("bad", reason));
+    let bad = verdict.failures.iter().chain(&verdict.reasons);
+    let reasons = bad.map(|reason| item("bad", reason));
     let notes = verdict.notes.iter().map(|note| item("note", note));
     let mut items: String = reasons.chain(notes).collect();
     if !items.is_empty() {

@@ -2,6 +2,7 @@
 //! what cannot be added, such as the percentiles of each second, is left out.
 
 mod sum;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};

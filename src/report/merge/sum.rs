@@ -1,23 +1,21 @@
 //! The parts' sum: counts and histograms exactly, seconds side by side, and the worst of the verdicts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::{MergeError, Part, without_node};
 use crate::latency::{HdrError, Latencies};
-use crate::plan::Threshold;
 use crate::report::build::{coarsen, round};
-use crate::report::judge::judge_thresholds;
 use crate::report::{
     ByRequest, Clock, Errors, Examples, Latency, Messages, Parts, PerThread, Quantiles, Report,
-    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Stage, ThresholdResult, Tool, Verdict,
+    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Stage, Tool, Verdict,
 };
 
 /// Adds the parts up.
 pub(super) struct Sum<'a> {
     /// When the first of them began.
     begin: SystemTime,
-    parts: &'a [Part],
+    pub(super) parts: &'a [Part],
 }
 
 impl<'a> Sum<'a> {
@@ -59,11 +57,11 @@ impl<'a> Sum<'a> {
         Ok(report)
     }
 
-    fn first(&self) -> &Report {
+    pub(super) fn first(&self) -> &Report {
         &self.parts[0].report
     }
 
-    fn reports(&self) -> impl Iterator<Item = &Report> {
+    pub(super) fn reports(&self) -> impl Iterator<Item = &Report> {
         self.parts.iter().map(|part| &part.report)
     }
 
@@ -322,63 +320,6 @@ impl<'a> Sum<'a> {
             }
         }
         rows.into_values().collect()
-    }
-
-    /// The worst of the parts' verdicts, and the conditions held against the sums.
-    fn verdict(&self, report: &Report) -> Verdict {
-        let mut reasons = self.told(|verdict| &verdict.reasons);
-        let parts = report.run.parts.iter();
-        let missing = parts.flat_map(|parts| (0..parts.count).filter(|n| !parts.nodes.contains(n)));
-        let missing: Vec<_> = missing.map(|node| node.to_string()).collect();
-        if !missing.is_empty() {
-            let (which, count) = (missing.join(", "), self.first().run.node.map_or(0, |n| n.count));
-            reasons.push(format!("partial: the report of node {which} of {count} is missing"));
-        }
-        let limited = self.reports().any(|r| r.verdict.generator != "valid") || !missing.is_empty();
-        let thresholds = self.thresholds(report);
-        Verdict {
-            generator: if limited { "limited" } else { "valid" }.to_owned(),
-            pass: !limited && thresholds.iter().all(|threshold| threshold.ok),
-            reasons,
-            notes: self.told(|verdict| &verdict.notes),
-            thresholds,
-        }
-    }
-
-    /// What the nodes say, and which of them if not all do.
-    fn told<'s>(&'s self, of: impl Fn(&'s Verdict) -> &'s Vec<String>) -> Vec<String> {
-        let mut told: Vec<(&String, BTreeSet<u64>)> = Vec::new();
-        for part in self.parts {
-            for text in of(&part.report.verdict) {
-                match told.iter_mut().find(|(known, _)| *known == text) {
-                    Some((_, nodes)) => _ = nodes.insert(part.node),
-                    None => told.push((text, BTreeSet::from([part.node]))),
-                }
-            }
-        }
-        let name = |(text, nodes): (&String, BTreeSet<u64>)| match nodes.len() == self.parts.len() {
-            true => text.clone(),
-            false => {
-                let nodes: Vec<_> = nodes.iter().map(u64::to_string).collect();
-                format!("node {}: {text}", nodes.join(", "))
-            }
-        };
-        told.into_iter().map(name).collect()
-    }
-
-    /// A condition that held in one part fails the whole, with that part's number.
-    fn thresholds(&self, report: &Report) -> Vec<ThresholdResult> {
-        let own = &self.first().verdict.thresholds;
-        let parsed: Vec<Threshold> = own.iter().filter_map(|t| t.expr.parse().ok()).collect();
-        let mut merged = judge_thresholds(report, &parsed);
-        for result in merged.iter_mut().filter(|result| result.ok) {
-            let parts = self.reports().flat_map(|part| &part.verdict.thresholds);
-            let failed = parts.into_iter().find(|part| part.expr == result.expr && !part.ok);
-            if let Some(failed) = failed {
-                *result = failed.clone();
-            }
-        }
-        merged
     }
 }
 

@@ -1,0 +1,23 @@
+//! Faults that a run may have and still exit 0.
+
+use clap::Args;
+
+use crate::report::Allowed;
+
+/// Faults that do not decide the exit code.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct AllowArgs {
+    /// Do not exit 3 although the generator could not hold the plan
+    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
+    allow_limited: bool,
+
+    /// Do not exit 1 although nothing succeeded, nothing arrived, or a component of the stack ended
+    #[arg(long, env = "LOADGEN_ALLOW_FAILED", help_heading = "Report")]
+    allow_failed: bool,
+}
+
+impl AllowArgs {
+    pub(in crate::cli) fn allowed(&self) -> Allowed {
+        Allowed { limited: self.allow_limited, failed: self.allow_failed }
+    }
+}

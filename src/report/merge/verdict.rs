@@ -1,0 +1,81 @@
+//! The parts' verdicts as one: the worst of them, and the conditions held against the sums.
+
+use std::collections::BTreeSet;
+
+use super::sum::Sum;
+use crate::plan::Threshold;
+use crate::report::failures::failures;
+use crate::report::judge::judge_thresholds;
+use crate::report::{Report, ThresholdResult, Verdict};
+
+impl Sum<'_> {
+    /// The worst of the parts' verdicts, and the conditions held against the sums.
+    pub(super) fn verdict(&self, report: &Report) -> Verdict {
+        let mut reasons = self.told(|verdict| &verdict.reasons);
+        let parts = report.run.parts.iter();
+        let missing = parts.flat_map(|parts| (0..parts.count).filter(|n| !parts.nodes.contains(n)));
+        let missing: Vec<_> = missing.map(|node| node.to_string()).collect();
+        if !missing.is_empty() {
+            let (which, count) = (missing.join(", "), self.first().run.node.map_or(0, |n| n.count));
+            reasons.push(format!("partial: the report of node {which} of {count} is missing"));
+        }
+        let limited = self.reports().any(|r| r.verdict.generator != "valid") || !missing.is_empty();
+        let mut verdict = Verdict {
+            generator: if limited { "limited" } else { "valid" }.to_owned(),
+            pass: false,
+            reasons,
+            failures: self.failures(report),
+            notes: self.told(|verdict| &verdict.notes),
+            thresholds: self.thresholds(report),
+        };
+        verdict.settle();
+        verdict
+    }
+
+    /// The failures of the sums, and those of each node: what one node did proves nothing of the whole.
+    fn failures(&self, report: &Report) -> Vec<String> {
+        let mut all = failures(report);
+        for failure in self.told(|verdict| &verdict.failures) {
+            if !all.contains(&failure) {
+                all.push(failure);
+            }
+        }
+        all
+    }
+
+    /// What the nodes say, and which of them if not all do.
+    fn told<'s>(&'s self, of: impl Fn(&'s Verdict) -> &'s Vec<String>) -> Vec<String> {
+        let mut told: Vec<(&String, BTreeSet<u64>)> = Vec::new();
+        for part in self.parts {
+            for text in of(&part.report.verdict) {
+                match told.iter_mut().find(|(known, _)| *known == text) {
+                    Some((_, nodes)) => _ = nodes.insert(part.node),
+                    None => told.push((text, BTreeSet::from([part.node]))),
+                }
+            }
+        }
+        let name = |(text, nodes): (&String, BTreeSet<u64>)| match nodes.len() == self.parts.len() {
+            true => text.clone(),
+            false => {
+                let nodes: Vec<_> = nodes.iter().map(u64::to_string).collect();
+                format!("node {}: {text}", nodes.join(", "))
+            }
+        };
+        told.into_iter().map(name).collect()
+    }
+
+    /// A condition that held in one part fails the whole, with that part's number.
+    fn thresholds(&self, report: &Report) -> Vec<ThresholdResult> {
+        let own = &self.first().verdict.thresholds;
+        let parsed: Vec<Threshold> = own.iter().filter_map(|t| t.expr.parse().ok()).collect();
+        let mut merged = judge_thresholds(report, &parsed);
+        for result in merged.iter_mut().filter(|result| result.ok) {
+            let parts = self.reports().flat_map(|part| &part.verdict.thresholds);
+            let failed = parts.into_iter().find(|part| part.expr == result.expr && !part.ok);
+            if let Some(failed) = failed {
+                *result = failed.clone();
+            }
+        }
+        merged
+    }
+}

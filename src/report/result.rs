@@ -1,0 +1,204 @@
+//! The result of the whole, in one line, and the exit code that goes with it. Every form and the command
+//! line take it from here, so that all say the same.
+
+use std::fmt;
+
+use super::failures::failure_name;
+use super::ramp::{RampReport, RampStep};
+use super::{Report, Verdict};
+
+/// The beginning of the last line of a text.
+pub const RESULT_LABEL: &str = "RESULT  ";
+
+/// End of a command, with its exit code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    #[default]
+    Done,
+    /// The run proves nothing, or a step of a ramp was not run to its end.
+    Failed,
+    /// The generator could not hold the plan.
+    Limited,
+    /// A `--fail-if` condition held, or a comparison is worse.
+    ConditionHeld,
+    /// Interrupted, with its report.
+    Interrupted,
+}
+
+impl Outcome {
+    /// The exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Limited => 3,
+            Self::ConditionHeld => 99,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Faults that the user lets pass: they are shown, and do not decide the exit code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// `--allow-limited`
+    pub limited: bool,
+    /// `--allow-failed`
+    pub failed: bool,
+}
+
+/// The result of a run or of a ramp: `passed`, or `FAILED (2 of 3 conditions), exit 99`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunResult {
+    interrupted: bool,
+    /// Faults, in a few words each.
+    causes: Vec<String>,
+    /// The flags without which the outcome would be another.
+    allowed_by: Vec<&'static str>,
+    outcome: Outcome,
+}
+
+/// The faults of a run or a ramp, each with its words.
+struct Faults {
+    interrupted: bool,
+    failed: Vec<String>,
+    limited: Option<String>,
+    conditions: Option<String>,
+}
+
+impl RunResult {
+    /// The result of a run.
+    pub fn of_run(report: &Report, allowed: Allowed) -> Self {
+        let faults = Faults {
+            interrupted: report.run.interrupted,
+            failed: failed(&report.verdict),
+            limited: limited(report),
+            conditions: conditions(&report.verdict),
+        };
+        faults.result(allowed)
+    }
+
+    /// The result of a ramp: the worst of its steps decides.
+    pub fn of_ramp(ramp: &RampReport, allowed: Allowed) -> Self {
+        ramp_faults(ramp).result(allowed)
+    }
+
+    /// Returns true if nothing is wrong, whatever the user allows.
+    pub fn passed(&self) -> bool {
+        !self.interrupted && self.causes.is_empty()
+    }
+
+    /// Outcome of the command.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The last line of a text.
+    pub(super) fn line(&self) -> String {
+        format!("{RESULT_LABEL}{self}\n")
+    }
+}
+
+impl fmt::Display for RunResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.passed() {
+            return f.write_str("passed");
+        }
+        f.write_str(if self.interrupted { "INTERRUPTED" } else { "FAILED" })?;
+        if !self.causes.is_empty() {
+            write!(f, " ({})", self.causes.join("; "))?;
+        }
+        write!(f, ", exit {}", self.outcome.exit_code())?;
+        if !self.allowed_by.is_empty() {
+            write!(f, " with {}", self.allowed_by.join(" "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Faults {
+    /// The first that is not allowed decides: 130, 1, 3, 99.
+    fn result(self, allowed: Allowed) -> RunResult {
+        let (failed, limited) = (!self.failed.is_empty(), self.limited.is_some());
+        let outcome = if self.interrupted {
+            Outcome::Interrupted
+        } else if failed && !allowed.failed {
+            Outcome::Failed
+        } else if limited && !allowed.limited {
+            Outcome::Limited
+        } else if self.conditions.is_some() {
+            Outcome::ConditionHeld
+        } else {
+            Outcome::Done
+        };
+        let mut allowed_by = Vec::new();
+        if failed && allowed.failed {
+            allowed_by.push("--allow-failed");
+        }
+        if limited && allowed.limited {
+            allowed_by.push("--allow-limited");
+        }
+        let causes = self.failed.into_iter().chain(self.limited).chain(self.conditions);
+        RunResult { interrupted: self.interrupted, causes: causes.collect(), allowed_by, outcome }
+    }
+}
+
+/// The names of a run's failures, each once.
+fn failed(verdict: &Verdict) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for failure in &verdict.failures {
+        let name = failure_name(failure);
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn limited(report: &Report) -> Option<String> {
+    if report.verdict.generator == "valid" {
+        return None;
+    }
+    let why = if report.run.partial { "partial" } else { "generator limited" };
+    Some(why.to_owned())
+}
+
+fn conditions(verdict: &Verdict) -> Option<String> {
+    let held = verdict.thresholds.iter().filter(|threshold| !threshold.ok).count();
+    (held > 0).then(|| format!("{held} of {}", condition_count(verdict.thresholds.len())))
+}
+
+fn condition_count(count: usize) -> String {
+    if count == 1 { "1 condition".to_owned() } else { format!("{count} conditions") }
+}
+
+fn ramp_faults(ramp: &RampReport) -> Faults {
+    let steps = ramp.steps.len();
+    let broken = ramp.steps.iter().filter(|step| step.error.is_some()).count();
+    let of_steps = |count: usize| (count > 0).then(|| format!("{count} of {steps} steps"));
+    let reports = || ramp.steps.iter().filter_map(|step| step.report.as_ref());
+    let failing = reports().filter(|report| conditions(&report.verdict).is_some()).count();
+    let limited = ramp.steps.iter().filter(|step| is_limited_result(ramp, step)).count();
+    let failed = [
+        of_steps(broken).map(|steps| format!("{steps} broke off")),
+        of_steps(ramp.failed_steps().len()),
+    ];
+    Faults {
+        interrupted: !ramp.complete && broken == 0
+            || reports().any(|report| report.run.interrupted),
+        failed: failed.into_iter().flatten().collect(),
+        limited: of_steps(limited).map(|steps| format!("generator limited in {steps}")),
+        conditions: of_steps(failing).map(|steps| format!("conditions in {steps}")),
+    }
+}
+
+/// Returns true if the generator was limited in a step that the ramp's result rests on. A search goes
+/// where the generator cannot follow; its result does not rest on that.
+fn is_limited_result(ramp: &RampReport, step: &RampStep) -> bool {
+    let is_result = match &ramp.search {
+        Some(search) => search.holds.is_some() && step.x == search.holds,
+        None => true,
+    };
+    is_result && step.report.as_ref().is_some_and(|report| report.verdict.generator == "limited")
+}

@@ -1,0 +1,180 @@
+//! The result of the whole: a run that proves nothing fails, and its last line, its exit code and its
+//! documents say the same.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use rustix::process::Signal;
+
+use crate::support::{Mosquitto, Process, eventually, require, run, start};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+
+/// Serves the same answer until the test ends; its URL.
+fn serve(answer: &'static str) -> String {
+    serve_counted(answer).0
+}
+
+/// As [`serve`], with the number of requests that were answered.
+fn serve_counted(answer: &'static str) -> (String, Arc<AtomicUsize>) {
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&answered);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("bound"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let count = Arc::clone(&count);
+            std::thread::spawn(move || serve_connection(stream, answer, &count));
+        }
+    });
+    (url, answered)
+}
+
+/// Each request comes in one piece: there is one at a time, and it is small.
+fn serve_connection(mut stream: TcpStream, answer: &str, count: &AtomicUsize) {
+    let mut bytes = [0; 4096];
+    while matches!(stream.read(&mut bytes), Ok(1..)) {
+        let _ = stream.write_all(answer.as_bytes());
+        count.fetch_add(1, Relaxed);
+    }
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).expect("it was written")
+}
+
+#[test]
+fn a_run_whose_answers_are_all_404_is_exit_1_and_red_in_every_form() {
+    let url = serve(NOT_FOUND);
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = ["r.json", "r.xml", "r.md", "r.html", "r.txt"];
+    let outputs = names.map(|name| format!("-o {}", folder.path().join(name).display()));
+    let ran = run(&format!("{url} -n 20 -c 1 {} --fail-if requests.failed>0", outputs.join(" ")));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let result = "RESULT  FAILED (nothing succeeded), exit 1";
+    assert_eq!(last_line(&ran.stdout), result, "{ran:?}");
+    let words: Vec<_> = ran.stdout.split_whitespace().collect();
+    assert!(words.join(" ").contains("all were 404. Check the path of the URL"), "{ran:?}");
+    assert_eq!(last_line(&read(folder.path(), "r.txt")), result);
+    let json: serde_json::Value =
+        serde_json::from_str(&read(folder.path(), "r.json")).expect("a report");
+    assert_eq!(json["verdict"]["generator"], "valid");
+    assert_eq!(json["verdict"]["pass"], false);
+    let failure = json["verdict"]["failures"][0].as_str().expect("a failure");
+    assert!(failure.starts_with("nothing succeeded: "), "{failure}");
+    assert!(read(folder.path(), "r.xml").contains("failures=\"1\""));
+    let short = "RESULT FAILED (nothing succeeded), exit 1";
+    assert!(read(folder.path(), "r.md").contains(short));
+    assert!(read(folder.path(), "r.html").contains(short));
+}
+
+#[test]
+fn a_failed_run_is_let_pass_where_that_is_asked_for_and_conditions_still_decide() {
+    let url = serve(NOT_FOUND);
+    let words = format!("{url} -n 20 -c 1");
+    let allowed = run(&format!("{words} --allow-failed"));
+    let result = "RESULT  FAILED (nothing succeeded), exit 0 with --allow-failed";
+    assert_eq!((allowed.code, last_line(&allowed.stdout)), (Some(0), result), "{allowed:?}");
+
+    let condition = "--fail-if requests.status.404>0 --fail-if requests.failed>0";
+    let both = run(&format!("{words} {condition}"));
+    let result = "RESULT  FAILED (nothing succeeded; 1 of 2 conditions), exit 1";
+    assert_eq!((both.code, last_line(&both.stdout)), (Some(1), result), "{both:?}");
+    let held = run(&format!("{words} {condition} --allow-failed"));
+    assert_eq!(held.code, Some(99), "{held:?}");
+    assert!(last_line(&held.stdout).ends_with("exit 99 with --allow-failed"), "{held:?}");
+}
+
+#[test]
+fn conditions_that_hold_and_a_run_that_passed_are_the_last_line() {
+    let url = serve(OK);
+    let words = format!("{url} -n 20 -c 1");
+    let passed = run(&words);
+    assert_eq!((passed.code, last_line(&passed.stdout)), (Some(0), "RESULT  passed"), "{passed:?}");
+    let conditions =
+        "--fail-if requests.sent>0 --fail-if requests.failed>0 --fail-if requests.sent==20";
+    let held = run(&format!("{words} {conditions}"));
+    let result = "RESULT  FAILED (2 of 3 conditions), exit 99";
+    assert_eq!((held.code, last_line(&held.stdout)), (Some(99), result), "{held:?}");
+}
+
+#[test]
+fn a_run_of_which_nothing_arrived_is_exit_1() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let url = serve(OK);
+    let words = format!("{url} -m POST --mqtt {} -n 20 -c 1 --drain 300ms", broker.url());
+    let ran = run(&words);
+    let result = "RESULT  FAILED (nothing arrived), exit 1";
+    assert_eq!((ran.code, last_line(&ran.stdout)), (Some(1), result), "{ran:?}");
+    assert!(ran.stdout.contains("nothing arrived: 20 messages were accepted. Does the"), "{ran:?}");
+}
+
+#[test]
+fn an_interrupted_run_says_so_in_the_last_line() {
+    let (url, answered) = serve_counted(NOT_FOUND);
+    let process = start(&format!("{url} -R 50 -d 1h -c 1"));
+    // One connection looks whether the target is there.
+    eventually("a request", || (answered.load(Relaxed) > 1).then_some(()));
+    process.signal(Signal::INT);
+    let ran = process.finish();
+    let result = "RESULT  INTERRUPTED, exit 130";
+    assert_eq!((ran.code, last_line(&ran.stdout)), (Some(130), result), "{ran:?}");
+}
+
+#[test]
+fn a_comparison_with_a_failed_run_is_exit_1() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    for (name, answer) in [("good.json", OK), ("bad.json", NOT_FOUND)] {
+        let url = serve(answer);
+        let ran = run(&format!("{url} -n 3000 -c 1 --allow-failed -o {}", file(name)));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    let words = format!("compare {} {}", file("good.json"), file("bad.json"));
+    // Two runs of each side tell chance, however short they are.
+    let words = format!("{words} --base {} --new {}", file("good.json"), file("bad.json"));
+    let refused = run(&words);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stdout.contains("bad.json: nothing succeeded: "), "{refused:?}");
+    let allowed = run(&format!("{words} --allow-failed"));
+    assert!(allowed.code != Some(1), "{allowed:?}");
+}
+
+/// Runs the words in a terminal of their own, and gives what it showed.
+fn shown_in_a_terminal(words: &str, term: &str) -> Option<String> {
+    if !require("script") {
+        return None;
+    }
+    let mut command = Command::new("script");
+    let line = format!("{} {words}", env!("CARGO_BIN_EXE_loadgen"));
+    command.args(["-q", "-e", "-c", &line, "/dev/null"]);
+    command.env("TERM", term).env_remove("NO_COLOR");
+    Some(Process::start("script", &mut command).finish().stdout)
+}
+
+#[test]
+fn the_result_is_coloured_on_a_terminal_and_nowhere_else() {
+    let (good, bad) = (serve(OK), serve(NOT_FOUND));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("r.txt");
+    let words = format!("{good} -q -n 20 -c 1 -o {}", file.display());
+    let Some(passed) = shown_in_a_terminal(&words, "xterm") else { return };
+    assert!(passed.contains("\x1b[1;32mRESULT  passed\x1b[0m"), "{passed}");
+    assert_eq!(last_line(&read(folder.path(), "r.txt")), "RESULT  passed");
+    let failed = shown_in_a_terminal(&format!("{bad} -q -n 20 -c 1"), "xterm").expect("as before");
+    assert!(
+        failed.contains("\x1b[1;31mRESULT  FAILED (nothing succeeded), exit 1\x1b[0m"),
+        "{failed}"
+    );
+    let dumb = shown_in_a_terminal(&words, "dumb").expect("as before");
+    assert!(dumb.contains("RESULT  passed") && !dumb.contains('\x1b'), "{dumb}");
+}
