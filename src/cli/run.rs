@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::profile::Settings;
 use crate::ramp::is_ramp;
 use crate::report::forms::{Document, Subject};
-use crate::report::{Report, RunResult, check_names};
+use crate::report::{Report, RunResult, check_conditions};
 use crate::run::{RunError, Runner, Services};
 use crate::units::Moment;
 
@@ -32,8 +32,8 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         Some(file) => args.settings.clone().over(read_profile(file)?),
         None => args.settings.clone(),
     };
+    check_conditions(&settings.fail_if)?;
     let plan = Plan::new(settings)?;
-    check_names(&plan.thresholds)?;
     if let Some(warning) = plan.warning() {
         log::warn!("{warning}");
     }

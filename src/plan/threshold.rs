@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{PlanError, refuse};
-use crate::units::{parse_duration, parse_size};
+use crate::units::{parse_duration, parse_percent, parse_size};
 
 /// How the report's number is compared with the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +35,14 @@ pub struct Threshold {
     comparison: Comparison,
     /// In the report's unit: microseconds for durations.
     bound: f64,
+    /// The bound was written with a `%`.
+    is_percentage: bool,
 }
 
 impl Threshold {
     /// Reads `NAME>VALUE`; errors begin with `place`, where it was written.
     pub fn parse(place: &str, text: &str) -> Result<Self, PlanError> {
-        let example = "write NAME>VALUE, such as 'arrival.p99>5ms' or 'messages.lost>0'";
+        let example = "write NAME>VALUE, such as 'arrival.p99>5ms' or 'error_percent>1%'";
         let split = (0..text.len()).filter(|i| text.is_char_boundary(*i)).find_map(|at| {
             let (sign, comparison) = SIGNS.iter().find(|(sign, _)| text[at..].starts_with(sign))?;
             Some((text[..at].trim(), *comparison, text[at + sign.len()..].trim()))
@@ -50,13 +52,14 @@ impl Threshold {
         };
         let Some(bound) = bound(value) else {
             return refuse(format!(
-                "{place} '{text}': '{value}' is no number or duration; {example}"
+                "{place} '{text}': '{value}' is not a number, a duration or a percentage; {example}"
             ));
         };
         if name.is_empty() {
             return refuse(format!("{place} '{text}' names nothing; {example}"));
         }
-        Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound })
+        let is_percentage = value.ends_with('%');
+        Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound, is_percentage })
     }
 
     /// The same condition on another number.
@@ -68,6 +71,11 @@ impl Threshold {
     /// The dotted name of the report's number.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns true if the bound is written in percent.
+    pub fn is_percentage(&self) -> bool {
+        self.is_percentage
     }
 
     /// Whether the condition holds of `value`, that is, the run fails.
@@ -91,8 +99,11 @@ impl FromStr for Threshold {
     }
 }
 
-/// A plain number, a duration in microseconds (`5ms`), or a size in bytes (`64M`).
+/// A plain number, a percentage (`1%`), a duration in microseconds (`5ms`), or a size in bytes (`64M`).
 fn bound(value: &str) -> Option<f64> {
+    if let Some(number) = value.strip_suffix('%') {
+        return parse_percent(number).ok();
+    }
     let plain = value.replace('_', "").parse::<f64>().ok();
     let micros = || parse_duration(value).ok().map(|span| span.as_nanos() as f64 / 1e3);
     // `5m` is five minutes, `5M` five mebibytes: a capital at the end is a size.
@@ -120,6 +131,8 @@ mod tests {
             ("requests.rate_achieved<23900", "requests.rate_achieved", 23_899.0, true),
             ("requests.rate_achieved<=0.5", "requests.rate_achieved", 0.6, false),
             ("requests.sent!=240000", "requests.sent", 240_000.0, false),
+            ("error_percent>1%", "error_percent", 1.5, true),
+            ("lost_percent <= 0.5 %", "lost_percent", 0.6, false),
             ("requests.sent==240_000", "requests.sent", 240_000.0, true),
             ("resources.api.rss_max_bytes>64M", "resources.api.rss_max_bytes", 67_108_865.0, true),
         ] {
@@ -130,7 +143,9 @@ mod tests {
 
     #[test]
     fn what_is_no_condition_is_refused_with_an_example() {
-        for text in ["arrival.p99", "arrival.p99>", ">5", "arrival.p99>soon", "", "ä>ö"] {
+        for text in
+            ["arrival.p99", "arrival.p99>", ">5", "arrival.p99>soon", "", "ä>ö", "a>x%", "a>%"]
+        {
             let error = text.parse::<Threshold>().expect_err(text).to_string();
             assert!(error.contains("--fail-if") && error.contains("arrival.p99>5ms"), "{error}");
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::queue::growth;
 use crate::plan::{Plan, PlanError, Target, Threshold};
 use crate::report::ramp::NOT_KNOWN;
-use crate::report::{Report, check_name, format_number, number, numbers_ending_in};
+use crate::report::{Report, check_name, check_unit, format_number, number, numbers_ending_in};
 use crate::units::format_count;
 
 /// Where the parts of a condition come from, for errors.
@@ -49,12 +49,13 @@ impl Condition {
         })
     }
 
-    /// Why it does not hold, with the numbers: of every condition, more than a thousandth of the
-    /// requests without a good answer; then its parts. `None` when all hold. What cannot be judged does
-    /// not hold.
+    /// Reasons why it does not hold, with the numbers: of every condition, a run that proves nothing, and
+    /// more than a thousandth of the requests without a good answer; then its parts. `None` when all
+    /// hold. What cannot be judged does not hold.
     pub fn broken_by(&self, report: &Report) -> Option<String> {
         let parts = self.parts.iter().filter_map(|part| part.broken_by(report));
-        let broken: Vec<_> = unanswered(report).into_iter().chain(parts).collect();
+        let always = report.failure_names().into_iter().chain(unanswered(report));
+        let broken: Vec<_> = always.chain(parts).collect();
         (!broken.is_empty()).then(|| broken.join("; "))
     }
 }
@@ -102,11 +103,18 @@ fn part(text: &str) -> Result<Part, PlanError> {
         "generator valid" => return Ok(Part::GeneratorValid),
         _ => {}
     }
-    let threshold = Threshold::parse(PLACE, text)?;
-    let Err(why) = check_name(threshold.name()) else { return Ok(Part::Number(threshold)) };
+    let refused = |why: String| PlanError::new(format!("{PLACE}: {why}"));
+    let threshold = known(Threshold::parse(PLACE, text)?).map_err(refused)?;
+    check_unit(&threshold).map_err(refused)?;
+    Ok(Part::Number(threshold))
+}
+
+/// The condition on the number that it names, or that alone ends so.
+fn known(threshold: Threshold) -> Result<Threshold, String> {
+    let Err(why) = check_name(threshold.name()) else { return Ok(threshold) };
     match numbers_ending_in(threshold.name()).as_slice() {
-        [only] => Ok(Part::Number(threshold.named(only))),
-        _ => Err(PlanError::new(format!("{PLACE}: {why}"))),
+        [only] => Ok(threshold.named(only)),
+        _ => Err(why),
     }
 }
 
@@ -181,13 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_that_proves_nothing_does_not_hold_whatever_its_condition() {
+        let condition = Condition::parse("generator valid and messages.lost == 0").expect("valid");
+        let mut report = example::report(1_000.0);
+        assert_eq!(condition.broken_by(&report), None);
+        report.verdict.failures = vec!["nothing arrived: 9 messages were accepted.".to_owned()];
+        assert_eq!(condition.broken_by(&report).as_deref(), Some("nothing arrived"));
+    }
+
+    #[test]
     fn what_is_no_condition_is_refused() {
         for (text, part) in [
             ("", "no comparison"),
             ("queue growing", "no comparison"),
             ("p99 < 5ms", "has no number 'p99'; did you mean"),
-            ("arrival.p99 < soon", "no number or duration"),
-            ("lost == 0 and", "no number or duration"),
+            ("arrival.p99 < soon", "not a number, a duration or a percentage"),
+            ("lost == 0 and", "not a number, a duration or a percentage"),
+            ("lost < 1%", "messages.lost is not a percentage"),
         ] {
             let error = Condition::parse(text).expect_err(text).to_string();
             assert!(error.starts_with("holds") && error.contains(part), "{text}: {error}");

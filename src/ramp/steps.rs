@@ -10,7 +10,7 @@ use super::knee_file::{Axis, SearchFile};
 use super::search::Knee;
 use crate::plan::{Plan, PlanError};
 use crate::profile::Settings;
-use crate::report::check_names;
+use crate::report::check_conditions;
 use crate::units::format_count;
 
 /// What a ramp will do.
@@ -142,8 +142,8 @@ fn planned_search(search: &SearchFile, base: Settings) -> Result<PlannedSearch, 
     let SearchFile { axis, knee, condition } = search.clone();
     let search = PlannedSearch { base, axis, knee, condition };
     for end in [knee.low, knee.high] {
+        check_conditions(&search.base.fail_if)?;
         let plan = search.step(end)?.plan;
-        check_names(&plan.thresholds)?;
         search.condition.check(&plan)?;
     }
     Ok(search)
@@ -158,8 +158,9 @@ fn planned_steps(
         let name = name(number + 1, &step, &point);
         let changed = point.settings.clone().over(step.settings.clone());
         let wrong = |e: PlanError| PlanError::new(format!("step '{name}': {e}"));
-        let plan = Plan::new(changed.over(base.clone())).map_err(wrong)?;
-        check_names(&plan.thresholds).map_err(wrong)?;
+        let settings = changed.over(base.clone());
+        check_conditions(&settings.fail_if).map_err(wrong)?;
+        let plan = Plan::new(settings).map_err(wrong)?;
         let written = || step.written.iter().chain(&point.written);
         let mut of_axis = written().filter(|(key, _)| Some(key.as_str()) == axis);
         Ok(PlannedStep {

@@ -143,6 +143,8 @@ fn requests(seen: &Observations) -> Requests {
             protocol: counters.errors.protocol,
         },
         status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
+        refused: 0,
+        error_percent: None,
         per_thread: PerThread {
             mean: throughput.mean().map(rate),
             stdev: throughput.stdev().map(rate),
@@ -224,6 +226,7 @@ impl From<&ArrivalInfo> for Messages {
             unexpected: account.unexpected,
             unknown: account.unknown,
             timed_when_read: *timed_when_read,
+            lost_percent: None,
             examples: Examples {
                 lost: ids(&account.lost_examples),
                 duplicated: ids(&account.duplicated_examples),

@@ -140,6 +140,7 @@ mod tests {
         let status = |(status, count): &(&str, u64)| ((*status).to_owned(), *count);
         report.requests.status = statuses.iter().map(status).collect();
         report.requests.completed = statuses.iter().map(|(_, count)| count).sum();
+        report.requests.complete();
     }
 
     #[test]

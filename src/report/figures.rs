@@ -40,6 +40,12 @@ pub struct Requests {
     pub errors: Errors,
     /// Answers by status.
     pub status: BTreeMap<String, u64>,
+    /// Answers that are neither 2xx nor 3xx.
+    #[serde(default)]
+    pub refused: u64,
+    /// Refused, failed and unfinished requests, in percent of those sent; `null` where none was sent.
+    #[serde(default)]
+    pub error_percent: Option<f64>,
     /// Requests a second per thread, over tenths of a second: wrk's Req/Sec.
     pub per_thread: PerThread,
 }
@@ -164,7 +170,7 @@ pub struct ByRequest {
 
 /// What became of the messages. `sent = arrived + lost + unknown`; of several requests only those that
 /// carry a MsgID send messages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Messages {
     /// Answered with 2xx.
     pub accepted: u64,
@@ -182,6 +188,9 @@ pub struct Messages {
     pub unknown: u64,
     /// Messages timed when they were read, because the kernel noted no time of their receipt.
     pub timed_when_read: u64,
+    /// Lost messages in percent of those accepted; `null` where none was accepted.
+    #[serde(default)]
+    pub lost_percent: Option<f64>,
     /// The first ids of a kind.
     pub examples: Examples,
 }

@@ -26,6 +26,7 @@ const LONG_WAIT_US: f64 = 10_000.0;
 
 /// Fills the verdict in.
 pub(super) fn judge(report: &mut Report, seen: &Observations) {
+    report.derive_numbers();
     let reasons = reasons(seen);
     let mut notes = std::mem::take(&mut report.verdict.notes);
     notes.extend(request_notes(report, seen));

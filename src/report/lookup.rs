@@ -47,6 +47,11 @@ pub(super) fn value_of(numbers: &Value, name: &str) -> Option<f64> {
 
 /// `response.p99` is short for `latency.response.p99`, as `arrival.p99` is its own whole name.
 fn whole(name: &str) -> Cow<'_, str> {
+    match name {
+        "error_percent" => return Cow::Borrowed("requests.error_percent"),
+        "lost_percent" => return Cow::Borrowed("messages.lost_percent"),
+        _ => {}
+    }
     let first = name.split('.').next().unwrap_or_default();
     match ["response", "service", "lateness", "pacing", "connect"].contains(&first) {
         true => Cow::Owned(format!("latency.{name}")),
@@ -66,6 +71,12 @@ pub(super) fn is_time(name: &str) -> bool {
     }
 }
 
+/// Returns true if the number of that name is a percentage.
+fn is_percent(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    last.split('_').any(|word| word == "percent")
+}
+
 /// The name in a condition, `arrival.p99` of `arrival.p99>5ms`.
 pub(super) fn name_in(expr: &str) -> &str {
     expr.split(['>', '<', '=', '!']).next().unwrap_or(expr).trim()
@@ -76,9 +87,16 @@ pub(super) fn found(threshold: &ThresholdResult) -> Option<String> {
     threshold.value.map(|value| format_number(name_in(&threshold.expr), value))
 }
 
-/// A number of that dotted name as people read it: a time with its unit, anything else as it is.
+/// A number of that dotted name as people read it: a time or a percentage with its unit, anything else as
+/// it is.
 pub fn format_number(name: &str, value: f64) -> String {
-    if is_time(name) { format_time(value) } else { value.to_string() }
+    if is_time(name) {
+        format_time(value)
+    } else if is_percent(name) {
+        format!("{value}%")
+    } else {
+        value.to_string()
+    }
 }
 
 /// The same as a part of a sentence.
@@ -90,9 +108,32 @@ pub(super) fn it_is(threshold: &ThresholdResult) -> String {
 /// Refuses conditions on numbers that no report has, before a run is spent on them.
 pub fn check_names(thresholds: &[Threshold]) -> Result<(), PlanError> {
     let check = |threshold: &Threshold| {
-        check_name(threshold.name()).map_err(|why| PlanError::new(format!("--fail-if: {why}")))
+        check_name(threshold.name())
+            .and_then(|()| check_unit(threshold))
+            .map_err(|why| PlanError::new(format!("--fail-if: {why}")))
     };
     thresholds.iter().try_for_each(check)
+}
+
+/// Refuses `--fail-if` conditions that cannot be read, or are on numbers that no report has. This comes
+/// before the plan is made, which asks whether there are enough values for them.
+pub fn check_conditions(texts: &[String]) -> Result<(), PlanError> {
+    let thresholds = texts.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+    check_names(&thresholds)
+}
+
+/// Refuses a percentage that is compared with a number of another unit.
+pub fn check_unit(threshold: &Threshold) -> Result<(), String> {
+    let name = threshold.name();
+    if !threshold.is_percentage() || is_percent(name) {
+        return Ok(());
+    }
+    let meant = match name {
+        "messages.lost" => ", or lost_percent",
+        "requests.failed" | "requests.refused" | "requests.unfinished" => ", or error_percent",
+        _ => "",
+    };
+    Err(format!("'{threshold}': {name} is not a percentage; write a number without %{meant}"))
 }
 
 /// Whether reports have a number of that name; else what is wrong with it, and names that are near.
@@ -170,6 +211,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_percentage_is_a_bound_of_percentages_only() {
+        let check = |text: &str| check_conditions(&[text.to_owned()]).map_err(|e| e.to_string());
+        for text in [
+            "error_percent>1%",
+            "lost_percent > 0.1 %",
+            "requests.error_percent>1",
+            "messages.lost_percent>1%",
+            "resources.api.cpu_percent_max>90%",
+            "requests.per_thread.within_stdev_percent<50%",
+            "messages.arrived<1",
+            "requests.refused>0",
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+        for (text, part) in [
+            (
+                "messages.lost>1%",
+                "messages.lost is not a percentage; write a number without %, or lost_percent",
+            ),
+            ("requests.failed>1%", "or error_percent"),
+            ("arrival.p99>1%", "arrival.p99 is not a percentage; write a number without %"),
+            ("percent>1%", "no number 'percent'"),
+            ("nosuch.p99>5ms", "no number 'nosuch.p99'"),
+        ] {
+            let error = check(text).expect_err(text);
+            assert!(error.starts_with("--fail-if") && error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn what_a_condition_found_is_told_with_its_unit() {
         let told = |expr: &str, value: Option<f64>| {
             it_is(&ThresholdResult { expr: expr.to_owned(), value, ok: false })
@@ -181,6 +252,7 @@ mod tests {
             ("stages.sent-api.p50>1ms", "it is 8.81ms"),
             ("by_request.view.response.p99!=5ms", "it is 8.81ms"),
             ("script.per_request_us>1", "it is 8.81ms"),
+            ("error_percent>1%", "it is 8806.399%"),
             ("arrival.count<1", "it is 8806.399"),
             ("requests.per_thread.max<1", "it is 8806.399"),
             ("by_request.view.sent==7", "it is 8806.399"),

@@ -25,7 +25,9 @@ pub use figures::{
     ByRequest, Errors, Examples, Latency, Messages, PerThread, Quantiles, Requests, Resource, Row,
     Script, Stage,
 };
-pub use lookup::{check_name, check_names, format_number, number, numbers_ending_in};
+pub use lookup::{
+    check_conditions, check_name, check_names, check_unit, format_number, number, numbers_ending_in,
+};
 pub use merge::{MergeError, Named, merge};
 pub use ramp_text::ramp_text;
 pub use result::{Allowed, Outcome, RESULT_LABEL, RunResult};
@@ -217,6 +219,16 @@ pub struct ThresholdResult {
     pub ok: bool,
 }
 
+impl Report {
+    /// Derives the numbers that follow from others.
+    fn derive_numbers(&mut self) {
+        self.requests.complete();
+        if let Some(messages) = &mut self.messages {
+            messages.complete();
+        }
+    }
+}
+
 impl Verdict {
     /// Derives `pass` from the other fields.
     fn settle(&mut self) {
@@ -253,8 +265,9 @@ impl Report {
         Ok(report)
     }
 
-    /// Judges a report of before failures were told.
+    /// Fills in what follows from other fields, also of a report of before they were told.
     fn complete(&mut self) {
+        self.derive_numbers();
         if self.verdict.failures.is_empty() {
             self.verdict.failures = failures::failures(self);
         }

@@ -2,24 +2,45 @@
 
 use std::collections::BTreeMap;
 
+use super::build::round;
 use super::text::time;
-use super::{ByRequest, Quantiles, Report, Requests};
+use super::{ByRequest, Messages, Quantiles, Report, Requests};
 use crate::units::format_count;
 
 impl Requests {
-    /// Answers that are no success: neither 2xx nor 3xx, as wrk has it.
+    /// Answers that are neither 2xx nor 3xx, by the statuses.
     pub fn refused(&self) -> u64 {
         refused(&self.status)
     }
+
+    /// Derives the numbers that follow from others.
+    pub(super) fn complete(&mut self) {
+        self.refused = self.refused();
+        let errors = self.refused + self.failed + self.unfinished;
+        self.error_percent = percent(errors, self.sent);
+    }
+}
+
+impl Messages {
+    /// Derives the numbers that follow from others.
+    pub(super) fn complete(&mut self) {
+        self.lost_percent = percent(self.lost, self.accepted);
+    }
+}
+
+/// A share of a count in percent; `None` of nothing.
+fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| round(part as f64 * 100.0 / whole as f64, 1e4))
 }
 
 impl ByRequest {
-    /// As [`Requests::refused`].
+    /// Answers that are neither 2xx nor 3xx.
     pub(super) fn refused(&self) -> u64 {
         refused(&self.status)
     }
 }
 
+/// Answers that are not a success: neither 2xx nor 3xx, as wrk has it.
 fn refused(status: &BTreeMap<String, u64>) -> u64 {
     let is_odd = |status: &str| !status.starts_with(['2', '3']);
     status.iter().filter(|(status, _)| is_odd(status)).map(|(_, count)| count).sum()

@@ -72,7 +72,7 @@ impl RunResult {
     pub fn of_run(report: &Report, allowed: Allowed) -> Self {
         let faults = Faults {
             interrupted: report.run.interrupted,
-            failed: failed(&report.verdict),
+            failed: report.failure_names(),
             limited: limited(report),
             conditions: conditions(&report.verdict),
         };
@@ -144,16 +144,18 @@ impl Faults {
     }
 }
 
-/// The names of a run's failures, each once.
-fn failed(verdict: &Verdict) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for failure in &verdict.failures {
-        let name = failure_name(failure);
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
+impl Report {
+    /// The names of the failures, such as `nothing arrived`, each once.
+    pub fn failure_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for failure in &self.verdict.failures {
+            let name = failure_name(failure);
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
         }
+        names
     }
-    names
 }
 
 fn limited(report: &Report) -> Option<String> {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rustix::process::Signal;
 
+use super::assert_refused;
 use crate::support::{Mosquitto, Process, eventually, require, run, start};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -177,4 +178,30 @@ fn the_result_is_coloured_on_a_terminal_and_nowhere_else() {
     );
     let dumb = shown_in_a_terminal(&words, "dumb").expect("as before");
     assert!(dumb.contains("RESULT  passed") && !dumb.contains('\x1b'), "{dumb}");
+}
+
+#[test]
+fn the_shipped_smoke_test_is_red_where_the_pipeline_is_dead() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let url = serve(NOT_FOUND);
+    let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles/smoke.toml");
+    let words = format!("{url} --profile {profile} --mqtt {} -d 200ms --drain 200ms", broker.url());
+    let ran = run(&words);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(last_line(&ran.stdout).starts_with("RESULT  FAILED (nothing succeeded; "), "{ran:?}");
+    assert!(ran.stdout.contains("error_percent>0: FAILED (it is 100%)"), "{ran:?}");
+    assert!(ran.stdout.contains("messages.arrived<1: FAILED (it is 0)"), "{ran:?}");
+}
+
+#[test]
+fn a_condition_in_percent_is_judged_and_a_wrong_one_refused_before_the_run() {
+    let url = serve(NOT_FOUND);
+    let held = run(&format!("{url} -n 20 -c 1 --allow-failed --fail-if error_percent>1%"));
+    assert_eq!(held.code, Some(99), "{held:?}");
+    assert!(held.stdout.contains("error_percent>1%: FAILED (it is 100%)"), "{held:?}");
+    let unit = run(&format!("{url} --fail-if messages.lost>1%"));
+    assert_refused(&unit, 2, &["messages.lost is not a percentage", "lost_percent"]);
+    // The name is what is wrong with it, not how few values there will be.
+    let name = run(&format!("{url} -R 10 -d 1s --fail-if nosuch.p99>5ms"));
+    assert_refused(&name, 2, &["no number 'nosuch.p99'"]);
 }

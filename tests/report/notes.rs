@@ -141,3 +141,30 @@ fn to_look_for_the_next_answer_is_not_to_be_busy() {
     assert!(busy.len() == 1 && busy[0].contains("98% of its threads' time"), "{busy:?}");
     assert_eq!(notes(400_000), [""; 0]);
 }
+
+#[test]
+fn errors_and_losses_are_told_in_percent() {
+    // Of 1,998 requests one was refused and two failed; of 1,995 accepted messages two were lost.
+    let report = Report::from(&observations(|_| ()));
+    let (requests, messages) = (&report.requests, report.messages.as_ref().expect("it listened"));
+    assert_eq!((requests.refused, requests.status["503"]), (1, 1));
+    let errors = requests.refused + requests.failed + requests.unfinished;
+    let percent = |part: u64, whole: u64| Some((part as f64 * 1e6 / whole as f64).round() / 1e4);
+    assert_eq!((errors, requests.error_percent), (3, percent(3, requests.sent)));
+    assert_eq!(messages.lost_percent, percent(messages.lost, messages.accepted));
+}
+
+#[test]
+fn an_old_report_is_judged_when_it_is_read() {
+    let text = include_str!("../data/run.json");
+    let report = Report::from_json(text).expect("a report of before there were failures");
+    assert_eq!((report.requests.refused, report.requests.error_percent), (0, Some(0.0)));
+    assert_eq!(report.messages.as_ref().and_then(|m| m.lost_percent), Some(0.0));
+    assert!(report.verdict.failures.is_empty() && report.verdict.pass);
+
+    let dead = text.replace("\"status\":{\"200\":", "\"status\":{\"404\":");
+    let report = Report::from_json(&dead).expect("still a report");
+    assert_eq!(report.requests.error_percent, Some(100.0));
+    assert!(report.verdict.failures[0].starts_with("nothing succeeded: "), "{:?}", report.verdict);
+    assert!(!report.verdict.pass);
+}

@@ -53,6 +53,7 @@ impl<'a> Sum<'a> {
             series: self.series(),
             verdict: Verdict::default(),
         };
+        report.derive_numbers();
         report.verdict = self.verdict(&report);
         Ok(report)
     }
@@ -154,6 +155,8 @@ impl<'a> Sum<'a> {
                 protocol: self.sum(|r| r.requests.errors.protocol),
             },
             status,
+            refused: 0,
+            error_percent: None,
             per_thread: self.per_thread(),
         }
     }
@@ -235,6 +238,7 @@ impl<'a> Sum<'a> {
             unexpected: sum(|m| m.unexpected),
             unknown: sum(|m| m.unknown),
             timed_when_read: sum(|m| m.timed_when_read),
+            lost_percent: None,
             examples: Examples { lost: first(|e| &e.lost), duplicated: first(|e| &e.duplicated) },
         })
     }
