@@ -122,17 +122,42 @@ impl Exchange {
 ///
 /// Cristian's algorithm (Distributed Computing 3:146-158, 1989): of all exchanges the one with the
 /// smallest bound counts; an old one loses its place as drift widens its bound, or when a new one
-/// contradicts it, because the server's clock was set.
-#[derive(Debug, Clone, Copy)]
+/// contradicts it, because the server's clock was set. Times from before such a jump keep their offset.
+#[derive(Debug, Clone)]
 pub struct ServerClock {
     best: Option<Exchange>,
     drift_ppm: u64,
+    /// When the last exchange was answered.
+    observed: Nanos,
+    jumps: Vec<Jump>,
 }
+
+/// A change of the server's clock that no round trip and no drift explains.
+#[derive(Debug, Clone, Copy)]
+pub struct Jump {
+    /// The last exchange before it.
+    pub after: Nanos,
+    /// The exchange that showed it.
+    pub noticed: Nanos,
+    /// The step in microseconds; below zero the clock was set back.
+    pub by_us: i64,
+    before: Exchange,
+}
+
+/// Smaller contradictions are followed and not called a jump: a drift beyond [`DRIFT_PPM`].
+const SMALLEST_JUMP_US: u64 = 1_000;
+/// A stamp that is further in the future than this is of another offset.
+const FUTURE: Nanos = Nanos::from_secs(1);
 
 impl ServerClock {
     /// `same_machine`: the server reads the clock of this machine, so the two do not drift apart.
     pub fn new(same_machine: bool) -> Self {
-        Self { best: None, drift_ppm: if same_machine { 0 } else { DRIFT_PPM } }
+        Self {
+            best: None,
+            drift_ppm: if same_machine { 0 } else { DRIFT_PPM },
+            observed: Nanos::ZERO,
+            jumps: Vec::new(),
+        }
     }
 
     /// Takes one exchange in; it counts if it bounds the offset more closely than what is known.
@@ -142,23 +167,46 @@ impl ServerClock {
         let keeps = self.best.is_some_and(|old| {
             let old_bound = old.bound_at(answered, self.drift_ppm);
             let apart = old.offset_us().abs_diff(new.offset_us());
-            old_bound <= new_bound && apart * 1_000 <= old_bound.0 + new_bound.0 + 1_000
+            let agrees = apart.saturating_mul(1_000) <= old_bound.0 + new_bound.0 + 1_000;
+            if !agrees && apart >= SMALLEST_JUMP_US {
+                self.jumps.push(Jump {
+                    after: self.observed,
+                    noticed: answered,
+                    by_us: new.offset_us().saturating_sub(old.offset_us()),
+                    before: old,
+                });
+            }
+            old_bound <= new_bound && agrees
         });
+        self.observed = answered;
         if !keeps {
             self.best = Some(new);
         }
     }
 
+    /// The jumps of the server's clock that were noticed, in their order.
+    pub fn jumps(&self) -> &[Jump] {
+        &self.jumps
+    }
+
     /// A monotonic point in the server's time, microseconds since 1970. `None` before any exchange.
     pub fn server_micros(&self, at: Nanos) -> Option<u64> {
-        let offset = self.offset_us()?;
+        let before = self.jumps.iter().find(|jump| at < jump.noticed);
+        let offset = before.map(|jump| jump.before).or(self.best)?.offset_us();
         u64::try_from(i128::from(at.0 / 1_000) + i128::from(offset)).ok()
     }
 
-    /// The server's time back on the monotonic clock.
-    pub fn monotonic(&self, server_us: u64) -> Option<Nanos> {
-        let micros = i128::from(server_us) - i128::from(self.offset_us()?);
-        u64::try_from(micros).ok().and_then(|us| us.checked_mul(1_000)).map(Nanos)
+    /// The server's time back on the monotonic clock, of a stamp that is read at `now`.
+    ///
+    /// After a jump a stamp may be of any offset there was: the latest point that is not in the future
+    /// is taken, as stamps are read soon. `None` where all of them are in the future.
+    pub fn monotonic(&self, server_us: u64, now: Nanos) -> Option<Nanos> {
+        let exchanges = self.jumps.iter().map(|jump| jump.before).chain(self.best);
+        let points = exchanges.filter_map(|exchange| {
+            let micros = i128::from(server_us) - i128::from(exchange.offset_us());
+            u64::try_from(micros).ok().and_then(|us| us.checked_mul(1_000)).map(Nanos)
+        });
+        points.filter(|at| *at <= now + FUTURE).max()
     }
 
     /// Server time minus monotonic time, in microseconds.
@@ -215,6 +263,36 @@ mod tests {
         ask(&mut clock, 10, 50, 1_000_000);
         ask(&mut clock, 20, 400, 3_000_000);
         assert_eq!(clock.offset_us(), Some(3_000_000));
+    }
+
+    #[test]
+    fn a_jump_is_noticed_and_times_on_both_sides_keep_their_offset() {
+        for (by_us, ahead_us) in [(100_000_000, 300_000_000), (-100_000_000, 100_000_000)] {
+            let mut clock = ServerClock::new(true);
+            ask(&mut clock, 10_000, 50, 200_000_000);
+            ask(&mut clock, 11_000, 400, 200_000_100);
+            assert_eq!(clock.jumps().len(), 0, "the round trip explains it");
+            ask(&mut clock, 12_000, 400, ahead_us);
+            ask(&mut clock, 13_000, 60, ahead_us);
+            let [jump] = clock.jumps() else { panic!("{:?}", clock.jumps()) };
+            assert!(jump.by_us.abs_diff(by_us) <= 200, "{jump:?}");
+            assert_eq!((jump.after.0 / 1_000_000, jump.noticed.0 / 1_000_000), (11_000, 12_000));
+            for (at_ms, offset_us) in [(10_500, 200_000_000), (12_500, ahead_us)] {
+                let at = Nanos::from_millis(at_ms);
+                let server_us = at_ms * 1_000 + offset_us;
+                let read_at = at + Nanos::from_millis(1_100);
+                assert_eq!(clock.monotonic(server_us, read_at), Some(at), "{by_us} {at_ms}");
+                assert_eq!(clock.server_micros(at), Some(server_us));
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_of_an_offset_that_is_not_known_yet_has_no_time() {
+        let mut clock = ServerClock::new(true);
+        ask(&mut clock, 10_000, 50, 200_000_000);
+        let now = Nanos::from_millis(11_000);
+        assert_eq!(clock.monotonic(11_000_000 + 300_000_000, now), None);
     }
 
     proptest! {

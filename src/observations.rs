@@ -6,7 +6,7 @@ use crate::clock::Nanos;
 use crate::http::Traffic;
 use crate::latency::Latencies;
 pub use crate::load::{LoadResult, RequestResult};
-use crate::message::MessageAccount;
+use crate::message::{Checkpoint, MessageAccount, StagePair};
 use crate::plan::{Mode, Plan};
 pub use crate::resources::{ResourceUse, Shares};
 use crate::script::{Errors, ScriptError, Session, Summary};
@@ -42,6 +42,8 @@ pub struct Observations {
     pub arrivals: Option<ArrivalInfo>,
     /// Sampled messages' stages.
     pub stages: Vec<Stage>,
+    /// The stamp lists, where there is a log server.
+    pub stamps: Vec<StampCount>,
     /// Stamps that were dropped by this process.
     pub stamps_dropped: u64,
     /// CPU and memory.
@@ -96,12 +98,16 @@ pub struct ServerInfo {
 }
 
 /// The clock of the stamps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClockInfo {
     /// Log server's time minus this machine's monotonic clock.
     pub offset_us: Option<i64>,
     /// The most two processes' stamps can be apart by error: our bound and the largest of theirs.
     pub error_bound: Option<Nanos>,
+    /// When measuring began in the log server's time, microseconds since 1970.
+    pub start_us: Option<u64>,
+    /// Identity of that server, new at each of its starts.
+    pub server: Option<String>,
 }
 
 /// The messages and their arrival.
@@ -117,17 +123,35 @@ pub struct ArrivalInfo {
     pub by_request: Vec<Latencies>,
 }
 
-/// The time between two stamps of sampled messages.
+/// The time between two checkpoints of sampled messages.
 #[derive(Debug, Clone)]
 pub struct Stage {
-    /// The earlier moment.
-    pub from: &'static str,
-    /// The later moment.
-    pub to: &'static str,
+    /// The checkpoints.
+    pub pair: StagePair,
     /// The times between them.
     pub latencies: Latencies,
-    /// The moments were taken by different processes: no figure is finer than the clock's bound.
-    pub crosses_processes: bool,
+}
+
+/// The elements of one stamp list that came during the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StampCount {
+    /// Checkpoint that the list belongs to.
+    pub checkpoint: Checkpoint,
+    /// All of them: `joined + foreign + unreadable`.
+    pub read: u64,
+    /// Stamps of this run.
+    pub joined: u64,
+    /// Stamps whose id is not of this run and node.
+    pub foreign: u64,
+    /// Elements that are not stamps.
+    pub unreadable: u64,
+}
+
+impl StampCount {
+    /// The count before anything is read.
+    pub fn new(checkpoint: Checkpoint) -> Self {
+        Self { checkpoint, read: 0, joined: 0, foreign: 0, unreadable: 0 }
+    }
 }
 
 /// What the seconds so far add up to, each as soon as it is reported.

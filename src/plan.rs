@@ -3,6 +3,7 @@
 use url::Url;
 
 use crate::latency::fewest_values;
+use crate::message::StagePair;
 use crate::profile::{Coupling, Settings, Stack};
 use crate::units::{Rate, format_count};
 
@@ -81,6 +82,8 @@ pub enum Target {
 pub struct PipelinePlan {
     /// Redis, if one is given.
     pub redis: Option<Address>,
+    /// Redis of the stamps and their time, if it is another.
+    pub log_server: Option<Address>,
     /// Broker, if one is given.
     pub mqtt: Option<Address>,
     /// Where what is not given comes from.
@@ -91,6 +94,10 @@ pub struct PipelinePlan {
     pub queue: String,
     /// One message in so many is stamped, at least 1.
     pub sample: u64,
+    /// Rows of the report's stages.
+    pub stages: Vec<StagePair>,
+    /// True if the user chose them: then they are reported even without a message.
+    pub stages_chosen: bool,
     /// Threads of the api.
     pub api_threads: usize,
     /// Workers of the push server.
@@ -140,7 +147,8 @@ impl Plan {
         check_requests(&thresholds, &request)?;
         check_brought_up(&settings, &target)?;
         let command = command::command(&settings);
-        let pipeline = pipeline(settings)?;
+        let mut pipeline = pipeline(settings)?;
+        add_stages_of(&thresholds, &mut pipeline)?;
         let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
         plan.check_heard()?;
         plan.check_ids()?;
@@ -225,6 +233,35 @@ fn check_requests(thresholds: &[Threshold], plan: &RequestPlan) -> Result<(), Pl
     Ok(())
 }
 
+/// The rows that `--stages` asks for.
+fn stages(texts: &[String]) -> Result<Vec<StagePair>, PlanError> {
+    if texts.is_empty() {
+        return Ok(StagePair::DEFAULT.to_vec());
+    }
+    let mut pairs = Vec::new();
+    for text in texts {
+        let pair = text.parse().map_err(|why| PlanError(format!("--stages: {why}")))?;
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    Ok(pairs)
+}
+
+/// Conditions on stages need their rows.
+fn add_stages_of(thresholds: &[Threshold], pipeline: &mut PipelinePlan) -> Result<(), PlanError> {
+    for threshold in thresholds {
+        let Some(name) = threshold.name().strip_prefix("stages.") else { continue };
+        let name = name.split('.').next().unwrap_or_default();
+        let pair =
+            name.parse().map_err(|why| PlanError(format!("--fail-if {threshold}: {why}")))?;
+        if !pipeline.stages.contains(&pair) {
+            pipeline.stages.push(pair);
+        }
+    }
+    Ok(())
+}
+
 fn target(url: Option<&str>) -> Result<Target, PlanError> {
     let Some(text) = url else { return Ok(Target::Pipeline) };
     let url = match Url::parse(text) {
@@ -286,11 +323,16 @@ fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
     let push_workers = small("--push-workers", settings.push_workers, 1)?;
     Ok(PipelinePlan {
         redis: settings.redis.map(|text| Address::parse("--redis", &text)).transpose()?,
+        log_server: (settings.log_server.as_deref())
+            .map(|text| Address::parse("--log-server", text))
+            .transpose()?,
         mqtt: settings.mqtt.map(|text| Address::parse("--mqtt", &text)).transpose()?,
         stack: settings.stack.unwrap_or_default(),
         topic,
         queue: settings.queue.unwrap_or_else(|| "myapp".to_owned()),
         sample,
+        stages: stages(&settings.stages)?,
+        stages_chosen: !settings.stages.is_empty(),
         api_threads: small("--api-threads", settings.api_threads, 1)?,
         push_workers,
         push_threads: small("--push-threads", settings.push_threads, 1)?.min(push_workers),

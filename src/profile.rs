@@ -234,6 +234,16 @@ pub struct Settings {
     )]
     pub redis: Option<String>,
 
+    /// Redis of the stamps and their time, where it is not that of the queue (without it: that of --redis)
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOADGEN_LOG_SERVER",
+        hide_env_values = true,
+        help_heading = "Pipeline"
+    )]
+    pub log_server: Option<String>,
+
     /// Use this broker: mqtt://USER:PASSWORD@HOST:PORT, all but HOST may be left out; mqtts:// for TLS
     #[arg(
         long,
@@ -256,6 +266,16 @@ pub struct Settings {
     #[arg(long, value_name = "N", env = "LOADGEN_SAMPLE", help_heading = "Pipeline", value_parser = parse_count)]
     #[serde(deserialize_with = "de_count")]
     pub sample: Option<u64>,
+
+    /// Rows of the report's stages, FROM-TO of due, sent, api, queued, popped, published, mqttclient, arrived, answered (without it: each step, sent-arrived, api-arrived, api-mqttclient, sent-answered)
+    #[arg(
+        long,
+        value_name = "FROM-TO",
+        env = "LOADGEN_STAGES",
+        value_delimiter = ',',
+        help_heading = "Pipeline"
+    )]
+    pub stages: Vec<String>,
 
     /// Threads of the api server brought up here (default: 1)
     #[arg(long, value_name = "N", env = "LOADGEN_API_THREADS", help_heading = "Pipeline", value_parser = parse_count)]

@@ -8,9 +8,10 @@ use loadgen::clock::Nanos;
 use loadgen::http::{Ended, Failure, Outcome, Ticket, Traffic};
 use loadgen::latency::Latencies;
 use loadgen::load::recorder::Recorder;
-use loadgen::message::{IdSpace, MessageAccount, MsgId};
+use loadgen::message::{Checkpoint, IdSpace, MessageAccount, MsgId};
 use loadgen::observations::{
     ArrivalInfo, ClockInfo, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo, Stage,
+    StampCount,
 };
 use loadgen::plan::Plan;
 use loadgen::profile::Settings;
@@ -93,8 +94,14 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
         cpu_percent_max: cpu_s * 120.0,
         rss_max_bytes: megabytes << 20,
     };
-    let stage =
-        |from, to, crosses_processes, latencies| Stage { from, to, latencies, crosses_processes };
+    let stage = |name: &str, latencies| Stage { pair: name.parse().expect("a stage"), latencies };
+    let list = |checkpoint, joined| StampCount {
+        read: joined + 7,
+        joined,
+        foreign: 5,
+        unreadable: 2,
+        ..StampCount::new(checkpoint)
+    };
     let id = |n| MsgId::new(n).expect("small");
     Observations {
         plan: plan(change),
@@ -108,7 +115,12 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             queue: server("spawned", "Redis 7.0.15"),
             broker: server("external", "mosquitto version 2.0.11"),
         },
-        clock: ClockInfo { offset_us: Some(1_795_300_000_000_000), error_bound: Some(micros(25)) },
+        clock: ClockInfo {
+            offset_us: Some(1_795_300_000_000_000),
+            error_bound: Some(micros(25)),
+            start_us: Some(1_795_400_000_123_004),
+            server: Some("00112233".to_owned()),
+        },
         load: recorder().result,
         traffic: Traffic {
             timed_when_read: 0,
@@ -138,10 +150,11 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             by_request: Vec::new(),
         }),
         stages: vec![
-            stage("due", "sent", false, spread(20, 40, 90)),
-            stage("sent", "api", true, spread(20, 1, 60)),
-            stage("sent", "answered", false, spread(20, 100, 900)),
+            stage("due-sent", spread(20, 40, 90)),
+            stage("sent-api", spread(20, 1, 60)),
+            stage("sent-answered", spread(20, 100, 900)),
         ],
+        stamps: vec![list(Checkpoint::Api, 20), list(Checkpoint::MqttClient, 0)],
         stamps_dropped: 0,
         resources: vec![used("generator", 31, 0.034, 15), used("redis", 32, 0.016, 12)],
         series: vec![SeriesRow {

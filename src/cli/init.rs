@@ -21,7 +21,7 @@ const WIDTH: usize = 96;
 const SET: [&str; 3] = ["rate", "duration", "fail-if"];
 
 /// A TOML value for each setting: its default, or an example where it has none.
-const VALUES: [(&str, &str); 49] = [
+const VALUES: [(&str, &str); 51] = [
     ("url", "'http://127.0.0.1:8080/'"),
     ("rate", "'1k'"),
     ("connections", "64"),
@@ -60,10 +60,12 @@ const VALUES: [(&str, &str); 49] = [
     ("node", "'0/2'"),
     ("stack", "'auto'"),
     ("redis", "'redis://127.0.0.1:6379'"),
+    ("log-server", "'redis://127.0.0.1:6380'"),
     ("mqtt", "'mqtt://127.0.0.1:1883'"),
     ("topic", "'/channel'"),
     ("queue", "'myapp'"),
     ("sample", "100"),
+    ("stages", "['sent-arrived', 'api-arrived']"),
     ("api-threads", "1"),
     ("push-workers", "1"),
     ("push-threads", "1"),

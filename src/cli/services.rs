@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use super::args::{ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs};
 use super::signals::Signals;
 use super::{Outcome, logger};
-use crate::message::IdFields;
+use crate::message::{Checkpoint, IdFields};
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::metrics::Counter;
 use crate::pipeline::push::{self, PushCounts, PushSettings};
-use crate::pipeline::stamps::{self, Place, Stamper};
+use crate::pipeline::stamps::{self, Stamper};
 use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
 use crate::plan::{Address, MAX_BODY, check_topic};
 use crate::stack::StackError;
@@ -85,10 +85,12 @@ pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
 pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Info);
     let sample = args.message.sample;
-    let (stamper, writer) = match &args.redis {
-        Some(redis) => {
-            let (stamper, writer) =
-                stamps::start(&Address::parse("--redis", redis)?, sample, "subscriber").await?;
+    let redis = args.redis.as_deref().map(|url| Address::parse("--redis", url)).transpose()?;
+    let log_server = args.log_server.as_deref();
+    let log_server = log_server.map(|url| Address::parse("--log-server", url)).transpose()?;
+    let (stamper, writer) = match log_server.or(redis) {
+        Some(address) => {
+            let (stamper, writer) = stamps::start(&address, sample, "subscriber").await?;
             (Some(stamper), Some(writer))
         }
         None => (None, None),
@@ -144,7 +146,7 @@ fn say(line: &str) {
 fn queue_addresses(args: &QueueArgs) -> anyhow::Result<(Address, Address)> {
     let redis = Address::parse("--redis", &args.redis)?;
     let log_server = match &args.log_server {
-        Some(url) => Address::parse("--redis", url).context("--log-server")?,
+        Some(url) => Address::parse("--log-server", url)?,
         None => redis.clone(),
     };
     Ok((redis, log_server))
@@ -177,7 +179,7 @@ impl Sink for Counting {
         self.tally.messages.add(1);
         self.tally.bytes.add(payload.len() as u64);
         match (self.id_fields.extract(payload), &self.stamper) {
-            (Ok(id), Some(stamper)) => stamper.stamp(Place::Arrived, id, came.at),
+            (Ok(id), Some(stamper)) => stamper.stamp(Checkpoint::MqttClient, id, came.at),
             (Ok(_), None) => {}
             (Err(_), _) => self.tally.without_id.add(1),
         }

@@ -2,6 +2,7 @@
 //! which ids were sent, accepted and arrived.
 
 pub mod account;
+pub mod checkpoint;
 pub mod data;
 pub mod due;
 pub mod extract;
@@ -12,6 +13,7 @@ pub mod rendered;
 pub mod template;
 
 pub use account::{Arrival, Arrivals, MessageAccount};
+pub use checkpoint::{Checkpoint, StagePair};
 pub use data::Data;
 pub use due::{DueTable, IdWriter};
 pub use extract::{IdError, IdFields};

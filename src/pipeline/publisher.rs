@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 use super::keepalive::KeepAlive;
 use super::metrics::Counter;
-use super::stamps::{Place, Stamper};
+use super::stamps::Stamper;
 use crate::clock::Nanos;
-use crate::message::MsgId;
+use crate::message::{Checkpoint, MsgId};
 use crate::plan::{Address, MAX_BODY};
 use crate::stack::mqtt::{self, PING_EVERY, Receiver, Sender};
 use crate::stack::{Backoff, StackError};
@@ -292,7 +292,7 @@ impl Publisher {
         let at = self.session.written_at;
         while self.written < self.framed && self.held[self.written].frame_end <= written_to {
             if let Some(id) = self.held[self.written].message.stamped {
-                self.stamper.stamp(Place::Published, id, at);
+                self.stamper.stamp(Checkpoint::Published, id, at);
             }
             self.written += 1;
         }

@@ -17,10 +17,10 @@ use super::limit::Limit;
 use super::metrics::Counter;
 use super::popper::Popper;
 use super::publisher::{Outgoing, PublishCounts, Publisher};
-use super::stamps::{self, Place, Stamper};
+use super::stamps::{self, Stamper};
 use super::{Shutdown, is_stopped, stopped};
 use crate::clock;
-use crate::message::IdFields;
+use crate::message::{Checkpoint, IdFields};
 use crate::plan::Address;
 use crate::profile::Coupling;
 use crate::stack::{StackError, mqtt};
@@ -353,7 +353,7 @@ impl Group {
             let id = self.settings.id_fields.extract(&payload).ok();
             let stamped = id.filter(|id| self.stamper.wants(*id));
             if let Some(id) = stamped {
-                self.stamper.stamp(Place::Popped, id, at);
+                self.stamper.stamp(Checkpoint::Popped, id, at);
             }
             Outgoing { payload, stamped }
         };

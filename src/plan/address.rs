@@ -24,17 +24,19 @@ pub struct Address {
 }
 
 /// Scheme, its default port, and how to speak.
-const SCHEMES: [(&str, &str, u16, Scheme); 4] = [
+const SCHEMES: [(&str, &str, u16, Scheme); 6] = [
     ("--redis", "redis", 6379, Scheme::Plain),
     ("--redis", "rediss", 6379, Scheme::Tls),
+    ("--log-server", "redis", 6379, Scheme::Plain),
+    ("--log-server", "rediss", 6379, Scheme::Tls),
     ("--mqtt", "mqtt", 1883, Scheme::Plain),
     ("--mqtt", "mqtts", 8883, Scheme::Tls),
 ];
 
 impl Address {
-    /// Reads the value of `flag`, which is `--redis` or `--mqtt`. The error never repeats the value.
+    /// Reads the value of `flag`: `--redis`, `--log-server` or `--mqtt`. The error never repeats the value.
     pub fn parse(flag: &str, text: &str) -> Result<Self, PlanError> {
-        let kind = flag.trim_start_matches('-');
+        let kind = if flag == "--mqtt" { "mqtt" } else { "redis" };
         let example = format!("{kind}://[USER:PASSWORD@]HOST[:PORT]");
         let url = Url::parse(text)
             .map_err(|e| PlanError(format!("{flag} is not a URL ({e}); write {example}")))?;

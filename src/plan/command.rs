@@ -75,18 +75,20 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         proxy,
         redirects,
         node,
-        stack,
-        redis,
-        mqtt,
-        topic,
-        queue,
-        sample,
-        api_threads,
-        push_workers,
-        push_threads,
-        coupling,
-        push_limit,
-        qos,
+        stack: _,
+        redis: _,
+        log_server: _,
+        mqtt: _,
+        topic: _,
+        queue: _,
+        sample: _,
+        stages: _,
+        api_threads: _,
+        push_workers: _,
+        push_threads: _,
+        coupling: _,
+        push_limit: _,
+        qos: _,
         fail_if,
         mix,
         mix_file: _,
@@ -130,21 +132,32 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("proxy", proxy.as_deref().map(without_secrets));
     add("redirects", number(redirects));
     add("node", node.map(|Node { index, count }| format!("{index}/{count}")));
-    add("stack", word(stack.as_ref()));
-    add("redis", redis.as_deref().map(without_secrets));
-    add("mqtt", mqtt.as_deref().map(without_secrets));
-    add("topic", topic.clone());
-    add("queue", queue.clone());
-    add("sample", number(sample));
-    add("api-threads", number(api_threads));
-    add("push-workers", number(push_workers));
-    add("push-threads", number(push_threads));
-    add("coupling", word(coupling.as_ref()));
-    add("push-limit", push_limit.map(|limit| limit.to_string()));
-    add("qos", qos.map(|qos| qos.to_string()));
+    flags.extend(pipeline_flags(settings));
+    let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
     fail_if.iter().for_each(|expr| add("fail-if", Some(expr.clone())));
     script_args.iter().for_each(|arg| add(SCRIPT_ARGS, Some(open_body(arg))));
     mix.iter().for_each(|request| add(REQUEST, Some(request.name.clone())));
+    flags
+}
+
+/// The flags of the pipeline behind the target.
+fn pipeline_flags(settings: &Settings) -> Vec<(&'static str, String)> {
+    let mut flags = Vec::new();
+    let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
+    add("stack", word(settings.stack.as_ref()));
+    add("redis", settings.redis.as_deref().map(without_secrets));
+    add("log-server", settings.log_server.as_deref().map(without_secrets));
+    add("mqtt", settings.mqtt.as_deref().map(without_secrets));
+    add("topic", settings.topic.clone());
+    add("queue", settings.queue.clone());
+    add("sample", settings.sample.map(|n| n.to_string()));
+    add("stages", (!settings.stages.is_empty()).then(|| settings.stages.join(",")));
+    add("api-threads", settings.api_threads.map(|n| n.to_string()));
+    add("push-workers", settings.push_workers.map(|n| n.to_string()));
+    add("push-threads", settings.push_threads.map(|n| n.to_string()));
+    add("coupling", word(settings.coupling.as_ref()));
+    add("push-limit", settings.push_limit.map(|limit| limit.to_string()));
+    add("qos", settings.qos.map(|qos| qos.to_string()));
     flags
 }
 
@@ -289,10 +302,12 @@ mod tests {
             "--node=1/4",
             "--stack=spawned",
             "--redis=redis://h:1/2",
+            "--log-server=rediss://l:3",
             "--mqtt=mqtts://h",
             "--topic=/a b",
             "--queue=q",
             "--sample=10",
+            "--stages=api-arrived,sent-arrived",
             "--api-threads=1",
             "--push-workers=2",
             "--push-threads=2",

@@ -9,6 +9,7 @@
 
 use super::conclude::Facts;
 use super::queue::growth;
+use crate::message::StagePair;
 use crate::report::{Report, Resource};
 use crate::units::{format_count, format_time};
 
@@ -109,15 +110,16 @@ fn cpu(report: &Report, facts: &Facts, component: &str) -> Option<String> {
 fn slower_stage(report: &Report, calm: &Report) -> Option<(String, f64, f64)> {
     let named = |report: &Report| -> Vec<(String, f64)> {
         let median = |stage: &crate::report::Stage| {
-            Some((format!("{} → {}", stage.from, stage.to), stage.quantiles.p50?))
+            // Other stages are the sum of these.
+            let pair: StagePair = format!("{}-{}", stage.from, stage.to).parse().ok()?;
+            let name = format!("{} → {}", stage.from, stage.to);
+            pair.is_part().then_some((name, stage.quantiles.p50?))
         };
         report.stages.iter().filter_map(median).collect()
     };
     let before = named(calm);
     let then = |name: &str| before.iter().find(|(own, _)| own == name).map(|(_, p50)| *p50);
-    // sent → answered is the sum of others.
-    let parts = named(report).into_iter().filter(|(name, _)| name != "sent → answered");
-    let grown = parts.filter_map(|(name, now)| Some((then(&name)?, name, now)));
+    let grown = named(report).into_iter().filter_map(|(name, now)| Some((then(&name)?, name, now)));
     let most = grown.max_by(|a, b| (a.2 - a.0).total_cmp(&(b.2 - b.0)))?;
     (most.2 > most.0).then_some((most.1, most.0, most.2))
 }

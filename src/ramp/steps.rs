@@ -102,7 +102,9 @@ impl RampPlan {
             Some(search) => Work::Search(Box::new(planned_search(search, base)?)),
             None => Work::Steps(planned_steps(&profile, &base, axis.as_deref())?),
         };
-        let has_redis = work.first().is_some_and(|plan| plan.pipeline.redis.is_some());
+        let has_redis = work.first().is_some_and(|plan| {
+            plan.pipeline.redis.is_some() || plan.pipeline.log_server.is_some()
+        });
         if profile.clear && !has_redis {
             return Err(PlanError::new(format!(
                 "{place}: clear is for a Redis of yours: name it with redis = \"redis://HOST\"; what \

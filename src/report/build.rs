@@ -2,14 +2,15 @@
 
 use super::{
     ByRequest, Clock, Errors, Examples, Latency, Messages, Node, PerThread, Quantiles, Report,
-    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server, Stack, Stage, Tool, Verdict,
-    judge,
+    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server, Stack, Stage, StampList, Tool,
+    Verdict, judge,
 };
 use crate::clock::Nanos;
 use crate::latency::{Latencies, QUANTILES};
 use crate::message::MsgId;
 use crate::observations::{
     ArrivalInfo, LoadResult, Observations, RequestResult, ResourceUse, SeriesRow, ServerInfo,
+    Stage as SeenStage, StampCount,
 };
 use crate::plan::load::Pace;
 use crate::plan::{Mode, ScriptPlan};
@@ -34,6 +35,7 @@ impl From<&Observations> for Report {
             arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
             by_request: by_request(seen),
             stages: stages(seen),
+            stamps: seen.stamps.iter().map(stamp_list).collect(),
             resources: seen.resources.iter().map(resource).collect(),
             series: seen.series.iter().map(row).collect(),
             verdict: Verdict {
@@ -100,6 +102,8 @@ fn run(seen: &Observations) -> Run {
             source: source.to_owned(),
             offset_us: seen.clock.offset_us,
             error_bound_us: seen.clock.error_bound.map(micros),
+            start_us: seen.clock.start_us,
+            server: seen.clock.server.clone(),
         },
         node: (node.count > 1).then_some(Node { index: node.index, count: node.count }),
         parts: None,
@@ -235,21 +239,35 @@ impl From<&ArrivalInfo> for Messages {
     }
 }
 
-/// The stages that were seen; none where no service left a stamp, as the generator's own are in the
-/// latencies already.
+/// The stages that were asked for, or else those that were seen; none where no service left a stamp, as
+/// the generator's own are in the latencies already.
 fn stages(seen: &Observations) -> Vec<Stage> {
-    let any_stamp = seen.stages.iter().any(|s| s.crosses_processes && s.latencies.count() > 0);
-    let present = seen.stages.iter().filter(|s| any_stamp && s.latencies.count() > 0);
+    let is_seen = |stage: &&SeenStage| stage.latencies.count() > 0;
+    let any_stamp = seen.stages.iter().filter(is_seen).any(|stage| stage.pair.crosses_processes());
+    let chosen = seen.plan.pipeline.stages_chosen;
+    let present = seen.stages.iter().filter(|stage| chosen || any_stamp && is_seen(stage));
     present.map(|s| stage(s, seen.clock.error_bound)).collect()
 }
 
+fn stamp_list(count: &StampCount) -> StampList {
+    StampList {
+        name: count.checkpoint.name().to_owned(),
+        list: count.checkpoint.list().unwrap_or_default().to_owned(),
+        read: count.read,
+        joined: count.joined,
+        foreign: count.foreign,
+        unreadable: count.unreadable,
+    }
+}
+
 /// A stage; between two processes no figure is finer than the clock's bound.
-fn stage(stage: &crate::observations::Stage, bound: Option<Nanos>) -> Stage {
-    let mut quantiles = Quantiles::from(&stage.latencies);
-    if let Some(bound) = bound.map(micros).filter(|bound| stage.crosses_processes && *bound > 0.0) {
+fn stage(stage: &SeenStage, bound: Option<Nanos>) -> Stage {
+    let (pair, mut quantiles) = (stage.pair, Quantiles::from(&stage.latencies));
+    let bound = bound.map(micros).filter(|bound| pair.crosses_processes() && *bound > 0.0);
+    if let Some(bound) = bound {
         coarsen(&mut quantiles, bound);
     }
-    Stage { from: stage.from.to_owned(), to: stage.to.to_owned(), quantiles }
+    Stage { from: pair.from.name().to_owned(), to: pair.to.name().to_owned(), quantiles }
 }
 
 /// Rounds every figure to whole multiples of the clock's bound, in microseconds.

@@ -204,6 +204,23 @@ pub struct Examples {
     pub duplicated: Vec<u64>,
 }
 
+/// The elements of a stamp list that came during the run. `read = joined + foreign + unreadable`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StampList {
+    /// The checkpoint.
+    pub name: String,
+    /// The Redis list.
+    pub list: String,
+    /// All of them.
+    pub read: u64,
+    /// Stamps of this run.
+    pub joined: u64,
+    /// Stamps with an id that is not of this run and node.
+    pub foreign: u64,
+    /// Elements that are not stamps.
+    pub unreadable: u64,
+}
+
 /// The time between two moments of sampled messages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
@@ -264,9 +281,10 @@ pub struct Row {
 }
 
 impl Stage {
-    /// Whether its moments were taken by different processes. The generator sends and is answered.
+    /// Returns true if different processes took its times. The generator sends, is answered, and
+    /// subscribes.
     pub(super) fn crosses_processes(&self) -> bool {
-        let own = |moment: &str| ["due", "sent", "answered"].contains(&moment);
+        let own = |moment: &str| ["due", "sent", "arrived", "answered"].contains(&moment);
         !(own(&self.from) && own(&self.to))
     }
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use figures::{
     ByRequest, Errors, Examples, Latency, Messages, PerThread, Quantiles, Requests, Resource, Row,
-    Script, Stage,
+    Script, Stage, StampList,
 };
 pub use lookup::{
     check_conditions, check_name, check_names, check_unit, format_number, number, numbers_ending_in,
@@ -63,6 +63,10 @@ pub struct Report {
     pub by_request: Vec<ByRequest>,
     /// Sampled messages, from moment to moment.
     pub stages: Vec<Stage>,
+    /// The stamp lists of the log server; none where there is none, and in reports of before they were
+    /// counted.
+    #[serde(default)]
+    pub stamps: Vec<StampList>,
     /// CPU and memory per component.
     pub resources: Vec<Resource>,
     /// One row a second.
@@ -187,6 +191,12 @@ pub struct Clock {
     pub offset_us: Option<i64>,
     /// The most two processes' stamps can be apart by error; no stage between them is finer.
     pub error_bound_us: Option<f64>,
+    /// When measuring began in the log server's time, microseconds since 1970.
+    #[serde(default)]
+    pub start_us: Option<u64>,
+    /// Identity of that server: the run id that Redis gives itself at each start.
+    #[serde(default)]
+    pub server: Option<String>,
 }
 
 /// Whether to believe the numbers, and whether they are good enough.

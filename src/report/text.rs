@@ -8,7 +8,7 @@ use super::result::{Allowed, RunResult};
 use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
 use super::{Messages, Quantiles, Report, Run, Script};
-use crate::units::{format_binary, format_count, format_some, format_time};
+use crate::units::{format_binary, format_count, format_time};
 
 /// What the text shows beside the usual.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,15 +105,10 @@ fn stages(report: &Report) -> String {
 /// The stages, a row each; the first row is the head.
 pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
     let bound = report.run.clock.error_bound_us;
-    let sampled = report.stages.iter().map(|s| s.quantiles.count).max().unwrap_or(0);
     let clock = bound.map(|bound| format!(", clock ± {}", format_time(bound))).unwrap_or_default();
-    let title = format!(
-        "Stages of {} (1 in {}{clock})",
-        format_some(sampled, "message", "messages"),
-        report.run.sample
-    );
-    let mut rows =
-        vec![[title.as_str(), "p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec()];
+    let title = format!("Stages of 1 message in {}{clock}", report.run.sample);
+    let head = [title.as_str(), "messages", "p50", "p90", "p99", "p99.9", "max"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
     for stage in &report.stages {
         let name = format!("  {} → {}", stage.from, stage.to);
         let fine = |value: Option<f64>| match (value, bound) {
@@ -122,7 +117,9 @@ pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
             _ => time(value),
         };
         let q = &stage.quantiles;
-        rows.push(vec![name, fine(q.p50), fine(q.p90), fine(q.p99), fine(q.p99_9), fine(q.max)]);
+        let count = format_count(q.count);
+        let times = [q.p50, q.p90, q.p99, q.p99_9, q.max].map(fine);
+        rows.push([name, count].into_iter().chain(times).collect());
     }
     rows
 }

@@ -18,7 +18,7 @@ use crate::http::request::{RequestShape, Requests};
 use crate::load::LoadResult;
 use crate::message::{DueTable, IdSpace, MessageAccount, Template};
 use crate::observations::ArrivalInfo;
-use crate::pipeline::stamps::Stamper;
+use crate::pipeline::stamps::Passage;
 use crate::pipeline::subscriber::SubscribeSettings;
 use crate::plan::load::Pace;
 use crate::plan::{Plan, Request};
@@ -35,6 +35,8 @@ pub(super) struct CrewBooks {
     pub(super) traffic: Traffic,
     pub(super) arrivals: Option<ArrivalInfo>,
     pub(super) last_intervals: Vec<ArrivalInterval>,
+    pub(super) last_sampled: Vec<Passage>,
+    pub(super) sampled_dropped: u64,
     pub(super) notes: Vec<String>,
     pub(super) script: Option<Session>,
 }
@@ -52,7 +54,7 @@ impl Crew {
         plan: &Plan,
         split: &Split,
         rig: &Rig,
-        (space, stamper): (IdSpace, Option<Stamper>),
+        space: IdSpace,
     ) -> Result<Self, RunError> {
         let table = plan.listens().then(Arc::<DueTable>::default);
         let listener = match (&rig.mqtt, &table) {
@@ -67,7 +69,7 @@ impl Crew {
                     assignment: split.assignment(&plan.request, space),
                     table: Arc::clone(table),
                     id_fields: plan.request.id_fields.clone(),
-                    stamper,
+                    sample: plan.pipeline.sample,
                     rest: match plan.load.pace {
                         Pace::Tick(tick) => tick,
                         Pace::Spin => Nanos::ZERO,
@@ -150,6 +152,8 @@ impl Crew {
             traffic,
             arrivals: None,
             last_intervals: Vec::new(),
+            last_sampled: Vec::new(),
+            sampled_dropped: 0,
             notes: Vec::new(),
             script: self.script,
         };
@@ -172,6 +176,8 @@ impl Crew {
         let timed_when_read = heard.timed_when_read;
         books.arrivals = Some(ArrivalInfo { account, timed_when_read, latencies, by_request });
         books.last_intervals = heard.last_intervals;
+        books.last_sampled = heard.last_sampled;
+        books.sampled_dropped = heard.sampled_dropped;
         Ok(books)
     }
 }

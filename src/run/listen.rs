@@ -13,8 +13,10 @@ use super::RunError;
 use crate::clock::{self, Nanos};
 use crate::latency::Latencies;
 use crate::load::worker::INTERVAL;
-use crate::message::{Arrival, Arrivals, Assignment, DueTable, IdFields, IdSpace, MsgId};
-use crate::pipeline::stamps::{Place, Stamper};
+use crate::message::{
+    Arrival, Arrivals, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId,
+};
+use crate::pipeline::stamps::{Passage, Stamper};
 use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
 use crate::stack::mqtt::Came;
 
@@ -38,6 +40,8 @@ pub(super) struct ArrivalGauges {
 pub(super) struct Listener {
     pub(super) gauges: Arc<ArrivalGauges>,
     pub(super) intervals: mpsc::UnboundedReceiver<ArrivalInterval>,
+    /// Arrivals of sampled messages.
+    pub(super) sampled: mpsc::Receiver<Passage>,
     stop: watch::Sender<bool>,
     result: oneshot::Receiver<Books>,
     measure_from: Arc<AtomicU64>,
@@ -79,6 +83,9 @@ pub(super) struct Books {
     pub(super) timed_when_read: u64,
     /// Intervals nobody has taken yet.
     pub(super) last_intervals: Vec<ArrivalInterval>,
+    /// Arrivals of sampled messages that were not taken yet, and how many were dropped.
+    pub(super) last_sampled: Vec<Passage>,
+    pub(super) sampled_dropped: u64,
 }
 
 /// What a listener needs to know.
@@ -89,7 +96,8 @@ pub(super) struct ListenSettings {
     pub(super) assignment: Option<Assignment>,
     pub(super) table: Arc<DueTable>,
     pub(super) id_fields: IdFields,
-    pub(super) stamper: Option<Stamper>,
+    /// Sampling divisor of the messages that are joined with stamps.
+    pub(super) sample: u64,
     /// How long to leave dense messages before the next read.
     pub(super) rest: Nanos,
 }
@@ -103,6 +111,7 @@ impl Listener {
         let (hand_over, result) = oneshot::channel();
         let (ready, is_ready) = oneshot::channel();
         let measure_from = Arc::new(AtomicU64::new(u64::MAX));
+        let (stamper, sampled) = Stamper::new(settings.sample);
         let books = Writer {
             arrivals: Arrivals::new(settings.space, settings.table, Nanos::ZERO),
             times: ArrivalTimes::new(settings.assignment),
@@ -110,7 +119,7 @@ impl Listener {
             rows,
             gauges: Arc::clone(&gauges),
             id_fields: settings.id_fields,
-            stamper: settings.stamper,
+            stamper,
             rest: settings.rest,
             since_pause: 0,
             timed_when_read: 0,
@@ -126,7 +135,7 @@ impl Listener {
             Ok(result) => result?,
             Err(_) => return Err(RunError::Lost("the subscriber")),
         }
-        Ok(Self { gauges, intervals, stop, result, measure_from })
+        Ok(Self { gauges, intervals, sampled, stop, result, measure_from })
     }
 
     /// Says when measuring begins: messages due before it are warm-up.
@@ -140,6 +149,9 @@ impl Listener {
         let mut books = self.result.await.map_err(|_| RunError::Lost("the subscriber"))?;
         while let Ok(interval) = self.intervals.try_recv() {
             books.last_intervals.push(interval);
+        }
+        while let Ok(passage) = self.sampled.try_recv() {
+            books.last_sampled.push(passage);
         }
         Ok(books)
     }
@@ -177,6 +189,8 @@ fn listen(
         reconnects: counts.reconnects.get(),
         timed_when_read: writer.timed_when_read,
         last_intervals: Vec::new(),
+        last_sampled: Vec::new(),
+        sampled_dropped: writer.stamper.dropped(),
     }
 }
 
@@ -188,7 +202,7 @@ struct Writer {
     rows: mpsc::UnboundedSender<ArrivalInterval>,
     gauges: Arc<ArrivalGauges>,
     id_fields: IdFields,
-    stamper: Option<Stamper>,
+    stamper: Stamper,
     /// How long to leave dense messages before the next read.
     rest: Nanos,
     /// Messages since the last pause that the kernel has timed.
@@ -229,12 +243,10 @@ impl Sink for Writer {
         self.since_pause += u64::from(!when_read);
         let id = self.id_fields.extract(payload).ok();
         self.gauges.last_at.store(at.0, Relaxed);
-        if let (Some(stamper), Some(id)) = (&self.stamper, id) {
-            stamper.stamp(Place::Arrived, id, at);
-        }
         self.arrivals.set_measure_from(Nanos(self.measure_from.load(Relaxed)));
         if let (Arrival::First { due }, Some(id)) = (self.arrivals.note(id), id) {
             let latency = at - due;
+            self.stamper.stamp(Checkpoint::Arrived, id, at);
             self.timed_when_read += u64::from(when_read);
             self.times.record(id, latency);
             self.interval.latencies.record(latency);

@@ -1,19 +1,21 @@
-//! The Redis that gives ids and the time and keeps the stamps, where there is one. Nothing here may
-//! hold a run up: while Redis is away there is no queue depth, and stages end earlier.
+//! The Redis servers behind a run: the queue's, which also gives ids, and the log server, which keeps
+//! the stamps and their time. Often they are one. Nothing here may hold a run up: while Redis is away
+//! there is no queue depth, and stages end earlier.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::RunError;
 use super::fleet::Split;
 use super::rig::Rig;
-use super::stages::{StageJoin, StampReader};
-use crate::clock::{self, Nanos, ServerClock};
+use super::stages::StageJoin;
+use super::stamp_reader::{Source, StampReader};
+use crate::clock::{self, Jump, Nanos, ServerClock};
 use crate::message::IdSpace;
-use crate::observations::ClockInfo;
-use crate::pipeline::stamps::{self, StampWriter, Stamper};
-use crate::plan::Plan;
+use crate::observations::{ClockInfo, StampCount};
+use crate::pipeline::stamps;
+use crate::plan::{Address, Plan};
 use crate::stack::redis::{Link, Use, info, lease_space, server_time};
-use crate::units::format_some;
+use crate::units::{format_some, format_time};
 
 /// Round trips that compare the clocks before the load: the shortest of them bounds the offset.
 const TRIPS_AT_START: usize = 64;
@@ -21,54 +23,83 @@ const TRIPS_AT_START: usize = 64;
 const RECONNECT: Duration = Duration::from_millis(50);
 
 pub(super) struct LogServer {
+    /// The queue's Redis.
     redis: Option<Redis>,
+    log: Option<Log>,
     clock: ServerClock,
-    stamper: Option<(Stamper, StampWriter)>,
     queue: String,
 }
 
+/// A connection, and its losses before the run began.
 struct Redis {
     link: Link,
-    reader: StampReader,
-    /// How often the connection had been lost when the run began, and when stamps were read last.
     lost_before: u64,
-    lost_read: u64,
 }
 
-/// What is left to say at the end.
-pub(super) struct LastWords {
-    /// What the clock was worth.
+/// The log server.
+struct Log {
+    redis: Redis,
+    reader: StampReader,
+    /// Losses of the connection when stamps were read last.
+    lost_read: u64,
+    /// The most that the clock of api or push may be wrong by, as they say it themselves.
+    services_bound: Nanos,
+    /// Identity of this server, new at each of its starts.
+    id: Option<String>,
+}
+
+/// Results at the end of a run.
+pub(super) struct RedisSummary {
+    /// The clock and its error bound.
     pub(super) clock: ClockInfo,
-    /// Stamps of ours that were dropped.
-    pub(super) stamps_dropped: u64,
-    /// What the report lacks because Redis was away.
-    pub(super) gap: Option<String>,
+    /// The stamp lists.
+    pub(super) stamps: Vec<StampCount>,
+    /// Sentences on missing or untrusted numbers.
+    pub(super) notes: Vec<String>,
+}
+
+impl Redis {
+    async fn open(address: &Address) -> Result<Self, RunError> {
+        let link = Link::open(address.clone(), Use::Commands).await?;
+        Ok(Self { link, lost_before: 0 })
+    }
+
+    /// The run is about to begin after a pause, in which Redis may have closed an idle connection. That
+    /// is not a gap, if the connection can be made again.
+    async fn resume(&mut self) {
+        if self.link.get().await.is_none() {
+            tokio::time::sleep(RECONNECT).await;
+        }
+        if self.link.get().await.is_some() {
+            self.lost_before = self.link.losses();
+        }
+    }
+
+    fn losses(&self) -> u64 {
+        self.link.losses() - self.lost_before
+    }
 }
 
 impl LogServer {
     pub(super) async fn open(plan: &Plan, rig: &Rig) -> Result<Self, RunError> {
         let queue = plan.pipeline.queue.clone();
-        let mut server = Self { redis: None, clock: ServerClock::new(true), stamper: None, queue };
-        let Some((_, address)) = &rig.redis else { return Ok(server) };
-        let mut link = Link::open(address.clone(), Use::Commands).await?;
-        let reader = match link.get().await {
-            Some(connection) => StampReader::new(connection).await?,
-            None => return Err(RunError::Lost("the connection to Redis")),
-        };
-        if plan.listens() {
-            server.stamper = Some(stamps::start(address, plan.pipeline.sample, "generator").await?);
+        let mut server = Self { redis: None, log: None, clock: ServerClock::new(true), queue };
+        if let Some((_, address)) = &rig.redis {
+            server.redis = Some(Redis::open(address).await?);
         }
+        let Some(address) = rig.log_server() else { return Ok(server) };
+        let mut redis = Redis::open(address).await?;
+        let Some(connection) = redis.link.get().await else {
+            return Err(RunError::Lost("the connection to Redis"));
+        };
+        let id = info(connection, "run_id").await;
+        let reader = StampReader::new(connection).await?;
         server.clock = ServerClock::new(address.is_loopback());
-        server.redis = Some(Redis { link, reader, lost_before: 0, lost_read: 0 });
+        server.log = Some(Log { redis, reader, lost_read: 0, services_bound: Nanos::ZERO, id });
         for _ in 0..TRIPS_AT_START {
             server.compare_clocks().await;
         }
         Ok(server)
-    }
-
-    /// Where arrivals are stamped.
-    pub(super) fn stamper(&self) -> Option<Stamper> {
-        self.stamper.as_ref().map(|(stamper, _)| stamper.clone())
     }
 
     /// Takes the run's ids: from Redis where there is one, else from the time and `--node`.
@@ -88,7 +119,7 @@ impl LogServer {
     }
 
     pub(super) async fn compare_clocks(&mut self) {
-        let Some(Redis { link, .. }) = &mut self.redis else { return };
+        let Some(Log { redis: Redis { link, .. }, .. }) = &mut self.log else { return };
         let Some(connection) = link.get().await else { return };
         match server_time(connection).await {
             Ok((asked, answered, server_us)) => self.clock.observe(asked, answered, server_us),
@@ -96,82 +127,116 @@ impl LogServer {
         }
     }
 
-    /// Messages in the queue; `None` where nobody can tell.
+    /// Messages in the queue; `None` while that is not known.
     pub(super) async fn queue_depth(&mut self) -> Option<u64> {
         let Redis { link, .. } = self.redis.as_mut()?;
         let depth = redis::cmd("LLEN").arg(&self.queue).query_async(link.get().await?).await;
         depth.inspect_err(|error| link.failed(error)).ok()
     }
 
-    /// The run is about to begin after a pause, in which Redis may have closed what nobody used. That is no
-    /// gap, if the connection can be made again.
+    /// Makes the connections again that were closed while the run waited for its start.
     pub(super) async fn resume(&mut self) {
         self.compare_clocks().await;
-        let Some(Redis { link, lost_before, .. }) = &mut self.redis else { return };
-        if link.get().await.is_none() {
-            tokio::time::sleep(RECONNECT).await;
-        }
-        if link.get().await.is_some() {
-            *lost_before = link.losses();
+        let log = self.log.as_mut().map(|log| &mut log.redis);
+        for redis in self.redis.iter_mut().chain(log) {
+            redis.resume().await;
         }
     }
 
     /// Takes in the stamps that have come since.
     pub(super) async fn read_stamps(&mut self, join: &mut StageJoin) {
-        let Some(Redis { link, reader, lost_read, .. }) = &mut self.redis else { return };
+        join.distrust(self.clock.jumps());
+        let Some(Log { redis: Redis { link, .. }, reader, lost_read, .. }) = &mut self.log else {
+            return;
+        };
         let losses = link.losses();
         let Some(connection) = link.get().await else { return };
-        if *lost_read < losses && reader.rewind(connection).await.is_ok() {
+        if *lost_read < losses {
+            reader.rewind();
             *lost_read = losses;
         }
-        if let Err(error) = reader.read(connection, &self.clock, join).await {
+        let source = Source { clock: &self.clock, now: clock::now() };
+        if let Err(error) = reader.read(connection, source, join).await {
             link.failed(&error);
         }
     }
 
-    /// The version of Redis, as it says itself.
+    /// The version of the queue's Redis, as it says itself.
     pub(super) async fn version(&mut self) -> Option<String> {
         info(self.redis.as_mut()?.link.get().await?, "redis_version").await
     }
 
-    /// The most that the clock of api or push may be wrong by, as they say it themselves.
-    async fn services_bound(&mut self) -> Nanos {
-        let Some(Redis { link, .. }) = &mut self.redis else { return Nanos::ZERO };
-        let mut most = Nanos::ZERO;
+    /// Reads how exact the clocks of api and push are; they take that away when they end.
+    pub(super) async fn read_bounds(&mut self) {
+        let Some(Log { redis: Redis { link, .. }, services_bound, .. }) = &mut self.log else {
+            return;
+        };
         for role in ["api", "push"] {
-            let Some(connection) = link.get().await else { return most };
+            let Some(connection) = link.get().await else { return };
             let mut ask = redis::cmd("LRANGE");
             ask.arg(stamps::clock_list(role)).arg(0).arg(0);
             let micros = ask.query_async::<Vec<u64>>(connection).await.unwrap_or_default();
-            most = most.max(Nanos(micros.first().copied().unwrap_or(0) * 1_000));
+            let micros = micros.first().copied().unwrap_or(0);
+            *services_bound = (*services_bound).max(Nanos(micros.saturating_mul(1_000)));
         }
-        most
     }
 
-    /// Writes our last stamps, reads everybody's last ones, and says what there is to say.
-    pub(super) async fn close(mut self, join: &mut StageJoin) -> LastWords {
-        let mut stamps_dropped = 0;
-        if let Some((stamper, writer)) = self.stamper.take() {
-            stamps_dropped = stamper.dropped();
-            drop(stamper);
-            // It ends when the last stamper is gone; a panic in it has lost stamps, no more.
-            let _ = writer.await;
-        }
+    /// Reads the last stamps and says what there is to say about a run that was measured from `begin`.
+    pub(super) async fn close(mut self, join: &mut StageJoin, begin: Nanos) -> RedisSummary {
+        self.compare_clocks().await;
         self.read_stamps(join).await;
-        let theirs = self.services_bound().await;
+        let theirs = self.log.as_ref().map_or(Nanos::ZERO, |log| log.services_bound);
         let error_bound = self.clock.error_bound(clock::now()).map(|ours| ours + theirs);
-        let clock = ClockInfo { offset_us: self.clock.offset_us(), error_bound };
-        LastWords { clock, stamps_dropped, gap: self.gap() }
+        let clock = ClockInfo {
+            offset_us: self.clock.offset_us(),
+            error_bound,
+            start_us: self.clock.server_micros(begin),
+            server: self.log.as_ref().and_then(|log| log.id.clone()),
+        };
+        let mut notes = self.gaps();
+        let mut stamps = Vec::new();
+        if let Some(log) = &self.log {
+            let jumps = self.clock.jumps().iter().filter(|jump| jump.noticed > begin);
+            notes.extend(jumps.map(|jump| jump_note(log.redis.link.address(), jump, begin)));
+            notes.extend(log.reader.notes());
+            stamps = log.reader.counts();
+        }
+        RedisSummary { clock, stamps, notes }
     }
 
-    fn gap(&self) -> Option<String> {
-        let Redis { link, lost_before, .. } = self.redis.as_ref()?;
-        let losses = link.losses() - lost_before;
-        let (address, times) = (link.address(), format_some(losses, "time", "times"));
-        (losses > 0).then(|| {
-            format!(
-                "lost Redis at {address} {times}: queue depth and stages lack what was meanwhile"
-            )
+    /// Each server that was lost meanwhile, as a sentence.
+    fn gaps(&self) -> Vec<String> {
+        let log = self.log.as_ref().map(|log| &log.redis);
+        let is_one = |queue: &Redis, log: &Redis| queue.link.address() == log.link.address();
+        let (servers, what) = match (&self.redis, log) {
+            (Some(queue), Some(log)) if is_one(queue, log) => {
+                let most = if log.losses() > queue.losses() { log } else { queue };
+                (vec![most], ["queue depth and stages lack", ""])
+            }
+            (Some(queue), Some(log)) => (vec![queue, log], ["queue depth lacks", "stages lack"]),
+            (queue, log) => {
+                let one = queue.iter().chain(log).collect();
+                (one, ["queue depth and stages lack", ""])
+            }
+        };
+        let lost = servers.into_iter().zip(what).filter(|(server, _)| server.losses() > 0);
+        lost.map(|(server, what)| {
+            let times = format_some(server.losses(), "time", "times");
+            format!("lost Redis at {} {times}: {what} what was meanwhile", server.link.address())
         })
+        .collect()
     }
+}
+
+fn jump_note(address: &Address, jump: &Jump, begin: Nanos) -> String {
+    let way = if jump.by_us > 0 { "forward" } else { "back" };
+    let by = match jump.by_us.unsigned_abs() {
+        us @ 1_000_000.. => format!("{:.1} s", us as f64 / 1e6),
+        us => format_time(us as f64),
+    };
+    let at = (jump.noticed - begin).as_secs_f64();
+    format!(
+        "the clock of Redis at {address} jumped {way} by {by} about {at:.0} s into the run: stages of \
+         messages on their way then are not to be trusted and are left out"
+    )
 }

@@ -3,11 +3,13 @@
 mod clear;
 mod crew;
 mod fleet;
+mod list_ends;
 mod listen;
 mod log_server;
 mod rig;
 mod series;
 mod stages;
+mod stamp_reader;
 mod start;
 mod watch;
 
@@ -27,7 +29,7 @@ use crate::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors
 use crate::script::ScriptError;
 use crate::stack::embedded::VERSION;
 use crate::stack::{Kind, StackError, mqtt};
-use crate::units::format_count;
+use crate::units::{format_count, format_some};
 
 pub use clear::clear;
 use crew::Crew;
@@ -143,7 +145,7 @@ impl Runner {
             start::wait(at, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }
-        let mustered = Crew::muster(plan, &split, rig, (space, log_server.stamper()));
+        let mustered = Crew::muster(plan, &split, rig, space);
         let mut crew = tokio::select! {
             crew = mustered => crew?,
             () = watch::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
@@ -164,18 +166,21 @@ impl Runner {
 
         watch.close_books(&mut crew, rig);
         let books = crew.finish(drained_at).await?;
-        watch.add_last(&books.last_intervals, books.notes);
+        watch.add_last(&books);
         let load = books.load;
         let stack = describe_stack(rig, &mut log_server).await;
         let target = RequestShape::display(&rig.target);
+        log_server.read_bounds().await;
         rig.stop_services().await;
-        let last = log_server.close(&mut watch.join).await;
+        let last = log_server.close(&mut watch.join, measure_from).await;
         let seen = watch.finish();
         let since = |at: Option<Nanos>| at.map_or(Nanos::ZERO, |at| at - measure_from);
         // While it is silent it sends, too, until its time is up or it has nothing more to send.
         let cut = Some(load.over_at).filter(|at| *at < Nanos::MAX).map(|at| at - measure_from);
         let over = split.measured_span().into_iter().chain(cut).min();
-        let notes = seen.notes.into_iter().chain(last.gap).chain(given_up(&load)).collect();
+        let left_out = left_out(seen.joined.left_out);
+        let notes = [seen.notes, last.notes].concat();
+        let notes = notes.into_iter().chain(left_out).chain(given_up(&load)).collect();
         Ok(Observations {
             plan: plan.clone(),
             run_id: run_id(started_at, plan.request.node),
@@ -190,14 +195,25 @@ impl Runner {
             traffic: books.traffic,
             script: books.script,
             arrivals: books.arrivals,
-            stages: seen.stages,
-            stamps_dropped: last.stamps_dropped,
+            stages: seen.joined.stages,
+            stamps: last.stamps,
+            stamps_dropped: books.sampled_dropped,
             resources: seen.resources,
             series: seen.series,
             notes,
             casualties: seen.casualties,
         })
     }
+}
+
+/// The sampled messages that are not in the stages.
+fn left_out(messages: u64) -> Option<String> {
+    (messages > 0).then(|| {
+        format!(
+            "{} left out of the stages: the time of their stamps cannot be right, as when a clock is set",
+            format_some(messages, "sampled message is", "sampled messages are")
+        )
+    })
 }
 
 /// What is said where the target went away for good.

@@ -41,6 +41,8 @@ pub(super) struct Rig {
     pub(super) target: Url,
     pub(super) redis: Option<(Kind, Address)>,
     pub(super) mqtt: Option<(Kind, Address)>,
+    /// The log server, where it is not the queue's Redis.
+    log: Option<Address>,
     servers: Vec<Service>,
     services: Vec<Service>,
 }
@@ -65,6 +67,7 @@ impl Rig {
             target: Url::parse("http://127.0.0.1/").expect("a constant"),
             redis: plan.pipeline.redis.as_ref().map(external),
             mqtt: plan.pipeline.mqtt.as_ref().map(external),
+            log: plan.pipeline.log_server.clone(),
             servers: Vec::new(),
             services: Vec::new(),
         };
@@ -140,6 +143,7 @@ impl Rig {
         let secrets = vec![
             ("LOADGEN_REDIS", redis.secret_url().to_owned()),
             ("LOADGEN_MQTT", mqtt.secret_url().to_owned()),
+            ("LOADGEN_LOG_SERVER", self.log.as_ref().unwrap_or(redis).secret_url().to_owned()),
         ];
         let launch = |name, args: Vec<String>| {
             let env = secrets.clone();
@@ -188,17 +192,28 @@ impl Rig {
     ) -> Result<u16, RunError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(RunError::Thread)?;
         let port = listener.local_addr().map_err(RunError::Thread)?.port();
-        let settings = api_settings(plan, redis);
+        let settings = ApiSettings {
+            log_server: self.log.as_ref().unwrap_or(redis).clone(),
+            ..api_settings(plan, redis)
+        };
         let api = start_thread("api", move |ready, shutdown| {
             api::run(listener, settings, Arc::default(), ready, shutdown)
         });
         self.services.push(api.await?);
-        let settings = push_settings(plan, redis, mqtt);
+        let settings = PushSettings {
+            log_server: self.log.as_ref().unwrap_or(redis).clone(),
+            ..push_settings(plan, redis, mqtt)
+        };
         let push = start_thread("push", move |ready, shutdown| {
             push::run(settings, Arc::default(), ready, shutdown)
         });
         self.services.push(push.await?);
         Ok(port)
+    }
+
+    /// The Redis of the stamps and their time.
+    pub(super) fn log_server(&self) -> Option<&Address> {
+        self.log.as_ref().or(self.redis.as_ref().map(|(_, address)| address))
     }
 
     /// What to watch, beside the generator itself.

@@ -1,257 +1,322 @@
-//! The stages of sampled messages: the generator's own moments joined with the services' stamps,
+//! The stages of sampled messages: the generator's own times joined with the services' stamps,
 //! while the run goes on, so that only messages under way are held in memory.
 
 use std::collections::HashMap;
 
-use redis::aio::MultiplexedConnection;
-
-use crate::clock::{self, Nanos, ServerClock};
+use crate::clock::{self, Jump, Nanos};
 use crate::latency::Latencies;
 use crate::load::Sampled;
-use crate::message::{IdSpace, MsgId};
+use crate::message::{Checkpoint, IdSpace, MsgId, StagePair};
 use crate::observations::Stage;
-use crate::pipeline::stamps::{Place, Stamp};
 
-/// A moment of a message's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    Due,
-    Sent,
-    Answered,
-    At(Place),
-}
+/// Time for which a message with all other times waits for the stamp of an MQTT client, which most
+/// pipelines do not have.
+const CLIENT_PATIENCE: Nanos = Nanos::from_secs(3);
+/// Time after a jump of the log server's clock in which services may still stamp with the old offset.
+const JUMP_SETTLES: Nanos = Nanos::from_secs(2);
+/// A stamp that is so much earlier than the message was sent is of another clock.
+const TOO_EARLY: Nanos = Nanos::from_secs(1);
 
-impl Moment {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Due => "due",
-            Self::Sent => "sent",
-            Self::Answered => "answered",
-            Self::At(place) => place.name(),
-        }
-    }
-
-    /// Which process's clock it was read on.
-    fn process(self) -> &'static str {
-        match self {
-            Self::Due | Self::Sent | Self::Answered => "generator",
-            // The subscriber stamps in this process, but in the server's time like the others.
-            Self::At(Place::Arrived) => "subscriber",
-            Self::At(Place::Api | Place::Queued) => "api",
-            Self::At(Place::Popped | Place::Published) => "push",
-        }
-    }
-}
-
-/// The stages of the report, in its order.
-const STAGES: [(Moment, Moment); 7] = [
-    (Moment::Due, Moment::Sent),
-    (Moment::Sent, Moment::At(Place::Api)),
-    (Moment::At(Place::Api), Moment::At(Place::Queued)),
-    (Moment::At(Place::Queued), Moment::At(Place::Popped)),
-    (Moment::At(Place::Popped), Moment::At(Place::Published)),
-    (Moment::At(Place::Published), Moment::At(Place::Arrived)),
-    (Moment::Sent, Moment::Answered),
-];
-
-/// What is known of one message.
+/// The times of one message.
 #[derive(Debug, Clone, Copy)]
-struct Way {
-    /// When it was heard of first.
+struct MessageTrace {
+    /// When the first of its times came.
     since: Nanos,
-    own: Option<Sampled>,
-    stamps: [Option<Nanos>; Place::ALL.len()],
+    times: [Option<Nanos>; Checkpoint::ALL.len()],
 }
 
-impl Way {
-    fn moment(&self, moment: Moment) -> Option<Nanos> {
-        match moment {
-            Moment::Due => self.own.map(|own| own.due),
-            Moment::Sent => self.own.map(|own| own.sent),
-            Moment::Answered => self.own.map(|own| own.answered),
-            Moment::At(place) => self.stamps[place as usize],
-        }
+impl MessageTrace {
+    fn at(&self, checkpoint: Checkpoint) -> Option<Nanos> {
+        self.times[checkpoint as usize]
     }
 
-    fn is_complete(&self) -> bool {
-        self.own.is_some() && self.stamps.iter().all(Option::is_some)
+    /// A message may pass a checkpoint twice: the first time counts.
+    fn set(&mut self, checkpoint: Checkpoint, at: Nanos) {
+        let time = &mut self.times[checkpoint as usize];
+        *time = Some(time.map_or(at, |known| known.min(at)));
+    }
+
+    /// Returns true if it has every time, or all but the MQTT client's.
+    fn is_complete(&self, with_client: bool) -> bool {
+        let mut needed = Checkpoint::ALL.into_iter();
+        needed.all(|point| {
+            self.at(point).is_some() || point == Checkpoint::MqttClient && !with_client
+        })
+    }
+
+    /// Returns true if a stamp is of a time before the message was sent.
+    fn is_impossible(&self) -> bool {
+        let Some(sent) = self.at(Checkpoint::Sent) else { return false };
+        Checkpoint::STAMPED
+            .into_iter()
+            .filter_map(|point| self.at(point))
+            .any(|at| at + TOO_EARLY < sent)
+    }
+
+    /// Returns true if it was under way at some time of the window.
+    fn overlaps(&self, window: &Window) -> bool {
+        let times = || self.times.iter().flatten();
+        let first = times().min().is_some_and(|first| *first <= window.to);
+        first && times().max().is_some_and(|last| *last >= window.from)
     }
 }
 
-/// Joins moments into stages.
+/// A time in which stamps cannot be trusted.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    from: Nanos,
+    to: Nanos,
+}
+
+impl From<&Jump> for Window {
+    fn from(jump: &Jump) -> Self {
+        Self { from: jump.after, to: jump.noticed + JUMP_SETTLES }
+    }
+}
+
+/// The rows, and what is missing in them.
+#[derive(Debug)]
+pub(super) struct JoinedStages {
+    pub(super) stages: Vec<Stage>,
+    /// Messages whose stamps cannot be right: the log server's clock was set meanwhile.
+    pub(super) left_out: u64,
+}
+
+/// Joins times into stages.
 #[derive(Debug)]
 pub(super) struct StageJoin {
     space: IdSpace,
-    under_way: HashMap<MsgId, Way>,
-    stages: [Latencies; STAGES.len()],
-    /// How long stamps are waited for.
+    under_way: HashMap<MsgId, MessageTrace>,
+    stages: Vec<(StagePair, Latencies)>,
+    untrusted: Vec<Window>,
+    left_out: u64,
+    /// Time for which stamps are waited for.
     patience: Nanos,
 }
 
 impl StageJoin {
     /// A message of which nothing new came for `patience` counts as far as it got.
-    pub(super) fn new(space: IdSpace, patience: Nanos) -> Self {
-        Self { space, under_way: HashMap::new(), stages: Default::default(), patience }
+    pub(super) fn new(space: IdSpace, rows: &[StagePair], patience: Nanos) -> Self {
+        Self {
+            space,
+            under_way: HashMap::new(),
+            stages: rows.iter().map(|pair| (*pair, Latencies::default())).collect(),
+            untrusted: Vec::new(),
+            left_out: 0,
+            patience,
+        }
     }
 
     /// Lets go of messages that have been waited for long enough: refused and lost ones, those of the
     /// warm-up, and all of a pipeline that leaves no stamps.
     pub(super) fn retire(&mut self, now: Nanos) {
-        let is_late = |way: &Way| now - way.since > self.patience;
-        let late: Vec<_> = self.under_way.extract_if(|_, way| is_late(way)).collect();
-        late.iter().for_each(|(_, way)| self.record(way));
+        let patience = self.patience;
+        let is_late = |trace: &MessageTrace| {
+            let age = now - trace.since;
+            age > patience || age > CLIENT_PATIENCE && trace.is_complete(false)
+        };
+        let late: Vec<_> = self.under_way.extract_if(|_, trace| is_late(trace)).collect();
+        late.iter().for_each(|(_, trace)| self.record(trace));
     }
 
-    /// The generator's own moments.
+    /// Notes when the log server's clock jumped.
+    pub(super) fn distrust(&mut self, jumps: &[Jump]) {
+        self.untrusted = jumps.iter().map(Window::from).collect();
+    }
+
+    /// The generator's own times.
     pub(super) fn add_own(&mut self, own: Sampled) {
-        self.change(own.id, |way| way.own = Some(own));
+        self.change(own.id, |trace| {
+            trace.set(Checkpoint::Due, own.due);
+            trace.set(Checkpoint::Sent, own.sent);
+            trace.set(Checkpoint::Answered, own.answered);
+        });
     }
 
-    /// A service's stamp, already on this machine's clock. The first one of a place counts.
-    pub(super) fn add_stamp(&mut self, place: Place, id: MsgId, at: Nanos) {
-        if self.space.locate(id).is_some() {
-            self.change(id, |way| {
-                way.stamps[place as usize].get_or_insert(at);
-            });
+    /// A stamp, already on this machine's clock. Whether its message is of this run.
+    pub(super) fn add_stamp(&mut self, checkpoint: Checkpoint, id: MsgId, at: Nanos) -> bool {
+        let is_ours = self.is_ours(id);
+        if is_ours {
+            self.change(id, |trace| trace.set(checkpoint, at));
         }
+        is_ours
     }
 
-    fn change(&mut self, id: MsgId, change: impl FnOnce(&mut Way)) {
-        let fresh = || Way { since: clock::now(), own: None, stamps: Default::default() };
-        let way = self.under_way.entry(id).or_insert_with(fresh);
-        change(way);
-        if way.is_complete() {
-            let way = *way;
+    /// Returns true if a message is of this run and node.
+    pub(super) fn is_ours(&self, id: MsgId) -> bool {
+        self.space.locate(id).is_some()
+    }
+
+    /// Counts a stamp of this run that has no time on this machine's clock.
+    pub(super) fn leave_out(&mut self) {
+        self.left_out += 1;
+    }
+
+    fn change(&mut self, id: MsgId, change: impl FnOnce(&mut MessageTrace)) {
+        let fresh = || MessageTrace { since: clock::now(), times: Default::default() };
+        let trace = self.under_way.entry(id).or_insert_with(fresh);
+        change(trace);
+        if trace.is_complete(true) {
+            let trace = *trace;
             self.under_way.remove(&id);
-            self.record(&way);
+            self.record(&trace);
         }
     }
 
-    fn record(&mut self, way: &Way) {
+    fn record(&mut self, trace: &MessageTrace) {
         // Stamps of a message that is not measured, or was refused.
-        if way.own.is_none() {
+        if trace.at(Checkpoint::Sent).is_none() {
             return;
         }
-        for (stage, (from, to)) in self.stages.iter_mut().zip(STAGES) {
-            if let (Some(from), Some(to)) = (way.moment(from), way.moment(to)) {
+        let has_stamp =
+            Checkpoint::STAMPED.into_iter().any(|checkpoint| trace.at(checkpoint).is_some());
+        let in_doubt = self.untrusted.iter().any(|window| trace.overlaps(window));
+        let untrusted = has_stamp && (in_doubt || trace.is_impossible());
+        self.left_out += u64::from(untrusted);
+        for (pair, latencies) in &mut self.stages {
+            if untrusted && pair.crosses_processes() {
+                continue;
+            }
+            if let (Some(from), Some(to)) = (trace.at(pair.from), trace.at(pair.to)) {
                 // Clocks that differ by their bound can put an effect before its cause: that is 0.
-                stage.record(to - from);
+                latencies.record(to - from);
             }
         }
     }
 
     /// The stages; messages that did not go all the way count as far as they went.
-    pub(super) fn finish(mut self) -> Vec<Stage> {
+    pub(super) fn finish(mut self) -> JoinedStages {
         let rest: Vec<_> = self.under_way.values().copied().collect();
-        rest.iter().for_each(|way| self.record(way));
-        let named = |((from, to), latencies): ((Moment, Moment), Latencies)| Stage {
-            from: from.name(),
-            to: to.name(),
-            crosses_processes: from.process() != to.process(),
-            latencies,
-        };
-        STAGES.into_iter().zip(self.stages).map(named).collect()
-    }
-}
-
-/// Reads the stamp lists as they grow.
-#[derive(Debug)]
-pub(super) struct StampReader {
-    next: [i64; Place::ALL.len()],
-}
-
-impl StampReader {
-    /// Begins behind what is in the lists already.
-    pub(super) async fn new(redis: &mut MultiplexedConnection) -> redis::RedisResult<Self> {
-        let mut next = [0; Place::ALL.len()];
-        for place in Place::ALL {
-            next[place as usize] = redis::cmd("LLEN").arg(place.list()).query_async(redis).await?;
-        }
-        Ok(Self { next })
-    }
-
-    /// Redis was away: a list that came back shorter has begun anew. What is read twice counts once.
-    pub(super) async fn rewind(
-        &mut self,
-        redis: &mut MultiplexedConnection,
-    ) -> redis::RedisResult<()> {
-        for place in Place::ALL {
-            let length: i64 = redis::cmd("LLEN").arg(place.list()).query_async(redis).await?;
-            let next = &mut self.next[place as usize];
-            *next = if length < *next { 0 } else { *next };
-        }
-        Ok(())
-    }
-
-    /// Takes in what has come since.
-    pub(super) async fn read(
-        &mut self,
-        redis: &mut MultiplexedConnection,
-        clock: &ServerClock,
-        join: &mut StageJoin,
-    ) -> redis::RedisResult<()> {
-        for place in Place::ALL {
-            let next = &mut self.next[place as usize];
-            let new: Vec<Vec<u8>> = redis::cmd("LRANGE")
-                .arg(place.list())
-                .arg(*next)
-                .arg(-1)
-                .query_async(redis)
-                .await?;
-            *next += new.len() as i64;
-            for text in new {
-                // A list may hold what others put there.
-                let Ok(stamp) = serde_json::from_slice::<Stamp>(&text) else { continue };
-                let at = stamp.server_us().and_then(|us| clock.monotonic(us));
-                if let (Some(id), Some(at)) = (MsgId::new(stamp.id), at) {
-                    join.add_stamp(place, id, at);
-                }
-            }
-        }
-        Ok(())
+        rest.iter().for_each(|trace| self.record(trace));
+        let stages = self.stages.into_iter().map(|(pair, latencies)| Stage { pair, latencies });
+        JoinedStages { stages: stages.collect(), left_out: self.left_out }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ServerClock;
 
     fn millis(n: u64) -> Nanos {
         Nanos::from_millis(n)
     }
 
-    fn p_ms(stages: &[Stage], from: &str, to: &str) -> Vec<u64> {
-        let stage =
-            stages.iter().find(|s| s.from == from && s.to == to).expect("a stage of the report");
-        let max = stage.latencies.max().map(|n| (n.0 + 500_000) / 1_000_000);
-        [stage.latencies.count()].into_iter().chain(max).collect()
+    fn id(n: u64) -> MsgId {
+        MsgId::new(n).expect("small")
+    }
+
+    fn join() -> StageJoin {
+        let space = IdSpace::from_authority(100, 1, 100);
+        StageJoin::new(space, &StagePair::DEFAULT, Nanos::from_secs(5))
+    }
+
+    /// The count, and the maximum in milliseconds.
+    fn row(joined: &JoinedStages, name: &str) -> (u64, Option<u64>) {
+        let named = |stage: &&Stage| stage.pair.to_string() == name;
+        let stage = joined.stages.iter().find(named).expect("a stage of the report");
+        let max = stage.latencies.max().map(|max| (max.0 + 500_000) / 1_000_000);
+        (stage.latencies.count(), max)
     }
 
     #[test]
     fn a_message_is_joined_whatever_comes_first() {
-        let mut join = StageJoin::new(IdSpace::from_authority(0, 1, 100), Nanos::from_secs(5));
-        let id = MsgId::new(100).expect("small");
-        let lost = MsgId::new(200).expect("small");
-        for (n, place) in Place::ALL.into_iter().enumerate() {
-            join.add_stamp(place, id, millis(20 + 10 * n as u64));
+        let mut join = join();
+        let (whole, lost) = (id(100), id(200));
+        for (n, checkpoint) in Checkpoint::STAMPED.into_iter().enumerate() {
+            assert!(join.add_stamp(checkpoint, whole, millis(20 + 10 * n as u64)));
         }
-        let own = Sampled { id, due: millis(5), sent: millis(10), answered: millis(45) };
+        join.add_stamp(Checkpoint::Arrived, whole, millis(65));
+        let own = Sampled { id: whole, due: millis(5), sent: millis(10), answered: millis(45) };
         join.add_own(own);
         assert!(join.under_way.is_empty(), "a complete message is let go");
         join.add_own(Sampled { id: lost, ..own });
         join.retire(clock::now());
         assert_eq!(join.under_way.len(), 1, "not late yet");
-        join.add_stamp(Place::Api, lost, millis(11));
-        join.add_stamp(Place::Api, MsgId::new(300).expect("small"), millis(11));
+        join.add_stamp(Checkpoint::Api, lost, millis(11));
+        join.add_stamp(Checkpoint::Api, id(300), millis(11));
         join.retire(clock::now() + Nanos::from_secs(6));
         assert!(join.under_way.is_empty(), "what never comes is let go");
-        let stages = join.finish();
-        assert_eq!(p_ms(&stages, "due", "sent"), [2, 5]);
-        assert_eq!(p_ms(&stages, "sent", "api"), [2, 10]);
-        assert_eq!(p_ms(&stages, "api", "queued"), [1, 10]);
-        assert_eq!(p_ms(&stages, "published", "arrived"), [1, 10]);
-        assert_eq!(p_ms(&stages, "sent", "answered"), [2, 35]);
-        let crossing: Vec<_> = stages.iter().map(|s| s.crosses_processes).collect();
-        assert_eq!(crossing, [false, true, false, true, false, true, false]);
+        let joined = join.finish();
+        for (name, count, max) in [
+            ("due-sent", 2, 5),
+            ("sent-api", 2, 10),
+            ("api-queued", 1, 10),
+            ("published-arrived", 1, 15),
+            ("sent-arrived", 1, 55),
+            ("api-arrived", 1, 45),
+            ("api-mqttclient", 1, 40),
+            ("sent-answered", 2, 35),
+        ] {
+            assert_eq!(row(&joined, name), (count, Some(max)), "{name}");
+        }
+        assert_eq!(joined.left_out, 0);
+    }
+
+    #[test]
+    fn a_message_does_not_wait_long_for_a_client_that_is_not_there() {
+        let mut join = join();
+        join.add_own(Sampled {
+            id: id(100),
+            due: millis(5),
+            sent: millis(10),
+            answered: millis(45),
+        });
+        for checkpoint in Checkpoint::ALL.into_iter().filter(|c| *c != Checkpoint::MqttClient) {
+            join.add_stamp(checkpoint, id(100), millis(20));
+        }
+        assert_eq!(join.under_way.len(), 1, "a client's stamp may come");
+        join.retire(clock::now() + Nanos::from_secs(4));
+        assert!(join.under_way.is_empty());
+    }
+
+    #[test]
+    fn stamps_of_other_messages_are_not_joined() {
+        let mut join = join();
+        assert!(!join.add_stamp(Checkpoint::Api, id(0), millis(11)));
+        assert!(join.under_way.is_empty());
+    }
+
+    #[test]
+    fn of_two_stamps_of_a_checkpoint_the_earlier_one_counts() {
+        let mut join = join();
+        join.add_own(Sampled {
+            id: id(100),
+            due: millis(5),
+            sent: millis(10),
+            answered: millis(45),
+        });
+        for at in [40, 30, 50] {
+            join.add_stamp(Checkpoint::Api, id(100), millis(at));
+        }
+        assert_eq!(row(&join.finish(), "sent-api"), (1, Some(20)));
+    }
+
+    #[test]
+    fn messages_around_a_jump_are_left_out_where_two_clocks_meet() {
+        let mut clock = ServerClock::new(true);
+        for (second, ahead_us) in [(10, 0), (11, 0), (12, 100_000_000)] {
+            let at = Nanos::from_secs(second);
+            clock.observe(at, at, second * 1_000_000 + ahead_us);
+        }
+        let mut join = join();
+        join.distrust(clock.jumps());
+        for (n, sent_ms) in [(100, 9_000), (200, 11_500), (300, 13_900), (400, 15_000)] {
+            let sent = millis(sent_ms);
+            join.add_own(Sampled { id: id(n), due: sent, sent, answered: sent + millis(5) });
+            join.add_stamp(Checkpoint::Api, id(n), sent + millis(1));
+        }
+        // From before it was sent.
+        join.add_own(Sampled {
+            id: id(500),
+            due: millis(90_000),
+            sent: millis(90_000),
+            answered: millis(90_005),
+        });
+        join.add_stamp(Checkpoint::Api, id(500), millis(20_000));
+        let joined = join.finish();
+        assert_eq!(row(&joined, "sent-api"), (2, Some(1)));
+        assert_eq!(row(&joined, "sent-answered"), (5, Some(5)), "one process's times are right");
+        assert_eq!(joined.left_out, 3);
     }
 }

@@ -8,18 +8,17 @@ use std::time::Duration;
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::crew::Crew;
+use super::crew::{Crew, CrewBooks};
 use super::fleet::Split;
-use super::listen::ArrivalInterval;
 use super::log_server::LogServer;
 use super::rig::Rig;
 use super::series::Series;
-use super::stages::StageJoin;
+use super::stages::{JoinedStages, StageJoin};
 use crate::clock::{self, Nanos};
 use crate::load::Gauges;
 use crate::load::worker::INTERVAL;
 use crate::message::IdSpace;
-use crate::observations::{SeriesRow, Stage, Totals};
+use crate::observations::{SeriesRow, Totals};
 use crate::plan::Plan;
 use crate::resources::{ResourceUse, Sampler};
 
@@ -80,7 +79,7 @@ const STAMP_PATIENCE: Nanos = Nanos::from_secs(5);
 pub(super) struct Seen {
     pub(super) interrupted: bool,
     pub(super) series: Vec<SeriesRow>,
-    pub(super) stages: Vec<Stage>,
+    pub(super) joined: JoinedStages,
     pub(super) resources: Vec<ResourceUse>,
     pub(super) notes: Vec<String>,
     pub(super) casualties: Vec<String>,
@@ -119,7 +118,11 @@ impl Watch {
     ) -> Self {
         let planned = split.measured_span().map(|span| (split.measure_from() + span).as_duration());
         Self {
-            join: StageJoin::new(space, Nanos::from(plan.load.drain) + STAMP_PATIENCE),
+            join: StageJoin::new(
+                space,
+                &plan.pipeline.stages,
+                Nanos::from(plan.load.drain) + STAMP_PATIENCE,
+            ),
             notes: Vec::new(),
             casualties: Vec::new(),
             sampler,
@@ -165,6 +168,7 @@ impl Watch {
             if count.is_multiple_of(10) {
                 log_server.compare_clocks().await;
                 log_server.read_stamps(&mut self.join).await;
+                log_server.read_bounds().await;
                 self.join.retire(clock::now());
                 self.note_casualties(rig);
             }
@@ -275,6 +279,9 @@ impl Watch {
             self.series.add_load(&report);
         }
         if let Some(listener) = &mut crew.listener {
+            while let Ok((checkpoint, id, at)) = listener.sampled.try_recv() {
+                self.join.add_stamp(checkpoint, id, at);
+            }
             while let Ok(interval) = listener.intervals.try_recv() {
                 self.series.add_arrivals(&interval);
             }
@@ -282,9 +289,12 @@ impl Watch {
     }
 
     /// Takes in what came with the crew's books.
-    pub(super) fn add_last(&mut self, intervals: &[ArrivalInterval], notes: Vec<String>) {
-        intervals.iter().for_each(|interval| self.series.add_arrivals(interval));
-        self.notes.extend(notes);
+    pub(super) fn add_last(&mut self, books: &CrewBooks) {
+        books.last_intervals.iter().for_each(|interval| self.series.add_arrivals(interval));
+        for (checkpoint, id, at) in &books.last_sampled {
+            self.join.add_stamp(*checkpoint, *id, *at);
+        }
+        self.notes.extend(books.notes.iter().cloned());
     }
 
     fn tell(&mut self, crew: &Crew) {
@@ -320,7 +330,7 @@ impl Watch {
         Seen {
             interrupted: self.interrupted,
             series: self.series.finish(),
-            stages: self.join.finish(),
+            joined: self.join.finish(),
             resources: self.resources,
             notes: self.notes,
             casualties: self.casualties,

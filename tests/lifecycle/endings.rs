@@ -35,7 +35,7 @@ fn ctrl_c_ends_a_run_with_a_full_report() {
     }
     let words = format!("-R 300 -d 1h --sample 1 --redis {}", redis.url());
     let (finished, report) = report_of(&words, |process| {
-        eventually("a message's arrival", || (redis.len("mqttclient") > 0).then_some(()));
+        eventually("a message's arrival", || (redis.len("pushserver") > 0).then_some(()));
         process.signal(Signal::INT);
     });
     assert_eq!(finished.code, Some(130), "{finished:?}");
@@ -58,7 +58,7 @@ fn ctrl_c_in_the_warm_up_ends_a_run_that_measured_nothing() {
     }
     let words = format!("-R 300 -d 1h --warmup 1h --sample 1 --redis {}", redis.url());
     let (finished, report) = report_of(&words, |process| {
-        eventually("a message's arrival", || (redis.len("mqttclient") > 0).then_some(()));
+        eventually("a message's arrival", || (redis.len("pushserver") > 0).then_some(()));
         process.signal(Signal::INT);
     });
     assert_eq!(finished.code, Some(130), "{finished:?}");

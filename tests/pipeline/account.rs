@@ -95,7 +95,7 @@ fn a_redis_that_goes_in_the_middle_is_noted() {
     let (queue, mqtt) = (redis.url(), broker.url());
     let words = format!("-R 200 -d 3s --drain 500ms --redis {queue} --mqtt {mqtt}");
     let (finished, report) = report_of(&words, |_| {
-        eventually("a stamp", || (redis.len("mqttclient") > 0).then_some(()));
+        eventually("a stamp", || (redis.len("pushserver") > 0).then_some(()));
         redis.kill();
     });
     let notes: Vec<_> = report.list("verdict.notes").iter().filter_map(Value::as_str).collect();
@@ -116,13 +116,13 @@ fn stages_go_on_when_redis_comes_back_with_shorter_lists() {
     let words = format!("-R 200 -d 5s --sample 1 --drain 500ms --redis {queue} --mqtt {mqtt}");
     let mut before = 0;
     let (finished, report) = report_of(&words, |_| {
-        eventually("a hundred stamps", || (redis.len("mqttclient") > 2_100).then_some(()));
-        before = redis.len("mqttclient") - 2_000;
+        eventually("a hundred stamps", || (redis.len("pushserver") > 2_100).then_some(()));
+        before = redis.len("pushserver") - 2_000;
         redis.restart();
     });
-    let after = redis.len("mqttclient");
+    let after = redis.len("pushserver");
     assert!(after > 100, "{after} messages stamped after the restart: {finished:?}");
-    let last = report.list("stages").iter().find(|stage| stage["to"] == "arrived");
+    let last = report.list("stages").iter().find(|stage| stage["from"] == "published");
     let count = last.and_then(|stage| stage["count"].as_u64()).expect("a stage");
     // Some stamps were on their way when Redis went.
     assert!(count > before + after / 2, "{count} of {before} before and {after} after");

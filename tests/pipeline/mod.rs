@@ -7,19 +7,22 @@ mod nodes;
 mod outages;
 mod requests;
 mod settings;
+mod stamps;
 mod tls;
 
 use serde_json::json;
 
 use crate::support::{Report, child_called, command_line, eventually, report_of, require_stack};
 
-const STAGES: [(&str, &str); 7] = [
+const STAGES: [(&str, &str); 9] = [
     ("due", "sent"),
     ("sent", "api"),
     ("api", "queued"),
     ("queued", "popped"),
     ("popped", "published"),
     ("published", "arrived"),
+    ("sent", "arrived"),
+    ("api", "arrived"),
     ("sent", "answered"),
 ];
 

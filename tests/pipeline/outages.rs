@@ -17,8 +17,8 @@ impl Servers {
 
     /// Waits until messages go all the way: each of them leaves a stamp where it arrives.
     fn await_arrivals(&self) {
-        let before = self.redis.len("mqttclient");
-        let more = || (self.redis.len("mqttclient") > before).then_some(());
+        let before = self.redis.len("pushserver");
+        let more = || (self.redis.len("pushserver") > before).then_some(());
         eventually("messages that arrive", more);
     }
 }

@@ -118,9 +118,13 @@ pub(in crate::cli) struct SubscribeArgs {
     #[command(flatten)]
     pub(in crate::cli) broker: BrokerArgs,
 
-    /// Redis of the stamps and their time; without it there are no stamps
+    /// Redis of the stamps and their time; without it and --log-server there are no stamps
     #[arg(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true)]
     pub(in crate::cli) redis: Option<String>,
+
+    /// Redis of the stamps and their time, where it is not --redis
+    #[arg(long, value_name = "URL", env = "LOADGEN_LOG_SERVER", hide_env_values = true)]
+    pub(in crate::cli) log_server: Option<String>,
 
     #[command(flatten)]
     pub(in crate::cli) message: MessageArgs,

@@ -10,8 +10,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::settings::{ApiCounts, ApiSettings};
 use crate::clock::{self, Nanos};
-use crate::message::MsgId;
-use crate::pipeline::stamps::{Place, Stamper};
+use crate::message::{Checkpoint, MsgId};
+use crate::pipeline::stamps::Stamper;
 use crate::stack::StackError;
 use crate::stack::redis::{Link, Use};
 
@@ -121,7 +121,7 @@ impl Settled {
     fn answer(&mut self, stamper: &Stamper) {
         for job in self.jobs.drain(..) {
             if self.result.is_ok() {
-                stamper.stamp(Place::Queued, job.id, self.at);
+                stamper.stamp(Checkpoint::Queued, job.id, self.at);
             }
             // The client may have gone; the message is in the queue all the same.
             let _ = job.done.send(self.result);

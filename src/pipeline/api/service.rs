@@ -13,8 +13,9 @@ use tokio::time::timeout;
 use super::enqueue::{Enqueuer, Refused};
 use super::settings::{ApiCounts, ApiSettings};
 use crate::clock;
+use crate::message::Checkpoint;
 use crate::pipeline::metrics::Format;
-use crate::pipeline::stamps::{Place, Stamper};
+use crate::pipeline::stamps::Stamper;
 
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,7 +72,7 @@ impl Service {
                 return text(StatusCode::BAD_REQUEST, format!("the body {error}\n"));
             }
         };
-        self.stamper.stamp(Place::Api, id, received);
+        self.stamper.stamp(Checkpoint::Api, id, received);
         match self.enqueuer.put(body, id).await {
             Ok(()) => {
                 self.counts.accepted.add(1);

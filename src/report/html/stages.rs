@@ -6,7 +6,7 @@ use super::chart::{legend, percent, reader, round_ticks, x_axis};
 use super::grid::figure;
 use super::markup::{Figures, Unit, escape, table};
 use super::scale::Scale;
-use crate::report::{Quantiles, Report, Stage};
+use crate::report::{Quantiles, Report, Stage, StampList};
 
 /// Height of a row in pixels.
 const ROW: usize = 34;
@@ -118,17 +118,33 @@ fn fine(value: Option<f64>, bound: Option<f64>) -> String {
 fn listed(figures: &Figures<'_>, report: &Report) -> String {
     let bound = report.run.clock.error_bound_us;
     let columns = ["p50", "p90", "p99", "max"];
-    let mut head = vec!["stage".to_owned()];
+    let mut head = vec!["stage".to_owned(), "messages".to_owned()];
     head.extend(columns.map(str::to_owned));
     let row = |(n, stage): (usize, &Stage)| {
         let cell = |column: &str| {
             let path = format!("/stages/{n}/{column}");
             figures.show_as(&path, &fine(figures.number(&path), bound))
         };
-        std::iter::once(escape(&name(stage))).chain(columns.iter().map(|c| cell(c))).collect()
+        let count = figures.show(&format!("/stages/{n}/count"), Unit::Count);
+        [escape(&name(stage)), count].into_iter().chain(columns.iter().map(|c| cell(c))).collect()
     };
     let rows: Vec<_> = report.stages.iter().enumerate().map(row).collect();
-    table("Stages", &head, &rows)
+    table("Stages", &head, &rows) + &stamp_lists(figures, report)
+}
+
+/// The counts of the Redis lists; nothing in reports of before they were counted.
+fn stamp_lists(figures: &Figures<'_>, report: &Report) -> String {
+    if report.stamps.is_empty() {
+        return String::new();
+    }
+    let head = ["stamps in Redis", "read", "of this run", "of others", "not readable"];
+    let row = |(n, list): (usize, &StampList)| {
+        let counts = ["read", "joined", "foreign", "unreadable"]
+            .map(|column| figures.show(&format!("/stamps/{n}/{column}"), Unit::Count));
+        std::iter::once(escape(&list.list)).chain(counts).collect()
+    };
+    let rows: Vec<_> = report.stamps.iter().enumerate().map(row).collect();
+    table("Stamps in Redis", &head.map(str::to_owned), &rows)
 }
 
 #[cfg(test)]

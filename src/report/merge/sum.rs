@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use super::{MergeError, Part, without_node};
 use crate::latency::{HdrError, Latencies};
-use crate::report::build::{coarsen, round};
+use crate::report::build::round;
 use crate::report::{
     ByRequest, Clock, Errors, Examples, Latency, Messages, Parts, PerThread, Quantiles, Report,
-    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Stage, Tool, Verdict,
+    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Tool, Verdict,
 };
 
 /// Adds the parts up.
@@ -49,6 +49,7 @@ impl<'a> Sum<'a> {
             },
             by_request: self.by_request()?,
             stages: self.stages()?,
+            stamps: self.stamps(),
             resources: self.resources(),
             series: self.series(),
             verdict: Verdict::default(),
@@ -102,6 +103,8 @@ impl<'a> Sum<'a> {
                 source: first.clock.source.clone(),
                 offset_us: None,
                 error_bound_us: bounds.reduce(f64::max),
+                start_us: first.clock.start_us,
+                server: first.clock.server.clone(),
             },
             node: None,
             parts: Some(Parts {
@@ -207,7 +210,7 @@ impl<'a> Sum<'a> {
     }
 
     /// The distribution of all values.
-    fn quantiles(
+    pub(super) fn quantiles(
         &self,
         of: impl Fn(&'a Report) -> Option<&'a Quantiles>,
     ) -> Result<Quantiles, MergeError> {
@@ -273,22 +276,6 @@ impl<'a> Sum<'a> {
                 None => None,
             },
         })
-    }
-
-    /// The stages of the node that has seen most of them, each with all nodes' values.
-    fn stages(&self) -> Result<Vec<Stage>, MergeError> {
-        let most = self.reports().map(|report| &report.stages).max_by_key(|stages| stages.len());
-        let bound = self.reports().filter_map(|r| r.run.clock.error_bound_us).reduce(f64::max);
-        let add = |stage: &Stage| {
-            let same = |other: &&Stage| (&other.from, &other.to) == (&stage.from, &stage.to);
-            let mut quantiles =
-                self.quantiles(|r| r.stages.iter().find(same).map(|stage| &stage.quantiles))?;
-            if let Some(bound) = bound.filter(|_| stage.crosses_processes()) {
-                coarsen(&mut quantiles, bound);
-            }
-            Ok(Stage { from: stage.from.clone(), to: stage.to.clone(), quantiles })
-        };
-        most.into_iter().flatten().map(add).collect()
     }
 
     /// Each node's components, as `api@0`.

@@ -1,0 +1,42 @@
+//! The stages of all nodes, and their counts of the stamp lists.
+
+use super::MergeError;
+use super::sum::Sum;
+use crate::report::build::coarsen;
+use crate::report::{Stage, StampList};
+
+impl Sum<'_> {
+    /// The stages of the node that has seen most of them, each with all nodes' values.
+    pub(super) fn stages(&self) -> Result<Vec<Stage>, MergeError> {
+        let most = self.reports().map(|report| &report.stages).max_by_key(|stages| stages.len());
+        let bound = self.reports().filter_map(|r| r.run.clock.error_bound_us).reduce(f64::max);
+        let add = |stage: &Stage| {
+            let same = |other: &&Stage| (&other.from, &other.to) == (&stage.from, &stage.to);
+            let mut quantiles =
+                self.quantiles(|r| r.stages.iter().find(same).map(|stage| &stage.quantiles))?;
+            if let Some(bound) = bound.filter(|_| stage.crosses_processes()) {
+                coarsen(&mut quantiles, bound);
+            }
+            Ok(Stage { from: stage.from.clone(), to: stage.to.clone(), quantiles })
+        };
+        most.into_iter().flatten().map(add).collect()
+    }
+
+    /// The counts of all nodes' stamp lists. They read the same ones: a stamp of one node is foreign to
+    /// the others.
+    pub(super) fn stamps(&self) -> Vec<StampList> {
+        let mut sums: Vec<StampList> = Vec::new();
+        for list in self.reports().flat_map(|report| &report.stamps) {
+            match sums.iter_mut().find(|sum| sum.name == list.name) {
+                Some(sum) => {
+                    sum.read += list.read;
+                    sum.joined += list.joined;
+                    sum.foreign += list.foreign;
+                    sum.unreadable += list.unreadable;
+                }
+                None => sums.push(list.clone()),
+            }
+        }
+        sums
+    }
+}

@@ -1,0 +1,262 @@
+//! New elements of a Redis list, whichever end its writers push to.
+//!
+//! What the list's ends looked like at the last reading is found again in the next one: elements
+//! before it at the head and behind it at the tail are new. So each element is read once, also where
+//! writers use both ends, or where the list is trimmed.
+
+/// An element as it is in the list.
+pub(super) type Element = Vec<u8>;
+
+/// Elements of each end that are remembered.
+pub(super) const MARKS: usize = 8;
+/// Factor by which the next look is wider where the ends were not found.
+const WIDEN: usize = 4;
+
+/// A list at one moment: its length, and as many elements of each end as were asked for, in the
+/// list's order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ListView {
+    pub(super) len: usize,
+    pub(super) head: Vec<Element>,
+    pub(super) tail: Vec<Element>,
+}
+
+/// The result of a look.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// These elements are new.
+    New(Vec<Element>),
+    /// More is needed: this number of elements of each end.
+    Widen(usize),
+}
+
+/// New elements at the two ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Grown {
+    head: usize,
+    tail: usize,
+}
+
+/// The ends of a list as they were at the last reading.
+#[derive(Debug, Default)]
+pub(super) struct ListEnds {
+    len: usize,
+    head: Vec<Element>,
+    tail: Vec<Element>,
+    /// New elements at the last reading.
+    grew: usize,
+}
+
+impl ListEnds {
+    /// The ends of a list that is not read from the beginning.
+    pub(super) fn behind(view: &ListView) -> Self {
+        let mut ends = Self::default();
+        ends.remember(view);
+        ends
+    }
+
+    /// Elements of each end to ask for.
+    pub(super) fn window(&self) -> usize {
+        MARKS + 2 * self.grew
+    }
+
+    /// Finds the new elements. `replaced`: Redis was away, so the list may be another one.
+    pub(super) fn look(&mut self, view: &ListView, replaced: bool) -> Look {
+        let whole = Grown { head: view.len, tail: 0 };
+        let all_seen = view.head.len() == view.len;
+        let grown = if self.len == 0 {
+            if !all_seen {
+                return Look::Widen(view.len);
+            }
+            whole
+        } else {
+            let expected = view.len.saturating_sub(self.len) + MARKS;
+            if view.head.len() < expected.min(view.len) {
+                return Look::Widen(expected);
+            }
+            let found =
+                self.grown(view).or_else(|| if replaced { None } else { self.trimmed(view) });
+            match found {
+                Some(grown) => grown,
+                None if all_seen => whole,
+                None => return Look::Widen(view.head.len() * WIDEN),
+            }
+        };
+        let from_tail = view.tail.len() - grown.tail.min(view.tail.len());
+        let new: Vec<_> =
+            view.head[..grown.head].iter().chain(&view.tail[from_tail..]).cloned().collect();
+        self.remember(view);
+        self.grew = new.len();
+        Look::New(new)
+    }
+
+    fn remember(&mut self, view: &ListView) {
+        self.len = view.len;
+        self.head = view.head[..MARKS.min(view.head.len())].to_vec();
+        self.tail = view.tail[view.tail.len() - MARKS.min(view.tail.len())..].to_vec();
+    }
+
+    /// The growth of a list of which nothing was taken: both ends fit its length.
+    fn grown(&self, view: &ListView) -> Option<Grown> {
+        let growth = view.len.checked_sub(self.len)?;
+        let fits =
+            |head: &usize| self.has_head_at(view, *head) && self.has_tail_at(view, growth - head);
+        (0..=growth).find(fits).map(|head| Grown { head, tail: growth - head })
+    }
+
+    /// The growth of a list that is trimmed at an end: its other end is found.
+    fn trimmed(&self, view: &ListView) -> Option<Grown> {
+        let head = (0..view.head.len()).find(|head| self.has_head_at(view, *head));
+        let tail = (0..view.tail.len()).find(|tail| self.has_tail_at(view, *tail));
+        match (head, tail) {
+            (None, None) => None,
+            (head, tail) => {
+                let head = head.unwrap_or(0);
+                Some(Grown { head, tail: tail.unwrap_or(0).min(view.len - head) })
+            }
+        }
+    }
+
+    /// Returns true if the old head begins at that place; of a list that was cut behind it, its rest.
+    fn has_head_at(&self, view: &ListView, place: usize) -> bool {
+        let left = self.head.len().min(view.len - place.min(view.len));
+        let seen = view.head.get(place..place + left);
+        left > 0 && seen.is_some_and(|seen| seen == &self.head[..left])
+    }
+
+    /// Returns true if the old tail ends that number of places before the end.
+    fn has_tail_at(&self, view: &ListView, place: usize) -> bool {
+        let left = self.tail.len().min(view.len - place.min(view.len));
+        let Some(end) = view.tail.len().checked_sub(place) else { return false };
+        let Some(begin) = end.checked_sub(left) else { return false };
+        left > 0 && view.tail[begin..end] == self.tail[self.tail.len() - left..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As Redis gives it.
+    fn view(list: &VecDeque<Element>, window: usize) -> ListView {
+        let count = window.min(list.len());
+        ListView {
+            len: list.len(),
+            head: list.iter().take(count).cloned().collect(),
+            tail: list.iter().skip(list.len() - count).cloned().collect(),
+        }
+    }
+
+    /// Reads as the reader does, and says how wide the last look was.
+    fn read(ends: &mut ListEnds, list: &VecDeque<Element>) -> (Vec<u64>, usize) {
+        let mut window = ends.window();
+        for _ in 0..20 {
+            match ends.look(&view(list, window), false) {
+                Look::New(new) => {
+                    let number = |element: &Element| {
+                        String::from_utf8_lossy(element).parse().expect("a number")
+                    };
+                    return (new.iter().map(number).collect(), window);
+                }
+                Look::Widen(wider) => window = wider,
+            }
+        }
+        panic!("no end of looks");
+    }
+
+    fn element(n: u64) -> Element {
+        n.to_string().into_bytes()
+    }
+
+    #[test]
+    fn a_list_that_is_trimmed_to_its_newest_is_read_on() {
+        for newest_first in [true, false] {
+            let mut list: VecDeque<_> = (0..5_000).map(element).collect();
+            let mut ends = ListEnds::behind(&view(&list, MARKS));
+            let mut next = 5_000;
+            for growth in [0, 1, 7, 40, 3_000, 12] {
+                for n in next..next + growth {
+                    if newest_first {
+                        list.push_front(element(n));
+                        list.truncate(5_000);
+                    } else {
+                        list.push_back(element(n));
+                        list.drain(..list.len() - 5_000);
+                    }
+                }
+                let (mut new, _) = read(&mut ends, &list);
+                new.sort_unstable();
+                assert_eq!(
+                    new,
+                    (next..next + growth).collect::<Vec<_>>(),
+                    "{newest_first} {growth}"
+                );
+                next += growth;
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_list_that_does_not_change_is_not_read_whole() {
+        let list: VecDeque<_> = (0..100_000).map(element).collect();
+        let mut ends = ListEnds::behind(&view(&list, MARKS));
+        assert_eq!(read(&mut ends, &list), (Vec::new(), MARKS));
+    }
+
+    #[test]
+    fn equal_elements_are_told_by_the_length() {
+        let mut list: VecDeque<_> = (0..50).map(|_| element(7)).collect();
+        let mut ends = ListEnds::behind(&view(&list, MARKS));
+        list.extend((0..20).map(|_| element(7)));
+        assert_eq!(read(&mut ends, &list).0.len(), 20);
+    }
+
+    #[test]
+    fn after_an_outage_a_list_that_does_not_fit_is_read_anew() {
+        let list: VecDeque<_> = (0..50).map(element).collect();
+        let mut ends = ListEnds::behind(&view(&list, MARKS));
+        // An older state came back, and new stamps came to its head.
+        let mut back: VecDeque<_> = (30..50).map(element).collect();
+        (100..105).for_each(|n| back.push_front(element(n)));
+        let Look::New(new) = ends.look(&view(&back, 100), true) else { panic!("all was seen") };
+        assert_eq!(new.len(), 25);
+    }
+
+    proptest! {
+        /// Whatever was there before and whichever end each element goes to: each is read once.
+        #[test]
+        fn each_element_is_read_once(
+            old in 0u64..40, readings in prop::collection::vec(prop::collection::vec(any::<bool>(), 0..60), 1..8),
+        ) {
+            let mut list: VecDeque<_> = (0..old).map(element).collect();
+            let mut ends = ListEnds::behind(&view(&list, MARKS));
+            let mut next = old;
+            for pushes in readings {
+                let first = next;
+                for at_head in pushes {
+                    if at_head { list.push_front(element(next)) } else { list.push_back(element(next)) }
+                    next += 1;
+                }
+                let (mut new, _) = read(&mut ends, &list);
+                new.sort_unstable();
+                prop_assert_eq!(new, (first..next).collect::<Vec<_>>());
+            }
+        }
+
+        /// What others do to a list can make readings incomplete, never end in a panic or without an end.
+        #[test]
+        fn any_change_of_the_list_is_survived(
+            lists in prop::collection::vec(prop::collection::vec(0u64..6, 0..40), 1..10),
+        ) {
+            let mut ends = ListEnds::default();
+            for list in lists {
+                let list: VecDeque<_> = list.into_iter().map(element).collect();
+                read(&mut ends, &list);
+            }
+        }
+    }
+}

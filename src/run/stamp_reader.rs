@@ -1,0 +1,281 @@
+//! Reading the stamp lists as they grow.
+
+use redis::aio::MultiplexedConnection;
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult};
+
+use super::list_ends::{Element, ListEnds, ListView, Look, MARKS};
+use super::stages::StageJoin;
+use crate::clock::{Nanos, ServerClock};
+use crate::message::{Checkpoint, MsgId};
+use crate::observations::StampCount;
+use crate::pipeline::stamps::{Stamp, shape};
+use crate::units::format_count;
+
+/// Looks at one list in a row: each is wider than the one before.
+const MOST_LOOKS: usize = 20;
+
+/// One stamp list.
+#[derive(Debug)]
+struct StampList {
+    checkpoint: Checkpoint,
+    name: &'static str,
+    ends: ListEnds,
+    count: StampCount,
+    /// The form of the first element that is not a stamp.
+    unreadable: Option<String>,
+    /// The refusal of Redis to read it: it is not read again.
+    refused: Option<String>,
+}
+
+/// Reads the stamp lists from both ends: the original and its clients push to the head, others to the
+/// tail.
+#[derive(Debug)]
+pub(super) struct StampReader {
+    lists: Vec<StampList>,
+    /// True while length and elements are of one moment. A user without the right to `MULTI` and the
+    /// embedded queue, which does not know it, take them one after the other.
+    atomic: bool,
+    /// The connection was lost since the last reading.
+    rewind: bool,
+}
+
+impl StampReader {
+    /// Begins behind what is in the lists already. An error is one of the connection; what Redis
+    /// refuses is in the notes.
+    pub(super) async fn new(redis: &mut MultiplexedConnection) -> RedisResult<Self> {
+        let list = |checkpoint: Checkpoint| {
+            Some(StampList {
+                checkpoint,
+                name: checkpoint.list()?,
+                ends: ListEnds::default(),
+                count: StampCount::new(checkpoint),
+                unreadable: None,
+                refused: None,
+            })
+        };
+        let lists = Checkpoint::STAMPED.into_iter().filter_map(list).collect();
+        let mut reader = Self { lists, atomic: true, rewind: false };
+        for n in 0..reader.lists.len() {
+            if let Some(view) = reader.view(redis, n, MARKS).await? {
+                reader.lists[n].ends = ListEnds::behind(&view);
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Redis was away: a list that does not fit what was there begins anew. What is read twice is
+    /// joined once.
+    pub(super) fn rewind(&mut self) {
+        self.rewind = true;
+    }
+
+    /// Takes in what has come since.
+    pub(super) async fn read(
+        &mut self,
+        redis: &mut MultiplexedConnection,
+        source: Source<'_>,
+        join: &mut StageJoin,
+    ) -> RedisResult<()> {
+        for n in 0..self.lists.len() {
+            for element in self.new_elements(redis, n).await? {
+                self.lists[n].add(&element, source, join);
+            }
+        }
+        self.rewind = false;
+        Ok(())
+    }
+
+    async fn new_elements(
+        &mut self,
+        redis: &mut MultiplexedConnection,
+        n: usize,
+    ) -> RedisResult<Vec<Element>> {
+        let mut window = self.lists[n].ends.window();
+        for _ in 0..MOST_LOOKS {
+            let Some(view) = self.view(redis, n, window).await? else { break };
+            match self.lists[n].ends.look(&view, self.rewind) {
+                Look::New(elements) => return Ok(elements),
+                Look::Widen(wider) => window = wider,
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The length and both ends of a list; `None` where Redis refuses it.
+    async fn view(
+        &mut self,
+        redis: &mut MultiplexedConnection,
+        n: usize,
+        window: usize,
+    ) -> RedisResult<Option<ListView>> {
+        if self.lists[n].refused.is_some() {
+            return Ok(None);
+        }
+        let name = self.lists[n].name;
+        let mut answer = ask(redis, name, window, self.atomic).await;
+        if self.atomic && answer.as_ref().is_err_and(is_refusal) {
+            let again = ask(redis, name, window, false).await;
+            // A list of another kind is refused either way.
+            self.atomic = again.as_ref().is_err_and(is_refusal);
+            answer = again;
+        }
+        match answer {
+            Ok(view) => Ok(Some(view)),
+            Err(error) if is_refusal(&error) => {
+                self.lists[n].refused = Some(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The counts of each list.
+    pub(super) fn counts(&self) -> Vec<StampCount> {
+        self.lists.iter().map(|list| list.count.clone()).collect()
+    }
+
+    /// Sentences on lists that could not be read in full.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.lists.iter().flat_map(StampList::notes).collect()
+    }
+}
+
+/// The clock that converts a stamp's time, and the time of reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) clock: &'a ServerClock,
+    pub(super) now: Nanos,
+}
+
+impl StampList {
+    fn add(&mut self, element: &[u8], source: Source<'_>, join: &mut StageJoin) {
+        self.count.read += 1;
+        let Some((id, server_us)) = Stamp::read(element) else {
+            self.count.unreadable += 1;
+            self.unreadable.get_or_insert_with(|| shape(element));
+            return;
+        };
+        let Some(id) = MsgId::new(id).filter(|id| join.is_ours(*id)) else {
+            self.count.foreign += 1;
+            return;
+        };
+        self.count.joined += 1;
+        match source.clock.monotonic(server_us, source.now) {
+            Some(at) => _ = join.add_stamp(self.checkpoint, id, at),
+            None => join.leave_out(),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let (name, count) = (self.name, &self.count);
+        let mut notes = Vec::new();
+        if let Some(refused) = &self.refused {
+            notes.push(format!(
+                "the Redis list '{name}' cannot be read: {refused}; its stages are missing"
+            ));
+        }
+        if let Some(shape) = &self.unreadable {
+            notes.push(format!(
+                "{} of {} stamps in the Redis list '{name}' cannot be read; the first has the form \
+                 {shape}, and a stamp is {{\"id\":12000,\"time\":\"1426087754.105100\"}}",
+                format_count(count.unreadable),
+                format_count(count.read)
+            ));
+        }
+        if count.foreign > 0 && count.joined == 0 {
+            notes.push(format!(
+                "none of the {} stamps in the Redis list '{name}' has an id of this run; does the \
+                 service stamp the id that it was sent?",
+                format_count(count.read - count.unreadable)
+            ));
+        }
+        notes
+    }
+}
+
+/// Returns true if Redis refused the command over a connection that works.
+fn is_refusal(error: &RedisError) -> bool {
+    let is_lost = error.is_unrecoverable_error() || error.is_timeout();
+    !is_lost && error.kind() != ErrorKind::Io
+}
+
+/// Length and both ends of a list.
+type Ends = (usize, Vec<Element>, Vec<Element>);
+
+async fn ask(
+    redis: &mut MultiplexedConnection,
+    list: &str,
+    window: usize,
+    atomic: bool,
+) -> RedisResult<ListView> {
+    let mut commands = [redis::cmd("LLEN"), redis::cmd("LRANGE"), redis::cmd("LRANGE")];
+    commands[0].arg(list);
+    commands[1].arg(list).arg(0).arg(window - 1);
+    commands[2].arg(list).arg(-(window as i64)).arg(-1);
+    let mut pipeline = Pipeline::new();
+    let (len, head, tail): Ends = if atomic {
+        // Not by the library's transactions: it panics where MULTI is refused.
+        pipeline.cmd("MULTI").ignore();
+        for command in commands {
+            pipeline.add_command(command).ignore();
+        }
+        pipeline.cmd("EXEC");
+        let (ends,): (Ends,) = pipeline.query_async(redis).await?;
+        ends
+    } else {
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        pipeline.query_async(redis).await?
+    };
+    if head.len() < window {
+        // The whole list. Taken one after the other, its parts may be of different moments.
+        return Ok(ListView { len: head.len(), tail: head.clone(), head });
+    }
+    Ok(ListView { len: len.max(head.len()), head, tail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{IdSpace, StagePair};
+
+    #[test]
+    fn every_element_is_counted_as_joined_foreign_or_unreadable() {
+        let mut clock = ServerClock::new(true);
+        clock.observe(Nanos(1_000), Nanos(1_000), 5_000_000);
+        let space = IdSpace::from_authority(100, 1, 100);
+        let mut join = StageJoin::new(space, &StagePair::DEFAULT, Nanos::from_secs(5));
+        let mut list = StampList {
+            checkpoint: Checkpoint::Api,
+            name: "apiserver",
+            ends: ListEnds::default(),
+            count: StampCount::new(Checkpoint::Api),
+            unreadable: None,
+            refused: None,
+        };
+        let source = Source { clock: &clock, now: Nanos::from_secs(9) };
+        assert!(list.notes().is_empty());
+        list.add(br#"{"id":0,"time":"5.000002"}"#, source, &mut join);
+        let notes = list.notes();
+        assert!(
+            notes[0].contains("none of the 1 stamps in the Redis list 'apiserver'"),
+            "{notes:?}"
+        );
+        for element in [
+            r#"{"id":100,"time":"5.000002"}"#,
+            r#"{"id":200,"time":5.1}"#,
+            r#"{"id":300,"time":"soon"}"#,
+            r#"{"id":9007199254740992,"time":"5.000002"}"#,
+            "x",
+        ] {
+            list.add(element.as_bytes(), source, &mut join);
+        }
+        let count = &list.count;
+        assert_eq!((count.read, count.joined), (6, 2));
+        assert_eq!((count.foreign, count.unreadable), (2, 2));
+        let [note] = &list.notes()[..] else { panic!("one") };
+        assert!(note.starts_with("2 of 6 stamps in the Redis list 'apiserver' cannot be read"));
+        assert!(note.contains(r#"{"id":integer,"time":"aaaa"}"#), "{note}");
+    }
+}

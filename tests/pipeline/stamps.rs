@@ -1,0 +1,340 @@
+//! Stamps in Redis: who writes them, from which end they are read, and which stages come of them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use serde_json::Value;
+
+use super::STAGES;
+use crate::support::{
+    Mosquitto, Recorder, Redis, Report, Service, eventually, post, report_of, run,
+};
+
+/// From, to and count of each row.
+fn rows(report: &Report) -> Vec<(String, u64)> {
+    let row = |stage: &Value| {
+        let text = |key: &str| stage[key].as_str().expect("a checkpoint").to_owned();
+        (format!("{}-{}", text("from"), text("to")), stage["count"].as_u64().expect("a count"))
+    };
+    report.list("stages").iter().map(row).collect()
+}
+
+fn count_of(report: &Report, stage: &str) -> Option<u64> {
+    rows(report).into_iter().find(|(name, _)| name == stage).map(|(_, count)| count)
+}
+
+/// What the report says of the list of a checkpoint: read, joined, foreign, unreadable.
+fn list_of(report: &Report, checkpoint: &str) -> [u64; 4] {
+    let list = report.list("stamps").iter().find(|list| list["name"] == checkpoint);
+    let list = list.expect("a list of the checkpoint");
+    ["read", "joined", "foreign", "unreadable"].map(|key| list[key].as_u64().expect("a count"))
+}
+
+fn notes(report: &Report) -> Vec<&str> {
+    report.list("verdict.notes").iter().filter_map(Value::as_str).collect()
+}
+
+/// An MQTT client under test: it stamps each message that it gets, in its own way.
+struct Client<'a> {
+    redis: &'a Redis,
+    recorder: &'a Recorder,
+    stamped: usize,
+    /// Which end each stamp goes to, in turn.
+    ends: &'static [&'static str],
+}
+
+/// Ids of the run begin above those that a test stamps by itself.
+fn begin_ids_at_a_million(redis: &Redis) {
+    redis.cli(&["SET", "loadgen:msgid", "1000000"]);
+}
+
+impl Client<'_> {
+    /// Stamps what has come until it has stamped so many messages.
+    fn stamp_up_to(&mut self, most: usize) {
+        eventually("messages to stamp", || {
+            let payloads = self.recorder.payloads();
+            for payload in payloads.iter().skip(self.stamped).take(most - self.stamped) {
+                let message: Value = serde_json::from_str(payload).expect("JSON");
+                self.stamp(message["MsgID"].as_u64().expect("an id"));
+            }
+            (self.stamped == most).then_some(())
+        });
+    }
+
+    fn stamp(&mut self, id: u64) {
+        let time = self.redis.cli(&["TIME"]);
+        let (seconds, micros) = time.split_once('\n').expect("two lines");
+        let time = format!("{seconds}.{:0>6}", micros.trim());
+        // Each writer its way: text or number, six digits or nine, at the head or at the tail.
+        let time = match self.stamped % 3 {
+            0 => format!("\"{time}\""),
+            1 => time,
+            _ => format!("\"{time}000\""),
+        };
+        let end = self.ends[self.stamped % self.ends.len()];
+        self.redis.cli(&[end, "mqttclient", &format!("{{\"id\":{id},\"time\":{time}}}")]);
+        self.stamped += 1;
+    }
+}
+
+#[test]
+fn stamps_of_a_client_are_joined_from_both_ends_of_its_list() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    begin_ids_at_a_million(&redis);
+    // Of earlier runs.
+    let old = [r#"{"id":7,"time":"1426087754.105100"}"#; 30];
+    redis.cli(&[&["RPUSH", "mqttclient"][..], &old].concat());
+    let recorder = Recorder::start(&broker, "/channel");
+    let words = format!(
+        "-R 40 -d 4s --sample 1 --redis {} --mqtt {} --fail-if stages.api-mqttclient.p50>1m",
+        redis.url(),
+        broker.url()
+    );
+    let (finished, report) = report_of(&words, |_| {
+        let ends = &["LPUSH", "RPUSH"];
+        let mut client = Client { redis: &redis, recorder: &recorder, stamped: 0, ends };
+        client.stamp_up_to(60);
+        redis.cli(&["LPUSH", "mqttclient", r#"{"id":7,"time":"1426087754.105100"}"#]);
+        redis.cli(&["LPUSH", "mqttclient", r#"{"id":8,"time":"2026-11-27"}"#]);
+        client.stamp_up_to(90);
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(list_of(&report, "mqttclient"), [92, 90, 1, 1]);
+    assert_eq!(list_of(&report, "api"), [160, 160, 0, 0]);
+    assert_eq!(count_of(&report, "api-mqttclient"), Some(90));
+    for stage in ["api-arrived", "sent-arrived", "published-arrived", "sent-api"] {
+        assert_eq!(count_of(&report, stage), Some(160), "{stage}");
+    }
+    let note = "1 of 92 stamps in the Redis list 'mqttclient' cannot be read; the first has the form \
+                {\"id\":integer,\"time\":\"9999-99-99\"}";
+    assert!(notes(&report).iter().any(|n| n.starts_with(note)), "{:?}", notes(&report));
+    assert!(finished.stdout.contains("Stages of 1 message in 1,"), "{finished:?}");
+    assert_eq!(redis.len("mqttclient"), 122, "a run writes no stamps");
+}
+
+#[test]
+fn a_list_that_its_owner_trims_is_read_on() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let recorder = Recorder::start(&broker, "/channel");
+    let words = format!("-R 40 -d 4s --sample 1 --redis {} --mqtt {}", redis.url(), broker.url());
+    let (finished, report) = report_of(&words, |_| {
+        let ends = &["LPUSH"];
+        let mut client = Client { redis: &redis, recorder: &recorder, stamped: 0, ends };
+        for count in 1..=130 {
+            client.stamp_up_to(count);
+            // More than what comes between two readings.
+            redis.cli(&["LTRIM", "mqttclient", "0", "99"]);
+        }
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(count_of(&report, "api-mqttclient"), Some(130));
+    assert_eq!(list_of(&report, "mqttclient"), [130, 130, 0, 0]);
+}
+
+#[test]
+fn stamps_of_other_ids_are_not_joined_and_that_is_said() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    begin_ids_at_a_million(&redis);
+    let recorder = Recorder::start(&broker, "/channel");
+    let words = format!("-R 40 -d 3s --sample 1 --redis {} --mqtt {}", redis.url(), broker.url());
+    let (finished, report) = report_of(&words, |_| {
+        eventually("a message", || recorder.payloads().first().map(|_| ()));
+        for _ in 0..5 {
+            redis.cli(&["LPUSH", "mqttclient", r#"{"id":7,"time":"1426087754.105100"}"#]);
+        }
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(list_of(&report, "mqttclient"), [5, 0, 5, 0]);
+    assert_eq!(count_of(&report, "api-mqttclient"), None);
+    let note = "none of the 5 stamps in the Redis list 'mqttclient' has an id of this run";
+    assert!(notes(&report).iter().any(|n| n.starts_with(note)), "{:?}", notes(&report));
+}
+
+#[test]
+fn the_newest_stamp_is_at_the_head_and_the_clocks_bound_goes_with_its_service() {
+    let Some(redis) = Redis::start() else { return };
+    let (api, address) = Service::api(&format!("--redis {} --sample 1", redis.url()));
+    for id in 1..=20 {
+        assert_eq!(post(address, format!("{{\"id\":{id}}}")).status, 200);
+    }
+    eventually("all stamps", || (redis.len("apiserver") == 20).then_some(()));
+    let ids: Vec<_> = redis.list("apiserver").iter().map(|stamp| id_of(stamp)).collect();
+    assert_eq!(ids, (1..=20).rev().collect::<Vec<_>>());
+    let expires = || redis.cli(&["TTL", "loadgen:clock:api"]).parse::<i64>().ok();
+    eventually("a bound that expires", || expires().filter(|s| (1..=60).contains(s)));
+    assert_eq!(api.process.terminate().code, Some(0));
+    assert_eq!(redis.cli(&["KEYS", "loadgen:*"]), "");
+}
+
+fn id_of(stamp: &str) -> u64 {
+    let stamp: Value = serde_json::from_str(stamp).expect("JSON");
+    stamp["id"].as_u64().expect("an id")
+}
+
+#[test]
+fn a_run_on_servers_that_are_not_its_own_writes_no_stamps_and_no_clock() {
+    let (Some(queue), Some(mine)) = (Redis::start(), Redis::start()) else { return };
+    let Some(broker) = Mosquitto::start() else { return };
+    let (_api, address) = Service::api(&format!("--redis {}", queue.url()));
+    let _push = Service::start(&format!("push --redis {} --mqtt {}", queue.url(), broker.url()));
+    let words = format!(
+        "http://{address}/ -m POST -R 200 -d 2s --sample 1 --redis {} --mqtt {}",
+        mine.url(),
+        broker.url()
+    );
+    let mut seen = Vec::new();
+    let (finished, report) = report_of(&words, |process| {
+        while process.is_running() {
+            seen.extend(mine.cli(&["KEYS", "*"]).lines().map(str::to_owned));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(report.count("messages.arrived"), 400);
+    // Ids are given out in Redis.
+    seen.retain(|key| !key.starts_with("loadgen:msgid") && !key.starts_with("loadgen:ids"));
+    assert_eq!(seen, Vec::<String>::new());
+}
+
+#[test]
+fn a_log_server_apart_has_the_stamps_and_the_queues_redis_the_depth() {
+    let (Some(queue), Some(log)) = (Redis::start(), Redis::start()) else { return };
+    let Some(broker) = Mosquitto::start() else { return };
+    let subscribe = Service::start(&format!(
+        "subscribe --sample 1 --log-server {} --mqtt {}",
+        log.url(),
+        broker.url()
+    ));
+    let words = format!(
+        "-R 300 -d 2s --sample 1 --push-limit 200 --redis {} --log-server {} --mqtt {}",
+        queue.url(),
+        log.url(),
+        broker.url()
+    );
+    let (finished, report) = report_of(&words, |_| ());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let depths = report.list("series").iter().filter_map(|row| row["queue_depth"].as_u64());
+    assert!(depths.max() > Some(50), "{:?}", report.list("series"));
+    for (stage, _) in rows(&report) {
+        assert_eq!(count_of(&report, &stage), Some(600), "{stage}");
+    }
+    assert_eq!(rows(&report).len(), STAGES.len() + 1, "with the other subscriber's");
+    assert_eq!(subscribe.process.terminate().code, Some(0));
+    assert_eq!(
+        (log.len("apiserver"), log.len("pushserver"), log.len("mqttclient")),
+        (600, 600, 600)
+    );
+    assert_eq!((queue.len("apiserver"), log.len("myapp")), (0, 0));
+}
+
+#[test]
+fn stages_are_the_rows_that_were_asked_for() {
+    let Some(redis) = Redis::start() else { return };
+    let words = format!(
+        "-R 100 -d 1s --sample 1 --redis {} --stages popped-arrived,api-mqttclient --stages due-api \
+         --fail-if stages.queued-published.p50>1m --fail-if stages.popped-arrived.count<100",
+        redis.url()
+    );
+    if !crate::support::require("mosquitto") {
+        return;
+    }
+    let (finished, report) = report_of(&words, |_| ());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let expected = [
+        ("popped-arrived", 100),
+        ("api-mqttclient", 0),
+        ("due-api", 100),
+        ("queued-published", 100),
+    ];
+    let seen = rows(&report);
+    let seen: Vec<_> = seen.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    assert_eq!(seen, expected);
+    assert!(report.text("run.command").contains("--stages popped-arrived,api-mqttclient,due-api"));
+    for (words, part) in [
+        ("--stages nosuch-api", "--stages: 'nosuch' is not a checkpoint; there are due, sent, api"),
+        (
+            "--stages arrived-api",
+            "--stages: 'arrived-api' ends before it begins; write api-arrived",
+        ),
+        ("--fail-if stages.nosuch.p50>1ms", "'nosuch' is not a stage; write FROM-TO"),
+        ("--fail-if stages.api-nosuch.p50>1ms", "'nosuch' is not a checkpoint"),
+        ("--log-server mqtt://h", "--log-server begins with mqtt://; write redis://"),
+    ] {
+        let finished = run(&format!("-R 100 -d 1s {words}"));
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert!(finished.stderr.contains(part), "{part}: {finished:?}");
+    }
+}
+
+/// A proxy before a Redis whose clock can be set: it changes the seconds in each answer to `TIME`.
+fn with_settable_clock(redis: &Redis, ahead: &Arc<AtomicI64>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("redis://{}", listener.local_addr().expect("it is bound"));
+    let (server, ahead) = (redis.address(), Arc::clone(ahead));
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(&server) else { return };
+            client.set_nodelay(true).expect("a socket");
+            server.set_nodelay(true).expect("a socket");
+            let (there, back) = (client.try_clone(), server.try_clone());
+            let ahead = Arc::clone(&ahead);
+            std::thread::spawn(move || copy(client, &server, |_| ()));
+            std::thread::spawn(move || {
+                copy(back.expect("a socket"), &there.expect("a socket"), |bytes| {
+                    set_seconds(bytes, ahead.load(Relaxed));
+                });
+            });
+        }
+    });
+    url
+}
+
+fn copy(mut from: TcpStream, mut to: &TcpStream, change: impl Fn(&mut [u8])) {
+    let mut bytes = vec![0; 1 << 16];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        change(&mut bytes[..count]);
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// `*2 $10 1795759097 $6 123456`: an answer to `TIME`.
+fn set_seconds(bytes: &mut [u8], ahead: i64) {
+    const HEAD: &[u8] = b"*2\r\n$10\r\n";
+    let ends = HEAD.len() + 10;
+    if bytes.starts_with(HEAD) && bytes.get(ends..ends + 3) == Some(b"\r\n$") {
+        let text = String::from_utf8_lossy(&bytes[HEAD.len()..ends]);
+        let seconds = text.parse::<i64>().expect("seconds") + ahead;
+        bytes[HEAD.len()..ends].copy_from_slice(seconds.to_string().as_bytes());
+    }
+}
+
+#[test]
+fn a_clock_of_redis_that_jumps_makes_no_stage_of_a_hundred_seconds() {
+    for jump in [100, -100] {
+        let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+        let ahead = Arc::new(AtomicI64::new(0));
+        let url = with_settable_clock(&redis, &ahead);
+        let words = format!("-R 100 -d 8s --sample 1 --redis {url} --mqtt {}", broker.url());
+        let (finished, report) = report_of(&words, |_| {
+            eventually("stamps", || (redis.len("pushserver") > 100).then_some(()));
+            ahead.store(jump, Relaxed);
+        });
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let way = if jump > 0 { "forward" } else { "back" };
+        let note = format!("the clock of Redis at {url} jumped {way} by 100.0 s about ");
+        let noted = notes(&report).into_iter().filter(|n| n.starts_with(&note)).count();
+        assert_eq!(noted, 1, "{:?}", notes(&report));
+        assert!(notes(&report).iter().any(|n| n.contains("left out of the stages")));
+        for stage in report.list("stages") {
+            let (max, count) = (stage["max"].as_f64(), stage["count"].as_u64());
+            assert!(max < Some(60e6), "{jump}: {stage}");
+            assert!(count >= Some(200), "on both sides of the jump: {stage}");
+        }
+        assert_eq!(count_of(&report, "sent-answered"), Some(800));
+    }
+}
