@@ -23,6 +23,10 @@ use crate::clock::{self, Nanos};
 const CONTROL: usize = cmsg_space::<TimeSpec>() + 64;
 /// A pair of readings that takes so much longer than the closest one was interrupted.
 const MORE: Nanos = Nanos(1_000);
+/// A smaller change of the offset is not taken for a wall clock that was set.
+const LEAST_STEP: Nanos = Nanos::from_millis(1);
+/// NTP changes the wall clock's speed by at most 1 in 2,000; twice that is a step.
+const MOST_BENT: u64 = 1_000;
 
 /// Asks the kernel to note when segments arrive, or not to; whether it will do so.
 pub(crate) fn note_times(socket: &impl AsFd, on: bool) -> bool {
@@ -36,13 +40,19 @@ pub(crate) struct WallClock {
     offset: i128,
     /// How long the closest pair of readings took: what an undisturbed one takes here.
     closest: Nanos,
+    /// Time of the last measurement of the offset.
+    measured: Nanos,
+    /// The wall clock was set since the measurement before: times noted until now are of no use.
+    was_set: bool,
 }
 
 impl WallClock {
     /// Measured now.
     pub(crate) fn new() -> Self {
-        let mut clock = Self { offset: 0, closest: Nanos::MAX };
+        let mut clock =
+            Self { offset: 0, closest: Nanos::MAX, measured: Nanos::ZERO, was_set: false };
         (0..16).for_each(|_| clock.refresh());
+        clock.was_set = false;
         clock
     }
 
@@ -55,11 +65,17 @@ impl WallClock {
         let took = after - before;
         if took <= self.closest + MORE {
             self.closest = self.closest.min(took);
-            self.offset = nanos(wall.tv_sec, wall.tv_nsec) - i128::from(before.0.midpoint(after.0));
+            let offset = nanos(wall.tv_sec, wall.tv_nsec) - i128::from(before.0.midpoint(after.0));
+            let bent = LEAST_STEP.0 + (after - self.measured).0 / MOST_BENT;
+            self.was_set = offset.abs_diff(self.offset) > u128::from(bent);
+            (self.offset, self.measured) = (offset, after);
         }
     }
 
     fn monotonic(self, wall: TimeSpec) -> Option<Nanos> {
+        if self.was_set {
+            return None;
+        }
         u64::try_from(nanos(wall.tv_sec(), wall.tv_nsec()) - self.offset).ok().map(Nanos)
     }
 }
@@ -140,6 +156,23 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(20));
         let received = read(&client, &mut [0; 16], WallClock::new()).expect("reads");
         assert_eq!(received, Received { len: 4, at: None });
+    }
+
+    #[test]
+    fn times_noted_before_the_wall_clock_was_set_are_not_used() {
+        let mut clock = WallClock::new();
+        let wall = || {
+            let now = clock_gettime(ClockId::Realtime);
+            TimeSpec::new(now.tv_sec, now.tv_nsec)
+        };
+        assert!(clock.monotonic(wall()).is_some());
+        // As if it had been behind by ten milliseconds until now.
+        clock.offset -= 10_000_000;
+        clock.closest = Nanos::from_secs(1);
+        clock.refresh();
+        assert_eq!(clock.monotonic(wall()), None);
+        clock.refresh();
+        assert!(clock.monotonic(wall()).is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! only relations that hold on a busy machine too.
 
 mod faults {
+    mod causes;
     mod compare;
     mod data;
     mod drive;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use loadgen::clock::Nanos;
+use loadgen::http::cause::{Cause, CauseCounts};
 use loadgen::http::{Ended, Failure, Outcome, Ticket, Traffic};
 use loadgen::latency::Latencies;
 use loadgen::load::recorder::Recorder;
@@ -73,8 +74,8 @@ fn written_by(mut recorder: Recorder) -> Recorder {
         recorder.sent(n, due);
         let sent = due + micros(40 + n % 50);
         let (at, outcome) = match n {
-            500 => (sent + micros(2_000_000), Outcome::Failed(Failure::Timeout)),
-            501 => (sent + micros(10), Outcome::Failed(Failure::Read)),
+            500 => (sent + micros(2_000_000), Outcome::Failed(Failure::Timeout, Cause::Timeout)),
+            501 => (sent + micros(10), Outcome::Failed(Failure::Read, Cause::Reset)),
             502 => (sent + micros(100), Outcome::Answered { status: 503 }),
             _ => (sent + micros(100 + n % 900), Outcome::Answered { status: 200 }),
         };
@@ -128,6 +129,10 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             bytes_written: 380_000,
             reconnects: 2,
             connect_failures: 0,
+            connect_causes: CauseCounts::default(),
+            reconnecting: Nanos::ZERO,
+            paused: Nanos::ZERO,
+            unrequested: 0,
             looked: Nanos::ZERO,
             scripted: micros(1_500),
             unnumbered: 1_998,

@@ -11,7 +11,7 @@ use super::stream::{Stream, is_would_block};
 use crate::clock::Nanos;
 use crate::receipt::{Received, WallClock};
 
-/// What a connection is doing.
+/// State of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// Closed; may connect again at that time.
@@ -44,6 +44,10 @@ pub(super) struct Connection {
     /// It is among those that are looked after as long as they are [midway](Self::is_midway).
     pub(super) watched: bool,
     pause: Nanos,
+    /// Time of the last close.
+    pub(super) closed_at: Nanos,
+    /// Number of times that it was held back or closed: tells an old hold from the present one.
+    pub(super) hold: u64,
 }
 
 impl Connection {
@@ -57,6 +61,8 @@ impl Connection {
             unsent: Vec::new(),
             watched: false,
             pause: Nanos::ZERO,
+            closed_at: Nanos::ZERO,
+            hold: 0,
         }
     }
 
@@ -93,6 +99,9 @@ impl Connection {
     pub(super) fn close(&mut self, now: Nanos) -> Nanos {
         self.stream = None;
         self.unsent.clear();
+        if !matches!(self.state, State::Down { .. } | State::Connecting { .. }) {
+            self.closed_at = now;
+        }
         let retry_at = now + self.pause;
         self.state = State::Down { retry_at };
         self.pause = Nanos((self.pause.0 * 2).clamp(FIRST_PAUSE.0, LAST_PAUSE.0));

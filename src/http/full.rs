@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use url::Url;
 
+use super::cause::Cause;
 use super::link::{Endpoint, Link};
 use super::prototype::Prototypes;
 use super::reach::protocols;
@@ -106,7 +107,7 @@ impl FullTransport {
     fn settle(&mut self, place: usize, ended: Ended, bytes: u64) -> Option<Ended> {
         self.places[place].take()?;
         match ended.outcome {
-            Outcome::Failed(Failure::Connect) => {
+            Outcome::Failed(Failure::Connect, _) => {
                 self.traffic.connect_failures += 1;
                 self.pausing.push_back((clock::now() + PAUSE, place));
             }
@@ -185,7 +186,10 @@ async fn exchange(client: reqwest::Client, request: reqwest::Request) -> (Outcom
     };
     let outcome = match result.await {
         Ok(status) => Outcome::Answered { status },
-        Err(error) => Outcome::Failed(classify(&error)),
+        Err(error) => {
+            let failure = classify(&error);
+            Outcome::Failed(failure, cause_of(&error, failure))
+        }
     };
     (outcome, bytes)
 }
@@ -216,6 +220,31 @@ fn classify(error: &reqwest::Error) -> Failure {
         cause = inner.source();
     }
     Failure::Read
+}
+
+/// The cause at the end of the client's chain of errors.
+fn cause_of(error: &reqwest::Error, failure: Failure) -> Cause {
+    match failure {
+        Failure::Timeout => return Cause::Timeout,
+        Failure::Protocol => return Cause::NotHttp,
+        Failure::Connect | Failure::Read | Failure::Write => {}
+    }
+    let first = std::error::Error::source(error);
+    let mut known = Cause::Other;
+    for inner in std::iter::successors(first, |inner| inner.source()) {
+        // The connector has this text for it, and no type that is public.
+        if inner.to_string() == "dns error" {
+            return Cause::Dns;
+        }
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            known = Cause::of(io);
+        }
+        let http = inner.downcast_ref::<hyper::Error>();
+        if http.is_some_and(hyper::Error::is_incomplete_message) {
+            known = Cause::Closed;
+        }
+    }
+    known
 }
 
 impl Transport for FullTransport {

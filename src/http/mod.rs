@@ -6,8 +6,10 @@
 
 use crate::clock::Nanos;
 use crate::message::{MsgId, Values};
+use cause::{Cause, CauseCounts};
 use compose::Batch;
 
+pub mod cause;
 mod chunked;
 pub mod compose;
 mod connection;
@@ -15,6 +17,7 @@ mod deadline;
 pub mod framing;
 pub mod full;
 mod head;
+mod idle;
 pub mod kept;
 pub mod link;
 mod prototype;
@@ -48,7 +51,7 @@ pub enum Failure {
     Protocol,
 }
 
-/// How a request ended.
+/// Outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// A complete response.
@@ -57,7 +60,7 @@ pub enum Outcome {
         status: u16,
     },
     /// No response.
-    Failed(Failure),
+    Failed(Failure, Cause),
     /// Still on the wire when the run ended.
     Unfinished,
 }
@@ -68,7 +71,7 @@ impl Outcome {
     pub fn has_latency(self) -> bool {
         match self {
             Self::Answered { .. } | Self::Unfinished => true,
-            Self::Failed(failure) => failure == Failure::Timeout,
+            Self::Failed(failure, _) => failure == Failure::Timeout,
         }
     }
 }
@@ -76,14 +79,14 @@ impl Outcome {
 /// The end of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// As it was handed over.
+    /// Ticket of the request.
     pub ticket: Ticket,
     /// Just before its first byte was written.
     pub sent: Nanos,
     /// When it ended: when the kernel received the last of the response, where it says so, else
     /// when the end was seen.
     pub at: Nanos,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
     /// How long the connection took, TLS too, that was made for it alone; before `sent`.
     pub connect: Option<Nanos>,
@@ -100,6 +103,14 @@ pub struct Traffic {
     pub reconnects: u64,
     /// Attempts to connect that failed.
     pub connect_failures: u64,
+    /// The causes of those that were made for no request.
+    pub connect_causes: CauseCounts,
+    /// Time that connections were closed or being made again, added over all connections.
+    pub reconnecting: Nanos,
+    /// The part of it that was a pause of our own before the next attempt.
+    pub paused: Nanos,
+    /// Times that a target sent an answer which no request was waiting for.
+    pub unrequested: u64,
     /// Responses the kernel noted no time of: they are timed when they are read.
     pub timed_when_read: u64,
     /// Time spent looking for what was about to come, which is the same as waiting.
@@ -111,7 +122,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// What has come since `earlier`.
+    /// Traffic since `earlier`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -119,6 +130,10 @@ impl Traffic {
             bytes_written: self.bytes_written - earlier.bytes_written,
             reconnects: self.reconnects - earlier.reconnects,
             connect_failures: self.connect_failures - earlier.connect_failures,
+            connect_causes: self.connect_causes.since(earlier.connect_causes),
+            reconnecting: self.reconnecting - earlier.reconnecting,
+            paused: self.paused - earlier.paused,
+            unrequested: self.unrequested - earlier.unrequested,
             timed_when_read: self.timed_when_read - earlier.timed_when_read,
             looked: self.looked - earlier.looked,
             scripted: self.scripted - earlier.scripted,
@@ -132,6 +147,10 @@ impl Traffic {
         self.bytes_written += other.bytes_written;
         self.reconnects += other.reconnects;
         self.connect_failures += other.connect_failures;
+        self.connect_causes.add(other.connect_causes);
+        self.reconnecting += other.reconnecting;
+        self.paused += other.paused;
+        self.unrequested += other.unrequested;
         self.timed_when_read += other.timed_when_read;
         self.looked += other.looked;
         self.scripted += other.scripted;
@@ -139,9 +158,9 @@ impl Traffic {
     }
 }
 
-/// What a worker needs of a transport. One thread owns it.
+/// Transport of one worker. One thread owns it.
 pub trait Transport {
-    /// How many requests can be handed over right now.
+    /// Number of requests that can be handed over right now.
     fn idle(&self) -> usize;
 
     /// Sends one request. Only while [`Self::idle`] is above zero.
@@ -163,7 +182,7 @@ pub trait Transport {
         false
     }
 
-    /// Whether no connection stands, so that nothing can be sent.
+    /// Returns true if no connection is open, so that nothing can be sent.
     fn is_cut_off(&self) -> bool {
         false
     }

@@ -20,9 +20,11 @@ use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::ClockId;
 
 use self::scripted::Scripted;
+use super::cause::Cause;
 use super::compose::{Batch, Compose};
 use super::connection::{Connection, State};
 use super::deadline::Deadline;
+use super::idle::IdleConnections;
 use super::link::Link;
 use super::stream::Stream;
 use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
@@ -33,6 +35,8 @@ use crate::receipt::WallClock;
 /// Bytes read at once. Responses to load tests are small; a larger one takes several reads.
 const READ_BUFFER: usize = 64 * 1024;
 
+const TAKES_FEWER: &str = "; does it take --connections?";
+
 /// The raw transport of one worker.
 pub struct RawTransport {
     epoll: OwnedFd,
@@ -41,13 +45,16 @@ pub struct RawTransport {
     scripted: Scripted,
     timeout: Nanos,
     connections: Vec<Connection>,
-    /// Idle connections, the one used last on top: its socket is the warmest. Where each request gets a
-    /// connection of its own: those that are closed.
-    idle: Vec<usize>,
-    /// Connections that are down or connecting: to be looked after.
-    ailing: Vec<usize>,
-    /// Free connections that are held back, by a script or as they could not be made, and until when.
-    held: BinaryHeap<Reverse<(Nanos, usize)>>,
+    /// Idle connections. Where each request gets a connection of its own: those that are closed.
+    idle: IdleConnections,
+    /// Number of connections that are closed or being made again.
+    reconnecting: usize,
+    /// Times at which such a connection needs attention: its pause is over, or its attempt has taken too
+    /// long. Entries of a connection that has changed since are skipped.
+    duties: BinaryHeap<Reverse<(Nanos, usize)>>,
+    /// Free connections that are held back, by a script or as they could not be made: until when, which,
+    /// and its [`Connection::hold`].
+    held: BinaryHeap<Reverse<(Nanos, usize, u64)>>,
     deadlines: VecDeque<Deadline>,
     /// Connections that carried their one request, and since when they wait to be closed.
     closing: VecDeque<(Nanos, Stream)>,
@@ -94,7 +101,6 @@ impl RawTransport {
     ) -> Result<Self, ConnectError> {
         let link = link.into();
         let address = link.endpoint.to_string();
-        let unreachable = |cause| ConnectError::Unreachable { address: address.clone(), cause };
         let epoll = create_epoll().map_err(|e| ConnectError::Setup(e.to_string()))?;
         let scripted = Scripted::new(&mut *composer);
         let mut transport = Self {
@@ -104,8 +110,9 @@ impl RawTransport {
             scripted,
             timeout,
             connections: (0..connections).map(|_| Connection::new()).collect(),
-            idle: Vec::with_capacity(connections),
-            ailing: Vec::with_capacity(connections),
+            idle: IdleConnections::new(connections),
+            reconnecting: 0,
+            duties: BinaryHeap::new(),
             held: BinaryHeap::new(),
             deadlines: VecDeque::with_capacity(connections),
             closing: VecDeque::new(),
@@ -126,26 +133,23 @@ impl RawTransport {
             transport.connections.iter_mut().for_each(|connection| connection.reader.keep());
         }
         if !transport.link.keep_alive {
-            transport.idle.extend(0..connections);
+            (0..connections).for_each(|index| transport.idle.push(index));
             return Ok(transport);
         }
         for index in 0..connections {
-            transport.open(index, clock::now()).map_err(unreachable)?;
+            transport
+                .open(index, clock::now())
+                .map_err(|cause| refused(&address, &cause, index, connections))?;
+            transport.schedule_duty(index);
         }
-        transport.ailing.extend(0..connections);
+        transport.reconnecting = connections;
         let deadline = clock::now() + transport.patience();
         while transport.idle.len() < connections {
             if clock::now() >= deadline {
                 transport.refusal = Some(io::ErrorKind::TimedOut.into());
             }
             if let Some(cause) = transport.refusal.take() {
-                let stand = transport.idle.len();
-                // Another worker may have got those that it takes.
-                let some = stand > 0 || cause.kind() == io::ErrorKind::TimedOut;
-                let hint = if some { "; does it take --connections?" } else { "" };
-                let text =
-                    format!("{cause}, when {stand} of {connections} connections stood{hint}");
-                return Err(unreachable(io::Error::new(cause.kind(), text)));
+                return Err(refused(&address, &cause, transport.idle.len(), connections));
             }
             transport.poll(deadline.min(transport.next_duty()), &mut Vec::new());
         }
@@ -161,20 +165,28 @@ impl RawTransport {
         let opened = self.open(index, since);
         let connection = &mut self.connections[index];
         connection.reader.expect(bodyless);
-        let is_on_its_way = opened.is_ok() && matches!(connection.state, State::Connecting { .. });
+        let is_on_its_way = matches!(connection.state, State::Connecting { .. });
         connection.state = State::Opening { ticket, since };
-        if is_on_its_way {
-            self.forget_ended();
-            self.deadlines.push_back(Deadline {
-                at: since + self.timeout,
-                connection: index,
-                serial,
-            });
-        } else {
-            let mut early = std::mem::take(&mut self.early);
-            self.fail(index, Failure::Connect, clock::now(), &mut early);
-            self.early = early;
+        match opened {
+            Ok(()) if is_on_its_way => {
+                self.forget_ended();
+                self.deadlines.push_back(Deadline {
+                    at: since + self.timeout,
+                    connection: index,
+                    serial,
+                });
+            }
+            // The unix socket's queue of connections is full.
+            Ok(()) => self.fail_early(index, Failure::Connect, Cause::Refused),
+            Err(error) => self.fail_early(index, Failure::Connect, Cause::of(&error)),
         }
+    }
+
+    /// Fails a request whose end is known before the next wait.
+    fn fail_early(&mut self, index: usize, failure: Failure, cause: Cause) {
+        let mut early = std::mem::take(&mut self.early);
+        self.fail(index, failure, cause, clock::now(), &mut early);
+        self.early = early;
     }
 
     fn open(&mut self, index: usize, now: Nanos) -> std::io::Result<()> {
@@ -198,6 +210,24 @@ impl RawTransport {
             let _ = epoll::modify(&self.epoll, fd, data, interest);
         }
     }
+}
+
+/// The error of a start at which only so many of the connections could be made.
+fn refused(address: &str, cause: &io::Error, made: usize, connections: usize) -> ConnectError {
+    let hint = match Cause::of(cause) {
+        Cause::NoLocalPort => {
+            "; this machine has no free local port: widen net.ipv4.ip_local_port_range"
+        }
+        Cause::TooManyOpenFiles => "; raise the limit on open files with ulimit -n",
+        Cause::OutOfMemory => "; the kernel has no memory for more sockets",
+        // Another worker may have got those that it takes.
+        Cause::Timeout => TAKES_FEWER,
+        _ if made > 0 => TAKES_FEWER,
+        _ => "",
+    };
+    let text = format!("{cause}, when {made} of {connections} connections stood{hint}");
+    let cause = io::Error::new(cause.kind(), text);
+    ConnectError::Unreachable { address: address.to_owned(), cause }
 }
 
 /// An event queue whose waits end to the nanosecond.
@@ -224,7 +254,7 @@ impl Transport for RawTransport {
         self.connections[index].following.append(&mut self.scripted.along);
         if request.bytes.is_empty() {
             self.idle.push(index);
-            let outcome = Outcome::Failed(Failure::Write);
+            let outcome = Outcome::Failed(Failure::Write, Cause::Other);
             return self.early.push(Ended { ticket, sent, at: sent, outcome, connect: None });
         }
         if !self.link.keep_alive {
@@ -248,11 +278,7 @@ impl Transport for RawTransport {
                     self.watch(index);
                 }
             }
-            Err(_) => {
-                let mut early = std::mem::take(&mut self.early);
-                self.fail(index, Failure::Write, clock::now(), &mut early);
-                self.early = early;
-            }
+            Err(error) => self.fail_early(index, Failure::Write, Cause::of(&error)),
         }
     }
 
@@ -273,7 +299,7 @@ impl Transport for RawTransport {
     }
 
     fn is_cut_off(&self) -> bool {
-        self.link.keep_alive && self.ailing.len() == self.connections.len()
+        self.link.keep_alive && self.reconnecting == self.connections.len()
     }
 
     fn rest(&mut self, until: Nanos) -> bool {
@@ -312,6 +338,7 @@ impl Transport for RawTransport {
                 connection.close(now);
             }
         }
+        self.count_late_answers();
     }
 
     fn oldest_due(&self) -> Option<Nanos> {
@@ -321,6 +348,8 @@ impl Transport for RawTransport {
     }
 
     fn traffic(&self) -> Traffic {
-        self.traffic
+        let mut traffic = self.traffic;
+        traffic.reconnecting += self.time_reconnecting(clock::now());
+        traffic
     }
 }

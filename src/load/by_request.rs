@@ -47,9 +47,9 @@ impl RequestResult {
                 self.counters.completed += 1;
                 self.status.count(status);
             }
-            Outcome::Failed(failure) => {
+            Outcome::Failed(failure, cause) => {
                 self.counters.failed += 1;
-                self.counters.errors.count(failure);
+                self.counters.errors.count(failure, cause);
             }
             Outcome::Unfinished => self.counters.unfinished += 1,
         }

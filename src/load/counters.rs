@@ -1,6 +1,7 @@
 //! The counts of a run.
 
 use crate::http::Failure;
+use crate::http::cause::{Cause, CauseCounts};
 
 /// Requests that failed, by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,10 +16,13 @@ pub struct Errors {
     pub timeout: u64,
     /// Not answered in HTTP.
     pub protocol: u64,
+    /// The same failures, as the operating system or the protocol names the cause.
+    pub by_cause: CauseCounts,
 }
 
 impl Errors {
-    pub(super) fn count(&mut self, failure: Failure) {
+    pub(super) fn count(&mut self, failure: Failure, cause: Cause) {
+        self.by_cause.count(cause);
         *match failure {
             Failure::Connect => &mut self.connect,
             Failure::Read => &mut self.read,
@@ -34,6 +38,7 @@ impl Errors {
         self.write += other.write;
         self.timeout += other.timeout;
         self.protocol += other.protocol;
+        self.by_cause.add(other.by_cause);
     }
 }
 

@@ -227,9 +227,9 @@ impl Recorder {
             Outcome::Answered { status } => {
                 self.answered((ticket, is_message), sent, at, status);
             }
-            Outcome::Failed(failure) => {
+            Outcome::Failed(failure, cause) => {
                 self.result.counters.failed += 1;
-                self.result.counters.errors.count(failure);
+                self.result.counters.errors.count(failure, cause);
             }
             Outcome::Unfinished => self.result.counters.unfinished += 1,
         }

@@ -274,9 +274,9 @@ impl<T: Transport> Turns<'_, T> {
 
     /// What is left is unfinished, and what still waits was never sent.
     fn finish(mut self, mut ended: Vec<Ended>) -> (LoadResult, Traffic) {
+        let now = clock::now();
         self.flow.transport.abandon(&mut ended);
         self.flow.settle(&ended);
-        let now = clock::now();
         if let Supply::Open { line, .. } = &mut self.supply {
             while let Some(slot) = line.pop() {
                 let due = self.brief.start + slot.due;

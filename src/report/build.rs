@@ -1,5 +1,7 @@
 //! Observations → Report: every number in its place, its unit and its precision.
 
+use std::collections::BTreeMap;
+
 use super::{
     ByRequest, Clock, Errors, Examples, Latency, Messages, Node, PerThread, Quantiles, Report,
     Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server, Stack, Stage, StampList, Tool,
@@ -139,12 +141,14 @@ fn requests(seen: &Observations) -> Requests {
         bytes_written: seen.traffic.bytes_written,
         reconnects: seen.traffic.reconnects,
         timed_when_read: seen.traffic.timed_when_read,
+        unrequested_answers: seen.traffic.unrequested,
         errors: Errors {
             connect: counters.errors.connect.max(seen.traffic.connect_failures),
             read: counters.errors.read,
             write: counters.errors.write,
             timeout: counters.errors.timeout,
             protocol: counters.errors.protocol,
+            by_cause: failures_by_cause(seen),
         },
         status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
         refused: 0,
@@ -158,6 +162,13 @@ fn requests(seen: &Observations) -> Requests {
                 .map(|share| round(share * 100.0, 1e2)),
         },
     }
+}
+
+/// Failed requests and failed attempts to connect again, by cause.
+fn failures_by_cause(seen: &Observations) -> BTreeMap<String, u64> {
+    let mut causes = seen.load.counters.errors.by_cause;
+    causes.add(seen.traffic.connect_causes);
+    causes.iter().map(|(_, name, count)| (name.to_owned(), count)).collect()
 }
 
 /// Each request of a mix.

@@ -62,7 +62,7 @@ fn refusal(requests: &Requests, status: &str) -> String {
 
 /// There was not a single answer.
 fn silence(report: &Report) -> String {
-    let Errors { connect, read, write, timeout, protocol } = report.requests.errors;
+    let Errors { connect, read, write, timeout, protocol, .. } = report.requests.errors;
     let target = &report.run.target;
     let most = connect.max(read).max(write).max(timeout).max(protocol);
     let (what, advice) = match most {

@@ -36,6 +36,10 @@ pub struct Requests {
     /// platform cannot.
     #[serde(default)]
     pub timed_when_read: u64,
+    /// Answers that no request was waiting for: the target answered more than it was asked. Their connection
+    /// is closed.
+    #[serde(default)]
+    pub unrequested_answers: u64,
     /// The failed ones, and failed attempts to connect again.
     pub errors: Errors,
     /// Answers by status.
@@ -79,6 +83,10 @@ pub struct Errors {
     pub timeout: u64,
     /// Not answered in HTTP.
     pub protocol: u64,
+    /// The same failures by what the operating system or the protocol names as the cause: `refused`, `reset`,
+    /// `no_local_port`. With reqwest without attempts to connect again.
+    #[serde(default)]
+    pub by_cause: BTreeMap<String, u64>,
 }
 
 /// Requests a second of a thread; `null` below a tenth of a second.

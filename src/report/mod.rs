@@ -6,6 +6,7 @@ pub mod compare;
 mod failures;
 mod figures;
 pub mod forms;
+mod generator;
 pub mod html;
 mod judge;
 mod lookup;

@@ -7,7 +7,7 @@ use super::requests::request_rows;
 use super::result::{Allowed, RunResult};
 use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
-use super::{Messages, Quantiles, Report, Run, Script};
+use super::{Errors, Messages, Quantiles, Report, Run, Script};
 use crate::units::{format_binary, format_count, format_time};
 
 /// What the text shows beside the usual.
@@ -149,6 +149,9 @@ fn account(report: &Report) -> String {
             format_count(requests.errors.protocol)
         );
     }
+    if !requests.errors.by_cause.is_empty() {
+        let _ = writeln!(out, "            failed by cause {}", causes(&requests.errors));
+    }
     if let Some(messages) = &report.messages {
         out += &message_account(messages);
     }
@@ -156,6 +159,16 @@ fn account(report: &Report) -> String {
         let _ = writeln!(out, "  Script    {}", script_use(script));
     }
     out
+}
+
+/// Failures by cause in words, the most frequent first.
+pub(super) fn causes(errors: &Errors) -> String {
+    let mut causes: Vec<_> = errors.by_cause.iter().collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let one = |(cause, count): &(&String, &u64)| {
+        format!("{}: {}", cause.replace('_', " "), format_count(**count))
+    };
+    causes.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// What a script took, in words.

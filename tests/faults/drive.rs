@@ -139,13 +139,15 @@ pub(super) async fn library(settings: Settings) -> Report {
 /// What holds of every report, whatever happened.
 pub(super) fn adds_up(report: &Report) {
     let r = &report.requests;
-    let Errors { connect, read, write, timeout, protocol } = r.errors;
+    let Errors { connect, read, write, timeout, protocol, ref by_cause } = r.errors;
     assert_eq!(r.planned, r.sent + r.dropped, "{r:?}");
     assert_eq!(r.sent, r.completed + r.failed + r.unfinished, "{r:?}");
     assert_eq!(r.completed, r.status.values().sum::<u64>(), "{r:?}");
-    // The raw engine connects apart from requests: no request fails for want of a connection.
-    let apart = if report.run.engine == "raw" { connect } else { 0 };
+    // The raw engine connects apart from requests, but where each has a connection of its own.
+    let is_apart = report.run.engine == "raw" && report.latency.connect.is_none();
+    let apart = if is_apart { connect } else { 0 };
     assert_eq!(r.failed, connect + read + write + timeout + protocol - apart, "{r:?}");
+    assert_eq!(r.failed + apart, by_cause.values().sum::<u64>(), "{r:?}");
 
     let latency = &report.latency;
     let waited = r.completed + timeout + r.unfinished;

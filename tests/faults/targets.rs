@@ -191,7 +191,7 @@ fn serve(stream: &TcpStream, shared: &Shared, script: &dyn Fn(&Request) -> Act) 
 }
 
 /// The next request; `None` when the client has closed.
-fn read_request(input: &mut impl io::BufRead) -> io::Result<Option<Request>> {
+pub(super) fn read_request(input: &mut impl io::BufRead) -> io::Result<Option<Request>> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if input.read_line(&mut head)? == 0 {

@@ -1,10 +1,13 @@
 //! One wait of the raw transport, and what it brings: connections that stand, responses, ends of input.
 
+use std::ops::Range;
+
 use rustix::event::epoll;
 
 use super::RawTransport;
 use super::upkeep::CLOSING;
 use crate::clock::{self, Nanos};
+use crate::http::cause::Cause;
 use crate::http::connection::State;
 use crate::http::response::Progress;
 use crate::http::{Ended, Failure, Outcome};
@@ -13,6 +16,16 @@ use crate::receipt::Received;
 /// How long it looks for the next event before it sleeps. Sleeping and being woken takes a thread as
 /// long.
 const LOOKING: Nanos = Nanos(20_000);
+
+/// Largest error of a kernel timestamp of an answer: NTP changes the wall clock's speed between two readings.
+const MISREADING: Nanos = Nanos(50_000);
+
+/// Time that a transport waits at its end for surplus answers. If a target answers twice, its last answer
+/// comes when no request is left to take it.
+const LAST_LOOK: Nanos = Nanos::from_millis(10);
+
+/// Response of a server that closes an unused connection (RFC 9110, 15.5.9). It is not a surplus answer.
+const REQUEST_TIMEOUT: [&[u8]; 2] = [b"HTTP/1.1 408", b"HTTP/1.0 408"];
 
 impl RawTransport {
     /// One wait, and what it brings.
@@ -46,8 +59,12 @@ impl RawTransport {
     /// After a rest: an idle connection may have come to its end meanwhile, and the next request must not
     /// be written on it. What came on the others is left for the next wait. Whether it was told.
     pub(super) fn mind_idle(&mut self) -> bool {
+        self.sleep_on_idle(Nanos::ZERO)
+    }
+
+    fn sleep_on_idle(&mut self, until: Nanos) -> bool {
         let mut events = std::mem::take(&mut self.events);
-        let told = self.sleep(Nanos::ZERO, &mut events);
+        let told = self.sleep(until, &mut events);
         let now = clock::now();
         self.told_at = now;
         events.retain(|event| {
@@ -125,16 +142,16 @@ impl RawTransport {
             (Ok(true), _) => {
                 connection.state = State::Idle;
                 self.listen(index, false);
-                self.ailing.retain(|i| *i != index);
+                self.reconnecting -= 1;
+                self.traffic.reconnecting += now - self.connections[index].closed_at;
                 // Held back it was before it broke, if a script does that.
                 self.idle.push(index);
                 self.traffic.reconnects += 1;
             }
-            (Err(_), State::Opening { .. }) => self.fail(index, Failure::Connect, now, ended),
-            (Err(error), _) => {
-                connection.close(now);
-                self.note_refusal(error);
+            (Err(error), State::Opening { .. }) => {
+                self.fail(index, Failure::Connect, Cause::of(&error), now, ended);
             }
+            (Err(error), _) => self.note_refusal(index, error, now),
         }
     }
 
@@ -146,10 +163,10 @@ impl RawTransport {
                     self.listen(index, false);
                 }
             }
-            Err(_) => {
+            Err(error) => {
                 // A server may answer and close before it has read all, such as with a 413.
                 self.receive(index, Failure::Write, now, ended);
-                self.fail(index, Failure::Write, now, ended);
+                self.fail(index, Failure::Write, Cause::of(&error), now, ended);
             }
         }
     }
@@ -167,7 +184,7 @@ impl RawTransport {
                     self.end(index, broken, now, ended);
                 }
             }
-            Err(_) => self.fail(index, broken, now, ended),
+            Err(error) => self.fail(index, broken, Cause::of(&error), now, ended),
         }
     }
 
@@ -175,7 +192,7 @@ impl RawTransport {
     fn end(&mut self, index: usize, broken: Failure, now: Nanos, ended: &mut Vec<Ended>) {
         match self.connections[index].reader.end_of_input() {
             Some(status) => self.answer(index, status, false, (None, now), ended),
-            None => self.fail(index, broken, now, ended),
+            None => self.fail(index, broken, Cause::Closed, now, ended),
         }
     }
 
@@ -191,7 +208,7 @@ impl RawTransport {
         while done < len {
             let connection = &mut self.connections[index];
             if connection.state == State::Idle {
-                // A response nobody asked for: the two sides no longer agree on the order.
+                self.note_unrequested(done..len);
                 return self.drop_idle(index, now);
             }
             match connection.reader.feed(&self.buffer[done..len]) {
@@ -201,13 +218,35 @@ impl RawTransport {
                     // A request that is answered before it was read whole cannot be followed by another.
                     let last = connection.following.is_empty();
                     let clean = !last || done == len && !connection.has_unsent();
+                    if last && done < len {
+                        self.note_unrequested(done..len);
+                    }
                     self.answer(index, status, keep_alive && clean, (at, now), ended);
                     if last || !keep_alive {
                         return;
                     }
                 }
-                Err(_) => return self.fail(index, Failure::Protocol, now, ended),
+                Err(_) => {
+                    return self.fail(index, Failure::Protocol, Cause::NotHttp, now, ended);
+                }
             }
+        }
+    }
+
+    /// Counts bytes that answer no request. The caller closes the connection, so that no later request
+    /// takes them for its answer.
+    fn note_unrequested(&mut self, bytes: Range<usize>) {
+        let bytes = &self.buffer[bytes];
+        let announces_close = REQUEST_TIMEOUT.iter().any(|head| bytes.starts_with(head));
+        self.traffic.unrequested += u64::from(!announces_close);
+    }
+
+    /// Counts surplus answers that come after the last request has ended.
+    pub(super) fn count_late_answers(&mut self) {
+        let until = clock::now() + LAST_LOOK;
+        while self.link.keep_alive && self.idle.len() > 0 && clock::now() < until {
+            self.sleep_on_idle(until);
+            self.events.clear();
         }
     }
 
@@ -216,7 +255,7 @@ impl RawTransport {
         &mut self,
         index: usize,
         status: u16,
-        keep: bool,
+        mut keep: bool,
         (received, now): (Option<Nanos>, Nanos),
         ended: &mut Vec<Ended>,
     ) {
@@ -226,8 +265,15 @@ impl RawTransport {
             // Where the wall clock was set meanwhile, the time cannot be right; it is bounded at least.
             let at = received.unwrap_or(now).min(now).max(sent);
             let outcome = match received {
+                Some(received) if received + MISREADING < sent => {
+                    self.traffic.unrequested += 1;
+                    keep = false;
+                    Outcome::Failed(Failure::Protocol, Cause::EarlyAnswer)
+                }
                 // It came too late, and while this thread rested nobody could tell.
-                Some(_) if at - sent > self.timeout => Outcome::Failed(Failure::Timeout),
+                Some(_) if at - sent > self.timeout => {
+                    Outcome::Failed(Failure::Timeout, Cause::Timeout)
+                }
                 _ => Outcome::Answered { status },
             };
             ended.push(Ended { ticket, sent, at, outcome, connect });
@@ -235,7 +281,7 @@ impl RawTransport {
         }
         if self.connections[index].answered() {
             if !keep {
-                self.fail(index, Failure::Read, now, ended);
+                self.fail(index, Failure::Read, Cause::Closed, now, ended);
             }
             return;
         }

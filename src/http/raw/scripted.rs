@@ -1,7 +1,6 @@
 //! What a script does to the raw transport beside writing requests: it sees responses, holds
 //! connections back, writes several requests at once, and takes time.
 
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use super::RawTransport;
@@ -66,7 +65,9 @@ impl RawTransport {
     /// Requests may be sent from `at` on: what is free may be held back.
     pub(super) fn begin_holding_back(&mut self, at: Nanos) {
         self.scripted.begun = true;
-        for index in std::mem::take(&mut self.idle) {
+        // The one used last stays on top.
+        let mut free: Vec<_> = std::iter::from_fn(|| self.idle.pop()).collect();
+        while let Some(index) = free.pop() {
             self.free(index, at);
         }
     }
@@ -74,7 +75,7 @@ impl RawTransport {
     /// A connection can carry the next request, once a script lets it.
     pub(super) fn free(&mut self, index: usize, now: Nanos) {
         match self.delay() {
-            Some(delay) => self.held.push(Reverse((now + delay, index))),
+            Some(delay) => self.hold_until(index, now + delay),
             None => self.idle.push(index),
         }
     }

@@ -7,6 +7,7 @@ use rustix::event::epoll;
 
 use super::RawTransport;
 use crate::clock::Nanos;
+use crate::http::cause::Cause;
 use crate::http::connection::State;
 use crate::http::{Ended, Failure, Outcome};
 
@@ -22,19 +23,17 @@ pub(super) const CLOSING: Nanos = Nanos::from_millis(20);
 const SLACK: usize = 256;
 
 impl RawTransport {
-    /// How long an attempt to connect may take.
+    /// Longest time of an attempt to connect.
     pub(super) fn patience(&self) -> Nanos {
         self.timeout.max(CONNECT_PATIENCE)
     }
 
     /// The connection carries nothing more.
     pub(super) fn lay_down(&mut self, index: usize, now: Nanos) {
-        let connection = &mut self.connections[index];
         if self.link.keep_alive {
-            connection.close(now);
-            return self.ailing.push(index);
+            return self.reconnect(index, now);
         }
-        if let Some(stream) = connection.take_stream() {
+        if let Some(stream) = self.connections[index].take_stream() {
             // Nobody asks any more what comes on it.
             let _ = epoll::delete(&self.epoll, &stream);
             if self.closing.len() >= self.connections.len() {
@@ -49,19 +48,68 @@ impl RawTransport {
     /// gone would be knocked at without end.
     fn hold_back(&mut self, index: usize, now: Nanos) {
         let until = self.connections[index].close(now);
-        self.held.push(Reverse((until, index)));
+        self.traffic.paused += until - now;
+        self.hold_until(index, until);
+    }
+
+    /// Leaves a free connection unused until `until`.
+    pub(super) fn hold_until(&mut self, index: usize, until: Nanos) {
+        let connection = &mut self.connections[index];
+        connection.hold += 1;
+        self.held.push(Reverse((until, index, connection.hold)));
+    }
+
+    /// Closes an open connection, to be made again.
+    fn reconnect(&mut self, index: usize, now: Nanos) {
+        self.reconnecting += 1;
+        self.close(index, now);
+    }
+
+    /// Closes a connection, and sets the time of the next attempt.
+    pub(super) fn close(&mut self, index: usize, now: Nanos) {
+        let connection = &mut self.connections[index];
+        connection.hold += 1;
+        let retry_at = connection.close(now);
+        self.traffic.paused += retry_at - now;
+        self.schedule_duty(index);
+    }
+
+    /// Notes when a connection that is closed or being made needs attention.
+    pub(super) fn schedule_duty(&mut self, index: usize) {
+        if let Some(at) = self.duty(index) {
+            self.duties.push(Reverse((at, index)));
+        }
+    }
+
+    fn duty(&self, index: usize) -> Option<Nanos> {
+        match self.connections[index].state {
+            State::Down { retry_at } => Some(retry_at),
+            State::Connecting { since } => Some(since + self.patience()),
+            State::Idle | State::Busy { .. } | State::Opening { .. } => None,
+        }
+    }
+
+    /// Time since the connections that are not open now were closed, added over all of them.
+    pub(super) fn time_reconnecting(&self, now: Nanos) -> Nanos {
+        if self.reconnecting == 0 {
+            return Nanos::ZERO;
+        }
+        let down = |state| matches!(state, State::Down { .. } | State::Connecting { .. });
+        let all = self.connections.iter().filter(|connection| down(connection.state));
+        Nanos(all.map(|connection| (now - connection.closed_at).0).sum())
     }
 
     pub(super) fn fail(
         &mut self,
         index: usize,
         failure: Failure,
+        cause: Cause,
         now: Nanos,
         ended: &mut Vec<Ended>,
     ) {
         let connection = &mut self.connections[index];
         if let Some((ticket, sent, connect)) = connection.request() {
-            let outcome = Outcome::Failed(failure);
+            let outcome = Outcome::Failed(failure, cause);
             let tickets = std::iter::once(ticket).chain(connection.following.drain(..));
             ended.extend(tickets.map(|ticket| Ended { ticket, sent, at: now, outcome, connect }));
             if failure == Failure::Timeout {
@@ -79,10 +127,8 @@ impl RawTransport {
     }
 
     pub(super) fn drop_idle(&mut self, index: usize, now: Nanos) {
-        self.idle.retain(|i| *i != index);
-        self.held.retain(|Reverse((_, i))| *i != index);
-        self.connections[index].close(now);
-        self.ailing.push(index);
+        self.idle.remove(index);
+        self.reconnect(index, now);
     }
 
     /// One request that hangs must not keep the deadlines of all that ended since.
@@ -102,7 +148,7 @@ impl RawTransport {
             }
             self.deadlines.pop_front();
             if current {
-                self.fail(index, Failure::Timeout, now, ended);
+                self.fail(index, Failure::Timeout, Cause::Timeout, now, ended);
             }
         }
     }
@@ -110,28 +156,41 @@ impl RawTransport {
     /// Connects what may be connected again, gives up attempts that take too long, and lets go what was
     /// held back.
     pub(super) fn tend(&mut self, now: Nanos) {
-        while self.held.peek().is_some_and(|Reverse((until, _))| *until <= now) {
-            self.idle.extend(self.held.pop().map(|Reverse((_, index))| index));
+        while let Some(Reverse((until, index, hold))) = self.held.peek().copied()
+            && until <= now
+        {
+            self.held.pop();
+            if self.connections[index].hold == hold {
+                self.idle.push(index);
+            }
         }
-        for at in 0..self.ailing.len() {
-            let index = self.ailing[at];
-            let failed = match self.connections[index].state {
-                State::Down { retry_at } if retry_at <= now => self.open(index, now).err(),
-                State::Connecting { since } if since + self.patience() <= now => {
-                    Some(io::ErrorKind::TimedOut.into())
-                }
-                _ => None,
-            };
-            if let Some(error) = failed {
-                self.connections[index].close(now);
-                self.note_refusal(error);
+        while let Some(Reverse((at, index))) = self.duties.peek().copied()
+            && at <= now
+        {
+            self.duties.pop();
+            if self.duty(index) == Some(at) {
+                self.attend(index, now);
             }
         }
     }
 
-    /// A connection could not be made.
-    pub(super) fn note_refusal(&mut self, error: io::Error) {
+    /// Opens a connection whose pause is over, or gives up an attempt that takes too long.
+    fn attend(&mut self, index: usize, now: Nanos) {
+        let opened = match self.connections[index].state {
+            State::Down { .. } => self.open(index, now),
+            _ => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match opened {
+            Ok(()) => self.schedule_duty(index),
+            Err(error) => self.note_refusal(index, error, now),
+        }
+    }
+
+    /// A connection could not be made: closes it, to be tried again.
+    pub(super) fn note_refusal(&mut self, index: usize, error: io::Error, now: Nanos) {
+        self.close(index, now);
         self.traffic.connect_failures += 1;
+        self.traffic.connect_causes.count(Cause::of(&error));
         self.refusal = Some(error);
     }
 
@@ -156,12 +215,8 @@ impl RawTransport {
     /// When something must be done although nothing comes.
     pub(super) fn next_duty(&self) -> Nanos {
         let deadline = self.deadlines.front().map_or(Nanos::MAX, |first| first.at);
-        let duty = |index: &usize| match self.connections[*index].state {
-            State::Down { retry_at } => retry_at,
-            State::Connecting { since } => since + self.patience(),
-            State::Idle | State::Busy { .. } | State::Opening { .. } => Nanos::MAX,
-        };
-        let held = self.held.peek().map_or(Nanos::MAX, |Reverse((until, _))| *until);
-        self.ailing.iter().map(duty).min().unwrap_or(Nanos::MAX).min(deadline).min(held)
+        let duty = self.duties.peek().map_or(Nanos::MAX, |Reverse((at, _))| *at);
+        let held = self.held.peek().map_or(Nanos::MAX, |Reverse((until, ..))| *until);
+        duty.min(deadline).min(held)
     }
 }

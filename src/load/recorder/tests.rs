@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::http::Failure;
+use crate::http::cause::Cause;
 use crate::message::{Assignment, Mix};
 
 fn recorder() -> Recorder {
@@ -36,9 +37,9 @@ fn the_three_times_are_kept_apart() {
 #[test]
 fn overload_enters_the_latencies_and_a_broken_connection_does_not() {
     let mut recorder = recorder();
-    recorder.ended(&ended(1_000, 1_000, 1_001, Outcome::Failed(Failure::Read)));
+    recorder.ended(&ended(1_000, 1_000, 1_001, Outcome::Failed(Failure::Read, Cause::Reset)));
     assert_eq!(recorder.result.response.count(), 0);
-    recorder.ended(&ended(1_000, 1_010, 3_010, Outcome::Failed(Failure::Timeout)));
+    recorder.ended(&ended(1_000, 1_010, 3_010, Outcome::Failed(Failure::Timeout, Cause::Timeout)));
     recorder.ended(&ended(1_000, 1_000, 6_000, Outcome::Unfinished));
     recorder.dropped(0, Nanos::from_millis(1_000), Nanos::from_millis(7_000), true);
     assert_eq!(recorder.result.response.count(), 3);
@@ -98,7 +99,7 @@ fn an_interval_holds_what_came_since_the_last() {
     let mut recorder = recorder();
     recorder.ended(&ended(1_000, 1_000, 1_001, Outcome::Answered { status: 200 }));
     assert_eq!(recorder.interval(0, 0, 3).completed, 1);
-    recorder.ended(&ended(1_100, 1_100, 1_101, Outcome::Failed(Failure::Protocol)));
+    recorder.ended(&ended(1_100, 1_100, 1_101, Outcome::Failed(Failure::Protocol, Cause::NotHttp)));
     recorder.ended(&ended(1_100, 1_100, 1_101, Outcome::Answered { status: 503 }));
     let second = recorder.interval(0, 1, 2);
     assert_eq!((second.completed, second.refused, second.failed), (1, 1, 1));

@@ -24,12 +24,13 @@ const MESSAGES: [Entry; 7] = [
     ("/messages/reordered", "reordered", "arrived after one that was sent later"),
     ("/messages/unexpected", "unexpected", "on the topic, and not of this run"),
 ];
-const ERRORS: [Entry; 6] = [
+const ERRORS: [Entry; 7] = [
     ("/requests/errors/connect", "connect", "no connection"),
     ("/requests/errors/read", "read", "broken off"),
     ("/requests/errors/write", "write", "not written whole"),
     ("/requests/errors/timeout", "timeout", "not answered in time"),
     ("/requests/errors/protocol", "protocol", "not answered in HTTP"),
+    ("/requests/unrequested_answers", "unrequested", "answers that no request was waiting for"),
     ("/requests/reconnects", "reconnects", "connections made again"),
 ];
 
@@ -67,7 +68,8 @@ pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
         blocks.push(of_messages);
     }
     blocks.push(answers(figures, report));
-    blocks.push(format!("<h4>Errors</h4>{}", entries(figures, "Errors", &ERRORS)));
+    let errors = entries(figures, "Errors", &ERRORS) + &causes(figures, report);
+    blocks.push(format!("<h4>Errors</h4>{errors}"));
     if let Some(script) = &report.script {
         let file = format!("<h4>Script <code>{}</code></h4>", escape(&script.file));
         blocks.push(file + &rows(figures, "Script", ["", ""], &SCRIPT));
@@ -105,6 +107,20 @@ fn answers(figures: &Figures<'_>, report: &Report) -> String {
         true => "<h4>Answers</h4><p>No request was answered.</p>".to_owned(),
         false => format!("<h4>Answers</h4>{}", table("Answers", &head(["status", "count"]), &rows)),
     }
+}
+
+/// Failures by cause; nothing where none failed.
+fn causes(figures: &Figures<'_>, report: &Report) -> String {
+    let by_cause = &report.requests.errors.by_cause;
+    if by_cause.is_empty() {
+        return String::new();
+    }
+    let row = |cause: &String| {
+        let path = format!("/requests/errors/by_cause{}", key(cause));
+        vec![escape(&cause.replace('_', " ")), figures.show(&path, Unit::Count)]
+    };
+    let rows: Vec<_> = by_cause.keys().map(row).collect();
+    table("Causes of failures", &head(["cause", "count"]), &rows)
 }
 
 /// The first ids of what went wrong.

@@ -132,10 +132,6 @@ impl<'a> Sum<'a> {
         };
         let completed_per_s = per_second(completed, answered_after_s.max(span));
         let open = self.first().run.rate_target.is_some();
-        let mut status: BTreeMap<String, u64> = BTreeMap::new();
-        for (code, count) in self.reports().flat_map(|r| &r.requests.status) {
-            *status.entry(code.clone()).or_default() += count;
-        }
         Requests {
             planned: self.sum(|r| r.requests.planned),
             sent,
@@ -150,18 +146,29 @@ impl<'a> Sum<'a> {
             bytes_written: self.sum(|r| r.requests.bytes_written),
             reconnects: self.sum(|r| r.requests.reconnects),
             timed_when_read: self.sum(|r| r.requests.timed_when_read),
+            unrequested_answers: self.sum(|r| r.requests.unrequested_answers),
             errors: Errors {
                 connect: self.sum(|r| r.requests.errors.connect),
                 read: self.sum(|r| r.requests.errors.read),
                 write: self.sum(|r| r.requests.errors.write),
                 timeout: self.sum(|r| r.requests.errors.timeout),
                 protocol: self.sum(|r| r.requests.errors.protocol),
+                by_cause: self.counts(|r| &r.requests.errors.by_cause),
             },
-            status,
+            status: self.counts(|r| &r.requests.status),
             refused: 0,
             error_percent: None,
             per_thread: self.per_thread(),
         }
+    }
+
+    /// The sums of counts by name.
+    fn counts(&self, of: fn(&Report) -> &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for (name, count) in self.reports().flat_map(of) {
+            *sums.entry(name.clone()).or_default() += count;
+        }
+        sums
     }
 
     /// The time of all nodes' threads in the script, as a share of all their time.
