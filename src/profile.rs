@@ -94,7 +94,7 @@ pub struct Settings {
     #[arg(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Load")]
     pub node: Option<Node>,
 
-    /// Method (default: POST)
+    /// Method (default: GET for a URL without --mqtt, body and script, else POST; a script sets its own); the standard ones in any case
     #[arg(short, long, value_name = "METHOD", env = "LOADGEN_METHOD", help_heading = "Request")]
     pub method: Option<String>,
 

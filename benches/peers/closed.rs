@@ -26,7 +26,7 @@ pub(crate) fn run(
     fs::write(&file, body("1"))?;
     let (url, address) = (nginx.url(), nginx.address());
     let load = format!("-t 1 -c {CONNECTIONS} -d {seconds}s");
-    let words = format!("{load} --quiet --format json {url}");
+    let words = format!("{load} -m POST --quiet --format json {url}");
     let mut all =
         vec![Generator::new("loadgen, POST with a MsgID", LOADGEN, &words, outputs::loadgen)];
     if let Some(wrk) = programs.path("wrk") {

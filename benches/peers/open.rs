@@ -32,7 +32,7 @@ pub(crate) fn run(
     for pace in [""].into_iter().chain(PACES) {
         let name = format!("loadgen {pace}");
         // One that cannot hold the rate is a row, too.
-        let words = format!("{load} {pace} --quiet --allow-limited --format json {url}");
+        let words = format!("{load} {pace} -m POST --quiet --allow-limited --format json {url}");
         all.push(Generator::new(name.trim(), LOADGEN, &words, outputs::loadgen));
     }
     if let Some(wrk2) = programs.path("wrk2") {

@@ -26,7 +26,7 @@ pub(super) struct UsageError(pub(super) String);
 const AFTER_HELP: &str = "\
 Examples:
   loadgen --rate 24000 --duration 10s          the whole pipeline, brought up here
-  loadgen -m GET -c 40 -t 2 http://127.0.0.1:8080/      one HTTP server, as wrk does
+  loadgen -c 40 -t 2 http://127.0.0.1:8080/             one HTTP server, as wrk does: GET
   loadgen ramp profiles/concurrency.toml -o ramp.json   steps, and what follows from them
   loadgen -t 2 -c 40 -s post.lua http://127.0.0.1:8080/ -- one two     wrk's script, and its arguments
   loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json

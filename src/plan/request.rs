@@ -1,11 +1,12 @@
 //! What is sent: method, path, headers, body; one request, or several that are chosen by weight.
 
 mod carried_id;
+pub(super) mod method;
 
 use std::sync::Arc;
 
 use super::files::{self, Tables};
-use super::head::{header, is_token, open_holes, parse_path, place};
+use super::head::{header, open_holes, parse_path, place};
 use super::{MAX_BODY, PlanError, Target, refuse};
 use crate::message::template::Place;
 use crate::message::{Body, Data, IdFields, Mix, Template};
@@ -129,11 +130,10 @@ impl Draft<'_> {
         if !(1..=HIGHEST_WEIGHT).contains(&weight) {
             return refuse(format!("weight {weight}: from 1 to {HIGHEST_WEIGHT}"));
         }
-        let method = own.method.clone().or(settings.method.clone());
-        let method = method.unwrap_or_else(|| "POST".to_owned());
-        if method.is_empty() || !method.bytes().all(is_token) {
-            return refuse(format!("--method '{method}' is not an HTTP method"));
-        }
+        let method = match own.method.as_ref().or(settings.method.as_ref()) {
+            Some(given) => method::method(given)?,
+            None => method::default_method(settings, self.target).to_owned(),
+        };
         let data = match own.data.as_ref().or(settings.data.as_ref()) {
             Some(file) => {
                 tables.read(file)?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::request::method::method;
 use super::{PlanError, refuse};
 use crate::profile::{Engine, Settings};
 
@@ -64,7 +65,7 @@ pub(super) fn script(settings: &Settings, engine: Engine) -> Result<Option<Scrip
         file,
         source: without_interpreter(source),
         args: settings.script_args.clone(),
-        method: settings.method.clone(),
+        method: settings.method.as_deref().map(method).transpose()?,
         url: settings.url.clone(),
     }))
 }

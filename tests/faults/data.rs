@@ -204,5 +204,5 @@ fn one_request_alone_has_no_results_by_name() {
     let target = Target::always(Act::Say(OK));
     let args = format!("-n 1 -c 1 --profile {} {}", profile.display(), target.url());
     assert_eq!(report(&args).by_request, []);
-    assert!(target.requests()[0].head.starts_with("POST /x HTTP/1.1"));
+    assert!(target.requests()[0].head.starts_with("GET /x HTTP/1.1"));
 }

@@ -86,7 +86,7 @@ fn a_get_has_no_body() {
 fn a_url_in_other_clothes_is_sent_plain() {
     for engine in ["raw", "reqwest"] {
         let request = sent(&format!("--engine {engine} URL/x#fragment"));
-        assert!(request.head.starts_with("POST /x HTTP/1.1"), "{request:?}");
+        assert!(request.head.starts_with("GET /x HTTP/1.1"), "{request:?}");
     }
 }
 
@@ -146,4 +146,32 @@ fn an_answer_that_comes_before_the_body_is_sent_counts() {
         // hyper gives up at the failed write as often as not.
         assert!(engine != "raw" || r.status.get("413") == Some(&20), "{engine}: {r:?}");
     }
+}
+
+/// The method and the body of what is sent, by either engine.
+fn method_and_body(args: &str) -> (String, String) {
+    let mut found: Vec<_> = ["raw", "reqwest"]
+        .map(|engine| {
+            let request = sent(&format!("--engine {engine} {args}"));
+            let method = request.head.split(' ').next().unwrap_or_default().to_owned();
+            (method, request.body)
+        })
+        .to_vec();
+    let first = found.remove(0);
+    assert_eq!(found[0].0, first.0, "{args}");
+    first
+}
+
+#[test]
+fn a_bare_url_is_sent_get_and_what_has_a_body_post() {
+    let (method, body) = method_and_body("URL/");
+    assert_eq!((method.as_str(), body.as_str()), ("GET", ""));
+    let (method, body) = method_and_body("URL/ -b hello");
+    assert_eq!((method.as_str(), body.as_str()), ("POST", "hello"));
+    let (method, body) = method_and_body("-m POST URL/");
+    assert!(method == "POST" && body.starts_with("{\"MsgID\":"), "{method} {body}");
+    let (method, body) = method_and_body("-m get URL/");
+    assert_eq!((method.as_str(), body.as_str()), ("GET", ""));
+    let (method, _) = method_and_body("-m PURGE URL/");
+    assert_eq!(method, "PURGE");
 }

@@ -78,7 +78,8 @@ fn open_metrics_is_given_to_those_who_ask_and_nonsense_harms_nobody() {
     let Some(redis) = Redis::start() else { return };
     let (_api, api) = Service::api(&format!("--redis {}", redis.url()));
     // Without a broker there are no arrivals; a password is in no label.
-    let process = start(&format!("http://me:tulip@{api}/ -c 2 -d 1h --metrics 127.0.0.1:0"));
+    let process =
+        start(&format!("http://me:tulip@{api}/ -m POST -c 2 -d 1h --metrics 127.0.0.1:0"));
     let address = endpoint(&process);
     for bytes in [b"GET /metrics HTTP/1.1\r\n".as_slice(), b"\xff\x00\r\n\r\n", b""] {
         for _ in 0..10 {

@@ -122,7 +122,7 @@ fn a_run_of_which_nothing_arrived_is_exit_1() {
 #[test]
 fn an_interrupted_run_says_so_in_the_last_line() {
     let (url, answered) = serve_counted(NOT_FOUND);
-    let process = start(&format!("{url} -R 50 -d 1h -c 1"));
+    let process = start(&format!("{url} -c 1 -d 1h"));
     // One connection looks whether the target is there.
     eventually("a request", || (answered.load(Relaxed) > 1).then_some(()));
     process.signal(Signal::INT);

@@ -157,7 +157,7 @@ fn nodes_reports_are_added_up_and_a_missing_one_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str| folder.path().join(name).display().to_string();
     let node = |k: u64| {
-        let words = "-d 1s -c 2 --allow-limited --timeout 30s";
+        let words = "-m POST -d 1s -c 2 --allow-limited --timeout 30s";
         start(&format!("http://{address}/ {words} --node {k}/2 -o {}", file(&format!("{k}.json"))))
     };
     let running = [node(0), node(1)];

@@ -24,7 +24,7 @@ fn a_unix_socket_is_driven_and_the_url_gives_host_and_path() {
             answered(&words, 50, 200);
             let heads = server.heads();
             assert_eq!(heads.len(), 50);
-            assert!(heads[0].starts_with("POST /a?b=c HTTP/1.1\r\n"), "{}", heads[0]);
+            assert!(heads[0].starts_with("GET /a?b=c HTTP/1.1\r\n"), "{}", heads[0]);
             assert_eq!(field(&heads[0], "Host"), Some("api.test"));
         }
     }
@@ -135,7 +135,7 @@ fn a_proxy_is_used_and_its_password_never_shown() {
     assert_all(&report, 20, 200);
     assert_eq!(report.text("run.engine"), "reqwest");
     let heads = proxy.heads();
-    assert!(heads[0].starts_with("POST http://target.invalid/x HTTP/1.1\r\n"), "{}", heads[0]);
+    assert!(heads[0].starts_with("GET http://target.invalid/x HTTP/1.1\r\n"), "{}", heads[0]);
     // user:onyx-lantern
     let login = field(&heads[0], "Proxy-Authorization");
     assert_eq!(login, Some("Basic dXNlcjpvbnl4LWxhbnRlcm4="));

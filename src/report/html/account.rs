@@ -7,14 +7,18 @@ use crate::report::Report;
 /// Path, name, and what it means.
 type Entry = (&'static str, &'static str, &'static str);
 
-const REQUESTS: [Entry; 6] = [
+const REQUESTS: [Entry; 7] = [
     ("/requests/planned", "planned", "= sent + dropped"),
     ("/requests/sent", "sent", "= completed + failed + unfinished"),
     ("/requests/dropped", "dropped", "due, and not sent"),
     ("/requests/completed", "completed", "answered, with any status"),
     ("/requests/failed", "failed", "ended without an answer"),
     ("/requests/unfinished", "unfinished", "on the wire when the drain ended"),
+    ("/requests/refused", "refused", "answered, neither with 2xx nor with 3xx"),
 ];
+const ERROR_PERCENT: Entry =
+    ("/requests/error_percent", "errors", "refused, failed and unfinished, of those sent");
+const LOST_PERCENT: Entry = ("/messages/lost_percent", "loss", "lost, of those accepted");
 const MESSAGES: [Entry; 7] = [
     ("/messages/accepted", "accepted", "answered with 2xx"),
     ("/messages/arrived", "arrived", "came to the subscriber, each counted once"),
@@ -59,11 +63,11 @@ pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
         share("unknown", "lateness", "/messages/unknown"),
     ];
     let mut of_requests = bar(figures, "Requests", &requests);
-    of_requests += &entries(figures, "Requests", &REQUESTS);
+    of_requests += &counts_and_share(figures, "Requests", &REQUESTS, ERROR_PERCENT);
     let mut blocks = vec![of_requests];
     if report.messages.is_some() {
         let mut of_messages = bar(figures, "Messages", &messages);
-        of_messages += &entries(figures, "Messages", &MESSAGES);
+        of_messages += &counts_and_share(figures, "Messages", &MESSAGES, LOST_PERCENT);
         of_messages += &examples(report);
         blocks.push(of_messages);
     }
@@ -79,8 +83,23 @@ pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
 }
 
 fn entries(figures: &Figures<'_>, caption: &str, entries: &[Entry]) -> String {
-    let counts: Vec<_> = entries.iter().map(|entry| (*entry, Unit::Count)).collect();
-    rows(figures, caption, ["", "count"], &counts)
+    rows(figures, caption, ["", "count"], &counts(entries))
+}
+
+/// Counts, and below them the share that some of them are.
+fn counts_and_share(
+    figures: &Figures<'_>,
+    caption: &str,
+    entries: &[Entry],
+    share: Entry,
+) -> String {
+    let mut all = counts(entries);
+    all.push((share, Unit::Percent));
+    rows(figures, caption, ["", "count"], &all)
+}
+
+fn counts(entries: &[Entry]) -> Vec<(Entry, Unit)> {
+    entries.iter().map(|entry| (*entry, Unit::Count)).collect()
 }
 
 fn rows(
