@@ -209,6 +209,11 @@ impl Plan {
         if proves_nothing { self.request.id_note() } else { None }
     }
 
+    /// Returns true if the user names a Redis, whose time all nodes have in common.
+    pub fn has_clock_of_redis(&self) -> bool {
+        self.pipeline.redis.is_some() || self.pipeline.log_server.is_some()
+    }
+
     /// Whether arrivals are measured: the pipeline is ours, or a broker is named.
     pub fn listens(&self) -> bool {
         self.target == Target::Pipeline || self.pipeline.mqtt.is_some()

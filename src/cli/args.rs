@@ -200,7 +200,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) settings: Settings,
 
-    /// Send the first request at this time, so that several nodes start together (2026-12-01T14:30:00Z; 14:30:00Z today)
+    /// Send the first request at this time, in the time of Redis where one is named, so that several nodes start together (2026-12-01T14:30:00Z; 14:30:00Z today)
     #[arg(long, value_name = "TIME", env = "LOADGEN_START_AT", help_heading = "Load")]
     pub(super) start_at: Option<Moment>,
 

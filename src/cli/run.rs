@@ -37,7 +37,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     if let Some(warning) = plan.warning() {
         log::warn!("{warning}");
     }
-    let start_at = args.start_at.map(still_ahead).transpose()?;
+    let start_at = args.start_at.map(|start| still_ahead(start, &plan)).transpose()?;
     let allowed = args.allow.allowed();
     let subject = Subject::Run { listens: plan.listens() };
     let outputs = Outputs::check(&args.output, subject)?.allowing(allowed);
@@ -102,14 +102,16 @@ fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
 /// The longest wait for a start: beyond it a date has a slipped digit.
 const LONGEST_WAIT: Duration = Duration::from_secs(7 * 86_400);
 
-/// Refuses a start in the past, which would be missed, or so far ahead that nobody means it.
-fn still_ahead(start_at: Moment) -> Result<SystemTime, UsageError> {
+/// Refuses a start in the past, which would be missed, or more than a week ahead. Where there is a Redis
+/// the start is in its time, and the run refuses one that is over.
+fn still_ahead(start_at: Moment, plan: &Plan) -> Result<SystemTime, UsageError> {
     let now = SystemTime::now();
     let at = start_at.seen_from(now);
     let name = humantime::format_rfc3339_seconds(at);
     match at.duration_since(now) {
         Ok(left) if left <= LONGEST_WAIT => Ok(at),
         Ok(_) => Err(UsageError(format!("--start-at {name} is more than a week ahead"))),
+        Err(past) if plan.has_clock_of_redis() && past.duration() <= LONGEST_WAIT => Ok(at),
         Err(past) => {
             let seconds = past.duration().as_secs();
             Err(UsageError(format!(

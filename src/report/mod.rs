@@ -163,6 +163,13 @@ pub struct Parts {
     pub count: u64,
     /// Their runs' ids, in the same order.
     pub runs: Vec<String>,
+    /// Between the first node's start and the last one's, in microseconds; `null` of one node.
+    #[serde(default)]
+    pub start_skew_us: Option<u64>,
+    /// The clock that starts are compared on: `redis`, its time, where all nodes have one log server, or
+    /// `own`, each node's; empty in reports of before it was told.
+    #[serde(default)]
+    pub start_clock: String,
 }
 
 /// The servers behind the target; `null` where unknown.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::lookup::it_is;
+use super::merge::StartClock;
 use super::requests::request_rows;
 use super::result::{Allowed, RunResult};
 use super::table::{narrow_table, table, wrapped};
@@ -251,7 +252,11 @@ pub(super) fn parts(report: &Report) -> Option<String> {
     let parts = report.run.parts.as_ref()?;
     let nodes: Vec<_> = parts.nodes.iter().map(u64::to_string).collect();
     let partial = if report.run.partial { ": PARTIAL" } else { "" };
-    Some(format!("node {} of {}{partial}", nodes.join(", "), parts.count))
+    let skew = parts.start_skew_us.map_or_else(String::new, |us| {
+        let by = StartClock::words(&parts.start_clock);
+        format!("; started within {} by {by}", format_time(us as f64))
+    });
+    Some(format!("node {} of {}{partial}{skew}", nodes.join(", "), parts.count))
 }
 
 /// What a valid generator did.

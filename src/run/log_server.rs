@@ -127,6 +127,16 @@ impl LogServer {
         }
     }
 
+    /// The time until `at` on the log server's clock, or on this machine's where there is none. An error
+    /// if it is over.
+    pub(super) fn time_until(&self, at: SystemTime) -> Result<Duration, RunError> {
+        let now = match self.clock.server_micros(clock::now()) {
+            Some(micros) => UNIX_EPOCH + Duration::from_micros(micros),
+            None => SystemTime::now(),
+        };
+        at.duration_since(now).map_err(|late| RunError::Late(late.duration()))
+    }
+
     /// Messages in the queue; `None` while that is not known.
     pub(super) async fn queue_depth(&mut self) -> Option<u64> {
         let Redis { link, .. } = self.redis.as_mut()?;

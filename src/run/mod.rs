@@ -103,8 +103,8 @@ impl Runner {
         self
     }
 
-    /// Starts the schedule at this point of the wall clock, for several nodes to start together. The
-    /// services come up at once, the connections shortly before it.
+    /// Starts the schedule at this time, for several nodes to start together: in the time of the log
+    /// server where there is one, else by the wall clock. The services come up at once, the connections shortly before it.
     #[must_use]
     pub fn start_at(mut self, at: SystemTime) -> Self {
         self.start_at = Some(at);
@@ -141,8 +141,9 @@ impl Runner {
         let mut log_server = LogServer::open(plan, rig).await?;
         let space = log_server.lease(plan, &split).await?;
         if let Some(at) = self.start_at {
+            log_server.time_until(at)?;
             crew::reach(plan, rig).await?;
-            start::wait(at, &mut self.stop, &mut self.progress).await?;
+            start::wait(at, &mut log_server, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }
         let mustered = Crew::muster(plan, &split, rig, space);
@@ -151,7 +152,7 @@ impl Runner {
             () = watch::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
         };
 
-        let (start, start_at) = start::zero(self.start_at)?;
+        let (start, start_at) = start::zero(self.start_at, &log_server)?;
         let measure_from = start + split.measure_from();
         let started_at = start_at + split.measure_from().as_duration();
         crew.start(start, measure_from);

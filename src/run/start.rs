@@ -1,4 +1,5 @@
-//! When a run starts: at once, or at a time that several nodes agreed on.
+//! When a run starts: at once, or at a time that several nodes agreed on. The time is that of the log
+//! server, which all nodes have in common; without one, each node's wall clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,6 +8,7 @@ use tokio::sync::watch as signal;
 use tokio::time::sleep;
 
 use super::RunError;
+use super::log_server::LogServer;
 use super::watch::{Audience, Phase, Progress, asked_to_stop};
 use crate::clock::{self, Nanos};
 use crate::observations::Totals;
@@ -15,18 +17,26 @@ use crate::observations::Totals;
 const RUN_UP: Duration = Duration::from_millis(20);
 /// Connections are made this long before the start: servers close those that idle longer.
 const CONNECT_BEFORE: Duration = Duration::from_secs(3);
-/// How often the wall clock is looked at: it may be set while we wait.
+/// How often the clock is looked at: it may be set while we wait.
 const LOOK: Duration = Duration::from_millis(100);
+/// Looks after which the clock is compared with the log server's again.
+const LOOKS_TO_COMPARE: u64 = 10;
 
 /// Waits until it is time to connect. Says so to the audience, and ends early when asked to.
 pub(super) async fn wait(
     at: SystemTime,
+    log_server: &mut LogServer,
     stop: &mut Option<signal::Receiver<bool>>,
     audience: &mut Audience,
 ) -> Result<(), RunError> {
     let (begun, nothing) = (Instant::now(), Arc::default());
+    let mut looks: u64 = 0;
     loop {
-        let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+        looks += 1;
+        if looks.is_multiple_of(LOOKS_TO_COMPARE) {
+            log_server.compare_clocks().await;
+        }
+        let left = log_server.time_until(at)?;
         let Some(to_wait) = left.checked_sub(CONNECT_BEFORE).filter(|left| !left.is_zero()) else {
             return Ok(());
         };
@@ -41,14 +51,16 @@ pub(super) async fn wait(
     }
 }
 
-/// The first slot's place on the clock, and the same point of the wall clock.
-pub(super) fn zero(at: Option<SystemTime>) -> Result<(Nanos, SystemTime), RunError> {
-    let now = SystemTime::now();
-    let at = at.unwrap_or(now + RUN_UP);
-    match at.duration_since(now) {
-        Ok(left) => Ok((clock::now() + left.into(), at)),
-        Err(late) => Err(RunError::Late(late.duration())),
-    }
+/// The first slot's place on the clock, and the same point in the time that was agreed on.
+pub(super) fn zero(
+    at: Option<SystemTime>,
+    log_server: &LogServer,
+) -> Result<(Nanos, SystemTime), RunError> {
+    let Some(at) = at else {
+        return Ok((clock::now() + RUN_UP.into(), SystemTime::now() + RUN_UP));
+    };
+    let left = log_server.time_until(at)?;
+    Ok((clock::now() + left.into(), at))
 }
 
 impl Progress {

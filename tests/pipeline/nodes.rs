@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::assert_whole;
-use crate::support::{Mosquitto, Recorder, Redis, Report, Service, report_of};
+use crate::support::{
+    Finished, Mosquitto, Recorder, Redis, Report, Service, loadgen, loadgen_with_wrong_clock,
+    report_of, report_of_command, require, run,
+};
 
 /// A body that says which slot it is: number `s` of worker `w`.
 const BODY: &str = r#"{"MsgID":{{msg_id}},"w":{{worker}},"s":{{seq}}}"#;
@@ -109,4 +112,87 @@ fn the_schedule_begins_at_the_agreed_time() {
         assert_whole(report, Some(50));
         assert_eq!(report.text("run.started_at"), at.replace('Z', ".000Z"));
     }
+}
+
+/// Merges two nodes' reports.
+fn merge(reports: &[Report; 2]) -> (Finished, Option<Value>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let names = [file("0.json"), file("1.json")];
+    for (name, report) in names.iter().zip(reports) {
+        std::fs::write(name, report.json()).expect("a file");
+    }
+    let out = file("all.json");
+    let words = format!("merge --allow-limited --output {out} {}", names.join(" "));
+    let finished = run(&words);
+    let merged = std::fs::read_to_string(&out).ok();
+    (finished, merged.map(|text| serde_json::from_str(&text).expect("JSON")))
+}
+
+#[test]
+fn nodes_whose_clocks_are_two_seconds_apart_start_together_in_redis_time() {
+    if !require("faketime") {
+        return;
+    }
+    let Some(common) = Common::start() else { return };
+    let soon = SystemTime::now() + Duration::from_secs(7);
+    let words = |k: u64| {
+        format!(
+            "{} -R 200 -d 1s -t 2 --mqtt {} --redis {} --body {BODY} --node {k}/2 --start-at {}",
+            common.url,
+            common.broker.url(),
+            common.redis.url(),
+            humantime::format_rfc3339_seconds(soon)
+        )
+    };
+    let commands = [loadgen(&words(0)), loadgen_with_wrong_clock("-2s", &words(1))];
+    let reports = std::thread::scope(|threads| {
+        let node = |command| threads.spawn(move || report_of_command(command, |_| ()));
+        commands.map(node).map(|run| run.join().expect("a report").1)
+    });
+    for report in &reports {
+        assert_whole(report, Some(100));
+    }
+    let (finished, merged) = merge(&reports);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let merged = merged.expect("a merged report");
+    let parts = &merged["run"]["parts"];
+    assert_eq!(parts["start_clock"], "redis");
+    assert!(finished.stdout.contains("by the time of their Redis"), "{finished:?}");
+    let verdict = merged["verdict"].to_string();
+    assert!(!verdict.contains("started"), "they start within 10 ms: {parts} {verdict}");
+}
+
+#[test]
+fn nodes_that_did_not_run_together_are_refused_whatever_their_clocks_say() {
+    if !require("faketime") {
+        return;
+    }
+    let Some(common) = Common::start() else { return };
+    let words = |k: u64| {
+        format!(
+            "{} -R 200 -d 1s -t 2 --mqtt {} --redis {} --body {BODY} --node {k}/2",
+            common.url,
+            common.broker.url(),
+            common.redis.url()
+        )
+    };
+    let (_, first) = report_of_command(loadgen(&words(0)), |_| ());
+    // By their own clocks they ran at the same time, more or less.
+    let (_, second) = report_of_command(loadgen_with_wrong_clock("-1.5s", &words(1)), |_| ());
+    let (finished, merged) = merge(&[first, second]);
+    assert_eq!((finished.code, merged), (Some(2), None), "{finished:?}");
+    let why = "they did not run at the same time: by the time of their Redis, node 1 began ";
+    assert!(finished.stderr.contains(why), "{finished:?}");
+}
+
+#[test]
+fn a_start_that_is_over_in_redis_time_is_refused() {
+    let Some(redis) = Redis::start() else { return };
+    let past = SystemTime::now() - Duration::from_secs(5);
+    let at = humantime::format_rfc3339_seconds(past);
+    let finished =
+        run(&format!("http://127.0.0.1:1/ -R 10 -d 1s --redis {} --start-at {at}", redis.url()));
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("agree on a later time"), "{finished:?}");
 }

@@ -18,6 +18,7 @@ fn part(index: u64, count: u64) -> Named {
     seen.run_id = format!("run-{index}");
     seen.casualties.clear();
     seen.started_at += std::time::Duration::from_millis(3 * index);
+    seen.clock.start_us = seen.clock.start_us.map(|us| us + 3_000 * index);
     (format!("{index}.json"), Report::from(&seen))
 }
 
@@ -77,6 +78,7 @@ fn counts_are_added() {
     // The second began 3 ms after the first.
     assert_eq!(all.run.duration_s, 1.003);
     assert_eq!(all.run.started_at, one.run.started_at);
+    assert_eq!(all.run.clock.start_us, one.run.clock.start_us);
     assert_eq!(all.requests.rate_achieved, (all.requests.sent as f64 / 1.003 * 1e3).round() / 1e3);
     assert_eq!(all.run.id, "run-0+run-1");
     assert!(one.run.command.contains("--node 0/2") && !all.run.command.contains("--node"));
@@ -177,7 +179,12 @@ fn a_missing_part_is_said_everywhere() {
     let whole = merged(parts(&[0, 1], 2));
     assert!(!whole.run.partial);
     let text = Document::Run(&whole).render(Form::Text, TextOptions::default()).expect("text");
-    assert!(text.contains("Parts     node 0, 1 of 2\n"), "{text}");
+    assert!(
+        text.contains(
+            "Parts     node 0, 1 of 2; started within 3.00ms by the time of their Redis\n"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -195,7 +202,7 @@ fn what_is_not_another_part_of_the_same_load_is_refused() {
         merge(two).expect_err("it is no other part").to_string()
     };
     type Change = fn(&mut Report);
-    let cases: [(Change, &str); 14] = [
+    let cases: [(Change, &str); 15] = [
         (|r| r.run.node = None, "1.json is not of a run with --node"),
         (
             |r| r.run.node.as_mut().expect("a part").index = 0,
@@ -211,7 +218,18 @@ fn what_is_not_another_part_of_the_same_load_is_refused() {
         (|r| r.arrival = None, "listening true and false"),
         (|r| r.verdict.thresholds.clear(), "--fail-if"),
         (|r| r.run.command += " --timeout 3s", "--timeout 3s"),
-        (|r| r.run.started_at = "2026-11-23T03:13:20.123Z".to_owned(), "at the same time"),
+        (
+            |r| r.run.clock.start_us = r.run.clock.start_us.map(|us| us + 5_000_000),
+            "they did not run at the same time: by the time of their Redis, node 1 began 5.0 s after \
+             node 0, which sent for 1.0 s",
+        ),
+        (
+            |r| {
+                r.run.clock.server = None;
+                r.run.started_at = "2026-11-23T03:13:20.123Z".to_owned();
+            },
+            "at the same time: by their own clocks, node 1 began 3600.0 s after node 0",
+        ),
         (|r| r.latency.service.hdr = "?".to_owned(), "1.json: a histogram cannot be read"),
     ];
     for (change, part) in cases {
@@ -220,6 +238,76 @@ fn what_is_not_another_part_of_the_same_load_is_refused() {
     }
     let again = vec![("all.json".to_owned(), merged(parts(&[0, 1], 2))), part(1, 2)];
     assert_eq!(merge(again), Err(MergeError::Merged("all.json".to_owned())));
+}
+
+/// Node 1 starts later by so much, in microseconds of the common Redis, after `change`.
+fn later_by(us: u64, change: fn(&mut Report)) -> Report {
+    let mut two = parts(&[0, 1], 2);
+    for (_, report) in &mut two {
+        report.run.duration_s = 20.0;
+        change(report);
+    }
+    two[1].1.run.clock.start_us = two[0].1.run.clock.start_us.map(|start| start + us);
+    merged(two)
+}
+
+#[test]
+fn starts_that_are_far_apart_limit_the_whole_by_the_time_of_redis() {
+    for (us, limited, sentence) in [
+        (9_000, false, None),
+        (15_000, false, Some("node 1 started 15.00ms after node 0 by the time of their Redis")),
+        // One percent of 20 s.
+        (199_000, false, Some("node 1 started 199.00ms after node 0")),
+        (201_000, true, Some("node 1 started 201.00ms after node 0")),
+        (
+            2_000_000,
+            true,
+            Some("node 1 started 2.0 s after node 0 by the time of their Redis: together"),
+        ),
+    ] {
+        let all = later_by(us, |_| ());
+        let verdict = &all.verdict;
+        assert_eq!(verdict.generator == "limited", limited, "{us}");
+        let place = if limited { &verdict.reasons } else { &verdict.notes };
+        let said = place.iter().find(|text| text.starts_with("node 1 started"));
+        assert_eq!(said.is_some(), sentence.is_some(), "{us}: {verdict:?}");
+        assert!(said.zip(sentence).is_none_or(|(said, part)| said.starts_with(part)), "{said:?}");
+        let parts = all.run.parts.as_ref().expect("it was merged");
+        assert_eq!((parts.start_skew_us, parts.start_clock.as_str()), (Some(us), "redis"));
+        assert_eq!(all.run.duration_s, 20.0 + us as f64 / 1e6);
+        assert_eq!(check_schema(&all), Ok(()));
+    }
+}
+
+#[test]
+fn wall_clocks_are_compared_only_where_the_nodes_have_no_redis_in_common() {
+    // The wall clocks agree to 3 ms, and one of them is wrong.
+    let another = |r: &mut Report| {
+        if r.run.node.is_some_and(|node| node.index == 1) {
+            r.run.clock.server = Some("another".to_owned());
+        }
+    };
+    for change in [another, |r: &mut Report| r.run.clock.server = None] {
+        let all = later_by(2_000_000, change);
+        assert_eq!(all.verdict.generator, "valid");
+        let text = Document::Run(&all).render(Form::Text, TextOptions::default()).expect("text");
+        assert!(text.contains("started within 3.00ms by their own clocks\n"), "{text}");
+        assert_eq!((all.run.clock.start_us, &all.run.clock.server), (None, &None));
+    }
+    // The wall clocks are hours apart, and the nodes ran together.
+    let mut two = parts(&[0, 1], 2);
+    two[1].1.run.started_at = "2026-11-23T05:13:20.123Z".to_owned();
+    assert_eq!(merged(two).verdict.generator, "valid");
+}
+
+#[test]
+fn impossible_starts_are_no_panic() {
+    for start_us in [0, u64::MAX] {
+        let mut two = parts(&[0, 1], 2);
+        two.iter_mut().for_each(|(_, report)| report.run.clock.start_us = Some(start_us));
+        two[1].1.run.duration_s = 1e19;
+        let _ = merge(two);
+    }
 }
 
 #[test]

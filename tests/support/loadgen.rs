@@ -9,7 +9,18 @@ use super::{Finished, Process};
 
 /// The binary with these words, and nothing of this machine's own settings.
 pub(crate) fn loadgen(words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    prepared(Command::new(env!("CARGO_BIN_EXE_loadgen")), words)
+}
+
+/// The same on a machine whose wall clock is wrong by `offset`, such as `-2s`. Needs `faketime`.
+pub(crate) fn loadgen_with_wrong_clock(offset: &str, words: &str) -> Command {
+    let mut command = Command::new("faketime");
+    command.args(["-f", offset, env!("CARGO_BIN_EXE_loadgen")]);
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    prepared(command, words)
+}
+
+fn prepared(mut command: Command, words: &str) -> Command {
     command.args(words.split_whitespace());
     command.env_remove("GITHUB_STEP_SUMMARY");
     for (name, _) in std::env::vars_os() {

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) use http::{Answer, exchange, get, post};
 pub(crate) use loadgen::{
-    Report, Service, loadgen, matches_schema, report_of, report_of_command, run, start,
+    Report, Service, loadgen, loadgen_with_wrong_clock, matches_schema, report_of,
+    report_of_command, run, start,
 };
 pub(crate) use metrics::{Samples, samples};
 pub(crate) use proc::{child_called, children_of, command_line, is_alive};

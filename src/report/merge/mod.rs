@@ -2,13 +2,15 @@
 //! what cannot be added, such as the percentiles of each second, is left out.
 
 mod stages;
+mod starts;
 mod sum;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
 
-use super::{Report, Run};
+use super::Report;
+pub(super) use starts::StartClock;
+use starts::{NodeSpan, check_overlap};
 use sum::Sum;
 
 /// A report and the name that errors call it by: its file's.
@@ -38,8 +40,10 @@ pub enum MergeError {
 pub fn merge(mut parts: Vec<Named>) -> Result<Report, MergeError> {
     check(&parts)?;
     parts.sort_by_key(|(_, report)| report.run.node.map(|node| node.index));
-    let parts: Vec<Part> = parts.into_iter().map(Part::new).collect();
-    Sum::of(&parts).report()
+    let clock = StartClock::of(&parts);
+    check_overlap(&parts, clock)?;
+    let parts: Vec<_> = parts.into_iter().map(|part| Part::new(part, clock)).collect();
+    Sum::of(&parts, clock).report()
 }
 
 /// Refuses what is not each another node's part of one load.
@@ -98,16 +102,7 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
     if let Some((what, a, b)) = differs {
         return Some(format!("{what} {a} and {b}"));
     }
-    if x.id == y.id {
-        return Some(format!("both are of run {}", x.id));
-    }
-    let (a, b) = (Part::span(x), Part::span(y));
-    (a.0 >= b.1 || b.0 >= a.1).then(|| {
-        format!(
-            "they did not run at the same time ({} and {}); see --start-at",
-            x.started_at, y.started_at
-        )
-    })
+    (x.id == y.id).then(|| format!("both are of run {}", x.id))
 }
 
 /// The command of the whole load: that of any node without its `--node k/N`.
@@ -123,24 +118,16 @@ fn without_node(command: &str) -> String {
     kept.join(" ")
 }
 
-/// A node's report, and when it began and ended by its clock.
+/// A node's report, and its time on the clock that all starts are compared on.
 struct Part {
     name: String,
-    node: u64,
-    begin: SystemTime,
+    at: NodeSpan,
     report: Report,
 }
 
 impl Part {
-    fn new((name, report): Named) -> Self {
-        let (begin, _) = Self::span(&report.run);
-        Self { name, node: report.run.node.map_or(0, |node| node.index), begin, report }
-    }
-
-    /// From when to when it sent.
-    fn span(run: &Run) -> (SystemTime, SystemTime) {
-        let begin = humantime::parse_rfc3339(&run.started_at).unwrap_or(SystemTime::UNIX_EPOCH);
-        let length = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
-        (begin, begin + length)
+    fn new((name, report): Named, clock: StartClock) -> Self {
+        let node = report.run.node.map_or(0, |node| node.index);
+        Self { name, at: NodeSpan { node, span: clock.span(&report.run) }, report }
     }
 }

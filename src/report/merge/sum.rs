@@ -1,8 +1,9 @@
 //! The parts' sum: counts and histograms exactly, seconds side by side, and the worst of the verdicts.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use super::starts::{Skew, StartClock};
 use super::{MergeError, Part, without_node};
 use crate::latency::{HdrError, Latencies};
 use crate::report::build::round;
@@ -14,15 +15,19 @@ use crate::report::{
 /// Adds the parts up.
 pub(super) struct Sum<'a> {
     /// When the first of them began.
-    begin: SystemTime,
+    begin_us: u64,
+    pub(super) clock: StartClock,
+    /// Between the first start and the last; none of one part.
+    pub(super) skew: Option<Skew>,
     pub(super) parts: &'a [Part],
 }
 
 impl<'a> Sum<'a> {
     /// Of at least one part.
-    pub(super) fn of(parts: &'a [Part]) -> Self {
-        let begin = parts.iter().map(|part| part.begin).min().unwrap_or(SystemTime::UNIX_EPOCH);
-        Self { begin, parts }
+    pub(super) fn of(parts: &'a [Part], clock: StartClock) -> Self {
+        let nodes: Vec<_> = parts.iter().map(|part| part.at).collect();
+        let begin_us = nodes.iter().map(|node| node.span.begin_us).min().unwrap_or(0);
+        Self { begin_us, clock, skew: Skew::of(&nodes), parts }
     }
 
     pub(super) fn report(&self) -> Result<Report, MergeError> {
@@ -79,17 +84,18 @@ impl<'a> Sum<'a> {
 
     /// How much later than the first a part began, in seconds.
     fn offset(&self, part: &Part) -> f64 {
-        part.begin.duration_since(self.begin).unwrap_or_default().as_secs_f64()
+        (part.at.span.begin_us - self.begin_us) as f64 / 1e6
     }
 
     fn run(&self) -> Run {
         let first = &self.first().run;
+        let begin = SystemTime::UNIX_EPOCH + Duration::from_micros(self.begin_us);
         let bounds = self.reports().filter_map(|report| report.run.clock.error_bound_us);
         let count = first.node.map_or(1, |node| node.count);
         let ids: Vec<_> = self.reports().map(|report| report.run.id.clone()).collect();
         Run {
             id: ids.join("+"),
-            started_at: humantime::format_rfc3339_millis(self.begin).to_string(),
+            started_at: humantime::format_rfc3339_millis(begin).to_string(),
             duration_s: self.latest(|report| report.run.duration_s),
             rate_target: first.rate_target.map(|_| self.rate(|run| run.rate_target)),
             rate_range: (first.rate_range)
@@ -103,14 +109,16 @@ impl<'a> Sum<'a> {
                 source: first.clock.source.clone(),
                 offset_us: None,
                 error_bound_us: bounds.reduce(f64::max),
-                start_us: first.clock.start_us,
-                server: first.clock.server.clone(),
+                start_us: Some(self.begin_us).filter(|_| self.clock == StartClock::LogServer),
+                server: first.clock.server.clone().filter(|_| self.clock == StartClock::LogServer),
             },
             node: None,
             parts: Some(Parts {
-                nodes: self.parts.iter().map(|part| part.node).collect(),
+                nodes: self.parts.iter().map(|part| part.at.node).collect(),
                 count,
                 runs: ids,
+                start_skew_us: self.skew.map(|skew| skew.us),
+                start_clock: self.clock.name().to_owned(),
             }),
             partial: self.parts.len() as u64 != count,
             ..first.clone()
@@ -290,7 +298,7 @@ impl<'a> Sum<'a> {
         let mut all = Vec::new();
         for part in self.parts {
             let named = |used: &Resource| Resource {
-                component: at(&used.component, part.node),
+                component: at(&used.component, part.at.node),
                 ..used.clone()
             };
             all.extend(part.report.resources.iter().map(named));
@@ -313,7 +321,8 @@ impl<'a> Sum<'a> {
                 sum.in_flight += row.in_flight;
                 sum.queue_depth = sum.queue_depth.max(row.queue_depth);
                 let used = row.cpu_percent.iter();
-                let named = used.map(|(component, percent)| (at(component, part.node), *percent));
+                let named =
+                    used.map(|(component, percent)| (at(component, part.at.node), *percent));
                 sum.cpu_percent.extend(named);
             }
         }

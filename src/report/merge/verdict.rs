@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::starts::Skew;
 use super::sum::Sum;
 use crate::plan::Threshold;
 use crate::report::failures::failures;
@@ -19,13 +20,19 @@ impl Sum<'_> {
             let (which, count) = (missing.join(", "), self.first().run.node.map_or(0, |n| n.count));
             reasons.push(format!("partial: the report of node {which} of {count} is missing"));
         }
-        let limited = self.reports().any(|r| r.verdict.generator != "valid") || !missing.is_empty();
+        let mut notes = self.told(|verdict| &verdict.notes);
+        let apart = self.skew.is_some_and(Skew::is_too_large);
+        if let Some(sentence) = self.skew.and_then(|skew| skew.sentence(self.clock)) {
+            if apart { reasons.push(sentence) } else { notes.push(sentence) }
+        }
+        let limited =
+            apart || self.reports().any(|r| r.verdict.generator != "valid") || !missing.is_empty();
         let mut verdict = Verdict {
             generator: if limited { "limited" } else { "valid" }.to_owned(),
             pass: false,
             reasons,
             failures: self.failures(report),
-            notes: self.told(|verdict| &verdict.notes),
+            notes,
             thresholds: self.thresholds(report),
         };
         verdict.settle();
@@ -49,8 +56,8 @@ impl Sum<'_> {
         for part in self.parts {
             for text in of(&part.report.verdict) {
                 match told.iter_mut().find(|(known, _)| *known == text) {
-                    Some((_, nodes)) => _ = nodes.insert(part.node),
-                    None => told.push((text, BTreeSet::from([part.node]))),
+                    Some((_, nodes)) => _ = nodes.insert(part.at.node),
+                    None => told.push((text, BTreeSet::from([part.at.node]))),
                 }
             }
         }

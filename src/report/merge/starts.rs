@@ -1,0 +1,166 @@
+//! Starts of the nodes on one clock: whether they ran together, and how far apart they began.
+
+use std::time::{Duration, SystemTime};
+
+use super::{MergeError, Named};
+use crate::report::{Report, Run};
+use crate::units::format_time;
+
+/// A larger skew is worth a note: 10 ms.
+const NOTABLE_US: u64 = 10_000;
+/// A larger skew makes the sum another load than was planned: 100 ms, or one percent of the duration.
+const LARGEST_US: u64 = 100_000;
+const LARGEST_SHARE: u64 = 100;
+/// The last second that a date of four digits has, in microseconds since 1970.
+const LAST_US: u64 = 253_402_300_799_000_000;
+
+/// The clock that the nodes' starts are compared on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::report) enum StartClock {
+    /// The time of the Redis that all nodes have as their log server.
+    LogServer,
+    /// Each node's own clock, which may be wrong.
+    Own,
+}
+
+impl StartClock {
+    /// The best clock that all parts have.
+    pub(super) fn of(parts: &[Named]) -> Self {
+        let clocks = || parts.iter().map(|(_, report)| &report.run.clock);
+        let server = clocks().next().and_then(|clock| clock.server.as_ref());
+        let is_common =
+            clocks().all(|clock| clock.start_us.is_some() && clock.server.as_ref() == server);
+        if server.is_some() && is_common { Self::LogServer } else { Self::Own }
+    }
+
+    /// The name in reports.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::LogServer => "redis",
+            Self::Own => "own",
+        }
+    }
+
+    /// The name in sentences.
+    pub(in crate::report) fn words(name: &str) -> &'static str {
+        match name {
+            "redis" => "the time of their Redis",
+            _ => "their own clocks",
+        }
+    }
+
+    /// The start of a node on this clock.
+    pub(super) fn span(self, run: &Run) -> Span {
+        let own = || {
+            let begin = humantime::parse_rfc3339(&run.started_at).ok()?;
+            let since_1970 = begin.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            u64::try_from(since_1970.as_micros()).ok()
+        };
+        let begin_us = match self {
+            Self::LogServer => run.clock.start_us,
+            Self::Own => own(),
+        };
+        let length = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
+        Span {
+            begin_us: begin_us.unwrap_or(0).min(LAST_US),
+            length_us: u64::try_from(length.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// The time in which a node sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) begin_us: u64,
+    pub(super) length_us: u64,
+}
+
+impl Span {
+    fn end_us(self) -> u64 {
+        self.begin_us.saturating_add(self.length_us)
+    }
+}
+
+/// Refuses parts of which one had ended before another began.
+pub(super) fn check_overlap(parts: &[Named], clock: StartClock) -> Result<(), MergeError> {
+    let span = |part: &&Named| clock.span(&part.1.run);
+    let first_to_end = parts.iter().min_by_key(|part| span(part).end_us());
+    let last_to_begin = parts.iter().max_by_key(|part| span(part).begin_us);
+    let (Some(ended), Some(began)) = (first_to_end, last_to_begin) else { return Ok(()) };
+    let (before, after) = (span(&ended), span(&began));
+    if ended.0 == began.0 || after.begin_us < before.end_us() {
+        return Ok(());
+    }
+    let why = format!(
+        "they did not run at the same time: by {}, {} began {} after {}, which sent for {}; see --start-at",
+        StartClock::words(clock.name()),
+        node(&began.1),
+        seconds(after.begin_us.saturating_sub(before.begin_us)),
+        node(&ended.1),
+        seconds(before.length_us)
+    );
+    Err(MergeError::Different(ended.0.clone(), began.0.clone(), why))
+}
+
+fn node(report: &Report) -> String {
+    format!("node {}", report.run.node.map_or(0, |node| node.index))
+}
+
+fn seconds(us: u64) -> String {
+    format!("{:.1} s", us as f64 / 1e6)
+}
+
+/// How far the last node's start was behind the first one's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Skew {
+    pub(super) us: u64,
+    first: u64,
+    last: u64,
+    longest_us: u64,
+}
+
+/// A part's number and time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NodeSpan {
+    pub(super) node: u64,
+    pub(super) span: Span,
+}
+
+impl Skew {
+    /// `None` of fewer than two nodes.
+    pub(super) fn of(nodes: &[NodeSpan]) -> Option<Self> {
+        let first = nodes.iter().min_by_key(|node| node.span.begin_us)?;
+        let last = nodes.iter().max_by_key(|node| node.span.begin_us)?;
+        let longest_us = nodes.iter().map(|node| node.span.length_us).max()?;
+        (nodes.len() > 1).then_some(Self {
+            us: last.span.begin_us - first.span.begin_us,
+            first: first.node,
+            last: last.node,
+            longest_us,
+        })
+    }
+
+    /// Returns true if the nodes did not send the load that was planned.
+    pub(super) fn is_too_large(self) -> bool {
+        self.us > LARGEST_US.max(self.longest_us / LARGEST_SHARE)
+    }
+
+    /// The sentence on a skew that a reader must know.
+    pub(super) fn sentence(self, clock: StartClock) -> Option<String> {
+        if self.us <= NOTABLE_US {
+            return None;
+        }
+        let by = if self.us < 1_000_000 { format_time(self.us as f64) } else { seconds(self.us) };
+        let started = format!(
+            "node {} started {by} after node {} by {}",
+            self.last,
+            self.first,
+            StartClock::words(clock.name())
+        );
+        Some(if self.is_too_large() {
+            format!("{started}: together they did not send the planned load; see --start-at")
+        } else {
+            started
+        })
+    }
+}
