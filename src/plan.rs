@@ -130,6 +130,20 @@ const OF_IDS: [&str; 7] = [
     "messages.unknown",
 ];
 
+impl PipelinePlan {
+    /// Adds the row that a condition on a stage needs. Errors begin with `place`, where it was written.
+    pub fn add_stage_of(&mut self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
+        let Some(name) = threshold.name().strip_prefix("stages.") else { return Ok(()) };
+        let name = name.split('.').next().unwrap_or_default();
+        let pair =
+            name.parse().map_err(|why| PlanError(format!("{place} '{threshold}': {why}")))?;
+        if !self.stages.contains(&pair) {
+            self.stages.push(pair);
+        }
+        Ok(())
+    }
+}
+
 impl Plan {
     /// Checks the settings and fills in the defaults. Reads the files that are named and
     /// the environment's proxies; touches nothing else.
@@ -148,7 +162,9 @@ impl Plan {
         check_brought_up(&settings, &target)?;
         let command = command::command(&settings);
         let mut pipeline = pipeline(settings)?;
-        add_stages_of(&thresholds, &mut pipeline)?;
+        for threshold in &thresholds {
+            pipeline.add_stage_of("--fail-if", threshold)?;
+        }
         let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
         plan.check_heard()?;
         plan.check_ids()?;
@@ -251,20 +267,6 @@ fn stages(texts: &[String]) -> Result<Vec<StagePair>, PlanError> {
         }
     }
     Ok(pairs)
-}
-
-/// Conditions on stages need their rows.
-fn add_stages_of(thresholds: &[Threshold], pipeline: &mut PipelinePlan) -> Result<(), PlanError> {
-    for threshold in thresholds {
-        let Some(name) = threshold.name().strip_prefix("stages.") else { continue };
-        let name = name.split('.').next().unwrap_or_default();
-        let pair =
-            name.parse().map_err(|why| PlanError(format!("--fail-if {threshold}: {why}")))?;
-        if !pipeline.stages.contains(&pair) {
-            pipeline.stages.push(pair);
-        }
-    }
-    Ok(())
 }
 
 fn target(url: Option<&str>) -> Result<Target, PlanError> {

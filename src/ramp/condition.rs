@@ -40,6 +40,14 @@ impl Condition {
         Ok(Self { text: words, parts })
     }
 
+    /// Adds the rows of the stages that it is about to the plan.
+    pub fn add_stages(&self, plan: &mut Plan) -> Result<(), PlanError> {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Number(threshold) => plan.pipeline.add_stage_of(PLACE, threshold),
+            Part::QueueNotGrowing | Part::GeneratorValid => Ok(()),
+        })
+    }
+
     /// Refuses what a run of this plan cannot tell.
     pub fn check(&self, plan: &Plan) -> Result<(), PlanError> {
         self.parts.iter().try_for_each(|part| match part {

@@ -72,12 +72,14 @@ impl PlannedSearch {
     /// The step that tries `value`.
     pub(super) fn step(&self, value: f64) -> Result<PlannedStep, PlanError> {
         let key = self.axis.key();
+        let mut plan = Plan::new(self.axis.settings(value).over(self.base.clone()))?;
+        self.condition.add_stages(&mut plan)?;
         Ok(PlannedStep {
             name: format!("{key} {}", format_count(value as u64)),
             group: String::new(),
             x: Some(value),
             settings: BTreeMap::from([(key.to_owned(), format!("{value}"))]),
-            plan: Plan::new(self.axis.settings(value).over(self.base.clone()))?,
+            plan,
         })
     }
 }
@@ -314,6 +316,14 @@ mod tests {
             (
                 "requests = 1000\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",
                 "sends for 1 s",
+            ),
+            (
+                "[search]\nrate = '1k..9k'\nholds = 'stages.nosuch.p50 < 1ms'\n",
+                "'nosuch' is not a stage; write FROM-TO",
+            ),
+            (
+                "[search]\nrate = '1k..9k'\nholds = 'stages.sent-nosuch.p50 < 1ms'\n",
+                "'nosuch' is not a checkpoint; there are due, sent, api",
             ),
             (
                 "url = 'http://host/'\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",

@@ -94,6 +94,7 @@ fn run(seen: &Observations) -> Run {
             (Mode::Open { .. }, Pace::Spin) => Some(0.0),
         },
         sample: seen.plan.pipeline.sample,
+        requests_limit: load.requests,
         interrupted: seen.interrupted,
         command: seen.plan.command.clone(),
         stack: Stack {

@@ -121,6 +121,9 @@ pub struct Run {
     pub tick_us: Option<f64>,
     /// One message in so many was stamped.
     pub sample: u64,
+    /// The most requests that were asked for (`--requests`), of all nodes; `null` where time alone ends it.
+    #[serde(default)]
+    pub requests_limit: Option<u64>,
     /// A Ctrl-C ended it early.
     pub interrupted: bool,
     /// What repeats it, without secrets; empty in reports of before it was told.

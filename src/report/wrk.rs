@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::{Quantiles, Report, Requests};
 use crate::latency::Latencies;
-use crate::units::{align, format_binary, format_length, format_metric, format_time};
+use crate::units::{align, format_binary, format_length, format_metric, format_some, format_time};
 
 /// The block; `distribution` is wrk's `--latency`.
 pub(super) fn block(report: &Report, distribution: bool) -> String {
@@ -14,16 +14,21 @@ pub(super) fn block(report: &Report, distribution: bool) -> String {
     let latency = latency(report);
     let mut out = String::new();
     // Writing to a String cannot fail, here and below.
-    let _ = writeln!(out, "Running {} test @ {}", format_length(run.duration_s), run.target);
+    let _ = writeln!(out, "Running {} @ {}", length(report), run.target);
     let _ = writeln!(out, "  {} threads and {} connections", run.threads, run.connections);
     let _ =
         writeln!(out, "  Thread Stats{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev");
     let within = Latencies::from_hdr(&latency.hdr).ok().and_then(|all| all.share_within_stdev());
     let within = within.map(|share| share * 100.0);
-    out += &stats("Latency", [latency.mean, latency.stdev, latency.max], within, format_time);
+    let is_empty = requests.completed == 0;
+    let zero = is_empty.then_some(0.0);
+    let figures = [latency.mean, latency.stdev, latency.max];
+    let figures = figures.map(|figure| figure.or(zero).map(format_time));
+    out += &stats("Latency", figures, within, is_empty);
     let rates = &requests.per_thread;
     let figures = [rates.mean, rates.stdev, rates.max];
-    out += &stats("Req/Sec", figures, rates.within_stdev_percent, format_metric);
+    let figures = figures.map(|figure| figure.or(zero).map(format_metric));
+    out += &stats("Req/Sec", figures, rates.within_stdev_percent, is_empty);
     if distribution {
         out += &percentiles(latency);
     }
@@ -40,17 +45,22 @@ fn latency(report: &Report) -> &Quantiles {
     }
 }
 
-/// Mean, deviation and largest, with wrk's zeros where there was nothing; the counts below say so.
-fn stats(
-    name: &str,
-    figures: [Option<f64>; 3],
-    within: Option<f64>,
-    format: fn(f64) -> String,
-) -> String {
-    let [mean, stdev, max] = figures.map(|figure| format(figure.unwrap_or_default()));
-    let within = within.map_or_else(|| "-nan".to_owned(), |percent| format!("{percent:.2}"));
+/// The length of the run: a time as wrk has it, or the number of requests where that ends it.
+fn length(report: &Report) -> String {
+    match report.run.requests_limit {
+        Some(_) => format_some(report.requests.planned, "request", "requests"),
+        None => format!("{} test", format_length(report.run.duration_s)),
+    }
+}
+
+/// Mean, deviation, largest, and the share within a deviation. Where nothing was answered they are wrk's
+/// zeros and `-nan`; what is not known of answers is `n/a`.
+fn stats(name: &str, figures: [Option<String>; 3], within: Option<f64>, is_empty: bool) -> String {
+    let unknown = if is_empty { "-nan%" } else { "n/a " };
+    let within = within.map_or_else(|| unknown.to_owned(), |percent| format!("{percent:.2}%"));
+    let [mean, stdev, max] = figures.map(|figure| figure.unwrap_or_else(|| "n/a".to_owned()));
     let (mean, stdev, max) = (align(&mean, 8), align(&stdev, 10), align(&max, 9));
-    format!("    {name:<10}{mean}{stdev}{max}{within:>8}%\n")
+    format!("    {name:<10}{mean}{stdev}{max}{within:>9}\n")
 }
 
 fn percentiles(latency: &Quantiles) -> String {

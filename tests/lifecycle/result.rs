@@ -204,4 +204,8 @@ fn a_condition_in_percent_is_judged_and_a_wrong_one_refused_before_the_run() {
     // The name is what is wrong with it, not how few values there will be.
     let name = run(&format!("{url} -R 10 -d 1s --fail-if nosuch.p99>5ms"));
     assert_refused(&name, 2, &["no number 'nosuch.p99'"]);
+    let stage = run(&format!("{url} --fail-if stages.nosuch.p50>1ms"));
+    assert_refused(&stage, 2, &["'nosuch' is not a stage", "api-arrived"]);
+    let stage = run(&format!("{url} --fail-if stages.api-nosuch.p50>1ms"));
+    assert_refused(&stage, 2, &["'nosuch' is not a checkpoint; there are due, sent, api"]);
 }

@@ -355,3 +355,17 @@ fn a_histogram_that_was_edited_is_named() {
     let error = document.render(form, TextOptions::default()).expect_err("it cannot be read");
     assert!(error.to_string().contains("histogram of response"), "{error}");
 }
+
+#[test]
+fn seconds_after_the_end_of_sending_are_comments_for_gnuplot() {
+    let mut report = report();
+    report.run.duration_s = 1.0;
+    report.series.truncate(1);
+    let mut after = report.series[0].clone();
+    (after.t_s, after.sent, after.arrived) = (2.0, 0, 7);
+    report.series.push(after);
+    let text = rendered(Document::Run(&report), Form::Tsv);
+    let rows: Vec<_> = text.lines().rev().take(2).collect();
+    assert!(rows[0].starts_with("# 2\t0\t"), "{text}");
+    assert!(rows[1].starts_with("1\t"), "{text}");
+}

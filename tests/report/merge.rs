@@ -348,3 +348,10 @@ proptest! {
         prop_assert_eq!(histogram(&sum), histogram(&expected));
     }
 }
+
+#[test]
+fn a_share_that_the_parts_do_not_tell_is_not_called_nan() {
+    let text = text(&merged(parts(&[0, 1], 2)), TextOptions::default());
+    let rates = text.lines().find(|line| line.starts_with("    Req/Sec")).expect("wrk's line");
+    assert!(rates.trim_end().ends_with(" n/a") && !text.contains("nan"), "{text}");
+}

@@ -231,3 +231,16 @@ fn a_saved_report_prints_the_same_text() {
     let options = TextOptions { latency: true, ..TextOptions::default() };
     assert_eq!(text(&back, options), text(&report, options));
 }
+
+#[test]
+fn a_run_that_a_count_ends_is_told_by_its_count() {
+    let mut report = closed();
+    (report.run.duration_s, report.run.requests_limit) = (0.000_152, Some(10));
+    (report.requests.planned, report.requests.completed) = (10, 10);
+    // Shorter than the tenth of a second of which there is a rate.
+    report.requests.per_thread = PerThread::default();
+    let block = block(&report);
+    assert!(block.starts_with("Running 10 requests @ http://127.0.0.1:8080/x|\n"), "{block}");
+    assert!(block.contains("\n    Req/Sec       n/a       n/a      n/a      n/a |\n"), "{block}");
+    assert!(!block.contains("nan"), "{block}");
+}

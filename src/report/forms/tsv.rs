@@ -1,6 +1,7 @@
 //! Tables for gnuplot, set apart by two empty lines: `index 0` has the columns of the original
 //! experiment and a row for each step (a run is one step), then follows the series of each step. `NaN`
-//! is what was not measured.
+//! is what was not measured. Seconds after the end of sending are comments: a curve through them would
+//! fall to zero, which the load did not.
 
 use std::fmt::Write as _;
 
@@ -17,6 +18,8 @@ const STEPS: [&str; 7] = [
     "arrival p50 s",
     "arrival p99 s",
 ];
+/// Seconds of a row.
+const ROW_S: f64 = 1.0;
 const SERIES: [&str; 11] = [
     "t s",
     "sent",
@@ -32,7 +35,7 @@ const SERIES: [&str; 11] = [
 ];
 
 pub(super) fn run(report: &Report) -> String {
-    steps(&[report]) + &series(&report.run.target, &report.series)
+    steps(&[report]) + &series(&report.run.target, report)
 }
 
 /// Steps without a report are comments: gnuplot counts its tables, and each step has its own.
@@ -41,7 +44,7 @@ pub(super) fn ramp(ramp: &RampReport) -> String {
     let mut out = steps(&reports);
     for step in &ramp.steps {
         out += &match (&step.report, &step.error) {
-            (Some(report), _) => series(&step.name, &report.series),
+            (Some(report), _) => series(&step.name, report),
             (None, error) => {
                 comment(&format!("{}: {}", step.name, error.as_deref().unwrap_or("not run")))
             }
@@ -68,9 +71,12 @@ fn steps(reports: &[&Report]) -> String {
     out
 }
 
-fn series(name: &str, rows: &[Row]) -> String {
+fn series(name: &str, report: &Report) -> String {
     let mut out = format!("\n\n{}{}", comment(name), comment(&SERIES.join("\t")));
-    for row in rows {
+    for row in &report.series {
+        if is_after_the_end(row, report) {
+            out += "# ";
+        }
         let count = |count: u64| Some(count as f64);
         out += &line(&[
             Some(row.t_s),
@@ -87,6 +93,11 @@ fn series(name: &str, rows: &[Row]) -> String {
         ]);
     }
     out
+}
+
+/// Returns true if the row's second begins when nothing is sent any more.
+fn is_after_the_end(row: &Row, report: &Report) -> bool {
+    row.sent == 0 && row.t_s - ROW_S >= report.run.duration_s
 }
 
 fn comment(text: &str) -> String {
