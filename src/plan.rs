@@ -5,6 +5,7 @@ use url::Url;
 use crate::latency::fewest_values;
 use crate::message::StagePair;
 use crate::profile::{Coupling, Settings, Stack};
+use crate::secrets::mask_parts;
 use crate::units::{Rate, format_count};
 
 pub mod address;
@@ -274,7 +275,10 @@ fn target(url: Option<&str>) -> Result<Target, PlanError> {
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(e) if text.contains("://") => return refuse(format!("the URL is not valid: {e}")),
-        Err(_) => return refuse(format!("'{text}' is not a URL; write http://HOST[:PORT]/PATH")),
+        Err(_) => {
+            let shown = mask_parts(text);
+            return refuse(format!("'{shown}' is not a URL; write http://HOST[:PORT]/PATH"));
+        }
     };
     match (url.scheme(), url.host()) {
         ("http" | "https", Some(_)) => Ok(Target::Url(url)),

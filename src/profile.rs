@@ -349,6 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_the_wrong_type_is_refused_without_its_text() {
+        for profile in [
+            "header = 'Authorization: Bearer onyx'\n",
+            "rate = 5\n[[request]]\nname = 'a'\nheader = \"Cookie: a=\\\"onyx\\\"\"\n",
+            "fail-if = 'onyx'\n",
+            "stack = 'redis://:onyx@host'\n",
+            "'Authorization: Bearer onyx' = 5\n",
+            "qos = 'onyx'\n",
+        ] {
+            let error = Settings::from_toml(profile).expect_err(profile).to_string();
+            assert!(error.starts_with("line ") && !error.contains("onyx"), "{profile}: {error}");
+        }
+        let error = Settings::from_toml("header = 'A: b'\n").expect_err("no list").to_string();
+        assert!(error.contains("line 1: invalid type: a string, expected a sequence"), "{error}");
+    }
+
+    #[test]
     fn an_unknown_key_or_value_is_refused_with_its_line() {
         for (profile, line, part) in [
             ("rate = 5\nrates = 6\n", "line 2", "unknown key 'rates'; did you mean 'rate'?"),

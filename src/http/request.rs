@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::message::{Body, Mix, Rendered, Template};
 use crate::plan::address::percent_decode;
+use crate::secrets::mask_parts;
 
 /// Everything about the request that does not change during a run.
 #[derive(Debug, Clone)]
@@ -80,13 +81,13 @@ impl RequestShape {
         self.method == "HEAD"
     }
 
-    /// The target as printed: without credentials.
+    /// The target as it is printed: without credentials and without the values of secret parameters.
     pub fn display(url: &Url) -> String {
         let mut shown = url.clone();
         let _ = shown.set_username("");
         let _ = shown.set_password(None);
         // Holes as they were typed.
-        shown.to_string().replace("%7B%7B", "{{").replace("%7D%7D", "}}")
+        mask_parts(shown.as_str()).replace("%7B%7B", "{{").replace("%7D%7D", "}}")
     }
 }
 
@@ -180,5 +181,7 @@ mod tests {
             RequestShape::display(&Url::parse("http://u:p@h/x").expect("valid")),
             "http://h/x"
         );
+        let url = Url::parse("http://h/{{seq}}?access_token=onyx&sig=onyx&page=1").expect("valid");
+        assert_eq!(RequestShape::display(&url), "http://h/{{seq}}?access_token=***&sig=***&page=1");
     }
 }

@@ -7,13 +7,15 @@ use super::address::percent_decode;
 use super::{PlanError, refuse};
 use crate::message::template::{OWN_NAMES, Place, is_word};
 use crate::message::{Data, Template};
+use crate::secrets::mask_parts;
 
 /// A path and query as a URL takes them.
 pub(super) fn parse_path(path: &str) -> Result<Url, PlanError> {
     let base = Url::parse("http://host/").expect("a constant");
+    let shown = mask_parts(path);
     match Some(path).filter(|path| path.starts_with('/') && !path.starts_with("//")) {
-        Some(path) => base.join(path).map_err(|e| PlanError(format!("path '{path}': {e}"))),
-        None => refuse(format!("path '{path}': write /PATH or /PATH?QUERY, without the host")),
+        Some(path) => base.join(path).map_err(|e| PlanError(format!("path '{shown}': {e}"))),
+        None => refuse(format!("path '{shown}': write /PATH or /PATH?QUERY, without the host")),
     }
 }
 

@@ -11,6 +11,7 @@ use super::{MAX_BODY, PlanError, Target, refuse};
 use crate::message::template::Place;
 use crate::message::{Body, Data, IdFields, Mix, Template};
 use crate::profile::{Node, RequestSettings, Settings};
+use crate::secrets::mask_parts;
 use carried_id::{check_lines, head_carries_id};
 
 /// What is sent.
@@ -163,7 +164,7 @@ impl Draft<'_> {
     /// Its own path, else the URL's.
     fn path(&self, data: Option<&Data>) -> Result<Template, PlanError> {
         let (flag, url) = match (&self.own.path, self.target) {
-            (Some(path), _) => (format!("path '{path}'"), parse_path(path)?),
+            (Some(path), _) => (format!("path '{}'", mask_parts(path)), parse_path(path)?),
             (None, Target::Url(url)) => ("the URL".to_owned(), url.clone()),
             (None, Target::Pipeline) => return Ok(Template::text("/")),
         };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::request::method::method;
 use super::{PlanError, refuse};
 use crate::profile::{Engine, Settings};
+use crate::secrets::mask_arguments;
 
 /// A script and what it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +25,9 @@ pub struct ScriptPlan {
 /// Checks the settings of the script and reads its file.
 pub(super) fn script(settings: &Settings, engine: Engine) -> Result<Option<ScriptPlan>, PlanError> {
     let Some(file) = settings.script.clone() else {
-        return match settings.script_args.first() {
-            Some(arg) => refuse(format!(
-                "'{arg}': what stands after -- is for a script; name one with --script FILE"
+        return match mask_arguments(&settings.script_args).first() {
+            Some(argument) => refuse(format!(
+                "'{argument}': what stands after -- is for a script; name one with --script FILE"
             )),
             None => Ok(None),
         };

@@ -98,7 +98,10 @@ fn a_condition_is_on_a_request_that_there_is() {
 
 #[test]
 fn what_may_be_a_secret_is_not_repeated() {
-    let changes: [fn(&mut Settings); 3] = [
+    let changes: [fn(&mut Settings); 6] = [
+        |s| s.url = Some("u:onyx-lantern@host:80/x".into()),
+        |s| s.url = Some("host/x?token=onyx-lantern".into()),
+        |s| s.script_args = vec!["--password=onyx-lantern".into()],
         |s| s.headers = vec!["Bearer onyx-lantern".into()],
         |s| {
             s.script = Some("/dev/null".into());

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use hyper_util::client::proxy::matcher::Matcher;
 use url::{Host, Url};
 
-use super::command::without_secrets;
 use super::connect_to::redirected;
 use super::tls::{TlsPlan, tls};
 use super::{PlanError, Target, refuse};
 use crate::profile::{Engine, Settings};
+use crate::secrets::mask_url;
 
 /// How the target is reached and what is spoken with it.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ impl Proxy {
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url) => f.write_str(&without_secrets(url.as_str())),
+            Self::Url(url) => f.write_str(&mask_url(url.as_str())),
             Self::Environment(host, port) => write!(f, "{host}:{port} (from the environment)"),
         }
     }

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::{RequestSettings, Settings};
+use crate::secrets::mask_text;
 
 /// What is wrong with a profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,9 +52,19 @@ fn refuse(text: &str, span: &Range<usize>, what: impl Into<String>) -> ProfileEr
     ProfileError { line: before.matches('\n').count() + 1, text: what.into() }
 }
 
-/// toml's own error, with its line.
+/// The error of the TOML reader, with its line. The value in the file is not repeated: it may be a secret.
 fn explain(text: &str, span: &Range<usize>, error: &toml::de::Error) -> ProfileError {
-    refuse(text, &error.span().unwrap_or(span.clone()), error.message().replace('\n', " "))
+    let message = mask_text(&without_strings(&error.message().replace('\n', " ")));
+    refuse(text, &error.span().unwrap_or(span.clone()), message)
+}
+
+/// `invalid type: string "…", expected a sequence` without the string.
+fn without_strings(message: &str) -> String {
+    let Some((before, rest)) = message.split_once("string \"") else { return message.to_owned() };
+    match rest.rsplit_once("\", expected ") {
+        Some((_, expected)) => format!("{before}a string, expected {expected}"),
+        None => format!("{before}a string"),
+    }
 }
 
 impl<'i> Table<'i> {
@@ -91,7 +102,7 @@ impl<'i> Table<'i> {
             Some(name) => format!("did you mean '{name}'?"),
             None => format!("the keys are {}", known.join(", ")),
         };
-        Err(unknown.refuse(format!("unknown key '{}'; {hint}", unknown.key)))
+        Err(unknown.refuse(format!("unknown key '{}'; {hint}", mask_text(&unknown.key))))
     }
 
     /// Takes an entry out.
