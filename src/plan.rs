@@ -14,6 +14,7 @@ mod connect_to;
 mod files;
 mod head;
 pub mod load;
+pub mod read;
 pub mod request;
 pub mod script;
 pub mod threshold;

@@ -13,6 +13,7 @@ use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
 use crate::plan::command::{quoted, words};
+use crate::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::profile::Settings;
 use crate::ramp::{Ahead, Follower, Ramp, RampPlan, Watcher};
 use crate::report::RunResult;
@@ -23,7 +24,7 @@ use crate::run::Services;
 pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
     let file = &args.profile;
-    let text = std::fs::read_to_string(file)
+    let text = read_text_bounded(file, MOST_PROFILE, "a profile")
         .map_err(|e| UsageError(format!("the profile {} cannot be read: {e}", file.display())))?;
     let command = command(file, &args.settings);
     let plan = RampPlan::new(file, &text, args.settings.clone(), command)?;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::args::ReportArgs;
 use super::output::Outputs;
 use super::{Outcome, logger};
+use crate::plan::read::{MOST_REPORT, read_text_bounded};
 use crate::report::Saved;
 
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
@@ -21,6 +22,6 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
 /// Reads a saved report; an error names the file.
 pub(super) fn read(file: &Path) -> anyhow::Result<Saved> {
     let name = || file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(name)?;
+    let text = read_text_bounded(file, MOST_REPORT, "a report").with_context(name)?;
     Saved::from_json(&text).with_context(name)
 }

@@ -12,6 +12,7 @@ use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger};
 use crate::plan::Plan;
+use crate::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::profile::Settings;
 use crate::ramp::is_ramp;
 use crate::report::forms::{Document, Subject};
@@ -91,7 +92,8 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
     let name = file.display();
     let refused = |e: String| UsageError(format!("--profile {name}: {e}")).into();
-    let text = std::fs::read_to_string(file).map_err(|e| refused(e.to_string()))?;
+    let text = read_text_bounded(file, MOST_PROFILE, "a profile");
+    let text = text.map_err(|e| refused(e.to_string()))?;
     if is_ramp(&text) {
         return Err(refused(format!("its steps are run by `loadgen ramp {name}`")));
     }

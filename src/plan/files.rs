@@ -1,12 +1,11 @@
-//! Files that say what is sent, read and parsed once, before the run: bodies, lines of bodies, tables.
+//! Files that say what is sent, parsed once, before the run: bodies, lines of bodies, tables.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
+use super::read::read_bounded;
 use super::{MAX_BODY, PlanError, refuse};
 use crate::message::Data;
 use crate::message::template::OWN_NAMES;
@@ -52,12 +51,8 @@ impl Tables {
 
 /// A whole file as a body.
 pub(super) fn body(file: &Path) -> Result<Vec<u8>, PlanError> {
-    let text = std::fs::read(file)
-        .map_err(|e| PlanError(format!("--body-file {}: {e}", file.display())))?;
-    match text.len() > MAX_BODY {
-        true => refuse(format!("--body-file {}: {}", file.display(), super::request::TOO_LARGE)),
-        false => Ok(text),
-    }
+    read_bounded(file, MAX_BODY as u64, "a body")
+        .map_err(|e| PlanError(format!("--body-file {}: {e}", file.display())))
 }
 
 /// The lines of a file as bodies, each with its number from 1.
@@ -80,13 +75,8 @@ pub(super) fn lines(text: &[u8]) -> Result<Vec<(usize, &[u8])>, String> {
 
 /// Reads a file of lines or rows, up to the size that is allowed.
 pub(super) fn read(flag: &str, file: &Path) -> Result<Vec<u8>, PlanError> {
-    let wrong = |why: String| PlanError(format!("{flag} {}: {why}", file.display()));
-    let mut text = Vec::new();
-    let opened = File::open(file).map_err(|e| wrong(e.to_string()))?;
-    opened.take(MAX_FILE + 1).read_to_end(&mut text).map_err(|e| wrong(e.to_string()))?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(wrong(format!("it is larger than {} MiB", MAX_FILE >> 20)));
-    }
+    let mut text = read_bounded(file, MAX_FILE, "a file of bodies or rows")
+        .map_err(|e| PlanError(format!("{flag} {}: {e}", file.display())))?;
     // A mark that some editors write, and nobody sees.
     if text.starts_with(b"\xEF\xBB\xBF") {
         text.drain(..3);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::read::{MOST_SCRIPT, read_bounded};
 use super::request::method::method;
 use super::{PlanError, refuse};
 use crate::profile::{Engine, Settings};
@@ -60,8 +61,8 @@ pub(super) fn script(settings: &Settings, engine: Engine) -> Result<Option<Scrip
              the script can do it",
         );
     }
-    let source =
-        std::fs::read(&file).map_err(|e| PlanError(format!("--script {}: {e}", file.display())))?;
+    let source = read_bounded(&file, MOST_SCRIPT, "a script")
+        .map_err(|e| PlanError(format!("--script {}: {e}", file.display())))?;
     Ok(Some(ScriptPlan {
         file,
         source: without_interpreter(source),

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::read::{MOST_PEM, read_bounded};
 use super::{PlanError, refuse};
 use crate::profile::Settings;
 
@@ -55,7 +56,8 @@ fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {
 }
 
 fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {
-    let all = CertificateDer::pem_file_iter(file).map_err(|e| unreadable(flag, file, e))?;
+    let text = read_pem(flag, file)?;
+    let all = CertificateDer::pem_slice_iter(&text);
     let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|e| unreadable(flag, file, e))?;
     match all.is_empty() {
         true => Err(unreadable(flag, file, PemError::NoItemsFound)),
@@ -67,15 +69,20 @@ fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>,
 fn identity(cert: &Path, key: Option<&Path>) -> Result<Arc<CertifiedKey>, PlanError> {
     let chain = certificates("--cert", cert)?;
     let (flag, file) = key.map_or(("--cert", cert), |key| ("--key", key));
-    let key = PrivateKeyDer::from_pem_file(file).map_err(|error| match error {
-        PemError::NoItemsFound => PlanError(format!(
-            "{flag} {}: there is no private key in it (BEGIN PRIVATE KEY, not encrypted)",
-            file.display()
-        )),
-        error => unreadable(flag, file, error),
-    })?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&read_pem(flag, file)?).map_err(|error| match error {
+            PemError::NoItemsFound => PlanError(format!(
+                "{flag} {}: there is no private key in it (BEGIN PRIVATE KEY, not encrypted)",
+                file.display()
+            )),
+            error => unreadable(flag, file, error),
+        })?;
     let identity = CertifiedKey::from_der(chain, key, &ring::default_provider());
     identity.map(Arc::new).map_err(|e| bad(flag, file, e))
+}
+
+fn read_pem(flag: &str, file: &Path) -> Result<Vec<u8>, PlanError> {
+    read_bounded(file, MOST_PEM, "a file of certificates or keys").map_err(|e| bad(flag, file, e))
 }
 
 fn unreadable(flag: &str, file: &Path, error: PemError) -> PlanError {
@@ -121,7 +128,15 @@ mod tests {
     #[test]
     fn a_file_that_is_not_what_it_should_be_is_named() {
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 9] = [
+            (
+                |s| s.cacert = Some("/dev/zero".into()),
+                "--cacert /dev/zero: it is larger than 4 MiB",
+            ),
+            (
+                |s| (s.cert, s.key) = (data("server.pem"), Some("/dev/zero".into())),
+                "--key /dev/zero: it is larger than 4 MiB",
+            ),
             (|s| s.cacert = Some("/nowhere".into()), "--cacert /nowhere: No such file"),
             (|s| s.cacert = data("run.json"), "run.json: there is no certificate"),
             (|s| s.cert = data("server.pem"), "server.pem: there is no private key"),
