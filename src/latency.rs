@@ -1,7 +1,10 @@
 //! The latency histogram: fixed bounds, exact merge, quantiles that refuse small samples, HDR text.
 
+use std::io::Read as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
@@ -13,6 +16,14 @@ const RESOLUTION_NS: u64 = 64;
 const HIGHEST_NS: u64 = 86_400_000_000_000;
 /// A quantile needs this many values beyond it; with fewer, it is a property of the accident.
 const VALUES_BEYOND: f64 = 10.0;
+
+/// The first bytes of a deflated V2 histogram; the length of what follows comes next.
+const V2_DEFLATED: [u8; 4] = 0x1c84_9314_u32.to_be_bytes();
+const LENGTH_BYTES: usize = 4;
+/// The largest histogram that is read. One of ours has at most 340 kB.
+const MOST_BYTES: u64 = 8 << 20;
+/// The most significant digits of a histogram that is read; ours have three.
+const MOST_DIGITS: u32 = 4;
 
 /// The quantiles of every report: name in the JSON and place in [0, 1].
 pub const QUANTILES: [(&str, f64); 7] = [
@@ -52,6 +63,9 @@ pub enum HdrError {
     /// The text is not base64: it was cut or edited.
     #[error("not base64")]
     Base64(#[from] base64::DecodeError),
+    /// The text unpacks to more than any histogram takes.
+    #[error("larger than {} MiB when unpacked", MOST_BYTES >> 20)]
+    TooLarge,
     /// The bytes are not a V2 or V2-deflate histogram.
     #[error("not an HDR V2 histogram: {0}")]
     Format(String),
@@ -208,9 +222,11 @@ impl Latencies {
         BASE64.encode(bytes)
     }
 
-    /// Reads what [`Self::to_hdr`] or another HdrHistogram wrote, in nanoseconds.
+    /// Reads what [`Self::to_hdr`] or another HdrHistogram wrote, in nanoseconds. Of a text that unpacks to more than
+    /// [`MOST_BYTES`] no more than these are unpacked.
     pub fn from_hdr(text: &str) -> Result<Self, HdrError> {
-        let bytes = BASE64.decode(text)?;
+        let bytes = unpacked(&BASE64.decode(text)?)?;
+        check_header(&bytes)?;
         let read: Histogram<u64> = Deserializer::new()
             .deserialize(&mut bytes.as_slice())
             .map_err(|e| HdrError::Format(e.to_string()))?;
@@ -222,10 +238,72 @@ impl Latencies {
     }
 }
 
+/// The bytes of a V2 histogram: those of a deflated one are inflated.
+fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, HdrError> {
+    let Some(deflated) = bytes.strip_prefix(&V2_DEFLATED).and_then(|rest| rest.get(LENGTH_BYTES..))
+    else {
+        return Ok(bytes.to_vec());
+    };
+    let mut inflated = Vec::new();
+    let read = ZlibDecoder::new(deflated).take(MOST_BYTES + 1).read_to_end(&mut inflated);
+    read.map_err(|e| HdrError::Format(e.to_string()))?;
+    if inflated.len() as u64 > MOST_BYTES { Err(HdrError::TooLarge) } else { Ok(inflated) }
+}
+
+/// Refuses a header that promises more bytes than there are, or more digits than a day's bounds need: memory is
+/// taken for what it promises. After the cookie come the length, an offset, and the number of digits.
+fn check_header(bytes: &[u8]) -> Result<(), HdrError> {
+    let field = |number: usize| {
+        let at = number * 4;
+        let field = bytes.get(at..at + 4).and_then(|field| field.try_into().ok());
+        field.map_or(0, u32::from_be_bytes)
+    };
+    let (length, digits) = (field(1), field(3));
+    if length as usize > bytes.len() || digits > MOST_DIGITS {
+        return Err(HdrError::Format(format!(
+            "its header says {length} bytes and {digits} digits"
+        )));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::Write as _;
+
+    use hdrhistogram::serialization::V2Serializer;
     use proptest::prelude::*;
+
+    use super::*;
+
+    /// A deflated histogram whose counts are so many zeros.
+    fn bomb(zeros: usize) -> String {
+        let mut header = Vec::new();
+        Latencies::default().histogram_header(&mut header);
+        let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(&header).expect("memory");
+        let chunk = vec![0; 1 << 20];
+        (0..zeros >> 20).for_each(|_| packer.write_all(&chunk).expect("memory"));
+        let packed = packer.finish().expect("memory");
+        let length = u32::try_from(packed.len()).expect("small").to_be_bytes();
+        BASE64.encode([&V2_DEFLATED[..], &length, &packed].concat())
+    }
+
+    #[test]
+    fn a_histogram_that_unpacks_to_too_much_is_refused() {
+        let text = bomb(64 << 20);
+        assert!(text.len() < 1 << 20, "{}", text.len());
+        assert!(matches!(Latencies::from_hdr(&text), Err(HdrError::TooLarge)));
+        // The header alone may promise too much.
+        for (at, value) in [(4, [0xff; 4]), (12, [0, 0, 0, 5])] {
+            let mut header = Vec::new();
+            Latencies::default().histogram_header(&mut header);
+            header[at..at + 4].copy_from_slice(&value);
+            let error =
+                Latencies::from_hdr(&BASE64.encode(&header)).map(|_| ()).expect_err("refused");
+            assert!(error.to_string().contains("its header says"), "{error}");
+        }
+    }
 
     fn of(values: &[u64]) -> Latencies {
         let mut latencies = Latencies::default();
@@ -287,6 +365,15 @@ mod tests {
         assert!((sum - 3.002_052).abs() < 0.004, "{sum}");
         assert_eq!(Latencies::default().counts_up_to(&bounds), [0; 5]);
         assert_eq!(Latencies::default().sum_s(), 0.0);
+    }
+
+    impl Latencies {
+        /// The 40 bytes in front of the counts.
+        fn histogram_header(&self, out: &mut Vec<u8>) {
+            let mut bytes = Vec::new();
+            V2Serializer::new().serialize(&self.histogram, &mut bytes).expect("memory");
+            out.extend_from_slice(&bytes[..40]);
+        }
     }
 
     #[test]
