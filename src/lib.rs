@@ -17,7 +17,7 @@
 //!
 //! | layer | modules | what they are |
 //! | --- | --- | --- |
-//! | words | [`units`] [`clock`] [`message`] [`latency`] [`secrets`] | quantities, ids, histograms, masking: no input, no output |
+//! | words | [`units`] [`clock`] [`message`] [`latency`] [`printable`] [`secrets`] | quantities, ids, histograms, text that is safe to show: no input, no output |
 //! | intent | [`profile`] [`plan`] | what is wanted, checked: nothing after it finds the input invalid |
 //! | outside | [`http`] [`script`] [`stack`] [`resources`] `receipt` `tls` | sockets, scripts, servers, processes |
 //! | movers | [`load`] [`pipeline`] | the engine, and the services; they do not know each other |
@@ -77,6 +77,7 @@ pub mod units;
 pub mod clock;
 pub mod message;
 pub mod latency;
+pub mod printable;
 pub mod secrets;
 
 pub mod profile;

@@ -1,5 +1,6 @@
 //! The corpora of `fuzz/` through the properties that its targets check: each input whole, and each
-//! of its beginnings. What a fuzzer found is among them.
+//! of its beginnings. What a fuzzer found is among them. Saved reports are mutated, too: each mutation has a number,
+//! which names it.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,11 @@ use std::path::Path;
 #[path = "../fuzz/src/lib.rs"]
 pub mod properties;
 
-use properties::{broker_frame, broker_topic, http_response, queue_command};
+use properties::{broker_frame, broker_topic, http_response, queue_command, saved_report};
+
+/// Changes of JSON documents by a number.
+#[path = "fuzz/mutations.rs"]
+mod mutations;
 
 /// Beginnings of a long input that are looked at.
 const BEGINNINGS: usize = 16;
@@ -49,4 +54,43 @@ fn broker_topics() {
 #[test]
 fn http_responses() {
     replay("http_response", http_response::check);
+}
+
+#[test]
+fn saved_reports() {
+    replay("saved_report", saved_report::check);
+}
+
+/// Mutations that are tried; `LOADGEN_MUTATIONS` in the environment of the tests is another number.
+const MUTATIONS: u64 = 2_000;
+
+#[test]
+fn mutated_reports_are_refused_or_shown() {
+    let count = std::env::var("LOADGEN_MUTATIONS").ok().and_then(|text| text.parse().ok());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).expect("a report");
+    // Most are mutations of the smaller files, which are quicker to show.
+    let files = [
+        read("tests/data/run.json"),
+        read("tests/data/ramp.json"),
+        read("fuzz/corpus/saved_report/run"),
+        read("fuzz/corpus/saved_report/ramp"),
+    ];
+    let mut accepted = 0;
+    for number in 0..count.unwrap_or(MUTATIONS) {
+        let file = match number % 20 {
+            0 => 0,
+            10 => 1,
+            n if n % 4 == 3 => 3,
+            _ => 2,
+        };
+        let mutated = mutations::mutate(&files[file], number);
+        // The harness shows it where a check fails.
+        println!("mutation {number}");
+        let text = std::str::from_utf8(&mutated).unwrap_or_default();
+        accepted += u64::from(loadgen::report::Saved::from_json(text).is_ok());
+        saved_report::check(&mutated);
+    }
+    println!("{accepted} were shown");
+    assert!(accepted * 5 > count.unwrap_or(MUTATIONS), "only {accepted} mutations were shown");
 }

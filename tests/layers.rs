@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Each layer may use itself and those before it.
 const LAYERS: [&[&str]; 8] = [
-    &["units", "clock", "message", "latency", "secrets"],
+    &["units", "clock", "message", "latency", "printable", "secrets"],
     &["profile", "plan"],
     &["http", "script", "stack", "resources", "receipt", "tls"],
     &["load", "pipeline"],

@@ -24,6 +24,8 @@ mod report {
     mod forms;
     /// Two sides of made-up runs whose noise is known.
     mod compare;
+    /// Strings and numbers that no run has written.
+    mod hostile;
     /// Parts of a load and their sum.
     mod merge;
     /// The verdict, and the notes beside it.

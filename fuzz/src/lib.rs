@@ -1,10 +1,11 @@
-//! What must hold for whatever a peer sends. Each `check` takes any bytes and panics where something
+//! What must hold for whatever a peer sends, or a file holds. Each `check` takes any bytes and panics where something
 //! does not hold; fuzz targets and `tests/fuzz.rs` call it.
 
 pub mod broker_frame;
 pub mod broker_topic;
 pub mod http_response;
 pub mod queue_command;
+pub mod saved_report;
 
 /// Pieces that one input is cut into at most.
 const MOST_PIECES: usize = 4_096;

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::MultiProgress;
 use log::{LevelFilter, Log, Metadata, Record};
 
+use crate::printable::message;
+
 /// What is drawn on the terminal, to be moved away for a message.
 static SCREEN: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
@@ -24,7 +26,8 @@ impl Log for Stderr {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             // Nobody may read it any more; that is no reason to stop.
-            let write = || drop(writeln!(std::io::stderr(), "loadgen: {}", record.args()));
+            let text = message(&record.args().to_string());
+            let write = || drop(writeln!(std::io::stderr(), "loadgen: {text}"));
             match &*SCREEN.lock().unwrap_or_else(PoisonError::into_inner) {
                 Some(screen) => screen.suspend(write),
                 None => write(),

@@ -23,6 +23,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use args::{Cli, Command, UsageError};
 
+use crate::printable::message;
 use crate::profile::nearest;
 use crate::report::Outcome;
 
@@ -85,7 +86,8 @@ fn mistyped_command(word: &str) -> Option<UsageError> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("loadgen: {error:#}");
+    // A peer, or a file, may have had a part in the text.
+    eprintln!("loadgen: {}", message(&format!("{error:#}")));
     let usage = error.is::<crate::plan::PlanError>() || error.is::<args::UsageError>();
     let script = error.is::<crate::script::ScriptError>()
         || matches!(error.downcast_ref(), Some(crate::run::RunError::Script(_)));

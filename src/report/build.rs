@@ -16,7 +16,11 @@ use crate::observations::{
 };
 use crate::plan::load::Pace;
 use crate::plan::{Mode, ScriptPlan};
+use crate::printable::shortened;
 use crate::profile::{Arrivals, Engine};
+
+/// The most characters of a server's version: a server may send any text.
+const LONGEST_VERSION: usize = 200;
 
 impl From<&Observations> for Report {
     fn from(seen: &Observations) -> Self {
@@ -67,8 +71,10 @@ fn run(seen: &Observations) -> Run {
         }
     };
     let node = seen.plan.request.node;
-    let server =
-        |info: &ServerInfo| Server { kind: info.kind.to_owned(), version: info.version.clone() };
+    let server = |info: &ServerInfo| Server {
+        kind: info.kind.to_owned(),
+        version: shortened(&info.version, LONGEST_VERSION).into_owned(),
+    };
     // The rate is that of all nodes.
     let own = |rate: f64| rate / seen.plan.request.node.count as f64;
     let source = if seen.clock.offset_us.is_some() { "redis" } else { "monotonic" };

@@ -2,6 +2,7 @@
 //! JSON and read back; every other form is made from the report alone, so all say the same.
 
 mod build;
+mod check;
 pub mod compare;
 mod failures;
 mod figures;
@@ -22,6 +23,9 @@ mod wrk;
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::printable_json;
+
+pub use check::CheckError;
 pub use figures::{
     ByRequest, Errors, Examples, Latency, Messages, PerThread, Quantiles, Requests, Resource, Row,
     Script, Stage, StampList,
@@ -276,10 +280,10 @@ impl Report {
     /// The file's text: JSON, two spaces deep, ending in a newline.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("plain data can be written");
-        text + "\n"
+        printable_json(text + "\n")
     }
 
-    /// Reads a saved report.
+    /// Reads a saved report and believes it; [`Saved::from_json`] checks it.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         let mut report: Self = serde_json::from_str(text)?;
         report.complete();

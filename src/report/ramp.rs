@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Report, Tool};
+use crate::printable::printable_json;
 
 /// What a ramp found out. Saved after every step, so that a ramp that breaks off keeps what it has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -170,14 +171,19 @@ impl RampReport {
     /// Reads a saved report.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         let mut ramp: Self = serde_json::from_str(text)?;
-        ramp.steps.iter_mut().filter_map(|step| step.report.as_mut()).for_each(Report::complete);
+        ramp.complete();
         Ok(ramp)
+    }
+
+    /// Fills in what follows from other fields of each step's report.
+    pub(super) fn complete(&mut self) {
+        self.steps.iter_mut().filter_map(|step| step.report.as_mut()).for_each(Report::complete);
     }
 
     /// The file's text: JSON, two spaces deep, ending in a newline.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("plain data can be written");
-        text + "\n"
+        printable_json(text + "\n")
     }
 }
 

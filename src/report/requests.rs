@@ -16,7 +16,7 @@ impl Requests {
     /// Derives the numbers that follow from others.
     pub(super) fn complete(&mut self) {
         self.refused = self.refused();
-        let errors = self.refused + self.failed + self.unfinished;
+        let errors = self.refused.saturating_add(self.failed).saturating_add(self.unfinished);
         self.error_percent = percent(errors, self.sent);
     }
 }
@@ -43,7 +43,10 @@ impl ByRequest {
 /// Answers that are not a success: neither 2xx nor 3xx, as wrk has it.
 fn refused(status: &BTreeMap<String, u64>) -> u64 {
     let is_odd = |status: &str| !status.starts_with(['2', '3']);
-    status.iter().filter(|(status, _)| is_odd(status)).map(|(_, count)| count).sum()
+    status
+        .iter()
+        .filter(|(status, _)| is_odd(status))
+        .fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }
 
 /// A row each; the first row is the head. None where there is but one request.

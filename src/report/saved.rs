@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::forms::Document;
 use super::ramp::RampReport;
-use super::{Report, SCHEMA_VERSION};
+use super::{CheckError, Report, SCHEMA_VERSION};
+use crate::printable::message;
 
 /// A saved report of either kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,9 @@ pub enum SavedError {
     /// A comparison, or what a later version writes.
     #[error("it is a {0}, neither a run's report nor a ramp's")]
     Kind(String),
+    /// A number that no run can have.
+    #[error("it is not a report that a run wrote: {0}")]
+    Impossible(#[from] CheckError),
     /// Of a version this program does not know.
     #[error("it has schema version {0}; this loadgen reads version {SCHEMA_VERSION}")]
     Version(u32),
@@ -37,16 +41,27 @@ struct Head {
 }
 
 impl Saved {
-    /// Reads the JSON of a run's or a ramp's report.
+    /// Reads the JSON of a run's or a ramp's report, and refuses one that no run can have written.
     pub fn from_json(text: &str) -> Result<Self, SavedError> {
         let head: Head = serde_json::from_str(text)?;
         if head.schema_version != SCHEMA_VERSION {
             return Err(SavedError::Version(head.schema_version));
         }
         Ok(match head.kind.as_deref() {
-            Some("ramp") => Self::Ramp(Box::new(RampReport::from_json(text)?)),
-            Some(kind) => return Err(SavedError::Kind(kind.to_owned())),
-            None => Self::Run(Box::new(Report::from_json(text)?)),
+            Some("ramp") => {
+                // Numbers are derived from others after these are checked.
+                let mut ramp: RampReport = serde_json::from_str(text)?;
+                ramp.check()?;
+                ramp.complete();
+                Self::Ramp(Box::new(ramp))
+            }
+            Some(kind) => return Err(SavedError::Kind(message(kind))),
+            None => {
+                let mut report: Report = serde_json::from_str(text)?;
+                report.check()?;
+                report.complete();
+                Self::Run(Box::new(report))
+            }
         })
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Nanos;
+use crate::printable::message;
 use crate::ramp::Ahead;
 use crate::run::{Phase, Progress};
 use crate::units::{format_count, format_duration, format_metric, format_time};
@@ -11,7 +12,7 @@ use crate::units::{format_count, format_duration, format_metric, format_time};
 pub(super) fn step(step: &Ahead<'_>) -> String {
     let Ahead { number, of, name, left } = step;
     let left = left.map(|left| format!(", {} to go", format_duration(whole(left))));
-    format!("step {number} of {of}: {name}{}", left.unwrap_or_default())
+    format!("step {number} of {of}: {}{}", message(name), left.unwrap_or_default())
 }
 
 /// Rounded up, so that it never says 0s while there is something left.

@@ -11,6 +11,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 use super::{Report, SCHEMA_VERSION, Saved, Tool};
+use crate::printable::printable_json;
 pub use figure::{Figure, Noise, Outcome};
 pub use text::comparison_text;
 pub(super) use text::{figure_rows, footnote, value, verdict};
@@ -139,7 +140,7 @@ impl Comparison {
     /// The file's text: JSON, two spaces deep, ending in a newline.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("plain data can be written");
-        text + "\n"
+        printable_json(text + "\n")
     }
 }
 

@@ -20,12 +20,12 @@ pub(super) fn ramp(ramp: &RampReport) -> String {
 
 fn step(step: &RampStep) -> Cells {
     let mut cells = vec![
-        ("step".to_owned(), step.name.clone()),
+        ("step".to_owned(), as_text(&step.name)),
         ("x".to_owned(), step.x.map(|x| x.to_string()).unwrap_or_default()),
-        ("error".to_owned(), step.error.clone().unwrap_or_default()),
+        ("error".to_owned(), as_text(step.error.as_deref().unwrap_or_default())),
     ];
     let settings = step.settings.iter();
-    cells.extend(settings.map(|(name, value)| (format!("settings.{name}"), value.clone())));
+    cells.extend(settings.map(|(name, value)| (format!("settings.{name}"), as_text(value))));
     cells.extend(step.report.as_ref().map(cells_of).unwrap_or_default());
     cells
 }
@@ -55,9 +55,16 @@ fn flatten(value: &Value, name: &str, cells: &mut Cells) {
             }
         }
         Value::Null => cells.push((name.to_owned(), String::new())),
-        Value::String(text) => cells.push((name.to_owned(), text.clone())),
+        Value::String(text) => cells.push((name.to_owned(), as_text(text))),
         Value::Bool(_) | Value::Number(_) => cells.push((name.to_owned(), value.to_string())),
     }
+}
+
+/// A text that a spreadsheet does not take for a formula: one that begins like a formula gets a `'` in front. A
+/// number stays one.
+fn as_text(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if is_formula && text.parse::<f64>().is_err() { format!("'{text}") } else { text.to_owned() }
 }
 
 /// Columns in the order in which they first come.
@@ -93,6 +100,16 @@ mod tests {
             [("plain", "plain"), ("a,b", "\"a,b\""), ("a \"b\"\n", "\"a \"\"b\"\"\n\"")]
         {
             assert_eq!(quote(cell), quoted);
+        }
+    }
+
+    #[test]
+    fn a_text_that_begins_like_a_formula_is_not_one() {
+        for text in ["=1+1", "+1+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\t=1", "\r=1"] {
+            assert_eq!(as_text(text), format!("'{text}"));
+        }
+        for text in ["5", "-5", "-0.25", "+3", "", "a=b", "1-2", " x"] {
+            assert_eq!(as_text(text), text);
         }
     }
 

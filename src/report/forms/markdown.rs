@@ -30,14 +30,14 @@ pub(super) fn run(report: &Report, options: TextOptions) -> String {
     if !report.resources.is_empty() {
         out += &table(&resource_rows(report));
     }
-    let mut items: Vec<_> = report.verdict.notes.iter().map(|note| cell(note)).collect();
+    let mut items: Vec<_> = report.verdict.notes.iter().map(|note| line(note)).collect();
     items.extend(
         report.script.iter().map(|script| format!("Script: {}", cell(&script_use(script)))),
     );
     items.extend(parts(report).map(|parts| format!("Parts: {parts}")));
     items.extend(protocol(report).map(|protocol| format!("Protocol: {}", cell(&protocol))));
     items.extend(servers(report).map(|servers| format!("Stack: {}", cell(&servers))));
-    items.push(format!("loadgen {}, {}", report.tool.version, report.run.started_at));
+    items.push(format!("loadgen {}, {}", cell(&report.tool.version), cell(&report.run.started_at)));
     out + &list(&items)
 }
 
@@ -45,7 +45,7 @@ pub(super) fn ramp(ramp: &RampReport, options: TextOptions) -> String {
     let mut out = format!("### loadgen ramp: {}\n\n", cell(&ramp.name));
     out += &result(&RunResult::of_ramp(ramp, options.allowed));
     if let Some(question) = &ramp.question {
-        let _ = writeln!(out, "{}\n", cell(question));
+        let _ = writeln!(out, "{}\n", line(question));
     }
     if !ramp.complete {
         out += "**It broke off: not all steps were run.**\n\n";
@@ -56,7 +56,7 @@ pub(super) fn ramp(ramp: &RampReport, options: TextOptions) -> String {
         let item = |(kind, reason): &(&str, String)| format!("{kind} {}", cell(reason));
         out += &(list(&reasons.iter().map(item).collect::<Vec<_>>()) + "\n");
     }
-    out += &list(&ramp.findings.iter().map(|finding| cell(&finding.text)).collect::<Vec<_>>());
+    out += &list(&ramp.findings.iter().map(|finding| line(&finding.text)).collect::<Vec<_>>());
     out + &format!("\nRepeat it: `{}`\n", code(&ramp.command))
 }
 
@@ -70,8 +70,8 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
         format!("Base: {}; new: {}", files(&comparison.base), files(&comparison.new)),
         compare::footnote(comparison),
     ];
-    items.extend(comparison.failed.iter().map(|failure| cell(failure)));
-    items.extend(comparison.notes.iter().map(|note| cell(note)));
+    items.extend(comparison.failed.iter().map(|failure| line(failure)));
+    items.extend(comparison.notes.iter().map(|note| line(note)));
     out + &list(&items)
 }
 
@@ -84,13 +84,13 @@ fn result(result: &RunResult) -> String {
 fn verdict(report: &Report) -> String {
     let mut out = String::new();
     if !report.verdict.failures.is_empty() {
-        let failures: Vec<_> = report.verdict.failures.iter().map(|why| cell(why)).collect();
+        let failures: Vec<_> = report.verdict.failures.iter().map(|why| line(why)).collect();
         out += &(list(&failures) + "\n");
     }
     out + &match report.verdict.reasons.as_slice() {
         [] => format!("Generator **valid**: {}.\n\n", why_valid(report)),
         reasons => {
-            let reasons = reasons.iter().map(|reason| cell(reason)).collect::<Vec<_>>();
+            let reasons = reasons.iter().map(|reason| line(reason)).collect::<Vec<_>>();
             format!("Generator **LIMITED: do not trust these numbers.**\n\n{}\n", list(&reasons))
         }
     }
@@ -141,7 +141,7 @@ fn thresholds(report: &Report) -> String {
     let mut rows = vec![["Fail if", "it is", "result"].map(str::to_owned).to_vec()];
     rows.extend(report.verdict.thresholds.iter().map(|threshold| {
         let value = found(threshold).unwrap_or_else(|| "n/a".to_owned());
-        let result = if threshold.ok { "ok" } else { "**failed**" };
+        let result = if threshold.ok { "ok" } else { FAILED };
         vec![threshold.expr.clone(), value, result.to_owned()]
     }));
     table(&rows)
@@ -150,14 +150,14 @@ fn thresholds(report: &Report) -> String {
 /// Rows under a head: the first column to the left, the others to the right.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let row_of = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut out = String::new();
     for (n, row) in rows.iter().enumerate() {
-        out += &line(
+        out += &row_of(
             (0..columns).map(|column| row.get(column).map_or(String::new(), |c| cell(c))).collect(),
         );
         if n == 0 {
-            out += &line(
+            out += &row_of(
                 (0..columns)
                     .map(|column| if column == 0 { "---" } else { "---:" }.into())
                     .collect(),
@@ -171,21 +171,38 @@ fn list(items: &[String]) -> String {
     items.iter().map(|item| format!("- {item}\n")).collect()
 }
 
-/// Text on one line, with nothing in it that would be markup or end a cell. Emphasis of our own, as in
-/// `**failed**`, stays.
+/// A condition that failed, as a table's cell. No other cell has emphasis.
+const FAILED: &str = "**failed**";
+
+/// Text on one line, with nothing in it that would be markup, a link or an image, or end a cell.
 fn cell(text: &str) -> String {
+    if text == FAILED {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
-    for c in text.trim().chars() {
+    let mut last = ' ';
+    let mut chars = text.trim().chars().peekable();
+    while let Some(c) = chars.next() {
+        // Between letters an underscore is no emphasis: p99_9.
+        let is_inside = last.is_alphanumeric() && chars.peek().is_some_and(|c| c.is_alphanumeric());
         match c {
-            '|' | '`' => out.extend(['\\', c]),
+            '_' if is_inside => out.push(c),
+            '|' | '`' | '\\' | '[' | ']' | '*' | '_' | '~' => out.extend(['\\', c]),
             '<' => out += "&lt;",
             '>' => out += "&gt;",
             '&' => out += "&amp;",
             c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
+        last = c;
     }
     out
+}
+
+/// Text that begins a line or an item: it must not become a heading, a list or a rule.
+fn line(text: &str) -> String {
+    let text = cell(text);
+    if text.starts_with(['#', '-', '+', '=', ':']) { format!("\\{text}") } else { text }
 }
 
 /// Text between backticks.
@@ -200,6 +217,12 @@ mod tests {
     #[test]
     fn what_would_end_a_cell_is_escaped() {
         let rows = [["a", "b"], ["x|y", "<1\n`z`"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(
+            cell("![a](http://h) [b](x) *c* _d_ p99_9"),
+            "!\\[a\\](http://h) \\[b\\](x) \\*c\\* \\_d\\_ p99_9"
+        );
+        assert_eq!((cell("a\\|b"), cell(FAILED)), ("a\\\\\\|b".to_owned(), FAILED.to_owned()));
+        assert_eq!((line("# a"), line("-1")), ("\\# a".to_owned(), "\\-1".to_owned()));
         assert_eq!(table(&rows), "| a | b |\n| --- | ---: |\n| x\\|y | &lt;1 \\`z\\` |\n\n");
     }
 }

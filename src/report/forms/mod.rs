@@ -17,6 +17,7 @@ use super::compare::{Comparison, comparison_text};
 use super::ramp::RampReport;
 use super::{Quantiles, Report, TextOptions, html, ramp_text, text};
 use crate::latency::HdrError;
+use crate::printable::with_printable_strings;
 
 /// A form of a document. Its name for `--format` is its file ending.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -206,32 +207,59 @@ impl Document<'_> {
         }
     }
 
-    /// The document's text in a form.
+    /// The document's text in a form. Strings that a run was told by others, or that a file had, are printable in it.
     pub fn render(self, form: Form, options: TextOptions) -> Result<String, FormError> {
-        Ok(match (form, self) {
-            (Form::Text, Self::Run(report)) => text(report, options),
-            (Form::Text, Self::Ramp(ramp)) => ramp_text(ramp, options),
-            (Form::Text, Self::Comparison(comparison)) => comparison_text(comparison),
-            (Form::Json, Self::Run(report)) => report.to_json(),
-            (Form::Json, Self::Ramp(ramp)) => ramp.to_json(),
-            (Form::Json, Self::Comparison(comparison)) => comparison.to_json(),
-            (Form::Html, Self::Run(report)) => html::page(report, options),
-            (Form::Html, Self::Ramp(ramp)) => html::ramp_page(ramp, options),
-            (Form::Markdown, Self::Run(report)) => markdown::run(report, options),
-            (Form::Markdown, Self::Ramp(ramp)) => markdown::ramp(ramp, options),
-            (Form::Markdown, Self::Comparison(comparison)) => markdown::comparison(comparison),
-            (Form::Csv, Self::Run(report)) => csv::run(report),
-            (Form::Csv, Self::Ramp(ramp)) => csv::ramp(ramp),
-            (Form::Tsv, Self::Run(report)) => tsv::run(report),
-            (Form::Tsv, Self::Ramp(ramp)) => tsv::ramp(ramp),
-            (Form::Junit, Self::Run(report)) => junit::run(report),
-            (Form::Junit, Self::Ramp(ramp)) => junit::ramp(ramp),
-            (Form::Junit, Self::Comparison(comparison)) => junit::comparison(comparison),
-            (Form::Hlog, Self::Run(report)) => hlog::run(report),
-            (Form::Hlog, Self::Ramp(ramp)) => hlog::ramp(ramp),
-            (Form::Hgrm(distribution), Self::Run(report)) => hgrm::run(report, distribution)?,
-            (_, Self::Comparison(_)) => return Err(FormError::NoComparison),
-            (Form::Hgrm(_), Self::Ramp(_)) => return Err(FormError::ManyDistributions),
-        })
+        // JSON keeps the data as it is and escapes it in its own way, and so does the page.
+        let keeps_strings = matches!(form, Form::Json | Form::Html);
+        match self {
+            Self::Run(report) if keeps_strings => render_run(report, form, options),
+            Self::Run(report) => render_run(&with_printable_strings(report), form, options),
+            Self::Ramp(ramp) if keeps_strings => render_ramp(ramp, form, options),
+            Self::Ramp(ramp) => render_ramp(&with_printable_strings(ramp), form, options),
+            Self::Comparison(comparison) if keeps_strings => render_comparison(comparison, form),
+            Self::Comparison(comparison) => {
+                render_comparison(&with_printable_strings(comparison), form)
+            }
+        }
     }
+}
+
+fn render_run(report: &Report, form: Form, options: TextOptions) -> Result<String, FormError> {
+    Ok(match form {
+        Form::Text => text(report, options),
+        Form::Json => report.to_json(),
+        Form::Html => html::page(report, options),
+        Form::Markdown => markdown::run(report, options),
+        Form::Csv => csv::run(report),
+        Form::Tsv => tsv::run(report),
+        Form::Junit => junit::run(report),
+        Form::Hlog => hlog::run(report),
+        Form::Hgrm(distribution) => hgrm::run(report, distribution)?,
+    })
+}
+
+fn render_ramp(ramp: &RampReport, form: Form, options: TextOptions) -> Result<String, FormError> {
+    Ok(match form {
+        Form::Text => ramp_text(ramp, options),
+        Form::Json => ramp.to_json(),
+        Form::Html => html::ramp_page(ramp, options),
+        Form::Markdown => markdown::ramp(ramp, options),
+        Form::Csv => csv::ramp(ramp),
+        Form::Tsv => tsv::ramp(ramp),
+        Form::Junit => junit::ramp(ramp),
+        Form::Hlog => hlog::ramp(ramp),
+        Form::Hgrm(_) => return Err(FormError::ManyDistributions),
+    })
+}
+
+fn render_comparison(comparison: &Comparison, form: Form) -> Result<String, FormError> {
+    Ok(match form {
+        Form::Text => comparison_text(comparison),
+        Form::Json => comparison.to_json(),
+        Form::Markdown => markdown::comparison(comparison),
+        Form::Junit => junit::comparison(comparison),
+        Form::Html | Form::Csv | Form::Tsv | Form::Hlog | Form::Hgrm(_) => {
+            return Err(FormError::NoComparison);
+        }
+    })
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::printable::{is_unprintable, printable_json};
 use crate::units::{format_binary, format_count, format_time};
 
 /// A text as HTML shows it, inside an element or a quoted attribute.
@@ -15,8 +16,8 @@ pub(super) fn escape(text: &str) -> String {
             '"' => out += "&quot;",
             '\'' => out += "&#39;",
             '\n' | '\t' => out.push(c),
-            // HTML has no place for them.
-            c if c.is_control() => out.push(char::REPLACEMENT_CHARACTER),
+            // HTML has no place for them, or they would turn the text around.
+            c if is_unprintable(c) => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),
         }
     }
@@ -26,7 +27,7 @@ pub(super) fn escape(text: &str) -> String {
 /// JSON that may stand in a `<script>`: a `<` is only ever inside its strings, and written as an
 /// escape there, so that no text in it can end the element or begin a comment.
 pub(super) fn script_json(json: &Value) -> String {
-    json.to_string().replace('<', "\\u003c")
+    printable_json(json.to_string().replace('<', "\\u003c"))
 }
 
 /// What a number measures, which says how it is written.
@@ -146,8 +147,8 @@ mod tests {
     #[test]
     fn no_text_becomes_markup() {
         assert_eq!(
-            escape("<b a='\"'>&\u{1b}\0é"),
-            "&lt;b a=&#39;&quot;&#39;&gt;&amp;\u{fffd}\u{fffd}é"
+            escape("<b a='\"'>&\u{1b}\0\u{202e}é"),
+            "&lt;b a=&#39;&quot;&#39;&gt;&amp;\u{fffd}\u{fffd}\u{fffd}é"
         );
         let json = script_json(&serde_json::json!({"a": "</script><!-- \"x\""}));
         assert!(!json.contains('<'), "{json}");

@@ -17,6 +17,9 @@ impl Scale {
     pub(super) fn up_to(most: f64) -> Self {
         let most = if most > 0.0 { most } else { 1.0 };
         let step = tick_step(most);
+        if !step.is_normal() {
+            return Self::Linear(0.0, most);
+        }
         Self::Linear(0.0, (most / step - 1e-9).ceil() * step)
     }
 
@@ -49,6 +52,10 @@ impl Scale {
             Self::Linear(low, high) if low >= high => vec![low],
             Self::Linear(low, high) => {
                 let step = tick_step(high - low);
+                // A span that is too small to be divided has its ends.
+                if !step.is_normal() {
+                    return vec![low, high];
+                }
                 let first = (low / step - 1e-9).ceil();
                 let count = (high / step + 1e-9).floor() - first;
                 (0..=count.max(0.0) as u32).map(|n| (first + f64::from(n)) * step).collect()
@@ -93,6 +100,19 @@ mod tests {
 
     fn close(a: &[f64], b: &[f64]) -> bool {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-9 * b.abs())
+    }
+
+    #[test]
+    fn the_smallest_and_the_largest_spans_have_few_ticks() {
+        for scale in [
+            Scale::up_to(5e-324),
+            Scale::up_to(f64::MAX / 10.0),
+            Scale::Linear(0.0, 5e-324),
+            Scale::Linear(0.0, f64::MAX),
+            Scale::Log(5e-324, 1e15),
+        ] {
+            assert!(scale.ticks().len() < 400, "{scale:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-use super::Report;
+use super::{CheckError, Report};
 pub(super) use starts::StartClock;
 use starts::{NodeSpan, check_overlap};
 use sum::Sum;
@@ -34,6 +34,9 @@ pub enum MergeError {
     /// A histogram cannot be read.
     #[error("{0}: a histogram cannot be read: {1}; was the file cut or edited?")]
     Histogram(String, String),
+    /// The sum is more than any run can have.
+    #[error("the sum of the reports is not possible: {0}")]
+    Impossible(#[from] CheckError),
 }
 
 /// The report of all nodes together. Of a node that is missing it says `partial`, and is not valid.
@@ -43,7 +46,9 @@ pub fn merge(mut parts: Vec<Named>) -> Result<Report, MergeError> {
     let clock = StartClock::of(&parts);
     check_overlap(&parts, clock)?;
     let parts: Vec<_> = parts.into_iter().map(|part| Part::new(part, clock)).collect();
-    Sum::of(&parts, clock).report()
+    let merged = Sum::of(&parts, clock).report()?;
+    merged.check()?;
+    Ok(merged)
 }
 
 /// Refuses what is not each another node's part of one load.

@@ -1,7 +1,7 @@
 //! The stages of all nodes, and their counts of the stamp lists.
 
 use super::MergeError;
-use super::sum::Sum;
+use super::sum::{Sum, add_to};
 use crate::report::build::coarsen;
 use crate::report::{Stage, StampList};
 
@@ -29,10 +29,10 @@ impl Sum<'_> {
         for list in self.reports().flat_map(|report| &report.stamps) {
             match sums.iter_mut().find(|sum| sum.name == list.name) {
                 Some(sum) => {
-                    sum.read += list.read;
-                    sum.joined += list.joined;
-                    sum.foreign += list.foreign;
-                    sum.unreadable += list.unreadable;
+                    add_to(&mut sum.read, list.read);
+                    add_to(&mut sum.joined, list.joined);
+                    add_to(&mut sum.foreign, list.foreign);
+                    add_to(&mut sum.unreadable, list.unreadable);
                 }
                 None => sums.push(list.clone()),
             }

@@ -73,7 +73,7 @@ impl<'a> Sum<'a> {
     }
 
     fn sum(&self, of: impl Fn(&Report) -> u64) -> u64 {
-        self.reports().map(of).sum()
+        self.reports().map(of).fold(0, u64::saturating_add)
     }
 
     /// Seconds from the beginning to the latest of the parts' moments, each told from its own beginning.
@@ -174,7 +174,7 @@ impl<'a> Sum<'a> {
     fn counts(&self, of: fn(&Report) -> &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
         for (name, count) in self.reports().flat_map(of) {
-            *sums.entry(name.clone()).or_default() += count;
+            add_to(sums.entry(name.clone()).or_default(), *count);
         }
         sums
     }
@@ -194,7 +194,7 @@ impl<'a> Sum<'a> {
             time_s: round(time_s, 1e6),
             time_percent: if all_s > 0.0 { round(time_s / all_s * 100.0, 1e2) } else { 0.0 },
             per_request_us: (sent > 0).then(|| round(time_s * 1e6 / sent as f64, 1e3)),
-            unnumbered: all.iter().map(|script| script.unnumbered).sum(),
+            unnumbered: all.iter().map(|script| script.unnumbered).fold(0, u64::saturating_add),
         })
     }
 
@@ -242,7 +242,9 @@ impl<'a> Sum<'a> {
 
     fn messages(&self) -> Option<Messages> {
         let all: Vec<_> = self.reports().filter_map(|report| report.messages.as_ref()).collect();
-        let sum = |of: fn(&Messages) -> u64| all.iter().map(|messages| of(messages)).sum();
+        let sum = |of: fn(&Messages) -> u64| {
+            all.iter().map(|messages| of(messages)).fold(0, u64::saturating_add)
+        };
         let first = |of: fn(&Examples) -> &Vec<u64>| {
             let most = all.iter().map(|messages| of(&messages.examples).len()).max().unwrap_or(0);
             all.iter().flat_map(|messages| of(&messages.examples)).take(most).copied().collect()
@@ -270,10 +272,10 @@ impl<'a> Sum<'a> {
         let of =
             |report: &'a Report| report.by_request.iter().find(|other| other.name == request.name);
         let parts = || self.parts.iter().filter_map(|part| of(&part.report));
-        let sum = |count: fn(&ByRequest) -> u64| parts().map(count).sum();
+        let sum = |count: fn(&ByRequest) -> u64| parts().map(count).fold(0, u64::saturating_add);
         let mut status: BTreeMap<String, u64> = BTreeMap::new();
         for (code, count) in parts().flat_map(|part| &part.status) {
-            *status.entry(code.clone()).or_default() += count;
+            add_to(status.entry(code.clone()).or_default(), *count);
         }
         Ok(ByRequest {
             name: request.name.clone(),
@@ -314,11 +316,11 @@ impl<'a> Sum<'a> {
                 let second = (self.offset(part) + row.t_s).round() as u64;
                 let sum = rows.entry(second).or_default();
                 sum.t_s = second as f64;
-                sum.sent += row.sent;
-                sum.completed += row.completed;
-                sum.failed += row.failed;
-                sum.arrived += row.arrived;
-                sum.in_flight += row.in_flight;
+                add_to(&mut sum.sent, row.sent);
+                add_to(&mut sum.completed, row.completed);
+                add_to(&mut sum.failed, row.failed);
+                add_to(&mut sum.arrived, row.arrived);
+                add_to(&mut sum.in_flight, row.in_flight);
                 sum.queue_depth = sum.queue_depth.max(row.queue_depth);
                 let used = row.cpu_percent.iter();
                 let named =
@@ -328,6 +330,11 @@ impl<'a> Sum<'a> {
         }
         rows.into_values().collect()
     }
+}
+
+/// Counts of files are added without wrapping; the check of the sum refuses what is too large.
+pub(super) fn add_to(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
 }
 
 /// A component of a node.
