@@ -12,7 +12,7 @@ const LONGEST_SHOWN: usize = 10_000;
 /// Fields that are never cut: half a histogram cannot be read, and half a command cannot be run.
 const WHOLE_FIELDS: [&str; 2] = ["hdr", "command"];
 
-/// Whether a character must not reach a terminal or a text file: control characters (C0 with the end of a line, DEL,
+/// Returns true if a character must not reach a terminal or a text file: control characters (C0 with the end of a line, DEL,
 /// C1), marks that change the direction of text, and separators of lines.
 pub fn is_unprintable(c: char) -> bool {
     let is_bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -69,7 +69,7 @@ pub fn printable_json(json: String) -> String {
     out
 }
 
-/// The same data with every string printable, and cut where it is too long.
+/// A copy of the data with every string printable, and cut where it is too long.
 pub fn with_printable_strings<T: Serialize + DeserializeOwned + Clone>(data: &T) -> T {
     let Ok(mut value) = serde_json::to_value(data) else { return data.clone() };
     clean(&mut value);

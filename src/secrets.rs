@@ -15,7 +15,7 @@ pub use body::mask_body;
 pub use name::is_secret_name;
 pub use text::mask_text;
 
-/// What stands in place of a secret.
+/// The text in place of a secret.
 pub const HIDDEN: &str = "***";
 
 /// Headers whose values are shown. The value of any other header is hidden.

@@ -26,7 +26,7 @@ pub fn read_bounded(path: &Path, limit: u64, what: &str) -> io::Result<Vec<u8>> 
     read_within(path, limit, what, LONGEST_WAIT)
 }
 
-/// The same of a file that must be UTF-8.
+/// The text of a file, which must be UTF-8.
 pub fn read_text_bounded(path: &Path, limit: u64, what: &str) -> io::Result<String> {
     String::from_utf8(read_bounded(path, limit, what)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

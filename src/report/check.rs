@@ -1,4 +1,4 @@
-//! Whether a saved report can be what a run has written: a file may have been edited, cut, or made by hand. Nothing
+//! Checks that a saved report can be one that a run has written: a file may have been edited, cut, or made by hand. Nothing
 //! that computes with a report has to expect a number that no run can have.
 
 use serde_json::Value;
@@ -23,7 +23,7 @@ const SIGNED: [&str; 2] = ["offset", "value"];
 const ENDS: &str = "completed + failed + unfinished";
 const STATUSES: &str = "the answers by status";
 
-/// What a report cannot have: a field, by its dotted name, and what is wrong with it.
+/// A field, by its dotted name, that no run can have written, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {what}; was the file edited?")]
 pub struct CheckError {
@@ -85,7 +85,7 @@ impl Report {
 }
 
 impl RampReport {
-    /// The same of every step.
+    /// Checks the report of every step.
     pub fn check(&self) -> Result<(), CheckError> {
         for (number, step) in self.steps.iter().enumerate() {
             let place = format!("steps[{number}].report");

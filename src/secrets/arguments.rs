@@ -27,7 +27,7 @@ pub fn mask_arguments<S: AsRef<str>>(arguments: &[S]) -> Vec<String> {
     shown
 }
 
-/// Whether an argument is the name of a secret that follows.
+/// Returns true if an argument is the name of a secret that follows.
 fn expects_secret(argument: &str) -> bool {
     if is_short_flag(argument) {
         return argument.len() == 2;
@@ -52,7 +52,7 @@ fn mask_argument(argument: &str) -> String {
     if is_word && is_secret_name(argument) { HIDDEN.to_owned() } else { mask_text(argument) }
 }
 
-/// Whether it is `-p`, with or without a value.
+/// Returns true for `-p`, with or without a value.
 fn is_short_flag(argument: &str) -> bool {
     let mut chars = argument.chars();
     !ONE_DASH_WORDS.contains(&argument)

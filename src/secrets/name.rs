@@ -33,7 +33,7 @@ const SECRET_WORDS: [&str; 30] = [
     "xsrf",
     "userpass",
 ];
-/// The same, as any part of a word: names are often written without anything between their words.
+/// Parts of a word that do the same: names are often written without anything between their words.
 const SECRET_PARTS: [&str; 17] = [
     "accesskey",
     "apikey",
@@ -82,7 +82,7 @@ const HARMLESS_NAMES: [&str; 8] = [
     "design key",
 ];
 
-/// Whether the value of a parameter, a header, a field or a flag of this name may be a secret. Upper case, `-`, `_`
+/// Returns true if the value of a parameter, a header, a field or a flag of this name may be a secret. Upper case, `-`, `_`
 /// and camelCase are all the same; words are compared as a whole, so `monkey` and `zipcode` are not secrets.
 pub fn is_secret_name(name: &str) -> bool {
     let words = words(name);
@@ -93,7 +93,7 @@ pub fn is_secret_name(name: &str) -> bool {
     words.iter().zip(previous).any(|(word, previous)| is_secret_word(word, previous))
 }
 
-/// Whether a text has a word that is hardly ever about anything but a secret.
+/// Returns true if a text has a word that is hardly ever about anything but a secret.
 pub(super) fn names_a_secret(text: &str) -> bool {
     words(text).iter().any(|word| has_secret_part(word))
 }

@@ -57,7 +57,7 @@ fn mask_word(word: &str, after: &str, out: &mut String) -> usize {
     word.len() + begin + len
 }
 
-/// Where the value of a secret name begins in the text behind the name, and its length.
+/// The place and the length of a secret name's value, in the text behind the name.
 fn named_value(name: &str, after: &str) -> Option<(usize, usize)> {
     let closed = after.trim_start_matches(['"', '\'', '\\']);
     let sign = closed.trim_start_matches(' ');
@@ -84,7 +84,7 @@ fn after_spaces(after: &str) -> Option<(usize, usize)> {
     (value.len() < after.len()).then_some((after.len() - value.len(), len))
 }
 
-/// Whether it is `user:password` in base64.
+/// Returns true for `user:password` in base64.
 fn is_login(text: &str) -> bool {
     BASE64.decode(text).is_ok_and(|login| login.contains(&b':'))
 }
@@ -93,7 +93,7 @@ fn ends_url(c: char) -> bool {
     c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`')
 }
 
-/// Whether a word is a JSON Web Token: parts in base64 between dots.
+/// Returns true if a word is a JSON Web Token: parts in base64 between dots.
 fn is_token(word: &str) -> bool {
     word.starts_with(TOKEN_BEGINS) && word.len() >= SHORTEST_TOKEN
 }
