@@ -168,14 +168,14 @@ fn response(criterion: &mut Criterion) {
 /// the interval's row.
 fn recorder(criterion: &mut Criterion) {
     let start = Nanos::from_secs(1_000);
-    let mut recorder = Recorder::new(id_space(), SAMPLE, start);
+    let mut recorder = Recorder::new(id_space(), SAMPLE, start).of_open_loop();
     let (mut due, mut count, mut sampled) = (start, 0, 0);
     criterion.bench_function("recorder/request", |b| {
         b.iter(|| {
             // Latencies from 0.2 to 4.2 ms, so that they do not all fall into one bucket.
             let (seen, sent) = (due + Nanos(20_000), due + Nanos(30_000));
             let at = sent + Nanos(200_000 + count * 7_919 % 4_000_000);
-            let ticket = Ticket { due, id: msg_id(FIRST_ID + count) };
+            let ticket = Ticket { due, ready: seen, id: msg_id(FIRST_ID + count) };
             recorder.planned(due, seen);
             recorder.sent(count, due);
             recorder.ended(&Ended {

@@ -19,7 +19,7 @@
 //! | --- | --- | --- |
 //! | words | [`units`] [`clock`] [`message`] [`latency`] [`printable`] [`secrets`] | quantities, ids, histograms, text that is safe to show: no input, no output |
 //! | intent | [`profile`] [`plan`] | what is wanted, checked: nothing after it finds the input invalid |
-//! | outside | [`http`] [`script`] [`stack`] [`resources`] `receipt` `tls` | sockets, scripts, servers, processes |
+//! | outside | [`http`] [`script`] [`stack`] [`resources`] [`health`] `receipt` `tls` | sockets, scripts, servers, processes |
 //! | movers | [`load`] [`pipeline`] | the engine, and the services; they do not know each other |
 //! | the run | [`observations`] [`run`] | stack up, load, drain, down |
 //! | account | [`report`] | what was seen, judged; text, JSON, HTML |
@@ -39,8 +39,9 @@
 //! 4. **Overload cannot improve a tail.** Timeouts, drops, unfinished requests and lost messages show
 //!    in the counts and, with the age they had reached, in the latencies. A dropped slot has the age
 //!    of the oldest request in flight, behind which it would have had to wait.
-//! 5. **No message is lost in silence.** Every MsgID that was sent ends as arrived, lost or unknown
-//!    (not accepted, and it did not arrive); duplicates and reordering are counted; the first of them are named.
+//! 5. **No message is lost in silence.** Every MsgID that was sent ends as arrived, lost, missed (our
+//!    subscriber may have been disconnected when it was published) or unknown (not accepted, and it did not
+//!    arrive); duplicates and reordering are counted; the first of them are named.
 //! 6. **Memory does not grow with the number of requests**, except for one bit per MsgID in blocks
 //!    that are not complete.
 //! 7. **No global state**: two runs may share a process. No printing outside [`cli`]. No allocation
@@ -84,6 +85,7 @@ pub mod profile;
 pub mod plan;
 
 pub mod http;
+pub mod health;
 pub mod resources;
 pub mod script;
 pub mod stack;

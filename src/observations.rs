@@ -3,10 +3,11 @@
 use std::time::SystemTime;
 
 use crate::clock::Nanos;
+pub use crate::health::Machine;
 use crate::http::Traffic;
-use crate::latency::Latencies;
+use crate::latency::{AgedLatencies, Latencies};
 pub use crate::load::{LoadResult, RequestResult};
-use crate::message::{Checkpoint, MessageAccount, StagePair};
+use crate::message::{Checkpoint, MessageAccount, MissedSpan, StagePair, Unjoined};
 use crate::plan::{Mode, Plan};
 pub use crate::resources::{ResourceUse, Shares};
 use crate::script::{Errors, ScriptError, Session, Summary};
@@ -32,12 +33,16 @@ pub struct Observations {
     pub stack: StackInfo,
     /// The way to the log server's time.
     pub clock: ClockInfo,
+    /// The machine under the generator over the measured part.
+    pub machine: Machine,
     /// The requests.
     pub load: LoadResult,
     /// Bytes and connections.
     pub traffic: Traffic,
     /// The script that wrote the requests, which has not said yet what it has to say at the end.
     pub script: Option<Session>,
+    /// Messages that the broker says it dropped during the run, for any of its clients.
+    pub broker_dropped: u64,
     /// The messages; `None` where nobody listened.
     pub arrivals: Option<ArrivalInfo>,
     /// Sampled messages' stages.
@@ -117,10 +122,17 @@ pub struct ArrivalInfo {
     pub account: MessageAccount,
     /// Messages, copies and others' too, timed when they were read: nobody noted their receipt.
     pub timed_when_read: u64,
-    /// arrived − due, with what was lost at the age it had reached.
-    pub latencies: Latencies,
+    /// Spans, since measuring began, in which messages were due that may have been published while the
+    /// subscriber was disconnected.
+    pub missed_spans: Vec<MissedSpan>,
+    /// What came and was not joined to any message that was sent.
+    pub unjoined: Unjoined,
+    /// What came on other topics of the broker for a moment, in a run of which nothing came on its own.
+    pub other_topics: Unjoined,
+    /// arrived − due; and what was lost, failed or dropped at the age it had reached.
+    pub latencies: AgedLatencies,
     /// The same of each request of a mix, in the plan's order; none where there is but one.
-    pub by_request: Vec<Latencies>,
+    pub by_request: Vec<AgedLatencies>,
 }
 
 /// The time between two checkpoints of sampled messages.

@@ -90,8 +90,10 @@ pub struct PipelinePlan {
     pub mqtt: Option<Address>,
     /// Where what is not given comes from.
     pub stack: Stack,
-    /// MQTT topic, without wildcards.
-    pub topic: String,
+    /// MQTT topics, at least one. Where the pipeline is brought up there is one, without wildcards.
+    pub topics: Vec<String>,
+    /// Whether a payload that was not joined may be shown.
+    pub show_payload: bool,
     /// Redis list.
     pub queue: String,
     /// One message in so many is stamped, at least 1.
@@ -163,7 +165,7 @@ impl Plan {
         check_requests(&thresholds, &request)?;
         check_brought_up(&settings, &target)?;
         let command = command::command(&settings);
-        let mut pipeline = pipeline(settings)?;
+        let mut pipeline = pipeline(settings, &target)?;
         for threshold in &thresholds {
             pipeline.add_stage_of("--fail-if", threshold)?;
         }
@@ -307,17 +309,53 @@ fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanErro
     }
 }
 
-/// Refuses topics that cannot be published to.
-pub fn check_topic(topic: &str) -> Result<(), PlanError> {
-    if topic.is_empty() || topic.len() > 65_535 || topic.contains(['#', '+', '\0']) {
-        return refuse("--topic must be a topic to publish to, without the wildcards # and +");
+/// The one topic of a push server. Refuses several, and those that cannot be published to.
+pub fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
+    match topics {
+        [topic] if is_filter(topic) && !topic.contains(['#', '+']) => Ok(topic),
+        [topic] => refuse(format!(
+            "--topic '{topic}': the push server publishes to it, so it must be a topic without the wildcards \
+             # and +"
+        )),
+        _ => refuse(format!(
+            "--topic is given {} times, and the push server publishes to one topic; leave one",
+            topics.len()
+        )),
     }
-    Ok(())
 }
 
-fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
-    let topic = settings.topic.unwrap_or_else(|| "/channel".to_owned());
-    check_topic(&topic)?;
+/// Refuses topics that cannot be subscribed to.
+pub fn check_filters(topics: &[String]) -> Result<(), PlanError> {
+    match topics.iter().find(|topic| !is_filter(topic)) {
+        Some(topic) => refuse(format!(
+            "--topic '{topic}' cannot be subscribed to: + stands for one whole level (devices/+/inbox), \
+             and # for all levels at the end (devices/#)"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn is_filter(topic: &str) -> bool {
+    !topic.is_empty()
+        && topic.len() <= 65_535
+        && !topic.contains('\0')
+        && rumqttc::mqttbytes::valid_filter(topic)
+}
+
+/// The topics that are subscribed to. Where no URL is given they are published to as well.
+fn topics(mut topics: Vec<String>, target: &Target) -> Result<Vec<String>, PlanError> {
+    if topics.is_empty() {
+        topics.push("/channel".to_owned());
+    }
+    match target {
+        Target::Pipeline => topic_to_publish(&topics).map(|_| ())?,
+        Target::Url(_) => check_filters(&topics)?,
+    }
+    Ok(topics)
+}
+
+fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanError> {
+    let topics = topics(settings.topics, target)?;
     let small = |flag: &str, value: Option<u64>, default: u64| match value.unwrap_or(default) {
         n @ 1..=MOST_THREADS => Ok(n as usize),
         n => refuse(format!("{flag} {n}: from 1 to {MOST_THREADS}")),
@@ -340,7 +378,8 @@ fn pipeline(settings: Settings) -> Result<PipelinePlan, PlanError> {
             .transpose()?,
         mqtt: settings.mqtt.map(|text| Address::parse("--mqtt", &text)).transpose()?,
         stack: settings.stack.unwrap_or_default(),
-        topic,
+        topics,
+        show_payload: settings.show_payload.unwrap_or(false),
         queue: settings.queue.unwrap_or_else(|| "myapp".to_owned()),
         sample,
         stages: stages(&settings.stages)?,

@@ -13,6 +13,7 @@ mod over;
 mod request;
 mod table;
 
+use choices::de_words;
 pub use choices::{Arrivals, Coupling, Engine, Node, Pacer, Stack};
 pub use request::RequestSettings;
 pub use table::{Entry, ProfileError, Table, nearest, setting_keys};
@@ -158,6 +159,10 @@ pub struct Settings {
     #[arg(long, value_name = "KIND", env = "LOADGEN_ENGINE", help_heading = "Request")]
     pub engine: Option<Engine>,
 
+    /// First MsgID, for services that keep ids in 32 bits; rounded up with --node. Without it, ids are random and have 16 digits; with it, do not give the same ids to two runs
+    #[arg(long, value_name = "N", env = "LOADGEN_FIRST_ID", help_heading = "Request")]
+    pub first_id: Option<u64>,
+
     /// JSON field of the message that carries the MsgID; the default body has this field too (default: MsgID, else id)
     #[arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD", help_heading = "Request")]
     pub id_field: Option<String>,
@@ -254,9 +259,20 @@ pub struct Settings {
     )]
     pub mqtt: Option<String>,
 
-    /// MQTT topic of the messages (default: /channel)
-    #[arg(long, value_name = "TOPIC", env = "LOADGEN_TOPIC", help_heading = "Pipeline")]
-    pub topic: Option<String>,
+    /// MQTT topic of the messages (default: /channel); repeatable, and with the wildcards + and #, where a URL is given
+    #[arg(
+        long = "topic",
+        value_name = "TOPIC",
+        env = "LOADGEN_TOPIC",
+        value_delimiter = '\n',
+        help_heading = "Pipeline"
+    )]
+    #[serde(rename = "topic", deserialize_with = "de_words")]
+    pub topics: Vec<String>,
+
+    /// Where messages came and none could be joined to a request, show the first payload, which may hold secrets (default: false)
+    #[arg(long, env = "LOADGEN_SHOW_PAYLOAD", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Pipeline")]
+    pub show_payload: Option<bool>,
 
     /// Redis list of the messages (default: myapp)
     #[arg(long, value_name = "KEY", env = "LOADGEN_QUEUE", help_heading = "Pipeline")]

@@ -15,6 +15,7 @@ mod faults {
     mod proxy;
     mod reach;
     mod stall;
+    mod starved;
     mod targets;
     mod together;
     mod wire;

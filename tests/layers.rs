@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 8] = [
     &["units", "clock", "message", "latency", "printable", "secrets"],
     &["profile", "plan"],
-    &["http", "script", "stack", "resources", "receipt", "tls"],
+    &["http", "script", "stack", "resources", "health", "receipt", "tls"],
     &["load", "pipeline"],
     &["observations", "run"],
     &["report"],
@@ -18,12 +18,13 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// Pairs that may not know each other although their layers would let them.
-const STRANGERS: [(&str, &str); 10] = [
+const STRANGERS: [(&str, &str); 11] = [
     ("load", "pipeline"),
     ("pipeline", "load"),
     ("report", "run"),
     ("report", "load"),
     ("report", "resources"),
+    ("report", "health"),
     ("report", "http"),
     ("report", "stack"),
     ("report", "pipeline"),

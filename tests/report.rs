@@ -9,10 +9,10 @@ use loadgen::http::cause::{Cause, CauseCounts};
 use loadgen::http::{Ended, Failure, Outcome, Ticket, Traffic};
 use loadgen::latency::Latencies;
 use loadgen::load::recorder::Recorder;
-use loadgen::message::{Checkpoint, IdSpace, MessageAccount, MsgId};
+use loadgen::message::{Checkpoint, IdSpace, MessageAccount, MsgId, Unjoined};
 use loadgen::observations::{
-    ArrivalInfo, ClockInfo, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo, Stage,
-    StampCount,
+    ArrivalInfo, ClockInfo, Machine, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo,
+    Stage, StampCount,
 };
 use loadgen::plan::Plan;
 use loadgen::profile::Settings;
@@ -62,7 +62,7 @@ fn plan(change: impl FnOnce(&mut Settings)) -> Plan {
 
 /// Two thousand requests of which one timed out, one broke off, one was refused and two were dropped.
 fn recorder() -> Recorder {
-    written_by(Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND))
+    written_by(Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND).of_open_loop())
 }
 
 fn written_by(mut recorder: Recorder) -> Recorder {
@@ -82,7 +82,13 @@ fn written_by(mut recorder: Recorder) -> Recorder {
             _ => (sent + micros(100 + n % 900), Outcome::Answered { status: 200 }),
         };
         let id = MsgId::new(n).expect("small");
-        recorder.ended(&Ended { ticket: Ticket { due, id }, sent, at, outcome, connect: None });
+        recorder.ended(&Ended {
+            ticket: Ticket { due, ready: due + micros(20), id },
+            sent,
+            at,
+            outcome,
+            connect: None,
+        });
     }
     recorder
 }
@@ -124,6 +130,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             start_us: Some(1_795_400_000_123_004),
             server: Some("00112233".to_owned()),
         },
+        machine: Machine { span: SECOND, cores: 2, other_cpu_s: Some(0.05), ..Machine::default() },
         load: recorder().result,
         traffic: Traffic {
             timed_when_read: 0,
@@ -140,6 +147,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             unnumbered: 1_998,
         },
         script: None,
+        broker_dropped: 0,
         arrivals: Some(ArrivalInfo {
             account: MessageAccount {
                 accepted: 1_995,
@@ -148,12 +156,17 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
                 duplicated: 1,
                 reordered: 7,
                 unexpected: 3,
+                foreign: 2,
+                missed: 0,
                 unknown: 2,
                 lost_examples: vec![id(17), id(42)],
                 duplicated_examples: vec![id(99)],
             },
             timed_when_read: 0,
-            latencies: spread(1_996, 300, 4_000),
+            missed_spans: Vec::new(),
+            unjoined: Unjoined::default(),
+            other_topics: Unjoined::default(),
+            latencies: spread(1_996, 300, 4_000).into(),
             by_request: Vec::new(),
         }),
         stages: vec![
@@ -313,7 +326,7 @@ fn a_latency_may_be_named_in_short() {
 fn a_condition_that_cannot_be_judged_does_not_pass() {
     let mut seen = observations(|s| s.fail_if = vec!["arrival.p99>1h".to_owned()]);
     // Enough was planned, and less arrived.
-    seen.arrivals.as_mut().expect("it listens").latencies = spread(500, 300, 4_000);
+    seen.arrivals.as_mut().expect("it listens").latencies = spread(500, 300, 4_000).into();
     let report = Report::from(&seen);
     assert!(text(&report, TextOptions::default()).contains("FAILED (it was not measured)"));
     let threshold = &report.verdict.thresholds[0];

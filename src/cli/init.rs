@@ -21,7 +21,7 @@ const WIDTH: usize = 96;
 const SET: [&str; 3] = ["rate", "duration", "fail-if"];
 
 /// A TOML value for each setting: its default, or an example where it has none.
-const VALUES: [(&str, &str); 51] = [
+const VALUES: [(&str, &str); 53] = [
     ("url", "'http://127.0.0.1:8080/'"),
     ("rate", "'1k'"),
     ("connections", "64"),
@@ -45,6 +45,7 @@ const VALUES: [(&str, &str); 51] = [
     ("script-args", "['one', 'two']"),
     ("timeout", "'2s'"),
     ("engine", "'raw'"),
+    ("first-id", "1"),
     ("id-field", "'MsgID'"),
     ("insecure", "false"),
     ("cacert", "'ca.pem'"),
@@ -62,7 +63,8 @@ const VALUES: [(&str, &str); 51] = [
     ("redis", "'redis://127.0.0.1:6379'"),
     ("log-server", "'redis://127.0.0.1:6380'"),
     ("mqtt", "'mqtt://127.0.0.1:1883'"),
-    ("topic", "'/channel'"),
+    ("topic", "['/channel']"),
+    ("show-payload", "false"),
     ("queue", "'myapp'"),
     ("sample", "100"),
     ("stages", "['sent-arrived', 'api-arrived']"),
@@ -224,7 +226,7 @@ mod tests {
             }
             seen += 1;
         }
-        assert_eq!(seen, 3);
+        assert_eq!(seen, 4);
     }
 
     #[test]

@@ -88,7 +88,9 @@ fn mistyped_command(word: &str) -> Option<UsageError> {
 fn fail(error: &anyhow::Error) -> ExitCode {
     // A peer, or a file, may have had a part in the text.
     eprintln!("loadgen: {}", message(&format!("{error:#}")));
-    let usage = error.is::<crate::plan::PlanError>() || error.is::<args::UsageError>();
+    let usage = error.is::<crate::plan::PlanError>()
+        || error.is::<args::UsageError>()
+        || matches!(error.downcast_ref(), Some(crate::run::RunError::Plan(_)));
     let script = error.is::<crate::script::ScriptError>()
         || matches!(error.downcast_ref(), Some(crate::run::RunError::Script(_)));
     ExitCode::from(match () {

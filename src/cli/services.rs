@@ -16,10 +16,9 @@ use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::metrics::Counter;
 use crate::pipeline::push::{self, PushCounts, PushSettings};
 use crate::pipeline::stamps::{self, Stamper};
-use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
-use crate::plan::{Address, MAX_BODY, check_topic};
+use crate::pipeline::subscriber::{self, Message, Sink, SubscribeCounts, SubscribeSettings};
+use crate::plan::{Address, MAX_BODY, check_filters, topic_to_publish};
 use crate::stack::StackError;
-use crate::stack::mqtt::Came;
 use crate::units::format_count;
 
 /// After the first signal a service ends within this, whatever hangs.
@@ -51,13 +50,13 @@ pub(super) async fn api(args: ApiArgs) -> anyhow::Result<Outcome> {
 pub(super) async fn push(args: PushArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Info);
     let (redis, log_server) = queue_addresses(&args.queue)?;
-    check_topic(&args.broker.topic)?;
+    let topic = topic_to_publish(&args.broker.topics)?.to_owned();
     let settings = PushSettings {
         redis,
         mqtt: broker_address(&args.broker)?,
         log_server,
         queue: args.queue.queue,
-        topic: args.broker.topic,
+        topic,
         qos: args.broker.qos,
         workers: args.workers,
         threads: args.threads.min(args.workers),
@@ -95,11 +94,12 @@ pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<Outcome> {
         }
         None => (None, None),
     };
+    check_filters(&args.broker.topics)?;
     let tally = Arc::<Tally>::default();
     let sink = Counting { tally: Arc::clone(&tally), id_fields: id_fields(&args.message), stamper };
     let settings = SubscribeSettings {
         mqtt: broker_address(&args.broker)?,
-        topic: args.broker.topic,
+        topics: args.broker.topics,
         qos: args.broker.qos,
     };
     let counts = SubscribeCounts::default();
@@ -175,7 +175,7 @@ struct Counting {
 }
 
 impl Sink for Counting {
-    fn message(&mut self, payload: &[u8], came: Came) {
+    fn message(&mut self, Message { payload, came, .. }: Message<'_>) {
         self.tally.messages.add(1);
         self.tally.bytes.add(payload.len() as u64);
         match (self.id_fields.extract(payload), &self.stamper) {

@@ -212,7 +212,8 @@ mod tests {
         connection.has_served();
         assert_eq!(pauses(&mut connection), growing);
         // The first of two that were written together is answered.
-        let ticket = Ticket { due: Nanos::ZERO, id: MsgId::new(1).expect("small") };
+        let ticket =
+            Ticket { due: Nanos::ZERO, ready: Nanos::ZERO, id: MsgId::new(1).expect("small") };
         connection.state = State::Busy { ticket, sent: Nanos(7), connect: None };
         connection.following.push_back(ticket);
         assert!(connection.answered());

@@ -32,6 +32,8 @@ mod stream;
 pub struct Ticket {
     /// When it was due; in a closed loop, when it was sent.
     pub due: Nanos,
+    /// When the worker came to it: from then on it waited for a connection.
+    pub ready: Nanos,
     /// The message's id.
     pub id: MsgId,
 }

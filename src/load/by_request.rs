@@ -1,4 +1,4 @@
-//! What became of each request of a mix, beside what became of all.
+//! Results of each request of a mix, beside those of all.
 
 use super::counters::{Counters, StatusCounts};
 use crate::clock::Nanos;
@@ -17,6 +17,8 @@ pub struct RequestResult {
     pub response: Latencies,
     /// answered − sent
     pub service: Latencies,
+    /// Ages of the dropped ones; part of `response`.
+    pub dropped: Latencies,
 }
 
 impl RequestResult {
@@ -26,6 +28,7 @@ impl RequestResult {
         self.status.add(&other.status);
         self.response.merge(&other.response);
         self.service.merge(&other.service);
+        self.dropped.merge(&other.dropped);
     }
 
     pub(super) fn dropped(&mut self, age: Nanos, never_sent: bool) {
@@ -33,6 +36,7 @@ impl RequestResult {
         self.counters.dropped += 1;
         self.counters.never_sent += u64::from(never_sent);
         self.response.record(age);
+        self.dropped.record(age);
     }
 
     pub(super) fn sent(&mut self) {
@@ -40,7 +44,7 @@ impl RequestResult {
         self.counters.sent += 1;
     }
 
-    /// As [`super::recorder::Recorder::ended`] does for all.
+    /// Records its end, as [`super::recorder::Recorder::ended`] does for all.
     pub(super) fn ended(&mut self, ended: &Ended) {
         match ended.outcome {
             Outcome::Answered { status } => {
@@ -60,12 +64,12 @@ impl RequestResult {
     }
 }
 
-/// Which request each slot and each id belongs to, and which of them are messages.
+/// The request of each slot and each id, and which of them are messages.
 #[derive(Debug, Clone)]
 pub struct Mixture {
     /// From slots and ids to requests.
     pub assignment: Assignment,
-    /// Of each request, whether it carries its id, so that it can arrive.
+    /// For each request: whether it carries its id, so that its message can be joined.
     pub carries_id: Vec<bool>,
 }
 

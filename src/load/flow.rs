@@ -38,6 +38,14 @@ impl Who {
     }
 }
 
+/// Times of a slot before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SlotTimes {
+    pub(super) due: Nanos,
+    /// When the worker came to it.
+    pub(super) ready: Nanos,
+}
+
 /// A message that is about to be sent.
 pub(super) struct Taken {
     ticket: Ticket,
@@ -47,7 +55,13 @@ pub(super) struct Taken {
 impl<T: Transport> Flow<T> {
     /// Takes the message `index` of this worker, or the next whose id is free, and has its request
     /// written where a script does that. `None` when the ids are used up.
-    pub(super) fn take(&mut self, who: Who, index: u64, due: Nanos) -> Option<(Taken, Batch)> {
+    pub(super) fn take(
+        &mut self,
+        who: Who,
+        index: u64,
+        times: SlotTimes,
+    ) -> Option<(Taken, Batch)> {
+        let SlotTimes { due, ready } = times;
         let index = index.max(self.next_index);
         let slot = who.slot(index);
         let taken = self.ids.assign(index, due).map(|id| {
@@ -57,7 +71,7 @@ impl<T: Transport> Flow<T> {
             self.next_index = index + batch.ids;
             // A script that takes fewer ids than it writes requests: the first ones have them.
             self.numbered_until = index + batch.requests - batch.unnumbered;
-            (Taken { ticket: Ticket { due, id }, values }, batch)
+            (Taken { ticket: Ticket { due, ready, id }, values }, batch)
         });
         let taken = taken.filter(|(_, batch)| self.ids.reach(index + batch.requests - 1));
         if taken.is_none() {
@@ -68,9 +82,10 @@ impl<T: Transport> Flow<T> {
 
     /// The message `index` goes out with the one that was taken. Before any of them does: it may arrive
     /// before this thread runs again.
-    pub(super) fn take_along(&mut self, who: Who, index: u64, due: Nanos) {
+    pub(super) fn take_along(&mut self, who: Who, index: u64, times: SlotTimes) {
+        let SlotTimes { due, ready } = times;
         if let Some(id) = self.ids.assign(index, due) {
-            let ticket = Ticket { due, id };
+            let ticket = Ticket { due, ready, id };
             self.transport.along(ticket);
             self.count_sent(who.slot(index), index, ticket);
         }
@@ -169,8 +184,9 @@ mod tests {
             gauges: Arc::default(),
         };
         let who = Who { worker: 0, workers: 1 };
-        let (taken, batch) = flow.take(who, 0, Nanos(10)).expect("there are ids");
-        (1..batch.requests).for_each(|index| flow.take_along(who, index, Nanos(10 + index)));
+        let times = |due| SlotTimes { due: Nanos(due), ready: Nanos(due) };
+        let (taken, batch) = flow.take(who, 0, times(10)).expect("there are ids");
+        (1..batch.requests).for_each(|index| flow.take_along(who, index, times(10 + index)));
         flow.send(&taken);
         assert_eq!((flow.transport.sent.len(), flow.on_wire, flow.next_index), (3, 3, 5));
         let LoadResult { counters, messages_sent, .. } = flow.recorder.result;

@@ -1,4 +1,4 @@
-//! What one worker writes down: counts, latencies, accepted ids, and a row per interval. Private to
+//! Records of one worker: counts, latencies, accepted ids, and a row per interval. Private to
 //! the worker; handed over at the end and, for the rows, once an interval.
 
 use super::by_request::{Mixture, RequestResult};
@@ -24,9 +24,9 @@ pub struct Sampled {
 /// One worker's numbers for one interval.
 #[derive(Debug, Clone)]
 pub struct IntervalReport {
-    /// Which worker.
+    /// The worker.
     pub worker: usize,
-    /// Which interval, from 0 at the start of the measured part.
+    /// Number of the interval, from 0 at the start of the measured part.
     pub index: u64,
     /// Requests sent in it.
     pub sent: u64,
@@ -34,7 +34,7 @@ pub struct IntervalReport {
     pub dropped: u64,
     /// Requests answered in it.
     pub completed: u64,
-    /// Of those answered, the ones with neither 2xx nor 3xx.
+    /// Answered requests with neither 2xx nor 3xx.
     pub refused: u64,
     /// Requests that failed in it.
     pub failed: u64,
@@ -59,14 +59,22 @@ pub struct LoadResult {
     pub service: Latencies,
     /// sent − due
     pub lateness: Latencies,
-    /// How long the connections took that were made for one request each; part of lateness.
+    /// Time to make the connections that were made for one request each; part of lateness.
     pub connect: Latencies,
     /// The part of lateness that is the generator's own: from due to the moment the worker saw it.
     /// The rest is waiting for a free connection.
     pub pacing: Latencies,
+    /// The rest of lateness in an open loop: from then until it was sent, for want of a free connection.
+    pub waiting: Latencies,
+    /// Time that the worker's thread waited for a CPU from the beginning of measuring to the end of sending.
+    pub run_queue: Nanos,
     /// Ids the target accepted.
     pub accepted: IdSet,
-    /// Of those sent, how many are messages: all but the requests that carry no id.
+    /// Ids of messages whose request got no answer, although it had time to.
+    pub failed: IdSet,
+    /// Ages of dropped requests that would have been messages; part of `response`.
+    pub dropped_messages: Latencies,
+    /// Messages among the requests sent: all that carry their id.
     pub messages_sent: u64,
     /// Messages whose request ended.
     pub messages_ended: u64,
@@ -94,8 +102,12 @@ impl LoadResult {
         self.lateness.merge(&other.lateness);
         self.connect.merge(&other.connect);
         self.pacing.merge(&other.pacing);
+        self.waiting.merge(&other.waiting);
+        self.run_queue += other.run_queue;
         self.throughput.merge(&other.throughput);
         self.accepted.absorb(other.accepted);
+        self.failed.absorb(other.failed);
+        self.dropped_messages.merge(&other.dropped_messages);
         self.messages_sent += other.messages_sent;
         self.messages_ended += other.messages_ended;
         self.by_request.resize_with(other.by_request.len(), RequestResult::default);
@@ -110,7 +122,7 @@ impl LoadResult {
 /// The pen of one worker. Only what was due in the measured part is written down.
 #[derive(Debug)]
 pub struct Recorder {
-    /// What is handed over at the end.
+    /// Results, handed over at the end.
     pub result: LoadResult,
     space: IdSpace,
     sample: u64,
@@ -122,10 +134,12 @@ pub struct Recorder {
     sampled: Vec<Sampled>,
     rate_window: RateWindow,
     mixture: Option<Mixture>,
-    /// Whether the one request carries its id; a mixture knows it for each of its requests.
+    /// True if the one request carries its id; a mixture knows it for each of its requests.
     carries_id: bool,
     /// Ids of requests that a script wrote without them.
     unnumbered: IdSet,
+    /// Requests wait for connections; in a closed loop they do not.
+    is_open: bool,
 }
 
 impl Recorder {
@@ -141,19 +155,26 @@ impl Recorder {
             interval_response: Latencies::default(),
             sampled: Vec::new(),
             rate_window: RateWindow { start: measure_from, completed: 0 },
+            is_open: false,
             mixture: None,
             carries_id: true,
             unnumbered: IdSet::default(),
         }
     }
 
-    /// The same for one request that may not carry its id, in which case it is not a message.
+    /// Records one request that carries its id or not; without it, it is not a message.
     #[must_use]
     pub fn of_one(self, carries_id: bool) -> Self {
         Self { carries_id, ..self }
     }
 
-    /// The same for a mix of requests, each of which is written down by itself, too.
+    /// The same for an open loop, in which requests wait for connections.
+    #[must_use]
+    pub fn of_open_loop(self) -> Self {
+        Self { is_open: true, ..self }
+    }
+
+    /// Records a mix of requests, also each by itself.
     #[must_use]
     pub fn of_mix(mut self, mixture: Mixture) -> Self {
         let requests = mixture.assignment.requests();
@@ -177,9 +198,14 @@ impl Recorder {
     /// waited, or would have had to wait at least. Leaving it out would let overload improve the tail.
     pub fn dropped(&mut self, slot: u64, due: Nanos, age: Nanos, never_sent: bool) {
         if self.measures(due) {
+            let mut is_message = self.carries_id;
             if let Some(mixture) = &self.mixture {
                 let request = mixture.assignment.of_slot(slot);
                 self.result.by_request[request].dropped(age, never_sent);
+                is_message = mixture.carries_id(Some(request));
+            }
+            if is_message {
+                self.result.dropped_messages.record(age);
             }
             self.result.counters.dropped += 1;
             self.result.counters.never_sent += u64::from(never_sent);
@@ -218,6 +244,9 @@ impl Recorder {
         }
         self.result.last_sent = self.result.last_sent.max(Some(sent));
         self.result.lateness.record(sent - ticket.due);
+        if self.is_open {
+            self.result.waiting.record(sent - ticket.ready);
+        }
         if let Some(connect) = connect {
             self.result.connect.record(connect);
         }
@@ -236,6 +265,9 @@ impl Recorder {
         if outcome.has_latency() {
             self.result.service.record(at - sent);
             self.response(at - ticket.due);
+            if is_message && !matches!(outcome, Outcome::Answered { .. }) {
+                self.result.failed.insert(&self.space, ticket.id);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::flow::SlotTimes;
 use super::line::Line;
 use super::schedule::{Schedule, Slot, Slots};
 use crate::clock::Nanos;
@@ -46,6 +47,7 @@ pub struct Brief {
 }
 
 /// Where slots come from.
+#[expect(clippy::large_enum_variant, reason = "a worker has one, on its stack")]
 pub(super) enum Supply<'a> {
     Open { due: Slots<'a>, next: Option<Slot>, line: Line<'a>, max_in_flight: u64 },
     Closed { until: Nanos, left: u64 },
@@ -97,11 +99,14 @@ impl<'a> Supply<'a> {
     pub(super) fn take_along(&mut self, brief: &Brief, now: Nanos) -> Option<Along> {
         match self {
             Self::Open { due, next, line, .. } => match line.pop() {
-                Some(slot) => Some(Along { due: brief.start + slot.due, planned: true }),
+                Some((slot, ready)) => {
+                    let times = SlotTimes { due: brief.start + slot.due, ready };
+                    Some(Along { times, planned: true })
+                }
                 None => {
                     next.take()?;
                     *next = due.next();
-                    Some(Along { due: now, planned: false })
+                    Some(Along { times: SlotTimes { due: now, ready: now }, planned: false })
                 }
             },
             Self::Closed { left, .. } => {
@@ -122,7 +127,7 @@ impl<'a> Supply<'a> {
 
 /// A slot that is taken along.
 pub(super) struct Along {
-    pub(super) due: Nanos,
+    pub(super) times: SlotTimes,
     /// It is written down as planned already.
     pub(super) planned: bool,
 }

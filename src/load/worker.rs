@@ -12,10 +12,11 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::control::{Control, Gauges};
 use super::ending::Ending;
-use super::flow::{Flow, Who};
+use super::flow::{Flow, SlotTimes, Who};
 use super::recorder::{IntervalReport, LoadResult, Recorder};
 use super::supply::{Along, Brief, Supply};
 use crate::clock::{self, Nanos};
+use crate::health::run_queue_delay;
 use crate::http::{Ended, Traffic, Transport};
 use crate::message::IdWriter;
 use crate::plan::load::Pace;
@@ -62,6 +63,7 @@ impl<T: Transport> Worker<T> {
             interval: 0,
             ending: Ending::default(),
             warmup_traffic: None,
+            delayed_before: Nanos::ZERO,
         };
         turns.run()
     }
@@ -85,6 +87,8 @@ struct Turns<'a, T> {
     ending: Ending,
     /// What the warm-up had read and written, once it is over.
     warmup_traffic: Option<Traffic>,
+    /// Time that this thread had waited for a CPU when measuring began.
+    delayed_before: Nanos,
 }
 
 impl<T: Transport> Turns<'_, T> {
@@ -121,6 +125,7 @@ impl<T: Transport> Turns<'_, T> {
         self.mind_stops(now);
         if self.warmup_traffic.is_none() && now >= self.brief.measure_from {
             self.warmup_traffic = Some(self.flow.transport.traffic());
+            self.delayed_before = run_queue_delay();
         }
         self.admit(now);
     }
@@ -151,7 +156,7 @@ impl<T: Transport> Turns<'_, T> {
         while line.len() + self.flow.on_wire < *max_in_flight {
             let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) else { break };
             self.flow.recorder.planned(self.brief.start + slot.due, now);
-            line.push(slot.number);
+            line.push(slot.number, now);
             *next = due.next();
         }
     }
@@ -177,9 +182,12 @@ impl<T: Transport> Turns<'_, T> {
     fn launch(&mut self) {
         let who = Who { worker: self.brief.worker, workers: self.brief.workers };
         while self.flow.transport.idle() > 0 && !self.flow.transport.stopped() {
-            let (index, due) = match &mut self.supply {
+            let (index, times) = match &mut self.supply {
                 Supply::Open { line, .. } => match line.pop() {
-                    Some(slot) => (slot.number / who.workers as u64, self.brief.start + slot.due),
+                    Some((slot, ready)) => {
+                        let due = self.brief.start + slot.due;
+                        (slot.number / who.workers as u64, SlotTimes { due, ready })
+                    }
                     None => break,
                 },
                 Supply::Closed { until, left } => {
@@ -190,15 +198,15 @@ impl<T: Transport> Turns<'_, T> {
                     // A count is of measured requests; those of the warm-up do not use it up.
                     *left -= u64::from(now >= self.brief.measure_from && *left < u64::MAX);
                     self.flow.recorder.planned(now, now);
-                    (self.flow.next_index, now)
+                    (self.flow.next_index, SlotTimes { due: now, ready: now })
                 }
             };
-            let Some((taken, batch)) = self.flow.take(who, index, due) else {
+            let Some((taken, batch)) = self.flow.take(who, index, times) else {
                 self.give_up();
                 break;
             };
             if batch.requests > 1 {
-                self.take_along(who, self.flow.next_index - batch.ids, (due, batch.requests));
+                self.take_along(who, self.flow.next_index - batch.ids, (times.due, batch.requests));
             }
             self.flow.send(&taken);
         }
@@ -215,11 +223,12 @@ impl<T: Transport> Turns<'_, T> {
         };
         for index in first + 1..first + requests {
             let along = self.supply.take_along(self.brief, now);
-            let Along { due, planned } = along.unwrap_or(Along { due: now, planned: false });
+            let Along { times, planned } = along
+                .unwrap_or(Along { times: SlotTimes { due: now, ready: now }, planned: false });
             if !planned {
-                self.flow.recorder.planned(due, now);
+                self.flow.recorder.planned(times.due, now);
             }
-            self.flow.take_along(who, index, due);
+            self.flow.take_along(who, index, times);
         }
     }
 
@@ -229,7 +238,9 @@ impl<T: Transport> Turns<'_, T> {
         }
         if self.ending.is_over_now(now) {
             let by_plan = self.supply.is_time_up(now) && !self.ending.is_early();
-            self.flow.recorder.result.over_at = if by_plan { Nanos::MAX } else { now };
+            let result = &mut self.flow.recorder.result;
+            result.over_at = if by_plan { Nanos::MAX } else { now };
+            result.run_queue = run_queue_delay() - self.delayed_before;
         }
         // Nobody sends what still waits where a script has stopped this worker.
         let none_waits = self.supply.waiting() == 0 || self.flow.transport.stopped();
@@ -278,7 +289,7 @@ impl<T: Transport> Turns<'_, T> {
         self.flow.transport.abandon(&mut ended);
         self.flow.settle(&ended);
         if let Supply::Open { line, .. } = &mut self.supply {
-            while let Some(slot) = line.pop() {
+            while let Some((slot, _)) = line.pop() {
                 let due = self.brief.start + slot.due;
                 self.flow.recorder.dropped(slot.number, due, now - due, true);
             }

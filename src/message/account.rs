@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use super::due::{DueBlock, DueTable};
 use super::id::{IdSpace, MsgId};
 use super::idset::IdSet;
+use super::outages::{MissedSpan, Outages};
 use crate::clock::Nanos;
 
 /// How many ids of a kind the report names.
@@ -57,7 +58,9 @@ pub struct Arrivals {
     duplicated: u64,
     reordered: u64,
     unexpected: u64,
+    foreign: u64,
     duplicates: Vec<MsgId>,
+    outages: Outages,
 }
 
 impl Arrivals {
@@ -73,7 +76,9 @@ impl Arrivals {
             duplicated: 0,
             reordered: 0,
             unexpected: 0,
+            foreign: 0,
             duplicates: Vec::new(),
+            outages: Outages::default(),
         }
     }
 
@@ -90,6 +95,7 @@ impl Arrivals {
         let Some((id, (block, place))) = id.and_then(|id| Some((id, self.space.locate(id)?)))
         else {
             self.unexpected += 1;
+            self.foreign += u64::from(id.is_some());
             return Arrival::Unexpected;
         };
         if self.arrived.has(block, place) {
@@ -104,12 +110,34 @@ impl Arrivals {
                 self.unexpected += 1;
                 Arrival::Unexpected
             }
-            Some(due) if due < self.measure_from => Arrival::Warmup,
             Some(due) => {
+                self.outages.arrived(due);
+                if due < self.measure_from {
+                    return Arrival::Warmup;
+                }
                 self.arrive(block, place);
                 Arrival::First { due }
             }
         }
+    }
+
+    /// The subscriber lost its connection.
+    pub fn disconnected(&mut self) {
+        self.outages.disconnected();
+    }
+
+    /// The subscription stands again, since `now`; the broker may have kept its session.
+    pub fn reconnected(&mut self, now: Nanos, session_kept: bool) {
+        self.outages.reconnected(now, session_kept);
+    }
+
+    /// Due times, since measuring began, of which messages may have been published while the subscriber
+    /// was disconnected.
+    pub fn missed_spans(&self, end: Nanos) -> Vec<MissedSpan> {
+        let measured = self.outages.spans().iter().filter(|span| span.to >= self.measure_from);
+        // A subtraction stops at 0.
+        let since = |at: Nanos| at.min(end) - self.measure_from;
+        measured.map(|span| MissedSpan { from: since(span.from), to: since(span.to) }).collect()
     }
 
     /// Measured messages that arrived, each once.
@@ -180,6 +208,12 @@ impl Arrivals {
         }
     }
 
+    /// Those of a set that have not arrived: block, place and id of each.
+    fn missing_of(&self, ids: &IdSet) -> Vec<(u64, usize, MsgId)> {
+        let missing = ids.iter(&self.space).filter(|(b, p)| !self.arrived.has(*b, *p));
+        missing.filter_map(|(b, p)| Some((b, p, self.space.at(b, p)?))).collect()
+    }
+
     fn missing_in(&self, block: u64) -> Vec<(usize, Nanos)> {
         let Some(Dues::Open(dues)) = self.dues.get(&block) else { return Vec::new() };
         let due = |place: usize| dues[place].load(Ordering::Acquire);
@@ -190,21 +224,36 @@ impl Arrivals {
     }
 }
 
-/// What became of a run's messages. `sent = arrived + lost + unknown`.
+/// The senders' books.
+#[derive(Debug, Clone, Copy)]
+pub struct SentMessages<'a> {
+    /// Messages whose request was answered with 2xx.
+    pub accepted: &'a IdSet,
+    /// Messages whose request got no answer, although it had time to.
+    pub failed: &'a IdSet,
+    /// All measured messages.
+    pub sent: u64,
+}
+
+/// What became of a run's messages. `sent = arrived + lost + missed + unknown`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct MessageAccount {
     /// The api answered 2xx.
     pub accepted: u64,
     /// Came to the subscriber, each counted once, whatever the api answered.
     pub arrived: u64,
-    /// Accepted and not arrived when the drain ended.
+    /// Accepted, not missed, and not arrived when the drain ended.
     pub lost: u64,
+    /// Accepted and not arrived, but possibly published while the subscriber was disconnected.
+    pub missed: u64,
     /// Further copies of messages that had arrived.
     pub duplicated: u64,
     /// Arrived after a message that its worker sent later (RFC 4737).
     pub reordered: u64,
     /// On the topic, but none of this run's.
     pub unexpected: u64,
+    /// Unexpected messages with an id that is not of this run.
+    pub foreign: u64,
     /// Not accepted and not arrived: nobody knows.
     pub unknown: u64,
     /// The first lost ids.
@@ -214,172 +263,52 @@ pub struct MessageAccount {
 }
 
 impl MessageAccount {
-    /// Joins the senders' books with the receiver's. `sent` counts the measured messages; of each lost
-    /// one `lost_at` is told the age it had reached at `end`.
+    /// Joins the senders' books with the receiver's. `age_at_end` is told the age that each lost message,
+    /// and each failed one that has not arrived, had reached at `end`.
     pub fn join(
-        accepted: &IdSet,
+        messages: &SentMessages<'_>,
         arrivals: &mut Arrivals,
-        sent: u64,
         end: Nanos,
-        mut lost_at: impl FnMut(MsgId, Nanos),
+        mut age_at_end: impl FnMut(MsgId, Nanos),
     ) -> Self {
-        let space = arrivals.space;
-        let mut lost = 0;
-        let mut lost_examples = Vec::new();
-        let missing: Vec<_> =
-            accepted.iter(&space).filter(|(b, p)| !arrivals.arrived.has(*b, *p)).collect();
-        for (block, place) in missing {
-            lost += 1;
-            let Some(id) = space.at(block, place) else { continue };
-            if let Some(due) = arrivals.due_of(block, place) {
-                lost_at(id, end - due);
+        let accepted = messages.accepted.len();
+        let mut account = Self::default();
+        for (block, place, id) in arrivals.missing_of(messages.accepted) {
+            let due = arrivals.due_of(block, place);
+            if due.is_some_and(|due| arrivals.outages.contain(due)) {
+                account.missed += 1;
+                continue;
             }
-            if lost_examples.len() < EXAMPLES {
-                lost_examples.push(id);
+            account.lost += 1;
+            if let Some(due) = due {
+                age_at_end(id, end - due);
+            }
+            if account.lost_examples.len() < EXAMPLES {
+                account.lost_examples.push(id);
+            }
+        }
+        for (block, place, id) in arrivals.missing_of(messages.failed) {
+            if let Some(due) = arrivals.due_of(block, place)
+                && !arrivals.outages.contain(due)
+            {
+                age_at_end(id, end - due);
             }
         }
         let arrived = arrivals.arrived.len();
-        let arrived_accepted = accepted.len() - lost;
+        let arrived_accepted = accepted - account.lost - account.missed;
         Self {
-            accepted: accepted.len(),
+            accepted,
             arrived,
-            lost,
             duplicated: arrivals.duplicated,
             reordered: arrivals.reordered,
             unexpected: arrivals.unexpected,
-            unknown: sent.saturating_sub(accepted.len() + (arrived - arrived_accepted)),
-            lost_examples,
+            foreign: arrivals.foreign,
+            unknown: messages.sent.saturating_sub(accepted + (arrived - arrived_accepted)),
             duplicated_examples: arrivals.duplicates.clone(),
+            ..account
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::IdWriter;
-    use proptest::prelude::*;
-
-    struct World {
-        space: IdSpace,
-        table: Arc<DueTable>,
-        arrivals: Arrivals,
-    }
-
-    fn world(workers: u64) -> World {
-        let space = IdSpace::from_authority(1_000, workers, 100);
-        let table = Arc::new(DueTable::default());
-        let arrivals = Arrivals::new(space, Arc::clone(&table), Nanos(10));
-        World { space, table, arrivals }
-    }
-
-    fn join(w: &mut World, accepted: &IdSet, sent: u64) -> MessageAccount {
-        MessageAccount::join(accepted, &mut w.arrivals, sent, Nanos(1_000), |_, _| ())
-    }
-
-    #[test]
-    fn another_nodes_messages_are_left_to_it() {
-        let space = IdSpace::from_authority(0, 1, 100);
-        let table = Arc::new(DueTable::default());
-        let mut arrivals = Arrivals::new(space.on_node((0, 2)), table, Nanos(10));
-        assert_eq!(arrivals.note(space.on_node((1, 2)).id(0, 5)), Arrival::OtherNode);
-        assert_eq!(arrivals.note(space.on_node((0, 2)).id(0, 5)), Arrival::Unexpected);
-        assert_eq!((arrivals.arrived(), arrivals.unexpected), (0, 1));
-    }
-
-    #[test]
-    fn each_message_ends_as_arrived_lost_or_unknown() {
-        let mut w = world(1);
-        let mut writer = IdWriter::new(w.space, 0, Some(Arc::clone(&w.table)));
-        let ids: Vec<_> = (0..6).filter_map(|i| writer.assign(i, Nanos(10 + i))).collect();
-        let mut accepted = IdSet::default();
-        for i in [0, 1, 2] {
-            accepted.insert(&w.space, ids[i]);
-        }
-        assert_eq!(w.arrivals.note(Some(ids[0])), Arrival::First { due: Nanos(10) });
-        assert_eq!(w.arrivals.note(Some(ids[2])), Arrival::First { due: Nanos(12) });
-        assert_eq!(w.arrivals.note(Some(ids[0])), Arrival::Duplicate);
-        assert_eq!(w.arrivals.note(Some(ids[3])), Arrival::First { due: Nanos(13) });
-        assert_eq!(w.arrivals.note(None), Arrival::Unexpected);
-        assert_eq!(w.arrivals.note(MsgId::new(1)), Arrival::Unexpected);
-        assert_eq!(w.arrivals.note(w.space.id(0, 77)), Arrival::Unexpected, "not sent yet");
-        let account = join(&mut w, &accepted, 6);
-        let expected = MessageAccount {
-            accepted: 3,
-            arrived: 3,
-            lost: 1,
-            duplicated: 1,
-            reordered: 0,
-            unexpected: 3,
-            unknown: 2,
-            lost_examples: vec![ids[1]],
-            duplicated_examples: vec![ids[0]],
-        };
-        assert_eq!(account, expected);
-    }
-
-    #[test]
-    fn warm_up_messages_are_known_and_not_counted() {
-        let mut w = world(1);
-        let mut writer = IdWriter::new(w.space, 0, Some(Arc::clone(&w.table)));
-        let id = writer.assign(0, Nanos(9));
-        assert_eq!(w.arrivals.note(id), Arrival::Warmup);
-        assert_eq!(join(&mut w, &IdSet::default(), 0), MessageAccount::default());
-    }
-
-    #[test]
-    fn due_times_are_given_back_even_where_messages_are_missing() {
-        let mut w = world(2);
-        let mut writer = IdWriter::new(w.space, 1, Some(Arc::clone(&w.table)));
-        let len = w.space.block_len();
-        let mut late = None;
-        for index in 0..len * 5 {
-            let id = writer.assign(index, Nanos(100 + index));
-            if index == 3 {
-                late = id;
-            } else {
-                assert!(matches!(w.arrivals.note(id), Arrival::First { .. }));
-            }
-        }
-        assert!(w.table.len() <= 2, "due blocks pile up");
-        assert_eq!(
-            w.arrivals.note(late),
-            Arrival::First { due: Nanos(103) },
-            "a straggler is still known"
-        );
-        assert_eq!(w.arrivals.note(late), Arrival::Duplicate);
-        assert_eq!(join(&mut w, &IdSet::default(), len * 5).reordered, 1);
-    }
-
-    proptest! {
-        /// Whatever is accepted and arrives, in whatever order: the account adds up, and says what a
-        /// naive set difference says.
-        #[test]
-        fn the_account_adds_up(
-            fate in prop::collection::vec((any::<bool>(), 0usize..3), 1..400), workers in 1u64..4, turn in 0usize..400,
-        ) {
-            let mut w = world(workers);
-            let mut accepted = IdSet::default();
-            let mut copies = Vec::new();
-            let (mut lost, mut unknown) = (Vec::new(), 0);
-            for worker in 0..workers {
-                let mut writer = IdWriter::new(w.space, worker, Some(Arc::clone(&w.table)));
-                for (index, (ok, arrivals)) in fate.iter().enumerate() {
-                    let id = writer.assign(index as u64, Nanos(10)).expect("ids are at hand");
-                    if *ok { accepted.insert(&w.space, id); }
-                    copies.extend(std::iter::repeat_n(id, *arrivals));
-                    if *arrivals == 0 { if *ok { lost.push(id) } else { unknown += 1 } }
-                }
-            }
-            if !copies.is_empty() { let at = turn % copies.len(); copies.rotate_left(at); }
-            for id in &copies { w.arrivals.note(Some(*id)); }
-            let sent = fate.len() as u64 * workers;
-            let account = join(&mut w, &accepted, sent);
-            prop_assert_eq!(account.arrived + account.lost + account.unknown, sent);
-            prop_assert_eq!((account.lost, account.unknown), (lost.len() as u64, unknown));
-            prop_assert_eq!(account.duplicated, copies.len() as u64 - account.arrived);
-            lost.truncate(EXAMPLES);
-            prop_assert_eq!(account.lost_examples, lost);
-        }
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ pub(super) type DueBlock = Arc<[AtomicU64]>;
 /// Messages of a worker whose blocks are kept although none of them came: a backlog in 20 MB.
 const KEPT: u64 = 2_500_000;
 
-/// Of blocks of `len` messages, those of one worker that are kept.
+/// Number of blocks of `len` messages that are kept for one worker.
 fn kept_blocks(len: u64) -> u64 {
     KEPT.div_ceil(len.max(1)).max(2)
 }
@@ -61,7 +61,7 @@ impl IdWriter {
         Self { space, worker, table, current: None }
     }
 
-    /// Whether message `index` of this worker has an id.
+    /// Returns whether message `index` of this worker has an id.
     pub fn reach(&self, index: u64) -> bool {
         self.space.id(self.worker, index).is_some()
     }

@@ -24,7 +24,7 @@ impl MsgId {
         self.0
     }
 
-    /// Whether components stamp this message when they stamp one in `divisor` (at least 1).
+    /// Returns whether components stamp this message when they stamp one in `divisor` (at least 1).
     pub fn is_sampled(self, divisor: u64) -> bool {
         self.0.is_multiple_of(divisor)
     }
@@ -35,6 +35,11 @@ impl MsgId {
 ///
 /// A block is a multiple of the sampling divisor long, so every worker's messages are sampled alike;
 /// interleaving single ids by worker would sample one worker only.
+///
+/// The first id of a run is drawn at random ([`Self::random_base`]) from the P = 2^53 − 10^15 ≈ 8·10^15
+/// places from 10^15 on, so that runs that know nothing of each other do not share ids. Two runs that
+/// reserve n1 and n2 ids overlap with the chance (n1 + n2) / P: 6·10^-11 for two runs of 240,000. Among
+/// k runs of n ids each, some two overlap with a chance of about k·(k − 1)·n / P.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdSpace {
     base: u64,
@@ -42,12 +47,15 @@ pub struct IdSpace {
     workers: u64,
     node: u64,
     nodes: u64,
+    /// Blocks of this node that belong to the run.
+    blocks: u64,
 }
 
 /// Ids in a block where the sampling divisor is small.
 const BLOCK: u64 = 10_000;
-/// 2026-01-01T00:00:00Z in microseconds since 1970, where time-based ids begin.
-const EPOCH_US: u64 = 1_767_225_600_000_000;
+/// The lowest random id, 10^15: all random ids have 16 digits, so a message keeps its length, and
+/// counters of others that begin at 1 do not come near them.
+const LOWEST: u64 = 1_000_000_000_000_000;
 
 impl IdSpace {
     /// The length of a block when one message in `sample` is stamped: the next multiple of it.
@@ -55,40 +63,87 @@ impl IdSpace {
         BLOCK.div_ceil(sample.max(1)).saturating_mul(sample.max(1))
     }
 
-    /// How many ids a run of `workers` needs so that each can send `per_worker` messages.
+    /// Ids in a row of blocks, one of each node.
+    pub fn row_for(sample: u64, nodes: u64) -> u64 {
+        Self::block_for(sample).saturating_mul(nodes.max(1))
+    }
+
+    /// Number of ids that `workers` need so that each can send `per_worker` messages.
     pub fn needed(per_worker: u64, workers: u64, sample: u64) -> u64 {
         let block = Self::block_for(sample);
         per_worker.div_ceil(block).max(1).saturating_mul(block).saturating_mul(workers)
     }
 
-    /// The space from `base` on, taken from an authority that gives no id twice (`INCRBY`).
-    pub fn from_authority(base: u64, workers: u64, sample: u64) -> Self {
-        Self { base, block: Self::block_for(sample), workers: workers.max(1), node: 0, nodes: 1 }
+    /// The first of `needed` ids at the place that `random` chooses, where `random` is uniform over all
+    /// `u64`. It is a multiple of `step`, the length of a block or of a row of blocks.
+    pub fn random_base(random: u64, needed: u64, step: u64) -> u64 {
+        let first = LOWEST.div_ceil(step) * step;
+        let places = (MsgId::MAX + 1).saturating_sub(first).saturating_sub(needed) / step + 1;
+        // The upper half of the product: uniform, without a remainder that favours low places.
+        let place = (u128::from(random) * u128::from(places)) >> 64;
+        first + place as u64 * step
     }
 
-    /// The same on node `k` of `N`: of a grid of blocks that is the same for all nodes it takes every
-    /// N-th. It begins up to N blocks later and is N times as long ([`Self::needed_on`]).
+    /// The space from `base` on, up to the largest id.
+    pub fn from_authority(base: u64, workers: u64, sample: u64) -> Self {
+        Self {
+            base,
+            block: Self::block_for(sample),
+            workers: workers.max(1),
+            node: 0,
+            nodes: 1,
+            blocks: u64::MAX,
+        }
+    }
+
+    /// Restricts the space to node `k` of `N`: of a grid of blocks that is the same for all nodes it takes
+    /// every N-th. It begins up to N blocks later and is N times as long ([`Self::needed_on`]).
     #[must_use]
     pub fn on_node(self, (node, nodes): (u64, u64)) -> Self {
         let nodes = nodes.max(1);
+        if nodes == 1 {
+            return self;
+        }
         let row = self.block.saturating_mul(nodes);
         let base = self.base.div_ceil(row).saturating_mul(row);
         Self { base, node, nodes, ..self }
     }
 
-    /// How many ids of an authority hold the space of one of `nodes` nodes, of which each worker can
-    /// send `per_worker` messages.
-    pub fn needed_on(nodes: u64, per_worker: u64, workers: u64, sample: u64) -> u64 {
-        let row = Self::block_for(sample).saturating_mul(nodes);
-        Self::needed(per_worker, workers, sample).saturating_mul(nodes).saturating_add(row)
+    /// Gives the space an end: each worker has ids for `per_worker` messages, and what lies behind them
+    /// belongs to others.
+    #[must_use]
+    pub fn with_end_after(self, per_worker: u64) -> Self {
+        let each = per_worker.div_ceil(self.block).max(1);
+        Self { blocks: each.saturating_mul(self.workers), ..self }
     }
 
-    /// The space of node `k` of `N` that starts at `unix_us`, where no authority is at hand.
-    ///
-    /// The start in microseconds is the first id, so a later run begins above an earlier one as long
-    /// as that sent fewer than a million messages a second; nodes take alternate blocks of a grid.
-    pub fn from_time(unix_us: u64, workers: u64, sample: u64, node: (u64, u64)) -> Self {
-        Self::from_authority(unix_us.saturating_sub(EPOCH_US), workers, sample).on_node(node)
+    /// Number of ids that hold the space of one of `nodes` nodes, of which each worker can send `per_worker`
+    /// messages.
+    pub fn needed_on(nodes: u64, per_worker: u64, workers: u64, sample: u64) -> u64 {
+        let needed = Self::needed(per_worker, workers, sample).saturating_mul(nodes);
+        if nodes > 1 {
+            needed.saturating_add(Self::block_for(sample).saturating_mul(nodes))
+        } else {
+            needed
+        }
+    }
+
+    /// The first id of the whole space.
+    pub fn first(&self) -> u64 {
+        self.base
+    }
+
+    /// Returns whether all ids of the space are at most [`MsgId::MAX`].
+    pub fn fits(&self) -> bool {
+        let last = self.blocks.checked_sub(1);
+        let last = last.and_then(|block| self.start_of(block)?.checked_add(self.block - 1));
+        last.is_some_and(|id| id <= MsgId::MAX)
+    }
+
+    /// The first id of a block of this node.
+    fn start_of(&self, block: u64) -> Option<u64> {
+        let block = block.checked_mul(self.nodes)?.checked_add(self.node)?;
+        block.checked_mul(self.block)?.checked_add(self.base)
     }
 
     /// Workers that share the space.
@@ -101,11 +156,13 @@ impl IdSpace {
         self.block
     }
 
-    /// The id of message `index` of `worker`; `None` beyond [`MsgId::MAX`].
+    /// The id of message `index` of `worker`; `None` beyond the end of the space.
     pub fn id(&self, worker: u64, index: u64) -> Option<MsgId> {
-        let block = self.block_of(worker, index).checked_mul(self.nodes)?.checked_add(self.node)?;
-        let start = block.checked_mul(self.block)?.checked_add(self.base)?;
-        start.checked_add(index % self.block).and_then(MsgId::new)
+        let block = self.block_of(worker, index);
+        if block >= self.blocks {
+            return None;
+        }
+        self.start_of(block)?.checked_add(index % self.block).and_then(MsgId::new)
     }
 
     /// The number, within this node, of the block that holds message `index` of `worker`.
@@ -113,23 +170,24 @@ impl IdSpace {
         (index / self.block).saturating_mul(self.workers).saturating_add(worker)
     }
 
-    /// Where an id of this space stands: block within this node, and place in the block. `None` for
-    /// an id of another node or from before the run.
+    /// The place of an id of this space: block within this node, and place in the block. `None` for
+    /// an id of another node or of another run.
     pub fn locate(&self, id: MsgId) -> Option<(u64, usize)> {
         let offset = id.get().checked_sub(self.base)?;
-        let block = offset / self.block;
-        (block % self.nodes == self.node)
-            .then_some((block / self.nodes, (offset % self.block) as usize))
+        let (block, place) = (offset / self.block, (offset % self.block) as usize);
+        let (block, node) = (block / self.nodes, block % self.nodes);
+        (node == self.node && block < self.blocks).then_some((block, place))
     }
 
-    /// Which message an id was: the worker, within this node, and its index. `None` as for
+    /// Returns the message of an id: the worker, within this node, and its index. `None` as for
     /// [`Self::locate`].
     pub fn origin(&self, id: MsgId) -> Option<(u64, u64)> {
         let (block, place) = self.locate(id)?;
         Some((block % self.workers, block / self.workers * self.block + place as u64))
     }
 
-    /// Whether an id is of another node's blocks, whichever run it belongs to.
+    /// Returns whether an id is of another node's blocks, whichever run it belongs to: each foreign id is in the
+    /// blocks of one node, so the nodes together count it once.
     pub fn is_of_another_node(&self, id: MsgId) -> bool {
         id.get() / self.block % self.nodes != self.node
     }
@@ -140,7 +198,7 @@ impl IdSpace {
         self.id(worker, block / self.workers * self.block + place as u64)
     }
 
-    /// Which worker a block belongs to.
+    /// The worker of a block.
     pub fn worker_of(&self, block: u64) -> u64 {
         block % self.workers
     }
@@ -171,6 +229,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn random_ids_have_16_digits_and_end_below_the_largest() {
+        let needed = 480_000;
+        for step in [1, 10_000, 70_000] {
+            let base = |random| IdSpace::random_base(random, needed, step);
+            let [first, middle, last] = [0, 1 << 63, u64::MAX].map(base);
+            assert!([first, middle, last].iter().all(|base| base.is_multiple_of(step)));
+            assert!((LOWEST..LOWEST + step).contains(&first), "{first}");
+            assert!((0..=step).contains(&(MsgId::MAX + 1 - needed - last)), "{last}");
+            assert!(middle.abs_diff((first + last) / 2) <= step, "{middle}");
+        }
+        assert_eq!(IdSpace::random_base(u64::MAX, u64::MAX, 100), LOWEST, "more than there are");
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_is_of_others() {
+        let space = IdSpace::from_authority(500, 2, 100).with_end_after(10_001);
+        let last = space.id(1, 19_999).expect("in the last block");
+        assert_eq!(last.get(), 500 + 40_000 - 1);
+        assert_eq!((space.id(0, 20_000), space.id(1, 20_000)), (None, None));
+        for outside in [499, last.get() + 1, MsgId::MAX] {
+            assert_eq!(MsgId::new(outside).and_then(|id| space.locate(id)), None, "{outside}");
+        }
+        let none = IdSpace::from_authority(MsgId::MAX - 9_998, 1, 100).with_end_after(1);
+        let whole = IdSpace::from_authority(MsgId::MAX - 9_999, 1, 100).with_end_after(1);
+        assert_eq!((none.fits(), whole.fits()), (false, true));
+    }
+
     proptest! {
         #[test]
         fn ids_are_unique_over_workers_blocks_and_restarts(
@@ -191,12 +277,13 @@ mod tests {
 
         #[test]
         fn nodes_never_share_an_id(
-            starts in prop::collection::vec(EPOCH_US..EPOCH_US + (1 << 45), 4), workers in 1u64..5,
+            bases in prop::collection::vec(0u64..1 << 52, 4), workers in 1u64..5,
             sample in 1u64..200, index in 0u64..1 << 33,
         ) {
-            let nodes = starts.len() as u64;
-            for (k, start) in starts.iter().enumerate() {
-                let space = IdSpace::from_time(*start, workers, sample, (k as u64, nodes));
+            let nodes = bases.len() as u64;
+            for (k, base) in bases.iter().enumerate() {
+                let space = IdSpace::from_authority(*base, workers, sample);
+                let space = space.on_node((k as u64, nodes));
                 for worker in 0..workers {
                     let id = space.id(worker, index);
                     let row = id.map(|id| id.get() / space.block_len() % nodes);
@@ -229,7 +316,7 @@ mod tests {
             let worker = worker % workers;
             for space in [
                 IdSpace::from_authority(base, workers, 100),
-                IdSpace::from_time(EPOCH_US + base, workers, 100, (nodes - 1, nodes)),
+                IdSpace::from_authority(base, workers, 100).on_node((nodes - 1, nodes)),
             ] {
                 let Some(id) = space.id(worker, index) else { continue };
                 let place = (space.block_of(worker, index), (index % space.block_len()) as usize);

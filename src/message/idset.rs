@@ -27,7 +27,7 @@ impl Bits {
         self.words.as_ref().is_none_or(|words| words[place / 64] >> (place % 64) & 1 == 1)
     }
 
-    /// Whether the place was new.
+    /// Adds a place; returns whether it was new.
     fn set(&mut self, place: usize, len: u64) -> bool {
         let Some(words) = &mut self.words else { return false };
         let mask = 1 << (place % 64);
@@ -50,7 +50,7 @@ impl IdSet {
         self.insert_at(block, place, space.block_len())
     }
 
-    /// Whether an id of the space is in it.
+    /// Returns whether an id of the space is in the set.
     pub fn contains(&self, space: &IdSpace, id: MsgId) -> bool {
         !self.is_empty() && space.locate(id).is_some_and(|(block, place)| self.has(block, place))
     }
@@ -65,17 +65,17 @@ impl IdSet {
         self.blocks.get(&block).is_some_and(|bits| bits.has(place))
     }
 
-    /// Whether all ids of a block are in it.
+    /// Returns whether all ids of a block are in the set.
     pub(super) fn is_full(&self, block: u64) -> bool {
         self.blocks.get(&block).is_some_and(|bits| bits.words.is_none())
     }
 
-    /// How many ids are in it.
+    /// Number of ids in the set.
     pub fn len(&self) -> u64 {
         self.count
     }
 
-    /// Whether there is none.
+    /// Returns whether the set has no ids.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

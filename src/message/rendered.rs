@@ -23,12 +23,12 @@ impl Body {
         (!lines.is_empty()).then(|| Self { lines: lines.into() })
     }
 
-    /// Whether there is none, holes and all.
+    /// Returns whether the body is empty, holes and all.
     pub fn is_empty(&self) -> bool {
         self.lines.iter().all(Template::is_empty)
     }
 
-    /// Whether every message carries its id, so that its arrival can be told from all others'.
+    /// Returns whether every message carries its id, so that its arrival can be joined.
     pub fn carries_id(&self) -> bool {
         self.lines.iter().all(Template::carries_id)
     }
@@ -132,7 +132,7 @@ impl Rendered {
         &self.bytes
     }
 
-    /// Whether all that fills the holes now is as long as what is in them.
+    /// Returns whether all that fills the holes now is as long as what is in them.
     fn fits(&self, values: &Values) -> bool {
         let parts = (self.head.parts.as_slice(), self.body.lines[self.line].parts.as_slice());
         self.holes.iter().all(|hole| {

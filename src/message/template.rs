@@ -95,7 +95,7 @@ pub struct TemplateError {
     known: Vec<String>,
 }
 
-/// So many names are told.
+/// Largest number of names in the message.
 const TOLD: usize = 20;
 
 impl fmt::Display for TemplateError {
@@ -206,7 +206,7 @@ impl Template {
         }
     }
 
-    /// Whether each message carries its id, so that its arrival can be told from all others'.
+    /// Returns whether each message carries its id, so that its arrival can be joined.
     pub fn carries_id(&self) -> bool {
         self.parts.contains(&Part::Number(Field::MsgId))
     }
@@ -221,7 +221,7 @@ impl Template {
         self.parts.iter().map(Part::longest).sum()
     }
 
-    /// Whether the template is empty, holes and all.
+    /// Returns whether the template is empty, holes and all.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
@@ -266,7 +266,7 @@ impl Place {
     }
 }
 
-/// Whether a JSON text stands inside a string.
+/// State of a JSON text: inside a string or not.
 #[derive(Debug, Default)]
 struct Quotes {
     open: bool,
@@ -284,7 +284,7 @@ impl Quotes {
     }
 }
 
-/// Whether braces around this text make a hole, known or not.
+/// Returns whether braces around this text make a hole, known or not.
 pub fn is_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

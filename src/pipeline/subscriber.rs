@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, PubAck, PubComp, PubRec};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, interval_at, timeout};
 
 use super::metrics::Counter;
 use super::{Shutdown, stopped};
 use crate::plan::Address;
-use crate::stack::mqtt::{self, Came, PING_EVERY, Receiver, Sender, Times};
+use crate::stack::mqtt::{self, Came, Connection, PING_EVERY, Receiver, Sender, Session, Times};
 use crate::stack::{Backoff, StackError};
 
 /// Whose messages to receive.
@@ -20,9 +20,9 @@ use crate::stack::{Backoff, StackError};
 pub struct SubscribeSettings {
     /// The broker.
     pub mqtt: Address,
-    /// The topic; wildcards are allowed.
-    pub topic: String,
-    /// 0 or 1.
+    /// The topics; wildcards are allowed. A broker may deliver a message twice that two of them match.
+    pub topics: Vec<String>,
+    /// 0 or 1. At 1 the broker keeps messages for us while we are disconnected.
     pub qos: u8,
 }
 
@@ -33,12 +33,27 @@ pub struct SubscribeCounts {
     pub reconnects: Counter,
 }
 
-/// What receives: each message's body and when it came, then the end of each read.
+/// A message as it was received.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// Where it was published.
+    pub topic: &'a str,
+    /// Its body.
+    pub payload: &'a [u8],
+    /// When it came.
+    pub came: Came,
+}
+
+/// What receives: each message, then the end of each read.
 pub trait Sink {
     /// One message.
-    fn message(&mut self, payload: &[u8], came: Came);
+    fn message(&mut self, message: Message<'_>);
     /// All messages that were there were handed over, or a while passed without any.
     fn pause(&mut self) {}
+    /// The connection to the broker is lost.
+    fn disconnected(&mut self) {}
+    /// The subscription stands again. With `session_kept` the broker has queued messages meanwhile.
+    fn reconnected(&mut self, _session_kept: bool) {}
 }
 
 /// Reads in a row before the sink's pause is called and the broker gets its replies, even if more is there.
@@ -47,8 +62,12 @@ const BURST: usize = 512;
 /// How long without a message until the sink's pause is called all the same.
 const IDLE: Duration = Duration::from_millis(20);
 
+/// How long it may take to have a kept session deleted at the end.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Receives until `shutdown`. `ready` is called when the first subscription stands; a connection lost
-/// later is made again, and what came meanwhile is lost at QoS 0, as MQTT has it.
+/// later is made again under the same client id. What is published meanwhile is missed at QoS 0; at
+/// QoS 1 the broker keeps it, within its limits, if it keeps sessions at all.
 pub async fn run(
     settings: SubscribeSettings,
     counts: &SubscribeCounts,
@@ -56,46 +75,102 @@ pub async fn run(
     ready: impl FnOnce(),
     mut shutdown: Shutdown,
 ) -> Result<(), StackError> {
-    let (mut sender, mut receiver) = open(&settings).await?;
+    let mut client = Client::new(settings);
+    let mut connection = match client.open_first().await {
+        Ok(connection) => connection,
+        Err(error) => {
+            client.forget_session().await;
+            return Err(error);
+        }
+    };
     ready();
     loop {
         let error = tokio::select! {
-            error = receive(&mut sender, &mut receiver, sink) => error,
+            error = receive(&mut connection, sink) => error,
             () = stopped(&mut shutdown) => {
-                let _ = sender.send(&Packet::Disconnect).await;
+                let _ = connection.sender.send(&Packet::Disconnect).await;
+                client.forget_session().await;
                 return Ok(());
             }
         };
-        log::warn!("lost the MQTT broker at {}: {error}", settings.mqtt);
+        log::warn!("lost the MQTT broker at {}: {error}", client.settings.mqtt);
         counts.reconnects.add(1);
+        sink.disconnected();
         let mut backoff = Backoff::default();
-        (sender, receiver) = loop {
+        connection = loop {
             tokio::select! {
-                opened = open(&settings) => if let Ok(pair) = opened { break pair },
-                () = stopped(&mut shutdown) => return Ok(()),
+                opened = client.open() => if let Ok(connection) = opened { break connection },
+                () = stopped(&mut shutdown) => {
+                    client.forget_session().await;
+                    return Ok(());
+                }
             }
             sink.pause();
             tokio::time::sleep(backoff.pause()).await;
         };
-        log::info!("connected to the MQTT broker at {} again", settings.mqtt);
+        sink.reconnected(connection.session_present);
+        log::info!("connected to the MQTT broker at {} again", client.settings.mqtt);
     }
 }
 
-async fn open(settings: &SubscribeSettings) -> Result<(Sender, Receiver), StackError> {
-    let client_id = mqtt::client_id("subscribe");
-    let (mut sender, mut receiver) =
-        mqtt::connect(&settings.mqtt, &client_id, Times::Received).await?;
-    let wish = (&settings.mqtt, settings.topic.as_str(), settings.qos);
-    mqtt::subscribe(&mut sender, &mut receiver, wish).await?;
-    Ok((sender, receiver))
+/// A client of the broker: it has one id for as long as it lives.
+struct Client {
+    settings: SubscribeSettings,
+    id: String,
+    session: Session,
+}
+
+impl Client {
+    fn new(settings: SubscribeSettings) -> Self {
+        let session = if settings.qos == 0 { Session::Clean } else { Session::Kept };
+        Self { settings, id: mqtt::client_id("subscribe"), session }
+    }
+
+    /// Opens the first connection. A broker that does not keep sessions is used without one.
+    async fn open_first(&mut self) -> Result<Connection, StackError> {
+        let opened = self.open().await;
+        if opened.is_ok() || self.session == Session::Clean {
+            return opened;
+        }
+        self.session = Session::Clean;
+        self.open().await
+    }
+
+    async fn open(&self) -> Result<Connection, StackError> {
+        let SubscribeSettings { mqtt, topics, qos } = &self.settings;
+        let mut connection =
+            mqtt::connect_session(mqtt, &self.id, Times::Received, self.session).await?;
+        // A session that was kept has its subscriptions.
+        if !connection.session_present {
+            mqtt::subscribe(&mut connection, mqtt, topics, *qos).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Has the broker delete the session that it keeps: a clean one under the same id replaces it.
+    async fn forget_session(&self) {
+        if self.session == Session::Clean {
+            return;
+        }
+        let replace = async {
+            let connected = mqtt::connect(&self.settings.mqtt, &self.id, Times::Read).await;
+            if let Ok((mut sender, _receiver)) = connected {
+                let _ = sender.send(&Packet::Disconnect).await;
+            }
+        };
+        if timeout(FAREWELL, replace).await.is_err() {
+            log::warn!(
+                "the MQTT broker at {} may still keep the session of client {}",
+                self.settings.mqtt,
+                self.id
+            );
+        }
+    }
 }
 
 /// Receives until the connection is lost, and says why.
-async fn receive(
-    sender: &mut Sender,
-    receiver: &mut Receiver,
-    sink: &mut impl Sink,
-) -> std::io::Error {
+async fn receive(connection: &mut Connection, sink: &mut impl Sink) -> std::io::Error {
+    let Connection { sender, receiver, .. } = connection;
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut pauses = interval_at(Instant::now() + IDLE, IDLE);
     pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -166,7 +241,7 @@ fn hand_over(
     while let Some(packet) = receiver.decode()? {
         let owed = match packet {
             Packet::Publish(publish) => {
-                sink.message(&publish.payload, came);
+                sink.message(Message { topic: &publish.topic, payload: &publish.payload, came });
                 match publish.qos {
                     QoS::AtMostOnce => None,
                     QoS::AtLeastOnce => Some(Packet::PubAck(PubAck::new(publish.pkid))),

@@ -10,7 +10,7 @@ use crate::secrets::{mask_arguments, mask_body, mask_header, mask_url};
 use crate::units::format_duration;
 
 /// Flags that need no value.
-const SWITCHES: [&str; 3] = ["insecure", "http2", "disable-keepalive"];
+const SWITCHES: [&str; 4] = ["insecure", "http2", "disable-keepalive", "show-payload"];
 /// What has no flag: a request of a profile.
 const REQUEST: &str = "request";
 /// The arguments of a script have no flag either: they come last, after `--`.
@@ -45,6 +45,7 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         timeout,
         engine,
         id_field,
+        first_id,
         insecure,
         cacert,
         cert,
@@ -61,7 +62,8 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
         redis: _,
         log_server: _,
         mqtt: _,
-        topic: _,
+        topics: _,
+        show_payload: _,
         queue: _,
         sample: _,
         stages: _,
@@ -102,6 +104,7 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("timeout", timeout.map(format_duration));
     add("engine", word(engine.as_ref()));
     add("id-field", id_field.clone());
+    add("first-id", number(first_id));
     add("insecure", insecure.map(|is| is.to_string()));
     add("cacert", cacert.as_ref().map(file));
     add("cert", cert.as_ref().map(file));
@@ -130,7 +133,8 @@ fn pipeline_flags(settings: &Settings) -> Vec<(&'static str, String)> {
     add("redis", settings.redis.as_deref().map(mask_url));
     add("log-server", settings.log_server.as_deref().map(mask_url));
     add("mqtt", settings.mqtt.as_deref().map(mask_url));
-    add("topic", settings.topic.clone());
+    settings.topics.iter().for_each(|topic| add("topic", Some(topic.clone())));
+    add("show-payload", settings.show_payload.map(|is| is.to_string()));
     add("queue", settings.queue.clone());
     add("sample", settings.sample.map(|n| n.to_string()));
     add("stages", (!settings.stages.is_empty()).then(|| settings.stages.join(",")));
@@ -233,6 +237,7 @@ mod tests {
             "--timeout=0.25",
             "--engine=raw",
             "--id-field=id",
+            "--first-id=1000",
             "-k",
             "--cacert=/a b.pem",
             "--cert=c.pem",

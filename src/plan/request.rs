@@ -1,4 +1,4 @@
-//! What is sent: method, path, headers, body; one request, or several that are chosen by weight.
+//! The requests: method, path, headers, body; one request, or several that are chosen by weight.
 
 mod carried_id;
 pub(super) mod method;
@@ -19,12 +19,14 @@ use carried_id::{check_lines, head_carries_id};
 pub struct RequestPlan {
     /// At least one; several where a profile has several.
     pub requests: Vec<Request>,
-    /// Which of them a slot sends.
+    /// Choice of the request for each slot.
     pub mix: Arc<Mix>,
     /// The JSON field that carries the MsgID.
     pub id_fields: IdFields,
     /// This process's share of the slots and of the ids.
     pub node: Node,
+    /// The first id, where it is not to be random.
+    pub first_id: Option<u64>,
 }
 
 /// One request.
@@ -54,7 +56,7 @@ impl RequestPlan {
         }
     }
 
-    /// Whether results are told for each request by itself.
+    /// Returns whether the report has results for each request by itself.
     pub fn is_mix(&self) -> bool {
         self.requests.len() > 1
     }
@@ -99,6 +101,7 @@ pub(super) fn request(settings: &Settings, target: &Target) -> Result<RequestPla
         mix: Arc::new(Mix::new(&weights, settings.seed.unwrap_or(1))),
         id_fields: id_fields(settings),
         node: settings.node.unwrap_or(Node { index: 0, count: 1 }),
+        first_id: settings.first_id,
     })
 }
 

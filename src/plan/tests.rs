@@ -26,7 +26,7 @@ fn defaults_are_wrks_in_a_closed_loop_and_wider_in_an_open_one() {
 #[test]
 fn a_senseless_setting_is_refused_by_its_flag() {
     type Change = fn(&mut Settings);
-    let cases: [(Change, &str); 29] = [
+    let cases: [(Change, &str); 30] = [
         (
             |s| (s.url, s.push_limit) = (Some("http://h/".into()), Rate::per_second(5).ok()),
             "--push-limit is about the pipeline",
@@ -61,7 +61,8 @@ fn a_senseless_setting_is_refused_by_its_flag() {
         (|s| s.script_args = vec!["a".into()], "--script FILE"),
         (|s| (s.script, s.body) = (Some("a".into()), Some("b".into())), "wrk.body"),
         (|s| (s.script, s.engine) = (Some("a".into()), Some(Engine::Reqwest)), "--engine reqwest"),
-        (|s| s.topic = Some("a/#".into()), "--topic"),
+        (|s| s.topics = vec!["a/#".into()], "--topic"),
+        (|s| s.topics = vec!["a".into(), "b".into()], "--topic is given 2 times"),
         (|s| s.sample = Some(0), "--sample"),
         (|s| s.body = Some("x".repeat(MAX_BODY + 1)), "--body"),
         (

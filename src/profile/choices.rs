@@ -85,3 +85,19 @@ impl<'de> Deserialize<'de> for Node {
         String::deserialize(source)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+/// A text, or a list of texts.
+pub(super) fn de_words<'de, D: serde::Deserializer<'de>>(
+    source: D,
+) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text or a list of texts is wanted here")]
+    enum Words {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Words::deserialize(source)? {
+        Words::One(word) => vec![word],
+        Words::Several(words) => words,
+    })
+}

@@ -64,7 +64,7 @@ pub(super) fn report(rate: f64) -> Report {
         },
         "messages": whole(json!({
             "accepted": sent, "arrived": sent, "lost": 0, "duplicated": 0, "reordered": 0,
-            "unexpected": 0, "unknown": 0, "timed_when_read": 0, "examples": { "lost": [], "duplicated": [] }
+            "unexpected": 0, "foreign": 0, "unknown": 0, "timed_when_read": 0, "examples": { "lost": [], "duplicated": [] }
         })),
         "arrival": quantiles(600.0, 2_000.0),
         "by_request": [],

@@ -6,6 +6,7 @@ mod condition;
 #[cfg(test)]
 mod example;
 mod file;
+mod first_ids;
 mod knee_file;
 mod queue;
 mod saturation;

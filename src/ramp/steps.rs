@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::condition::Condition;
 use super::file::{Changes, RampFile, SweepKey};
+use super::first_ids::check_first_ids;
 use super::knee_file::{Axis, SearchFile};
 use super::search::Knee;
 use crate::plan::{Plan, PlanError};
@@ -59,7 +60,7 @@ pub struct PlannedStep {
 /// A search for the highest value that holds a condition.
 #[derive(Debug, Clone)]
 pub struct PlannedSearch {
-    base: Settings,
+    pub(super) base: Settings,
     /// What is varied.
     pub axis: Axis,
     /// Where and how.
@@ -104,6 +105,7 @@ impl RampPlan {
             Some(search) => Work::Search(Box::new(planned_search(search, base)?)),
             None => Work::Steps(planned_steps(&profile, &base, axis.as_deref())?),
         };
+        check_first_ids(&work).map_err(|e| PlanError::new(format!("{place}: {e}")))?;
         let has_redis = work.first().is_some_and(|plan| {
             plan.pipeline.redis.is_some() || plan.pipeline.log_server.is_some()
         });

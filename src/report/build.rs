@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ByRequest, Clock, Errors, Examples, Latency, Messages, Node, PerThread, Quantiles, Report,
-    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server, Stack, Stage, StampList, Tool,
-    Verdict, judge,
+    ByRequest, Clock, Errors, Examples, Generator, Latency, Messages, MissedWindow, Node,
+    PerThread, Quantiles, Report, Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server,
+    Stack, Stage, StampList, Tool, Verdict, judge,
 };
 use crate::clock::Nanos;
-use crate::latency::{Latencies, QUANTILES};
-use crate::message::MsgId;
+use crate::latency::{AgedLatencies, Latencies, QUANTILES};
+use crate::message::{MissedSpan, MsgId};
 use crate::observations::{
     ArrivalInfo, LoadResult, Observations, RequestResult, ResourceUse, SeriesRow, ServerInfo,
     Stage as SeenStage, StampCount,
@@ -35,6 +35,7 @@ impl From<&Observations> for Report {
                 service: (&seen.load.service).into(),
                 lateness: (&seen.load.lateness).into(),
                 pacing: (&seen.load.pacing).into(),
+                waiting: (seen.plan.load.mode != Mode::Closed).then(|| (&seen.load.waiting).into()),
                 connect: (!seen.plan.transport.keep_alive).then(|| (&seen.load.connect).into()),
             },
             messages: seen.arrivals.as_ref().map(Into::into),
@@ -42,6 +43,7 @@ impl From<&Observations> for Report {
             by_request: by_request(seen),
             stages: stages(seen),
             stamps: seen.stamps.iter().map(stamp_list).collect(),
+            generator: Some(Generator::of(seen, &failures_by_cause(seen))),
             resources: seen.resources.iter().map(resource).collect(),
             series: seen.series.iter().map(row).collect(),
             verdict: Verdict {
@@ -183,7 +185,7 @@ fn by_request(seen: &Observations) -> Vec<ByRequest> {
     let planned = &seen.plan.request.requests;
     let arrivals = |n: usize| seen.arrivals.as_ref()?.by_request.get(n);
     let one = |(n, result): (usize, &RequestResult)| {
-        let RequestResult { counters, status, response, service } = result;
+        let RequestResult { counters, status, response, service, .. } = result;
         let request = planned.get(n)?;
         Some(ByRequest {
             name: request.name.clone(),
@@ -232,12 +234,30 @@ impl From<&Latencies> for Quantiles {
             p99_9: at(5),
             p99_99: at(6),
             hdr: latencies.to_hdr(),
+            at_least: Vec::new(),
+            ages_hdr: None,
+        }
+    }
+}
+
+impl From<&AgedLatencies> for Quantiles {
+    fn from(latencies: &AgedLatencies) -> Self {
+        let all = latencies.all();
+        let has_ages = all.count() > latencies.measured().count();
+        Self {
+            at_least: latencies.at_least().into_iter().map(str::to_owned).collect(),
+            ages_hdr: has_ages.then(|| latencies.ages().to_hdr()),
+            ..Self::from(&all)
         }
     }
 }
 
 impl From<&ArrivalInfo> for Messages {
-    fn from(ArrivalInfo { account, timed_when_read, .. }: &ArrivalInfo) -> Self {
+    fn from(arrivals: &ArrivalInfo) -> Self {
+        let ArrivalInfo { account, timed_when_read, missed_spans, .. } = arrivals;
+        let seconds = |at: Nanos| round(at.as_secs_f64(), 1e3);
+        let window =
+            |span: &MissedSpan| MissedWindow { from_s: seconds(span.from), to_s: seconds(span.to) };
         let ids = |ids: &[MsgId]| ids.iter().map(|id| id.get()).collect();
         Self {
             accepted: account.accepted,
@@ -246,7 +266,10 @@ impl From<&ArrivalInfo> for Messages {
             duplicated: account.duplicated,
             reordered: account.reordered,
             unexpected: account.unexpected,
+            foreign: account.foreign,
             unknown: account.unknown,
+            missed: account.missed,
+            missed_windows: missed_spans.iter().map(window).collect(),
             timed_when_read: *timed_when_read,
             lost_percent: None,
             examples: Examples {

@@ -92,8 +92,7 @@ fn silence(report: &Report) -> String {
 fn nothing_arrived(report: &Report) -> Option<String> {
     let messages = report.messages.as_ref()?;
     // The messages of a script that writes ids of its own cannot be recognised.
-    let unnumbered = report.script.as_ref().map_or(0, |script| script.unnumbered);
-    if messages.arrived > 0 || messages.accepted <= unnumbered {
+    if messages.arrived > 0 || messages.accepted == 0 {
         return None;
     }
     let accepted = format_some(messages.accepted, "message was", "messages were");
@@ -103,6 +102,11 @@ fn nothing_arrived(report: &Report) -> Option<String> {
 /// Advice for messages that were accepted and did not arrive.
 fn missing_advice(report: &Report, messages: &Messages) -> String {
     let waiting = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
+    if messages.missed > 0 {
+        return "Our subscriber lost its connection to the broker, and messages may have been published \
+                meanwhile. Does the broker stay up, and is the network to it whole?"
+            .to_owned();
+    }
     if messages.unexpected > 0 {
         let others = format_some(messages.unexpected, "message", "messages");
         return format!(

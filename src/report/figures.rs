@@ -109,10 +109,14 @@ pub struct Latency {
     pub response: Quantiles,
     /// sent → answered: the target's part.
     pub service: Quantiles,
-    /// due → sent: the generator's part, and the wait for a free connection.
+    /// due → sent: pacing and waiting.
     pub lateness: Quantiles,
     /// due → seen by the generator: the part of lateness that is nobody else's.
     pub pacing: Quantiles,
+    /// seen by the generator → sent: the part of lateness that was a wait for a free connection; with a
+    /// connection for each request, its making as well. `null` in a closed loop.
+    #[serde(default)]
+    pub waiting: Option<Quantiles>,
     /// Making a connection, with TLS, for one request: part of its lateness. `null` where connections are kept.
     #[serde(default)]
     pub connect: Option<Quantiles>,
@@ -147,6 +151,13 @@ pub struct Quantiles {
     pub p99_99: Option<f64>,
     /// All values: HDR V2, deflated, base64, in nanoseconds.
     pub hdr: String,
+    /// Names of the percentiles, and `max`, that are lower bounds: too many of the values are ages of what
+    /// never arrived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_least: Vec<String>,
+    /// The values that are ages, part of `hdr` and in the same form; left out where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ages_hdr: Option<String>,
 }
 
 /// One of several requests. `sent = completed + failed + unfinished`.
@@ -176,7 +187,7 @@ pub struct ByRequest {
     pub arrival: Option<Quantiles>,
 }
 
-/// What became of the messages. `sent = arrived + lost + unknown`; of several requests only those that
+/// What became of the messages. `sent = arrived + lost + missed + unknown`; of several requests only those that
 /// carry a MsgID send messages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Messages {
@@ -192,8 +203,18 @@ pub struct Messages {
     pub reordered: u64,
     /// On the topic, not of this run.
     pub unexpected: u64,
+    /// Unexpected messages with an id of another run or publisher.
+    #[serde(default)]
+    pub foreign: u64,
     /// Not accepted, not arrived.
     pub unknown: u64,
+    /// Accepted and not arrived, and possibly published while our subscriber was disconnected, or dropped
+    /// then by the broker: nobody knows whether they are lost.
+    #[serde(default)]
+    pub missed: u64,
+    /// When the missed ones were due.
+    #[serde(default)]
+    pub missed_windows: Vec<MissedWindow>,
     /// Messages timed when they were read, because the kernel noted no time of their receipt.
     pub timed_when_read: u64,
     /// Lost messages in percent of those accepted; `null` where none was accepted.
@@ -201,6 +222,16 @@ pub struct Messages {
     pub lost_percent: Option<f64>,
     /// The first ids of a kind.
     pub examples: Examples,
+}
+
+/// A span of due times in seconds since measuring began. Messages that were due in it may have been
+/// published while our subscriber was disconnected.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MissedWindow {
+    /// Its beginning.
+    pub from_s: f64,
+    /// Its end.
+    pub to_s: f64,
 }
 
 /// The first ids of a kind.

@@ -2,7 +2,6 @@
 
 use super::{Latency, Report};
 use crate::clock::Nanos;
-use crate::http::cause::Cause;
 use crate::latency::Latencies;
 use crate::observations::Observations;
 use crate::plan::load::Pace;
@@ -19,9 +18,17 @@ const PACING_LIMITS: [(f64, &str, Nanos); 3] = [
 ];
 /// Of the response's 99th percentile, the generator's own part from which on it is worth a note.
 const NOTABLE_SHARE: f64 = 0.5;
+/// In microseconds: a shorter wait for a connection is not worth a note.
+const NOTABLE_WAIT_US: f64 = 1_000.0;
+/// Share of the connections, or of the rate, that is as good as all.
+const NEARLY_ALL: f64 = 0.95;
+/// Share of the connections' time, in percent, that explains a wait at the 99th percentile if they were not open.
+const NOTABLE_LOSS_PERCENT: f64 = 1.0;
 
-/// In microseconds: so long a wait for a connection is worth a note.
-const LONG_WAIT_US: f64 = 10_000.0;
+/// Share of the load threads' time, in percent, from which on others have limited a closed loop.
+const STARVED_PERCENT: f64 = 20.0;
+/// The share from which on they explain why an open loop was late.
+const EXPLAINING_PERCENT: f64 = 5.0;
 
 /// Why the generator did not hold its plan.
 pub(super) fn reasons(report: &Report, seen: &Observations) -> Vec<String> {
@@ -33,36 +40,53 @@ pub(super) fn reasons(report: &Report, seen: &Observations) -> Vec<String> {
             if late > limit + tick {
                 reasons.push(format!(
                     "{words} was due {} or more before the generator came to it (limit {} beyond the \
-                     tick): this machine is too busy for the rate",
+                     tick): {}",
                     format_time(late.as_micros_f64()),
                     format_time(limit.as_micros_f64()),
+                    cause_of_lateness(report),
                 ));
             }
         }
+    } else if let Some(machine) = &report.generator {
+        reasons.extend(machine.starved_by(STARVED_PERCENT));
     }
     reasons
 }
 
-/// What this machine ran out of, and the cure.
+/// Names the cause of lateness where the machine shows it.
+fn cause_of_lateness(report: &Report) -> String {
+    let machine = report.generator.as_ref();
+    if let Some(cause) = machine.and_then(|machine| machine.starved_by(EXPLAINING_PERCENT)) {
+        return cause;
+    }
+    match machine {
+        Some(machine) if machine.run_queue_percent > EXPLAINING_PERCENT => format!(
+            "this machine is too busy for the rate: the load threads waited {:.0}% of their time for a CPU \
+             that the servers under test or loadgen itself used",
+            machine.run_queue_percent
+        ),
+        _ => "this machine is too busy for the rate".to_owned(),
+    }
+}
+
+/// Shortages of this machine that made requests fail, and the cure.
 fn shortages(report: &Report) -> Vec<String> {
-    let own = Cause::ALL.into_iter().filter(|(cause, _)| cause.is_own());
-    own.filter_map(|(cause, name)| {
-        let count = *report.requests.errors.by_cause.get(name)?;
-        let failed = format_some(count, "request or connection", "requests or connections");
-        let (lack, cure) = match cause {
-            Cause::NoLocalPort => (
+    let shortage = |(name, count): (&String, &u64)| {
+        let failed = format_some(*count, "request or connection", "requests or connections");
+        let (lack, cure) = match name.as_str() {
+            "no_local_port" => (
                 "this machine had no free local port",
                 "keep connections open (no --disable-keepalive), or widen net.ipv4.ip_local_port_range",
             ),
-            Cause::TooManyOpenFiles => (
+            "too_many_open_files" => (
                 "the limit on open files was reached",
                 "raise it with ulimit -n, or take fewer --connections",
             ),
             _ => ("the kernel had no memory for sockets", "take fewer --connections"),
         };
-        Some(format!("{failed} failed because {lack}: {cure}"))
-    })
-    .collect()
+        format!("{failed} failed because {lack}: {cure}")
+    };
+    report.generator.iter().flat_map(|machine| &machine.out_of).map(shortage).collect()
 }
 
 /// How long a worker sleeps by plan while slots fall due.
@@ -91,6 +115,7 @@ pub(super) fn notes(report: &Report, seen: &Observations) -> Vec<String> {
         ));
     }
     notes.extend(connection_waits(report));
+    notes.extend(machine_notes(report));
     if let (Some(pacing), Some(response)) = (report.latency.pacing.p99, report.latency.response.p99)
         && matches!(seen.plan.load.mode, Mode::Open { .. })
         && pacing > response * NOTABLE_SHARE
@@ -129,20 +154,78 @@ fn busy_share(report: &Report, seen: &Observations) -> Option<f64> {
     (share >= 90.0 && report.run.duration_s >= 0.2).then_some(share)
 }
 
-/// A generator that comes to each request in time may still have nothing to send it on.
+/// Says why requests waited for a connection, where that is most of the slowest responses.
 fn connection_waits(report: &Report) -> Option<String> {
-    let Latency { lateness, pacing, connect, .. } = &report.latency;
-    let (late, paced) = (lateness.p50?, pacing.p50?);
-    if report.run.mode != "open" || connect.is_some() || late - paced < LONG_WAIT_US {
+    let Latency { waiting, response, connect, .. } = &report.latency;
+    let (waited, whole) = (waiting.as_ref()?.p99?, response.p99?);
+    if connect.is_some() || waited <= whole * NOTABLE_SHARE || waited <= NOTABLE_WAIT_US {
         return None;
     }
-    let late = format_time(late);
     let which = match report.run.connections {
         1 => "the one connection".to_owned(),
         n => format!("one of {} connections", format_count(n)),
     };
     Some(format!(
-        "half of the requests waited {late} or more for {which}: the target is slower than the rate, or \
-         needs more --connections"
+        "of the response's p99 of {}, up to {} is waiting for {which}: {}",
+        format_time(whole),
+        format_time(waited),
+        cause_of_waiting(report)
     ))
+}
+
+/// By Little's law the service time times the rate is the number of connections that are busy.
+fn cause_of_waiting(report: &Report) -> String {
+    let (run, requests) = (&report.run, &report.requests);
+    let rate = run.rate_target.unwrap_or_default();
+    let service = report.latency.service.mean.unwrap_or_default();
+    let busy = service * rate / 1e6;
+    if busy >= run.connections as f64 * NEARLY_ALL {
+        let needs = format!(
+            "at {} a request, {} requests/s keep {} connections busy",
+            format_time(service),
+            format_count(rate.round() as u64),
+            format_count(busy.ceil() as u64)
+        );
+        let cure = if requests.completed_per_s < rate * NEARLY_ALL {
+            "the target is slower than the rate, or needs more --connections"
+        } else {
+            "take more --connections"
+        };
+        return format!("{needs}; {cure}");
+    }
+    let lost = report.generator.as_ref().map_or(0.0, |machine| machine.reconnecting_percent);
+    if lost >= NOTABLE_LOSS_PERCENT {
+        return format!(
+            "connections were closed or being made again for {lost:.1}% of their time ({}, {}); look why \
+             the target closes or refuses them",
+            format_some(requests.reconnects, "reconnect", "reconnects"),
+            format_some(requests.errors.connect, "failed attempt", "failed attempts")
+        );
+    }
+    "the target stalled for a time and all connections were busy; take more --connections to see how long"
+        .to_owned()
+}
+
+/// Says what the machine took from the generator where that does not make it limited.
+fn machine_notes(report: &Report) -> Option<String> {
+    let machine = report.generator.as_ref()?;
+    let is_closed = report.run.rate_target.is_none();
+    if machine.stopped_s > 0.0 && machine.stopped_s <= machine.measured_s * STARVED_PERCENT / 100.0
+    {
+        return Some(format!(
+            "loadgen was stopped for {:.1} s; the longest times have that in them",
+            machine.stopped_s
+        ));
+    }
+    let is_limited = machine.starved_by(STARVED_PERCENT).is_some();
+    (is_closed && !is_limited && machine.run_queue_percent > STARVED_PERCENT).then(|| {
+        let whose = match machine.other_cpu_percent {
+            Some(_) => "mostly the servers under test and loadgen itself had it",
+            None => "which processes had it cannot be told without root",
+        };
+        format!(
+            "the load threads waited {:.0}% of their time for a CPU; {whose}",
+            machine.run_queue_percent
+        )
+    })
 }

@@ -1,6 +1,7 @@
 //! The verdict: whether the generator held its plan, what a reader must know beside the numbers, and
 //! whether a `--fail-if` condition held.
 
+use super::arrival_notes::arrival_notes;
 use super::failures::failures;
 use super::{Report, Requests, ThresholdResult, Verdict, generator, lookup};
 use crate::observations::{Observations, ServerInfo};
@@ -116,13 +117,7 @@ fn refusals(report: &Report) -> Option<String> {
 }
 
 fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
-    let mut notes = Vec::new();
-    if let Some(messages) = report.messages.as_ref().filter(|messages| messages.lost > 0) {
-        notes.push(format!(
-            "{} lost; arrival counts them with the age they had reached",
-            format_some(messages.lost, "message was", "messages were")
-        ));
-    }
+    let mut notes = arrival_notes(report, seen);
     let left = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
     let lost = report.messages.as_ref().map_or(0, |messages| messages.lost);
     if lost > 0 && left >= lost / 2 {

@@ -53,7 +53,7 @@ fn whole(name: &str) -> Cow<'_, str> {
         _ => {}
     }
     let first = name.split('.').next().unwrap_or_default();
-    match ["response", "service", "lateness", "pacing", "connect"].contains(&first) {
+    match ["response", "service", "lateness", "pacing", "waiting", "connect"].contains(&first) {
         true => Cow::Owned(format!("latency.{name}")),
         false => Cow::Borrowed(name),
     }

@@ -1,6 +1,7 @@
 //! Observations → Report: the numbers as people and machines read them. A report can be saved as
 //! JSON and read back; every other form is made from the report alone, so all say the same.
 
+mod arrival_notes;
 mod build;
 mod check;
 pub mod compare;
@@ -11,6 +12,7 @@ mod generator;
 pub mod html;
 mod judge;
 mod lookup;
+mod machine;
 mod merge;
 pub mod ramp;
 mod ramp_text;
@@ -27,12 +29,13 @@ use crate::printable::printable_json;
 
 pub use check::CheckError;
 pub use figures::{
-    ByRequest, Errors, Examples, Latency, Messages, PerThread, Quantiles, Requests, Resource, Row,
-    Script, Stage, StampList,
+    ByRequest, Errors, Examples, Latency, Messages, MissedWindow, PerThread, Quantiles, Requests,
+    Resource, Row, Script, Stage, StampList,
 };
 pub use lookup::{
     check_conditions, check_name, check_names, check_unit, format_number, number, numbers_ending_in,
 };
+pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
 pub use ramp_text::ramp_text;
 pub use result::{Allowed, Outcome, RESULT_LABEL, RunResult};
@@ -61,7 +64,8 @@ pub struct Report {
     pub latency: Latency,
     /// What became of the messages; `null` where nobody listened.
     pub messages: Option<Messages>,
-    /// due → arrived; `null` where nobody listened.
+    /// due → arrived; `null` where nobody listened. Its values are the arrived messages, and the lost,
+    /// failed and dropped ones with the age they had reached; none where not one message arrived.
     pub arrival: Option<Quantiles>,
     /// The same of each request of a profile that has several; else none.
     #[serde(default)]
@@ -72,6 +76,9 @@ pub struct Report {
     /// counted.
     #[serde(default)]
     pub stamps: Vec<StampList>,
+    /// What the machine left the generator; `null` in reports of before it was measured.
+    #[serde(default)]
+    pub generator: Option<Generator>,
     /// CPU and memory per component.
     pub resources: Vec<Resource>,
     /// One row a second.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::build::round;
-use super::text::time;
+use super::text::{figure, time};
 use super::{ByRequest, Messages, Quantiles, Report, Requests};
 use crate::units::format_count;
 
@@ -74,8 +74,9 @@ pub(super) fn request_rows(report: &Report) -> Vec<Vec<String>> {
             format_count(request.refused()),
         ];
         let mut add = |q: Option<&Quantiles>, shown| {
-            let cells = [q.and_then(|q| q.p50), q.and_then(|q| q.p99)];
-            row.extend(cells.into_iter().map(time).filter(|_| shown));
+            let cells =
+                ["p50", "p99"].map(|name| q.map_or_else(|| time(None), |q| figure(q, name)));
+            row.extend(cells.into_iter().filter(|_| shown));
         };
         add(request.arrival.as_ref(), arrives);
         add(Some(&request.response), open);

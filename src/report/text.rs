@@ -8,7 +8,7 @@ use super::requests::request_rows;
 use super::result::{Allowed, RunResult};
 use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
-use super::{Errors, Messages, Quantiles, Report, Run, Script};
+use super::{Errors, Latency, Messages, Quantiles, Report, Run, Script};
 use crate::units::{format_binary, format_count, format_time};
 
 /// What the text shows beside the usual.
@@ -40,13 +40,28 @@ pub(super) fn time(micros: Option<f64>) -> String {
     micros.map_or_else(|| "n/a".to_owned(), format_time)
 }
 
+/// A percentile or the maximum by its name in the JSON; `> 6.10s` where it is a lower bound.
+pub(super) fn figure(q: &Quantiles, name: &str) -> String {
+    let bound = if q.at_least.iter().any(|bound| bound == name) { "> " } else { "" };
+    let value = match name {
+        "p50" => q.p50,
+        "p90" => q.p90,
+        "p99" => q.p99,
+        "p99_9" => q.p99_9,
+        "p99_99" => q.p99_99,
+        _ => q.max,
+    };
+    value.map_or_else(|| time(None), |value| bound.to_owned() + &format_time(value))
+}
+
 fn quantile_row(name: &str, q: &Quantiles, options: TextOptions) -> Vec<String> {
-    let mut row = vec![name.to_owned(), time(q.p50), time(q.p90), time(q.p99), time(q.p99_9)];
+    let mut names = vec!["p50", "p90", "p99", "p99_9"];
     if options.latency {
-        row.push(time(q.p99_99));
+        names.push("p99_99");
     }
-    row.push(time(q.max));
-    row
+    names.push("max");
+    let figures = names.into_iter().map(|name| figure(q, name));
+    std::iter::once(name.to_owned()).chain(figures).collect()
 }
 
 fn latencies(report: &Report, options: TextOptions) -> String {
@@ -88,12 +103,24 @@ pub(super) fn latency_rows(report: &Report, options: TextOptions) -> Vec<Vec<Str
     }
     rows.push(quantile_row("  service   sent → answered", &latency.service, options));
     if report.has_lateness() {
-        rows.push(quantile_row("  lateness  due → sent", &latency.lateness, options));
+        rows.extend(lateness_rows(latency, options));
     }
     if let Some(connect) = &latency.connect {
-        rows.push(quantile_row("  connect   of lateness", connect, options));
+        let name = if latency.waiting.is_some() { "waiting" } else { "lateness" };
+        rows.push(quantile_row(&format!("  connect   of {name}"), connect, options));
     }
     rows
+}
+
+/// The two parts of lateness; the whole where they were not measured apart.
+fn lateness_rows(latency: &Latency, options: TextOptions) -> Vec<Vec<String>> {
+    match &latency.waiting {
+        Some(waiting) => vec![
+            quantile_row("  pacing    due → ready", &latency.pacing, options),
+            quantile_row("  waiting   for a connection", waiting, options),
+        ],
+        None => vec![quantile_row("  lateness  due → sent", &latency.lateness, options)],
+    }
 }
 
 fn stages(report: &Report) -> String {
@@ -184,15 +211,20 @@ pub(super) fn script_use(script: &Script) -> String {
 
 fn message_account(messages: &Messages) -> String {
     let mut out = format!(
-        "  Messages  {} accepted, {} arrived, {} lost, {} unknown\n            \
-         {} duplicated, {} reordered, {} unexpected\n",
+        "  Messages  {} accepted, {} arrived, {} lost, {}{} unknown\n            \
+         {} duplicated, {} reordered, {} unexpected ({} foreign)\n",
         format_count(messages.accepted),
         format_count(messages.arrived),
         format_count(messages.lost),
+        match messages.missed {
+            0 => String::new(),
+            missed => format!("{} missed, ", format_count(missed)),
+        },
         format_count(messages.unknown),
         format_count(messages.duplicated),
         format_count(messages.reordered),
         format_count(messages.unexpected),
+        format_count(messages.foreign),
     );
     let named = [("lost", &messages.examples.lost), ("duplicated", &messages.examples.duplicated)];
     for (kind, ids) in named.into_iter().filter(|(_, ids)| !ids.is_empty()) {

@@ -9,20 +9,24 @@ use url::Url;
 use super::RunError;
 use super::fleet::{Fleet, Split, Supplies};
 use super::listen::{ArrivalInterval, ListenSettings, Listener};
+use super::other_topics::OtherTopics;
 use super::rig::Rig;
 use crate::clock::Nanos;
 use crate::http::Traffic;
-use crate::http::link::Link;
+use crate::http::link::{Endpoint, Link};
 use crate::http::reach;
 use crate::http::request::{RequestShape, Requests};
 use crate::load::LoadResult;
-use crate::message::{DueTable, IdSpace, MessageAccount, Template};
+use crate::message::{
+    DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template, Unjoined,
+};
 use crate::observations::ArrivalInfo;
 use crate::pipeline::stamps::Passage;
 use crate::pipeline::subscriber::SubscribeSettings;
 use crate::plan::load::Pace;
-use crate::plan::{Plan, Request};
+use crate::plan::{Address, Plan, Request, Target};
 use crate::script::{ScriptError, Session, Setting, Writer};
+use crate::units::format_some;
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
 const QUIET: Nanos = Nanos::from_millis(100);
@@ -45,7 +49,14 @@ pub(super) struct CrewBooks {
 pub(super) struct Crew {
     pub(super) fleet: Fleet,
     pub(super) listener: Option<Listener>,
+    /// Where requests go; `None` where a proxy or the client finds it.
+    pub(super) endpoint: Option<Endpoint>,
     script: Option<Session>,
+    qos: u8,
+    /// Where to look for messages that do not come on our topics: at the broker of a pipeline that is not
+    /// ours.
+    foreign_broker: Option<(Address, IdFields)>,
+    other_topics: Option<OtherTopics>,
 }
 
 impl Crew {
@@ -62,7 +73,7 @@ impl Crew {
                 let settings = ListenSettings {
                     subscribe: SubscribeSettings {
                         mqtt: mqtt.clone(),
-                        topic: plan.pipeline.topic.clone(),
+                        topics: plan.pipeline.topics.clone(),
                         qos: plan.pipeline.qos,
                     },
                     space,
@@ -88,8 +99,17 @@ impl Crew {
             }
             _ => (None, Vec::new()),
         };
+        let endpoint = link.as_ref().map(|link| link.endpoint.clone());
         let supplies = Supplies { requests, link, space, table };
-        Ok(Self { fleet: Fleet::muster(plan, split, supplies, writers).await?, listener, script })
+        let fleet = Fleet::muster(plan, split, supplies, writers).await?;
+        let foreign_broker = match (&plan.target, &rig.mqtt) {
+            (Target::Url(_), Some((_, mqtt))) => {
+                Some((mqtt.clone(), plan.request.id_fields.clone()))
+            }
+            _ => None,
+        };
+        let qos = plan.pipeline.qos;
+        Ok(Self { fleet, listener, endpoint, script, qos, foreign_broker, other_topics: None })
     }
 
     /// The script's error, if one has ended the load.
@@ -103,6 +123,17 @@ impl Crew {
             listener.measure_from(measure_from);
         }
         self.fleet.start(start);
+    }
+
+    /// Looks at the other topics of the broker, once, where messages were accepted and none of any kind has
+    /// come.
+    pub(super) fn look_at_other_topics(&mut self) {
+        if self.last_arrival() > Nanos::ZERO || self.accepted() == 0 {
+            return;
+        }
+        if let Some((address, id_fields)) = self.foreign_broker.take() {
+            self.other_topics = Some(OtherTopics::look(address, id_fields));
+        }
     }
 
     /// Measured messages accepted so far.
@@ -119,11 +150,13 @@ impl Crew {
     ///
     /// Those that were refused may come as well and hide one that is missing: where there are some,
     /// only an empty queue and a longer silence say that nothing more will come.
-    pub(super) fn has_all_arrived(&self, now: Nanos, queued: Option<u64>) -> bool {
+    /// Sending ended at `sent_at`.
+    pub(super) fn has_all_arrived(&self, now: Nanos, sent_at: Nanos, queued: Option<u64>) -> bool {
         let Some(arrived) = self.arrived() else { return true };
         let silence = now - self.last_arrival();
         if self.accepted() + self.refused() == 0 {
             // No request carried an id: how many messages are still to come is not known.
+            let silence = silence.min(now - sent_at);
             return queued.unwrap_or(0) == 0 && silence >= LONG_QUIET;
         }
         match self.refused() {
@@ -159,27 +192,70 @@ impl Crew {
         };
         let Some(listener) = self.listener else { return Ok(books) };
         let mut heard = listener.finish().await?;
-        if heard.reconnects > 0 {
-            let times = match heard.reconnects {
-                1 => "once".to_owned(),
-                n => format!("{n} times"),
-            };
-            books.notes.push(format!(
-                "the subscriber lost the broker {times}; what was published meanwhile is lost at QoS 0"
-            ));
-        }
+        let other_topics = match self.other_topics {
+            Some(look) => look.finish().await,
+            None => Unjoined::default(),
+        };
         let (arrivals, times) = (&mut heard.arrivals, &mut heard.times);
-        let (accepted, sent) = (&books.load.accepted, books.load.messages_sent);
-        let age = |id, age| times.record(id, age);
-        let account = MessageAccount::join(accepted, arrivals, sent, end, age);
-        let (latencies, by_request) = (heard.times.all, heard.times.by_request);
-        let timed_when_read = heard.timed_when_read;
-        books.arrivals = Some(ArrivalInfo { account, timed_when_read, latencies, by_request });
+        let messages = SentMessages {
+            accepted: &books.load.accepted,
+            failed: &books.load.failed,
+            sent: books.load.messages_sent,
+        };
+        let account =
+            MessageAccount::join(&messages, arrivals, end, |id, age| times.record_age(id, age));
+        times.add_dropped(&books.load);
+        let missed = arrivals.missed_spans(end);
+        books.notes.extend(reconnect_note(heard.reconnects, account.missed, &missed, self.qos));
+        books.arrivals = Some(ArrivalInfo {
+            account,
+            timed_when_read: heard.timed_when_read,
+            missed_spans: missed,
+            unjoined: heard.unjoined,
+            other_topics,
+            latencies: heard.times.all,
+            by_request: heard.times.by_request,
+        });
         books.last_intervals = heard.last_intervals;
         books.last_sampled = heard.last_sampled;
         books.sampled_dropped = heard.sampled_dropped;
         Ok(books)
     }
+}
+
+/// Spans that a note names; the report has all.
+const NAMED_SPANS: usize = 3;
+
+/// What is said where the subscriber lost its connection.
+fn reconnect_note(reconnects: u64, missed: u64, spans: &[MissedSpan], qos: u8) -> Option<String> {
+    let times = match reconnects {
+        0 => return None,
+        1 => "once".to_owned(),
+        n => format!("{n} times"),
+    };
+    let lost = format!("our subscriber lost its connection to the broker {times}");
+    let seconds = |span: &MissedSpan| {
+        format!("{:.2} s to {:.2} s", span.from.as_secs_f64(), span.to.as_secs_f64())
+    };
+    let mut named: Vec<_> = spans.iter().take(NAMED_SPANS).map(seconds).collect();
+    if spans.len() > NAMED_SPANS {
+        named.push(format!("{} more", spans.len() - NAMED_SPANS));
+    }
+    let named = named.join(", ");
+    Some(match (missed, qos) {
+        (0, _) => format!("{lost}; no message was missed"),
+        (_, 0) => format!(
+            "{lost}; {} due from {named} of the run did not reach us, as at QoS 0 a broker keeps nothing \
+             for a client that is away: they count as missed, not as lost",
+            format_some(missed, "message", "messages")
+        ),
+        (_, qos) => format!(
+            "{lost}; {} due from {named} of the run did not reach us, although we asked for QoS {qos}: \
+             they were published at QoS 0, or the broker kept no session or had its queue full. They \
+             count as missed, not as lost",
+            format_some(missed, "message", "messages")
+        ),
+    })
 }
 
 /// Sets the script's states up. They print, look addresses up and connect as they like, so it happens

@@ -295,6 +295,9 @@ impl Post {
         let measure_from = start + self.split.measure_from();
         let space = self.supplies.space;
         let mut recorder = Recorder::new(space, self.plan.pipeline.sample, measure_from);
+        if self.plan.load.mode != Mode::Closed {
+            recorder = recorder.of_open_loop();
+        }
         let request = &self.plan.request;
         let carries_id: Vec<_> = request.requests.iter().map(Request::carries_id).collect();
         if let Some(assignment) = self.split.assignment(request, space) {

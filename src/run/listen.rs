@@ -11,13 +11,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RunError;
 use crate::clock::{self, Nanos};
-use crate::latency::Latencies;
+use crate::latency::{AgedLatencies, Latencies};
+use crate::load::LoadResult;
 use crate::load::worker::INTERVAL;
 use crate::message::{
-    Arrival, Arrivals, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId,
+    Arrival, Arrivals, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId, Unjoined,
 };
 use crate::pipeline::stamps::{Passage, Stamper};
-use crate::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
+use crate::pipeline::subscriber::{self, Message, Sink, SubscribeCounts, SubscribeSettings};
 use crate::stack::mqtt::Came;
 
 /// Arrivals of one interval.
@@ -49,9 +50,9 @@ pub(super) struct Listener {
 
 /// arrived − due: of all messages, and of each request of a mix.
 pub(super) struct ArrivalTimes {
-    pub(super) all: Latencies,
+    pub(super) all: AgedLatencies,
     /// None where there is but one request.
-    pub(super) by_request: Vec<Latencies>,
+    pub(super) by_request: Vec<AgedLatencies>,
     assignment: Option<Assignment>,
 }
 
@@ -59,18 +60,38 @@ impl ArrivalTimes {
     fn new(assignment: Option<Assignment>) -> Self {
         let requests = assignment.as_ref().map_or(0, Assignment::requests);
         Self {
-            all: Latencies::default(),
-            by_request: vec![Latencies::default(); requests],
+            all: AgedLatencies::default(),
+            by_request: vec![AgedLatencies::default(); requests],
             assignment,
         }
     }
 
-    pub(super) fn record(&mut self, id: MsgId, latency: Nanos) {
+    fn record(&mut self, id: MsgId, latency: Nanos) {
         self.all.record(latency);
-        let request = self.assignment.as_ref().and_then(|assignment| assignment.of(id));
-        if let Some(own) = request.and_then(|n| self.by_request.get_mut(n)) {
+        if let Some(own) = self.of_request(id) {
             own.record(latency);
         }
+    }
+
+    /// Counts a message that has not arrived, at the age it had reached.
+    pub(super) fn record_age(&mut self, id: MsgId, age: Nanos) {
+        self.all.record_age(age);
+        if let Some(own) = self.of_request(id) {
+            own.record_age(age);
+        }
+    }
+
+    /// Counts messages that were never sent, at the age they had reached.
+    pub(super) fn add_dropped(&mut self, load: &LoadResult) {
+        self.all.add_ages(&load.dropped_messages);
+        for (own, request) in self.by_request.iter_mut().zip(&load.by_request) {
+            own.add_ages(&request.dropped);
+        }
+    }
+
+    fn of_request(&mut self, id: MsgId) -> Option<&mut AgedLatencies> {
+        let request = self.assignment.as_ref()?.of(id)?;
+        self.by_request.get_mut(request)
     }
 }
 
@@ -79,6 +100,8 @@ pub(super) struct Books {
     pub(super) arrivals: Arrivals,
     pub(super) times: ArrivalTimes,
     pub(super) reconnects: u64,
+    /// Messages that were not joined to any that was sent.
+    pub(super) unjoined: Unjoined,
     /// Messages of which the kernel did not note when they were received.
     pub(super) timed_when_read: u64,
     /// Intervals nobody has taken yet.
@@ -123,6 +146,7 @@ impl Listener {
             rest: settings.rest,
             since_pause: 0,
             timed_when_read: 0,
+            unjoined: Unjoined::default(),
             measure_from: Arc::clone(&measure_from),
         };
         let thread = std::thread::Builder::new().name("subscriber".to_owned());
@@ -187,6 +211,7 @@ fn listen(
         arrivals: writer.arrivals,
         times: writer.times,
         reconnects: counts.reconnects.get(),
+        unjoined: writer.unjoined,
         timed_when_read: writer.timed_when_read,
         last_intervals: Vec::new(),
         last_sampled: Vec::new(),
@@ -208,6 +233,7 @@ struct Writer {
     /// Messages since the last pause that the kernel has timed.
     since_pause: u64,
     timed_when_read: u64,
+    unjoined: Unjoined,
     measure_from: Arc<AtomicU64>,
 }
 
@@ -237,21 +263,36 @@ impl Writer {
 }
 
 impl Sink for Writer {
-    fn message(&mut self, payload: &[u8], came: Came) {
-        let Came { at, when_read } = came;
+    fn message(&mut self, message: Message<'_>) {
+        let Came { at, when_read } = message.came;
         // What is timed when it is read must be read at once.
         self.since_pause += u64::from(!when_read);
-        let id = self.id_fields.extract(payload).ok();
+        let found = self.id_fields.extract(message.payload);
+        let id = found.as_ref().ok().copied();
         self.gauges.last_at.store(at.0, Relaxed);
         self.arrivals.set_measure_from(Nanos(self.measure_from.load(Relaxed)));
-        if let (Arrival::First { due }, Some(id)) = (self.arrivals.note(id), id) {
-            let latency = at - due;
-            self.stamper.stamp(Checkpoint::Arrived, id, at);
-            self.timed_when_read += u64::from(when_read);
-            self.times.record(id, latency);
-            self.interval.latencies.record(latency);
-            self.interval.arrived += 1;
+        match (self.arrivals.note(id), id) {
+            (Arrival::First { due }, Some(id)) => {
+                let latency = at - due;
+                self.stamper.stamp(Checkpoint::Arrived, id, at);
+                self.timed_when_read += u64::from(when_read);
+                self.times.record(id, latency);
+                self.interval.latencies.record(latency);
+                self.interval.arrived += 1;
+            }
+            (Arrival::Unexpected, _) => {
+                self.unjoined.note(message.topic, message.payload, found.as_ref().err());
+            }
+            _ => {}
         }
+    }
+
+    fn disconnected(&mut self) {
+        self.arrivals.disconnected();
+    }
+
+    fn reconnected(&mut self, session_kept: bool) {
+        self.arrivals.reconnected(clock::now(), session_kept);
     }
 
     fn pause(&mut self) {

@@ -2,10 +2,14 @@
 //! the stamps and their time. Often they are one. Nothing here may hold a run up: while Redis is away
 //! there is no queue depth, and stages end earlier.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use redis::RedisError;
+use redis::aio::MultiplexedConnection;
+
 use super::RunError;
-use super::fleet::Split;
+use super::ids::NeededIds;
 use super::rig::Rig;
 use super::stages::StageJoin;
 use super::stamp_reader::{Source, StampReader};
@@ -14,7 +18,8 @@ use crate::message::IdSpace;
 use crate::observations::{ClockInfo, StampCount};
 use crate::pipeline::stamps;
 use crate::plan::{Address, Plan};
-use crate::stack::redis::{Link, Use, info, lease_space, server_time};
+use crate::stack::Kind;
+use crate::stack::redis::{Link, Use, info, is_denied, release_ids, reserve_ids, server_time};
 use crate::units::{format_some, format_time};
 
 /// Round trips that compare the clocks before the load: the shortest of them bounds the offset.
@@ -28,12 +33,18 @@ pub(super) struct LogServer {
     log: Option<Log>,
     clock: ServerClock,
     queue: String,
+    /// The user named the queue's Redis, so other runs may use it too.
+    is_shared: bool,
+    /// True while ids are reserved in Redis.
+    reserved: bool,
 }
 
 /// A connection, and its losses before the run began.
 struct Redis {
     link: Link,
     lost_before: u64,
+    /// Commands, with their keys, that the Redis user may not run.
+    denied: BTreeSet<&'static str>,
 }
 
 /// The log server.
@@ -61,7 +72,27 @@ pub(super) struct RedisSummary {
 impl Redis {
     async fn open(address: &Address) -> Result<Self, RunError> {
         let link = Link::open(address.clone(), Use::Commands).await?;
-        Ok(Self { link, lost_before: 0 })
+        Ok(Self { link, lost_before: 0, denied: BTreeSet::new() })
+    }
+
+    /// The connection for a command, unless the user may not run it or Redis is away.
+    async fn allowed(&mut self, command: &str) -> Option<&mut MultiplexedConnection> {
+        if self.denied.contains(command) { None } else { self.link.get().await }
+    }
+
+    /// Takes in that a command failed: what is denied once is not asked for again.
+    fn failed(&mut self, command: &'static str, error: &RedisError) {
+        if is_denied(error) {
+            self.denied.insert(command);
+        } else {
+            self.link.failed(error);
+        }
+    }
+
+    /// A field of `INFO`.
+    async fn info(&mut self, field: &str) -> Option<String> {
+        let value = info(self.allowed("INFO").await?, field).await;
+        value.inspect_err(|error| self.failed("INFO", error)).ok().flatten()
     }
 
     /// The run is about to begin after a pause, in which Redis may have closed an idle connection. That
@@ -83,16 +114,18 @@ impl Redis {
 impl LogServer {
     pub(super) async fn open(plan: &Plan, rig: &Rig) -> Result<Self, RunError> {
         let queue = plan.pipeline.queue.clone();
-        let mut server = Self { redis: None, log: None, clock: ServerClock::new(true), queue };
+        let is_shared = rig.redis.as_ref().is_some_and(|(kind, _)| *kind == Kind::External);
+        let clock = ServerClock::new(true);
+        let mut server = Self { redis: None, log: None, clock, queue, is_shared, reserved: false };
         if let Some((_, address)) = &rig.redis {
             server.redis = Some(Redis::open(address).await?);
         }
         let Some(address) = rig.log_server() else { return Ok(server) };
         let mut redis = Redis::open(address).await?;
+        let id = redis.info("run_id").await;
         let Some(connection) = redis.link.get().await else {
             return Err(RunError::Lost("the connection to Redis"));
         };
-        let id = info(connection, "run_id").await;
         let reader = StampReader::new(connection).await?;
         server.clock = ServerClock::new(address.is_loopback());
         server.log = Some(Log { redis, reader, lost_read: 0, services_bound: Nanos::ZERO, id });
@@ -102,28 +135,51 @@ impl LogServer {
         Ok(server)
     }
 
-    /// Takes the run's ids: from Redis where there is one, else from the time and `--node`.
-    pub(super) async fn lease(&mut self, plan: &Plan, split: &Split) -> Result<IdSpace, RunError> {
-        let workers = split.id_lanes();
-        let sample = plan.pipeline.sample;
-        let node = (plan.request.node.index, plan.request.node.count);
-        if let Some(redis) = &mut self.redis
-            && let Some(connection) = redis.link.get().await
-        {
-            let most = split.ids_each();
-            return Ok(lease_space(connection, most, (workers, sample), node).await?);
+    /// Takes the run's ids: from `--first-id` on, else from a random place. In a Redis that other runs may
+    /// use and where this one may write, they are reserved, so that no two runs share an id.
+    pub(super) async fn lease(&mut self, needed: &NeededIds, first: Option<u64>) -> IdSpace {
+        let base = match first {
+            Some(first) => first,
+            None => self.reserve(needed).await.unwrap_or_else(|| needed.random_base()),
+        };
+        needed.space(base)
+    }
+
+    /// `None` where there is no such Redis, or it refuses: a user that may only read, a replica.
+    async fn reserve(&mut self, needed: &NeededIds) -> Option<u64> {
+        let redis = self.redis.as_mut().filter(|_| self.is_shared)?;
+        let connection = redis.link.get().await?;
+        let (count, base) = (needed.count(), needed.random_base());
+        match reserve_ids(connection, count, base, needed.lifetime()).await {
+            Ok(first) => {
+                self.reserved = true;
+                // Others may have reserved all ids behind the place where the first began.
+                Some(first).filter(|first| needed.space(*first).fits())
+            }
+            Err(error) => {
+                if error.code().is_none() {
+                    redis.link.failed(&error);
+                }
+                None
+            }
         }
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
-        Ok(IdSpace::from_time(micros, workers, sample, node))
+    }
+
+    /// Ends the reservation of the ids.
+    pub(super) async fn release_ids(&mut self) {
+        let Some(redis) = self.redis.as_mut().filter(|_| self.reserved) else { return };
+        if let Some(connection) = redis.link.get().await {
+            // Where it fails, the key expires.
+            let _ = release_ids(connection).await;
+        }
     }
 
     pub(super) async fn compare_clocks(&mut self) {
-        let Some(Log { redis: Redis { link, .. }, .. }) = &mut self.log else { return };
-        let Some(connection) = link.get().await else { return };
+        let Some(Log { redis, .. }) = &mut self.log else { return };
+        let Some(connection) = redis.allowed("TIME").await else { return };
         match server_time(connection).await {
             Ok((asked, answered, server_us)) => self.clock.observe(asked, answered, server_us),
-            Err(error) => link.failed(&error),
+            Err(error) => redis.failed("TIME", &error),
         }
     }
 
@@ -139,9 +195,10 @@ impl LogServer {
 
     /// Messages in the queue; `None` while that is not known.
     pub(super) async fn queue_depth(&mut self) -> Option<u64> {
-        let Redis { link, .. } = self.redis.as_mut()?;
-        let depth = redis::cmd("LLEN").arg(&self.queue).query_async(link.get().await?).await;
-        depth.inspect_err(|error| link.failed(error)).ok()
+        let redis = self.redis.as_mut()?;
+        let connection = redis.allowed("LLEN of the queue").await?;
+        let depth = redis::cmd("LLEN").arg(&self.queue).query_async(connection).await;
+        depth.inspect_err(|error| redis.failed("LLEN of the queue", error)).ok()
     }
 
     /// Makes the connections again that were closed while the run waited for its start.
@@ -173,7 +230,7 @@ impl LogServer {
 
     /// The version of the queue's Redis, as it says itself.
     pub(super) async fn version(&mut self) -> Option<String> {
-        info(self.redis.as_mut()?.link.get().await?, "redis_version").await
+        self.redis.as_mut()?.info("redis_version").await
     }
 
     /// Reads how exact the clocks of api and push are; they take that away when they end.
@@ -192,7 +249,7 @@ impl LogServer {
     }
 
     /// Reads the last stamps and says what there is to say about a run that was measured from `begin`.
-    pub(super) async fn close(mut self, join: &mut StageJoin, begin: Nanos) -> RedisSummary {
+    pub(super) async fn close(&mut self, join: &mut StageJoin, begin: Nanos) -> RedisSummary {
         self.compare_clocks().await;
         self.read_stamps(join).await;
         let theirs = self.log.as_ref().map_or(Nanos::ZERO, |log| log.services_bound);
@@ -204,6 +261,7 @@ impl LogServer {
             server: self.log.as_ref().and_then(|log| log.id.clone()),
         };
         let mut notes = self.gaps();
+        notes.extend(self.denials());
         let mut stamps = Vec::new();
         if let Some(log) = &self.log {
             let jumps = self.clock.jumps().iter().filter(|jump| jump.noticed > begin);
@@ -212,6 +270,17 @@ impl LogServer {
             stamps = log.reader.counts();
         }
         RedisSummary { clock, stamps, notes }
+    }
+
+    /// A note for each server on the commands that its user may not run.
+    fn denials(&self) -> Vec<String> {
+        let log = self.log.as_ref().map(|log| &log.redis);
+        let mut denied: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for redis in self.redis.iter().chain(log) {
+            denied.entry(redis.link.address().to_string()).or_default().extend(&redis.denied);
+        }
+        denied.retain(|_, commands| !commands.is_empty());
+        denied.iter().map(|(address, commands)| denial(address, commands)).collect()
     }
 
     /// Each server that was lost meanwhile, as a sentence.
@@ -236,6 +305,15 @@ impl LogServer {
         })
         .collect()
     }
+}
+
+fn denial(address: &str, commands: &BTreeSet<&str>) -> String {
+    let commands: Vec<_> = commands.iter().copied().collect();
+    format!(
+        "the user of Redis at {address} may not run {}: what they tell (the time of stages, queue depth, \
+         version) is not measured; grant them with ACL SETUSER",
+        commands.join(", ")
+    )
 }
 
 fn jump_note(address: &Address, jump: &Jump, begin: Nanos) -> String {

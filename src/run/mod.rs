@@ -3,9 +3,11 @@
 mod clear;
 mod crew;
 mod fleet;
+mod ids;
 mod list_ends;
 mod listen;
 mod log_server;
+mod other_topics;
 mod rig;
 mod series;
 mod stages;
@@ -18,22 +20,28 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch as signal;
 
 use crate::clock::{self, Nanos};
+use crate::health::Servers;
 use crate::http::ConnectError;
+use crate::http::link::Endpoint;
 use crate::http::request::RequestShape;
 use crate::load::LoadResult;
 use crate::load::ending::GONE_AFTER;
+use crate::message::IdSpace;
 use crate::observations::{Observations, ServerInfo, StackInfo};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanError, Target};
 use crate::profile::Node;
 use crate::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
 use crate::script::ScriptError;
+use crate::stack::broker_status::{BrokerFacts, BrokerStatus};
 use crate::stack::embedded::VERSION;
-use crate::stack::{Kind, StackError, mqtt};
+use crate::stack::redis::describe;
+use crate::stack::{Kind, StackError};
 use crate::units::{format_count, format_some};
 
 pub use clear::clear;
 use crew::Crew;
 use fleet::Split;
+use ids::NeededIds;
 use log_server::LogServer;
 use rig::Rig;
 pub use rig::Services;
@@ -55,9 +63,12 @@ pub enum RunError {
     /// The script failed.
     #[error(transparent)]
     Script(#[from] ScriptError),
+    /// A setting that the run cannot have.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// Redis refused a command.
     #[error("Redis refused a command: {0}")]
-    Redis(#[from] redis::RedisError),
+    Redis(String),
     /// No thread could be started, or no port be had.
     #[error("the system gives no thread or socket: {0}")]
     Thread(std::io::Error),
@@ -70,6 +81,12 @@ pub enum RunError {
     /// A part of the run ended without a result: a defect of ours.
     #[error("{0} ended without a result; this is a defect of loadgen")]
     Lost(&'static str),
+}
+
+impl From<redis::RedisError> for RunError {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Redis(describe(&error))
+    }
 }
 
 /// How a plan is run: where the services live, who may stop it, who watches.
@@ -130,46 +147,77 @@ impl Runner {
         // Where each request has its connection, those that are closing are open still.
         let each = if plan.transport.keep_alive { 1 } else { 2 };
         ensure_descriptors(plan.load.connections as u64 * each + OWN_FILES)?;
+        let split = Split::new(plan);
+        let needed = NeededIds::new(plan, &split);
+        needed.check_first(plan.request.first_id)?;
         let mut rig = Rig::up(plan, &self.services).await?;
-        let result = self.run_on(plan, &mut rig).await;
+        let result = self.run_on(plan, &mut rig, &split, &needed).await;
         rig.down().await;
         result
     }
 
-    async fn run_on(mut self, plan: &Plan, rig: &mut Rig) -> Result<Observations, RunError> {
-        let split = Split::new(plan);
+    async fn run_on(
+        self,
+        plan: &Plan,
+        rig: &mut Rig,
+        split: &Split,
+        needed: &NeededIds,
+    ) -> Result<Observations, RunError> {
         let mut log_server = LogServer::open(plan, rig).await?;
-        let space = log_server.lease(plan, &split).await?;
+        let space = log_server.lease(needed, plan.request.first_id).await;
+        let result = self.run_with_ids(plan, rig, split, space, &mut log_server).await;
+        log_server.release_ids().await;
+        let rounded = plan.request.first_id.and_then(|first| needed.rounding_note(first));
+        result.map(|mut seen| {
+            seen.notes.extend(rounded);
+            seen
+        })
+    }
+
+    async fn run_with_ids(
+        mut self,
+        plan: &Plan,
+        rig: &mut Rig,
+        split: &Split,
+        space: IdSpace,
+        log_server: &mut LogServer,
+    ) -> Result<Observations, RunError> {
+        let broker = rig.mqtt.as_ref().map(|(_, address)| BrokerStatus::watch(address.clone()));
         if let Some(at) = self.start_at {
             log_server.time_until(at)?;
             crew::reach(plan, rig).await?;
-            start::wait(at, &mut log_server, &mut self.stop, &mut self.progress).await?;
+            start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }
-        let mustered = Crew::muster(plan, &split, rig, space);
+        let mustered = Crew::muster(plan, split, rig, space);
         let mut crew = tokio::select! {
             crew = mustered => crew?,
             () = watch::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
         };
 
-        let (start, start_at) = start::zero(self.start_at, &log_server)?;
+        let (start, start_at) = start::zero(self.start_at, log_server)?;
         let measure_from = start + split.measure_from();
         let started_at = start_at + split.measure_from().as_duration();
         crew.start(start, measure_from);
         let sampler = Sampler::new(components(rig, crew.listener.is_some()));
-        let mut watch = Watch::new(plan, &split, start, space, (sampler, self.stop, self.progress));
-        watch.until_sent(&mut crew, &mut log_server, rig).await;
+        let mut watch = Watch::new(plan, split, start, space, (sampler, self.stop, self.progress));
+        watch.until_sent(&mut crew, log_server, rig).await;
         if let Some(error) = crew.script_failure() {
             return Err(error.into());
         }
-        watch.until_arrived(&mut crew, &mut log_server).await;
+        watch.until_arrived(&mut crew, log_server).await;
         let drained_at = clock::now();
 
         watch.close_books(&mut crew, rig);
+        let machine = watch.machine.finish(&servers_of(plan, rig, &crew).await);
         let books = crew.finish(drained_at).await?;
         watch.add_last(&books);
         let load = books.load;
-        let stack = describe_stack(rig, &mut log_server).await;
+        let broker = match broker {
+            Some(status) => status.finish().await,
+            None => BrokerFacts::default(),
+        };
+        let stack = describe_stack(rig, log_server, &broker).await;
         let target = RequestShape::display(&rig.target);
         log_server.read_bounds().await;
         rig.stop_services().await;
@@ -183,6 +231,7 @@ impl Runner {
         let notes = [seen.notes, last.notes].concat();
         let notes = notes.into_iter().chain(left_out).chain(given_up(&load)).collect();
         Ok(Observations {
+            machine,
             plan: plan.clone(),
             run_id: run_id(started_at, plan.request.node),
             started_at,
@@ -195,6 +244,7 @@ impl Runner {
             load,
             traffic: books.traffic,
             script: books.script,
+            broker_dropped: broker.dropped(),
             arrivals: books.arrivals,
             stages: seen.joined.stages,
             stamps: last.stamps,
@@ -211,7 +261,8 @@ impl Runner {
 fn left_out(messages: u64) -> Option<String> {
     (messages > 0).then(|| {
         format!(
-            "{} left out of the stages: the time of their stamps cannot be right, as when a clock is set",
+            "{} left out of the stages, as the time of a stamp cannot be right: a clock was set, or a \
+             service does not stamp in the time of Redis",
             format_some(messages, "sampled message is", "sampled messages are")
         )
     })
@@ -239,6 +290,22 @@ fn run_id(started_at: SystemTime, node: Node) -> String {
     }
 }
 
+/// The servers that the run was told of: they are part of the experiment where they are on this machine.
+async fn servers_of(plan: &Plan, rig: &Rig, crew: &Crew) -> Servers {
+    let mut servers = Servers::default();
+    match (&plan.target, &crew.endpoint) {
+        (Target::Url(_), Some(Endpoint::Tcp(address))) => servers.addresses.push(*address),
+        (Target::Url(_), Some(Endpoint::Unix(path))) => servers.unix = Some(path.clone()),
+        _ => {}
+    }
+    let told = rig.redis.iter().chain(&rig.mqtt).filter(|(kind, _)| *kind == Kind::External);
+    for (_, address) in told {
+        let found = tokio::net::lookup_host((address.host(), address.port())).await;
+        servers.addresses.extend(found.into_iter().flatten().next());
+    }
+    servers
+}
+
 fn components(rig: &Rig, listens: bool) -> Vec<Component> {
     let pid = std::process::id();
     let own = |name: &str, threads| Component { name: name.into(), pid, threads };
@@ -250,7 +317,7 @@ fn components(rig: &Rig, listens: bool) -> Vec<Component> {
     all
 }
 
-async fn describe_stack(rig: &Rig, log_server: &mut LogServer) -> StackInfo {
+async fn describe_stack(rig: &Rig, log_server: &mut LogServer, broker: &BrokerFacts) -> StackInfo {
     let server = |kind: Kind, name: &str, version: Option<String>| ServerInfo {
         kind: kind.name(),
         version: match version {
@@ -265,9 +332,6 @@ async fn describe_stack(rig: &Rig, log_server: &mut LogServer) -> StackInfo {
         Some((kind, _)) => Some(server(*kind, "Redis ", log_server.version().await)),
         None => None,
     };
-    let broker = match &rig.mqtt {
-        Some((kind, address)) => Some(server(*kind, "", mqtt::version(address).await)),
-        None => None,
-    };
+    let broker = rig.mqtt.as_ref().map(|(kind, _)| server(*kind, "", broker.version.clone()));
     StackInfo { queue, broker }
 }

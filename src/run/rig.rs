@@ -167,7 +167,7 @@ impl Rig {
 
         let mut args = vec!["push".to_owned()];
         args.extend(common);
-        args.extend(flag("--topic", &pipeline.topic));
+        args.extend(flag("--topic", &pipeline.topics[0]));
         args.extend(flag("--qos", &pipeline.qos));
         args.extend(flag("--workers", &pipeline.push_workers));
         args.extend(flag("--threads", &pipeline.push_threads));
@@ -279,7 +279,7 @@ fn push_settings(plan: &Plan, redis: &Address, mqtt: &Address) -> PushSettings {
         mqtt: mqtt.clone(),
         log_server: redis.clone(),
         queue: plan.pipeline.queue.clone(),
-        topic: plan.pipeline.topic.clone(),
+        topic: plan.pipeline.topics[0].clone(),
         qos: plan.pipeline.qos,
         workers: plan.pipeline.push_workers,
         threads: plan.pipeline.push_threads,

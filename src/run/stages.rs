@@ -23,6 +23,8 @@ struct MessageTrace {
     /// When the first of its times came.
     since: Nanos,
     times: [Option<Nanos>; Checkpoint::ALL.len()],
+    /// A stamp of it has no time on this machine's clock.
+    doubtful: bool,
 }
 
 impl MessageTrace {
@@ -147,13 +149,14 @@ impl StageJoin {
         self.space.locate(id).is_some()
     }
 
-    /// Counts a stamp of this run that has no time on this machine's clock.
-    pub(super) fn leave_out(&mut self) {
-        self.left_out += 1;
+    /// A stamp of this run has no time on this machine's clock.
+    pub(super) fn doubt(&mut self, id: MsgId) {
+        self.change(id, |trace| trace.doubtful = true);
     }
 
     fn change(&mut self, id: MsgId, change: impl FnOnce(&mut MessageTrace)) {
-        let fresh = || MessageTrace { since: clock::now(), times: Default::default() };
+        let fresh =
+            || MessageTrace { since: clock::now(), times: Default::default(), doubtful: false };
         let trace = self.under_way.entry(id).or_insert_with(fresh);
         change(trace);
         if trace.is_complete(true) {
@@ -168,10 +171,10 @@ impl StageJoin {
         if trace.at(Checkpoint::Sent).is_none() {
             return;
         }
-        let has_stamp =
-            Checkpoint::STAMPED.into_iter().any(|checkpoint| trace.at(checkpoint).is_some());
-        let in_doubt = self.untrusted.iter().any(|window| trace.overlaps(window));
-        let untrusted = has_stamp && (in_doubt || trace.is_impossible());
+        let mut stamped = Checkpoint::STAMPED.into_iter();
+        let has_stamp = stamped.any(|checkpoint| trace.at(checkpoint).is_some());
+        let set_meanwhile = self.untrusted.iter().any(|window| trace.overlaps(window));
+        let untrusted = trace.doubtful || has_stamp && (set_meanwhile || trace.is_impossible());
         self.left_out += u64::from(untrusted);
         for (pair, latencies) in &mut self.stages {
             if untrusted && pair.crosses_processes() {
@@ -314,9 +317,15 @@ mod tests {
             answered: millis(90_005),
         });
         join.add_stamp(Checkpoint::Api, id(500), millis(20_000));
+        // With a time that is not on this clock.
+        let sent = millis(95_000);
+        join.add_own(Sampled { id: id(600), due: sent, sent, answered: sent + millis(5) });
+        join.add_stamp(Checkpoint::Api, id(600), sent + millis(1));
+        join.doubt(id(600));
+        join.doubt(id(600));
         let joined = join.finish();
         assert_eq!(row(&joined, "sent-api"), (2, Some(1)));
-        assert_eq!(row(&joined, "sent-answered"), (5, Some(5)), "one process's times are right");
-        assert_eq!(joined.left_out, 3);
+        assert_eq!(row(&joined, "sent-answered"), (6, Some(5)), "one process's times are right");
+        assert_eq!(joined.left_out, 4);
     }
 }

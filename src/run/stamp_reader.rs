@@ -1,5 +1,7 @@
 //! Reading the stamp lists as they grow.
 
+use std::collections::BTreeMap;
+
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult};
 
@@ -9,6 +11,7 @@ use crate::clock::{Nanos, ServerClock};
 use crate::message::{Checkpoint, MsgId};
 use crate::observations::StampCount;
 use crate::pipeline::stamps::{Stamp, shape};
+use crate::stack::redis::describe;
 use crate::units::format_count;
 
 /// Looks at one list in a row: each is wider than the one before.
@@ -122,7 +125,7 @@ impl StampReader {
         match answer {
             Ok(view) => Ok(Some(view)),
             Err(error) if is_refusal(&error) => {
-                self.lists[n].refused = Some(error.to_string());
+                self.lists[n].refused = Some(describe(&error));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -136,7 +139,26 @@ impl StampReader {
 
     /// Sentences on lists that could not be read in full.
     pub(super) fn notes(&self) -> Vec<String> {
-        self.lists.iter().flat_map(StampList::notes).collect()
+        let mut notes = self.refusals();
+        notes.extend(self.lists.iter().flat_map(StampList::notes));
+        notes
+    }
+
+    /// A sentence for each refusal, with the lists that it is about.
+    fn refusals(&self) -> Vec<String> {
+        let mut lists: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for list in &self.lists {
+            if let Some(refused) = &list.refused {
+                lists.entry(refused).or_default().push(format!("'{}'", list.name));
+            }
+        }
+        let note = |(refused, names): (&&str, &Vec<String>)| {
+            format!(
+                "stamps cannot be read from Redis ({}): {refused}; their stages are missing",
+                names.join(", ")
+            )
+        };
+        lists.iter().map(note).collect()
     }
 }
 
@@ -162,18 +184,13 @@ impl StampList {
         self.count.joined += 1;
         match source.clock.monotonic(server_us, source.now) {
             Some(at) => _ = join.add_stamp(self.checkpoint, id, at),
-            None => join.leave_out(),
+            None => join.doubt(id),
         }
     }
 
     fn notes(&self) -> Vec<String> {
         let (name, count) = (self.name, &self.count);
         let mut notes = Vec::new();
-        if let Some(refused) = &self.refused {
-            notes.push(format!(
-                "the Redis list '{name}' cannot be read: {refused}; its stages are missing"
-            ));
-        }
         if let Some(shape) = &self.unreadable {
             notes.push(format!(
                 "{} of {} stamps in the Redis list '{name}' cannot be read; the first has the form \

@@ -15,6 +15,7 @@ use super::rig::Rig;
 use super::series::Series;
 use super::stages::{JoinedStages, StageJoin};
 use crate::clock::{self, Nanos};
+use crate::health::MachineWatch;
 use crate::load::Gauges;
 use crate::load::worker::INTERVAL;
 use crate::message::IdSpace;
@@ -90,6 +91,7 @@ pub(super) struct Watch {
     notes: Vec<String>,
     casualties: Vec<String>,
     sampler: Sampler,
+    pub(super) machine: MachineWatch,
     resources: Vec<ResourceUse>,
     stop: Option<signal::Receiver<bool>>,
     audience: Audience,
@@ -126,6 +128,7 @@ impl Watch {
             notes: Vec::new(),
             casualties: Vec::new(),
             sampler,
+            machine: MachineWatch::new(),
             resources: Vec::new(),
             stop,
             audience,
@@ -165,6 +168,9 @@ impl Watch {
             count += 1;
             self.look(crew, log_server).await;
             self.watch_resources(crew);
+            if self.is_half_over(clock::now()) {
+                crew.look_at_other_topics();
+            }
             if count.is_multiple_of(10) {
                 log_server.compare_clocks().await;
                 log_server.read_stamps(&mut self.join).await;
@@ -180,6 +186,12 @@ impl Watch {
         self.planned.is_some_and(|planned| now >= self.start + planned.into())
     }
 
+    /// Whether half of the sending is over, or a second of it where its end is not known.
+    fn is_half_over(&self, now: Nanos) -> bool {
+        let half = self.planned.map_or(Duration::from_secs(1), |planned| planned / 2);
+        now >= self.measure_from && now >= self.start + half.into()
+    }
+
     /// What is used is counted from the beginning of measuring to the end of sending: neither the
     /// warm-up nor an idle drain is in it. A sample is taken as each row of the series ends.
     fn watch_resources(&mut self, crew: &Crew) {
@@ -187,6 +199,10 @@ impl Watch {
         if !self.measuring && now >= self.measure_from {
             self.measuring = true;
             self.sampler.restart();
+            // Without a warm-up it has watched from the start, and a stop since then counts.
+            if self.measure_from > self.start {
+                self.machine.restart();
+            }
             return;
         }
         let waiting = crew.fleet.gauges.iter().any(|gauges| gauges.waiting.load(Relaxed) > 0);
@@ -210,6 +226,7 @@ impl Watch {
     fn close_resources(&mut self) {
         if self.resources.is_empty() {
             self.sample_resources();
+            self.machine.close();
             self.resources = self.sampler.used();
         }
     }
@@ -225,7 +242,8 @@ impl Watch {
         let mut next_look = begun;
         loop {
             let now = clock::now();
-            if self.hurried || crew.has_all_arrived(now, self.depth) || now >= begun + self.drain {
+            let all_arrived = crew.has_all_arrived(now, begun, self.depth);
+            if self.hurried || all_arrived || now >= begun + self.drain {
                 return;
             }
             if now >= next_look {

@@ -16,7 +16,7 @@ pub(super) struct Ids {
     messages: Lane,
     /// The lane of ids that belong to no message.
     loose: Lane,
-    /// Whether a request is being written.
+    /// True while a request is being written.
     writing: AtomicBool,
 }
 

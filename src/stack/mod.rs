@@ -1,6 +1,7 @@
 //! Where Redis and the broker come from, and how to speak with them.
 
 pub mod backoff;
+pub mod broker_status;
 pub mod child;
 pub mod embedded;
 pub mod mqtt;

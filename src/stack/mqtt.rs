@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use rumqttc::mqttbytes::v4::{
-    Connect, ConnectReturnCode, Login, Packet, Subscribe, SubscribeReasonCode,
+    Connect, ConnectReturnCode, Login, Packet, Subscribe, SubscribeFilter, SubscribeReasonCode,
 };
 use rumqttc::mqttbytes::{Error as CodecError, QoS};
 use tokio::io::{
@@ -90,12 +90,43 @@ pub struct Sender {
     half: WriteHalf<Box<dyn Socket>>,
 }
 
+/// Whether the broker keeps subscriptions and unacknowledged messages of a client that is disconnected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// It forgets them, and what it kept before.
+    Clean,
+    /// It keeps them under the client id.
+    Kept,
+}
+
+/// A connection that the broker has accepted.
+#[derive(Debug)]
+pub struct Connection {
+    /// The sending half.
+    pub sender: Sender,
+    /// The receiving half.
+    pub receiver: Receiver,
+    /// The broker had kept a session of this client id.
+    pub session_present: bool,
+}
+
 /// Connects with a clean session under a client id nobody else has.
 pub async fn connect(
     address: &Address,
     client_id: &str,
     times: Times,
 ) -> Result<(Sender, Receiver), StackError> {
+    let connection = connect_session(address, client_id, times, Session::Clean).await?;
+    Ok((connection.sender, connection.receiver))
+}
+
+/// Connects under a client id, and begins a session or takes up the one that was kept.
+pub async fn connect_session(
+    address: &Address,
+    client_id: &str,
+    times: Times,
+    session: Session,
+) -> Result<Connection, StackError> {
     let attempt = async {
         let received = LastReceipt::default();
         let socket = open(address, (times == Times::Received).then_some(&received)).await?;
@@ -110,12 +141,12 @@ pub async fn connect(
         let mut receiver = Receiver { half: read, buffer, received, piece };
         let mut hello = Connect::new(client_id);
         hello.keep_alive = KEEP_ALIVE_SECS;
-        hello.clean_session = true;
+        hello.clean_session = session == Session::Clean;
         hello.login = address.credentials().map(|(user, password)| Login::new(user, password));
         sender.send(&Packet::Connect(hello)).await?;
         match receiver.next().await? {
             Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
-                Ok((sender, receiver))
+                Ok(Connection { sender, receiver, session_present: ack.session_present })
             }
             Packet::ConnAck(ack) => Err(io::Error::other(refusal(ack.code, address))),
             _ => Err(io::Error::other("it does not answer in MQTT 3.1.1")),
@@ -173,26 +204,36 @@ async fn open(address: &Address, received: Option<&LastReceipt>) -> io::Result<B
     Ok(Box::new(tls))
 }
 
-/// Subscribes to one topic and waits for the broker's consent.
+/// A request to subscribe to topics.
+pub(crate) fn subscription(topics: &[String], qos: u8) -> Subscribe {
+    let filter = |topic: &String| SubscribeFilter::new(topic.clone(), quality(qos));
+    let mut request = Subscribe::new_many(topics.iter().map(filter));
+    request.pkid = 1;
+    request
+}
+
+/// Subscribes to topics and waits for the broker's consent.
 pub async fn subscribe(
-    sender: &mut Sender,
-    receiver: &mut Receiver,
-    (address, topic, qos): (&Address, &str, u8),
+    connection: &mut Connection,
+    address: &Address,
+    topics: &[String],
+    qos: u8,
 ) -> Result<(), StackError> {
+    let Connection { sender, receiver, .. } = connection;
     let attempt = async {
-        let mut request = Subscribe::new(topic, quality(qos));
-        request.pkid = 1;
-        sender.send(&Packet::Subscribe(request)).await?;
+        sender.send(&Packet::Subscribe(subscription(topics, qos))).await?;
         loop {
-            match receiver.next().await? {
-                Packet::SubAck(ack) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
-                    let refusal = format!("it does not allow a subscription to {topic}");
-                    return Err(io::Error::other(refusal));
+            // MQTT 3.1.1, 3.8.4: messages may come before the consent.
+            let Packet::SubAck(ack) = receiver.next().await? else { continue };
+            let codes = ack.return_codes.iter();
+            let refused =
+                codes.zip(topics).find(|(code, _)| **code == SubscribeReasonCode::Failure);
+            return match refused {
+                None => Ok(()),
+                Some((_, topic)) => {
+                    Err(io::Error::other(format!("it does not allow a subscription to {topic}")))
                 }
-                Packet::SubAck(_) => return Ok(()),
-                // MQTT 3.1.1, 3.8.4: messages may come before the consent.
-                _ => {}
-            }
+            };
         }
     };
     within_limit(address, attempt).await
@@ -258,7 +299,8 @@ impl Receiver {
         }
     }
 
-    async fn next(&mut self) -> io::Result<Packet> {
+    /// Waits for the next packet.
+    pub(crate) async fn next(&mut self) -> io::Result<Packet> {
         loop {
             if let Some(packet) = self.decode()? {
                 return Ok(packet);
@@ -266,23 +308,4 @@ impl Receiver {
             self.fill().await?;
         }
     }
-}
-
-/// How long a broker may take to tell its version.
-const VERSION_TIMEOUT: Duration = Duration::from_millis(1_500);
-
-/// The broker's name and version as it publishes them, if it does.
-pub async fn version(address: &Address) -> Option<String> {
-    let ask = async {
-        let (mut sender, mut receiver) =
-            connect(address, &client_id("version"), Times::Read).await.ok()?;
-        let request = Subscribe::new("$SYS/broker/version", QoS::AtMostOnce);
-        sender.send(&Packet::Subscribe(Subscribe { pkid: 1, ..request })).await.ok()?;
-        loop {
-            if let Packet::Publish(publish) = receiver.next().await.ok()? {
-                return String::from_utf8(publish.payload.to_vec()).ok();
-            }
-        }
-    };
-    timeout(VERSION_TIMEOUT, ask).await.ok().flatten()
 }

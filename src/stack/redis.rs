@@ -3,26 +3,30 @@
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, RedisError};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, RedisError, Value};
 
 use super::{Backoff, StackError};
 use crate::clock::{self, Nanos};
-use crate::message::{IdSpace, MsgId};
 use crate::plan::Address;
 
-/// How long one attempt to connect may take.
+/// Timeout of one attempt to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a command that does not block may take.
+/// Timeout of a command that does not block.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a blocking pop may take, which asks the server to block for a second at most: by then
+/// Timeout of a blocking pop, which asks the server to block for a second at most: by then
 /// the server, or the network to it, is gone without a word.
 const BLOCKING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Commands that may wait to be written; the default of 50 would queue in front of it.
 const PIPELINE: usize = 4_096;
-/// The key that counts the ids given out.
-pub const ID_KEY: &str = "loadgen:msgid";
+/// The hash in which runs reserve their ids. (`loadgen:msgid` of older versions is left alone: it holds
+/// small numbers, which other publishers use too.)
+pub const ID_KEY: &str = "loadgen:ids";
+/// Its field with the first id that is not reserved.
+const NEXT: &str = "next";
+/// Its field with the number of runs that have reserved ids and have not ended.
+const RUNS: &str = "runs";
 
-/// Whether a connection's commands may block on the server.
+/// Kind of commands on a connection: some may block on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// Commands answer at once.
@@ -55,7 +59,8 @@ pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnect
     // A server that wants a password accepts the connection and refuses the first command.
     let ping = redis::cmd("PING");
     match tokio::time::timeout(CONNECT_TIMEOUT, ping.query_async::<()>(&mut connection)).await {
-        Ok(answer) => answer.map_err(|e| failed(&e))?,
+        // A user that may not even do this is known and logged in.
+        Ok(answer) => answer.or_else(|e| if is_denied(&e) { Ok(()) } else { Err(failed(&e)) })?,
         Err(_) => return Err(failed(&timed_out())),
     }
     Ok(connection)
@@ -65,7 +70,7 @@ fn timed_out() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-/// What Redis said, and what to do about it.
+/// Text of an error of Redis, and what to do about it.
 fn explain(error: &RedisError) -> String {
     let advice = match (error.kind(), error.code()) {
         (_, Some("NOAUTH")) => "; it wants a password: redis://:PASSWORD@HOST",
@@ -78,7 +83,8 @@ fn explain(error: &RedisError) -> String {
     format!("{}{advice}", describe(error))
 }
 
-fn describe(error: &RedisError) -> String {
+/// Text of an error of Redis, once: an error repeats its text in its cause.
+pub fn describe(error: &RedisError) -> String {
     let text = error.to_string();
     match std::error::Error::source(error).map(ToString::to_string) {
         Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
@@ -127,17 +133,17 @@ impl Link {
         self.connection.as_mut()
     }
 
-    /// Whether the connection stands, as far as is known.
+    /// Returns whether the connection is open, as far as is known.
     pub fn stands(&self) -> bool {
         self.connection.is_some()
     }
 
-    /// How often the connection was lost.
+    /// Number of times the connection was lost.
     pub fn losses(&self) -> u64 {
         self.losses
     }
 
-    /// Where Redis is.
+    /// Address of Redis.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -163,34 +169,65 @@ pub async fn server_time(
     Ok((asked, clock::now(), seconds * 1_000_000 + micros))
 }
 
-/// Takes `count` ids from the authority for good, and gives the first.
-pub async fn lease_ids(
+/// Reserves `count` ids for a run and returns the first. The reservations of all runs on this Redis
+/// follow each other; the first of them begins at `random_base`. The key expires `lifetime` after the
+/// last reservation.
+pub async fn reserve_ids(
     connection: &mut MultiplexedConnection,
     count: u64,
+    random_base: u64,
+    lifetime: Duration,
 ) -> Result<u64, RedisError> {
-    let end: u64 = redis::cmd("INCRBY").arg(ID_KEY).arg(count).query_async(connection).await?;
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("MULTI").ignore();
+    pipeline.cmd("HSETNX").arg(ID_KEY).arg(NEXT).arg(random_base).ignore();
+    pipeline.cmd("HINCRBY").arg(ID_KEY).arg(RUNS).arg(1).ignore();
+    pipeline.cmd("EXPIRE").arg(ID_KEY).arg(lifetime.as_secs()).ignore();
+    pipeline.cmd("HINCRBY").arg(ID_KEY).arg(NEXT).arg(count).ignore();
+    pipeline.cmd("EXEC");
+    // Not by the library's transactions: they panic where MULTI is refused.
+    let ((_, _, _, end),): ((Value, Value, Value, u64),) = pipeline.query_async(connection).await?;
     Ok(end.saturating_sub(count))
 }
 
-/// Leases the ids of node `k` of `N`, whose `workers` send up to `per_worker` messages each.
-pub async fn lease_space(
-    connection: &mut MultiplexedConnection,
-    per_worker: u64,
-    (workers, sample): (u64, u64),
-    node: (u64, u64),
-) -> Result<IdSpace, RedisError> {
-    let needed = IdSpace::needed_on(node.1, per_worker, workers, sample).min(MsgId::MAX);
-    let base = lease_ids(connection, needed).await?;
-    if base.saturating_add(needed) > MsgId::MAX {
-        let cure = format!("the MsgIDs below 2^53 are used up; DEL {ID_KEY} begins anew");
-        return Err(std::io::Error::other(cure).into());
+/// Attempts to end a reservation while other runs reserve.
+const RELEASES: usize = 10;
+
+/// Ends the reservation of one run; the last run removes the key. Ids are not given back: messages that
+/// carry them may still be under way.
+pub async fn release_ids(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    for _ in 0..RELEASES {
+        redis::cmd("WATCH").arg(ID_KEY).query_async::<()>(connection).await?;
+        let runs: Option<i64> =
+            redis::cmd("HGET").arg(ID_KEY).arg(RUNS).query_async(connection).await?;
+        let change = match runs {
+            // It has expired, or Redis came back without it.
+            None => return redis::cmd("UNWATCH").query_async(connection).await,
+            Some(..=1) => redis::cmd("DEL").arg(ID_KEY).to_owned(),
+            Some(_) => redis::cmd("HINCRBY").arg(ID_KEY).arg(RUNS).arg(-1).to_owned(),
+        };
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("MULTI").ignore().add_command(change).ignore().cmd("EXEC");
+        // `None`: the key was changed meanwhile.
+        let (done,): (Option<Vec<Value>>,) = pipeline.query_async(connection).await?;
+        if done.is_some() {
+            return Ok(());
+        }
     }
-    Ok(IdSpace::from_authority(base, workers, sample).on_node(node))
+    Ok(())
 }
 
 /// The value of a field of `INFO`.
-pub async fn info(connection: &mut MultiplexedConnection, field: &str) -> Option<String> {
-    let text: String = redis::cmd("INFO").arg("server").query_async(connection).await.ok()?;
+pub async fn info(
+    connection: &mut MultiplexedConnection,
+    field: &str,
+) -> Result<Option<String>, RedisError> {
+    let text: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.map(|value| value.trim().to_owned())
+    Ok(line.map(|value| value.trim().to_owned()))
+}
+
+/// Returns whether Redis refused a command because the user lacks a permission.
+pub fn is_denied(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use loadgen::plan::Address;
+use loadgen::stack::broker_status::BrokerStatus;
 use loadgen::stack::mqtt;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
@@ -177,10 +178,12 @@ fn our_own_client_is_served(broker: &Broker) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let id = mqtt::client_id("test");
-        let (mut sender, mut receiver) =
-            mqtt::connect(&address, &id, mqtt::Times::Read).await.expect("it connects");
-        let wish = (&address, "a/b", 1);
-        mqtt::subscribe(&mut sender, &mut receiver, wish).await.expect("it subscribes");
+        let connected =
+            mqtt::connect_session(&address, &id, mqtt::Times::Read, mqtt::Session::Clean).await;
+        let mut connection = connected.expect("it connects");
+        let topics = ["a/b".to_owned(), "a/other/+".to_owned()];
+        mqtt::subscribe(&mut connection, &address, &topics, 1).await.expect("it subscribes");
+        let mqtt::Connection { mut sender, mut receiver, .. } = connection;
         for payload in ["one", "two"] {
             let mut message = Publish::new("a/b", QoS::AtLeastOnce, payload);
             message.pkid = 1;
@@ -196,7 +199,8 @@ fn our_own_client_is_served(broker: &Broker) {
             }
             assert_eq!(arrived.expect("it is there"), payload);
         }
-        let version = mqtt::version(&address).await.expect("it tells its version");
+        let status = BrokerStatus::watch(address);
+        let version = status.finish().await.version.expect("it tells its version");
         assert!(version.contains("version") || version.contains("embedded"), "{version}");
     });
 }

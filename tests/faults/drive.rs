@@ -155,6 +155,8 @@ pub(super) fn adds_up(report: &Report) {
     assert_eq!(latency.response.count, waited + r.dropped, "{r:?}");
     assert_eq!(latency.lateness.count, r.sent, "{r:?}");
     assert_eq!(latency.pacing.count, r.planned, "{r:?}");
+    let waited = latency.waiting.as_ref().map(|waiting| waiting.count);
+    assert_eq!(waited, (report.run.mode == "open").then_some(r.sent), "{r:?}");
 
     let rows = |value: fn(&loadgen::report::Row) -> u64| report.series.iter().map(value).sum();
     let series: [u64; 3] = [rows(|r| r.sent), rows(|r| r.completed), rows(|r| r.failed)];

@@ -29,6 +29,7 @@ fn bad_usage_is_refused_with_exit_2() {
         ("report", "FILE"),
         ("-n 1 --fail-if arrival.p98>5ms", "arrival.p98"),
         ("-n 1 --fail-if arrival.p99", "--fail-if"),
+        ("-n 1 --first-id 9007199254740990", "could pass the largest MsgID"),
         ("push --mqtt nowhere", "--mqtt"),
         ("api --redis mqtt://127.0.0.1", "--redis"),
         ("-n 1 --stack nonsense", "--stack"),

@@ -1,4 +1,4 @@
-//! MsgIDs: where a request may carry one.
+//! MsgIDs: where a request may carry one, and whose they are.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -7,7 +7,9 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use crate::support::{Mosquitto, Report, report_of, require_stack};
+use crate::support::{
+    Mosquitto, Recorder, Redis, Report, Service, eventually, report_of, require_stack, run,
+};
 
 /// A service that takes the id from the header `X-Request-Id`, else from the last part of the path,
 /// publishes it as `{"request_id":N}`, and drops every tenth message.
@@ -140,4 +142,145 @@ fn requests_without_an_id_are_not_messages_and_the_note_comes_before_the_run_too
     let said = "{{msg_id}} is not in the body, a header or the URL of any request";
     assert!(notes(&report).iter().any(|note| note.starts_with(said)), "{report:?}");
     assert!(finished.stderr.contains(said), "{finished:?}");
+}
+
+/// An api on this Redis, and its URL.
+fn api_on(redis: &Redis) -> (Service, String) {
+    let (api, address) = Service::api(&format!("--redis {}", redis.url()));
+    (api, format!("http://{address}/"))
+}
+
+fn push_on(redis: &Redis, broker: &Mosquitto) -> Service {
+    Service::start(&format!("push --redis {} --mqtt {}", redis.url(), broker.url()))
+}
+
+/// A run whose 400 messages wait in the queue, and what is to happen when they do.
+fn run_of_400(url: &str, redis: &Redis, broker: &Mosquitto, meanwhile: impl FnOnce()) -> Report {
+    let (queue, mqtt) = (redis.url(), broker.url());
+    let words = format!("{url} --redis {queue} --mqtt {mqtt} -c 2 -n 400 --drain 12s");
+    let (_, report) = report_of(&words, |_| {
+        eventually("400 messages in the queue", || (redis.len("myapp") == 400).then_some(()));
+        meanwhile();
+    });
+    report
+}
+
+#[test]
+fn a_run_on_another_redis_does_not_hide_a_loss() {
+    let (Some(own), Some(other), Some(broker)) =
+        (Redis::start(), Redis::start(), Mosquitto::start())
+    else {
+        return;
+    };
+    let ((_own_api, url), (_other_api, other_url)) = (api_on(&own), api_on(&other));
+    let _push = push_on(&other, &broker);
+    let report = run_of_400(&url, &own, &broker, || {
+        let (queue, mqtt) = (other.url(), broker.url());
+        let words = format!("{other_url} --redis {queue} --mqtt {mqtt} -c 2 -n 400");
+        let (finished, report) = report_of(&words, |_| ());
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_messages(&report, &[("arrived", 400), ("lost", 0), ("foreign", 0)]);
+    });
+    assert_messages(&report, &[("accepted", 400), ("arrived", 0), ("lost", 400)]);
+    assert_messages(&report, &[("duplicated", 0), ("unexpected", 400), ("foreign", 400)]);
+    assert_eq!(own.len("myapp"), 400);
+}
+
+#[test]
+fn a_run_after_a_restart_of_redis_does_not_hide_a_loss() {
+    let (Some(mut redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let (queue, mqtt) = (redis.url(), broker.url());
+    let (_api, url) = api_on(&redis);
+    let words = format!("{url} --redis {queue} --mqtt {mqtt} -c 2 -n 400");
+    let (_, report) = report_of(&format!("{words} --drain 15s"), |_| {
+        eventually("400 messages in the queue", || (redis.len("myapp") == 400).then_some(()));
+        redis.restart();
+        let _push = push_on(&redis, &broker);
+        let (_, second) = report_of(&format!("{words} --drain 2s"), |_| ());
+        assert!(second.count("messages.arrived") > 0, "{second:?}");
+        assert_messages(&second, &[("foreign", 0), ("duplicated", 0)]);
+    });
+    assert_messages(&report, &[("accepted", 400), ("arrived", 0), ("lost", 400)]);
+    let foreign = report.count("messages.foreign");
+    assert!(foreign > 0 && foreign == report.count("messages.unexpected"), "{report:?}");
+}
+
+#[test]
+fn ids_are_reserved_in_redis_while_runs_last_and_old_counters_are_left_alone() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    redis.cli(&["SET", "loadgen:msgid", "5"]);
+    let recorder = Recorder::start(&broker, "/channel");
+    let (queue, mqtt) = (redis.url(), broker.url());
+    let field = |name: &str| redis.cli(&["HGET", "loadgen:ids", name]).parse::<u64>().ok();
+    let words = format!("-R 100 -d 4s --redis {queue} --mqtt {mqtt}");
+    let (finished, _) = report_of(&words, |_| {
+        eventually("a reservation", || field("runs").filter(|runs| *runs == 1));
+        let end = field("next").expect("a number");
+        let (second, _) = report_of(&format!("-n 20 -c 1 --redis {queue} --mqtt {mqtt}"), |_| {
+            eventually("another reservation", || field("next").filter(|next| *next > end));
+            let left: u64 = redis.cli(&["TTL", "loadgen:ids"]).parse().expect("an expiry");
+            assert!((80_000..100_000).contains(&left), "{left}");
+        });
+        assert_eq!(second.code, Some(0), "{second:?}");
+    });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(redis.cli(&["EXISTS", "loadgen:ids"]), "0", "the last run removes the key");
+    assert_eq!(redis.cli(&["GET", "loadgen:msgid"]), "5");
+    let ids = recorder.ids(&broker);
+    assert_eq!(ids.len(), 420);
+    assert!(ids.iter().all(|id| id.to_string().len() == 16), "{ids:?}");
+}
+
+#[test]
+fn a_redis_user_with_few_rights_is_enough() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let (_api, url) = api_on(&redis);
+    let _push = push_on(&redis, &broker);
+    let read = ["+@read", "+time", "+info", "+ping"];
+    for (user, rights) in [("reader", &read[..]), ("nobody", &[])] {
+        redis.cli(&[&["ACL", "SETUSER", user, "on", ">pw", "~*"], rights].concat());
+        let queue = redis.url().replace("redis://", &format!("redis://{user}:pw@"));
+        let words = format!("{url} --redis {queue} --mqtt {} -R 200 -n 300", broker.url());
+        let (finished, report) = report_of(&words, |_| ());
+        assert_eq!(finished.code, Some(0), "{user}: {finished:?}");
+        assert_messages(&report, &[("accepted", 300), ("arrived", 300), ("lost", 0)]);
+        assert_eq!(redis.cli(&["EXISTS", "loadgen:ids"]), "0");
+        let depths = report.list("series").iter().filter(|row| row["queue_depth"].is_u64());
+        let denied: Vec<_> =
+            notes(&report).into_iter().filter(|note| note.contains("may not run")).collect();
+        if user == "reader" {
+            assert!(depths.count() > 0 && denied.is_empty(), "{report:?}");
+        } else {
+            assert_eq!((depths.count(), denied.len()), (0, 1), "{report:?}");
+            assert_eq!(notes(&report).len(), 2, "one more about the stamps: {report:?}");
+            let all = ["LLEN of the queue", "TIME", "INFO", "ACL SETUSER"];
+            assert!(all.iter().all(|part| denied[0].contains(part)), "{denied:?}");
+        }
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let profile = folder.path().join("r.toml");
+    let queue = redis.url().replace("redis://", "redis://reader:pw@");
+    let text = format!("url = '{url}'\nredis = '{queue}'\nclear = true\nrequests = 5\n");
+    fs::write(&profile, text).expect("written");
+    let finished = run(&format!("ramp {} --allow-limited", profile.display()));
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let said = format!("{}{}", finished.stdout, finished.stderr);
+    assert_eq!(said.matches("no permissions").count(), 1, "said once: {said}");
+}
+
+#[test]
+fn the_first_id_is_the_one_that_was_set() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let recorder = Recorder::start(&broker, "/channel");
+    let stack = format!("--redis {} --mqtt {}", redis.url(), broker.url());
+    let (finished, report) =
+        report_of(&format!("--first-id 70000 -t 1 -c 2 -n 300 {stack}"), |_| {
+            // Not a moment in which it is there.
+            assert_eq!(redis.cli(&["EXISTS", "loadgen:ids"]), "0");
+        });
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_messages(&report, &[("accepted", 300), ("arrived", 300)]);
+    let mut ids = recorder.ids(&broker);
+    ids.sort_unstable();
+    assert_eq!(ids, (70_000..70_300).collect::<Vec<_>>());
 }

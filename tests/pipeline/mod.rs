@@ -1,14 +1,17 @@
 //! Whole runs through api, Redis, push, broker and subscriber, and what their reports say.
 
 mod account;
+mod dropped;
 mod embedded;
 mod ids;
+mod missed;
 mod nodes;
 mod outages;
 mod requests;
 mod settings;
 mod stamps;
 mod tls;
+mod unjoined;
 
 use serde_json::json;
 

@@ -230,6 +230,28 @@ fn a_log_server_apart_has_the_stamps_and_the_queues_redis_the_depth() {
 }
 
 #[test]
+fn a_log_server_that_may_only_be_read_gives_all_stages() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let rights = ["+@read", "+time", "+info", "+ping", "+hello", "+client"];
+    let user = ["ACL", "SETUSER", "reader", "on", ">secret", "~*"];
+    redis.cli(&[&user[..], &rights].concat());
+    let (_api, address) = Service::api(&format!("--redis {} --sample 1", redis.url()));
+    let push = format!("push --redis {} --mqtt {} --sample 1", redis.url(), broker.url());
+    let _push = Service::start(&push);
+    let words = format!(
+        "http://{address}/ -m POST -R 100 -d 2s --sample 1 --mqtt {} --log-server redis://reader:secret@{}",
+        broker.url(),
+        redis.address()
+    );
+    let (finished, report) = report_of(&words, |_| ());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let expected = STAGES.map(|(from, to)| (format!("{from}-{to}"), 200));
+    assert_eq!(rows(&report), expected);
+    assert!(!notes(&report).iter().any(|note| note.contains("cannot be read")));
+    assert!(!report.json().contains("secret"));
+}
+
+#[test]
 fn stages_are_the_rows_that_were_asked_for() {
     let Some(redis) = Redis::start() else { return };
     let words = format!(

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use loadgen::http::{Ended, Outcome, Ticket};
-use loadgen::latency::Latencies;
 use loadgen::load::recorder::Recorder;
 use loadgen::message::{IdSpace, MsgId};
-use loadgen::observations::ServerInfo;
+use loadgen::observations::{Machine, Observations, ServerInfo};
 use loadgen::profile::Settings;
 use loadgen::report::{Report, TextOptions, text};
 
@@ -65,25 +64,70 @@ fn figures_of_a_stand_in_come_with_a_warning() {
 }
 
 #[test]
-fn a_request_that_found_no_connection_is_not_called_on_time_alone() {
-    let notes = |late: u64| {
+fn a_wait_for_a_connection_is_noted_with_its_cause() {
+    let notes = |waited: u64, change: fn(&mut Observations)| {
         let mut seen = observations(|_| ());
-        seen.load.lateness = (0..100).fold(Latencies::default(), |mut all, _| {
-            all.record(micros(late));
-            all
-        });
-        Report::from(&seen).verdict.notes.join("; ")
+        let all = spread(2_000, waited / 2, waited);
+        (seen.load.waiting, seen.load.response) = (all.clone(), all);
+        change(&mut seen);
+        let report = Report::from(&seen);
+        assert_eq!(report.verdict.generator, "valid");
+        report.verdict.notes.join("; ")
     };
-    assert!(!notes(9_000).contains("--connections"), "{}", notes(9_000));
-    let said = notes(50_000);
-    assert!(said.contains("for one of 64 connections"), "{said}");
+    let short = notes(900, |_| ());
+    assert!(!short.contains("waiting for"), "{short}");
+    let said = notes(50_000, |_| ());
+    assert!(said.contains("is waiting for one of 64 connections: the target stalled"), "{said}");
+    // 2,000 a second at 40 ms each are 80 connections.
+    let few = notes(50_000, |seen| seen.load.service = spread(2_000, 40_000, 40_000));
+    assert!(
+        few.contains("2,000 requests/s keep 80 connections busy; take more --connections"),
+        "{few}"
+    );
+    let slow = notes(50_000, |seen| {
+        seen.load.service = spread(2_000, 40_000, 40_000);
+        seen.load.counters.completed = 1_000;
+    });
+    assert!(slow.contains("the target is slower than the rate, or needs more"), "{slow}");
+    // Of 64 connections two were not open all the time.
+    let closed = notes(50_000, |seen| seen.traffic.reconnecting = micros(2_000_000));
+    assert!(closed.contains("connections were closed or being made again for 3.1% of"), "{closed}");
+    assert!(!closed.contains("slower than the rate"), "{closed}");
+}
+
+#[test]
+fn lateness_of_an_open_loop_is_explained_by_the_machine() {
+    let reasons = |change: fn(&mut Machine)| {
+        let mut seen = observations(|_| ());
+        seen.load.pacing = spread(2_000, 10, 400_000);
+        seen.load.run_queue = micros(1_600_000);
+        change(&mut seen.machine);
+        let verdict = Report::from(&seen).verdict;
+        assert_eq!(verdict.generator, "limited");
+        verdict.reasons.join("; ")
+    };
+    for (change, said) in [
+        (
+            (|machine| machine.other_cpu_s = Some(1.7)) as fn(&mut Machine),
+            "other processes used 85% of the 2 CPUs",
+        ),
+        (
+            |machine| (machine.periods, machine.throttled_periods) = (41, 40),
+            "throttled in 40 of 41 periods",
+        ),
+        (|machine| machine.stopped = micros(500_000), "loadgen was stopped for 0.5 s of 1.0 s"),
+        (|_| (), "too busy for the rate: the load threads waited 80% of their time"),
+    ] {
+        let reasons = reasons(change);
+        assert!(reasons.contains(said), "{reasons}");
+    }
 }
 
 #[test]
 fn a_method_that_the_target_does_not_take_is_said() {
     let notes_of = |status: u16, change: fn(&mut Settings)| {
         let mut seen = observations(change);
-        let ticket = Ticket { due: SECOND, id: MsgId::new(1).expect("small") };
+        let ticket = Ticket { due: SECOND, ready: SECOND, id: MsgId::new(1).expect("small") };
         let (at, outcome) = (SECOND + micros(100), Outcome::Answered { status });
         let mut recorder = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND);
         recorder.ended(&Ended { ticket, sent: SECOND, at, outcome, connect: None });

@@ -28,7 +28,7 @@ fn mixed(change: impl FnOnce(&mut Settings)) -> Observations {
     let recorder = Recorder::new(space, 100, SECOND).of_mix(Mixture { assignment, carries_id });
     seen.load = written_by(recorder).result;
     let arrivals = seen.arrivals.as_mut().expect("it listened");
-    arrivals.by_request = vec![spread(0, 1, 2), spread(500, 300, 4_000)];
+    arrivals.by_request = vec![spread(0, 1, 2).into(), spread(500, 300, 4_000).into()];
     seen
 }
 

@@ -7,9 +7,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::loadgen::pipeline::subscriber::{self, Sink, SubscribeCounts, SubscribeSettings};
+use ::loadgen::pipeline::subscriber::{self, Message, Sink, SubscribeCounts, SubscribeSettings};
 use ::loadgen::plan::Address;
-use ::loadgen::stack::mqtt::Came;
 use tokio::sync::{oneshot, watch};
 
 use crate::support::{LIMIT, Mosquitto, Recorder};
@@ -61,9 +60,9 @@ struct Times {
 }
 
 impl Sink for Times {
-    fn message(&mut self, _: &[u8], came: Came) {
+    fn message(&mut self, message: Message<'_>) {
         self.messages += 1;
-        self.received.insert(came.at.0);
+        self.received.insert(message.came.at.0);
         if self.messages == MESSAGES
             && let Some(done) = &self.done
         {
@@ -75,7 +74,7 @@ impl Sink for Times {
 fn subscribe(broker: &Mosquitto, ready: oneshot::Sender<()>) -> thread::JoinHandle<usize> {
     let settings = SubscribeSettings {
         mqtt: Address::parse("--mqtt", &broker.url()).expect("a URL"),
-        topic: "/channel".to_owned(),
+        topics: vec!["/channel".to_owned()],
         qos: 0,
     };
     thread::spawn(move || {

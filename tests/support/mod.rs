@@ -1,5 +1,6 @@
 //! Private servers, processes, HTTP and `/proc` for the tests.
 
+mod cutter;
 mod http;
 mod loadgen;
 mod metrics;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+pub(crate) use cutter::Cutter;
 pub(crate) use http::{Answer, exchange, get, post};
 pub(crate) use loadgen::{
     Report, Service, loadgen, loadgen_with_wrong_clock, matches_schema, report_of,

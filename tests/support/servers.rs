@@ -180,6 +180,12 @@ impl Mosquitto {
         Some(Self { server: Server::start(("mosquitto", &["-c"]), config), login: None })
     }
 
+    /// Queues at most so many messages for a client that is away.
+    pub(crate) fn with_queue_limit(messages: u64) -> Option<Self> {
+        let limits = format!("sys_interval 1\nmax_queued_messages {messages}\n");
+        Self::open_with(None, &limits)
+    }
+
     pub(crate) fn with_login(user: &'static str, password: &'static str) -> Option<Self> {
         Self::open(Some((user, password)), "")
     }
@@ -192,6 +198,10 @@ impl Mosquitto {
     }
 
     fn open(login: Option<(&'static str, &'static str)>, tls: &str) -> Option<Self> {
+        Self::open_with(login, &format!("{tls}max_queued_messages 10000000\n"))
+    }
+
+    fn open_with(login: Option<(&'static str, &'static str)>, more: &str) -> Option<Self> {
         if !["mosquitto", "mosquitto_pub", "mosquitto_sub"].into_iter().all(require) {
             return None;
         }
@@ -203,8 +213,8 @@ impl Mosquitto {
             // What a subscriber that is away or slow has not got yet is kept, also over a restart.
             let folder = folder.display();
             format!(
-                "listener {port} 127.0.0.1\n{tls}user root\n{access}\nset_tcp_nodelay true\n\
-                 max_queued_messages 10000000\nmax_inflight_messages 0\nqueue_qos0_messages true\n\
+                "listener {port} 127.0.0.1\n{more}user root\n{access}\nset_tcp_nodelay true\n\
+                 max_inflight_messages 0\nqueue_qos0_messages true\n\
                  persistence true\npersistence_location {folder}/\nlog_dest stderr\n"
             )
         };
@@ -218,6 +228,11 @@ impl Mosquitto {
 
     pub(crate) fn address(&self) -> String {
         self.server.address()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.server.process.stderr()
     }
 
     /// `mosquitto_pub` or `mosquitto_sub`, told of this broker.

@@ -184,7 +184,8 @@ fn a_connection_that_ended_in_a_rest_carries_no_request() {
     let mut raw = raw.expect("the listener takes connections");
     let mut streams: Vec<_> = listener.incoming().take(3).flatten().collect();
 
-    let ticket = Ticket { due: clock::now(), id: MsgId::new(1).expect("an id") };
+    let due = clock::now();
+    let ticket = Ticket { due, ready: due, id: MsgId::new(1).expect("an id") };
     raw.send(ticket, &Values { msg_id: 1, worker: 0, seq: 0, turn: 0 });
     // One of the three has the request; it is answered, the two others are closed.
     let asked = streams.iter_mut().position(|stream| {

@@ -57,9 +57,15 @@ pub(in crate::cli) struct BrokerArgs {
     )]
     pub(in crate::cli) mqtt: String,
 
-    /// MQTT topic of the messages
-    #[arg(long, value_name = "TOPIC", env = "LOADGEN_TOPIC", default_value = "/channel")]
-    pub(in crate::cli) topic: String,
+    /// MQTT topic of the messages; a subscriber takes several, and the wildcards + and #
+    #[arg(
+        long = "topic",
+        value_name = "TOPIC",
+        env = "LOADGEN_TOPIC",
+        value_delimiter = '\n',
+        default_value = "/channel"
+    )]
+    pub(in crate::cli) topics: Vec<String>,
 
     /// MQTT quality of service
     #[arg(long, value_name = "QOS", env = "LOADGEN_QOS", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=1))]

@@ -13,7 +13,8 @@ fn recorder() -> Recorder {
 
 fn ended(due_ms: u64, sent_ms: u64, at_ms: u64, outcome: Outcome) -> Ended {
     let id = MsgId::new(due_ms).expect("small");
-    let ticket = Ticket { due: Nanos::from_millis(due_ms), id };
+    let due = Nanos::from_millis(due_ms);
+    let ticket = Ticket { due, ready: due, id };
     let (sent, at) = (Nanos::from_millis(sent_ms), Nanos::from_millis(at_ms));
     Ended { ticket, sent, at, outcome, connect: None }
 }

@@ -1,24 +1,24 @@
-//! Where a request carries its MsgID. Without it no arrival can be joined to the request.
+//! The place where a request carries its MsgID. Without it no arrival can be joined to the request.
 
 use super::{Request, RequestPlan};
 use crate::message::{Body, Template};
 use crate::plan::{PlanError, refuse};
 
 impl Request {
-    /// Whether each request carries its MsgID: in the body, in a header, or in the URL. Without it no
+    /// Returns whether each request carries its MsgID: in the body, in a header, or in the URL. Without it no
     /// arrival can be joined to the request, so it is not a message.
     pub fn carries_id(&self) -> bool {
         head_carries_id(&self.path, &self.headers) || self.body.carries_id()
     }
 }
 
-/// Whether the MsgID is in the URL or in a header.
+/// Returns whether the MsgID is in the URL or in a header.
 pub(super) fn head_carries_id(path: &Template, headers: &[(String, Template)]) -> bool {
     path.carries_id() || headers.iter().any(|(_, value)| value.carries_id())
 }
 
 impl RequestPlan {
-    /// Whether no request carries its MsgID.
+    /// Returns whether no request carries its MsgID.
     pub fn is_without_ids(&self) -> bool {
         !self.requests.iter().any(Request::carries_id)
     }

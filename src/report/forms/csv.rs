@@ -6,6 +6,9 @@ use serde_json::Value;
 use crate::report::Report;
 use crate::report::ramp::{RampReport, RampStep};
 
+/// Keys of histograms.
+const HISTOGRAMS: [&str; 2] = ["hdr", "ages_hdr"];
+
 /// Column and cell.
 type Cells = Vec<(String, String)>;
 
@@ -41,7 +44,7 @@ fn flatten(value: &Value, name: &str, cells: &mut Cells) {
     let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
     match value {
         Value::Object(fields) => {
-            let told = fields.iter().filter(|(key, _)| *key != "hdr");
+            let told = fields.iter().filter(|(key, _)| !HISTOGRAMS.contains(&key.as_str()));
             told.for_each(|(key, field)| flatten(field, &below(key), cells));
         }
         Value::Array(items) => {

@@ -115,18 +115,31 @@ fn account(report: &Report) -> String {
     let mut out = table(&rows);
     if let Some(messages) = &report.messages {
         rows = vec![
-            ["", "accepted", "arrived", "lost", "unknown", "duplicated", "reordered", "unexpected"]
-                .map(str::to_owned)
-                .to_vec(),
+            [
+                "",
+                "accepted",
+                "arrived",
+                "lost",
+                "missed",
+                "unknown",
+                "duplicated",
+                "reordered",
+                "unexpected",
+                "foreign",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             vec![
                 "Messages".to_owned(),
                 format_count(messages.accepted),
                 format_count(messages.arrived),
                 format_count(messages.lost),
+                format_count(messages.missed),
                 format_count(messages.unknown),
                 format_count(messages.duplicated),
                 format_count(messages.reordered),
                 format_count(messages.unexpected),
+                format_count(messages.foreign),
             ],
         ];
         out += &table(&rows);

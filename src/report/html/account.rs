@@ -19,14 +19,16 @@ const REQUESTS: [Entry; 7] = [
 const ERROR_PERCENT: Entry =
     ("/requests/error_percent", "errors", "refused, failed and unfinished, of those sent");
 const LOST_PERCENT: Entry = ("/messages/lost_percent", "loss", "lost, of those accepted");
-const MESSAGES: [Entry; 7] = [
+const MESSAGES: [Entry; 9] = [
     ("/messages/accepted", "accepted", "answered with 2xx"),
     ("/messages/arrived", "arrived", "came to the subscriber, each counted once"),
     ("/messages/lost", "lost", "accepted, and not there when the drain ended"),
+    ("/messages/missed", "missed", "possibly published while our subscriber was disconnected"),
     ("/messages/unknown", "unknown", "neither accepted nor arrived"),
     ("/messages/duplicated", "duplicated", "further copies"),
     ("/messages/reordered", "reordered", "arrived after one that was sent later"),
     ("/messages/unexpected", "unexpected", "on the topic, and not of this run"),
+    ("/messages/foreign", "foreign", "of these, with an id of another run or publisher"),
 ];
 const ERRORS: [Entry; 7] = [
     ("/requests/errors/connect", "connect", "no connection"),
@@ -48,6 +50,24 @@ const SCRIPT: [(Entry, Unit); 4] = [
     ),
 ];
 
+const MACHINE: [(Entry, Unit); 12] = [
+    (("/generator/cores", "CPUs", "of the machine"), Unit::Count),
+    (("/generator/measured_s", "measured", "the time that the rest is of"), Unit::Seconds),
+    (("/generator/run_queue_s", "run queue", "load threads waiting for a CPU"), Unit::Seconds),
+    (("/generator/run_queue_percent", "run queue", "of the load threads' time"), Unit::Percent),
+    (("/generator/other_cpu_percent", "other processes", "of all CPUs' time"), Unit::Percent),
+    (("/generator/steal_percent", "steal", "of all CPUs' time, by a hypervisor"), Unit::Percent),
+    (("/generator/periods", "periods", "of the cgroup's CPU quota"), Unit::Count),
+    (("/generator/throttled_periods", "throttled", "of these periods"), Unit::Count),
+    (("/generator/throttled_s", "throttled", "all CPUs' together"), Unit::Seconds),
+    (("/generator/stopped_s", "stopped", "the whole process"), Unit::Seconds),
+    (
+        ("/generator/reconnecting_percent", "reconnecting", "of the connections' time"),
+        Unit::Percent,
+    ),
+    (("/generator/reconnect_pause_s", "pauses", "before connecting again"), Unit::Seconds),
+];
+
 /// The section.
 pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
     let share = |name, class, path| Share { name, class, path };
@@ -60,6 +80,7 @@ pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
     let messages = [
         share("arrived", "good", "/messages/arrived"),
         share("lost", "bad", "/messages/lost"),
+        share("missed", "response", "/messages/missed"),
         share("unknown", "lateness", "/messages/unknown"),
     ];
     let mut of_requests = bar(figures, "Requests", &requests);
@@ -74,6 +95,9 @@ pub(super) fn account(figures: &Figures<'_>, report: &Report) -> String {
     blocks.push(answers(figures, report));
     let errors = entries(figures, "Errors", &ERRORS) + &causes(figures, report);
     blocks.push(format!("<h4>Errors</h4>{errors}"));
+    if report.generator.is_some() {
+        blocks.push(format!("<h4>Machine</h4>{}", rows(figures, "Machine", ["", ""], &MACHINE)));
+    }
     if let Some(script) = &report.script {
         let file = format!("<h4>Script <code>{}</code></h4>", escape(&script.file));
         blocks.push(file + &rows(figures, "Script", ["", ""], &SCRIPT));

@@ -102,7 +102,16 @@ impl<'a> Figures<'a> {
     /// The number at a JSON pointer, as an element that tells the exact value and its place.
     pub(super) fn show(&self, path: &str, unit: Unit) -> String {
         let words = unit.write_known(self.number(path));
-        self.show_as(path, &words)
+        let bound = if self.is_lower_bound(path) { "> " } else { "" };
+        self.show_as(path, &format!("{bound}{words}"))
+    }
+
+    /// Whether the distribution at this place says that its percentile is only known to be at least so much.
+    fn is_lower_bound(&self, path: &str) -> bool {
+        let place = format!("{}{path}", self.base);
+        let Some((distribution, name)) = place.rsplit_once('/') else { return false };
+        let bounds = self.json.pointer(&format!("{distribution}/at_least"));
+        bounds.and_then(Value::as_array).is_some_and(|all| all.iter().any(|bound| bound == name))
     }
 
     /// The same with words of the caller's.

@@ -163,11 +163,15 @@ pub(super) fn sections(view: &View<'_>, level: u8) -> String {
 
 fn distributions(report: &Report) -> Vec<Distribution<'_>> {
     let (latency, differs) = (&report.latency, report.has_lateness());
+    let waiting = latency.waiting.as_ref();
+    let lateness = (differs && waiting.is_none()).then_some(&latency.lateness);
     let all = [
         ("arrival", "/arrival", report.arrival.as_ref()),
         ("response", "/latency/response", differs.then_some(&latency.response)),
         ("service", "/latency/service", Some(&latency.service)),
-        ("lateness", "/latency/lateness", differs.then_some(&latency.lateness)),
+        ("pacing", "/latency/pacing", waiting.map(|_| &latency.pacing)),
+        ("waiting", "/latency/waiting", waiting),
+        ("lateness", "/latency/lateness", lateness),
         ("connect", "/latency/connect", latency.connect.as_ref()),
     ];
     let present = all.into_iter().filter_map(|(name, path, q)| Some((name, path, q?)));

@@ -1,6 +1,7 @@
 //! Several nodes' reports of one load → one report. Histograms and counts are added, which is exact;
 //! what cannot be added, such as the percentiles of each second, is left out.
 
+mod messages;
 mod stages;
 mod starts;
 mod sum;

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use super::starts::{Skew, StartClock};
 use super::{MergeError, Part, without_node};
-use crate::latency::{HdrError, Latencies};
+use crate::latency::{AgedLatencies, HdrError, Latencies};
 use crate::report::build::round;
 use crate::report::{
-    ByRequest, Clock, Errors, Examples, Latency, Messages, Parts, PerThread, Quantiles, Report,
-    Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Tool, Verdict,
+    ByRequest, Clock, Errors, Generator, Latency, Parts, PerThread, Quantiles, Report, Requests,
+    Resource, Row, Run, SCHEMA_VERSION, Script, Tool, Verdict,
 };
 
 /// Adds the parts up.
@@ -42,6 +42,10 @@ impl<'a> Sum<'a> {
                 service: self.quantiles(|r| Some(&r.latency.service))?,
                 lateness: self.quantiles(|r| Some(&r.latency.lateness))?,
                 pacing: self.quantiles(|r| Some(&r.latency.pacing))?,
+                waiting: match self.first().latency.waiting {
+                    Some(_) => Some(self.quantiles(|r| r.latency.waiting.as_ref())?),
+                    None => None,
+                },
                 connect: match self.first().latency.connect {
                     Some(_) => Some(self.quantiles(|r| r.latency.connect.as_ref())?),
                     None => None,
@@ -55,6 +59,7 @@ impl<'a> Sum<'a> {
             by_request: self.by_request()?,
             stages: self.stages()?,
             stamps: self.stamps(),
+            generator: self.generator(),
             resources: self.resources(),
             series: self.series(),
             verdict: Verdict::default(),
@@ -83,7 +88,7 @@ impl<'a> Sum<'a> {
     }
 
     /// How much later than the first a part began, in seconds.
-    fn offset(&self, part: &Part) -> f64 {
+    pub(super) fn offset(&self, part: &Part) -> f64 {
         (part.at.span.begin_us - self.begin_us) as f64 / 1e6
     }
 
@@ -229,38 +234,18 @@ impl<'a> Sum<'a> {
         &self,
         of: impl Fn(&'a Report) -> Option<&'a Quantiles>,
     ) -> Result<Quantiles, MergeError> {
-        let mut sum = Latencies::default();
+        let (mut sum, mut ages) = (Latencies::default(), Latencies::default());
         for part in self.parts {
             if let Some(quantiles) = of(&part.report) {
                 let unreadable =
                     |e: HdrError| MergeError::Histogram(part.name.clone(), e.to_string());
                 sum.merge(&Latencies::from_hdr(&quantiles.hdr).map_err(unreadable)?);
+                if let Some(hdr) = &quantiles.ages_hdr {
+                    ages.merge(&Latencies::from_hdr(hdr).map_err(unreadable)?);
+                }
             }
         }
-        Ok(Quantiles::from(&sum))
-    }
-
-    fn messages(&self) -> Option<Messages> {
-        let all: Vec<_> = self.reports().filter_map(|report| report.messages.as_ref()).collect();
-        let sum = |of: fn(&Messages) -> u64| {
-            all.iter().map(|messages| of(messages)).fold(0, u64::saturating_add)
-        };
-        let first = |of: fn(&Examples) -> &Vec<u64>| {
-            let most = all.iter().map(|messages| of(&messages.examples).len()).max().unwrap_or(0);
-            all.iter().flat_map(|messages| of(&messages.examples)).take(most).copied().collect()
-        };
-        (!all.is_empty()).then(|| Messages {
-            accepted: sum(|m| m.accepted),
-            arrived: sum(|m| m.arrived),
-            lost: sum(|m| m.lost),
-            duplicated: sum(|m| m.duplicated),
-            reordered: sum(|m| m.reordered),
-            unexpected: sum(|m| m.unexpected),
-            unknown: sum(|m| m.unknown),
-            timed_when_read: sum(|m| m.timed_when_read),
-            lost_percent: None,
-            examples: Examples { lost: first(|e| &e.lost), duplicated: first(|e| &e.duplicated) },
-        })
+        Ok(Quantiles::from(&AgedLatencies::from_parts(&sum, ages)))
     }
 
     /// Each request's sums. All nodes have the same, as they have one plan.
@@ -293,6 +278,12 @@ impl<'a> Sum<'a> {
                 None => None,
             },
         })
+    }
+
+    /// The machines of all nodes, as far as they were measured.
+    fn generator(&self) -> Option<Generator> {
+        let parts: Vec<_> = self.reports().filter_map(|r| r.generator.as_ref()).collect();
+        Generator::sum(&parts)
     }
 
     /// Each node's components, as `api@0`.

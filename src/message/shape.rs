@@ -1,0 +1,131 @@
+//! The shape of a JSON payload: its keys and the types of its values, without the values.
+
+use serde_json::Value;
+
+/// Longer payloads are not looked into.
+const LONGEST: usize = 64 * 1024;
+/// Keys of an object that are named.
+const MOST_KEYS: usize = 12;
+/// Characters of a key that are named.
+const KEY_CHARS: usize = 40;
+/// Objects and lists within each other that are looked into.
+const DEPTH: usize = 4;
+
+/// What a payload looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Its keys and types, such as `{"payload":{"id":int}}`; else what it is instead.
+    pub text: String,
+    /// Paths of integers that are inside an object: `payload.id`.
+    pub nested_integers: Vec<String>,
+    /// Keys of integers of the outermost object.
+    pub integers: Vec<String>,
+    /// Whether it is a JSON object.
+    pub is_object: bool,
+}
+
+/// The shape of a payload.
+pub fn shape_of(payload: &[u8]) -> Shape {
+    let mut shape = Shape {
+        text: String::new(),
+        nested_integers: Vec::new(),
+        integers: Vec::new(),
+        is_object: false,
+    };
+    if payload.len() > LONGEST {
+        shape.text = format!("{} bytes, too long to look into", payload.len());
+        return shape;
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(payload) else {
+        let kind = if std::str::from_utf8(payload).is_ok() { "text" } else { "binary data" };
+        shape.text = format!("{kind} of {} bytes, not JSON", payload.len());
+        return shape;
+    };
+    shape.is_object = value.is_object();
+    shape.text = describe(&value, 0);
+    collect_integers(&value, &mut Vec::new(), &mut shape);
+    shape
+}
+
+fn describe(value: &Value, depth: usize) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "bool".to_owned(),
+        Value::Number(number) if number.is_f64() => "float".to_owned(),
+        Value::Number(_) => "int".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(items) => match items.first() {
+            Some(first) if depth < DEPTH => format!("[{}]", describe(first, depth + 1)),
+            _ => "[]".to_owned(),
+        },
+        Value::Object(_) if depth == DEPTH => "{…}".to_owned(),
+        Value::Object(fields) => {
+            let field = |(key, value): (&String, &Value)| {
+                format!("{}:{}", Value::from(short(key)), describe(value, depth + 1))
+            };
+            let mut named: Vec<_> = fields.iter().take(MOST_KEYS).map(field).collect();
+            if fields.len() > MOST_KEYS {
+                named.push("…".to_owned());
+            }
+            format!("{{{}}}", named.join(","))
+        }
+    }
+}
+
+/// A key as far as it is named, without characters that a terminal acts on.
+fn short(key: &str) -> String {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    key.chars().take(KEY_CHARS).map(plain).collect()
+}
+
+fn collect_integers(value: &Value, path: &mut Vec<String>, shape: &mut Shape) {
+    let Value::Object(fields) = value else { return };
+    for (key, value) in fields.iter().take(MOST_KEYS) {
+        path.push(short(key));
+        if value.is_u64() {
+            let name = path.join(".");
+            let list =
+                if path.len() == 1 { &mut shape.integers } else { &mut shape.nested_integers };
+            list.push(name);
+        } else if path.len() < DEPTH {
+            collect_integers(value, path, shape);
+        }
+        path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_types_are_told_and_values_are_not() {
+        let payload = br#"{"payload":{"id":17,"who":"secret"},"ts":"now","ok":true,"x":1.5,"l":[1,2],"n":null}"#;
+        let shape = shape_of(payload);
+        let expected = r#"{"l":[int],"n":null,"ok":bool,"payload":{"id":int,"who":string},"ts":string,"x":float}"#;
+        assert_eq!(shape.text, expected);
+        assert_eq!(shape.nested_integers, ["payload.id"]);
+        assert!(shape.is_object && shape.integers.is_empty());
+        assert_eq!(shape_of(br#"{"seq":3}"#).integers, ["seq"]);
+    }
+
+    #[test]
+    fn what_is_not_json_is_named() {
+        assert_eq!(shape_of(b"news").text, "text of 4 bytes, not JSON");
+        assert_eq!(shape_of(&[0xff, 0]).text, "binary data of 2 bytes, not JSON");
+        assert_eq!(shape_of(b"[12,13]").text, "[int]");
+        let long = vec![b' '; LONGEST + 1];
+        assert_eq!(shape_of(&long).text, "65537 bytes, too long to look into");
+    }
+
+    #[test]
+    fn a_hostile_payload_gives_a_short_text_that_a_terminal_can_show() {
+        let deep = format!("{}1{}", "{\"a\":".repeat(60), "}".repeat(60));
+        assert_eq!(shape_of(deep.as_bytes()).text, r#"{"a":{"a":{"a":{"a":{…}}}}}"#);
+        let wide: Vec<_> = (0..5_000).map(|n| format!("\"{}{n}\":1", "k".repeat(500))).collect();
+        assert!(shape_of(format!("{{{}}}", wide.join(",")).as_bytes()).text.len() < 1_000);
+        let text = shape_of(b"{\"\\u001b[31m\\u009b\":1}").text;
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert!(!shape_of("[".repeat(100_000).as_bytes()).is_object);
+    }
+}

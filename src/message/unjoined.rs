@@ -1,0 +1,250 @@
+//! Messages that came and could not be joined to any that was sent: on which topics, what the first of
+//! them looks like, and which setting to change where none was joined at all.
+
+use super::extract::{IdError, IdFields};
+use super::shape::{Shape, shape_of};
+use crate::units::{format_count, format_some};
+
+/// Topics that are counted one by one.
+const MOST_TOPICS: usize = 10;
+/// Characters of a topic or a payload that are kept.
+const KEPT_CHARS: usize = 200;
+
+/// The first message that was not joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct First {
+    shape: Shape,
+    /// Its beginning, for who asks to see it.
+    payload: String,
+    /// Why it gave no id; `None` where it has an id that is not one of this run.
+    error: Option<IdError>,
+}
+
+/// Messages on one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OnTopic {
+    topic: String,
+    count: u64,
+}
+
+/// What came and was not joined.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unjoined {
+    topics: Vec<OnTopic>,
+    /// Messages on further topics.
+    elsewhere: u64,
+    first: Option<First>,
+}
+
+/// Where messages were waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The topics that were subscribed to.
+    pub topics: &'a [String],
+    /// The fields that may carry the id.
+    pub id_fields: &'a IdFields,
+    /// What came on other topics, as far as they were looked at.
+    pub other_topics: &'a Unjoined,
+    /// Whether values of a payload may be shown.
+    pub show_payload: bool,
+}
+
+impl Unjoined {
+    /// Notes a message; `error` says why it gave no id.
+    pub fn note(&mut self, topic: &str, payload: &[u8], error: Option<&IdError>) {
+        if self.first.is_none() {
+            let payload_text =
+                visible(&String::from_utf8_lossy(&payload[..payload.len().min(1_024)]));
+            let error = error.cloned();
+            self.first = Some(First { shape: shape_of(payload), payload: payload_text, error });
+        }
+        let place = self.topics.iter().position(|known| known.topic == topic);
+        match place {
+            Some(place) => self.topics[place].count += 1,
+            None if self.topics.len() < MOST_TOPICS => {
+                self.topics.push(OnTopic { topic: topic.to_owned(), count: 1 });
+            }
+            None => self.elsewhere += 1,
+        }
+    }
+
+    /// Whether nothing was noted.
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    /// The messages of each topic, in words.
+    pub fn counts(&self) -> String {
+        let one = |on: &OnTopic| format!("{} on '{}'", format_count(on.count), visible(&on.topic));
+        let mut all: Vec<_> = self.topics.iter().map(one).collect();
+        if self.elsewhere > 0 {
+            all.push(format!("{} on further topics", format_count(self.elsewhere)));
+        }
+        all.join(", ")
+    }
+
+    /// Why nothing was joined, and which setting to change. Only for a run in which not one message was.
+    pub fn diagnosis(&self, expected: &Expected<'_>) -> String {
+        let Some(first) = &self.first else {
+            let topics: Vec<_> =
+                expected.topics.iter().map(|topic| format!("'{}'", visible(topic))).collect();
+            let topics = topics.join(" or ");
+            return if expected.other_topics.is_empty() {
+                format!(
+                    "nothing came on {topics}: is --topic right, and does the service publish to this broker?"
+                )
+            } else {
+                format!(
+                    "nothing came on {topics}: is --topic right? Messages came on other topics of this \
+                     broker when they were looked at for a moment: {}",
+                    expected.other_topics.counts()
+                )
+            };
+        };
+        let came = self.topics.iter().map(|on| on.count).sum::<u64>() + self.elsewhere;
+        let mut text = format!(
+            "{} came ({}), and none could be joined to a request: ",
+            format_some(came, "message", "messages"),
+            self.counts()
+        );
+        text += &first.reason(expected.id_fields);
+        if expected.show_payload {
+            text += &format!(". The first payload is {}", first.payload);
+        } else {
+            text += ". --show-payload shows the first payload";
+        }
+        text
+    }
+}
+
+impl First {
+    fn reason(&self, fields: &IdFields) -> String {
+        let Shape { text, integers, nested_integers, is_object } = &self.shape;
+        let Some(error) = &self.error else {
+            return format!(
+                "their {fields} is not an id of this run. The service must pass the id of the request on; \
+                 the first payload is of the form {text}"
+            );
+        };
+        if !is_object {
+            return format!(
+                "a payload must be a JSON object with the id in {fields}; the first one is {text}"
+            );
+        }
+        let advice = match (error, &integers[..], &nested_integers[..]) {
+            (IdError::NotAnId(field), ..) => format!(
+                "its {field} is not an integer from 0 to 9007199254740991. The service must pass the id \
+                 on as a number"
+            ),
+            (_, [], []) => {
+                "it has no integer at all. The service must pass the id of the request on"
+                    .to_owned()
+            }
+            (_, [], nested) => format!(
+                "{} is inside an object. The service must publish the id in the outermost object",
+                nested.join(" or ")
+            ),
+            (_, keys, _) => format!("if {} is the id, say so with --id-field", keys.join(" or ")),
+        };
+        format!("none has {fields}; the first payload is of the form {text}: {advice}")
+    }
+}
+
+/// A foreign text as far as it is shown, without characters that a terminal acts on.
+fn visible(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut shown: String = text.chars().take(KEPT_CHARS).map(plain).collect();
+    if text.chars().nth(KEPT_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diagnosis(payloads: &[&[u8]], fields: &IdFields, show_payload: bool) -> String {
+        let mut unjoined = Unjoined::default();
+        for payload in payloads {
+            let error = fields.extract(payload).err();
+            unjoined.note("/channel", payload, error.as_ref());
+        }
+        let topics = ["/channel".to_owned(), "a/+".to_owned()];
+        let other_topics = &Unjoined::default();
+        unjoined.diagnosis(&Expected {
+            topics: &topics,
+            id_fields: fields,
+            other_topics,
+            show_payload,
+        })
+    }
+
+    #[test]
+    fn the_setting_to_change_is_named() {
+        let default = IdFields::default();
+        for (payload, parts) in [
+            (
+                &br#"{"payload":{"id":7}}"#[..],
+                &["none has MsgID or id", "payload.id is inside"][..],
+            ),
+            (br#"{"id":"12"}"#, &[r#"{"id":string}"#, "its id is not an integer", "as a number"]),
+            (br#"{"seq":12}"#, &["if seq is the id", "--id-field"]),
+            (br#"{"a":"b"}"#, &["no integer at all"]),
+            (b"[1]", &["a JSON object", "the first one is [int]"]),
+            (b"news", &["text of 4 bytes, not JSON"]),
+            (br#"{"id":12}"#, &["their MsgID or id is not an id of this run", r#"{"id":int}"#]),
+        ] {
+            let text = diagnosis(&[payload, payload], &default, false);
+            let all = ["2 messages came (2 on '/channel')"].iter().chain(parts);
+            all.for_each(|part| assert!(text.contains(part), "'{part}' is missing: {text}"));
+            assert!(text.ends_with("--show-payload shows the first payload"), "{text}");
+        }
+        let own = diagnosis(&[br#"{"id":1}"#], &IdFields::only("order"), false);
+        assert!(own.contains("none has order"), "{own}");
+        let nothing = diagnosis(&[], &default, false);
+        assert!(
+            nothing.contains("nothing came on '/channel' or 'a/+': is --topic right"),
+            "{nothing}"
+        );
+    }
+
+    #[test]
+    fn other_topics_are_named_where_nothing_came_on_ours() {
+        let mut other_topics = Unjoined::default();
+        other_topics.note("devices/7/inbox", br#"{"id":1}"#, None);
+        let text = Unjoined::default().diagnosis(&Expected {
+            topics: &["/channel".to_owned()],
+            id_fields: &IdFields::default(),
+            other_topics: &other_topics,
+            show_payload: false,
+        });
+        assert!(
+            text.contains("is --topic right?") && text.ends_with("1 on 'devices/7/inbox'"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn values_are_shown_to_who_asks_only() {
+        let secret = br#"{"token":"s3cret"}"#;
+        assert!(!diagnosis(&[secret], &IdFields::default(), false).contains("s3cret"));
+        let shown = diagnosis(&[secret], &IdFields::default(), true);
+        assert!(shown.ends_with(r#"The first payload is {"token":"s3cret"}"#), "{shown}");
+        let hostile = diagnosis(&[b"\x1b[31m\xff"], &IdFields::default(), true);
+        assert!(!hostile.chars().any(char::is_control), "{hostile:?}");
+    }
+
+    #[test]
+    fn topics_beyond_a_few_are_counted_together() {
+        let mut unjoined = Unjoined::default();
+        for n in 0..30 {
+            unjoined.note(&format!("t/{}", n % 15), b"x", None);
+        }
+        assert!(
+            unjoined.counts().ends_with("2 on 't/9', 10 on further topics"),
+            "{}",
+            unjoined.counts()
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! A short look at all topics of a broker, in a run of which nothing has come on the topics that were
+//! subscribed to: it tells which topic the messages are on instead.
+
+use std::time::Duration;
+
+use rumqttc::mqttbytes::v4::Packet;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::message::{IdFields, Unjoined};
+use crate::plan::Address;
+use crate::stack::StackError;
+use crate::stack::mqtt::{self, Session, Times};
+
+/// How long to listen.
+const SPAN: Duration = Duration::from_millis(500);
+/// Messages that are enough to know the topics.
+const ENOUGH: usize = 1_000;
+/// How long to wait for the result at the end of a run.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A look that is under way, or done.
+#[derive(Debug)]
+pub(super) struct OtherTopics {
+    task: JoinHandle<Unjoined>,
+}
+
+impl OtherTopics {
+    /// Begins to listen. Brokers may forbid it, and then nothing is seen.
+    pub(super) fn look(address: Address, id_fields: IdFields) -> Self {
+        Self {
+            task: tokio::spawn(async move {
+                let mut seen = Unjoined::default();
+                if let Err(error) = listen(&address, &id_fields, &mut seen).await {
+                    log::debug!("no look at other topics of the broker at {address}: {error}");
+                }
+                seen
+            }),
+        }
+    }
+
+    /// What was seen.
+    pub(super) async fn finish(mut self) -> Unjoined {
+        let seen = timeout(PATIENCE, &mut self.task).await;
+        seen.ok().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+impl Drop for OtherTopics {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn listen(
+    address: &Address,
+    id_fields: &IdFields,
+    seen: &mut Unjoined,
+) -> Result<(), StackError> {
+    let client_id = mqtt::client_id("topics");
+    let mut connection =
+        mqtt::connect_session(address, &client_id, Times::Read, Session::Clean).await?;
+    mqtt::subscribe(&mut connection, address, &["#".to_owned()], 0).await?;
+    let deadline = Instant::now() + SPAN;
+    let mut count = 0;
+    while count < ENOUGH {
+        let Ok(Ok(packet)) = timeout_at(deadline, connection.receiver.next()).await else { break };
+        // Retained messages are of before.
+        if let Packet::Publish(message) = packet
+            && !message.retain
+        {
+            let error = id_fields.extract(&message.payload).err();
+            seen.note(&message.topic, &message.payload, error.as_ref());
+            count += 1;
+        }
+    }
+    let _ = connection.sender.send(&Packet::Disconnect).await;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! A closed loop has no times to miss: where the machine took the generator's CPU, it is limited all the same,
+//! and the reason names who had it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::drive::{Ran, Running, command};
+use super::targets::{Act, OK, Target};
+
+/// Runs a closed loop behind a program that starts it.
+fn behind(program: &str, words: &[&str], load: &str, target: &Target) -> Ran {
+    let inner = command(&format!("{load} {}", target.url()));
+    let mut outer = Command::new(program);
+    outer.args(words).arg(inner.get_program()).args(inner.get_args());
+    Running::start(outer).finish()
+}
+
+/// The reason why a run that was to be limited was so.
+#[track_caller]
+fn reason(ran: &Ran) -> String {
+    let report = ran.report();
+    let verdict = &report.verdict;
+    let state = (ran.code, verdict.generator.as_str(), verdict.reasons.len());
+    assert_eq!(state, (Some(3), "limited", 1), "{verdict:?} {:?}", report.generator);
+    verdict.reasons[0].clone()
+}
+
+/// A process that keeps the first CPU busy and is no child of this one.
+struct BusyCore(Pid);
+
+impl BusyCore {
+    fn start() -> Self {
+        let script = "taskset -c 0 sh -c 'while :; do :; done' >/dev/null 2>&1 & echo $!";
+        let mut shell = Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut line = String::new();
+        let output = shell.stdout.take().expect("it is piped");
+        BufReader::new(output).read_line(&mut line).expect("a pipe");
+        shell.wait().expect("a child");
+        let pid = line.trim().parse().ok().and_then(Pid::from_raw);
+        Self(pid.expect("the number of a process"))
+    }
+}
+
+impl Drop for BusyCore {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
+#[test]
+fn a_closed_loop_beside_a_busy_core_is_limited() {
+    let target = Target::always(Act::Say(OK));
+    let _busy = BusyCore::start();
+    let words = ["-c", "0", "nice", "-n", "19"];
+    let ran = behind("taskset", &words, "-d 2s -c 2 -t 1", &target);
+    let reason = reason(&ran);
+    assert!(reason.contains("other processes used"), "{reason}");
+}
+
+#[test]
+fn a_closed_loop_that_was_stopped_is_limited() {
+    let target = Target::always(Act::Say(OK));
+    let run = Running::start(command(&format!("-d 3s -c 2 {}", target.url())));
+    target.wait_for_load();
+    run.signal(Signal::STOP);
+    thread::sleep(Duration::from_millis(1_500));
+    run.signal(Signal::CONT);
+    let reason = reason(&run.finish());
+    assert!(reason.contains("loadgen was stopped for 1."), "{reason}");
+}
+
+#[test]
+fn a_short_stop_of_a_closed_loop_is_noted() {
+    let target = Target::always(Act::Say(OK));
+    let run = Running::start(command(&format!("--allow-limited -d 4s -c 2 {}", target.url())));
+    target.wait_for_load();
+    run.signal(Signal::STOP);
+    thread::sleep(Duration::from_millis(300));
+    run.signal(Signal::CONT);
+    let report = run.finish().report();
+    let notes = report.verdict.notes.join("; ");
+    assert!(notes.contains("loadgen was stopped for 0."), "{notes} {:?}", report.generator);
+}
+
+/// A cgroup whose processes get a tenth of one CPU.
+struct TenPercent(PathBuf);
+
+impl TenPercent {
+    /// `None` where this user may make none.
+    fn new() -> Option<Self> {
+        let quota = |folder: &Path| {
+            let one = fs::write(folder.join("cpu.cfs_period_us"), "100000")
+                .and_then(|()| fs::write(folder.join("cpu.cfs_quota_us"), "10000"));
+            one.or_else(|_| fs::write(folder.join("cpu.max"), "10000 100000"))
+        };
+        let name = format!("loadgen-test-{}", std::process::id());
+        ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup"].iter().find_map(
+            |root| {
+                let folder = Path::new(root).join(&name);
+                fs::create_dir(&folder).ok()?;
+                let group = Self(folder);
+                quota(&group.0).is_ok().then_some(group)
+            },
+        )
+    }
+}
+
+impl Drop for TenPercent {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_closed_loop_with_a_tenth_of_a_cpu_is_limited() {
+    let Some(group) = TenPercent::new() else {
+        let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+        assert!(!ci, "no cgroup can be made; with CI=true no test is skipped");
+        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: this user may make no cgroup ***");
+        return;
+    };
+    let target = Target::always(Act::Say(OK));
+    let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.0.display());
+    let ran = behind("sh", &["-c", &join, "sh"], "-d 3s -c 2 -t 1", &target);
+    let reason = reason(&ran);
+    assert!(reason.contains("its cgroup was throttled in"), "{reason}");
+}
+
+#[test]
+fn a_closed_loop_beside_the_server_that_it_drives_is_valid() {
+    let target = Target::always(Act::Say(OK));
+    // Generator and target share one CPU: that is the experiment.
+    let run = format!("--allow-limited -d 2s -c 8 -t 2 {}", target.url());
+    let report = Running::start(command(&run)).finish().report();
+    let machine = report.generator.as_ref().expect("it is measured");
+    assert!(machine.measured_s > 1.5 && machine.cores > 0, "{machine:?}");
+    // Other programs may run on this machine; where they do not, nothing limits it.
+    let is_quiet =
+        machine.other_cpu_percent.is_some_and(|other| other * machine.cores as f64 <= 20.0);
+    assert!(
+        !is_quiet || machine.stopped_s > 0.0 || report.verdict.reasons.is_empty(),
+        "{:?} {machine:?}",
+        report.verdict
+    );
+}
