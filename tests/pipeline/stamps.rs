@@ -88,7 +88,7 @@ fn stamps_of_a_client_are_joined_from_both_ends_of_its_list() {
     redis.cli(&[&["RPUSH", "mqttclient"][..], &old].concat());
     let recorder = Recorder::start(&broker, "/channel");
     let words = format!(
-        "-R 40 -d 4s --sample 1 --redis {} --mqtt {} --fail-if stages.api-mqttclient.p50>1m",
+        "-R 40 -d 6s --sample 1 --redis {} --mqtt {} --fail-if stages.api-mqttclient.p50>1m",
         redis.url(),
         broker.url()
     );
@@ -102,10 +102,10 @@ fn stamps_of_a_client_are_joined_from_both_ends_of_its_list() {
     });
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(list_of(&report, "mqttclient"), [92, 90, 1, 1]);
-    assert_eq!(list_of(&report, "api"), [160, 160, 0, 0]);
+    assert_eq!(list_of(&report, "api"), [240, 240, 0, 0]);
     assert_eq!(count_of(&report, "api-mqttclient"), Some(90));
     for stage in ["api-arrived", "sent-arrived", "published-arrived", "sent-api"] {
-        assert_eq!(count_of(&report, stage), Some(160), "{stage}");
+        assert_eq!(count_of(&report, stage), Some(240), "{stage}");
     }
     let note = "1 of 92 stamps in the Redis list 'mqttclient' cannot be read; the first has the form \
                 {\"id\":integer,\"time\":\"9999-99-99\"}";
@@ -118,7 +118,7 @@ fn stamps_of_a_client_are_joined_from_both_ends_of_its_list() {
 fn a_list_that_its_owner_trims_is_read_on() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let recorder = Recorder::start(&broker, "/channel");
-    let words = format!("-R 40 -d 4s --sample 1 --redis {} --mqtt {}", redis.url(), broker.url());
+    let words = format!("-R 40 -d 7s --sample 1 --redis {} --mqtt {}", redis.url(), broker.url());
     let (finished, report) = report_of(&words, |_| {
         let ends = &["LPUSH"];
         let mut client = Client { redis: &redis, recorder: &recorder, stamped: 0, ends };
