@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use super::args::{OutputArgs, UsageError};
 use super::colour::{self, colour_result};
 use crate::report::forms::{Document, Form, Subject};
-use crate::report::{Allowed, TextOptions};
+use crate::report::{Allowed, RESULT_LABEL, TextOptions};
 
 /// More than any report has.
 const RESERVE: usize = 1 << 20;
@@ -72,6 +72,17 @@ impl Outputs {
     pub(super) fn keep(&self, document: Document<'_>) -> anyhow::Result<()> {
         let kept = self.files.iter().filter(|file| !is_special(&file.path));
         first_error(kept.map(|file| file.write(document, self.options)))
+    }
+
+    /// Prints another result below a text that is printed already: it was not the last word.
+    pub(super) fn print_result(&self, result: &str) {
+        if self.form == Form::Text {
+            let line = format!("\n{RESULT_LABEL}{result}\n");
+            let line = if colour::is_wanted() { colour_result(&line) } else { line };
+            if let Err(error) = print_bytes(line.as_bytes()) {
+                log::error!("the result could not be printed: {error}");
+            }
+        }
     }
 
     fn print(&self, document: Document<'_>) -> anyhow::Result<()> {

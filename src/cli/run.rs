@@ -10,7 +10,7 @@ use super::metrics::{run_labels, tee};
 use super::output::Outputs;
 use super::progress::View;
 use super::signals::Signals;
-use super::{Outcome, logger};
+use super::{Outcome, SCRIPT, logger};
 use crate::plan::Plan;
 use crate::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::profile::Settings;
@@ -77,10 +77,20 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     // As with wrk, a script has the last word. It may take its time, and so may be left.
     let last_word = tokio::task::spawn_blocking(move || observations.finish_script());
     let ended = tokio::select! {
-        said = last_word => match said.context("the script's done ended without a result")? {
-            Ok(()) => Ok(RunResult::of_run(&report, allowed).outcome()),
-            Err(error) => Err(error.into()),
-        },
+        said = last_word => {
+            let result = RunResult::of_run(&report, allowed);
+            match said.context("the script's done ended without a result")? {
+                Ok(()) => Ok(result.outcome()),
+                Err(error) if result.outcome() == Outcome::Interrupted => {
+                    log::error!("{error:#}");
+                    Ok(Outcome::Interrupted)
+                }
+                Err(error) => {
+                    outputs.print_result(&format!("FAILED (done of the script), exit {SCRIPT}"));
+                    Err(error.into())
+                }
+            }
+        }
         () = signals.next() => Ok(Outcome::Interrupted),
     };
     if let (Err(_), Err(error)) = (&delivered, &ended) {

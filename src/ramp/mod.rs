@@ -141,7 +141,11 @@ impl Ramp {
             let each = span(&step.plan.load).map(|span| span + self.plan.rest);
             let left = each.map(|each| each * (most - done) as u32);
             let ahead = Ahead { number: done + 1, of: most, name: &step.name, left };
+            let steps_before = self.report.steps.len();
             let went = self.step(&step, &ahead, follower).await;
+            if self.report.steps.len() == steps_before {
+                return;
+            }
             // A step that was not run to its end is no trial.
             let Some(RampStep { error: None, report: Some(report), .. }) = self.report.steps.last()
             else {
@@ -185,6 +189,10 @@ impl Ramp {
         }
         let watcher = follower.begins(ahead);
         let result = self.run_one(step, watcher).await;
+        if matches!(result, Err(RunError::Stopped)) {
+            // It was stopped before it began: it is not a step that broke off.
+            return Went::Over;
+        }
         let stack_is_away = matches!(result, Err(RunError::Stack(_)));
         let (report, error) = match result {
             Ok((report, error)) => (Some(report), error),

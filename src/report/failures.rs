@@ -64,6 +64,9 @@ fn refusal(requests: &Requests, status: &str) -> String {
 fn silence(report: &Report) -> String {
     let Errors { connect, read, write, timeout, protocol, .. } = report.requests.errors;
     let target = &report.run.target;
+    if let Some(why) = most_frequent_cause(&report.requests).and_then(cause_advice) {
+        return why.to_owned();
+    }
     let most = connect.max(read).max(write).max(timeout).max(protocol);
     let (what, advice) = match most {
         0 => (
@@ -87,6 +90,30 @@ fn silence(report: &Report) -> String {
         ),
     };
     format!("{what}. {advice}")
+}
+
+/// The cause of most failures.
+fn most_frequent_cause(requests: &Requests) -> Option<&str> {
+    let causes = requests.errors.by_cause.iter();
+    let most = causes.max_by_key(|(cause, count)| (**count, Reverse(*cause)));
+    most.map(|(cause, _)| cause.as_str())
+}
+
+/// What happened and what to do, for causes that say more than the kind of the error.
+fn cause_advice(cause: &str) -> Option<&'static str> {
+    match cause {
+        "no_local_port" => {
+            Some("this machine had no free local port. Use fewer connections, and keep them open")
+        }
+        "too_many_open_files" => {
+            Some("this machine allows too few open files. Raise ulimit -n, or lower --connections")
+        }
+        "dns" => Some("the name of the target has no address. Check the host in the URL"),
+        "tls" => Some(
+            "TLS failed. Check the scheme of the URL and the certificate (--cacert FILE, or -k)",
+        ),
+        _ => None,
+    }
 }
 
 fn nothing_arrived(report: &Report) -> Option<String> {
@@ -180,7 +207,10 @@ mod tests {
         assert!(connect.contains("no connection to the target. Does it run and listen at http://"));
         assert!(silent(Errors { timeout: 9, ..none.clone() }).contains("within --timeout"));
         assert!(silent(Errors { protocol: 9, ..none.clone() }).contains("no answer was HTTP"));
-        assert!(silent(Errors { read: 9, ..none }).contains("closed the connections"));
+        assert!(silent(Errors { read: 9, ..none.clone() }).contains("closed the connections"));
+        let by_cause = [("no_local_port".to_owned(), 9), ("refused".to_owned(), 1)].into();
+        let ports = silent(Errors { connect: 10, by_cause, ..none });
+        assert!(ports.contains("no free local port. Use fewer connections"), "{ports}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(super) fn judge(report: &mut Report, seen: &Observations) {
     report.derive_numbers();
     let reasons = generator::reasons(report, seen);
     let mut notes = std::mem::take(&mut report.verdict.notes);
+    let failures: Vec<_> = ended_components(seen).chain(failures(report)).collect();
     notes.extend(request_notes(report, seen));
     notes.extend(message_notes(report, seen));
     notes.extend(stack_note(seen));
@@ -21,7 +22,7 @@ pub(super) fn judge(report: &mut Report, seen: &Observations) {
         generator: if reasons.is_empty() { "valid" } else { "limited" }.to_owned(),
         pass: false,
         reasons,
-        failures: ended_components(seen).chain(failures(report)).collect(),
+        failures,
         notes,
         thresholds,
     };
@@ -58,7 +59,9 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
     if seen.interrupted {
         notes.push("interrupted: the numbers are of the part that was run".to_owned());
     }
-    if counters.completed == 0 {
+    // A run that failed says so in its failures.
+    let says_it = seen.interrupted || counters.planned == 0;
+    if counters.completed == 0 && says_it {
         notes.push("no request was answered".to_owned());
     }
     if let Some(refused) = report.requests.status.get("405") {
@@ -68,7 +71,9 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
             method_setting(seen)
         ));
     }
-    notes.extend(refusals(report));
+    if report.requests.refused() < report.requests.completed || says_it {
+        notes.extend(refusals(report));
+    }
     notes.extend(generator::notes(report, seen));
     if counters.never_sent > 0 {
         notes.push(format!(

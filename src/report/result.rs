@@ -62,6 +62,8 @@ pub struct RunResult {
 /// The faults of a run or a ramp, each with its words.
 struct Faults {
     interrupted: bool,
+    /// Steps that could not be run to their end, which no flag lets pass.
+    broken: Option<String>,
     failed: Vec<String>,
     limited: Option<String>,
     conditions: Option<String>,
@@ -72,6 +74,7 @@ impl RunResult {
     pub fn of_run(report: &Report, allowed: Allowed) -> Self {
         let faults = Faults {
             interrupted: report.run.interrupted,
+            broken: None,
             failed: report.failure_names(),
             limited: limited(report),
             conditions: conditions(&report.verdict),
@@ -123,7 +126,7 @@ impl Faults {
         let (failed, limited) = (!self.failed.is_empty(), self.limited.is_some());
         let outcome = if self.interrupted {
             Outcome::Interrupted
-        } else if failed && !allowed.failed {
+        } else if self.broken.is_some() || failed && !allowed.failed {
             Outcome::Failed
         } else if limited && !allowed.limited {
             Outcome::Limited
@@ -139,7 +142,8 @@ impl Faults {
         if limited && allowed.limited {
             allowed_by.push("--allow-limited");
         }
-        let causes = self.failed.into_iter().chain(self.limited).chain(self.conditions);
+        let causes =
+            self.broken.into_iter().chain(self.failed).chain(self.limited).chain(self.conditions);
         RunResult { interrupted: self.interrupted, causes: causes.collect(), allowed_by, outcome }
     }
 }
@@ -182,14 +186,11 @@ fn ramp_faults(ramp: &RampReport) -> Faults {
     let reports = || ramp.steps.iter().filter_map(|step| step.report.as_ref());
     let failing = reports().filter(|report| conditions(&report.verdict).is_some()).count();
     let limited = ramp.steps.iter().filter(|step| is_limited_result(ramp, step)).count();
-    let failed = [
-        of_steps(broken).map(|steps| format!("{steps} broke off")),
-        of_steps(ramp.failed_steps().len()),
-    ];
     Faults {
         interrupted: !ramp.complete && broken == 0
             || reports().any(|report| report.run.interrupted),
-        failed: failed.into_iter().flatten().collect(),
+        broken: of_steps(broken).map(|steps| format!("{steps} broke off")),
+        failed: of_steps(ramp.failed_steps().len()).into_iter().collect(),
         limited: of_steps(limited).map(|steps| format!("generator limited in {steps}")),
         conditions: of_steps(failing).map(|steps| format!("conditions in {steps}")),
     }

@@ -114,6 +114,8 @@ fn done_that_fails_comes_after_the_report() {
     assert_eq!(finished.code, Some(107), "{finished:?}");
     assert!(finished.stdout.contains("Requests/sec"), "{finished:?}");
     assert!(finished.stderr.contains("it.lua:2: late (done(), main state)"), "{finished:?}");
+    let last = finished.stdout.lines().last();
+    assert_eq!(last, Some("RESULT  FAILED (done of the script), exit 107"), "{finished:?}");
 }
 
 #[test]

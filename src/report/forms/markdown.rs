@@ -15,8 +15,8 @@ use crate::report::{Report, TextOptions};
 use crate::units::format_count;
 
 pub(super) fn run(report: &Report, options: TextOptions) -> String {
-    let mut out = format!("### loadgen: `{}`\n\n", code(&report.run.target));
-    out += &result(&RunResult::of_run(report, options.allowed));
+    let mut out = heading("loadgen", &RunResult::of_run(report, options.allowed));
+    out += &format!("`{}`\n\n", code(&report.run.target));
     out += &verdict(report);
     out += &table(&latency_rows(report, TextOptions::default()));
     out += &account(report);
@@ -42,8 +42,8 @@ pub(super) fn run(report: &Report, options: TextOptions) -> String {
 }
 
 pub(super) fn ramp(ramp: &RampReport, options: TextOptions) -> String {
-    let mut out = format!("### loadgen ramp: {}\n\n", cell(&ramp.name));
-    out += &result(&RunResult::of_ramp(ramp, options.allowed));
+    let name = format!("loadgen ramp {}", cell(&ramp.name));
+    let mut out = heading(&name, &RunResult::of_ramp(ramp, options.allowed));
     if let Some(question) = &ramp.question {
         let _ = writeln!(out, "{}\n", line(question));
     }
@@ -75,10 +75,10 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
     out + &list(&items)
 }
 
-/// The result of the whole.
-fn result(result: &RunResult) -> String {
+/// The first line: the result of the whole.
+fn heading(name: &str, result: &RunResult) -> String {
     let sign = if result.passed() { "✅" } else { "❌" };
-    format!("{sign} **RESULT {}**\n\n", cell(&result.to_string()))
+    format!("### {sign} {name}: RESULT {}\n\n", cell(&result.to_string()))
 }
 
 fn verdict(report: &Report) -> String {

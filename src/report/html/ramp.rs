@@ -247,9 +247,9 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
 /// Whether a step's numbers can be believed, and are any.
 fn sign(report: &Report) -> String {
     let verdict = &report.verdict.generator;
-    match report.requests.completed {
-        0 => badge(false, "no answers"),
-        _ => badge(verdict == "valid", verdict),
+    match report.failure_names().first() {
+        Some(failure) => badge(false, failure),
+        None => badge(verdict == "valid", verdict),
     }
 }
 

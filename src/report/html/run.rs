@@ -132,7 +132,8 @@ fn loss_tile(View { report, figures }: &View<'_>) -> String {
         Some(messages) => {
             let arrived = format!("{} arrived", count("/messages/arrived"));
             let notes = [arrived, format!("requests: {of_requests}")];
-            tile("Messages lost", class(messages.lost > 0), &count("/messages/lost"), &notes)
+            let bad = messages.lost > 0 || !report.verdict.failures.is_empty();
+            tile("Messages lost", class(bad), &count("/messages/lost"), &notes)
         }
         None => {
             let of = format!("of {} sent", count("/requests/sent"));
