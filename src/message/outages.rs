@@ -39,7 +39,7 @@ pub struct Outages {
     spans: Vec<MissedSpan>,
     state: State,
     newest_due: Nanos,
-    /// How much older than the newest one a message was when it arrived: the most that was seen lately.
+    /// Largest distance, seen lately, between the due time of a message and the newest one before it.
     disorder: Nanos,
 }
 
@@ -79,7 +79,7 @@ impl Outages {
         self.state = if session_kept { State::Connected } else { State::Waiting };
     }
 
-    /// Whether a message that was due then may have been published while we could not hear.
+    /// Returns true if a message that was due then may have been published while we were disconnected.
     pub fn contain(&self, due: Nanos) -> bool {
         self.spans.iter().any(|span| (span.from..=span.to).contains(&due))
     }

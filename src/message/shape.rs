@@ -11,7 +11,7 @@ const KEY_CHARS: usize = 40;
 /// Objects and lists within each other that are looked into.
 const DEPTH: usize = 4;
 
-/// What a payload looks like.
+/// Description of a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     /// Its keys and types, such as `{"payload":{"id":int}}`; else what it is instead.
@@ -20,7 +20,7 @@ pub struct Shape {
     pub nested_integers: Vec<String>,
     /// Keys of integers of the outermost object.
     pub integers: Vec<String>,
-    /// Whether it is a JSON object.
+    /// The payload is a JSON object.
     pub is_object: bool,
 }
 

@@ -14,7 +14,7 @@ const KEPT_CHARS: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct First {
     shape: Shape,
-    /// Its beginning, for who asks to see it.
+    /// Its beginning, which `--show-payload` shows.
     payload: String,
     /// Why it gave no id; `None` where it has an id that is not one of this run.
     error: Option<IdError>,
@@ -27,7 +27,7 @@ struct OnTopic {
     count: u64,
 }
 
-/// What came and was not joined.
+/// Messages that were not joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unjoined {
     topics: Vec<OnTopic>,
@@ -36,16 +36,16 @@ pub struct Unjoined {
     first: Option<First>,
 }
 
-/// Where messages were waited for.
+/// Topics and fields in which the ids of the run were expected.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The topics that were subscribed to.
     pub topics: &'a [String],
     /// The fields that may carry the id.
     pub id_fields: &'a IdFields,
-    /// What came on other topics, as far as they were looked at.
+    /// Messages on other topics, as far as they were looked at.
     pub other_topics: &'a Unjoined,
-    /// Whether values of a payload may be shown.
+    /// Values of a payload may be shown.
     pub show_payload: bool,
 }
 
@@ -68,7 +68,7 @@ impl Unjoined {
         }
     }
 
-    /// Whether nothing was noted.
+    /// Returns true if nothing was noted.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty()
     }

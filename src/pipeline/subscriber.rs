@@ -36,11 +36,11 @@ pub struct SubscribeCounts {
 /// A message as it was received.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    /// Where it was published.
+    /// Topic that it was published on.
     pub topic: &'a str,
     /// Its body.
     pub payload: &'a [u8],
-    /// When it came.
+    /// Time of its receipt.
     pub came: Came,
 }
 
@@ -62,7 +62,7 @@ const BURST: usize = 512;
 /// How long without a message until the sink's pause is called all the same.
 const IDLE: Duration = Duration::from_millis(20);
 
-/// How long it may take to have a kept session deleted at the end.
+/// Time allowed for deleting a kept session at the end.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Receives until `shutdown`. `ready` is called when the first subscription stands; a connection lost

@@ -53,8 +53,7 @@ pub(super) struct Crew {
     pub(super) endpoint: Option<Endpoint>,
     script: Option<Session>,
     qos: u8,
-    /// Where to look for messages that do not come on our topics: at the broker of a pipeline that is not
-    /// ours.
+    /// Broker of a pipeline that is not ours, to look for messages on other topics once.
     foreign_broker: Option<(Address, IdFields)>,
     other_topics: Option<OtherTopics>,
 }

@@ -12,11 +12,11 @@ use crate::plan::Address;
 use crate::stack::StackError;
 use crate::stack::mqtt::{self, Session, Times};
 
-/// How long to listen.
+/// Duration of the look.
 const SPAN: Duration = Duration::from_millis(500);
 /// Messages that are enough to know the topics.
 const ENOUGH: usize = 1_000;
-/// How long to wait for the result at the end of a run.
+/// Longest wait for the result at the end of a run.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A look that is under way, or done.
@@ -39,7 +39,7 @@ impl OtherTopics {
         }
     }
 
-    /// What was seen.
+    /// Returns the messages that were seen.
     pub(super) async fn finish(mut self) -> Unjoined {
         let seen = timeout(PATIENCE, &mut self.task).await;
         seen.ok().and_then(Result::ok).unwrap_or_default()

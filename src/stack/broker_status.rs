@@ -1,4 +1,4 @@
-//! What a broker publishes about itself under `$SYS` while a run is on: its version, and how many
+//! Status that a broker publishes under `$SYS` while a run is on: its version, and how many
 //! messages it has dropped for clients that were slow or away. Brokers need not publish either.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,13 @@ const VERSION: &str = "$SYS/broker/version";
 /// Messages that Mosquitto dropped at its limits of messages in flight and in queues.
 const DROPPED: &str = "$SYS/broker/publish/messages/dropped";
 
-/// How long a broker may take to publish its version.
+/// Time allowed for a broker to publish its version.
 const VERSION_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// How long until a connection is tried again that could not be made, or was lost.
+/// Pause before a connection is tried again that could not be made, or was lost.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// What a broker has published about itself.
+/// Facts that a broker has published about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BrokerFacts {
     /// Name and version.

@@ -90,7 +90,7 @@ pub struct Sender {
     half: WriteHalf<Box<dyn Socket>>,
 }
 
-/// Whether the broker keeps subscriptions and unacknowledged messages of a client that is disconnected.
+/// Treatment of the subscriptions and unacknowledged messages of a client that is disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Session {
     /// It forgets them, and what it kept before.
