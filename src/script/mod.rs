@@ -13,6 +13,8 @@ mod copy;
 #[cfg(feature = "lua")]
 mod error;
 #[cfg(feature = "lua")]
+mod exit;
+#[cfg(feature = "lua")]
 mod ids;
 #[cfg(feature = "lua")]
 mod session;

@@ -23,6 +23,9 @@ package.loaded.wrk = wrk
 
 loadgen = { msg_id = native.msg_id }
 
+-- It fails the run instead of ending the process.
+os.exit = native.exit
+
 -- Fills wrk.addrs with those of the host's addresses that take a connection.
 function wrk.resolve(host, service)
    local open = {}

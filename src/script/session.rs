@@ -30,8 +30,8 @@ impl Session {
         let workers = setting.workers as u64;
         let ids = |messages, loose| Ids::new(setting.space, messages, loose, setting.ids_each);
         // No message is written in the main state: both lanes are the one for what belongs to none.
-        let main = State::new(setting, &ids(2 * workers, 2 * workers), MAIN)?;
         let failure = Arc::<Failure>::default();
+        let main = State::new(setting, &ids(2 * workers, 2 * workers), &failure, MAIN)?;
         let mut session = Self { main, workers: Vec::new(), failure };
         let mut writers = Vec::with_capacity(setting.workers);
         for worker in 0..workers {
@@ -39,7 +39,8 @@ impl Session {
             writers.push(session.seat(setting, worker, ids)?);
         }
         session.main.flush();
-        Ok((session, writers))
+        // A script may have caught the error of os.exit.
+        session.failure().map_or(Ok((session, writers)), Err)
     }
 
     fn seat(
@@ -49,7 +50,7 @@ impl Session {
         ids: Arc<Ids>,
     ) -> Result<Writer, ScriptError> {
         let place = format!("worker {worker}");
-        let state = State::new(setting, &ids, &place)?;
+        let state = State::new(setting, &ids, &self.failure, &place)?;
         let seat = Seat::new(state.lua.weak(), setting.endpoint.clone(), Arc::clone(&self.failure));
         let failed = |error: mlua::Error| state.explain(&error, &place);
         let table: Table = state.lua.globals().get("wrk").map_err(failed)?;
@@ -76,7 +77,8 @@ impl Session {
             false => Ok(()),
         };
         self.main.flush();
-        called
+        called?;
+        self.failure().map_or(Ok(()), Err)
     }
 
     fn call_done(&self, summary: &Summary<'_>) -> Result<(), ScriptError> {

@@ -9,7 +9,9 @@ use url::Position;
 
 use super::address::{self, Address};
 use super::error::{self, explain};
+use super::exit::Exit;
 use super::ids::Ids;
+use super::thread::Failure;
 use super::{ScriptError, Setting, typed};
 use crate::message::Template;
 
@@ -29,6 +31,7 @@ impl State {
     pub(super) fn new(
         setting: &Setting<'_>,
         ids: &Arc<Ids>,
+        failure: &Arc<Failure>,
         place: &str,
     ) -> Result<Self, ScriptError> {
         let file = setting.script.file.display().to_string();
@@ -37,6 +40,9 @@ impl State {
         let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::new().catch_rust_panics(false));
         let lua = lua.map_err(failed)?;
         let native = native(&lua, setting, ids).map_err(failed)?;
+        let exit =
+            Exit { failure: Arc::clone(failure), file: file.clone(), place: place.to_owned() };
+        native.set("exit", exit.function(&lua).map_err(failed)?).map_err(failed)?;
         let prelude = lua
             .load(PRELUDE)
             .set_name(format!("={}", error::PRELUDE_NAME))

@@ -6,6 +6,7 @@ mod papers;
 mod refusals;
 mod result;
 mod saved;
+mod secrets;
 
 use std::fs;
 use std::path::Path;

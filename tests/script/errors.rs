@@ -67,6 +67,12 @@ fn a_script_that_cannot_be_set_up_is_said_before_the_run() {
             ["it.lua", "init(), worker 0"],
         ),
         ("require('ffi')", ["it.lua:1: ", "ffi"]),
+        ("os.exit(0)", ["it.lua:1: the script called os.exit(0)", "(loading it, main state)"]),
+        ("\npcall(os.exit)", ["it.lua:2: the script called os.exit()", "(main state)"]),
+        (
+            "function init() os.exit(true) end",
+            ["it.lua:1: the script called os.exit(true)", "init()"],
+        ),
     ] {
         assert_fails(&Script::new(text), &words, &parts);
     }
@@ -93,6 +99,26 @@ fn a_script_that_fails_while_it_runs_ends_the_run() {
             let words = format!("-t 2 -c 2 {load} {}", server.url("/"));
             assert_fails(&Script::new(text), &words, &parts);
         }
+    }
+}
+
+#[test]
+fn a_script_that_exits_fails_the_run_and_ends_no_process() {
+    let server = Server::start();
+    for call in ["os.exit(0)", "pcall(os.exit, 0)", "coroutine.wrap(function() os.exit(0) end)()"] {
+        let text = format!(
+            "local n = 0\nfunction request()\n  n = n + 1\n  if n == 9 then {call} end\n  return wrk.request()\nend"
+        );
+        let words = format!("-t 1 -c 1 -d 1h --fail-if requests.sent>0 {}", server.url("/"));
+        let parts = ["it.lua:4: the script called os.exit(0), which would end loadgen", "worker 0"];
+        assert_fails(&Script::new(&text), &words, &parts);
+    }
+    for call in ["os.exit(0)", "pcall(os.exit, 0)"] {
+        let script = Script::new(&format!("function done()\n  {call}\nend"));
+        let finished = script.run(&format!("-c 1 -n 1 {}", server.url("/")));
+        assert_eq!(finished.code, Some(107), "{finished:?}");
+        assert!(finished.stdout.contains("Requests/sec"), "the report comes first: {finished:?}");
+        assert!(finished.stderr.contains("it.lua:2: the script called os.exit(0)"), "{finished:?}");
     }
 }
 
