@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The most characters of one foreign string that are shown.
 const LONGEST_SHOWN: usize = 10_000;
 /// Fields that are never cut: half a histogram cannot be read, and half a command cannot be run.
-const WHOLE_FIELDS: [&str; 2] = ["hdr", "command"];
+const WHOLE_FIELDS: [&str; 3] = ["hdr", "ages_hdr", "command"];
 
 /// Returns true if a character must not reach a terminal or a text file: control characters (C0 with the end of a line, DEL,
 /// C1), marks that change the direction of text, and separators of lines.

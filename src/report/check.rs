@@ -130,8 +130,11 @@ fn check_quantiles(name: &str, quantiles: &Quantiles) -> Result<(), CheckError> 
         return Err(refuse(format!("{name}.min"), format!("is {min}, above the max {max}")));
     }
     let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-    if !quantiles.hdr.bytes().all(is_base64) {
-        return Err(refuse(format!("{name}.hdr"), "is not base64"));
+    let ages = quantiles.ages_hdr.as_ref().map(|hdr| ("ages_hdr", hdr));
+    for (field, hdr) in ages.into_iter().chain([("hdr", &quantiles.hdr)]) {
+        if !hdr.bytes().all(is_base64) {
+            return Err(refuse(format!("{name}.{field}"), "is not base64"));
+        }
     }
     Ok(())
 }
