@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use rustix::process::Signal;
 
 use super::assert_refused;
-use crate::support::{Mosquitto, Process, eventually, require, run, start};
+use crate::support::{Finished, Mosquitto, Process, eventually, require, run, start};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
@@ -45,6 +45,14 @@ fn serve_connection(mut stream: TcpStream, answer: &str, count: &AtomicUsize) {
     }
 }
 
+/// Runs to the end, and again where other processes kept the generator from the CPU: that has a result of
+/// its own, which is not what these tests are about.
+fn run_valid(words: &str) -> Finished {
+    eventually("a run with a valid generator", || {
+        Some(run(words)).filter(|ran| !ran.stdout.contains("Generator LIMITED"))
+    })
+}
+
 fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
@@ -59,7 +67,8 @@ fn a_run_whose_answers_are_all_404_is_exit_1_and_red_in_every_form() {
     let folder = tempfile::tempdir().expect("a folder");
     let names = ["r.json", "r.xml", "r.md", "r.html", "r.txt"];
     let outputs = names.map(|name| format!("-o {}", folder.path().join(name).display()));
-    let ran = run(&format!("{url} -n 20 -c 1 {} --fail-if requests.failed>0", outputs.join(" ")));
+    let ran =
+        run_valid(&format!("{url} -n 20 -c 1 {} --fail-if requests.failed>0", outputs.join(" ")));
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let result = "RESULT  FAILED (nothing succeeded), exit 1";
     assert_eq!(last_line(&ran.stdout), result, "{ran:?}");
@@ -82,15 +91,15 @@ fn a_run_whose_answers_are_all_404_is_exit_1_and_red_in_every_form() {
 fn a_failed_run_is_let_pass_where_that_is_asked_for_and_conditions_still_decide() {
     let url = serve(NOT_FOUND);
     let words = format!("{url} -n 20 -c 1");
-    let allowed = run(&format!("{words} --allow-failed"));
+    let allowed = run_valid(&format!("{words} --allow-failed"));
     let result = "RESULT  FAILED (nothing succeeded), exit 0 with --allow-failed";
     assert_eq!((allowed.code, last_line(&allowed.stdout)), (Some(0), result), "{allowed:?}");
 
     let condition = "--fail-if requests.status.404>0 --fail-if requests.failed>0";
-    let both = run(&format!("{words} {condition}"));
+    let both = run_valid(&format!("{words} {condition}"));
     let result = "RESULT  FAILED (nothing succeeded; 1 of 2 conditions), exit 1";
     assert_eq!((both.code, last_line(&both.stdout)), (Some(1), result), "{both:?}");
-    let held = run(&format!("{words} {condition} --allow-failed"));
+    let held = run_valid(&format!("{words} {condition} --allow-failed"));
     assert_eq!(held.code, Some(99), "{held:?}");
     assert!(last_line(&held.stdout).ends_with("exit 99 with --allow-failed"), "{held:?}");
 }
@@ -99,11 +108,11 @@ fn a_failed_run_is_let_pass_where_that_is_asked_for_and_conditions_still_decide(
 fn conditions_that_hold_and_a_run_that_passed_are_the_last_line() {
     let url = serve(OK);
     let words = format!("{url} -n 20 -c 1");
-    let passed = run(&words);
+    let passed = run_valid(&words);
     assert_eq!((passed.code, last_line(&passed.stdout)), (Some(0), "RESULT  passed"), "{passed:?}");
     let conditions =
         "--fail-if requests.sent>0 --fail-if requests.failed>0 --fail-if requests.sent==20";
-    let held = run(&format!("{words} {conditions}"));
+    let held = run_valid(&format!("{words} {conditions}"));
     let result = "RESULT  FAILED (2 of 3 conditions), exit 99";
     assert_eq!((held.code, last_line(&held.stdout)), (Some(99), result), "{held:?}");
 }
@@ -113,7 +122,7 @@ fn a_run_of_which_nothing_arrived_is_exit_1() {
     let Some(broker) = Mosquitto::start() else { return };
     let url = serve(OK);
     let words = format!("{url} -m POST --mqtt {} -n 20 -c 1 --drain 300ms", broker.url());
-    let ran = run(&words);
+    let ran = run_valid(&words);
     let result = "RESULT  FAILED (nothing arrived), exit 1";
     assert_eq!((ran.code, last_line(&ran.stdout)), (Some(1), result), "{ran:?}");
     assert!(ran.stdout.contains("nothing arrived: 20 messages were accepted. Does the"), "{ran:?}");
@@ -127,8 +136,9 @@ fn an_interrupted_run_says_so_in_the_last_line() {
     eventually("a request", || (answered.load(Relaxed) > 1).then_some(()));
     process.signal(Signal::INT);
     let ran = process.finish();
-    let result = "RESULT  INTERRUPTED, exit 130";
-    assert_eq!((ran.code, last_line(&ran.stdout)), (Some(130), result), "{ran:?}");
+    let result = last_line(&ran.stdout);
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(result.starts_with("RESULT  INTERRUPTED") && result.ends_with(", exit 130"), "{ran:?}");
 }
 
 #[test]
@@ -137,16 +147,16 @@ fn a_comparison_with_a_failed_run_is_exit_1() {
     let file = |name: &str| folder.path().join(name).display().to_string();
     for (name, answer) in [("good.json", OK), ("bad.json", NOT_FOUND)] {
         let url = serve(answer);
-        let ran = run(&format!("{url} -n 3000 -c 1 --allow-failed -o {}", file(name)));
+        let ran = run_valid(&format!("{url} -n 3000 -c 1 --allow-failed -o {}", file(name)));
         assert_eq!(ran.code, Some(0), "{ran:?}");
     }
     let words = format!("compare {} {}", file("good.json"), file("bad.json"));
     // Two runs of each side tell chance, however short they are.
     let words = format!("{words} --base {} --new {}", file("good.json"), file("bad.json"));
-    let refused = run(&words);
+    let refused = run_valid(&words);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stdout.contains("bad.json: nothing succeeded: "), "{refused:?}");
-    let allowed = run(&format!("{words} --allow-failed"));
+    let allowed = run_valid(&format!("{words} --allow-failed"));
     assert!(allowed.code != Some(1), "{allowed:?}");
 }
 
@@ -159,7 +169,10 @@ fn shown_in_a_terminal(words: &str, term: &str) -> Option<String> {
     let line = format!("{} {words}", env!("CARGO_BIN_EXE_loadgen"));
     command.args(["-q", "-e", "-c", &line, "/dev/null"]);
     command.env("TERM", term).env_remove("NO_COLOR");
-    Some(Process::start("script", &mut command).finish().stdout)
+    Some(eventually("a run with a valid generator", || {
+        let shown = Process::start("script", &mut command).finish().stdout;
+        Some(shown).filter(|shown| !shown.contains("Generator LIMITED"))
+    }))
 }
 
 #[test]
@@ -186,7 +199,7 @@ fn the_shipped_smoke_test_is_red_where_the_pipeline_is_dead() {
     let url = serve(NOT_FOUND);
     let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles/smoke.toml");
     let words = format!("{url} --profile {profile} --mqtt {} -d 200ms --drain 200ms", broker.url());
-    let ran = run(&words);
+    let ran = run_valid(&words);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(last_line(&ran.stdout).starts_with("RESULT  FAILED (nothing succeeded; "), "{ran:?}");
     assert!(ran.stdout.contains("error_percent>0: FAILED (it is 100%)"), "{ran:?}");
@@ -196,16 +209,16 @@ fn the_shipped_smoke_test_is_red_where_the_pipeline_is_dead() {
 #[test]
 fn a_condition_in_percent_is_judged_and_a_wrong_one_refused_before_the_run() {
     let url = serve(NOT_FOUND);
-    let held = run(&format!("{url} -n 20 -c 1 --allow-failed --fail-if error_percent>1%"));
+    let held = run_valid(&format!("{url} -n 20 -c 1 --allow-failed --fail-if error_percent>1%"));
     assert_eq!(held.code, Some(99), "{held:?}");
     assert!(held.stdout.contains("error_percent>1%: FAILED (it is 100%)"), "{held:?}");
-    let unit = run(&format!("{url} --fail-if messages.lost>1%"));
+    let unit = run_valid(&format!("{url} --fail-if messages.lost>1%"));
     assert_refused(&unit, 2, &["messages.lost is not a percentage", "lost_percent"]);
     // The name is what is wrong with it, not how few values there will be.
-    let name = run(&format!("{url} -R 10 -d 1s --fail-if nosuch.p99>5ms"));
+    let name = run_valid(&format!("{url} -R 10 -d 1s --fail-if nosuch.p99>5ms"));
     assert_refused(&name, 2, &["no number 'nosuch.p99'"]);
-    let stage = run(&format!("{url} --fail-if stages.nosuch.p50>1ms"));
+    let stage = run_valid(&format!("{url} --fail-if stages.nosuch.p50>1ms"));
     assert_refused(&stage, 2, &["'nosuch' is not a stage", "api-arrived"]);
-    let stage = run(&format!("{url} --fail-if stages.api-nosuch.p50>1ms"));
+    let stage = run_valid(&format!("{url} --fail-if stages.api-nosuch.p50>1ms"));
     assert_refused(&stage, 2, &["'nosuch' is not a checkpoint; there are due, sent, api"]);
 }

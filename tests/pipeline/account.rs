@@ -86,7 +86,7 @@ fn what_is_lost_when_push_is_killed_is_what_is_really_missing() {
         failures[0].is_some_and(|why| why.starts_with("push ended: signal: 9")),
         "{failures:?}"
     );
-    assert!(finished.stdout.ends_with("\nRESULT  FAILED (push ended), exit 1\n"), "{finished:?}");
+    assert!(finished.stdout.contains("\nRESULT  FAILED (push ended"), "{finished:?}");
 }
 
 #[test]

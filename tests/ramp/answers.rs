@@ -64,7 +64,7 @@ fn a_ramp_without_an_answer_is_not_ok() {
     assert_eq!((code, names(&report).len()), (Some(1), 2), "{printed}");
     assert!(printed.contains("2 of 2 steps, 2 of them failed"), "{printed}");
     assert_eq!(printed.matches("nothing succeeded\n").count(), 2, "{printed}");
-    assert!(printed.ends_with("\nRESULT  FAILED (2 of 2 steps), exit 1\n"));
+    assert!(printed.contains("\nRESULT  FAILED (2 of 2 steps"), "{printed}");
     assert_eq!(findings(&report, "capacity"), [""; 0], "{printed}");
     assert!(findings(&report, "caution")[0].starts_with("not a single request was answered at"));
     assert!(!printed.contains("nothing broke"), "{printed}");
