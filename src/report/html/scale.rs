@@ -26,7 +26,8 @@ impl Scale {
     /// Logarithmic, over all the values above zero, between round numbers.
     pub(super) fn log_over(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, 0.0f64);
-        for value in values.filter(|value| *value > 0.0) {
+        // The smallest numbers there are have no round number below them but zero.
+        for value in values.filter(|value| *value > 0.0 && value.is_normal()) {
             (low, high) = (low.min(value), high.max(value));
         }
         if low > high {
@@ -110,6 +111,8 @@ mod tests {
             Scale::Linear(0.0, 5e-324),
             Scale::Linear(0.0, f64::MAX),
             Scale::Log(5e-324, 1e15),
+            Scale::log_over([5e-324, 1.0].into_iter()),
+            Scale::log_over([f64::MIN_POSITIVE, 1e15].into_iter()),
         ] {
             assert!(scale.ticks().len() < 400, "{scale:?}");
         }
