@@ -11,6 +11,8 @@ use crate::clock::{self, Nanos};
 const SLEEP: Nanos = Nanos::from_millis(50);
 /// Shorter gaps are not counted: a timer may be late for reasons of its own.
 const SHORTEST_STOP: Nanos = Nanos::from_millis(100);
+/// Sleeps in which a thread that is late may run. On a busy machine one is not enough.
+const MOST_WAITS: u32 = 10;
 
 /// Time in which this process was stopped: by a signal, by a debugger, with its container.
 #[derive(Debug)]
@@ -53,8 +55,12 @@ impl Watchdog {
 
     /// Time stopped so far. A stop that has just ended counts although the thread has not run since.
     pub(super) fn stopped(&self) -> Nanos {
-        let late = clock::now() - Nanos(self.counted.wakes_at.load(Relaxed));
-        if late > SHORTEST_STOP {
+        let wakes_at = self.counted.wakes_at.load(Relaxed);
+        for _ in 0..MOST_WAITS {
+            let has_run = self.counted.wakes_at.load(Relaxed) != wakes_at;
+            if has_run || clock::now() - Nanos(wakes_at) <= SHORTEST_STOP {
+                break;
+            }
             // Lets the thread run, which knows whether it waited for a CPU.
             std::thread::sleep(SLEEP.as_duration());
         }
