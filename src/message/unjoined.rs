@@ -122,8 +122,8 @@ impl First {
         let Shape { text, integers, nested_integers, is_object } = &self.shape;
         let Some(error) = &self.error else {
             return format!(
-                "their {fields} is not an id of this run. The service must pass the id of the request on; \
-                 the first payload is of the form {text}"
+                "their {fields} is not an id of this run. Another run or publisher uses the topic, or the \
+                 service does not pass the id of the request on; the first payload is of the form {text}"
             );
         };
         if !is_object {
@@ -131,20 +131,20 @@ impl First {
                 "a payload must be a JSON object with the id in {fields}; the first one is {text}"
             );
         }
-        let advice = match (error, &integers[..], &nested_integers[..]) {
-            (IdError::NotAnId(field), ..) => format!(
-                "its {field} is not an integer from 0 to 9007199254740991. The service must pass the id \
-                 on as a number"
-            ),
-            (_, [], []) => {
-                "it has no integer at all. The service must pass the id of the request on"
-                    .to_owned()
-            }
-            (_, [], nested) => format!(
+        if let IdError::NotAnId(field) = error {
+            return format!(
+                "the first payload is of the form {text}: its {field} is not an integer from 0 to \
+                 9007199254740991. The service must pass the id on as a number"
+            );
+        }
+        let advice = match (&integers[..], &nested_integers[..]) {
+            ([], []) => "it has no integer at all. The service must pass the id of the request on"
+                .to_owned(),
+            ([], nested) => format!(
                 "{} is inside an object. The service must publish the id in the outermost object",
                 nested.join(" or ")
             ),
-            (_, keys, _) => format!("if {} is the id, say so with --id-field", keys.join(" or ")),
+            (keys, _) => format!("if {} is the id, say so with --id-field", keys.join(" or ")),
         };
         format!("none has {fields}; the first payload is of the form {text}: {advice}")
     }
@@ -193,7 +193,14 @@ mod tests {
             (br#"{"a":"b"}"#, &["no integer at all"]),
             (b"[1]", &["a JSON object", "the first one is [int]"]),
             (b"news", &["text of 4 bytes, not JSON"]),
-            (br#"{"id":12}"#, &["their MsgID or id is not an id of this run", r#"{"id":int}"#]),
+            (
+                br#"{"id":12}"#,
+                &[
+                    "their MsgID or id is not an id of this run",
+                    "Another run or publisher uses the topic",
+                    r#"{"id":int}"#,
+                ],
+            ),
         ] {
             let text = diagnosis(&[payload, payload], &default, false);
             let all = ["2 messages came (2 on '/channel')"].iter().chain(parts);

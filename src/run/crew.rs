@@ -245,13 +245,13 @@ fn reconnect_note(reconnects: u64, missed: u64, spans: &[MissedSpan], qos: u8) -
         (0, _) => format!("{lost}; no message was missed"),
         (_, 0) => format!(
             "{lost}; {} due from {named} of the run did not reach us, as at QoS 0 a broker keeps nothing \
-             for a client that is away: they count as missed, not as lost",
+             for a client that is away: they count as missed, not as lost, also those that the pipeline lost",
             format_some(missed, "message", "messages")
         ),
         (_, qos) => format!(
             "{lost}; {} due from {named} of the run did not reach us, although we asked for QoS {qos}: \
-             they were published at QoS 0, or the broker kept no session or had its queue full. They \
-             count as missed, not as lost",
+             they were published at QoS 0, the broker kept no session or had its queue full, or they were \
+             lost before they reached it. They count as missed, not as lost",
             format_some(missed, "message", "messages")
         ),
     })
