@@ -266,7 +266,7 @@ impl LogServer {
         if let Some(log) = &self.log {
             let jumps = self.clock.jumps().iter().filter(|jump| jump.noticed > begin);
             notes.extend(jumps.map(|jump| jump_note(log.redis.link.address(), jump, begin)));
-            notes.extend(log.reader.notes());
+            notes.extend(log.reader.notes(join.has_samples()));
             stamps = log.reader.counts();
         }
         RedisSummary { clock, stamps, notes }
@@ -308,11 +308,18 @@ impl LogServer {
 }
 
 fn denial(address: &str, commands: &BTreeSet<&str>) -> String {
+    let lacking = |command: &&str| match *command {
+        "TIME" => "the stages of services' stamps",
+        "INFO" => "the version",
+        _ => "the queue depth",
+    };
+    let lacking: Vec<_> = commands.iter().map(lacking).collect();
     let commands: Vec<_> = commands.iter().copied().collect();
     format!(
-        "the user of Redis at {address} may not run {}: what they tell (the time of stages, queue depth, \
-         version) is not measured; grant them with ACL SETUSER",
-        commands.join(", ")
+        "the user of Redis at {address} may not run {}, so the report lacks {}; grant the rights with ACL \
+         SETUSER",
+        commands.join(", "),
+        lacking.join(", ")
     )
 }
 

@@ -92,6 +92,8 @@ pub(super) struct StageJoin {
     stages: Vec<(StagePair, Latencies)>,
     untrusted: Vec<Window>,
     left_out: u64,
+    /// A message of the run was sampled.
+    has_samples: bool,
     /// Time for which stamps are waited for.
     patience: Nanos,
 }
@@ -105,6 +107,7 @@ impl StageJoin {
             stages: rows.iter().map(|pair| (*pair, Latencies::default())).collect(),
             untrusted: Vec::new(),
             left_out: 0,
+            has_samples: false,
             patience,
         }
     }
@@ -126,8 +129,14 @@ impl StageJoin {
         self.untrusted = jumps.iter().map(Window::from).collect();
     }
 
+    /// Returns true if a message of the run was sampled, so that stamps of it can be expected.
+    pub(super) fn has_samples(&self) -> bool {
+        self.has_samples
+    }
+
     /// The generator's own times.
     pub(super) fn add_own(&mut self, own: Sampled) {
+        self.has_samples = true;
         self.change(own.id, |trace| {
             trace.set(Checkpoint::Due, own.due);
             trace.set(Checkpoint::Sent, own.sent);

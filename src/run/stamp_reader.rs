@@ -14,6 +14,9 @@ use crate::pipeline::stamps::{Stamp, shape};
 use crate::stack::redis::describe;
 use crate::units::format_count;
 
+/// Stamps after which it is not by chance that all are whole milliseconds.
+const ENOUGH_STAMPS: u64 = 3;
+
 /// Looks at one list in a row: each is wider than the one before.
 const MOST_LOOKS: usize = 20;
 
@@ -26,6 +29,8 @@ struct StampList {
     count: StampCount,
     /// The form of the first element that is not a stamp.
     unreadable: Option<String>,
+    /// The unit in which the times of the stamps are whole numbers.
+    unit: Unit,
     /// The refusal of Redis to read it: it is not read again.
     refused: Option<String>,
 }
@@ -53,6 +58,7 @@ impl StampReader {
                 ends: ListEnds::default(),
                 count: StampCount::new(checkpoint),
                 unreadable: None,
+                unit: Unit::Second,
                 refused: None,
             })
         };
@@ -137,10 +143,11 @@ impl StampReader {
         self.lists.iter().map(|list| list.count.clone()).collect()
     }
 
-    /// Sentences on lists that could not be read in full.
-    pub(super) fn notes(&self) -> Vec<String> {
+    /// Sentences on lists that could not be read in full, and on coarse times. A run without sampled
+    /// messages expects only stamps of others, and does not note them.
+    pub(super) fn notes(&self, has_samples: bool) -> Vec<String> {
         let mut notes = self.refusals();
-        notes.extend(self.lists.iter().flat_map(StampList::notes));
+        notes.extend(self.lists.iter().flat_map(|list| list.notes(has_samples)));
         notes
     }
 
@@ -159,6 +166,27 @@ impl StampReader {
             )
         };
         lists.iter().map(note).collect()
+    }
+}
+
+/// A unit of a stamp's time, the finest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Unit {
+    Microsecond,
+    Millisecond,
+    Second,
+}
+
+impl Unit {
+    /// The coarsest unit in which a time is a whole number.
+    fn of(micros: u64) -> Self {
+        if micros.is_multiple_of(1_000_000) {
+            Self::Second
+        } else if micros.is_multiple_of(1_000) {
+            Self::Millisecond
+        } else {
+            Self::Microsecond
+        }
     }
 }
 
@@ -182,13 +210,31 @@ impl StampList {
             return;
         };
         self.count.joined += 1;
+        self.unit = self.unit.min(Unit::of(server_us));
         match source.clock.monotonic(server_us, source.now) {
             Some(at) => _ = join.add_stamp(self.checkpoint, id, at),
+            // The server's time was never read: a note of its own says why.
+            None if source.clock.offset_us().is_none() => {}
             None => join.doubt(id),
         }
     }
 
-    fn notes(&self) -> Vec<String> {
+    /// The note on times that are too coarse for the stages.
+    fn unit_note(&self) -> Option<String> {
+        let unit = match self.unit {
+            _ if self.count.joined < ENOUGH_STAMPS => return None,
+            Unit::Microsecond => return None,
+            Unit::Millisecond => "milliseconds",
+            Unit::Second => "seconds",
+        };
+        Some(format!(
+            "the stamps in the Redis list '{}' are in whole {unit}, and their stages are not more exact; \
+             stamp with six digits of microseconds",
+            self.name
+        ))
+    }
+
+    fn notes(&self, has_samples: bool) -> Vec<String> {
         let (name, count) = (self.name, &self.count);
         let mut notes = Vec::new();
         if let Some(shape) = &self.unreadable {
@@ -199,13 +245,14 @@ impl StampList {
                 format_count(count.read)
             ));
         }
-        if count.foreign > 0 && count.joined == 0 {
+        if has_samples && count.foreign > 0 && count.joined == 0 {
             notes.push(format!(
                 "none of the {} stamps in the Redis list '{name}' has an id of this run; does the \
                  service stamp the id that it was sent?",
                 format_count(count.read - count.unreadable)
             ));
         }
+        notes.extend(self.unit_note());
         notes
     }
 }
@@ -257,24 +304,32 @@ mod tests {
     use super::*;
     use crate::message::{IdSpace, StagePair};
 
-    #[test]
-    fn every_element_is_counted_as_joined_foreign_or_unreadable() {
+    /// A clock that was compared, a run with the ids from 100 on, and a list.
+    fn reading() -> (ServerClock, StageJoin, StampList) {
         let mut clock = ServerClock::new(true);
         clock.observe(Nanos(1_000), Nanos(1_000), 5_000_000);
         let space = IdSpace::from_authority(100, 1, 100);
-        let mut join = StageJoin::new(space, &StagePair::DEFAULT, Nanos::from_secs(5));
-        let mut list = StampList {
+        let join = StageJoin::new(space, &StagePair::DEFAULT, Nanos::from_secs(5));
+        let list = StampList {
             checkpoint: Checkpoint::Api,
             name: "apiserver",
             ends: ListEnds::default(),
             count: StampCount::new(Checkpoint::Api),
             unreadable: None,
+            unit: Unit::Second,
             refused: None,
         };
+        (clock, join, list)
+    }
+
+    #[test]
+    fn every_element_is_counted_as_joined_foreign_or_unreadable() {
+        let (clock, mut join, mut list) = reading();
         let source = Source { clock: &clock, now: Nanos::from_secs(9) };
-        assert!(list.notes().is_empty());
+        assert!(list.notes(true).is_empty());
         list.add(br#"{"id":0,"time":"5.000002"}"#, source, &mut join);
-        let notes = list.notes();
+        assert!(list.notes(false).is_empty(), "no message of the run was sampled");
+        let notes = list.notes(true);
         assert!(
             notes[0].contains("none of the 1 stamps in the Redis list 'apiserver'"),
             "{notes:?}"
@@ -291,8 +346,29 @@ mod tests {
         let count = &list.count;
         assert_eq!((count.read, count.joined), (6, 2));
         assert_eq!((count.foreign, count.unreadable), (2, 2));
-        let [note] = &list.notes()[..] else { panic!("one") };
+        let [note] = &list.notes(true)[..] else { panic!("one") };
         assert!(note.starts_with("2 of 6 stamps in the Redis list 'apiserver' cannot be read"));
         assert!(note.contains(r#"{"id":integer,"time":"aaaa"}"#), "{note}");
+    }
+
+    #[test]
+    fn stamps_in_whole_milliseconds_or_seconds_are_noted() {
+        for (times, unit) in [
+            (&["5.001", "5.020", "5.3"][..], Some("in whole milliseconds")),
+            (&["5", "6", "7"], Some("in whole seconds")),
+            (&["5.001", "5.002", "5.000003", "5.004"], None),
+            // Too few to tell.
+            (&["5.001", "5.002"], None),
+        ] {
+            let (clock, mut join, mut list) = reading();
+            let source = Source { clock: &clock, now: Nanos::from_secs(9) };
+            for time in times {
+                let element = format!(r#"{{"id":100,"time":{time}}}"#);
+                list.add(element.as_bytes(), source, &mut join);
+            }
+            let notes = list.notes(true);
+            assert_eq!(notes.len(), usize::from(unit.is_some()), "{times:?}: {notes:?}");
+            assert!(unit.is_none_or(|unit| notes[0].contains(unit)), "{notes:?}");
+        }
     }
 }
