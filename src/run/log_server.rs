@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis::RedisError;
 use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult};
 
 use super::RunError;
 use super::ids::NeededIds;
@@ -33,6 +33,8 @@ pub(super) struct LogServer {
     log: Option<Log>,
     clock: ServerClock,
     queue: String,
+    /// The key of that name is of another type, such as a stream.
+    queue_is_other_type: bool,
     /// The user named the queue's Redis, so other runs may use it too.
     is_shared: bool,
     /// True while ids are reserved in Redis.
@@ -116,7 +118,15 @@ impl LogServer {
         let queue = plan.pipeline.queue.clone();
         let is_shared = rig.redis.as_ref().is_some_and(|(kind, _)| *kind == Kind::External);
         let clock = ServerClock::new(true);
-        let mut server = Self { redis: None, log: None, clock, queue, is_shared, reserved: false };
+        let mut server = Self {
+            redis: None,
+            log: None,
+            clock,
+            queue,
+            queue_is_other_type: false,
+            is_shared,
+            reserved: false,
+        };
         if let Some((_, address)) = &rig.redis {
             server.redis = Some(Redis::open(address).await?);
         }
@@ -197,8 +207,25 @@ impl LogServer {
     pub(super) async fn queue_depth(&mut self) -> Option<u64> {
         let redis = self.redis.as_mut()?;
         let connection = redis.allowed("LLEN of the queue").await?;
-        let depth = redis::cmd("LLEN").arg(&self.queue).query_async(connection).await;
-        depth.inspect_err(|error| redis.failed("LLEN of the queue", error)).ok()
+        let depth: RedisResult<u64> =
+            redis::cmd("LLEN").arg(&self.queue).query_async(connection).await;
+        match &depth {
+            Ok(_) => {}
+            Err(error) if error.code() == Some("WRONGTYPE") => self.queue_is_other_type = true,
+            Err(error) => redis.failed("LLEN of the queue", error),
+        }
+        depth.ok()
+    }
+
+    /// A note if the key of the queue is not a list.
+    fn queue_note(&self) -> Option<String> {
+        let redis = self.redis.as_ref().filter(|_| self.queue_is_other_type)?;
+        Some(format!(
+            "'{}' of Redis at {} is not a list, so the queue depth is not measured; name the list with \
+             --queue",
+            self.queue,
+            redis.link.address()
+        ))
     }
 
     /// Makes the connections again that were closed while the run waited for its start.
@@ -262,6 +289,7 @@ impl LogServer {
         };
         let mut notes = self.gaps();
         notes.extend(self.denials());
+        notes.extend(self.queue_note());
         let mut stamps = Vec::new();
         if let Some(log) = &self.log {
             let jumps = self.clock.jumps().iter().filter(|jump| jump.noticed > begin);

@@ -277,6 +277,21 @@ fn a_redis_user_with_few_rights_is_enough() {
 }
 
 #[test]
+fn a_queue_that_is_not_a_list_is_noted() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let (_api, url) = api_on(&redis);
+    let _push = push_on(&redis, &broker);
+    redis.cli(&["XADD", "events", "*", "a", "b"]);
+    let servers = format!("--redis {} --mqtt {}", redis.url(), broker.url());
+    let words = format!("{url} {servers} --queue events -R 100 -d 1s");
+    let (finished, report) = report_of(&words, |_| ());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let [note] = &notes(&report)[..] else { panic!("one note: {report:?}") };
+    assert!(note.starts_with("'events' of Redis at ") && note.contains("--queue"), "{note}");
+    assert!(report.list("series").iter().all(|row| row["queue_depth"].is_null()), "{report:?}");
+}
+
+#[test]
 fn the_first_id_is_the_one_that_was_set() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let recorder = Recorder::start(&broker, "/channel");
