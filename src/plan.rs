@@ -6,7 +6,7 @@ use crate::latency::fewest_values;
 use crate::message::StagePair;
 use crate::profile::{Coupling, Settings, Stack};
 use crate::secrets::mask_parts;
-use crate::units::{Rate, format_count};
+use crate::units::{Rate, format_count, format_some};
 
 pub mod address;
 pub mod command;
@@ -25,7 +25,7 @@ pub use address::{Address, Scheme};
 pub use load::{LoadPlan, Mode};
 pub use request::{Request, RequestPlan};
 pub use script::ScriptPlan;
-pub use threshold::Threshold;
+pub use threshold::{BoundUnit, Threshold};
 pub use transport::TransportPlan;
 
 use load::load;
@@ -124,7 +124,8 @@ const MOST_SAMPLE: u64 = 1_000_000;
 const MOST_THREADS: u64 = 1_024;
 
 /// Numbers of the report that are known by ids only.
-const OF_IDS: [&str; 7] = [
+const OF_IDS: [&str; 8] = [
+    "lost_percent",
     "messages.accepted",
     "messages.arrived",
     "messages.lost",
@@ -181,11 +182,12 @@ impl Plan {
     /// Refuses conditions on messages where nobody will see any.
     fn check_heard(&self) -> Result<(), PlanError> {
         let is_of_messages = |threshold: &&Threshold| {
-            ["arrival.", "messages."].iter().any(|part| threshold.name().starts_with(part))
+            threshold.name() == "lost_percent"
+                || ["arrival.", "messages."].iter().any(|part| threshold.name().starts_with(part))
         };
         match self.thresholds.iter().find(is_of_messages).filter(|_| !self.listens()) {
             Some(threshold) => refuse(format!(
-                "--fail-if '{}': no arrivals are measured, as nobody listens; name the broker with --mqtt",
+                "--fail-if '{}': arrivals are not measured without a broker; name it with --mqtt",
                 threshold.name()
             )),
             None => Ok(()),
@@ -212,10 +214,10 @@ impl Plan {
         let percentile = threshold.name().rsplit('.').next().unwrap_or_default();
         match (fewest_values(percentile), self.load.most_requests()) {
             (Some(fewest), Some(most)) if most < fewest => refuse(format!(
-                "{place} '{threshold}': a {percentile} is told of {} values or more, and this run has {} \
-                 requests; let it run longer, or take a lower percentile",
+                "{place} '{threshold}': {percentile} needs at least {} values; this run plans {}. Run longer or \
+                 use a lower percentile",
                 format_count(fewest),
-                format_count(most)
+                format_some(most, "request", "requests")
             )),
             _ => Ok(()),
         }

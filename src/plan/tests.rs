@@ -147,7 +147,10 @@ fn a_condition_on_a_percentile_wants_enough_values() {
         .map(|_| ())
     };
     let error = check("arrival.p99>5ms", "rate = 100\nduration = '5s'\n").expect_err("refused");
-    assert!(error.contains("of 1,000 values or more, and this run has 500 requests"), "{error}");
+    assert!(
+        error.contains("p99 needs at least 1,000 values; this run plans 500 requests"),
+        "{error}"
+    );
     assert!(check("response.p50>1s", "requests = 19\n").is_err());
     for (expr, enough) in [
         ("response.p50>1s", "requests = 20\n"),

@@ -35,8 +35,18 @@ pub struct Threshold {
     comparison: Comparison,
     /// In the report's unit: microseconds for durations.
     bound: f64,
-    /// The bound was written with a `%`.
-    is_percentage: bool,
+    unit: BoundUnit,
+}
+
+/// The unit in which a bound is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoundUnit {
+    /// A number alone, or a size in bytes.
+    Number,
+    /// `1%`
+    Percent,
+    /// `5ms`
+    Duration,
 }
 
 impl Threshold {
@@ -50,7 +60,7 @@ impl Threshold {
         let Some((name, comparison, value)) = split else {
             return refuse(format!("{place} '{text}' has no comparison; {example}"));
         };
-        let Some(bound) = bound(value) else {
+        let Some((bound, unit)) = bound(value) else {
             return refuse(format!(
                 "{place} '{text}': '{value}' is not a number, a duration or a percentage; {example}"
             ));
@@ -58,8 +68,7 @@ impl Threshold {
         if name.is_empty() {
             return refuse(format!("{place} '{text}' names nothing; {example}"));
         }
-        let is_percentage = value.ends_with('%');
-        Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound, is_percentage })
+        Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound, unit })
     }
 
     /// The same condition on another number.
@@ -73,9 +82,9 @@ impl Threshold {
         &self.name
     }
 
-    /// Returns true if the bound is written in percent.
-    pub fn is_percentage(&self) -> bool {
-        self.is_percentage
+    /// The unit in which the bound is written.
+    pub fn unit(&self) -> BoundUnit {
+        self.unit
     }
 
     /// Whether the condition holds of `value`, that is, the run fails.
@@ -100,16 +109,18 @@ impl FromStr for Threshold {
 }
 
 /// A plain number, a percentage (`1%`), a duration in microseconds (`5ms`), or a size in bytes (`64M`).
-fn bound(value: &str) -> Option<f64> {
-    if let Some(number) = value.strip_suffix('%') {
-        return parse_percent(number).ok();
-    }
-    let plain = value.replace('_', "").parse::<f64>().ok();
-    let micros = || parse_duration(value).ok().map(|span| span.as_nanos() as f64 / 1e3);
-    // `5m` is five minutes, `5M` five mebibytes: a capital at the end is a size.
-    let size = || parse_size(value).ok().map(|bytes| bytes as f64);
-    let capital = value.ends_with(|c: char| c.is_ascii_uppercase());
-    plain.or_else(|| if capital { size() } else { micros() }).filter(|v| v.is_finite())
+fn bound(value: &str) -> Option<(f64, BoundUnit)> {
+    let (number, unit) = if let Some(number) = value.strip_suffix('%') {
+        (parse_percent(number).ok()?, BoundUnit::Percent)
+    } else if let Ok(number) = value.replace('_', "").parse() {
+        (number, BoundUnit::Number)
+    } else if value.ends_with(|c: char| c.is_ascii_uppercase()) {
+        // `5m` is five minutes, `5M` five mebibytes: a capital at the end is a size.
+        (parse_size(value).ok()? as f64, BoundUnit::Number)
+    } else {
+        (parse_duration(value).ok()?.as_nanos() as f64 / 1e3, BoundUnit::Duration)
+    };
+    f64::is_finite(number).then_some((number, unit))
 }
 
 impl fmt::Display for Threshold {

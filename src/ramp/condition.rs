@@ -98,7 +98,7 @@ fn check_queue(plan: &Plan) -> Result<(), PlanError> {
     }
     match plan.load.longest_s().filter(|seconds| *seconds < LEAST_TO_GROW_S) {
         Some(seconds) => Err(PlanError::new(format!(
-            "{PLACE} 'queue not growing': it is told of {LEAST_TO_GROW_S} s or more, and this run sends \
+            "{PLACE} 'queue not growing': it needs at least {LEAST_TO_GROW_S} s, and this run sends \
              for {seconds} s; let it run longer"
         ))),
         None => Ok(()),

@@ -309,11 +309,11 @@ mod tests {
             ("clear = true\n", "clear is for a Redis of yours"),
             (
                 "duration = '3s'\n[search]\nrate = '100..9k'\nholds = 'arrival.p99 < 5ms'\n",
-                "holds 'arrival.p99 < 5ms': a p99 is told of 1,000 values or more, and this run has 300",
+                "holds 'arrival.p99 < 5ms': p99 needs at least 1,000 values; this run plans 300",
             ),
             (
                 "duration = '1s'\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",
-                "holds 'queue not growing': it is told of 2 s or more, and this run sends for 1 s",
+                "holds 'queue not growing': it needs at least 2 s, and this run sends for 1 s",
             ),
             (
                 "requests = 1000\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",

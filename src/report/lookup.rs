@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{Report, ThresholdResult};
-use crate::plan::{PlanError, Threshold};
+use crate::plan::{BoundUnit, PlanError, Threshold};
 use crate::units::format_time;
 
 /// The schema of the report, which knows every number there can be.
@@ -72,7 +72,7 @@ pub(super) fn is_time(name: &str) -> bool {
 }
 
 /// Returns true if the number of that name is a percentage.
-fn is_percent(name: &str) -> bool {
+pub(super) fn is_percent(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     last.split('_').any(|word| word == "percent")
 }
@@ -122,18 +122,29 @@ pub fn check_conditions(texts: &[String]) -> Result<(), PlanError> {
     check_names(&thresholds)
 }
 
-/// Refuses a percentage that is compared with a number of another unit.
+/// Refuses a percentage or a duration that is compared with a number of another unit.
 pub fn check_unit(threshold: &Threshold) -> Result<(), String> {
     let name = threshold.name();
-    if !threshold.is_percentage() || is_percent(name) {
-        return Ok(());
-    }
-    let meant = match name {
-        "messages.lost" => ", or lost_percent",
-        "requests.failed" | "requests.refused" | "requests.unfinished" => ", or error_percent",
-        _ => "",
+    let why = match threshold.unit() {
+        BoundUnit::Percent if !is_percent(name) => {
+            let meant = match name {
+                "messages.lost" => ", or lost_percent",
+                "requests.failed" | "requests.refused" | "requests.unfinished" => {
+                    ", or error_percent"
+                }
+                _ => "",
+            };
+            format!("is not a percentage; write a number without %{meant}")
+        }
+        BoundUnit::Duration if is_percent(name) => {
+            "is a percentage; write a number or 1%".to_owned()
+        }
+        BoundUnit::Duration if !is_time(name) => {
+            "is not a time in microseconds; write a number without a unit".to_owned()
+        }
+        _ => return Ok(()),
     };
-    Err(format!("'{threshold}': {name} is not a percentage; write a number without %{meant}"))
+    Err(format!("'{threshold}': {name} {why}"))
 }
 
 /// Whether reports have a number of that name; else what is wrong with it, and names that are near.
@@ -211,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentage_is_a_bound_of_percentages_only() {
+    fn a_bound_has_the_unit_of_its_number() {
         let check = |text: &str| check_conditions(&[text.to_owned()]).map_err(|e| e.to_string());
         for text in [
             "error_percent>1%",
@@ -222,6 +233,9 @@ mod tests {
             "requests.per_thread.within_stdev_percent<50%",
             "messages.arrived<1",
             "requests.refused>0",
+            "waiting.p99>5ms",
+            "by_request.login.response.p99>5ms",
+            "run.duration_s>5",
         ] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
@@ -232,6 +246,9 @@ mod tests {
             ),
             ("requests.failed>1%", "or error_percent"),
             ("arrival.p99>1%", "arrival.p99 is not a percentage; write a number without %"),
+            ("error_percent>1ms", "error_percent is a percentage; write a number or 1%"),
+            ("messages.lost>1s", "messages.lost is not a time in microseconds"),
+            ("run.duration_s>5s", "write a number without a unit"),
             ("percent>1%", "no number 'percent'"),
             ("nosuch.p99>5ms", "no number 'nosuch.p99'"),
         ] {

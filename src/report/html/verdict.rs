@@ -3,7 +3,7 @@
 use super::markup::{Figures, Unit, escape, head, table};
 use super::run::View;
 use crate::report::failures::failure_name;
-use crate::report::lookup::{is_time, name_in};
+use crate::report::lookup::{found, is_percent, is_time, name_in};
 use crate::report::result::{Allowed, RunResult};
 use crate::report::text::why_valid;
 use crate::report::{Report, ThresholdResult};
@@ -82,7 +82,11 @@ fn conditions(figures: &Figures<'_>, thresholds: &[ThresholdResult]) -> String {
         return String::new();
     }
     let row = |(n, threshold): (usize, &ThresholdResult)| {
-        let value = figures.show(&format!("/verdict/thresholds/{n}/value"), unit(&threshold.expr));
+        let path = format!("/verdict/thresholds/{n}/value");
+        let value = match found(threshold).filter(|_| is_percent(name_in(&threshold.expr))) {
+            Some(percent) => figures.show_as(&path, &percent),
+            None => figures.show(&path, unit(&threshold.expr)),
+        };
         let word = if threshold.ok { "passed" } else { "failed" };
         vec![format!("<code>{}</code>", escape(&threshold.expr)), value, badge(threshold.ok, word)]
     };
