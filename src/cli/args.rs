@@ -32,7 +32,8 @@ Examples:
   loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json
   loadgen report report.json -o report.md      a saved report in other forms
 
-Exit codes: 0 done, 1 could not run, or nothing succeeded or arrived (--allow-failed), 2 usage,
+Exit codes: 0 done, 1 could not run, or nothing succeeded or arrived or a component of the stack ended
+(--allow-failed), 2 usage,
 3 the generator could not hold the plan (--allow-limited), 99 a --fail-if condition held or could not be
 judged or a comparison is worse, 107 the script failed, 130 interrupted (after its report, or at once by
 a second Ctrl-C). If several apply, the order is 130, 107, 1, 3, 99.";

@@ -30,7 +30,7 @@ impl Signals {
     pub(super) async fn ask_then_insist(&mut self, stop: &watch::Sender<bool>) {
         self.next().await;
         let _ = stop.send(true);
-        log::warn!("stopping: what is under way is waited for; asked again, it leaves at once");
+        log::warn!("stopping: waiting for requests in flight; press Ctrl-C again to quit now");
         self.next().await;
     }
 }

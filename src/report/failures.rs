@@ -31,7 +31,7 @@ fn nothing_succeeded(report: &Report) -> Option<String> {
         return None;
     }
     let why = match most_frequent_status(requests) {
-        Some(status) => refusal(requests, status),
+        Some(status) => refusal(report, status),
         None => silence(report),
     };
     Some(format!("nothing succeeded: {why}"))
@@ -44,13 +44,19 @@ fn most_frequent_status(requests: &Requests) -> Option<&str> {
 }
 
 /// All answers were refusals, most of them with `status`.
-fn refusal(requests: &Requests, status: &str) -> String {
-    let which = if requests.status.len() == 1 { "all" } else { "most" };
+fn refusal(report: &Report, status: &str) -> String {
+    let which = if report.requests.status.len() == 1 { "all" } else { "most" };
     let advice = match status {
         "400" | "415" | "422" => "Check the body, its Content-Type and --id-field",
         "401" | "403" => "Check the token or the password: a --header, or the user in the URL",
         "404" | "410" => "Check the path of the URL",
-        "405" => "Check --method: the target does not take this one there",
+        "405" => {
+            return format!(
+                "no answer was 2xx or 3xx, {which} were 405. Check {}: the target does not take this method \
+                 there",
+                method_setting(report)
+            );
+        }
         "407" => "Check the user and the password of the proxy",
         "413" => "The body is larger than the target allows",
         "429" => "The target limits the rate: lower --rate",
@@ -58,6 +64,17 @@ fn refusal(requests: &Requests, status: &str) -> String {
         _ => "Check what the target expects, and look into its log",
     };
     format!("no answer was 2xx or 3xx, {which} were {status}. {advice}")
+}
+
+/// The place where the method of the requests is set.
+fn method_setting(report: &Report) -> &'static str {
+    if report.script.is_some() {
+        "wrk.method in the script"
+    } else if report.by_request.is_empty() {
+        "--method"
+    } else {
+        "`method` in each [[request]]"
+    }
 }
 
 /// There was not a single answer.
@@ -180,7 +197,7 @@ mod tests {
             (&[("404", 9)][..], "all were 404. Check the path of the URL"),
             (&[("401", 9)], "all were 401. Check the token"),
             (&[("403", 5), ("500", 4)], "most were 403. Check the token"),
-            (&[("405", 9)], "all were 405. Check --method"),
+            (&[("405", 9)], "all were 405. Check wrk.method in the script"),
             (&[("400", 9)], "all were 400. Check the body"),
             (&[("503", 9)], "all were 503. Look into the log"),
         ] {
@@ -188,6 +205,11 @@ mod tests {
             assert!(found.starts_with("nothing succeeded: no answer was 2xx or 3xx"), "{found}");
             assert!(found.contains(part), "{found}");
         }
+        let of_flag = failure(|report| {
+            statuses(report, &[("405", 9)]);
+            report.script = None;
+        });
+        assert!(of_flag.is_some_and(|found| found.contains("all were 405. Check --method")));
         assert_eq!(failure(|report| statuses(report, &[("404", 9), ("302", 1)])), None);
         assert_eq!(failure(|_| ()), None);
     }

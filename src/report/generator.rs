@@ -157,7 +157,14 @@ fn busy_share(report: &Report, seen: &Observations) -> Option<f64> {
 /// Says why requests waited for a connection, where that is most of the slowest responses.
 fn connection_waits(report: &Report) -> Option<String> {
     let Latency { waiting, response, connect, .. } = &report.latency;
-    let (waited, whole) = (waiting.as_ref()?.p99?, response.p99?);
+    let waiting = waiting.as_ref()?;
+    let pairs = [
+        ("p99", waiting.p99, response.p99),
+        ("p90", waiting.p90, response.p90),
+        ("p50", waiting.p50, response.p50),
+    ];
+    let known = pairs.into_iter().find_map(|(name, waited, whole)| Some((name, waited?, whole?)));
+    let (percentile, waited, whole) = known?;
     if connect.is_some() || waited <= whole * NOTABLE_SHARE || waited <= NOTABLE_WAIT_US {
         return None;
     }
@@ -166,7 +173,7 @@ fn connection_waits(report: &Report) -> Option<String> {
         n => format!("one of {} connections", format_count(n)),
     };
     Some(format!(
-        "of the response's p99 of {}, up to {} is waiting for {which}: {}",
+        "of the response's {percentile} of {}, up to {} is waiting for {which}: {}",
         format_time(whole),
         format_time(waited),
         cause_of_waiting(report)

@@ -3,7 +3,7 @@
 
 use super::arrival_notes::arrival_notes;
 use super::failures::failures;
-use super::{Report, Requests, ThresholdResult, Verdict, generator, lookup};
+use super::{Errors, Report, Requests, ThresholdResult, Verdict, generator, lookup};
 use crate::observations::{Observations, ServerInfo};
 use crate::plan::Threshold;
 use crate::units::{format_count, format_some};
@@ -64,22 +64,20 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
     if counters.completed == 0 && says_it {
         notes.push("no request was answered".to_owned());
     }
-    if let Some(refused) = report.requests.status.get("405") {
+    let all_refused = report.requests.refused() >= report.requests.completed;
+    if let Some(refused) = report.requests.status.get("405").filter(|_| !all_refused || says_it) {
         notes.push(format!(
             "{} answered with 405: the target does not take that method there; {} names another",
             format_some(*refused, "request was", "requests were"),
             method_setting(seen)
         ));
     }
-    if report.requests.refused() < report.requests.completed || says_it {
+    if !all_refused || says_it {
         notes.extend(refusals(report));
     }
     notes.extend(generator::notes(report, seen));
     if counters.never_sent > 0 {
-        notes.push(format!(
-            "{} never got a free connection; they count with the age they had reached",
-            format_some(counters.never_sent, "request", "requests")
-        ));
+        notes.push(never_sent(report, counters.never_sent));
     }
     if counters.dropped > counters.never_sent {
         notes.push(format!(
@@ -97,6 +95,25 @@ fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
     }
     notes.extend(late_readings(report));
     notes
+}
+
+/// Requests that waited for a connection until the end. If connections could not be made, more of them do not help.
+fn never_sent(report: &Report, count: u64) -> String {
+    let requests = format_some(count, "request", "requests");
+    let Errors { connect, by_cause, .. } = &report.requests.errors;
+    let why = match by_cause.get("refused") {
+        _ if *connect == 0 => String::new(),
+        Some(_) => {
+            let attempts = format_some(*connect, "attempt", "attempts");
+            format!(
+                " ({attempts} to connect failed: connection refused; does the target still run?)"
+            )
+        }
+        None => {
+            format!(" ({} to connect failed)", format_some(*connect, "attempt", "attempts"))
+        }
+    };
+    format!("{requests} never got a free connection{why}; they count with the age they had reached")
 }
 
 /// Where the method that a target refused was set.

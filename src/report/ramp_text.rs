@@ -7,7 +7,7 @@ use super::failures::failure_name;
 use super::lookup::it_is;
 use super::ramp::{RampReport, RampStep, Trial};
 use super::result::RunResult;
-use super::table::narrow_table;
+use super::table::{narrow_table, wrapped};
 use super::text::{TextOptions, time};
 use crate::units::format_count;
 
@@ -27,13 +27,13 @@ pub fn ramp_text(report: &RampReport, options: TextOptions) -> String {
         out += &narrow_table(&step_rows(report));
     }
     for (kind, reason) in reasons(report) {
-        let _ = writeln!(out, "  {kind:<10}{reason}");
+        out += &wrapped(&format!("  {kind:<10}"), &reason);
     }
     if !report.findings.is_empty() {
         out += "\nFindings\n";
     }
     for finding in &report.findings {
-        let _ = writeln!(out, "  {:<12}{}", finding.kind, finding.text);
+        out += &wrapped(&format!("  {:<12}", finding.kind), &finding.text);
     }
     if !report.complete {
         out += "\nNot complete: it ended before its last step\n";

@@ -190,7 +190,10 @@ fn ramp_faults(ramp: &RampReport) -> Faults {
         interrupted: !ramp.complete && broken == 0
             || reports().any(|report| report.run.interrupted),
         broken: of_steps(broken).map(|steps| format!("{steps} broke off")),
-        failed: of_steps(ramp.failed_steps().len()).into_iter().collect(),
+        failed: of_steps(ramp.failed_steps().len())
+            .map(|steps| format!("{steps} prove nothing"))
+            .into_iter()
+            .collect(),
         limited: of_steps(limited).map(|steps| format!("generator limited in {steps}")),
         conditions: of_steps(failing).map(|steps| format!("conditions in {steps}")),
     }

@@ -11,6 +11,9 @@ use super::wrk::block;
 use super::{Errors, Latency, Messages, Quantiles, Report, Run, Script};
 use crate::units::{format_binary, format_count, format_time};
 
+/// The indent of a row that belongs to the label above it.
+const INDENT: &str = "            ";
+
 /// What the text shows beside the usual.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TextOptions {
@@ -168,7 +171,7 @@ fn account(report: &Report) -> String {
     if requests.status.keys().any(|status| !status.starts_with('2')) {
         let one = |(status, count): (&String, &u64)| format!("{status}: {}", format_count(*count));
         let all: Vec<_> = requests.status.iter().map(one).collect();
-        let _ = writeln!(out, "            by status {}", all.join("; "));
+        out += &wrapped(INDENT, &format!("by status {}", all.join("; ")));
     }
     if requests.errors.protocol > 0 {
         let _ = writeln!(
@@ -178,13 +181,13 @@ fn account(report: &Report) -> String {
         );
     }
     if !requests.errors.by_cause.is_empty() {
-        let _ = writeln!(out, "            failed by cause {}", causes(&requests.errors));
+        out += &wrapped(INDENT, &format!("failed by cause {}", causes(&requests.errors)));
     }
     if let Some(messages) = &report.messages {
         out += &message_account(messages);
     }
     if let Some(script) = &report.script {
-        let _ = writeln!(out, "  Script    {}", script_use(script));
+        out += &wrapped("  Script    ", &script_use(script));
     }
     out
 }
@@ -229,7 +232,7 @@ fn message_account(messages: &Messages) -> String {
     let named = [("lost", &messages.examples.lost), ("duplicated", &messages.examples.duplicated)];
     for (kind, ids) in named.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         let ids: Vec<_> = ids.iter().map(u64::to_string).collect();
-        let _ = writeln!(out, "            first {kind}: {}", ids.join(" "));
+        out += &wrapped(INDENT, &format!("first {kind}: {}", ids.join(" ")));
     }
     out
 }
@@ -302,34 +305,25 @@ pub(super) fn why_valid(report: &Report) -> &'static str {
 fn verdict(report: &Report) -> String {
     let verdict = &report.verdict;
     let mut out = String::new();
-    if let Some(parts) = parts(report) {
-        let _ = writeln!(out, "  Parts     {parts}");
+    for (label, text) in [
+        ("  Parts     ", parts(report)),
+        ("  Protocol  ", protocol(report)),
+        ("  Stack     ", servers(report)),
+    ] {
+        out.extend(text.map(|text| wrapped(label, &text)));
     }
-    if let Some(protocol) = protocol(report) {
-        let _ = writeln!(out, "  Protocol  {protocol}");
-    }
-    if let Some(servers) = servers(report) {
-        let _ = writeln!(out, "  Stack     {servers}");
-    }
-    for note in &verdict.notes {
-        let _ = writeln!(out, "  Note      {note}");
-    }
-    for failure in &verdict.failures {
-        out += &wrapped("  Failed    ", failure);
-    }
+    out.extend(verdict.notes.iter().map(|note| wrapped("  Note      ", note)));
+    out.extend(verdict.failures.iter().map(|failure| wrapped("  Failed    ", failure)));
     for threshold in &verdict.thresholds {
         let word = if threshold.ok { "ok" } else { "FAILED" };
-        let _ = writeln!(out, "  Fail if   {}: {word} ({})", threshold.expr, it_is(threshold));
+        let text = format!("{}: {word} ({})", threshold.expr, it_is(threshold));
+        out += &wrapped("  Fail if   ", &text);
     }
     match verdict.reasons.as_slice() {
-        [] => {
-            let _ = writeln!(out, "  Generator valid: {}", why_valid(report));
-        }
+        [] => out += &wrapped("  Generator ", &format!("valid: {}", why_valid(report))),
         reasons => {
             out += "  Generator LIMITED: do not trust these numbers\n";
-            for reason in reasons {
-                let _ = writeln!(out, "            {reason}");
-            }
+            out.extend(reasons.iter().map(|reason| wrapped(INDENT, reason)));
         }
     }
     out

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use rustix::process::Signal;
 
 use super::assert_refused;
-use crate::support::{Finished, Mosquitto, Process, eventually, require, run, start};
+use crate::support::{Finished, Mosquitto, Process, eventually, loadgen, require, run, start};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
@@ -94,6 +94,12 @@ fn a_failed_run_is_let_pass_where_that_is_asked_for_and_conditions_still_decide(
     let allowed = run_valid(&format!("{words} --allow-failed"));
     let result = "RESULT  FAILED (nothing succeeded), exit 0 with --allow-failed";
     assert_eq!((allowed.code, last_line(&allowed.stdout)), (Some(0), result), "{allowed:?}");
+
+    // As other programs' variables are set.
+    let mut by_variable = loadgen(&words);
+    by_variable.env("LOADGEN_ALLOW_FAILED", "1");
+    let by_variable = Process::start("loadgen", &mut by_variable).finish();
+    assert_eq!(by_variable.code, Some(0), "{by_variable:?}");
 
     let condition = "--fail-if requests.status.404>0 --fail-if requests.failed>0";
     let both = run_valid(&format!("{words} {condition}"));
@@ -214,6 +220,8 @@ fn a_condition_in_percent_is_judged_and_a_wrong_one_refused_before_the_run() {
     assert!(held.stdout.contains("error_percent>1%: FAILED (it is 100%)"), "{held:?}");
     let unit = run_valid(&format!("{url} --fail-if messages.lost>1%"));
     assert_refused(&unit, 2, &["messages.lost is not a percentage", "lost_percent"]);
+    let unheard = run_valid(&format!("{url} --fail-if lost_percent>1%"));
+    assert_refused(&unheard, 2, &["'lost_percent'", "name it with --mqtt"]);
     // The name is what is wrong with it, not how few values there will be.
     let name = run_valid(&format!("{url} -R 10 -d 1s --fail-if nosuch.p99>5ms"));
     assert_refused(&name, 2, &["no number 'nosuch.p99'"]);

@@ -146,7 +146,9 @@ fn what_went_wrong_in_a_ramp_is_said_in_every_form() {
     ramp.planned_steps = Some(2);
     let failed = badge(&ramp);
     assert!(failed.contains("complete: 2 of 2 steps, 2 of them failed<"), "{failed}");
-    assert!(failed.contains("RESULT FAILED (2 of 2 steps; conditions in 1 of 2 steps), exit 1<"));
+    assert!(failed.contains(
+        "RESULT FAILED (2 of 2 steps prove nothing; conditions in 1 of 2 steps), exit 1<"
+    ));
     for step in &mut ramp.steps {
         step.report.as_mut().expect("it ran").verdict.failures.clear();
     }

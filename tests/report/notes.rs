@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use loadgen::http::cause::{Cause, CauseCounts};
 use loadgen::http::{Ended, Outcome, Ticket};
 use loadgen::load::recorder::Recorder;
 use loadgen::message::{IdSpace, MsgId};
@@ -128,9 +129,12 @@ fn a_method_that_the_target_does_not_take_is_said() {
     let notes_of = |status: u16, change: fn(&mut Settings)| {
         let mut seen = observations(change);
         let ticket = Ticket { due: SECOND, ready: SECOND, id: MsgId::new(1).expect("small") };
-        let (at, outcome) = (SECOND + micros(100), Outcome::Answered { status });
         let mut recorder = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND);
-        recorder.ended(&Ended { ticket, sent: SECOND, at, outcome, connect: None });
+        // Where all are refused, the run has failed, which says it.
+        for status in [200, status] {
+            let (at, outcome) = (SECOND + micros(100), Outcome::Answered { status });
+            recorder.ended(&Ended { ticket, sent: SECOND, at, outcome, connect: None });
+        }
         seen.load = recorder.result;
         Report::from(&seen).verdict.notes.join("; ")
     };
@@ -211,4 +215,55 @@ fn an_old_report_is_judged_when_it_is_read() {
     assert_eq!(report.requests.error_percent, Some(100.0));
     assert!(report.verdict.failures[0].starts_with("nothing succeeded: "), "{:?}", report.verdict);
     assert!(!report.verdict.pass);
+}
+
+#[test]
+fn every_line_of_the_text_fits_a_terminal() {
+    let mut seen = observations(|_| ());
+    seen.load.counters.never_sent = 1_234;
+    seen.traffic.connect_failures = 12;
+    (seen.load.waiting, seen.load.response) =
+        (spread(2_000, 9_000, 90_000), spread(2_000, 9_000, 90_000));
+    let mut report = Report::from(&seen);
+    let ids = (0..10).map(|n| 6_693_449_580_010_975 + n);
+    report.messages.as_mut().expect("it listened").examples.lost = ids.collect();
+    let reason = "one request in a hundred was due 20 ms or more before the generator came to it";
+    report.verdict.reasons.push(format!("{reason}: {reason}"));
+    let text = text(&report, TextOptions::default());
+    for part in ["is waiting for one of 64 connections", "  Generator LIMITED", "6693449580010984"]
+    {
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(part.trim()), "{part}: {text}");
+    }
+    let long: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn requests_without_a_connection_say_that_connecting_failed() {
+    let note = |failures: u64, causes: CauseCounts| {
+        let mut seen = observations(|_| ());
+        seen.load.counters.never_sent = 700;
+        (seen.traffic.connect_failures, seen.traffic.connect_causes) = (failures, causes);
+        let notes = Report::from(&seen).verdict.notes;
+        notes.into_iter().find(|note| note.contains("never got a free connection")).expect("a note")
+    };
+    let slow = note(0, CauseCounts::default());
+    assert!(slow.starts_with("700 requests never got a free connection; they count"), "{slow}");
+    let mut refused = CauseCounts::default();
+    refused.count(Cause::Refused);
+    let gone = note(1, refused);
+    assert!(
+        gone.contains("1 attempt to connect failed: connection refused; does the target"),
+        "{gone}"
+    );
+}
+
+#[test]
+fn a_wait_is_noted_by_a_lower_percentile_where_values_are_few() {
+    let mut seen = observations(|_| ());
+    let few = spread(400, 3_000_000, 7_000_000);
+    (seen.load.waiting, seen.load.response) = (few.clone(), few);
+    let notes = Report::from(&seen).verdict.notes;
+    assert!(notes.iter().any(|note| note.starts_with("of the response's p90 of ")), "{notes:?}");
 }

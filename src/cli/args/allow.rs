@@ -1,6 +1,7 @@
 //! Faults that a run may have and still exit 0.
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use crate::report::Allowed;
 
@@ -8,11 +9,11 @@ use crate::report::Allowed;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AllowArgs {
     /// Do not exit 3 although the generator could not hold the plan
-    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", help_heading = "Report")]
+    #[arg(long, env = "LOADGEN_ALLOW_LIMITED", value_parser = BoolishValueParser::new(), help_heading = "Report")]
     allow_limited: bool,
 
     /// Do not exit 1 although nothing succeeded, nothing arrived, or a component of the stack ended
-    #[arg(long, env = "LOADGEN_ALLOW_FAILED", help_heading = "Report")]
+    #[arg(long, env = "LOADGEN_ALLOW_FAILED", value_parser = BoolishValueParser::new(), help_heading = "Report")]
     allow_failed: bool,
 }
 

@@ -18,13 +18,11 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         out += &table(&figure_rows(comparison, part));
     }
     out.push('\n');
-    for note in &comparison.notes {
-        let _ = writeln!(out, "  Note      {note}");
-    }
+    out.extend(comparison.notes.iter().map(|note| wrapped("  Note      ", note)));
     for failure in &comparison.failed {
         out += &wrapped("  Failed    ", failure);
     }
-    let _ = writeln!(out, "  Verdict   {}", verdict(comparison));
+    out += &wrapped("  Verdict   ", &verdict(comparison));
     out
 }
 
