@@ -57,7 +57,10 @@ pub fn run_queue_delay() -> Nanos {
 #[derive(Debug)]
 struct Reading {
     at: Nanos,
-    busy_ticks: u64,
+    /// CPU time of all processes, without interrupts.
+    task_ticks: u64,
+    /// CPU time of interrupts, among them most work of the network.
+    interrupt_ticks: u64,
     steal_ticks: u64,
     processes: Processes,
     throttling: Throttling,
@@ -95,8 +98,15 @@ impl MachineWatch {
         let first = &self.first;
         let ticks = procfs::ticks_per_second() as f64;
         let (members, all_known) = experiment(&last.processes, servers);
-        let own = last.processes.ticks_since(&first.processes, &members);
-        let other = last.busy_ticks.saturating_sub(first.busy_ticks).saturating_sub(own);
+        let busy = Busy {
+            tasks: last.task_ticks.saturating_sub(first.task_ticks),
+            interrupts: last.interrupt_ticks.saturating_sub(first.interrupt_ticks),
+            own: last.processes.ticks_since(&first.processes, &members),
+            others: last
+                .processes
+                .ticks_since(&first.processes, &last.processes.others_than(&members)),
+        };
+        let other = busy.of_others();
         let cpus = KernelStats::current().map_or(0, |stats| stats.cpu_time.len());
         Machine {
             span: last.at - first.at,
@@ -111,6 +121,31 @@ impl MachineWatch {
     }
 }
 
+/// CPU time in ticks.
+#[derive(Debug, Clone, Copy)]
+struct Busy {
+    /// All processes, without interrupts.
+    tasks: u64,
+    /// Interrupts, among them most work of the network.
+    interrupts: u64,
+    /// Processes of the experiment.
+    own: u64,
+    /// The other processes that can be seen.
+    others: u64,
+}
+
+impl Busy {
+    /// CPU time of processes outside the experiment. A kernel adds interrupts to the processes that they
+    /// interrupt, or not (`CONFIG_IRQ_TIME_ACCOUNTING`). So the difference of all and the experiment is only
+    /// known up to the interrupts, which are mostly the experiment's own traffic. Within that, the processes
+    /// that can be seen decide.
+    fn of_others(self) -> u64 {
+        let least = self.tasks.saturating_sub(self.own);
+        let most = (self.tasks + self.interrupts).saturating_sub(self.own);
+        self.others.clamp(least, most)
+    }
+}
+
 impl Default for MachineWatch {
     fn default() -> Self {
         Self::new()
@@ -119,17 +154,39 @@ impl Default for MachineWatch {
 
 fn read(watchdog: &Watchdog) -> Reading {
     let total = KernelStats::current().ok().map(|stats| stats.total);
-    let busy = total.as_ref().map_or(0, |cpu| {
-        let interrupts = cpu.irq.unwrap_or_default() + cpu.softirq.unwrap_or_default();
-        // Time of guests is in that of their user already.
-        cpu.user + cpu.nice + cpu.system + interrupts
-    });
+    // Time of guests is in that of their user already.
+    let tasks = total.as_ref().map_or(0, |cpu| cpu.user + cpu.nice + cpu.system);
+    let interrupts = total
+        .as_ref()
+        .map_or(0, |cpu| cpu.irq.unwrap_or_default() + cpu.softirq.unwrap_or_default());
     Reading {
         at: clock::now(),
-        busy_ticks: busy,
+        task_ticks: tasks,
+        interrupt_ticks: interrupts,
         steal_ticks: total.and_then(|cpu| cpu.steal).unwrap_or_default(),
         processes: Processes::read(),
         throttling: cgroup::own(),
         stopped: watchdog.stopped(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interrupts_of_the_experiment_are_not_the_time_of_others() {
+        // The kernel does not add interrupts to processes, and nothing else runs.
+        let busy = Busy { tasks: 448, interrupts: 108, own: 448, others: 0 };
+        assert_eq!(busy.of_others(), 0);
+        // It adds them, and another process has a part.
+        let busy = Busy { tasks: 448, interrupts: 108, own: 506, others: 50 };
+        assert_eq!(busy.of_others(), 50);
+        // The processes of others cannot be seen.
+        let hidden = Busy { tasks: 500, interrupts: 20, own: 200, others: 0 };
+        assert_eq!(hidden.of_others(), 300);
+        // The time of a process that has ended is not counted twice.
+        let ended = Busy { tasks: 500, interrupts: 20, own: 400, others: 900 };
+        assert_eq!(ended.of_others(), 120);
     }
 }

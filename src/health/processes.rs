@@ -35,6 +35,11 @@ impl Processes {
         Self(stats.map(one).collect())
     }
 
+    /// All processes that are not members.
+    pub(super) fn others_than(&self, members: &HashSet<i32>) -> HashSet<i32> {
+        self.0.keys().filter(|pid| !members.contains(pid)).copied().collect()
+    }
+
     /// CPU time of these processes since an earlier reading.
     pub(super) fn ticks_since(&self, earlier: &Self, members: &HashSet<i32>) -> u64 {
         let used = |pid: &i32| {
