@@ -11,6 +11,9 @@ pub(super) type Element = Vec<u8>;
 pub(super) const MARKS: usize = 8;
 /// Factor by which the next look is wider where the ends were not found.
 const WIDEN: usize = 4;
+/// The most elements of each end that are asked for at once: Redis serves nobody else meanwhile, and all of
+/// them are held in memory.
+pub(super) const MOST_WINDOW: usize = 1 << 18;
 
 /// A list at one moment: its length, and as many elements of each end as were asked for, in the
 /// list's order.
@@ -45,6 +48,7 @@ pub(super) struct ListEnds {
     tail: Vec<Element>,
     /// New elements at the last reading.
     grew: usize,
+    has_skipped: bool,
 }
 
 impl ListEnds {
@@ -57,30 +61,34 @@ impl ListEnds {
 
     /// Elements of each end to ask for.
     pub(super) fn window(&self) -> usize {
-        MARKS + 2 * self.grew
+        (MARKS + 2 * self.grew).min(MOST_WINDOW)
+    }
+
+    /// Returns true if there were more new elements at once than are read.
+    pub(super) fn has_skipped(&self) -> bool {
+        self.has_skipped
     }
 
     /// Finds the new elements. `replaced`: Redis was away, so the list may be another one.
     pub(super) fn look(&mut self, view: &ListView, replaced: bool) -> Look {
-        let whole = Grown { head: view.len, tail: 0 };
         let all_seen = view.head.len() == view.len;
-        let grown = if self.len == 0 {
-            if !all_seen {
-                return Look::Widen(view.len);
-            }
-            whole
-        } else {
-            let expected = view.len.saturating_sub(self.len) + MARKS;
-            if view.head.len() < expected.min(view.len) {
-                return Look::Widen(expected);
-            }
-            let found =
-                self.grown(view).or_else(|| if replaced { None } else { self.trimmed(view) });
-            match found {
-                Some(grown) => grown,
-                None if all_seen => whole,
-                None => return Look::Widen(view.head.len() * WIDEN),
-            }
+        let is_widest = all_seen || view.head.len() >= MOST_WINDOW;
+        let expected = match self.len {
+            0 => view.len,
+            len => view.len.saturating_sub(len) + MARKS,
+        };
+        let sees_growth = all_seen || view.head.len() >= expected;
+        if !sees_growth && !is_widest {
+            return Look::Widen(expected.min(MOST_WINDOW));
+        }
+        let found = self
+            .grown(view)
+            .or_else(|| if replaced || !sees_growth { None } else { self.trimmed(view) });
+        let grown = match found {
+            Some(grown) => grown,
+            None if all_seen => Grown { head: view.len, tail: 0 },
+            None if is_widest => self.skip(view),
+            None => return Look::Widen((view.head.len() * WIDEN).min(MOST_WINDOW)),
         };
         let from_tail = view.tail.len() - grown.tail.min(view.tail.len());
         let new: Vec<_> =
@@ -88,6 +96,14 @@ impl ListEnds {
         self.remember(view);
         self.grew = new.len();
         Look::New(new)
+    }
+
+    /// The part of the growth that is seen of a list that grew by more than that, or is another one.
+    fn skip(&mut self, view: &ListView) -> Grown {
+        self.has_skipped = true;
+        let head = self.head_in(view).unwrap_or(view.head.len());
+        let tail = self.tail_in(view).unwrap_or(view.tail.len());
+        Grown { head, tail: tail.min(view.len - head) }
     }
 
     fn remember(&mut self, view: &ListView) {
@@ -101,20 +117,28 @@ impl ListEnds {
         let growth = view.len.checked_sub(self.len)?;
         let fits =
             |head: &usize| self.has_head_at(view, *head) && self.has_tail_at(view, growth - head);
-        (0..=growth).find(fits).map(|head| Grown { head, tail: growth - head })
+        (0..=growth.min(view.head.len())).find(fits).map(|head| Grown { head, tail: growth - head })
     }
 
     /// The growth of a list that is trimmed at an end: its other end is found.
     fn trimmed(&self, view: &ListView) -> Option<Grown> {
-        let head = (0..view.head.len()).find(|head| self.has_head_at(view, *head));
-        let tail = (0..view.tail.len()).find(|tail| self.has_tail_at(view, *tail));
-        match (head, tail) {
+        match (self.head_in(view), self.tail_in(view)) {
             (None, None) => None,
             (head, tail) => {
                 let head = head.unwrap_or(0);
                 Some(Grown { head, tail: tail.unwrap_or(0).min(view.len - head) })
             }
         }
+    }
+
+    /// The place of the old head.
+    fn head_in(&self, view: &ListView) -> Option<usize> {
+        (0..view.head.len()).find(|head| self.has_head_at(view, *head))
+    }
+
+    /// The number of elements behind the old tail.
+    fn tail_in(&self, view: &ListView) -> Option<usize> {
+        (0..view.tail.len()).find(|tail| self.has_tail_at(view, *tail))
     }
 
     /// Returns true if the old head begins at that place; of a list that was cut behind it, its rest.
@@ -205,6 +229,38 @@ mod tests {
         let list: VecDeque<_> = (0..100_000).map(element).collect();
         let mut ends = ListEnds::behind(&view(&list, MARKS));
         assert_eq!(read(&mut ends, &list), (Vec::new(), MARKS));
+    }
+
+    #[test]
+    fn of_a_huge_list_that_was_replaced_only_the_ends_are_read() {
+        let huge = |first: u64| (first..first + 3 * MOST_WINDOW as u64).map(element).collect();
+        let mut list: VecDeque<Element> = huge(0);
+        let mut ends = ListEnds::behind(&view(&list, MARKS));
+        list = huge(10_000_000);
+        let (new, window) = read(&mut ends, &list);
+        assert_eq!((new.len(), window), (2 * MOST_WINDOW, MOST_WINDOW));
+        assert!(ends.has_skipped());
+        list.push_front(element(1));
+        assert_eq!(read(&mut ends, &list), (vec![1], MOST_WINDOW), "it is read on from there");
+        assert_eq!(read(&mut ends, &list), (Vec::new(), MARKS + 2));
+    }
+
+    #[test]
+    fn of_a_growth_that_is_too_large_the_newest_are_read() {
+        for newest_first in [true, false] {
+            let mut list: VecDeque<_> = (0..100).map(element).collect();
+            let mut ends = ListEnds::behind(&view(&list, MARKS));
+            let grown = 100..100 + 2 * MOST_WINDOW as u64;
+            for n in grown.clone() {
+                if newest_first { list.push_front(element(n)) } else { list.push_back(element(n)) }
+            }
+            let (new, _) = read(&mut ends, &list);
+            assert_eq!(new.len(), MOST_WINDOW, "{newest_first}");
+            assert!(new.contains(&(grown.end - 1)) && !new.contains(&99) && ends.has_skipped());
+        }
+        let mut ends = ListEnds::default();
+        let list: VecDeque<_> = (0..3 * MOST_WINDOW as u64).map(element).collect();
+        assert_eq!(read(&mut ends, &list).0.len(), 2 * MOST_WINDOW, "it was empty before");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult};
 
-use super::list_ends::{Element, ListEnds, ListView, Look, MARKS};
+use super::list_ends::{Element, ListEnds, ListView, Look, MARKS, MOST_WINDOW};
 use super::stages::StageJoin;
 use crate::clock::{Nanos, ServerClock};
 use crate::message::{Checkpoint, MsgId};
@@ -243,6 +243,13 @@ impl StampList {
                  {shape}, and a stamp is {{\"id\":12000,\"time\":\"1426087754.105100\"}}",
                 format_count(count.unreadable),
                 format_count(count.read)
+            ));
+        }
+        if self.ends.has_skipped() {
+            notes.push(format!(
+                "the Redis list '{name}' was replaced, or grew by more than {} stamps between two readings: \
+                 not all of it was read",
+                format_count(MOST_WINDOW as u64)
             ));
         }
         if has_samples && count.foreign > 0 && count.joined == 0 {
