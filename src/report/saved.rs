@@ -27,7 +27,7 @@ pub enum SavedError {
     Kind(String),
     /// A number that no run can have.
     #[error("it is not a report that a run wrote: {0}")]
-    Impossible(#[from] CheckError),
+    Impossible(CheckError),
     /// Of a version this program does not know.
     #[error("it has schema version {0}; this loadgen reads version {SCHEMA_VERSION}")]
     Version(u32),
@@ -51,14 +51,14 @@ impl Saved {
             Some("ramp") => {
                 // Numbers are derived from others after these are checked.
                 let mut ramp: RampReport = serde_json::from_str(text)?;
-                ramp.check()?;
+                ramp.check().map_err(SavedError::Impossible)?;
                 ramp.complete();
                 Self::Ramp(Box::new(ramp))
             }
             Some(kind) => return Err(SavedError::Kind(message(kind))),
             None => {
                 let mut report: Report = serde_json::from_str(text)?;
-                report.check()?;
+                report.check().map_err(SavedError::Impossible)?;
                 report.complete();
                 Self::Run(Box::new(report))
             }

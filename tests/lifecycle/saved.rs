@@ -147,6 +147,13 @@ fn a_file_that_is_no_report_is_said_by_name() {
     let name = foreign.display().to_string();
     assert_refused(&run(&format!("report {name}")), 1, &["schema version 9"]);
     assert_refused(&run("report /nowhere/r.json"), 1, &["/nowhere/r.json"]);
+    let mut report: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(SAVED).expect("a report")).expect("JSON");
+    report["requests"]["sent"] = 1.into();
+    fs::write(&foreign, report.to_string()).expect("space");
+    let edited = run(&format!("report {name}"));
+    assert_refused(&edited, 1, &["requests.sent is 1, less than"]);
+    assert_eq!(edited.stderr.matches("requests.sent is 1").count(), 1, "once: {edited:?}");
 }
 
 #[test]

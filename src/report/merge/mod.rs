@@ -37,7 +37,7 @@ pub enum MergeError {
     Histogram(String, String),
     /// The sum is more than any run can have.
     #[error("the sum of the reports is not possible: {0}")]
-    Impossible(#[from] CheckError),
+    Impossible(CheckError),
 }
 
 /// The report of all nodes together. Of a node that is missing it says `partial`, and is not valid.
@@ -48,7 +48,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<Report, MergeError> {
     check_overlap(&parts, clock)?;
     let parts: Vec<_> = parts.into_iter().map(|part| Part::new(part, clock)).collect();
     let merged = Sum::of(&parts, clock).report()?;
-    merged.check()?;
+    merged.check().map_err(MergeError::Impossible)?;
     Ok(merged)
 }
 
