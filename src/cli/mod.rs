@@ -17,6 +17,7 @@ mod run;
 mod services;
 mod signals;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -34,9 +35,18 @@ const USAGE: u8 = 2;
 /// The script failed.
 const SCRIPT: u8 = 107;
 
+/// The file of this program, which api and push are started from. Without /proc it is the name that this program
+/// was called by; only a run that brings the pipeline up needs it.
+fn own_program() -> PathBuf {
+    let called = || std::env::args_os().next().unwrap_or_default().into();
+    std::env::current_exe().unwrap_or_else(|_| called())
+}
+
 /// Parses, runs, prints an error chain once, and gives the exit code.
 pub fn main() -> ExitCode {
-    if let Some(error) = std::env::args().nth(1).and_then(|word| mistyped_command(&word)) {
+    let first = std::env::args_os().nth(1);
+    let mistyped = first.as_ref().and_then(|word| word.to_str()).and_then(mistyped_command);
+    if let Some(error) = mistyped {
         return fail(&error.into());
     }
     let cli = match Cli::try_parse() {

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::args::{RampArgs, UsageError};
@@ -11,7 +10,7 @@ use super::metrics::{Endpoint, step_labels, tee};
 use super::output::Outputs;
 use super::progress::View;
 use super::signals::Signals;
-use super::{Outcome, logger};
+use super::{Outcome, logger, own_program};
 use crate::plan::command::{quoted, words};
 use crate::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::profile::Settings;
@@ -36,11 +35,10 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
-    let own_program = std::env::current_exe().context("cannot find my own program file")?;
     let endpoint = args.watch.endpoint()?;
     let progress = View::new(args.watch.quiet);
     let mut desk = Desk { outputs, endpoint, progress };
-    let ramp = Ramp::new(plan, Services::Children(own_program)).stop_on(stopped);
+    let ramp = Ramp::new(plan, Services::Children(own_program())).stop_on(stopped);
     let report = tokio::select! {
         report = ramp.run(&mut desk) => Some(report),
         // Leaving drops the run, and with it every child; what was saved stays.

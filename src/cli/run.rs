@@ -10,7 +10,7 @@ use super::metrics::{run_labels, tee};
 use super::output::Outputs;
 use super::progress::View;
 use super::signals::Signals;
-use super::{Outcome, SCRIPT, logger};
+use super::{Outcome, SCRIPT, logger, own_program};
 use crate::plan::Plan;
 use crate::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::profile::Settings;
@@ -48,9 +48,8 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let endpoint = args.watch.endpoint()?;
     let progress = View::new(args.watch.quiet);
     let publish = endpoint.as_ref().map(|endpoint| endpoint.updater(run_labels(&plan)));
-    let own_program = std::env::current_exe().context("cannot find my own program file")?;
     let mut runner = Runner::new()
-        .services(Services::Children(own_program))
+        .services(Services::Children(own_program()))
         .stop_on(stopped)
         .on_progress(tee(progress.updater(), publish));
     if let Some(at) = start_at {

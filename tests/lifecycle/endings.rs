@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::{assert_refused, entries};
 use crate::support::{
-    Process, Redis, SOON, child_called, children_of, eventually, is_alive, loadgen, report_of,
-    require, require_stack, signal_to, start, within,
+    Nginx, Process, Redis, SOON, child_called, children_of, eventually, is_alive, loadgen,
+    report_of, require, require_stack, signal_to, skip, start, within,
 };
 
 #[test]
@@ -181,4 +181,25 @@ fn an_interrupted_run_leaves_no_process_and_no_file() {
     assert_eq!(finished.code, Some(130), "{finished:?}");
     assert_all_gone(&children);
     assert_eq!(entries(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_run_against_a_url_does_not_need_proc() {
+    let hide_proc = |script: &str| {
+        let script = format!("mount -t tmpfs none /proc && {script}");
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", &script]);
+        command.env("LOADGEN_ALLOW_LIMITED", "true");
+        command
+    };
+    let may_hide = hide_proc("true").output().is_ok_and(|ran| ran.status.success());
+    if !may_hide {
+        skip("/proc cannot be hidden from a process here");
+        return;
+    }
+    let Some(nginx) = Nginx::start() else { return };
+    let words = format!("{} {} -k -c 1 -n 3", env!("CARGO_BIN_EXE_loadgen"), nginx.secure());
+    let ran = Process::start("loadgen", &mut hide_proc(&words)).finish();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("3 completed"), "{ran:?}");
 }

@@ -1,6 +1,8 @@
 //! Runs that cannot be: said before anything is spent on them.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 
 use super::{assert_refused, entries};
 use crate::support::{Process, Redis, free_port, loadgen, require, run};
@@ -49,6 +51,13 @@ fn bad_usage_is_refused_with_exit_2() {
     ] {
         assert_refused(&run(words), 2, &[part]);
     }
+}
+
+#[test]
+fn an_argument_that_is_not_text_is_refused() {
+    let mut command = loadgen("");
+    command.arg(OsStr::from_bytes(b"\xff"));
+    assert_refused(&Process::start("loadgen", &mut command).finish(), 2, &["invalid UTF-8"]);
 }
 
 #[test]
