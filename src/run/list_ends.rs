@@ -11,8 +11,8 @@ pub(super) type Element = Vec<u8>;
 pub(super) const MARKS: usize = 8;
 /// Factor by which the next look is wider where the ends were not found.
 const WIDEN: usize = 4;
-/// The most elements of each end that are asked for at once: Redis serves nobody else meanwhile, and all of
-/// them are held in memory.
+/// The most elements of each end that are asked for at once: Redis serves no other client while it reads them,
+/// and all of them are held in memory.
 pub(super) const MOST_WINDOW: usize = 1 << 18;
 
 /// A list at one moment: its length, and as many elements of each end as were asked for, in the
