@@ -9,6 +9,9 @@ const SECRET_LETTERS: [char; 4] = ['p', 'P', 'u', 'a'];
 const ONE_DASH_WORDS: [&str; 7] =
     ["-auth", "-api-key", "-apikey", "-pass", "-passwd", "-password", "-pin"];
 
+/// Flags whose value is a user with a password, as `curl` has them.
+const USER_FLAGS: [&str; 3] = ["--user", "--proxy-user", "--login"];
+
 /// Arguments as they are shown. The value of a secret flag is hidden where it stands in the same argument
 /// (`--password=…`, `-p…`) or in the next one (`--password …`).
 pub fn mask_arguments<S: AsRef<str>>(arguments: &[S]) -> Vec<String> {
@@ -32,7 +35,11 @@ fn expects_secret(argument: &str) -> bool {
     if is_short_flag(argument) {
         return argument.len() == 2;
     }
-    !argument.contains(['=', ':', '/']) && is_secret_name(argument)
+    !argument.contains(['=', ':', '/']) && is_secret_flag(argument)
+}
+
+fn is_secret_flag(name: &str) -> bool {
+    is_secret_name(name) || USER_FLAGS.contains(&name)
 }
 
 fn mask_argument(argument: &str) -> String {
@@ -42,7 +49,7 @@ fn mask_argument(argument: &str) -> String {
     }
     if let Some((name, value)) = argument.split_once('=')
         && !value.is_empty()
-        && is_secret_name(name)
+        && is_secret_flag(name)
         && !name.contains("://")
     {
         return format!("{name}={HIDDEN}");

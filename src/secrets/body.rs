@@ -7,6 +7,9 @@ use super::{HIDDEN, is_secret_name, mask_pairs};
 /// JSON in strings of JSON is looked into as deep as this.
 const DEEPEST: usize = 4;
 
+/// What a private key in PEM begins and ends with.
+const PRIVATE_KEY: &str = "PRIVATE KEY-----";
+
 /// A body as it is shown. In JSON and in forms the values of secret names are hidden and the rest stays; a body of
 /// another kind that speaks of a secret is hidden as a whole.
 pub fn mask_body(body: &str) -> String {
@@ -15,10 +18,11 @@ pub fn mask_body(body: &str) -> String {
 
 fn mask_at(body: &str, depth: usize) -> String {
     let begins = body.trim_start().chars().next();
-    if depth == DEEPEST {
+    if depth == DEEPEST || body.contains(PRIVATE_KEY) {
         return HIDDEN.to_owned();
     }
-    if matches!(begins, Some('{' | '[' | '"')) {
+    // What has no double quotes is not JSON (`{'password': 'x'}`).
+    if matches!(begins, Some('{' | '[' | '"')) && body.contains('"') {
         return mask_json(body, depth);
     }
     let is_form = body.contains('=') && !body.contains(|c: char| c.is_whitespace() || c == '<');
