@@ -19,6 +19,7 @@ pub mod request;
 pub mod script;
 pub mod threshold;
 pub mod tls;
+mod topics;
 pub mod transport;
 
 pub use address::{Address, Scheme};
@@ -26,11 +27,13 @@ pub use load::{LoadPlan, Mode};
 pub use request::{Request, RequestPlan};
 pub use script::ScriptPlan;
 pub use threshold::{BoundUnit, Threshold};
+pub use topics::{check_filters, topic_to_publish};
 pub use transport::TransportPlan;
 
 use load::load;
 use request::request;
 use script::script;
+use topics::topics;
 use transport::transport;
 
 /// A setting that does not make sense, as a sentence that names the flag.
@@ -309,51 +312,6 @@ fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanErro
         )),
         _ => Ok(()),
     }
-}
-
-/// The one topic of a push server. Refuses several, and those that cannot be published to.
-pub fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
-    match topics {
-        [topic] if is_filter(topic) && !topic.contains(['#', '+']) => Ok(topic),
-        [topic] => refuse(format!(
-            "--topic '{topic}': the push server publishes to it, so it must be a topic without the wildcards \
-             # and +"
-        )),
-        _ => refuse(format!(
-            "--topic is given {} times, and the push server publishes to one topic; leave one",
-            topics.len()
-        )),
-    }
-}
-
-/// Refuses topics that cannot be subscribed to.
-pub fn check_filters(topics: &[String]) -> Result<(), PlanError> {
-    match topics.iter().find(|topic| !is_filter(topic)) {
-        Some(topic) => refuse(format!(
-            "--topic '{topic}' cannot be subscribed to: + stands for one whole level (devices/+/inbox), \
-             and # for all levels at the end (devices/#)"
-        )),
-        None => Ok(()),
-    }
-}
-
-fn is_filter(topic: &str) -> bool {
-    !topic.is_empty()
-        && topic.len() <= 65_535
-        && !topic.contains('\0')
-        && rumqttc::mqttbytes::valid_filter(topic)
-}
-
-/// The topics that are subscribed to. Where no URL is given they are published to as well.
-fn topics(mut topics: Vec<String>, target: &Target) -> Result<Vec<String>, PlanError> {
-    if topics.is_empty() {
-        topics.push("/channel".to_owned());
-    }
-    match target {
-        Target::Pipeline => topic_to_publish(&topics).map(|_| ())?,
-        Target::Url(_) => check_filters(&topics)?,
-    }
-    Ok(topics)
 }
 
 fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanError> {

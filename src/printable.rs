@@ -46,7 +46,7 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// A message on one line of a terminal, at most [`LONGEST_SHOWN`] characters of it.
+/// A message on one line of a terminal, cut after 10,000 characters.
 pub fn message(text: &str) -> String {
     printable(&shortened(text, LONGEST_SHOWN)).into_owned()
 }

@@ -16,7 +16,9 @@ use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::metrics::Counter;
 use crate::pipeline::push::{self, PushCounts, PushSettings};
 use crate::pipeline::stamps::{self, Stamper};
-use crate::pipeline::subscriber::{self, Message, Sink, SubscribeCounts, SubscribeSettings};
+use crate::pipeline::subscriber::{
+    self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
+};
 use crate::plan::{Address, MAX_BODY, check_filters, topic_to_publish};
 use crate::stack::StackError;
 use crate::units::format_count;
@@ -175,7 +177,7 @@ struct Counting {
 }
 
 impl Sink for Counting {
-    fn message(&mut self, Message { payload, came, .. }: Message<'_>) {
+    fn message(&mut self, ReceivedMessage { payload, came, .. }: ReceivedMessage<'_>) {
         self.tally.messages.add(1);
         self.tally.bytes.add(payload.len() as u64);
         match (self.id_fields.extract(payload), &self.stamper) {

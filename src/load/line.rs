@@ -20,12 +20,12 @@ pub struct Line<'a> {
     front: Option<Slot>,
     len: u64,
     /// When the worker came to the slots, ascending: of all up to a number.
-    seen: VecDeque<Seen>,
+    seen: VecDeque<ReadySlots>,
 }
 
 /// The slots up to a number came into the line at once.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct ReadySlots {
     up_to: u64,
     at: Nanos,
 }
@@ -54,7 +54,7 @@ impl<'a> Line<'a> {
         self.len += 1;
         match self.seen.back_mut() {
             Some(last) if last.at == at => last.up_to = number,
-            _ => self.note_seen(Seen { up_to: number, at }),
+            _ => self.note_seen(ReadySlots { up_to: number, at }),
         }
         match self.ranges.back_mut() {
             Some((_, last)) if *last + self.step == number => *last = number,
@@ -62,7 +62,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn note_seen(&mut self, seen: Seen) {
+    fn note_seen(&mut self, seen: ReadySlots) {
         if self.seen.len() >= MOST_SEEN {
             let mut is_second = false;
             self.seen.retain(|_| {

@@ -25,7 +25,7 @@ pub struct MissedSpan {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SubscriberState {
     #[default]
     Connected,
     Disconnected,
@@ -37,7 +37,7 @@ enum State {
 #[derive(Debug, Default)]
 pub struct Outages {
     spans: Vec<MissedSpan>,
-    state: State,
+    state: SubscriberState,
     newest_due: Nanos,
     /// Largest distance, seen lately, between the due time of a message and the newest one before it.
     disorder: Nanos,
@@ -50,8 +50,8 @@ impl Outages {
         let faded = Nanos(self.disorder.0 - (self.disorder.0 >> FADE));
         self.disorder = behind.max(faded);
         self.newest_due = self.newest_due.max(due);
-        if self.state == State::Waiting {
-            self.state = State::Connected;
+        if self.state == SubscriberState::Waiting {
+            self.state = SubscriberState::Connected;
             let to = due + self.margin();
             if let Some(span) = self.spans.last_mut() {
                 span.to = span.to.min(to).max(span.from);
@@ -61,7 +61,7 @@ impl Outages {
 
     /// The connection was lost.
     pub fn disconnected(&mut self) {
-        self.state = State::Disconnected;
+        self.state = SubscriberState::Disconnected;
         let from = self.newest_due - self.margin();
         let full = self.spans.len() == MOST_SPANS;
         match self.spans.last_mut().filter(|last| full || from <= last.to) {
@@ -76,7 +76,8 @@ impl Outages {
         if let Some(span) = self.spans.last_mut() {
             span.to = now;
         }
-        self.state = if session_kept { State::Connected } else { State::Waiting };
+        self.state =
+            if session_kept { SubscriberState::Connected } else { SubscriberState::Waiting };
     }
 
     /// Returns true if a message that was due then may have been published while we were disconnected.

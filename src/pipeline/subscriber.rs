@@ -12,7 +12,9 @@ use tokio::time::{Instant, interval_at, timeout};
 use super::metrics::Counter;
 use super::{Shutdown, stopped};
 use crate::plan::Address;
-use crate::stack::mqtt::{self, Came, Connection, PING_EVERY, Receiver, Sender, Session, Times};
+use crate::stack::mqtt::{
+    self, Came, MqttConnection, PING_EVERY, Receiver, Sender, SessionKind, Times,
+};
 use crate::stack::{Backoff, StackError};
 
 /// Whose messages to receive.
@@ -35,7 +37,7 @@ pub struct SubscribeCounts {
 
 /// A message as it was received.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
+pub struct ReceivedMessage<'a> {
     /// Topic that it was published on.
     pub topic: &'a str,
     /// Its body.
@@ -47,7 +49,7 @@ pub struct Message<'a> {
 /// What receives: each message, then the end of each read.
 pub trait Sink {
     /// One message.
-    fn message(&mut self, message: Message<'_>);
+    fn message(&mut self, message: ReceivedMessage<'_>);
     /// All messages that were there were handed over, or a while passed without any.
     fn pause(&mut self) {}
     /// The connection to the broker is lost.
@@ -117,26 +119,26 @@ pub async fn run(
 struct Client {
     settings: SubscribeSettings,
     id: String,
-    session: Session,
+    session: SessionKind,
 }
 
 impl Client {
     fn new(settings: SubscribeSettings) -> Self {
-        let session = if settings.qos == 0 { Session::Clean } else { Session::Kept };
+        let session = if settings.qos == 0 { SessionKind::Clean } else { SessionKind::Kept };
         Self { settings, id: mqtt::client_id("subscribe"), session }
     }
 
     /// Opens the first connection. A broker that does not keep sessions is used without one.
-    async fn open_first(&mut self) -> Result<Connection, StackError> {
+    async fn open_first(&mut self) -> Result<MqttConnection, StackError> {
         let opened = self.open().await;
-        if opened.is_ok() || self.session == Session::Clean {
+        if opened.is_ok() || self.session == SessionKind::Clean {
             return opened;
         }
-        self.session = Session::Clean;
+        self.session = SessionKind::Clean;
         self.open().await
     }
 
-    async fn open(&self) -> Result<Connection, StackError> {
+    async fn open(&self) -> Result<MqttConnection, StackError> {
         let SubscribeSettings { mqtt, topics, qos } = &self.settings;
         let mut connection =
             mqtt::connect_session(mqtt, &self.id, Times::Received, self.session).await?;
@@ -149,7 +151,7 @@ impl Client {
 
     /// Has the broker delete the session that it keeps: a clean one under the same id replaces it.
     async fn forget_session(&self) {
-        if self.session == Session::Clean {
+        if self.session == SessionKind::Clean {
             return;
         }
         let replace = async {
@@ -169,8 +171,8 @@ impl Client {
 }
 
 /// Receives until the connection is lost, and says why.
-async fn receive(connection: &mut Connection, sink: &mut impl Sink) -> std::io::Error {
-    let Connection { sender, receiver, .. } = connection;
+async fn receive(connection: &mut MqttConnection, sink: &mut impl Sink) -> std::io::Error {
+    let MqttConnection { sender, receiver, .. } = connection;
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut pauses = interval_at(Instant::now() + IDLE, IDLE);
     pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -241,7 +243,11 @@ fn hand_over(
     while let Some(packet) = receiver.decode()? {
         let owed = match packet {
             Packet::Publish(publish) => {
-                sink.message(Message { topic: &publish.topic, payload: &publish.payload, came });
+                sink.message(ReceivedMessage {
+                    topic: &publish.topic,
+                    payload: &publish.payload,
+                    came,
+                });
                 match publish.qos {
                     QoS::AtMostOnce => None,
                     QoS::AtLeastOnce => Some(Packet::PubAck(PubAck::new(publish.pkid))),

@@ -18,7 +18,9 @@ use crate::message::{
     Arrival, Arrivals, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId, Unjoined,
 };
 use crate::pipeline::stamps::{Passage, Stamper};
-use crate::pipeline::subscriber::{self, Message, Sink, SubscribeCounts, SubscribeSettings};
+use crate::pipeline::subscriber::{
+    self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
+};
 use crate::stack::mqtt::Came;
 
 /// Arrivals of one interval.
@@ -263,7 +265,7 @@ impl Writer {
 }
 
 impl Sink for Writer {
-    fn message(&mut self, message: Message<'_>) {
+    fn message(&mut self, message: ReceivedMessage<'_>) {
         let Came { at, when_read } = message.came;
         // What is timed when it is read must be read at once.
         self.since_pause += u64::from(!when_read);

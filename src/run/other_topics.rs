@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::message::{IdFields, Unjoined};
 use crate::plan::Address;
 use crate::stack::StackError;
-use crate::stack::mqtt::{self, Session, Times};
+use crate::stack::mqtt::{self, SessionKind, Times};
 
 /// Duration of the look.
 const SPAN: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ async fn listen(
 ) -> Result<(), StackError> {
     let client_id = mqtt::client_id("topics");
     let mut connection =
-        mqtt::connect_session(address, &client_id, Times::Read, Session::Clean).await?;
+        mqtt::connect_session(address, &client_id, Times::Read, SessionKind::Clean).await?;
     mqtt::subscribe(&mut connection, address, &["#".to_owned()], 0).await?;
     let deadline = Instant::now() + SPAN;
     let mut count = 0;

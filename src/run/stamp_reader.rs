@@ -22,7 +22,7 @@ const MOST_LOOKS: usize = 20;
 
 /// One stamp list.
 #[derive(Debug)]
-struct StampList {
+struct StampListReader {
     checkpoint: Checkpoint,
     name: &'static str,
     ends: ListEnds,
@@ -30,7 +30,7 @@ struct StampList {
     /// The form of the first element that is not a stamp.
     unreadable: Option<String>,
     /// The unit in which the times of the stamps are whole numbers.
-    unit: Unit,
+    unit: TimeUnit,
     /// The refusal of Redis to read it: it is not read again.
     refused: Option<String>,
 }
@@ -39,7 +39,7 @@ struct StampList {
 /// tail.
 #[derive(Debug)]
 pub(super) struct StampReader {
-    lists: Vec<StampList>,
+    lists: Vec<StampListReader>,
     /// True while length and elements are of one moment. A user without the right to `MULTI` and the
     /// embedded queue, which does not know it, take them one after the other.
     atomic: bool,
@@ -52,13 +52,13 @@ impl StampReader {
     /// refuses is in the notes.
     pub(super) async fn new(redis: &mut MultiplexedConnection) -> RedisResult<Self> {
         let list = |checkpoint: Checkpoint| {
-            Some(StampList {
+            Some(StampListReader {
                 checkpoint,
                 name: checkpoint.list()?,
                 ends: ListEnds::default(),
                 count: StampCount::new(checkpoint),
                 unreadable: None,
-                unit: Unit::Second,
+                unit: TimeUnit::Second,
                 refused: None,
             })
         };
@@ -171,13 +171,13 @@ impl StampReader {
 
 /// A unit of a stamp's time, the finest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Unit {
+enum TimeUnit {
     Microsecond,
     Millisecond,
     Second,
 }
 
-impl Unit {
+impl TimeUnit {
     /// The coarsest unit in which a time is a whole number.
     fn of(micros: u64) -> Self {
         if micros.is_multiple_of(1_000_000) {
@@ -197,7 +197,7 @@ pub(super) struct Source<'a> {
     pub(super) now: Nanos,
 }
 
-impl StampList {
+impl StampListReader {
     fn add(&mut self, element: &[u8], source: Source<'_>, join: &mut StageJoin) {
         self.count.read += 1;
         let Some((id, server_us)) = Stamp::read(element) else {
@@ -210,7 +210,7 @@ impl StampList {
             return;
         };
         self.count.joined += 1;
-        self.unit = self.unit.min(Unit::of(server_us));
+        self.unit = self.unit.min(TimeUnit::of(server_us));
         match source.clock.monotonic(server_us, source.now) {
             Some(at) => _ = join.add_stamp(self.checkpoint, id, at),
             // The server's time was never read: a note of its own says why.
@@ -223,9 +223,9 @@ impl StampList {
     fn unit_note(&self) -> Option<String> {
         let unit = match self.unit {
             _ if self.count.joined < ENOUGH_STAMPS => return None,
-            Unit::Microsecond => return None,
-            Unit::Millisecond => "milliseconds",
-            Unit::Second => "seconds",
+            TimeUnit::Microsecond => return None,
+            TimeUnit::Millisecond => "milliseconds",
+            TimeUnit::Second => "seconds",
         };
         Some(format!(
             "the stamps in the Redis list '{}' are in whole {unit}, and their stages are not more exact; \
@@ -312,18 +312,18 @@ mod tests {
     use crate::message::{IdSpace, StagePair};
 
     /// A clock that was compared, a run with the ids from 100 on, and a list.
-    fn reading() -> (ServerClock, StageJoin, StampList) {
+    fn reading() -> (ServerClock, StageJoin, StampListReader) {
         let mut clock = ServerClock::new(true);
         clock.observe(Nanos(1_000), Nanos(1_000), 5_000_000);
         let space = IdSpace::from_authority(100, 1, 100);
         let join = StageJoin::new(space, &StagePair::DEFAULT, Nanos::from_secs(5));
-        let list = StampList {
+        let list = StampListReader {
             checkpoint: Checkpoint::Api,
             name: "apiserver",
             ends: ListEnds::default(),
             count: StampCount::new(Checkpoint::Api),
             unreadable: None,
-            unit: Unit::Second,
+            unit: TimeUnit::Second,
             refused: None,
         };
         (clock, join, list)

@@ -92,7 +92,7 @@ pub struct Sender {
 
 /// Treatment of the subscriptions and unacknowledged messages of a client that is disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Session {
+pub enum SessionKind {
     /// It forgets them, and what it kept before.
     Clean,
     /// It keeps them under the client id.
@@ -101,7 +101,7 @@ pub enum Session {
 
 /// A connection that the broker has accepted.
 #[derive(Debug)]
-pub struct Connection {
+pub struct MqttConnection {
     /// The sending half.
     pub sender: Sender,
     /// The receiving half.
@@ -116,7 +116,7 @@ pub async fn connect(
     client_id: &str,
     times: Times,
 ) -> Result<(Sender, Receiver), StackError> {
-    let connection = connect_session(address, client_id, times, Session::Clean).await?;
+    let connection = connect_session(address, client_id, times, SessionKind::Clean).await?;
     Ok((connection.sender, connection.receiver))
 }
 
@@ -125,8 +125,8 @@ pub async fn connect_session(
     address: &Address,
     client_id: &str,
     times: Times,
-    session: Session,
-) -> Result<Connection, StackError> {
+    session: SessionKind,
+) -> Result<MqttConnection, StackError> {
     let attempt = async {
         let received = LastReceipt::default();
         let socket = open(address, (times == Times::Received).then_some(&received)).await?;
@@ -141,12 +141,12 @@ pub async fn connect_session(
         let mut receiver = Receiver { half: read, buffer, received, piece };
         let mut hello = Connect::new(client_id);
         hello.keep_alive = KEEP_ALIVE_SECS;
-        hello.clean_session = session == Session::Clean;
+        hello.clean_session = session == SessionKind::Clean;
         hello.login = address.credentials().map(|(user, password)| Login::new(user, password));
         sender.send(&Packet::Connect(hello)).await?;
         match receiver.next().await? {
             Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
-                Ok(Connection { sender, receiver, session_present: ack.session_present })
+                Ok(MqttConnection { sender, receiver, session_present: ack.session_present })
             }
             Packet::ConnAck(ack) => Err(io::Error::other(refusal(ack.code, address))),
             _ => Err(io::Error::other("it does not answer in MQTT 3.1.1")),
@@ -214,12 +214,12 @@ pub(crate) fn subscription(topics: &[String], qos: u8) -> Subscribe {
 
 /// Subscribes to topics and waits for the broker's consent.
 pub async fn subscribe(
-    connection: &mut Connection,
+    connection: &mut MqttConnection,
     address: &Address,
     topics: &[String],
     qos: u8,
 ) -> Result<(), StackError> {
-    let Connection { sender, receiver, .. } = connection;
+    let MqttConnection { sender, receiver, .. } = connection;
     let attempt = async {
         sender.send(&Packet::Subscribe(subscription(topics, qos))).await?;
         loop {

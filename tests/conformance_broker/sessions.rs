@@ -179,11 +179,11 @@ fn our_own_client_is_served(broker: &Broker) {
     runtime.expect("a runtime").block_on(async {
         let id = mqtt::client_id("test");
         let connected =
-            mqtt::connect_session(&address, &id, mqtt::Times::Read, mqtt::Session::Clean).await;
+            mqtt::connect_session(&address, &id, mqtt::Times::Read, mqtt::SessionKind::Clean).await;
         let mut connection = connected.expect("it connects");
         let topics = ["a/b".to_owned(), "a/other/+".to_owned()];
         mqtt::subscribe(&mut connection, &address, &topics, 1).await.expect("it subscribes");
-        let mqtt::Connection { mut sender, mut receiver, .. } = connection;
+        let mqtt::MqttConnection { mut sender, mut receiver, .. } = connection;
         for payload in ["one", "two"] {
             let mut message = Publish::new("a/b", QoS::AtLeastOnce, payload);
             message.pkid = 1;

@@ -7,7 +7,9 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::loadgen::pipeline::subscriber::{self, Message, Sink, SubscribeCounts, SubscribeSettings};
+use ::loadgen::pipeline::subscriber::{
+    self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
+};
 use ::loadgen::plan::Address;
 use tokio::sync::{oneshot, watch};
 
@@ -60,7 +62,7 @@ struct Times {
 }
 
 impl Sink for Times {
-    fn message(&mut self, message: Message<'_>) {
+    fn message(&mut self, message: ReceivedMessage<'_>) {
         self.messages += 1;
         self.received.insert(message.came.at.0);
         if self.messages == MESSAGES

@@ -50,7 +50,7 @@ impl StartClock {
     }
 
     /// The start of a node on this clock.
-    pub(super) fn span(self, run: &Run) -> Span {
+    pub(super) fn span(self, run: &Run) -> SendingTime {
         let own = || {
             let begin = humantime::parse_rfc3339(&run.started_at).ok()?;
             let since_1970 = begin.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -61,7 +61,7 @@ impl StartClock {
             Self::Own => own(),
         };
         let length = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
-        Span {
+        SendingTime {
             begin_us: begin_us.unwrap_or(0).min(LAST_US),
             length_us: u64::try_from(length.as_micros()).unwrap_or(u64::MAX),
         }
@@ -70,12 +70,12 @@ impl StartClock {
 
 /// The time in which a node sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
+pub(super) struct SendingTime {
     pub(super) begin_us: u64,
     pub(super) length_us: u64,
 }
 
-impl Span {
+impl SendingTime {
     fn end_us(self) -> u64 {
         self.begin_us.saturating_add(self.length_us)
     }
@@ -123,7 +123,7 @@ pub(super) struct Skew {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NodeSpan {
     pub(super) node: u64,
-    pub(super) span: Span,
+    pub(super) span: SendingTime,
 }
 
 impl Skew {

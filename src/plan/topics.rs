@@ -1,0 +1,48 @@
+//! Topics of MQTT: those that are subscribed to, and the one that the push server publishes to.
+
+use super::{PlanError, Target, refuse};
+
+/// The one topic of a push server. Refuses several, and those that cannot be published to.
+pub fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
+    match topics {
+        [topic] if is_filter(topic) && !topic.contains(['#', '+']) => Ok(topic),
+        [topic] => refuse(format!(
+            "--topic '{topic}': the push server publishes to it, so it must be a topic without the wildcards \
+             # and +"
+        )),
+        _ => refuse(format!(
+            "--topic is given {} times, and the push server publishes to one topic; leave one",
+            topics.len()
+        )),
+    }
+}
+
+/// Refuses topics that cannot be subscribed to.
+pub fn check_filters(topics: &[String]) -> Result<(), PlanError> {
+    match topics.iter().find(|topic| !is_filter(topic)) {
+        Some(topic) => refuse(format!(
+            "--topic '{topic}' cannot be subscribed to: + stands for one whole level (devices/+/inbox), \
+             and # for all levels at the end (devices/#)"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn is_filter(topic: &str) -> bool {
+    !topic.is_empty()
+        && topic.len() <= 65_535
+        && !topic.contains('\0')
+        && rumqttc::mqttbytes::valid_filter(topic)
+}
+
+/// The topics that are subscribed to. Where no URL is given they are published to as well.
+pub(super) fn topics(mut topics: Vec<String>, target: &Target) -> Result<Vec<String>, PlanError> {
+    if topics.is_empty() {
+        topics.push("/channel".to_owned());
+    }
+    match target {
+        Target::Pipeline => topic_to_publish(&topics).map(|_| ())?,
+        Target::Url(_) => check_filters(&topics)?,
+    }
+    Ok(topics)
+}
