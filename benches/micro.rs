@@ -8,19 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use loadgen::clock::{Nanos, ServerClock};
-use loadgen::http::request::RequestShape;
-use loadgen::http::response::{Progress, ResponseReader};
-use loadgen::http::{Ended, Outcome, Ticket};
-use loadgen::load::recorder::Recorder;
-use loadgen::load::{Schedule, Slot};
+use loadgen::config::settings;
+use loadgen::core::clock::{Nanos, ServerClock};
+use loadgen::core::units::Rate;
+use loadgen::engine::recorder::Recorder;
+use loadgen::engine::transport::request::RequestShape;
+use loadgen::engine::transport::response::{Progress, ResponseReader};
+use loadgen::engine::transport::{Ended, Outcome, Ticket};
+use loadgen::engine::{Schedule, Slot};
 use loadgen::message::template::DEFAULT_BODY;
 use loadgen::message::{
     Arrival, Arrivals, Checkpoint, DueTable, IdFields, IdSpace, IdWriter, MsgId, Template, Values,
 };
 use loadgen::pipeline::stamps::{Stamp, Stamper};
-use loadgen::profile;
-use loadgen::units::Rate;
 
 /// The main job: 24,000 requests a second for 10 s.
 const RATE: u64 = 24_000;
@@ -62,13 +62,13 @@ fn schedule(criterion: &mut Criterion) {
         Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (Some(Nanos::from_secs(10)), None))
     };
 
-    let constant = due(profile::Arrivals::Constant);
+    let constant = due(settings::Arrivals::Constant);
     let expected = (0..SLOTS).map(|n| Slot { number: n, due: Nanos(n * 125_000 / 3) });
     assert!(constant.slots(0, 1).eq(expected), "slot n is due at n / rate");
     let mut slots = constant.slots(0, 1).cycle();
     criterion.bench_function("schedule/constant", |b| b.iter(|| slots.next()));
 
-    let poisson = due(profile::Arrivals::Poisson);
+    let poisson = due(settings::Arrivals::Poisson);
     let points: Vec<_> = poisson.slots(0, 1).map(|slot| slot.due.as_secs_f64()).collect();
     let mean = points.iter().sum::<f64>() / SLOTS as f64;
     assert!(points.len() as u64 == SLOTS && points.is_sorted() && (4.95..5.05).contains(&mean));

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use loadgen::plan::Plan;
-use loadgen::profile::Settings;
+use loadgen::config::plan::Plan;
+use loadgen::config::settings::Settings;
 use loadgen::report::{Report, TextOptions, text};
 use loadgen::run::Runner;
 

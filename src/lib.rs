@@ -13,18 +13,22 @@
 //! Settings ─▶ Plan ─▶ Slot{number, due} ─▶ Ended ─▶ Recorder (per worker) ─▶ Observations ─▶ Report
 //! ```
 //!
-//! Data flows one way, and so do imports (`tests/layers.rs` holds it). Each layer knows those above:
+//! Data flows one way, and so do imports (`tests/layers.rs` holds it). Each room may use those above it:
 //!
-//! | layer | modules | what they are |
-//! | --- | --- | --- |
-//! | words | [`units`] [`clock`] [`message`] [`latency`] [`printable`] [`secrets`] | quantities, ids, histograms, text that is safe to show: no input, no output |
-//! | intent | [`profile`] [`plan`] | what is wanted, checked: nothing after it finds the input invalid |
-//! | outside | [`http`] [`script`] [`stack`] [`resources`] [`health`] `receipt` `tls` | sockets, scripts, servers, processes |
-//! | movers | [`load`] [`pipeline`] | the engine, and the services; they do not know each other |
-//! | the run | [`observations`] [`run`] | stack up, load, drain, down |
-//! | account | [`report`] | what was seen, judged; text, JSON, HTML |
-//! | above runs | [`ramp`] | steps and searches, one run after another, and what follows from them |
-//! | terminal | [`cli`] | arguments, progress, exit codes |
+//! | room | contents |
+//! | --- | --- |
+//! | [`core`] | units, clock, latencies, backoff, masked secrets, printable text: no input or output |
+//! | [`message`] | MsgIDs, templates that carry them, due times, the account of every message |
+//! | [`config`] | settings, as flags or TOML, and the checked plan: nothing after it finds the input invalid |
+//! | [`host`] | CPU and memory of processes, limits and load of the machine |
+//! | `net` | kernel timestamps, TLS |
+//! | [`engine`] | schedule, workers, recorder; [`engine::transport`] carries requests |
+//! | [`script`] | wrk's Lua scripts |
+//! | [`pipeline`] | api, push, subscriber, stamps, and the servers they use; it and the engine do not know each other |
+//! | [`observations`] [`run`] | one run: environment up, load, drain, down |
+//! | [`report`] | the results, judged, merged, compared; text, JSON, HTML |
+//! | [`ramp`] | steps and searches, one run after another, and what follows from them |
+//! | [`cli`] | arguments, progress, exit codes |
 //!
 //! # Promises
 //!
@@ -56,7 +60,7 @@
 //! A smoke test in somebody else's project; nothing but the crate needs to be installed:
 //!
 //! ```no_run
-//! use loadgen::{plan::Plan, profile::Settings, report::Report, run::Runner};
+//! use loadgen::{config::plan::Plan, config::settings::Settings, report::Report, run::Runner};
 //!
 //! # async fn smoke() -> Result<(), Box<dyn std::error::Error>> {
 //! let plan = Plan::new(Settings {
@@ -74,25 +78,17 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("loadgen needs Linux: epoll, /proc and the parent-death signal");
 
-pub mod units;
-pub mod clock;
+pub mod core;
 pub mod message;
-pub mod latency;
-pub mod printable;
-pub mod secrets;
 
-pub mod profile;
-pub mod plan;
+pub mod config;
 
-pub mod http;
-pub mod health;
-pub mod resources;
+pub mod host;
+mod net;
+
+pub mod engine;
 pub mod script;
-pub mod stack;
-mod receipt;
-mod tls;
 
-pub mod load;
 pub mod pipeline;
 
 pub mod observations;

@@ -2,14 +2,14 @@
 
 use std::time::SystemTime;
 
-use crate::clock::Nanos;
-pub use crate::health::Machine;
-use crate::http::Traffic;
-use crate::latency::{AgedLatencies, Latencies};
-pub use crate::load::{LoadResult, RequestResult};
+use crate::config::plan::{Mode, Plan};
+use crate::core::clock::Nanos;
+use crate::core::latency::{AgedLatencies, Latencies};
+use crate::engine::transport::Traffic;
+pub use crate::engine::{LoadResult, RequestResult};
+pub use crate::host::health::Machine;
+pub use crate::host::resources::{ResourceUse, Shares};
 use crate::message::{Checkpoint, MessageAccount, MissedSpan, StagePair, Unjoined};
-use crate::plan::{Mode, Plan};
-pub use crate::resources::{ResourceUse, Shares};
 use crate::script::{Errors, ScriptError, Session, Summary};
 
 /// All numbers of one run.

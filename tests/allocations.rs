@@ -8,18 +8,18 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use loadgen::clock::{self, Nanos};
-use loadgen::http::compose::composer;
-use loadgen::http::raw::RawTransport;
-use loadgen::http::request::{RequestShape, Requests};
-use loadgen::load::recorder::Recorder;
-use loadgen::load::{Brief, Work};
-use loadgen::load::{Counters, Mixture, Schedule, Worker};
+use loadgen::config::plan::load::Pace;
+use loadgen::config::settings::Arrivals;
+use loadgen::core::clock::{self, Nanos};
+use loadgen::core::units::Rate;
+use loadgen::engine::recorder::Recorder;
+use loadgen::engine::transport::compose::composer;
+use loadgen::engine::transport::raw::RawTransport;
+use loadgen::engine::transport::request::{RequestShape, Requests};
+use loadgen::engine::{Brief, Work};
+use loadgen::engine::{Counters, Mixture, Schedule, Worker};
 use loadgen::message::template::{DEFAULT_BODY, Place};
 use loadgen::message::{Assignment, Body, Data, DueTable, IdSpace, IdWriter, Mix, Template};
-use loadgen::plan::load::Pace;
-use loadgen::profile::Arrivals;
-use loadgen::units::Rate;
 use tokio::sync::mpsc;
 
 const REQUESTS: u64 = 20_000;

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer may use itself and those before it.
-const LAYERS: [&[&str]; 8] = [
-    &["units", "clock", "message", "latency", "printable", "secrets"],
-    &["profile", "plan"],
-    &["http", "script", "stack", "resources", "health", "receipt", "tls"],
-    &["load", "pipeline"],
+const LAYERS: [&[&str]; 9] = [
+    &["core"],
+    &["message"],
+    &["config"],
+    &["host", "net"],
+    &["engine", "script", "pipeline"],
     &["observations", "run"],
     &["report"],
     &["ramp"],
@@ -18,18 +19,16 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// Pairs that may not know each other although their layers would let them.
-const STRANGERS: [(&str, &str); 11] = [
-    ("load", "pipeline"),
-    ("pipeline", "load"),
+const STRANGERS: [(&str, &str); 9] = [
+    ("engine", "pipeline"),
+    ("pipeline", "engine"),
+    ("engine", "script"),
     ("report", "run"),
-    ("report", "load"),
-    ("report", "resources"),
-    ("report", "health"),
-    ("report", "http"),
-    ("report", "stack"),
+    ("report", "engine"),
+    ("report", "host"),
+    ("report", "net"),
     ("report", "pipeline"),
     ("report", "script"),
-    ("load", "script"),
 ];
 
 fn layer(module: &str) -> Option<usize> {

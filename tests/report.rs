@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use loadgen::clock::Nanos;
-use loadgen::http::cause::{Cause, CauseCounts};
-use loadgen::http::{Ended, Failure, Outcome, Ticket, Traffic};
-use loadgen::latency::Latencies;
-use loadgen::load::recorder::Recorder;
+use loadgen::config::plan::Plan;
+use loadgen::config::settings::Settings;
+use loadgen::core::clock::Nanos;
+use loadgen::core::latency::Latencies;
+use loadgen::engine::recorder::Recorder;
+use loadgen::engine::transport::cause::{Cause, CauseCounts};
+use loadgen::engine::transport::{Ended, Failure, Outcome, Ticket, Traffic};
 use loadgen::message::{Checkpoint, IdSpace, MessageAccount, MsgId, Unjoined};
 use loadgen::observations::{
     ArrivalInfo, ClockInfo, Machine, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo,
     Stage, StampCount,
 };
-use loadgen::plan::Plan;
-use loadgen::profile::Settings;
 use loadgen::report::ramp::{Finding, RampReport, RampStep, Search, Trial};
 use loadgen::report::{Report, TextOptions, check_names, ramp_text, text};
 

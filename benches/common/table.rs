@@ -1,6 +1,6 @@
 //! Tables in Markdown, as they go into the README.
 
-use loadgen::units::format_count;
+use loadgen::core::units::format_count;
 
 /// Prints a table; the first column is words, the others are numbers.
 pub(crate) fn print(header: &[String], rows: &[Vec<String>]) {

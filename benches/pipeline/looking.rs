@@ -1,8 +1,8 @@
 //! What it costs to look: stamps and progress, each against a run without, and what is left when
 //! there is next to no load.
 
+use loadgen::core::units::format_count;
 use loadgen::report::Report;
-use loadgen::units::format_count;
 
 use super::common::rounds::{self, Column};
 use super::common::{self, others, table};

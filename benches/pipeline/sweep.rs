@@ -1,8 +1,8 @@
 //! The rate sweep: in steps up to the first rate that does not hold, then by halves between it and
 //! the last that did.
 
+use loadgen::core::units::format_count;
 use loadgen::report::Report;
-use loadgen::units::format_count;
 
 use super::common::{self, others, table};
 use super::run::{self, Run, Stack};

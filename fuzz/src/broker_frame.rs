@@ -1,8 +1,10 @@
 //! The embedded broker's frames, messages and packets.
 
 use bytes::BytesMut;
-use loadgen::stack::embedded::broker::Settings;
-use loadgen::stack::embedded::broker::frame::{Frame, Kind, Refusal, cut, put_message, run_len};
+use loadgen::pipeline::servers::embedded::broker::Settings;
+use loadgen::pipeline::servers::embedded::broker::frame::{
+    Frame, Kind, Refusal, cut, put_message, run_len,
+};
 use rumqttc::mqttbytes::v4::{Connect, Packet};
 
 use super::{filled, ways};

@@ -1,6 +1,6 @@
 //! The embedded broker's topics and filters, held against the standard's own words (MQTT 3.1.1, 4.7).
 
-use loadgen::stack::embedded::broker::{is_filter, is_topic, matches};
+use loadgen::pipeline::servers::embedded::broker::{is_filter, is_topic, matches};
 
 /// A filter, a line end, and a topic.
 pub fn check(input: &[u8]) {

@@ -1,7 +1,7 @@
 //! The raw engine's reader of responses.
 
-use loadgen::http::ProtocolError;
-use loadgen::http::response::{Progress, ResponseReader};
+use loadgen::engine::transport::ProtocolError;
+use loadgen::engine::transport::response::{Progress, ResponseReader};
 
 use super::ways;
 

@@ -1,7 +1,9 @@
 //! The embedded queue's parser of commands.
 
-use loadgen::stack::embedded::queue::args::Args;
-use loadgen::stack::embedded::queue::parser::{MAX_FRAME, MAX_LINE, Parser, ProtocolError};
+use loadgen::pipeline::servers::embedded::queue::args::Args;
+use loadgen::pipeline::servers::embedded::queue::parser::{
+    MAX_FRAME, MAX_LINE, Parser, ProtocolError,
+};
 
 use super::{filled, ways};
 

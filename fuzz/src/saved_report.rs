@@ -1,6 +1,6 @@
 //! Saved reports, which may have been edited or made by hand.
 
-use loadgen::printable::is_unprintable;
+use loadgen::core::printable::is_unprintable;
 use loadgen::report::compare::compare;
 use loadgen::report::forms::{Distribution, Document, Form};
 use loadgen::report::{Node, Report, Saved, TextOptions, merge};

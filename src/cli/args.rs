@@ -14,9 +14,9 @@ pub(super) use self::services::{
     ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs,
 };
 use super::metrics::parse_address;
-use crate::profile::Settings;
+use crate::config::settings::Settings;
+use crate::core::units::{Moment, parse_percent};
 use crate::report::forms::{Form, Subject};
-use crate::units::{Moment, parse_percent};
 
 /// A mistake on the command line that clap cannot see.
 #[derive(Debug, thiserror::Error)]

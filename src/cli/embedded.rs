@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use super::args::{EmbeddedArgs, EmbeddedServer};
 use super::signals::Signals;
 use super::{Outcome, logger};
-use crate::resources::ensure_descriptors;
-use crate::stack::embedded::{broker, queue};
+use crate::host::resources::ensure_descriptors;
+use crate::pipeline::servers::embedded::{broker, queue};
 
 /// Open files for as many connections as a server takes.
 const OPEN_FILES: u64 = queue::MAX_CLIENTS as u64 + 64;

@@ -12,7 +12,7 @@ use clap::{Arg, Args as _, Command};
 use super::Outcome;
 use super::args::InitArgs;
 use super::output::print_bytes;
-use crate::profile::Settings;
+use crate::config::settings::Settings;
 
 /// Longest line of the comments.
 const WIDTH: usize = 96;
@@ -178,7 +178,7 @@ fn comment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
+    use crate::config::plan::Plan;
 
     /// The profile with the lines of these keys in force as well.
     fn with(keys: &[&str]) -> Settings {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::MultiProgress;
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::printable::message;
+use crate::core::printable::message;
 
 /// What is drawn on the terminal, to be moved away for a message.
 static SCREEN: Mutex<Option<MultiProgress>> = Mutex::new(None);

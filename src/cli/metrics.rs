@@ -19,12 +19,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::args::WatchArgs;
-use crate::clock::Nanos;
-use crate::http::request::RequestShape;
-use crate::latency::Latencies;
+use crate::config::plan::{Mode, Plan, Target};
+use crate::config::settings::{Arrivals, Node};
+use crate::core::clock::Nanos;
+use crate::core::latency::Latencies;
+use crate::engine::transport::request::RequestShape;
 use crate::pipeline::metrics::{Exposition, Format};
-use crate::plan::{Mode, Plan, Target};
-use crate::profile::{Arrivals, Node};
 use crate::ramp::Ahead;
 use crate::run::Progress;
 

@@ -24,8 +24,8 @@ use clap::{CommandFactory as _, Parser as _};
 
 use args::{Cli, Command, UsageError};
 
-use crate::printable::message;
-use crate::profile::nearest;
+use crate::config::settings::nearest;
+use crate::core::printable::message;
 use crate::report::Outcome;
 
 /// Could not run.
@@ -98,7 +98,7 @@ fn mistyped_command(word: &str) -> Option<UsageError> {
 fn fail(error: &anyhow::Error) -> ExitCode {
     // A peer, or a file, may have had a part in the text.
     eprintln!("loadgen: {}", message(&format!("{error:#}")));
-    let usage = error.is::<crate::plan::PlanError>()
+    let usage = error.is::<crate::config::plan::PlanError>()
         || error.is::<args::UsageError>()
         || matches!(error.downcast_ref(), Some(crate::run::RunError::Plan(_)));
     let script = error.is::<crate::script::ScriptError>()

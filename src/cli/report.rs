@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::args::ReportArgs;
 use super::output::Outputs;
 use super::{Outcome, logger};
-use crate::plan::read::{MOST_REPORT, read_text_bounded};
+use crate::config::plan::read::{MOST_REPORT, read_text_bounded};
 use crate::report::Saved;
 
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {

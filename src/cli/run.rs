@@ -11,14 +11,14 @@ use super::output::Outputs;
 use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, SCRIPT, logger, own_program};
-use crate::plan::Plan;
-use crate::plan::read::{MOST_PROFILE, read_text_bounded};
-use crate::profile::Settings;
+use crate::config::plan::Plan;
+use crate::config::plan::read::{MOST_PROFILE, read_text_bounded};
+use crate::config::settings::Settings;
+use crate::core::units::Moment;
 use crate::ramp::is_ramp;
 use crate::report::forms::{Document, Subject};
 use crate::report::{Report, RunResult, check_conditions};
 use crate::run::{RunError, Runner, Services};
-use crate::units::Moment;
 
 /// What wrk2's `-B` is told.
 const NO_BATCHES: &str = "--batch_latency: every answer is timed by itself, in a pipelined batch too; \

@@ -11,17 +11,17 @@ use tokio::sync::watch;
 use super::args::{ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs};
 use super::signals::Signals;
 use super::{Outcome, logger};
+use crate::config::plan::{Address, MAX_BODY, check_filters, topic_to_publish};
+use crate::core::units::format_count;
 use crate::message::{Checkpoint, IdFields};
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::metrics::Counter;
 use crate::pipeline::push::{self, PushCounts, PushSettings};
+use crate::pipeline::servers::StackError;
 use crate::pipeline::stamps::{self, Stamper};
 use crate::pipeline::subscriber::{
     self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
 };
-use crate::plan::{Address, MAX_BODY, check_filters, topic_to_publish};
-use crate::stack::StackError;
-use crate::units::format_count;
 
 /// After the first signal a service ends within this, whatever hangs.
 const LAST_MOMENT: Duration = Duration::from_millis(2_500);

@@ -12,7 +12,7 @@ use super::due::{DueBlock, DueTable};
 use super::id::{IdSpace, MsgId};
 use super::idset::IdSet;
 use super::outages::{MissedSpan, Outages};
-use crate::clock::Nanos;
+use crate::core::clock::Nanos;
 
 /// How many ids of a kind the report names.
 const EXAMPLES: usize = 10;

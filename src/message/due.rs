@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::id::{IdSpace, MsgId};
-use crate::clock::Nanos;
+use crate::core::clock::Nanos;
 
 /// When each message of one block was due, nanoseconds on the monotonic clock; 0: not sent.
 pub(super) type DueBlock = Arc<[AtomicU64]>;

@@ -6,7 +6,7 @@
 //! arrived, and ends at that of the first message that arrived after the subscription stood again. Both
 //! ends are widened by how far messages arrived out of order before.
 
-use crate::clock::Nanos;
+use crate::core::clock::Nanos;
 
 /// Spans are widened by this much, beside the disorder that was seen.
 const MARGIN: Nanos = Nanos::from_millis(50);

@@ -3,7 +3,7 @@
 
 use super::extract::{IdError, IdFields};
 use super::shape::{Shape, shape_of};
-use crate::units::{format_count, format_some};
+use crate::core::units::{format_count, format_some};
 
 /// Topics that are counted one by one.
 const MOST_TOPICS: usize = 10;

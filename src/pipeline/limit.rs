@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::units::Rate;
+use crate::core::units::Rate;
 
 /// What may be made up for at once after a moment in which less than the limit was taken: more than a
 /// timer is late, little enough that messages leave evenly.

@@ -8,6 +8,7 @@ pub mod metrics;
 mod popper;
 pub mod publisher;
 pub mod push;
+pub mod servers;
 pub mod stamps;
 pub mod subscriber;
 

@@ -8,9 +8,9 @@ use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError};
 
-use crate::plan::Address;
-use crate::stack::StackError;
-use crate::stack::redis::{Link, Use};
+use crate::config::plan::Address;
+use crate::pipeline::servers::StackError;
+use crate::pipeline::servers::redis::{Link, Use};
 
 /// Messages asked for at most: those that Redis gives away are no longer seen in its queue.
 const BATCH: usize = 512;

@@ -16,11 +16,12 @@ use tokio::time::Instant;
 use super::keepalive::KeepAlive;
 use super::metrics::Counter;
 use super::stamps::Stamper;
-use crate::clock::Nanos;
+use crate::config::plan::{Address, MAX_BODY};
+use crate::core::Backoff;
+use crate::core::clock::Nanos;
 use crate::message::{Checkpoint, MsgId};
-use crate::plan::{Address, MAX_BODY};
-use crate::stack::mqtt::{self, PING_EVERY, Receiver, Sender};
-use crate::stack::{Backoff, StackError};
+use crate::pipeline::servers::StackError;
+use crate::pipeline::servers::mqtt::{self, PING_EVERY, Receiver, Sender};
 
 /// Unacknowledged messages at QoS 1: far more than a loopback round trip needs, below the 65,535
 /// that packet ids allow.

@@ -19,12 +19,12 @@ use super::popper::Popper;
 use super::publisher::{Outgoing, PublishCounts, Publisher};
 use super::stamps::{self, Stamper};
 use super::{Shutdown, is_stopped, stopped};
-use crate::clock;
+use crate::config::plan::Address;
+use crate::config::settings::Coupling;
+use crate::core::clock;
+use crate::core::units::Rate;
 use crate::message::{Checkpoint, IdFields};
-use crate::plan::Address;
-use crate::profile::Coupling;
-use crate::stack::{StackError, mqtt};
-use crate::units::Rate;
+use crate::pipeline::servers::{StackError, mqtt};
 
 /// Batches between pop and publish: enough to keep both busy, few enough that little is lost when
 /// the process is killed and that the backlog stays in Redis, where it is seen.

@@ -11,11 +11,12 @@ use tokio::time::{Instant, interval_at, timeout};
 
 use super::metrics::Counter;
 use super::{Shutdown, stopped};
-use crate::plan::Address;
-use crate::stack::mqtt::{
+use crate::config::plan::Address;
+use crate::core::Backoff;
+use crate::pipeline::servers::StackError;
+use crate::pipeline::servers::mqtt::{
     self, Came, MqttConnection, PING_EVERY, Receiver, Sender, SessionKind, Times,
 };
-use crate::stack::{Backoff, StackError};
 
 /// Whose messages to receive.
 #[derive(Debug, Clone)]

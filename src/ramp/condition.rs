@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::queue::growth;
-use crate::plan::{Plan, PlanError, Target, Threshold};
+use crate::config::plan::{Plan, PlanError, Target, Threshold};
+use crate::core::units::format_count;
 use crate::report::ramp::NOT_KNOWN;
 use crate::report::{Report, check_name, check_unit, format_number, number, numbers_ending_in};
-use crate::units::format_count;
 
 /// Where the parts of a condition come from, for errors.
 const PLACE: &str = "holds";

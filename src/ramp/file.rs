@@ -27,9 +27,9 @@
 use std::time::Duration;
 
 use super::knee_file::{SearchFile, search};
-use crate::plan::command::flags;
-use crate::profile::{Entry, ProfileError, Settings, Table, setting_keys};
-use crate::units::{parse_count, parse_duration};
+use crate::config::plan::command::flags;
+use crate::config::settings::{Entry, ProfileError, Settings, Table, setting_keys};
+use crate::core::units::{parse_count, parse_duration};
 
 /// More steps than this are a slipped digit.
 pub(super) const MOST_STEPS: usize = 1_000;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::steps::Work;
-use crate::plan::PlanError;
+use crate::config::plan::PlanError;
 
 /// Refuses steps that would give the same ids: messages of one would be taken for those of another.
 pub(super) fn check_first_ids(work: &Work) -> Result<(), PlanError> {
@@ -31,7 +31,7 @@ pub(super) fn check_first_ids(work: &Work) -> Result<(), PlanError> {
 mod tests {
     use std::path::Path;
 
-    use crate::profile::Settings;
+    use crate::config::settings::Settings;
     use crate::ramp::RampPlan;
 
     fn refused(text: &str) -> Option<String> {

@@ -3,8 +3,8 @@
 use super::condition::Condition;
 use super::file::MOST_STEPS;
 use super::search::Knee;
-use crate::profile::{Entry, ProfileError, Settings, Table};
-use crate::units::{Rate, parse_count};
+use crate::config::settings::{Entry, ProfileError, Settings, Table};
+use crate::core::units::{Rate, parse_count};
 
 /// What a search looks for.
 #[derive(Debug, Clone)]

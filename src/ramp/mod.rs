@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::plan::LoadPlan;
+use crate::config::plan::LoadPlan;
 use crate::report::ramp::{RampReport, RampStep, Search, Trial};
 use crate::report::{Report, SCHEMA_VERSION, Tool};
 use crate::run::{Progress, RunError, Runner, Services, clear};

@@ -9,9 +9,9 @@
 
 use super::conclude::Facts;
 use super::queue::growth;
+use crate::core::units::{format_count, format_time};
 use crate::message::StagePair;
 use crate::report::{Report, Resource};
-use crate::units::{format_count, format_time};
 
 /// Share of the time of its threads, or of all cores, in percent, from which on nothing is left.
 const FULL: f64 = 85.0;

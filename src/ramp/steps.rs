@@ -9,10 +9,10 @@ use super::file::{Changes, RampFile, SweepKey};
 use super::first_ids::check_first_ids;
 use super::knee_file::{Axis, SearchFile};
 use super::search::Knee;
-use crate::plan::{Plan, PlanError};
-use crate::profile::Settings;
+use crate::config::plan::{Plan, PlanError};
+use crate::config::settings::Settings;
+use crate::core::units::format_count;
 use crate::report::check_conditions;
-use crate::units::format_count;
 
 /// What a ramp will do.
 #[derive(Debug, Clone)]

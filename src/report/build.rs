@@ -7,17 +7,17 @@ use super::{
     PerThread, Quantiles, Report, Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server,
     Stack, Stage, StampList, Tool, Verdict, judge,
 };
-use crate::clock::Nanos;
-use crate::latency::{AgedLatencies, Latencies, QUANTILES};
+use crate::config::plan::load::Pace;
+use crate::config::plan::{Mode, ScriptPlan};
+use crate::config::settings::{Arrivals, Engine};
+use crate::core::clock::Nanos;
+use crate::core::latency::{AgedLatencies, Latencies, QUANTILES};
+use crate::core::printable::shortened;
 use crate::message::{MissedSpan, MsgId};
 use crate::observations::{
     ArrivalInfo, LoadResult, Observations, RequestResult, ResourceUse, SeriesRow, ServerInfo,
     Stage as SeenStage, StampCount,
 };
-use crate::plan::load::Pace;
-use crate::plan::{Mode, ScriptPlan};
-use crate::printable::shortened;
-use crate::profile::{Arrivals, Engine};
 
 /// The most characters of a server's version: a server may send any text.
 const LONGEST_VERSION: usize = 200;

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::{Errors, Messages, Report, Requests};
-use crate::units::format_some;
+use crate::core::units::format_some;
 
 /// The failures of the whole run, each with what to look at. The first words, up to the colon, name it.
 /// An interrupted run has none: it was not meant to prove anything.

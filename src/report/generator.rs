@@ -1,12 +1,12 @@
 //! The generator's own part of the verdict: why it did not hold its plan, and what it adds to the times.
 
 use super::{Latency, Report};
-use crate::clock::Nanos;
-use crate::latency::Latencies;
+use crate::config::plan::load::Pace;
+use crate::config::plan::{LoadPlan, Mode};
+use crate::core::clock::Nanos;
+use crate::core::latency::Latencies;
+use crate::core::units::{format_count, format_some, format_time};
 use crate::observations::Observations;
-use crate::plan::load::Pace;
-use crate::plan::{LoadPlan, Mode};
-use crate::units::{format_count, format_some, format_time};
 
 /// How late a generator may come to so many of its slots, beyond the tick that it sleeps by plan. Later,
 /// what is sent is bursts, not the rate that was asked for; and a stall makes many more slots late than those that were due in it, as

@@ -4,9 +4,9 @@
 use super::arrival_notes::arrival_notes;
 use super::failures::failures;
 use super::{Errors, Report, Requests, ThresholdResult, Verdict, generator, lookup};
+use crate::config::plan::Threshold;
+use crate::core::units::{format_count, format_some};
 use crate::observations::{Observations, ServerInfo};
-use crate::plan::Threshold;
-use crate::units::{format_count, format_some};
 
 /// Fills the verdict in.
 pub(super) fn judge(report: &mut Report, seen: &Observations) {

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{Report, ThresholdResult};
-use crate::plan::{BoundUnit, PlanError, Threshold};
-use crate::units::format_time;
+use crate::config::plan::{BoundUnit, PlanError, Threshold};
+use crate::core::units::format_time;
 
 /// The schema of the report, which knows every number there can be.
 const SCHEMA: &str = include_str!("../../schema/report.schema.json");

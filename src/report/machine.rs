@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::build::round;
-use crate::clock::Nanos;
+use crate::core::clock::Nanos;
 use crate::observations::{Machine, Observations};
 
 /// Shortages of this machine among the causes of failures.

@@ -25,7 +25,7 @@ mod wrk;
 
 use serde::{Deserialize, Serialize};
 
-use crate::printable::printable_json;
+use crate::core::printable::printable_json;
 
 pub use check::CheckError;
 pub use figures::{

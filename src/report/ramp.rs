@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Report, Tool};
-use crate::printable::printable_json;
+use crate::core::printable::printable_json;
 
 /// What a ramp found out. Saved after every step, so that a ramp that breaks off keeps what it has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

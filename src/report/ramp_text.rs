@@ -9,7 +9,7 @@ use super::ramp::{RampReport, RampStep, Trial};
 use super::result::RunResult;
 use super::table::{narrow_table, wrapped};
 use super::text::{TextOptions, time};
-use crate::units::format_count;
+use crate::core::units::format_count;
 
 /// What stands where there is no figure.
 const NONE: &str = "-";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::build::round;
 use super::text::{figure, time};
 use super::{ByRequest, Messages, Quantiles, Report, Requests};
-use crate::units::format_count;
+use crate::core::units::format_count;
 
 impl Requests {
     /// Answers that are neither 2xx nor 3xx, by the statuses.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::forms::Document;
 use super::ramp::RampReport;
 use super::{CheckError, Report, SCHEMA_VERSION};
-use crate::printable::message;
+use crate::core::printable::message;
 
 /// A saved report of either kind.
 #[derive(Debug, Clone, PartialEq)]

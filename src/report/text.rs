@@ -9,7 +9,7 @@ use super::result::{Allowed, RunResult};
 use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
 use super::{Errors, Latency, Messages, Quantiles, Report, Run, Script};
-use crate::units::{format_binary, format_count, format_time};
+use crate::core::units::{format_binary, format_count, format_time};
 
 /// The indent of a row that belongs to the label above it.
 const INDENT: &str = "            ";

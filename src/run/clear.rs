@@ -1,9 +1,9 @@
 //! Emptying a Redis of the user's own before a run, which happens only where the user says so.
 
 use super::RunError;
+use crate::config::plan::Plan;
 use crate::message::Checkpoint;
-use crate::plan::Plan;
-use crate::stack::redis::{Use, connect};
+use crate::pipeline::servers::redis::{Use, connect};
 
 /// Deletes the queue in the Redis that the plan names, and the stamps in the log server that it names
 /// or else there; without either, nothing.

@@ -11,22 +11,22 @@ use super::fleet::{Fleet, Split, Supplies};
 use super::listen::{ArrivalInterval, ListenSettings, Listener};
 use super::other_topics::OtherTopics;
 use super::rig::Rig;
-use crate::clock::Nanos;
-use crate::http::Traffic;
-use crate::http::link::{Endpoint, Link};
-use crate::http::reach;
-use crate::http::request::{RequestShape, Requests};
-use crate::load::LoadResult;
+use crate::config::plan::load::Pace;
+use crate::config::plan::{Address, Plan, Request, Target};
+use crate::core::clock::Nanos;
+use crate::core::units::format_some;
+use crate::engine::LoadResult;
+use crate::engine::transport::Traffic;
+use crate::engine::transport::link::{Endpoint, Link};
+use crate::engine::transport::reach;
+use crate::engine::transport::request::{RequestShape, Requests};
 use crate::message::{
     DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template, Unjoined,
 };
 use crate::observations::ArrivalInfo;
 use crate::pipeline::stamps::Passage;
 use crate::pipeline::subscriber::SubscribeSettings;
-use crate::plan::load::Pace;
-use crate::plan::{Address, Plan, Request, Target};
 use crate::script::{ScriptError, Session, Setting, Writer};
-use crate::units::format_some;
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
 const QUIET: Nanos = Nanos::from_millis(100);

@@ -7,20 +7,20 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 use super::RunError;
-use crate::clock::Nanos;
-use crate::http::compose::{Compose, composer};
-use crate::http::full::FullTransport;
-use crate::http::link::Link;
-use crate::http::raw::RawTransport;
-use crate::http::request::Requests;
-use crate::http::{ConnectError, Traffic, Transport};
-use crate::load::recorder::Recorder;
-use crate::load::{
+use crate::config::plan::{LoadPlan, Mode, Plan, Request, RequestPlan};
+use crate::config::settings::{Engine, Node};
+use crate::core::clock::Nanos;
+use crate::engine::recorder::Recorder;
+use crate::engine::transport::compose::{Compose, composer};
+use crate::engine::transport::full::FullTransport;
+use crate::engine::transport::link::Link;
+use crate::engine::transport::raw::RawTransport;
+use crate::engine::transport::request::Requests;
+use crate::engine::transport::{ConnectError, Traffic, Transport};
+use crate::engine::{
     Brief, Control, Gauges, IntervalReport, LoadResult, Mixture, Schedule, Work, Worker,
 };
 use crate::message::{Assignment, DueTable, IdSpace, IdWriter};
-use crate::plan::{LoadPlan, Mode, Plan, Request, RequestPlan};
-use crate::profile::{Engine, Node};
 use crate::script::{Writer, id_lanes, ids_each};
 
 /// More messages a second than one worker can send on any machine: what bounds a closed loop's ids.
@@ -330,8 +330,8 @@ impl Post {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
-    use crate::profile::{Arrivals, Settings};
+    use crate::config::plan::Plan;
+    use crate::config::settings::{Arrivals, Settings};
 
     const NODES: u64 = 3;
 

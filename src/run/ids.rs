@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::fleet::Split;
+use crate::config::plan::{Plan, PlanError};
 use crate::message::mix::scatter;
 use crate::message::{IdSpace, MsgId};
-use crate::plan::{Plan, PlanError};
 
 /// Lifetime of a reservation beyond the planned end of the run that made it.
 const LIFETIME: Duration = Duration::from_secs(86_400);

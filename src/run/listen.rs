@@ -10,18 +10,18 @@ use rustix::time::ClockId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RunError;
-use crate::clock::{self, Nanos};
-use crate::latency::{AgedLatencies, Latencies};
-use crate::load::LoadResult;
-use crate::load::worker::INTERVAL;
+use crate::core::clock::{self, Nanos};
+use crate::core::latency::{AgedLatencies, Latencies};
+use crate::engine::LoadResult;
+use crate::engine::worker::INTERVAL;
 use crate::message::{
     Arrival, Arrivals, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId, Unjoined,
 };
+use crate::pipeline::servers::mqtt::Came;
 use crate::pipeline::stamps::{Passage, Stamper};
 use crate::pipeline::subscriber::{
     self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
 };
-use crate::stack::mqtt::Came;
 
 /// Arrivals of one interval.
 #[derive(Debug)]

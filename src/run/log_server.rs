@@ -13,14 +13,16 @@ use super::ids::NeededIds;
 use super::rig::Rig;
 use super::stages::StageJoin;
 use super::stamp_reader::{Source, StampReader};
-use crate::clock::{self, Jump, Nanos, ServerClock};
+use crate::config::plan::{Address, Plan};
+use crate::core::clock::{self, Jump, Nanos, ServerClock};
+use crate::core::units::{format_some, format_time};
 use crate::message::IdSpace;
 use crate::observations::{ClockInfo, StampCount};
+use crate::pipeline::servers::Kind;
+use crate::pipeline::servers::redis::{
+    Link, Use, info, is_denied, release_ids, reserve_ids, server_time,
+};
 use crate::pipeline::stamps;
-use crate::plan::{Address, Plan};
-use crate::stack::Kind;
-use crate::stack::redis::{Link, Use, info, is_denied, release_ids, reserve_ids, server_time};
-use crate::units::{format_some, format_time};
 
 /// Round trips that compare the clocks before the load: the shortest of them bounds the offset.
 const TRIPS_AT_START: usize = 64;

@@ -7,10 +7,10 @@ use rumqttc::mqttbytes::v4::Packet;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::config::plan::Address;
 use crate::message::{IdFields, Unjoined};
-use crate::plan::Address;
-use crate::stack::StackError;
-use crate::stack::mqtt::{self, SessionKind, Times};
+use crate::pipeline::servers::StackError;
+use crate::pipeline::servers::mqtt::{self, SessionKind, Times};
 
 /// Duration of the look.
 const SPAN: Duration = Duration::from_millis(500);

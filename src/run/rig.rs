@@ -11,14 +11,14 @@ use std::time::Duration;
 use url::Url;
 
 use super::RunError;
+use crate::config::plan::{Address, MAX_BODY, Plan, Target};
+use crate::config::settings::{Coupling, Stack};
+use crate::host::resources::Component;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
-use crate::plan::{Address, MAX_BODY, Plan, Target};
-use crate::profile::{Coupling, Stack};
-use crate::resources::Component;
-use crate::stack::child::{Child, Launch};
-use crate::stack::spawned::{Spawned, is_installed, start_mosquitto, start_redis};
-use crate::stack::{Kind, mqtt, redis};
+use crate::pipeline::servers::child::{Child, Launch};
+use crate::pipeline::servers::spawned::{Spawned, is_installed, start_mosquitto, start_redis};
+use crate::pipeline::servers::{Kind, mqtt, redis};
 use embedded::Server;
 use service::{Service, listening_port, start_thread};
 

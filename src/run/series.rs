@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::listen::ArrivalInterval;
-use crate::latency::Latencies;
-use crate::load::IntervalReport;
-use crate::load::worker::INTERVAL;
+use crate::core::latency::Latencies;
+use crate::engine::IntervalReport;
+use crate::engine::worker::INTERVAL;
 use crate::observations::{SeriesRow, Shares, Totals};
 
 #[derive(Debug, Default)]
@@ -134,7 +134,7 @@ fn close(index: u64, open: &OpenRow) -> SeriesRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Nanos;
+    use crate::core::clock::Nanos;
 
     fn load(worker: usize, index: u64, sent: u64) -> IntervalReport {
         let mut response = Latencies::default();

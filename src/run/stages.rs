@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use crate::clock::{self, Jump, Nanos};
-use crate::latency::Latencies;
-use crate::load::Sampled;
+use crate::core::clock::{self, Jump, Nanos};
+use crate::core::latency::Latencies;
+use crate::engine::Sampled;
 use crate::message::{Checkpoint, IdSpace, MsgId, StagePair};
 use crate::observations::Stage;
 
@@ -208,7 +208,7 @@ impl StageJoin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ServerClock;
+    use crate::core::clock::ServerClock;
 
     fn millis(n: u64) -> Nanos {
         Nanos::from_millis(n)

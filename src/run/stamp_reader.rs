@@ -7,12 +7,12 @@ use redis::{ErrorKind, Pipeline, RedisError, RedisResult};
 
 use super::list_ends::{Element, ListEnds, ListView, Look, MARKS, MOST_WINDOW};
 use super::stages::StageJoin;
-use crate::clock::{Nanos, ServerClock};
+use crate::core::clock::{Nanos, ServerClock};
+use crate::core::units::format_count;
 use crate::message::{Checkpoint, MsgId};
 use crate::observations::StampCount;
+use crate::pipeline::servers::redis::describe;
 use crate::pipeline::stamps::{Stamp, shape};
-use crate::stack::redis::describe;
-use crate::units::format_count;
 
 /// Stamps after which it is not by chance that all are whole milliseconds.
 const ENOUGH_STAMPS: u64 = 3;

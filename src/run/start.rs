@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::RunError;
 use super::log_server::LogServer;
 use super::watch::{Audience, Phase, Progress, asked_to_stop};
-use crate::clock::{self, Nanos};
+use crate::core::clock::{self, Nanos};
 use crate::observations::Totals;
 
 /// The moment between "all are ready" and the first slot where no time was agreed on.

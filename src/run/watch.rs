@@ -14,14 +14,14 @@ use super::log_server::LogServer;
 use super::rig::Rig;
 use super::series::Series;
 use super::stages::{JoinedStages, StageJoin};
-use crate::clock::{self, Nanos};
-use crate::health::MachineWatch;
-use crate::load::Gauges;
-use crate::load::worker::INTERVAL;
+use crate::config::plan::Plan;
+use crate::core::clock::{self, Nanos};
+use crate::engine::Gauges;
+use crate::engine::worker::INTERVAL;
+use crate::host::health::MachineWatch;
+use crate::host::resources::{ResourceUse, Sampler};
 use crate::message::IdSpace;
 use crate::observations::{SeriesRow, Totals};
-use crate::plan::Plan;
-use crate::resources::{ResourceUse, Sampler};
 
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! a script then.
 
 use super::{ScriptError, Setting, Summary};
-use crate::http::compose::{Compose, Composed};
-use crate::http::link::Endpoint;
+use crate::engine::transport::compose::{Compose, Composed};
+use crate::engine::transport::link::Endpoint;
 use crate::message::Values;
 
 /// A run's script.

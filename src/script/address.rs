@@ -4,8 +4,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 
 use mlua::{Error, Function, Lua, MetaMethod, UserData, UserDataMethods, UserDataRef, Value};
 
-use crate::clock::Nanos;
-use crate::http::link::{Endpoint, connect_unix};
+use crate::core::clock::Nanos;
+use crate::engine::transport::link::{Endpoint, connect_unix};
 
 /// Where a worker connects, as a script holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,11 +31,11 @@ mod worker;
 
 use url::Url;
 
-use crate::clock::Nanos;
-use crate::http::link::Endpoint;
-use crate::latency::Latencies;
+use crate::config::plan::ScriptPlan;
+use crate::core::clock::Nanos;
+use crate::core::latency::Latencies;
+use crate::engine::transport::link::Endpoint;
 use crate::message::{IdSpace, Template};
-use crate::plan::ScriptPlan;
 
 #[cfg(not(feature = "lua"))]
 pub use absent::{Session, Writer};

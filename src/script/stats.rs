@@ -2,7 +2,7 @@
 
 use mlua::{MetaMethod, UserData, UserDataFields, UserDataMethods};
 
-use crate::latency::Latencies;
+use crate::core::latency::Latencies;
 
 /// Values with their counts, ascending.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl UserData for Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Nanos;
+    use crate::core::clock::Nanos;
 
     fn stats(micros: &[u64]) -> Stats {
         let mut latencies = Latencies::default();

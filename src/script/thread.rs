@@ -11,7 +11,7 @@ use mlua::{
 use super::ScriptError;
 use super::address::Address;
 use super::copy::Plain;
-use crate::http::link::Endpoint;
+use crate::engine::transport::link::Endpoint;
 
 /// What a worker and the scripts share about it.
 pub(super) struct Seat {

@@ -10,11 +10,11 @@ use super::ScriptError;
 use super::ids::Ids;
 use super::state::State;
 use super::thread::Seat;
-use crate::clock::Nanos;
-use crate::http::compose::{Batch, Compose, Composed, Hooks, Wants};
-use crate::http::framing::{Framing, frame};
-use crate::http::kept::Kept;
-use crate::http::link::Endpoint;
+use crate::core::clock::Nanos;
+use crate::engine::transport::compose::{Batch, Compose, Composed, Hooks, Wants};
+use crate::engine::transport::framing::{Framing, frame};
+use crate::engine::transport::kept::Kept;
+use crate::engine::transport::link::Endpoint;
 use crate::message::Values;
 
 /// A delay longer than this is a mistake, and would overflow.

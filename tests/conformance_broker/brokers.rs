@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use loadgen::stack::embedded::broker::{self, Settings};
+use loadgen::pipeline::servers::embedded::broker::{self, Settings};
 use tokio::sync::watch;
 
 /// Longer than anything here takes.

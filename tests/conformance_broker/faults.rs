@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use loadgen::stack::embedded::broker::Settings;
+use loadgen::pipeline::servers::embedded::broker::Settings;
 
 use super::brokers::Broker;
 use super::client::{Client, connect, packet, puback, publish, string, subscribe};

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use loadgen::stack::embedded::broker::frame::cut;
-use loadgen::stack::embedded::broker::{is_filter, is_topic, matches};
+use loadgen::pipeline::servers::embedded::broker::frame::cut;
+use loadgen::pipeline::servers::embedded::broker::{is_filter, is_topic, matches};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

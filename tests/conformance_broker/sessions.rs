@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use loadgen::plan::Address;
-use loadgen::stack::broker_status::BrokerStatus;
-use loadgen::stack::mqtt;
+use loadgen::config::plan::Address;
+use loadgen::pipeline::servers::broker_status::BrokerStatus;
+use loadgen::pipeline::servers::mqtt;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
 

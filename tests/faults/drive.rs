@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use loadgen::plan::Plan;
-use loadgen::profile::Settings;
+use loadgen::config::plan::Plan;
+use loadgen::config::settings::Settings;
 use loadgen::report::{Errors, Report};
 use loadgen::run::Runner;
 

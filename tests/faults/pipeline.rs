@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use loadgen::plan::Address;
-use loadgen::stack::spawned::{start_mosquitto, start_redis};
+use loadgen::config::plan::Address;
+use loadgen::pipeline::servers::spawned::{start_mosquitto, start_redis};
 
 use super::drive::{clean, report};
 use super::proxy::{self, Delay};

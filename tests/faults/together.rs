@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use loadgen::profile::{Engine, Node, Settings};
+use loadgen::config::settings::{Engine, Node, Settings};
 
 use super::drive::library;
 use super::targets::{Act, OK, Target};

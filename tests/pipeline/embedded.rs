@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use loadgen::plan::Plan;
-use loadgen::profile::{Settings, Stack};
+use loadgen::config::plan::Plan;
+use loadgen::config::settings::{Settings, Stack};
 use loadgen::run::Runner;
 
 use super::{assert_stages, assert_whole, components};

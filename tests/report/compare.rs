@@ -1,6 +1,6 @@
 //! `loadgen compare`: what is worse, what is chance, and what cannot be told.
 
-use loadgen::latency::Latencies;
+use loadgen::core::latency::Latencies;
 use loadgen::report::compare::{CompareError, Comparison, Figure, Noise, Outcome, compare};
 use loadgen::report::forms::{Document, Form, Subject};
 use loadgen::report::{Report, Row, Saved, TextOptions};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use loadgen::latency::Latencies;
+use loadgen::core::latency::Latencies;
 use loadgen::observations::StackInfo;
 use loadgen::report::forms::{Distribution, Document, Form, Subject};
 use loadgen::report::ramp::{Finding, RampReport, RampStep, Search, Trial};

@@ -1,6 +1,6 @@
 //! Reports whose strings or numbers no run of ours has written.
 
-use loadgen::printable::is_unprintable;
+use loadgen::core::printable::is_unprintable;
 use loadgen::report::compare::{Comparison, compare};
 use loadgen::report::forms::{Document, Form};
 use loadgen::report::ramp::RampReport;

@@ -1,8 +1,8 @@
 //! `loadgen merge`: what is added, what is refused, and what a missing part does.
 
-use loadgen::latency::Latencies;
-use loadgen::plan::ScriptPlan;
-use loadgen::profile::Node;
+use loadgen::config::plan::ScriptPlan;
+use loadgen::config::settings::Node;
+use loadgen::core::latency::Latencies;
 use loadgen::report::forms::{Document, Form};
 use loadgen::report::{MergeError, Messages, Named, Report, TextOptions, merge, text};
 use proptest::prelude::*;

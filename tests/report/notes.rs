@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use loadgen::http::cause::{Cause, CauseCounts};
-use loadgen::http::{Ended, Outcome, Ticket};
-use loadgen::load::recorder::Recorder;
+use loadgen::config::settings::Settings;
+use loadgen::engine::recorder::Recorder;
+use loadgen::engine::transport::cause::{Cause, CauseCounts};
+use loadgen::engine::transport::{Ended, Outcome, Ticket};
 use loadgen::message::{IdSpace, MsgId};
 use loadgen::observations::{Machine, Observations, ServerInfo};
-use loadgen::profile::Settings;
 use loadgen::report::{Report, TextOptions, text};
 
 use crate::{SECOND, micros, observations, spread};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use loadgen::load::Mixture;
-use loadgen::load::recorder::Recorder;
+use loadgen::config::settings::{Node, Settings};
+use loadgen::engine::Mixture;
+use loadgen::engine::recorder::Recorder;
 use loadgen::message::{Assignment, IdSpace};
 use loadgen::observations::Observations;
-use loadgen::profile::{Node, Settings};
 use loadgen::report::forms::{Document, Form};
 use loadgen::report::{Report, TextOptions, merge, number, text};
 

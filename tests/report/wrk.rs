@@ -1,7 +1,7 @@
 //! wrk's block: held against wrk's own text to the letter, and read as the parsers of it do.
 
-use loadgen::clock::Nanos;
-use loadgen::latency::Latencies;
+use loadgen::core::clock::Nanos;
+use loadgen::core::latency::Latencies;
 use loadgen::observations::StackInfo;
 use loadgen::report::{PerThread, Quantiles, Report, TextOptions, text};
 use regex::Regex;

@@ -7,10 +7,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ::loadgen::config::plan::Address;
 use ::loadgen::pipeline::subscriber::{
     self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
 };
-use ::loadgen::plan::Address;
 use tokio::sync::{oneshot, watch};
 
 use crate::support::{LIMIT, Mosquitto, Recorder};

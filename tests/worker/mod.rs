@@ -10,19 +10,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use loadgen::clock::{self, Nanos};
-use loadgen::http::compose::composer;
-use loadgen::http::raw::RawTransport;
-use loadgen::http::request::RequestShape;
-use loadgen::http::{Ended, Outcome, Ticket, Traffic, Transport};
-use loadgen::load::control::{Control, Gauges};
-use loadgen::load::recorder::{LoadResult, Recorder};
-use loadgen::load::{Brief, Schedule, Work, Worker};
+use loadgen::config::plan::load::Pace;
+use loadgen::config::settings::Arrivals;
+use loadgen::core::clock::{self, Nanos};
+use loadgen::core::units::Rate;
+use loadgen::engine::control::{Control, Gauges};
+use loadgen::engine::recorder::{LoadResult, Recorder};
+use loadgen::engine::transport::compose::composer;
+use loadgen::engine::transport::raw::RawTransport;
+use loadgen::engine::transport::request::RequestShape;
+use loadgen::engine::transport::{Ended, Outcome, Ticket, Traffic, Transport};
+use loadgen::engine::{Brief, Schedule, Work, Worker};
 use loadgen::message::template::DEFAULT_BODY;
 use loadgen::message::{IdSpace, IdWriter, MsgId, Template, Values};
-use loadgen::plan::load::Pace;
-use loadgen::profile::Arrivals;
-use loadgen::units::Rate;
 use tokio::sync::mpsc;
 
 /// The slots of a run, one each millisecond.

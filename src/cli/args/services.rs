@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
+use crate::config::settings::Coupling;
+use crate::core::units::{Rate, parse_count, parse_size};
 use crate::pipeline::api::DEFAULT_MAX_BODY;
-use crate::profile::Coupling;
-use crate::units::{Rate, parse_count, parse_size};
 
 /// What api and push have in common.
 #[derive(Debug, Args)]

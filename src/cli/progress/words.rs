@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::clock::Nanos;
-use crate::printable::message;
+use crate::core::clock::Nanos;
+use crate::core::printable::message;
+use crate::core::units::{format_count, format_duration, format_metric, format_time};
 use crate::ramp::Ahead;
 use crate::run::{Phase, Progress};
-use crate::units::{format_count, format_duration, format_metric, format_time};
 
 /// Which step of how many is run, and how long the ramp will still take.
 pub(super) fn step(step: &Ahead<'_>) -> String {

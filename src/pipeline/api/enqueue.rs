@@ -9,11 +9,11 @@ use redis::RedisError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::settings::{ApiCounts, ApiSettings};
-use crate::clock::{self, Nanos};
+use crate::core::clock::{self, Nanos};
 use crate::message::{Checkpoint, MsgId};
+use crate::pipeline::servers::StackError;
+use crate::pipeline::servers::redis::{Link, Use};
 use crate::pipeline::stamps::Stamper;
-use crate::stack::StackError;
-use crate::stack::redis::{Link, Use};
 
 /// Messages that may wait for Redis in one lane.
 const WAITING: usize = 16_384;

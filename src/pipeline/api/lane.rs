@@ -16,9 +16,9 @@ use tokio::time::timeout;
 use super::enqueue::Enqueuer;
 use super::service::Service;
 use super::settings::{ApiCounts, ApiSettings};
+use crate::pipeline::servers::StackError;
 use crate::pipeline::stamps::Stamper;
 use crate::pipeline::{Shutdown, stopped};
-use crate::stack::StackError;
 
 /// How long a head may take. The time begins with the answer before it, so it is also how long an
 /// idle connection is kept.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::stamps;
 use super::{Shutdown, stopped};
-use crate::stack::StackError;
+use crate::pipeline::servers::StackError;
 
 use lane::{Lane, serve};
 pub use settings::{ApiCounts, ApiSettings, DEFAULT_MAX_BODY};

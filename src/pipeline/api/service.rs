@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::enqueue::{Enqueuer, Refused};
 use super::settings::{ApiCounts, ApiSettings};
-use crate::clock;
+use crate::core::clock;
 use crate::message::Checkpoint;
 use crate::pipeline::metrics::Format;
 use crate::pipeline::stamps::Stamper;

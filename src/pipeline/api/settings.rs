@@ -1,8 +1,8 @@
 //! What an API server needs to know, and what it counts.
 
+use crate::config::plan::Address;
 use crate::message::IdFields;
 use crate::pipeline::metrics::{Counter, Exposition, Format};
-use crate::plan::Address;
 
 /// The largest body where none is set.
 pub const DEFAULT_MAX_BODY: usize = 1024 * 1024;

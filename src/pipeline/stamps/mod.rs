@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::metrics::Counter;
-use crate::clock::{self, Nanos, ServerClock};
+use crate::config::plan::Address;
+use crate::core::clock::{self, Nanos, ServerClock};
 use crate::message::{Checkpoint, MsgId};
-use crate::plan::Address;
-use crate::stack::StackError;
-use crate::stack::redis::{Link, Use, server_time};
+use crate::pipeline::servers::StackError;
+use crate::pipeline::servers::redis::{Link, Use, server_time};
 pub use stamp::{Stamp, shape};
 
 /// Stamps that wait to be written. At 1 in 100 that is minutes of a full load.

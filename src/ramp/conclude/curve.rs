@@ -5,10 +5,10 @@
 
 use super::sizing::sizing;
 use super::{Point, finding, rate};
+use crate::core::units::format_time;
 use crate::ramp::queue::median;
 use crate::ramp::saturation::{fullest, saturated};
 use crate::report::ramp::Finding;
-use crate::units::format_time;
 
 /// So many times as long is broken.
 const BREAK: f64 = 4.0;

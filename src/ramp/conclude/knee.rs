@@ -1,9 +1,9 @@
 //! A search: where the knee is, how sure that is, and what stands in the way of more.
 
 use super::{Point, finding, rate};
+use crate::core::units::format_count;
 use crate::ramp::saturation::{Saturated, saturated};
 use crate::report::ramp::{Finding, RampReport, Search, Trial};
-use crate::units::format_count;
 
 /// What the trials so far say.
 pub(super) fn knee(

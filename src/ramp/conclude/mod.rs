@@ -8,9 +8,9 @@ mod knee;
 mod sizing;
 
 use super::steps::PlannedStep;
+use crate::core::units::format_count;
 use crate::report::Report;
 use crate::report::ramp::{Finding, RampReport, RampStep};
-use crate::units::format_count;
 
 /// An open loop's rate is held when so much of it was answered.
 const HELD: f64 = 0.99;

@@ -1,9 +1,9 @@
 //! How many connections a rate needs, measured, and by Little's law.
 
 use super::{Point, finding, rate};
+use crate::core::units::format_time;
 use crate::ramp::queue::median;
 use crate::report::ramp::Finding;
-use crate::units::format_time;
 
 /// How many connections a rate needs. Little's law: on average, rate × mean time are under way.
 pub(super) fn sizing(curve: &[Point<'_>], calm: Option<&Point<'_>>) -> Vec<Finding> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::noise::{self, Off, mean};
 use super::{CompareError, Run};
-use crate::latency::Latencies;
+use crate::core::latency::Latencies;
 use crate::report::build::round;
 use crate::report::{Quantiles, Report, Row};
 

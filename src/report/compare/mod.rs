@@ -11,7 +11,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 use super::{Report, SCHEMA_VERSION, Saved, Tool};
-use crate::printable::printable_json;
+use crate::core::printable::printable_json;
 pub use figure::{Figure, Noise, Outcome};
 pub use text::comparison_text;
 pub(super) use text::{figure_rows, footnote, value, verdict};

@@ -11,7 +11,7 @@
 //! that are drawn in clusters; Kish, Survey Sampling, 1965), and what the seconds' medians show beside
 //! it: what moves the whole distribution moves its tail by as much.
 
-use crate::latency::Latencies;
+use crate::core::latency::Latencies;
 
 /// 99.5th percentile of the normal distribution.
 const Z: f64 = 2.575_829;
@@ -138,7 +138,7 @@ pub(super) fn mean(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Nanos;
+    use crate::core::clock::Nanos;
 
     /// Evenly spread in (0, 1), without a pattern: the fractional parts of multiples of the golden mean.
     fn spread(n: u64) -> f64 {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::figure::{Figure, Noise, Outcome, TOLERATED_POINTS};
 use super::{Comparison, Part};
+use crate::core::units::format_time;
 use crate::report::table::{table, wrapped};
-use crate::units::format_time;
 
 /// The whole text.
 pub fn comparison_text(comparison: &Comparison) -> String {

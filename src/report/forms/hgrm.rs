@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::{Distribution, FormError};
-use crate::clock::Nanos;
-use crate::latency::Latencies;
+use crate::core::clock::Nanos;
+use crate::core::latency::Latencies;
 use crate::report::Report;
 
 /// The spectrum of one distribution.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::core::units::format_count;
 use crate::report::compare::{self, Comparison};
 use crate::report::lookup::found;
 use crate::report::ramp::RampReport;
@@ -12,7 +13,6 @@ use crate::report::text::{
     latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows, why_valid,
 };
 use crate::report::{Report, TextOptions};
-use crate::units::format_count;
 
 pub(super) fn run(report: &Report, options: TextOptions) -> String {
     let mut out = heading("loadgen", &RunResult::of_run(report, options.allowed));

@@ -16,8 +16,8 @@ use clap::builder::PossibleValue;
 use super::compare::{Comparison, comparison_text};
 use super::ramp::RampReport;
 use super::{Quantiles, Report, TextOptions, html, ramp_text, text};
-use crate::latency::HdrError;
-use crate::printable::with_printable_strings;
+use crate::core::latency::HdrError;
+use crate::core::printable::with_printable_strings;
 
 /// A form of a document. Its name for `--format` is its file ending.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::printable::{is_unprintable, printable_json};
-use crate::units::{format_binary, format_count, format_time};
+use crate::core::printable::{is_unprintable, printable_json};
+use crate::core::units::{format_binary, format_count, format_time};
 
 /// A text as HTML shows it, inside an element or a quoted attribute.
 pub(super) fn escape(text: &str) -> String {

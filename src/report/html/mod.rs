@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::ramp::RampReport;
 use super::{Report, TextOptions, Tool};
-use crate::secrets::HIDDEN;
+use crate::core::secrets::HIDDEN;
 use markup::{Figures, escape, script_json};
 use run::View;
 

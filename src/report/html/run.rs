@@ -4,8 +4,8 @@ use super::chart::COLOURS;
 use super::markup::{Figures, Unit, escape, head, table};
 use super::spectrum::{Distribution, spectrum};
 use super::{account, requests, series, stages};
+use crate::core::units::{format_count, format_duration};
 use crate::report::{Report, Server};
-use crate::units::{format_count, format_duration};
 
 /// A run and the place of its JSON.
 #[derive(Debug, Clone)]

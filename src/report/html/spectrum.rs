@@ -6,7 +6,7 @@ use super::chart::{Chart, Line, Stop, Tick};
 use super::grid::figure;
 use super::markup::{Figures, Unit, table};
 use super::scale::Scale;
-use crate::latency::{Latencies, QUANTILES};
+use crate::core::latency::{Latencies, QUANTILES};
 
 /// Points of a line between one percentile and the one half as far from 100.
 const POINTS: u32 = 8;
@@ -123,7 +123,7 @@ fn percentiles(figures: &Figures<'_>, distributions: &[Distribution<'_>]) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Nanos;
+    use crate::core::clock::Nanos;
 
     #[test]
     fn the_line_goes_through_the_named_percentiles_and_is_faint_beyond_what_is_known() {

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::{MergeError, Named};
+use crate::core::units::format_time;
 use crate::report::{Report, Run};
-use crate::units::format_time;
 
 /// A larger skew is worth a note: 10 ms.
 const NOTABLE_US: u64 = 10_000;

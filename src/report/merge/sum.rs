@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::starts::{Skew, StartClock};
 use super::{MergeError, Part, without_node};
-use crate::latency::{AgedLatencies, HdrError, Latencies};
+use crate::core::latency::{AgedLatencies, HdrError, Latencies};
 use crate::report::build::round;
 use crate::report::{
     ByRequest, Clock, Errors, Generator, Latency, Parts, PerThread, Quantiles, Report, Requests,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::starts::Skew;
 use super::sum::Sum;
-use crate::plan::Threshold;
+use crate::config::plan::Threshold;
 use crate::report::failures::failures;
 use crate::report::judge::judge_thresholds;
 use crate::report::{Report, ThresholdResult, Verdict};

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use super::service::{Service, listening_port, start_thread};
 use super::{READY_TIMEOUT, Services};
+use crate::pipeline::servers::StackError;
+use crate::pipeline::servers::child::{Child, Launch};
+use crate::pipeline::servers::embedded::{broker, queue};
 use crate::run::RunError;
-use crate::stack::StackError;
-use crate::stack::child::{Child, Launch};
-use crate::stack::embedded::{broker, queue};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

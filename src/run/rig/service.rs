@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::resources::Component;
+use crate::host::resources::Component;
+use crate::pipeline::servers::StackError;
+use crate::pipeline::servers::child::Child;
+use crate::pipeline::servers::spawned::STOP_GRACE;
 use crate::run::RunError;
-use crate::stack::StackError;
-use crate::stack::child::Child;
-use crate::stack::spawned::STOP_GRACE;
 
 /// A server or service.
 #[derive(Debug)]

@@ -185,7 +185,7 @@ fn a_busy_client_leaves_room_for_others() {
 #[test]
 fn one_connection_too_many_is_told() {
     const MOST: usize = 10_000;
-    let files = loadgen::resources::ensure_descriptors(MOST as u64 + 200);
+    let files = loadgen::host::resources::ensure_descriptors(MOST as u64 + 200);
     if files.is_err() {
         return skip("too few open files are allowed");
     }

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use loadgen::plan::Address;
-use loadgen::stack::redis::{self as ours, Use};
+use loadgen::config::plan::Address;
+use loadgen::pipeline::servers::redis::{self as ours, Use};
 
 use super::{Server, on_both};
 use crate::support::{Process, find_program, require};

@@ -1,0 +1,357 @@
+//! Settings → Plan: checked, defaults filled in. Nothing after it finds the input invalid.
+
+use url::Url;
+
+use crate::config::settings::{Coupling, Settings, Stack};
+use crate::core::latency::fewest_values;
+use crate::core::secrets::mask_parts;
+use crate::core::units::{Rate, format_count, format_some};
+use crate::message::StagePair;
+
+pub mod address;
+pub mod command;
+mod connect_to;
+mod files;
+mod head;
+pub mod load;
+pub mod read;
+pub mod request;
+pub mod script;
+pub mod threshold;
+pub mod tls;
+mod topics;
+pub mod transport;
+
+pub use address::{Address, Scheme};
+pub use load::{LoadPlan, Mode};
+pub use request::{Request, RequestPlan};
+pub use script::ScriptPlan;
+pub use threshold::{BoundUnit, Threshold};
+pub use topics::{check_filters, topic_to_publish};
+pub use transport::TransportPlan;
+
+use load::load;
+use request::request;
+use script::script;
+use topics::topics;
+use transport::transport;
+
+/// A setting that does not make sense, as a sentence that names the flag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PlanError(String);
+
+impl PlanError {
+    /// `text` names the flag and says what to do.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+fn refuse<T>(text: impl Into<String>) -> Result<T, PlanError> {
+    Err(PlanError(text.into()))
+}
+
+/// What one run will do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is driven.
+    pub target: Target,
+    /// How requests are sent.
+    pub load: LoadPlan,
+    /// What is sent.
+    pub request: RequestPlan,
+    /// How the target is reached.
+    pub transport: TransportPlan,
+    /// What writes the requests instead, where a script does.
+    pub script: Option<ScriptPlan>,
+    /// The pipeline behind the target.
+    pub pipeline: PipelinePlan,
+    /// What the report is held against.
+    pub thresholds: Vec<Threshold>,
+    /// What repeats it, without secrets.
+    pub command: String,
+}
+
+/// What is driven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The whole pipeline, brought up for this run.
+    Pipeline,
+    /// An API that is there. Its arrivals are measured where a broker is given too.
+    Url(Url),
+}
+
+/// The pipeline behind the target.
+#[derive(Debug, Clone)]
+pub struct PipelinePlan {
+    /// Redis, if one is given.
+    pub redis: Option<Address>,
+    /// Redis of the stamps and their time, if it is another.
+    pub log_server: Option<Address>,
+    /// Broker, if one is given.
+    pub mqtt: Option<Address>,
+    /// Where what is not given comes from.
+    pub stack: Stack,
+    /// MQTT topics, at least one. Where the pipeline is brought up there is one, without wildcards.
+    pub topics: Vec<String>,
+    /// Whether a payload that was not joined may be shown.
+    pub show_payload: bool,
+    /// Redis list.
+    pub queue: String,
+    /// One message in so many is stamped, at least 1.
+    pub sample: u64,
+    /// Rows of the report's stages.
+    pub stages: Vec<StagePair>,
+    /// True if the user chose them: then they are reported even without a message.
+    pub stages_chosen: bool,
+    /// Threads of the api.
+    pub api_threads: usize,
+    /// Workers of the push server.
+    pub push_workers: usize,
+    /// Threads of the push server.
+    pub push_threads: usize,
+    /// How push joins pop and publish.
+    pub coupling: Coupling,
+    /// Most messages a second that push takes and publishes.
+    pub push_limit: Option<Rate>,
+    /// MQTT quality of service, 0 or 1.
+    pub qos: u8,
+}
+
+/// The largest body that goes all the way through the pipeline.
+pub const MAX_BODY: usize = 16 * 1024 * 1024;
+/// One stamp in more messages than this tells nothing. Ids are given out in blocks of as many.
+const MOST_SAMPLE: u64 = 1_000_000;
+/// More threads than this are a slipped digit.
+const MOST_THREADS: u64 = 1_024;
+
+/// Numbers of the report that are known by ids only.
+const OF_IDS: [&str; 8] = [
+    "lost_percent",
+    "messages.accepted",
+    "messages.arrived",
+    "messages.lost",
+    "messages.lost_percent",
+    "messages.missed",
+    "messages.reordered",
+    "messages.unknown",
+];
+
+impl PipelinePlan {
+    /// Adds the row that a condition on a stage needs. Errors begin with `place`, where it was written.
+    pub fn add_stage_of(&mut self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
+        let Some(name) = threshold.name().strip_prefix("stages.") else { return Ok(()) };
+        let name = name.split('.').next().unwrap_or_default();
+        let pair =
+            name.parse().map_err(|why| PlanError(format!("{place} '{threshold}': {why}")))?;
+        if !self.stages.contains(&pair) {
+            self.stages.push(pair);
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// Checks the settings and fills in the defaults. Reads the files that are named and
+    /// the environment's proxies; touches nothing else.
+    pub fn new(settings: Settings) -> Result<Self, PlanError> {
+        let target = target(settings.url.as_deref())?;
+        let (engine, transport) = transport(&settings, &target)?;
+        let load = load(&settings, engine, transport.streams)?;
+        let script = script(&settings, engine)?;
+        let mut request = request(&settings, &target)?;
+        if !transport.keep_alive {
+            request.close_connections();
+        }
+        let thresholds =
+            settings.fail_if.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+        check_requests(&thresholds, &request)?;
+        check_brought_up(&settings, &target)?;
+        let command = command::command(&settings);
+        let mut pipeline = pipeline(settings, &target)?;
+        for threshold in &thresholds {
+            pipeline.add_stage_of("--fail-if", threshold)?;
+        }
+        let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
+        plan.check_heard()?;
+        plan.check_ids()?;
+        plan.thresholds
+            .iter()
+            .try_for_each(|threshold| plan.check_values("--fail-if", threshold))?;
+        Ok(plan)
+    }
+
+    /// Refuses conditions on messages where nobody will see any.
+    fn check_heard(&self) -> Result<(), PlanError> {
+        let is_of_messages = |threshold: &&Threshold| {
+            threshold.name() == "lost_percent"
+                || ["arrival.", "messages."].iter().any(|part| threshold.name().starts_with(part))
+        };
+        match self.thresholds.iter().find(is_of_messages).filter(|_| !self.listens()) {
+            Some(threshold) => refuse(format!(
+                "--fail-if '{}': arrivals are not measured without a broker; name it with --mqtt",
+                threshold.name()
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses conditions on what ids tell where no request carries one.
+    fn check_ids(&self) -> Result<(), PlanError> {
+        let needs_ids = |threshold: &&Threshold| {
+            threshold.name().starts_with("arrival.") || OF_IDS.contains(&threshold.name())
+        };
+        match self.thresholds.iter().find(needs_ids).filter(|_| self.warning().is_some()) {
+            Some(threshold) => refuse(format!(
+                "--fail-if '{threshold}': {{{{msg_id}}}} is not in the body, a header or the URL of any \
+                 request, so no arrival is measured; put it there, or leave the condition out"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a condition on a percentile that will be `null`, as the run is too short for it. `place` is
+    /// where it was written.
+    pub fn check_values(&self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
+        let percentile = threshold.name().rsplit('.').next().unwrap_or_default();
+        match (fewest_values(percentile), self.load.most_requests()) {
+            (Some(fewest), Some(most)) if most < fewest => refuse(format!(
+                "{place} '{threshold}': {percentile} needs at least {} values; this run plans {}. Run longer or \
+                 use a lower percentile",
+                format_count(fewest),
+                format_some(most, "request", "requests")
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The warning before a run that measures arrivals although no request carries its MsgID. The
+    /// requests of a script are not known yet.
+    pub fn warning(&self) -> Option<String> {
+        let proves_nothing =
+            self.listens() && self.script.is_none() && self.request.is_without_ids();
+        if proves_nothing { self.request.id_note() } else { None }
+    }
+
+    /// Returns true if the user names a Redis, whose time all nodes have in common.
+    pub fn has_clock_of_redis(&self) -> bool {
+        self.pipeline.redis.is_some() || self.pipeline.log_server.is_some()
+    }
+
+    /// Whether arrivals are measured: the pipeline is ours, or a broker is named.
+    pub fn listens(&self) -> bool {
+        self.target == Target::Pipeline || self.pipeline.mqtt.is_some()
+    }
+}
+
+/// Refuses conditions on requests that there are none of.
+fn check_requests(thresholds: &[Threshold], plan: &RequestPlan) -> Result<(), PlanError> {
+    for threshold in thresholds {
+        let mut parts = threshold.name().split('.');
+        let name = parts.next().filter(|part| *part == "by_request").and_then(|_| parts.next());
+        let is_one = |name: &&str| plan.is_mix() && plan.requests.iter().any(|r| r.name == *name);
+        if let Some(name) = name.filter(|name| !is_one(name)) {
+            let names: Vec<_> = plan.requests.iter().map(|r| r.name.as_str()).collect();
+            let known = match plan.is_mix() {
+                true => format!("there are {}", names.join(", ")),
+                false => "results by request need a profile with several [[request]]".to_owned(),
+            };
+            return refuse(format!("--fail-if {threshold}: there is no request '{name}'; {known}"));
+        }
+    }
+    Ok(())
+}
+
+/// The rows that `--stages` asks for.
+fn stages(texts: &[String]) -> Result<Vec<StagePair>, PlanError> {
+    if texts.is_empty() {
+        return Ok(StagePair::DEFAULT.to_vec());
+    }
+    let mut pairs = Vec::new();
+    for text in texts {
+        let pair = text.parse().map_err(|why| PlanError(format!("--stages: {why}")))?;
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    Ok(pairs)
+}
+
+fn target(url: Option<&str>) -> Result<Target, PlanError> {
+    let Some(text) = url else { return Ok(Target::Pipeline) };
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(e) if text.contains("://") => return refuse(format!("the URL is not valid: {e}")),
+        Err(_) => {
+            let shown = mask_parts(text);
+            return refuse(format!("'{shown}' is not a URL; write http://HOST[:PORT]/PATH"));
+        }
+    };
+    match (url.scheme(), url.host()) {
+        ("http" | "https", Some(_)) => Ok(Target::Url(url)),
+        _ => refuse("the URL must begin with http:// or https:// and name a host"),
+    }
+}
+
+/// Refuses what is about api and push where a URL is driven, so that neither is brought up.
+fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanError> {
+    let Settings { api_threads, push_workers, push_threads, coupling, push_limit, stack, .. } =
+        settings;
+    let set = [
+        ("--api-threads", api_threads.is_some()),
+        ("--push-workers", push_workers.is_some()),
+        ("--push-threads", push_threads.is_some()),
+        ("--coupling", coupling.is_some()),
+        ("--push-limit", push_limit.is_some()),
+        ("--stack", stack.is_some()),
+    ];
+    match set.into_iter().find(|(_, is_set)| *is_set) {
+        Some((flag, _)) if *target != Target::Pipeline => refuse(format!(
+            "{flag} is about the pipeline that is brought up where no URL is given; leave one or the other out"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanError> {
+    let topics = topics(settings.topics, target)?;
+    let small = |flag: &str, value: Option<u64>, default: u64| match value.unwrap_or(default) {
+        n @ 1..=MOST_THREADS => Ok(n as usize),
+        n => refuse(format!("{flag} {n}: from 1 to {MOST_THREADS}")),
+    };
+    let sample = settings.sample.unwrap_or(100);
+    if !(1..=MOST_SAMPLE).contains(&sample) {
+        return refuse(format!("--sample N stamps one message in N; N is from 1 to {MOST_SAMPLE}"));
+    }
+    if let (Some(_), Some(_), Some(_)) = (settings.stack, &settings.redis, &settings.mqtt) {
+        return refuse(
+            "--stack says where Redis and the broker come from, and --redis and --mqtt name both: \
+             leave one or the other out",
+        );
+    }
+    let push_workers = small("--push-workers", settings.push_workers, 1)?;
+    Ok(PipelinePlan {
+        redis: settings.redis.map(|text| Address::parse("--redis", &text)).transpose()?,
+        log_server: (settings.log_server.as_deref())
+            .map(|text| Address::parse("--log-server", text))
+            .transpose()?,
+        mqtt: settings.mqtt.map(|text| Address::parse("--mqtt", &text)).transpose()?,
+        stack: settings.stack.unwrap_or_default(),
+        topics,
+        show_payload: settings.show_payload.unwrap_or(false),
+        queue: settings.queue.unwrap_or_else(|| "myapp".to_owned()),
+        sample,
+        stages: stages(&settings.stages)?,
+        stages_chosen: !settings.stages.is_empty(),
+        api_threads: small("--api-threads", settings.api_threads, 1)?,
+        push_workers,
+        push_threads: small("--push-threads", settings.push_threads, 1)?.min(push_workers),
+        coupling: settings.coupling.unwrap_or_default(),
+        push_limit: settings.push_limit,
+        qos: settings.qos.unwrap_or(0),
+    })
+}
+
+#[cfg(test)]
+mod tests;

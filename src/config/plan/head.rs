@@ -1,0 +1,91 @@
+//! The head of a request as users write it: the path percent-encoded as a URL with its holes left open,
+//! and header fields, checked, and asked what they say of the body.
+
+use url::Url;
+
+use super::address::percent_decode;
+use super::{PlanError, refuse};
+use crate::core::secrets::mask_parts;
+use crate::message::template::{OWN_NAMES, Place, is_word};
+use crate::message::{Data, Template};
+
+/// A path and query as a URL takes them.
+pub(super) fn parse_path(path: &str) -> Result<Url, PlanError> {
+    let base = Url::parse("http://host/").expect("a constant");
+    let shown = mask_parts(path);
+    match Some(path).filter(|path| path.starts_with('/') && !path.starts_with("//")) {
+        Some(path) => base.join(path).map_err(|e| PlanError(format!("path '{shown}': {e}"))),
+        None => refuse(format!("path '{shown}': write /PATH or /PATH?QUERY, without the host")),
+    }
+}
+
+/// Gives holes their braces back, which a URL has percent-encoded, and their names' other characters.
+pub(super) fn open_holes(text: &str, data: Option<&Data>) -> String {
+    let is_hole = |name: &str| {
+        is_word(name)
+            || OWN_NAMES.contains(&name)
+            || data.is_some_and(|data| data.names().any(|column| column == name))
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let found = [("%7B%7B", "%7D%7D"), ("{{", "}}")].into_iter().find_map(|(open, close)| {
+            let inner = rest.strip_prefix(open)?;
+            let end = inner.find(close)?;
+            let name = percent_decode(&inner[..end]);
+            is_hole(&name).then(|| (format!("{{{{{name}}}}}"), open.len() + end + close.len()))
+        });
+        let (piece, len) = found.unwrap_or_else(|| (next.to_string(), next.len_utf8()));
+        out += &piece;
+        rest = &rest[len..];
+    }
+    out
+}
+
+/// Splits and checks `Name: value`, so that neither it nor what fills its holes can smuggle in a
+/// second one.
+pub(super) fn header(text: &str, data: Option<&Data>) -> Result<(String, Template), PlanError> {
+    let Some((name, value)) = text.split_once(':') else {
+        // What stands there may be a secret.
+        return refuse("a --header has no colon; it is of the form 'Name: value'");
+    };
+    let (name, value) = (name.trim(), value.trim());
+    if name.is_empty() || !name.bytes().all(is_token) || !is_field_value(value.as_bytes()) {
+        return refuse(format!("--header '{name}' has a character that HTTP does not allow"));
+    }
+    if ["content-length", "transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return refuse(format!("--header '{name}' is set from the body; leave it out"));
+    }
+    let template = Template::parse_with(value.as_bytes(), data, Place::Plain)
+        .map_err(|e| PlanError(format!("--header '{name}': {e}")))?;
+    let Some(data) = data else { return Ok((name.to_owned(), template)) };
+    for column in data.names().filter(|column| value.contains(&format!("{{{{{column}}}}}"))) {
+        if let Some(line) = data.first_unfit(column, is_field_value) {
+            return refuse(format!(
+                "--header '{name}': line {line} of the data has a character in '{column}' that \
+                 HTTP does not allow in a header"
+            ));
+        }
+    }
+    Ok((name.to_owned(), template))
+}
+
+fn is_field_value(value: &[u8]) -> bool {
+    !value.iter().any(|b| *b < b' ' && *b != b'\t' || *b == 127)
+}
+
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// What a body is, as its Content-Type has it; without one it will be JSON.
+pub(super) fn place(headers: &[(String, Template)]) -> Place {
+    let mut named = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let Some((_, value)) = named.next_back() else { return Place::Json };
+    let text = String::from_utf8_lossy(value.as_text().unwrap_or_default()).to_lowercase();
+    match text.split(';').next().unwrap_or_default().trim() {
+        "application/x-www-form-urlencoded" => Place::Url,
+        kind if kind.ends_with("/json") || kind.ends_with("+json") => Place::Json,
+        _ => Place::Plain,
+    }
+}

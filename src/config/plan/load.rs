@@ -1,0 +1,258 @@
+//! How requests are sent: loop, rate, connections, times.
+
+use std::time::Duration;
+
+use super::{MOST_THREADS, PlanError, refuse};
+use crate::config::settings::{Arrivals, Engine, Pacer, Settings};
+use crate::core::clock::Nanos;
+use crate::core::units::Rates;
+
+/// Open or closed loop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// Slot n is due at a time that no response can move.
+    Open {
+        /// Slots a second, in total. The warm-up has the rate of the beginning.
+        rate: Rates,
+        /// Their spacing.
+        arrivals: Arrivals,
+        /// Seed of the spacing.
+        seed: u64,
+    },
+    /// Each connection sends its next request when the last one ended.
+    Closed,
+}
+
+/// How a worker of an open loop waits for its slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// It sleeps so long at least: slots that fall due meanwhile go out together.
+    Tick(Nanos),
+    /// It never sleeps.
+    Spin,
+}
+
+/// How requests are sent.
+#[derive(Debug, Clone)]
+pub struct LoadPlan {
+    /// Open or closed loop.
+    pub mode: Mode,
+    /// Connections, at least `threads`.
+    pub connections: usize,
+    /// Worker threads, at least 1.
+    pub threads: usize,
+    /// Sending time of the measured part; `None` where only `requests` ends it.
+    pub duration: Option<Duration>,
+    /// Most requests of the measured part.
+    pub requests: Option<u64>,
+    /// Sending time of the part thrown away.
+    pub warmup: Duration,
+    /// How long stragglers are waited for.
+    pub drain: Duration,
+    /// Time allowed per request from its send.
+    pub timeout: Duration,
+    /// Most requests on the wire or in line, at least `threads`.
+    pub max_in_flight: Option<u64>,
+    /// What carries the requests.
+    pub engine: Engine,
+    /// How a worker waits for slots; without effect in a closed loop.
+    pub pace: Pace,
+}
+
+/// The wake interval where none is given, chosen by measurement (see the README's performance section).
+const TICK: Duration = Duration::from_micros(100);
+/// A longer wake interval would be seen in everything the run measures.
+const LONGEST_TICK: Duration = Duration::from_millis(10);
+/// Connections of an open loop where none are given.
+const OPEN_CONNECTIONS: u64 = 64;
+/// Connections of a closed loop where none are given, as wrk.
+const CLOSED_CONNECTIONS: u64 = 10;
+/// More connections than this are a slipped digit.
+const MOST_CONNECTIONS: u64 = 1_000_000;
+/// Slots of one plan: a day at a million a second fits a hundred times.
+const MOST_SLOTS: f64 = 1e13;
+
+impl LoadPlan {
+    /// Warm-up and measured sending time, as far as time ends them.
+    pub fn end(&self) -> Option<Nanos> {
+        self.duration.map(|duration| Nanos::from(self.warmup) + Nanos::from(duration))
+    }
+
+    /// The most requests that are measured; `None` where only the target or chance limits them.
+    pub fn most_requests(&self) -> Option<u64> {
+        let scheduled = match (self.mode, self.duration) {
+            (Mode::Open { rate, arrivals: Arrivals::Constant, .. }, Some(duration)) => {
+                Some((rate.mean() * duration.as_secs_f64()).ceil() as u64)
+            }
+            _ => None,
+        };
+        scheduled.into_iter().chain(self.requests).min()
+    }
+}
+
+impl LoadPlan {
+    /// How long it sends at most, in seconds; `None` where only the target or chance limits it.
+    pub fn longest_s(&self) -> Option<f64> {
+        let all_sent = match (self.mode, self.requests) {
+            (Mode::Open { rate, .. }, Some(requests)) => Some(requests as f64 / rate.mean()),
+            _ => None,
+        };
+        let ends = self.duration.map(|duration| duration.as_secs_f64()).into_iter().chain(all_sent);
+        ends.min_by(f64::total_cmp)
+    }
+}
+
+/// Checks the settings of the load and fills in its defaults.
+/// `streams` requests are on a connection at once.
+pub(super) fn load(
+    settings: &Settings,
+    engine: Engine,
+    streams: usize,
+) -> Result<LoadPlan, PlanError> {
+    let (connections, threads) = connections_and_threads(settings)?;
+    let duration = match (settings.duration, settings.requests) {
+        (None, None) => Some(Duration::from_secs(10)),
+        (given, _) => given,
+    };
+    if duration == Some(Duration::ZERO) {
+        return refuse("--duration must be above zero");
+    }
+    if settings.requests == Some(0) {
+        return refuse("--requests must be above zero");
+    }
+    let timeout = settings.timeout.unwrap_or(Duration::from_secs(2));
+    if timeout < Duration::from_millis(1) {
+        return refuse("--timeout must be at least 1ms");
+    }
+    let mode = mode(settings, duration)?;
+    if connections * streams > MOST_CONNECTIONS as usize {
+        return refuse(format!(
+            "--connections times --streams is more than {MOST_CONNECTIONS} requests at once"
+        ));
+    }
+    Ok(LoadPlan {
+        mode,
+        connections,
+        threads,
+        duration,
+        requests: settings.requests,
+        warmup: settings.warmup.unwrap_or_default(),
+        drain: settings.drain.unwrap_or(Duration::from_secs(5)),
+        timeout,
+        max_in_flight: max_in_flight(settings, threads)?,
+        engine,
+        pace: pace(settings, mode, connections * streams)?,
+    })
+}
+
+fn pace(settings: &Settings, mode: Mode, width: usize) -> Result<Pace, PlanError> {
+    let Mode::Open { rate, .. } = mode else {
+        return match (settings.tick, settings.pacer) {
+            (None, None) => Ok(Pace::Tick(Nanos::ZERO)),
+            _ => refuse("--tick and --pacer go with --rate; a closed loop has no schedule"),
+        };
+    };
+    let tick = settings.tick.unwrap_or(TICK);
+    if tick > LONGEST_TICK {
+        return refuse("--tick is at most 10ms");
+    }
+    match (settings.pacer.unwrap_or_default(), settings.tick) {
+        (Pacer::Spin, Some(_)) => {
+            refuse("--tick is about --pacer timer; --pacer spin never sleeps")
+        }
+        (Pacer::Spin, None) => Ok(Pace::Spin),
+        (Pacer::Timer, _) => {
+            // So many requests are on the wire between two wakes at most: with few the tick must not be
+            // what limits the rate, so they must be able to carry twice of it.
+            let nodes = settings.node.map_or(1, |node| node.count) as f64;
+            let highest = rate.highest().as_f64() / nodes;
+            let most = Nanos((width as f64 / (2.0 * highest) * 1e9) as u64);
+            Ok(Pace::Tick(Nanos::from(tick).min(most)))
+        }
+    }
+}
+
+fn connections_and_threads(settings: &Settings) -> Result<(usize, usize), PlanError> {
+    let default = if settings.rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS };
+    let connections = settings.connections.unwrap_or(default);
+    if !(1..=MOST_CONNECTIONS).contains(&connections) {
+        return refuse(format!("--connections is from 1 to {MOST_CONNECTIONS}"));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    // A pipeline brought up here wants cores too: on two of them, with 24,000/s, a second worker
+    // thread doubled the 99th percentile of arrival.
+    let free = if settings.url.is_some() { cores } else { cores.div_ceil(2) };
+    let threads = settings.threads.unwrap_or(free.min(connections));
+    if !(1..=MOST_THREADS).contains(&threads) {
+        return refuse(format!("--threads is from 1 to {MOST_THREADS}"));
+    }
+    if threads > connections {
+        return refuse(format!(
+            "--threads {threads} needs at least as many connections; --connections is {connections}"
+        ));
+    }
+    Ok((connections as usize, threads as usize))
+}
+
+fn max_in_flight(settings: &Settings, threads: usize) -> Result<Option<u64>, PlanError> {
+    match settings.max_in_flight {
+        Some(_) if settings.rate.is_none() => {
+            refuse("--max-in-flight goes with --rate; a closed loop has --connections in flight")
+        }
+        Some(most) if most < threads as u64 => refuse(format!(
+            "--max-in-flight {most} is split over --threads {threads}; it must be at least that many"
+        )),
+        most => Ok(most),
+    }
+}
+
+fn mode(settings: &Settings, duration: Option<Duration>) -> Result<Mode, PlanError> {
+    let Some(rate) = settings.rate else {
+        if settings.arrivals.is_some() {
+            return refuse("--arrivals goes with --rate; a closed loop has no schedule");
+        }
+        return Ok(Mode::Closed);
+    };
+    let slots = duration.map_or(0.0, |d| d.as_secs_f64() * rate.mean());
+    if slots > MOST_SLOTS {
+        return refuse(format!(
+            "--rate {rate} over that --duration is more than {MOST_SLOTS:e} requests"
+        ));
+    }
+    if duration.is_none() && !rate.is_constant() {
+        return refuse(format!("--rate {rate} changes over --duration, which is not given"));
+    }
+    let arrivals = settings.arrivals.unwrap_or_default();
+    Ok(Mode::Open { rate, arrivals, seed: settings.seed.unwrap_or(1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace_of(settings: Settings) -> Result<Pace, String> {
+        let rate = settings.rate;
+        let rated = Settings { rate: rate.or("24000".parse().ok()), ..settings };
+        load(&rated, Engine::Raw, 1).map(|plan| plan.pace).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_tick_never_limits_the_rate() {
+        let micros = |n| Some(Duration::from_micros(n));
+        assert_eq!(pace_of(Settings::default()), Ok(Pace::Tick(TICK.into())));
+        let one = Settings { connections: Some(1), tick: micros(500), ..Settings::default() };
+        // One connection, 24,000/s: a slot each 41.7 µs, and half of that is left to catch up.
+        assert_eq!(pace_of(one), Ok(Pace::Tick(Nanos(20_833))));
+        let spin = Settings { pacer: Some(Pacer::Spin), ..Settings::default() };
+        assert_eq!(pace_of(spin), Ok(Pace::Spin));
+    }
+
+    #[test]
+    fn a_pace_without_a_schedule_is_refused() {
+        let closed = Settings { tick: Some(Duration::ZERO), ..Settings::default() };
+        let error = load(&closed, Engine::Raw, 1).map(|_| ()).expect_err("closed loop");
+        assert!(error.to_string().contains("--rate"), "{error}");
+        let long = Settings { tick: Some(Duration::from_millis(11)), ..Settings::default() };
+        assert!(pace_of(long).is_err_and(|e| e.contains("10ms")));
+    }
+}

@@ -1,0 +1,164 @@
+//! `--fail-if 'arrival.p99>5ms'`: a number of the report by its dotted name, held against a bound.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{PlanError, refuse};
+use crate::core::units::{parse_duration, parse_percent, parse_size};
+
+/// How the report's number is compared with the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+    Equal,
+    NotEqual,
+}
+
+/// Longer signs first: `>=` begins with `>`.
+const SIGNS: [(&str, Comparison); 6] = [
+    (">=", Comparison::GreaterOrEqual),
+    ("<=", Comparison::LessOrEqual),
+    ("==", Comparison::Equal),
+    ("!=", Comparison::NotEqual),
+    (">", Comparison::Greater),
+    ("<", Comparison::Less),
+];
+
+/// A condition under which a run fails.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    text: String,
+    name: String,
+    comparison: Comparison,
+    /// In the report's unit: microseconds for durations.
+    bound: f64,
+    unit: BoundUnit,
+}
+
+/// The unit in which a bound is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoundUnit {
+    /// A number alone, or a size in bytes.
+    Number,
+    /// `1%`
+    Percent,
+    /// `5ms`
+    Duration,
+}
+
+impl Threshold {
+    /// Reads `NAME>VALUE`; errors begin with `place`, where it was written.
+    pub fn parse(place: &str, text: &str) -> Result<Self, PlanError> {
+        let example = "write NAME>VALUE, such as 'arrival.p99>5ms' or 'error_percent>1%'";
+        let split = (0..text.len()).filter(|i| text.is_char_boundary(*i)).find_map(|at| {
+            let (sign, comparison) = SIGNS.iter().find(|(sign, _)| text[at..].starts_with(sign))?;
+            Some((text[..at].trim(), *comparison, text[at + sign.len()..].trim()))
+        });
+        let Some((name, comparison, value)) = split else {
+            return refuse(format!("{place} '{text}' has no comparison; {example}"));
+        };
+        let Some((bound, unit)) = bound(value) else {
+            return refuse(format!(
+                "{place} '{text}': '{value}' is not a number, a duration or a percentage; {example}"
+            ));
+        };
+        if name.is_empty() {
+            return refuse(format!("{place} '{text}' names nothing; {example}"));
+        }
+        Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound, unit })
+    }
+
+    /// The same condition on another number.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// The dotted name of the report's number.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The unit in which the bound is written.
+    pub fn unit(&self) -> BoundUnit {
+        self.unit
+    }
+
+    /// Whether the condition holds of `value`, that is, the run fails.
+    pub fn holds(&self, value: f64) -> bool {
+        match self.comparison {
+            Comparison::Greater => value > self.bound,
+            Comparison::GreaterOrEqual => value >= self.bound,
+            Comparison::Less => value < self.bound,
+            Comparison::LessOrEqual => value <= self.bound,
+            Comparison::Equal => value == self.bound,
+            Comparison::NotEqual => value != self.bound,
+        }
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        Self::parse("--fail-if", text)
+    }
+}
+
+/// A plain number, a percentage (`1%`), a duration in microseconds (`5ms`), or a size in bytes (`64M`).
+fn bound(value: &str) -> Option<(f64, BoundUnit)> {
+    let (number, unit) = if let Some(number) = value.strip_suffix('%') {
+        (parse_percent(number).ok()?, BoundUnit::Percent)
+    } else if let Ok(number) = value.replace('_', "").parse() {
+        (number, BoundUnit::Number)
+    } else if value.ends_with(|c: char| c.is_ascii_uppercase()) {
+        // `5m` is five minutes, `5M` five mebibytes: a capital at the end is a size.
+        (parse_size(value).ok()? as f64, BoundUnit::Number)
+    } else {
+        (parse_duration(value).ok()?.as_nanos() as f64 / 1e3, BoundUnit::Duration)
+    };
+    f64::is_finite(number).then_some((number, unit))
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_are_read_and_held() {
+        for (text, name, value, holds) in [
+            ("arrival.p99>5ms", "arrival.p99", 5_000.1, true),
+            ("arrival.p99 > 5ms", "arrival.p99", 5_000.0, false),
+            ("messages.lost>=1", "messages.lost", 1.0, true),
+            ("requests.rate_achieved<23900", "requests.rate_achieved", 23_899.0, true),
+            ("requests.rate_achieved<=0.5", "requests.rate_achieved", 0.6, false),
+            ("requests.sent!=240000", "requests.sent", 240_000.0, false),
+            ("error_percent>1%", "error_percent", 1.5, true),
+            ("lost_percent <= 0.5 %", "lost_percent", 0.6, false),
+            ("requests.sent==240_000", "requests.sent", 240_000.0, true),
+            ("resources.api.rss_max_bytes>64M", "resources.api.rss_max_bytes", 67_108_865.0, true),
+        ] {
+            let threshold: Threshold = text.parse().expect(text);
+            assert_eq!((threshold.name(), threshold.holds(value)), (name, holds), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused_with_an_example() {
+        for text in
+            ["arrival.p99", "arrival.p99>", ">5", "arrival.p99>soon", "", "ä>ö", "a>x%", "a>%"]
+        {
+            let error = text.parse::<Threshold>().expect_err(text).to_string();
+            assert!(error.contains("--fail-if") && error.contains("arrival.p99>5ms"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Certificates of the target and of our own, read from PEM files.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::read::{MOST_PEM, read_bounded};
+use super::{PlanError, refuse};
+use crate::config::settings::Settings;
+
+/// Whom to trust, and who we are.
+#[derive(Debug, Clone, Default)]
+pub struct TlsPlan {
+    /// Any certificate is taken.
+    pub insecure: bool,
+    /// Who may vouch for the target; where there are none, the system's authorities.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Our certificate with its chain and key.
+    pub identity: Option<Arc<CertifiedKey>>,
+}
+
+/// Reads and checks the files that the settings name.
+pub(super) fn tls(settings: &Settings) -> Result<TlsPlan, PlanError> {
+    let insecure = settings.insecure.unwrap_or(false);
+    if let (true, Some(file)) = (insecure, &settings.cacert) {
+        return refuse(format!(
+            "--insecure checks no certificate, and --cacert {} is to check one: leave one out",
+            file.display()
+        ));
+    }
+    let authorities = match &settings.cacert {
+        Some(file) => authorities(file)?,
+        None => Vec::new(),
+    };
+    let identity = match (&settings.cert, &settings.key) {
+        (Some(cert), key) => Some(identity(cert, key.as_deref())?),
+        (None, Some(_)) => return refuse("--key goes with --cert, whose key it is"),
+        (None, None) => None,
+    };
+    Ok(TlsPlan { insecure, authorities, identity })
+}
+
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {
+    let certificates = certificates("--cacert", file)?;
+    for certificate in &certificates {
+        let added = RootCertStore::empty().add(certificate.clone());
+        added.map_err(|e| bad("--cacert", file, e))?;
+    }
+    Ok(certificates)
+}
+
+fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {
+    let text = read_pem(flag, file)?;
+    let all = CertificateDer::pem_slice_iter(&text);
+    let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|e| unreadable(flag, file, e))?;
+    match all.is_empty() {
+        true => Err(unreadable(flag, file, PemError::NoItemsFound)),
+        false => Ok(all),
+    }
+}
+
+/// The key may stand in the certificate's file.
+fn identity(cert: &Path, key: Option<&Path>) -> Result<Arc<CertifiedKey>, PlanError> {
+    let chain = certificates("--cert", cert)?;
+    let (flag, file) = key.map_or(("--cert", cert), |key| ("--key", key));
+    let key =
+        PrivateKeyDer::from_pem_slice(&read_pem(flag, file)?).map_err(|error| match error {
+            PemError::NoItemsFound => PlanError(format!(
+                "{flag} {}: there is no private key in it (BEGIN PRIVATE KEY, not encrypted)",
+                file.display()
+            )),
+            error => unreadable(flag, file, error),
+        })?;
+    let identity = CertifiedKey::from_der(chain, key, &ring::default_provider());
+    identity.map(Arc::new).map_err(|e| bad(flag, file, e))
+}
+
+fn read_pem(flag: &str, file: &Path) -> Result<Vec<u8>, PlanError> {
+    read_bounded(file, MOST_PEM, "a file of certificates or keys").map_err(|e| bad(flag, file, e))
+}
+
+fn unreadable(flag: &str, file: &Path, error: PemError) -> PlanError {
+    match error {
+        PemError::Io(error) => bad(flag, file, error),
+        PemError::NoItemsFound => {
+            bad(flag, file, "there is no certificate in it (PEM: BEGIN CERTIFICATE)")
+        }
+        error => bad(flag, file, error),
+    }
+}
+
+fn bad(flag: &str, file: &Path, error: impl Display) -> PlanError {
+    PlanError(format!("{flag} {}: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(name: &str) -> Option<std::path::PathBuf> {
+        Some(format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR")).into())
+    }
+
+    fn read(change: impl FnOnce(&mut Settings)) -> Result<TlsPlan, String> {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        tls(&settings).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn files_are_read_and_the_key_is_not_shown() {
+        let plan = read(|s| {
+            (s.cacert, s.cert, s.key) = (data("ca.pem"), data("server.pem"), data("server.key"));
+        });
+        let plan = plan.expect("valid");
+        assert_eq!((plan.authorities.len(), plan.identity.is_some()), (1, true));
+        let key = std::fs::read_to_string(data("server.key").expect("a path")).expect("a file");
+        let secret = key.lines().nth(1).expect("PEM");
+        assert!(!format!("{plan:?}").contains(secret));
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_it_should_be_is_named() {
+        type Change = fn(&mut Settings);
+        let cases: [(Change, &str); 9] = [
+            (
+                |s| s.cacert = Some("/dev/zero".into()),
+                "--cacert /dev/zero: it is larger than 4 MiB",
+            ),
+            (
+                |s| (s.cert, s.key) = (data("server.pem"), Some("/dev/zero".into())),
+                "--key /dev/zero: it is larger than 4 MiB",
+            ),
+            (|s| s.cacert = Some("/nowhere".into()), "--cacert /nowhere: No such file"),
+            (|s| s.cacert = data("run.json"), "run.json: there is no certificate"),
+            (|s| s.cert = data("server.pem"), "server.pem: there is no private key"),
+            (|s| s.key = data("server.key"), "--key goes with --cert"),
+            (|s| (s.cert, s.key) = (data("server.pem"), data("ca.pem")), "no private key"),
+            (|s| (s.cert, s.key) = (data("ca.pem"), data("server.key")), "--key"),
+            (|s| (s.insecure, s.cacert) = (Some(true), data("ca.pem")), "--insecure"),
+        ];
+        for (change, part) in cases {
+            let error = read(change).map(|_| ()).expect_err(part);
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! How the target is reached and what is spoken with it; and so which engine carries the requests.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use url::{Host, Url};
+
+use super::connect_to::redirected;
+use super::tls::{TlsPlan, tls};
+use super::{PlanError, Target, refuse};
+use crate::config::settings::{Engine, Settings};
+use crate::core::secrets::mask_url;
+
+/// How the target is reached and what is spoken with it.
+#[derive(Debug, Clone)]
+pub struct TransportPlan {
+    /// HTTP/2 and nothing else, without TLS too.
+    pub http2: bool,
+    /// Requests at once on a connection, at least 1; with HTTP/1.1 it is 1.
+    pub streams: usize,
+    /// Whether a connection carries more than one request.
+    pub keep_alive: bool,
+    /// The socket to connect to, instead of TCP.
+    pub unix_socket: Option<PathBuf>,
+    /// Host and port to connect to, instead of the URL's.
+    pub connect_to: Option<(String, u16)>,
+    /// What stands between.
+    pub proxy: Option<Proxy>,
+    /// How many redirects of a request are followed.
+    pub redirects: usize,
+    /// Certificates.
+    pub tls: TlsPlan,
+}
+
+/// A proxy. `Debug` and `Display` leave its credentials out.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proxy {
+    /// `--proxy`
+    Url(Url),
+    /// Host and port of that of `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY`.
+    Environment(String, u16),
+}
+
+impl Proxy {
+    /// Host and port to connect to.
+    pub fn place(&self) -> (String, u16) {
+        match self {
+            Self::Url(url) => {
+                let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+                (host.to_owned(), url.port_or_known_default().unwrap_or(80))
+            }
+            Self::Environment(host, port) => (host.trim_matches(['[', ']']).to_owned(), *port),
+        }
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(&mask_url(url.as_str())),
+            Self::Environment(host, port) => write!(f, "{host}:{port} (from the environment)"),
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// More streams on a connection than this are a slipped digit.
+const MOST_STREAMS: u64 = 10_000;
+/// More redirects than this go in a circle.
+const MOST_REDIRECTS: u64 = 20;
+
+/// Checks the settings of the transport and chooses the engine.
+pub(super) fn transport(
+    settings: &Settings,
+    target: &Target,
+) -> Result<(Engine, TransportPlan), PlanError> {
+    check_target(settings, target)?;
+    let http2 = settings.http2.unwrap_or(false);
+    let streams = settings.streams.unwrap_or(1);
+    if !(1..=MOST_STREAMS).contains(&streams) {
+        return refuse(format!("--streams is from 1 to {MOST_STREAMS}"));
+    }
+    if streams > 1 && !http2 {
+        return refuse("--streams goes with --http2: HTTP/1.1 has one request on a connection");
+    }
+    let redirects = settings.redirects.unwrap_or(0);
+    if redirects > MOST_REDIRECTS {
+        return refuse(format!("--redirects is from 0 to {MOST_REDIRECTS}"));
+    }
+    check_ways(settings)?;
+    let proxy = proxy(settings, target)?;
+    let engine = engine(settings, proxy.as_ref())?;
+    let transport = TransportPlan {
+        http2,
+        streams: streams as usize,
+        keep_alive: !settings.disable_keepalive.unwrap_or(false),
+        unix_socket: settings.unix_socket.clone(),
+        connect_to: connect_to(settings, target)?,
+        proxy,
+        redirects: redirects as usize,
+        tls: tls(settings)?,
+    };
+    if let (Engine::Reqwest, Target::Url(url)) = (engine, target) {
+        check_reqwest(&transport, url)?;
+    }
+    Ok((engine, transport))
+}
+
+/// The pipeline brought up here is reached in one way.
+fn check_target(settings: &Settings, target: &Target) -> Result<(), PlanError> {
+    let given = [
+        ("--http2", settings.http2 == Some(true)),
+        ("--unix-socket", settings.unix_socket.is_some()),
+        ("--connect-to", !settings.connect_to.is_empty()),
+        ("--proxy", settings.proxy.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) if *target == Target::Pipeline => {
+            refuse(format!("{flag} is about a target of yours: give its URL"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// There is one way to the target.
+fn check_ways(settings: &Settings) -> Result<(), PlanError> {
+    let ways = [
+        ("--unix-socket", settings.unix_socket.is_some()),
+        ("--connect-to", !settings.connect_to.is_empty()),
+        ("--proxy", settings.proxy.is_some()),
+    ];
+    let mut given = ways.into_iter().filter(|(_, is_given)| *is_given);
+    match (given.next(), given.next()) {
+        (Some((one, _)), Some((other, _))) => {
+            refuse(format!("{one} and {other} are two ways to the target: leave one out"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What only one engine can do decides.
+fn engine(settings: &Settings, proxy: Option<&Proxy>) -> Result<Engine, PlanError> {
+    let reqwest = [
+        ("--http2", settings.http2 == Some(true)),
+        ("--proxy", settings.proxy.is_some()),
+        ("--redirects", settings.redirects > Some(0)),
+    ];
+    let reqwest = reqwest.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag);
+    let raw = (settings.disable_keepalive == Some(true)).then_some("--disable-keepalive");
+    match (settings.engine, reqwest, raw) {
+        (_, Some(flag), Some(other)) => refuse(format!(
+            "{flag} goes through reqwest and {other} through the raw engine: leave one out"
+        )),
+        (Some(Engine::Raw), Some(flag), _) => {
+            refuse(format!("--engine raw has no {flag}; leave --engine out, or take reqwest"))
+        }
+        (Some(Engine::Reqwest), _, Some(flag)) => refuse(format!(
+            "--engine reqwest has no {flag}, as it does not tell how long a connection took; \
+             leave --engine out"
+        )),
+        (Some(engine), _, _) => Ok(engine),
+        (None, Some(_), _) => Ok(Engine::Reqwest),
+        (None, None, _) => Ok(if proxy.is_some() { Engine::Reqwest } else { Engine::Raw }),
+    }
+}
+
+/// The proxy that is named, or the environment's where the way to the target is left open.
+fn proxy(settings: &Settings, target: &Target) -> Result<Option<Proxy>, PlanError> {
+    let Target::Url(url) = target else { return Ok(None) };
+    let h2c = settings.http2 == Some(true) && url.scheme() == "http";
+    let Some(text) = &settings.proxy else {
+        let is_open = settings.engine != Some(Engine::Raw)
+            && settings.disable_keepalive != Some(true)
+            && settings.script.is_none()
+            && settings.unix_socket.is_none()
+            && settings.connect_to.is_empty()
+            && !h2c;
+        return Ok(if is_open { environment_proxy(url) } else { None });
+    };
+    if h2c {
+        return refuse("--proxy passes HTTP/2 on for https only: leave --http2 or --proxy out");
+    }
+    // The error never repeats the value: there may be a password in it.
+    let example = "write http://[USER:PASSWORD@]HOST[:PORT]";
+    let proxy = Url::parse(text)
+        .map_err(|e| PlanError(format!("--proxy is not a URL ({e}); {example}")))?;
+    match (proxy.scheme(), proxy.host()) {
+        ("http" | "https", Some(_)) => Ok(Some(Proxy::Url(proxy))),
+        (scheme, _) => refuse(format!("--proxy begins with {scheme}:; {example}")),
+    }
+}
+
+/// The environment's proxy for this URL. A target on this machine has none, whatever `NO_PROXY` says.
+fn environment_proxy(url: &Url) -> Option<Proxy> {
+    let is_local = match url.host()? {
+        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    if is_local {
+        return None;
+    }
+    // Scheme and host decide; the rest of the URL may hold a password.
+    let place = format!("{}://{}/", url.scheme(), url.host_str()?).parse().ok()?;
+    let intercept = Matcher::from_env().intercept(&place)?;
+    let uri = intercept.uri();
+    let usual = match uri.scheme_str() {
+        Some("https") => 443,
+        Some(scheme) if scheme.starts_with("socks") => 1080,
+        _ => 80,
+    };
+    Some(Proxy::Environment(uri.host()?.to_owned(), uri.port_u16().unwrap_or(usual)))
+}
+
+fn connect_to(settings: &Settings, target: &Target) -> Result<Option<(String, u16)>, PlanError> {
+    match target {
+        Target::Url(url) => redirected(&settings.connect_to, url),
+        Target::Pipeline => Ok(None),
+    }
+}
+
+/// reqwest's way to connect elsewhere is to resolve the URL's name differently.
+fn check_reqwest(transport: &TransportPlan, url: &Url) -> Result<(), PlanError> {
+    let Some((_, port)) = &transport.connect_to else { return Ok(()) };
+    if !matches!(url.host(), Some(Host::Domain(_))) {
+        return refuse(
+            "--connect-to through reqwest needs a name as the URL's host, not an address",
+        );
+    }
+    if transport.http2 && url.port().is_some_and(|own| own != *port) {
+        return refuse(
+            "--connect-to with --http2 cannot change a port that stands in the URL; leave it out \
+             of the URL, or leave the port of --connect-to empty",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(
+        url: &str,
+        change: impl FnOnce(&mut Settings),
+    ) -> Result<(Engine, TransportPlan), String> {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let target = Target::Url(Url::parse(url).expect("a URL"));
+        transport(&settings, &target).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_only_one_engine_can_do_chooses_it() {
+        type Change = fn(&mut Settings);
+        let cases: [(&str, Change, Engine); 7] = [
+            ("http://h/", |_| (), Engine::Raw),
+            ("https://h/", |_| (), Engine::Raw),
+            ("https://h/", |s| s.engine = Some(Engine::Reqwest), Engine::Reqwest),
+            ("http://h/", |s| s.http2 = Some(true), Engine::Reqwest),
+            ("http://h/", |s| s.proxy = Some("http://p:1".into()), Engine::Reqwest),
+            ("http://h/", |s| s.redirects = Some(1), Engine::Reqwest),
+            ("http://h/", |s| s.redirects = Some(0), Engine::Raw),
+        ];
+        for (url, change, engine) in cases {
+            assert_eq!(plan(url, change).map(|(engine, _)| engine), Ok(engine), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_by_its_flag() {
+        type Change = fn(&mut Settings);
+        let cases: [(&str, Change, &str); 12] = [
+            ("http://h/", |s| s.streams = Some(2), "--streams goes with --http2"),
+            ("http://h/", |s| (s.http2, s.streams) = (Some(true), Some(0)), "--streams is from 1"),
+            ("http://h/", |s| s.redirects = Some(21), "--redirects"),
+            (
+                "http://h/",
+                |s| (s.http2, s.engine) = (Some(true), Some(Engine::Raw)),
+                "--engine raw has no --http2",
+            ),
+            (
+                "http://h/",
+                |s| (s.disable_keepalive, s.engine) = (Some(true), Some(Engine::Reqwest)),
+                "--engine reqwest has no --disable-keepalive",
+            ),
+            (
+                "http://h/",
+                |s| (s.disable_keepalive, s.redirects) = (Some(true), Some(1)),
+                "--redirects goes through reqwest",
+            ),
+            (
+                "http://h/",
+                |s| (s.proxy, s.unix_socket) = (Some("http://p".into()), Some("/s".into())),
+                "--unix-socket and --proxy",
+            ),
+            (
+                "http://h/",
+                |s| (s.proxy, s.http2) = (Some("http://p".into()), Some(true)),
+                "--proxy passes HTTP/2 on for https only",
+            ),
+            (
+                "http://h/",
+                |s| s.proxy = Some("socks5://u:onyx@p".into()),
+                "--proxy begins with socks5",
+            ),
+            ("http://h/", |s| s.proxy = Some("onyx".into()), "--proxy is not a URL"),
+            (
+                "http://127.0.0.1/",
+                |s| {
+                    s.engine = Some(Engine::Reqwest);
+                    s.connect_to = vec![":::1".into()];
+                },
+                "needs a name",
+            ),
+            (
+                "http://h:8080/",
+                |s| (s.http2, s.connect_to) = (Some(true), vec![":::1".into()]),
+                "cannot change a port",
+            ),
+        ];
+        for (url, change, part) in cases {
+            let error = plan(url, change).map(|_| ()).expect_err(part);
+            assert!(error.contains(part) && !error.contains("onyx"), "{part}: {error}");
+        }
+        let http2 = Settings { http2: Some(true), ..Settings::default() };
+        let error = transport(&http2, &Target::Pipeline).map(|_| ()).expect_err("no URL");
+        assert!(error.to_string().contains("give its URL"), "{error}");
+    }
+
+    #[test]
+    fn a_proxys_password_is_not_printed() {
+        let proxied = plan("http://h/", |s| s.proxy = Some("http://u:onyx@p:1/".into()));
+        let (_, transport) = proxied.expect("valid");
+        let proxy = transport.proxy.expect("given");
+        assert_eq!(format!("{proxy} {proxy:?}").matches("onyx").count(), 0, "{proxy}");
+    }
+}

@@ -1,0 +1,65 @@
+//! One of several requests of a profile: a `[[request]]` table.
+//!
+//! ```toml
+//! [[request]]
+//! name = "view"               # in the report: letters, digits, - and _
+//! weight = 9                  # of ten requests nine, beside one of weight 1
+//! method = "GET"
+//! path = "/items/{{item}}"    # path and query; the rest of the URL is that of all requests
+//!
+//! [[request]]
+//! name = "buy"
+//! path = "/orders"
+//! body-lines = "orders.ndjson"
+//! ```
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::table::{ProfileError, Table};
+use crate::core::units::de_count;
+
+/// What a request changes of what all have in common. What is `None` is as at the profile's top.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct RequestSettings {
+    /// What the report calls it.
+    pub name: String,
+    /// How often it is sent, beside the weights of the others.
+    #[serde(deserialize_with = "de_count")]
+    pub weight: Option<u64>,
+    /// Method.
+    pub method: Option<String>,
+    /// Path and query, with holes.
+    pub path: Option<String>,
+    /// Headers beside the common ones, of which they replace those of the same name.
+    #[serde(rename = "header")]
+    pub headers: Vec<String>,
+    /// Body.
+    pub body: Option<String>,
+    /// File with the body.
+    pub body_file: Option<PathBuf>,
+    /// File with a body on each line.
+    pub body_lines: Option<PathBuf>,
+    /// Table whose rows fill the holes.
+    pub data: Option<PathBuf>,
+}
+
+const KEYS: [&str; 9] =
+    ["name", "weight", "method", "path", "header", "body", "body-file", "body-lines", "data"];
+
+impl RequestSettings {
+    pub(super) fn read(table: Table<'_>) -> Result<Self, ProfileError> {
+        table.check_keys(&KEYS.map(str::to_owned))?;
+        if !table.entries().iter().any(|entry| entry.key == "name") {
+            return Err(table.refuse("a [[request]] needs a name, as in name = \"login\""));
+        }
+        table.read()
+    }
+
+    /// Whether it says what its body is.
+    pub fn has_body(&self) -> bool {
+        self.body.is_some() || self.body_file.is_some() || self.body_lines.is_some()
+    }
+}

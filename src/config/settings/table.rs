@@ -1,0 +1,226 @@
+//! Tables of a TOML file whose keys are known: an unknown one is refused with its line and the known
+//! key that is nearest to it.
+
+use std::ops::Range;
+
+use clap::Args as _;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::{RequestSettings, Settings};
+use crate::core::secrets::mask_text;
+
+/// What is wrong with a profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {text}")]
+pub struct ProfileError {
+    line: usize,
+    text: String,
+}
+
+/// One `key = value`.
+#[derive(Debug, Clone)]
+pub struct Entry<'i> {
+    /// The key.
+    pub key: String,
+    value: DeValue<'i>,
+    span: Range<usize>,
+    text: &'i str,
+}
+
+/// A table, its entries in the order of the file.
+#[derive(Debug, Clone)]
+pub struct Table<'i> {
+    entries: Vec<Entry<'i>>,
+    span: Range<usize>,
+    text: &'i str,
+}
+
+/// The tables of a profile's requests.
+const REQUEST: &str = "request";
+
+/// The keys of [`Settings`]: the long names of the flags, and the tables of the requests.
+pub fn setting_keys() -> Vec<String> {
+    let command = Settings::augment_args(clap::Command::new("settings"));
+    let name = |arg: &clap::Arg| arg.get_long().unwrap_or(arg.get_id().as_str()).to_owned();
+    command.get_arguments().map(name).chain([REQUEST.to_owned()]).collect()
+}
+
+fn refuse(text: &str, span: &Range<usize>, what: impl Into<String>) -> ProfileError {
+    let before = text.get(..span.start).unwrap_or(text);
+    ProfileError { line: before.matches('\n').count() + 1, text: what.into() }
+}
+
+/// The error of the TOML reader, with its line. The value in the file is not repeated: it may be a secret.
+fn explain(text: &str, span: &Range<usize>, error: &toml::de::Error) -> ProfileError {
+    let message = mask_text(&without_strings(&error.message().replace('\n', " ")));
+    refuse(text, &error.span().unwrap_or(span.clone()), message)
+}
+
+/// `invalid type: string "…", expected a sequence` without the string.
+fn without_strings(message: &str) -> String {
+    let Some((before, rest)) = message.split_once("string \"") else { return message.to_owned() };
+    match rest.rsplit_once("\", expected ") {
+        Some((_, expected)) => format!("{before}a string, expected {expected}"),
+        None => format!("{before}a string"),
+    }
+}
+
+impl<'i> Table<'i> {
+    /// Reads a whole file.
+    pub fn parse(text: &'i str) -> Result<Self, ProfileError> {
+        let root = DeTable::parse(text).map_err(|e| explain(text, &(0..0), &e))?;
+        let span = root.span();
+        Ok(Self::new(root.into_inner(), span, text))
+    }
+
+    fn new(table: DeTable<'i>, span: Range<usize>, text: &'i str) -> Self {
+        let entry = |(key, value): (Spanned<_>, Spanned<_>)| Entry {
+            span: key.span().start..value.span().end,
+            key: AsRef::<str>::as_ref(key.get_ref()).to_owned(),
+            value: value.into_inner(),
+            text,
+        };
+        let mut entries: Vec<_> = table.into_iter().map(entry).collect();
+        entries.sort_by_key(|entry: &Entry<'_>| entry.span.start);
+        Self { entries, span, text }
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> &[Entry<'i>] {
+        &self.entries
+    }
+
+    /// Refuses keys that are not among `known`.
+    pub fn check_keys(&self, known: &[String]) -> Result<(), ProfileError> {
+        let is_known = |entry: &&Entry<'_>| known.contains(&entry.key);
+        let Some(unknown) = self.entries.iter().find(|entry| !is_known(entry)) else {
+            return Ok(());
+        };
+        let hint = match nearest(&unknown.key, known.iter().map(String::as_str)) {
+            Some(name) => format!("did you mean '{name}'?"),
+            None => format!("the keys are {}", known.join(", ")),
+        };
+        Err(unknown.refuse(format!("unknown key '{}'; {hint}", mask_text(&unknown.key))))
+    }
+
+    /// Takes an entry out.
+    pub fn take(&mut self, key: &str) -> Option<Entry<'i>> {
+        let at = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// What is left, as settings.
+    pub fn settings(mut self) -> Result<Settings, ProfileError> {
+        self.check_keys(&setting_keys())?;
+        let requests = self.take(REQUEST).map_or_else(|| Ok(Vec::new()), Entry::tables)?;
+        let mix = requests.into_iter().map(RequestSettings::read).collect::<Result<_, _>>()?;
+        Ok(Settings { mix, ..self.read()? })
+    }
+
+    /// What is left, as any type that can be read from TOML.
+    pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
+        let (text, span) = (self.text, self.span);
+        let mut table = DeTable::new();
+        for entry in self.entries {
+            let (key, value) = (entry.key.into(), entry.value);
+            table.insert(Spanned::new(entry.span.clone(), key), Spanned::new(entry.span, value));
+        }
+        let source = toml::de::Deserializer::from(Spanned::new(span.clone(), table));
+        T::deserialize(source).map_err(|e| explain(text, &span, &e))
+    }
+
+    /// An error about the table as a whole.
+    pub fn refuse(&self, what: impl Into<String>) -> ProfileError {
+        refuse(self.text, &self.span, what)
+    }
+}
+
+impl<'i> Entry<'i> {
+    /// Its value as any type that can be read from TOML.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
+        let value = Spanned::new(self.span.clone(), self.value);
+        T::deserialize(ValueDeserializer::from(value))
+            .map_err(|e| explain(self.text, &self.span, &e))
+    }
+
+    /// Its value as a table, or as the tables of an array.
+    pub fn tables(self) -> Result<Vec<Table<'i>>, ProfileError> {
+        let text = self.text;
+        let table = |value, span: Range<usize>| match value {
+            DeValue::Table(table) => Some(Table::new(table, span, text)),
+            _ => None,
+        };
+        let error = self.refuse(format!("'{}' is a table: [{0}] or [[{0}]]", self.key));
+        match self.value {
+            DeValue::Array(items) => items
+                .into_iter()
+                .map(|item| (item.span(), item.into_inner()))
+                .map(|(span, value)| table(value, span).ok_or_else(|| error.clone()))
+                .collect(),
+            value => Ok(vec![table(value, self.span).ok_or(error)?]),
+        }
+    }
+
+    /// One entry for each item of its list; itself if it is none.
+    pub fn items(self) -> Vec<Self> {
+        let Self { key, value, span, text } = self;
+        match value {
+            DeValue::Array(items) => items
+                .into_iter()
+                .map(|item| Self {
+                    key: key.clone(),
+                    span: item.span(),
+                    value: item.into_inner(),
+                    text,
+                })
+                .collect(),
+            value => vec![Self { key, value, span, text }],
+        }
+    }
+
+    /// Itself as settings, of which it is one.
+    pub fn setting(self) -> Result<Settings, ProfileError> {
+        Table { span: self.span.clone(), text: self.text, entries: vec![self] }.settings()
+    }
+
+    /// Its value as people read it.
+    pub fn shown(&self) -> String {
+        shown(&self.value)
+    }
+
+    /// Its value, if it is text.
+    pub fn as_text(&self) -> Option<&str> {
+        self.value.as_str()
+    }
+
+    /// The same key with another value, as text.
+    pub fn with_text(&self, text: String) -> Self {
+        Self { value: DeValue::String(text.into()), ..self.clone() }
+    }
+
+    /// An error about it.
+    pub fn refuse(&self, what: impl Into<String>) -> ProfileError {
+        refuse(self.text, &self.span, what)
+    }
+}
+
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(is) => is.to_string(),
+        DeValue::Datetime(when) => when.to_string(),
+        DeValue::Array(items) => {
+            items.iter().map(|item| shown(item.get_ref())).collect::<Vec<_>>().join(", ")
+        }
+        DeValue::Table(_) => "{…}".to_owned(),
+    }
+}
+/// The known word that `word` was meant to be, if one is near enough.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let distance = |name: &&str| strsim::osa_distance(name, word);
+    known.into_iter().min_by_key(distance).filter(|name| distance(name) <= 1 + word.len() / 3)
+}

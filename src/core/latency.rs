@@ -1,0 +1,416 @@
+//! The latency histogram: fixed bounds, exact merge, quantiles that refuse small samples, HDR text.
+
+use std::io::Read as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::read::ZlibDecoder;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+
+use crate::core::clock::Nanos;
+
+mod aged;
+
+pub use aged::AgedLatencies;
+
+/// Values below this many nanoseconds share a bucket: far below what a clock call costs in noise.
+const RESOLUTION_NS: u64 = 64;
+/// Values above it are counted at it: one day.
+const HIGHEST_NS: u64 = 86_400_000_000_000;
+/// A quantile needs this many values beyond it; with fewer, it is a property of the accident.
+const VALUES_BEYOND: f64 = 10.0;
+
+/// The first bytes of a deflated V2 histogram; the length of what follows comes next.
+const V2_DEFLATED: [u8; 4] = 0x1c84_9314_u32.to_be_bytes();
+const LENGTH_BYTES: usize = 4;
+/// The largest histogram that is read. One of ours has at most 340 kB.
+const MOST_BYTES: u64 = 8 << 20;
+/// The most significant digits of a histogram that is read; ours have three.
+const MOST_DIGITS: u32 = 4;
+
+/// The quantiles of every report: name in the JSON and place in [0, 1].
+pub const QUANTILES: [(&str, f64); 7] = [
+    ("p50", 0.50),
+    ("p75", 0.75),
+    ("p90", 0.90),
+    ("p95", 0.95),
+    ("p99", 0.99),
+    ("p99_9", 0.999),
+    ("p99_99", 0.9999),
+];
+
+/// The fewest values of which the quantile of this name in [`QUANTILES`] is told.
+pub fn fewest_values(name: &str) -> Option<u64> {
+    let (_, place) = QUANTILES.iter().find(|(own, _)| *own == name)?;
+    // A float again: 10 / (1 - 0.9) is 100.00000000000003.
+    Some((VALUES_BEYOND / (1.0 - place) - 1e-6).ceil() as u64)
+}
+
+/// Steps of a spectrum for each halving of what is left above.
+const TICKS_PER_HALVING: u32 = 5;
+
+/// A step of [`Latencies::spectrum`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SpectrumStep {
+    /// Largest value of the step.
+    pub value: Nanos,
+    /// Its place, in [0, 1].
+    pub quantile: f64,
+    /// How many values are not above it.
+    pub up_to: u64,
+}
+
+/// What is wrong with an HDR text.
+#[derive(Debug, thiserror::Error)]
+pub enum HdrError {
+    /// The text is not base64: it was cut or edited.
+    #[error("not base64")]
+    Base64(#[from] base64::DecodeError),
+    /// The text unpacks to more than any histogram takes.
+    #[error("larger than {} MiB when unpacked", MOST_BYTES >> 20)]
+    TooLarge,
+    /// The bytes are not a V2 or V2-deflate histogram.
+    #[error("not an HDR V2 histogram: {0}")]
+    Format(String),
+}
+
+/// A place of a distribution: so much of it, in [0, 1], is at most `value`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The share.
+    pub quantile: f64,
+    /// The largest value of it.
+    pub value: Nanos,
+    /// Values of the whole distribution.
+    pub count: u64,
+}
+
+/// Latencies in nanoseconds: 0 to a day at three significant digits, in about 300 kB whatever the
+/// number of values.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    histogram: Histogram<u64>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(RESOLUTION_NS, HIGHEST_NS, 3);
+        Self { histogram: histogram.expect("the constant bounds are valid") }
+    }
+}
+
+impl Latencies {
+    /// Counts one value; one beyond a day counts as a day.
+    pub fn record(&mut self, value: Nanos) {
+        self.histogram.saturating_record(value.0);
+    }
+
+    /// Counts the same value `count` times.
+    pub fn record_n(&mut self, value: Nanos, count: u64) {
+        self.histogram.saturating_record_n(value.0, count);
+    }
+
+    /// Adds all values of the other: the result is the histogram of the union, exactly.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("all histograms have the same bounds");
+    }
+
+    /// Forgets all values and keeps the memory.
+    pub fn clear(&mut self) {
+        self.histogram.reset();
+    }
+
+    /// How many values there are.
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The value at `quantile` in [0, 1], or `None` where fewer than ten values lie beyond it.
+    pub fn quantile(&self, quantile: f64) -> Option<Nanos> {
+        let beyond = self.count() as f64 * (1.0 - quantile);
+        // The product of a float: 1000 * (1 - 0.99) is 10.000000000000009 or 9.99999999999999.
+        (beyond + 1e-6 >= VALUES_BEYOND).then(|| Nanos(self.histogram.value_at_quantile(quantile)))
+    }
+
+    /// The distribution from its smallest value to its largest, which is at 1: `per_halving` steps from
+    /// each share to the one half as far from 1, at least 1, as HdrHistogram's plots have it.
+    pub fn steps(&self, per_halving: u32) -> Vec<Step> {
+        let steps = self.histogram.iter_quantiles(per_halving.max(1));
+        let step = |at: hdrhistogram::iterators::IterationValue<u64>| Step {
+            quantile: at.quantile_iterated_to(),
+            value: Nanos(at.value_iterated_to()),
+            count: self.count(),
+        };
+        steps.map(step).collect()
+    }
+
+    /// The values that were counted, ascending, right to a thousandth, with their counts.
+    pub fn recorded(&self) -> impl Iterator<Item = (Nanos, u64)> {
+        let steps = self.histogram.iter_recorded();
+        steps.map(|step| (Nanos(step.value_iterated_to()), step.count_at_value()))
+    }
+
+    /// Mean in nanoseconds; `None` without values.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.histogram.mean())
+    }
+
+    /// Standard deviation in nanoseconds; `None` without values.
+    pub fn stdev(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.histogram.stdev())
+    }
+
+    /// Smallest value; `None` without values.
+    pub fn min(&self) -> Option<Nanos> {
+        (self.count() > 0).then(|| Nanos(self.histogram.min()))
+    }
+
+    /// Largest value; `None` without values.
+    pub fn max(&self) -> Option<Nanos> {
+        (self.count() > 0).then(|| Nanos(self.histogram.max()))
+    }
+
+    /// The sum of all values in seconds; 0 without values.
+    pub fn sum_s(&self) -> f64 {
+        self.mean().unwrap_or_default() * self.count() as f64 / 1e9
+    }
+
+    /// How many values lie at or below each of the bounds, which ascend; right to a thousandth of a
+    /// bound, as the values are.
+    pub fn counts_up_to(&self, bounds: &[Nanos]) -> Vec<u64> {
+        let mut values = self.histogram.iter_recorded().peekable();
+        let mut below = 0;
+        let mut up_to = |bound: &Nanos| {
+            while let Some(step) = values.next_if(|step| step.value_iterated_to() <= bound.0) {
+                below += step.count_at_value();
+            }
+            below
+        };
+        bounds.iter().map(&mut up_to).collect()
+    }
+
+    /// The share of values within one standard deviation of the mean, in [0, 1]: wrk's `+/- Stdev`.
+    pub fn share_within_stdev(&self) -> Option<f64> {
+        let (mean, stdev) = (self.mean()?, self.stdev()?);
+        let (low, high) = ((mean - stdev).max(0.0) as u64, (mean + stdev) as u64);
+        Some(self.histogram.count_between(low, high) as f64 / self.count() as f64)
+    }
+
+    /// The cumulative distribution in steps that grow finer towards the tail: five for each halving of
+    /// what is left above, as HdrHistogram prints it. Empty without values.
+    pub fn spectrum(&self) -> impl Iterator<Item = SpectrumStep> {
+        let mut up_to = 0;
+        self.histogram.iter_quantiles(TICKS_PER_HALVING).map(move |step| {
+            up_to += step.count_since_last_iteration();
+            SpectrumStep {
+                value: Nanos(step.value_iterated_to()),
+                quantile: step.quantile_iterated_to(),
+                up_to,
+            }
+        })
+    }
+
+    /// The histogram's buckets and the steps in each, which HdrHistogram's tools print.
+    pub fn buckets(&self) -> (u8, u32) {
+        let steps = (2 * 10_u32.pow(u32::from(self.histogram.sigfig()))).next_power_of_two();
+        (self.histogram.buckets(), steps)
+    }
+
+    /// HDR V2, deflated, in base64: what the HdrHistogram tools exchange. Values in nanoseconds.
+    pub fn to_hdr(&self) -> String {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.histogram, &mut bytes)
+            .expect("writing to memory cannot fail");
+        BASE64.encode(bytes)
+    }
+
+    /// Reads what [`Self::to_hdr`] or another HdrHistogram wrote, in nanoseconds. A text that unpacks to more than
+    /// 8 MiB is refused.
+    pub fn from_hdr(text: &str) -> Result<Self, HdrError> {
+        let bytes = unpacked(&BASE64.decode(text)?)?;
+        check_header(&bytes)?;
+        let read: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|e| HdrError::Format(e.to_string()))?;
+        let mut latencies = Self::default();
+        for step in read.iter_recorded() {
+            latencies.record_n(Nanos(step.value_iterated_to()), step.count_at_value());
+        }
+        Ok(latencies)
+    }
+}
+
+/// The bytes of a V2 histogram: those of a deflated one are inflated.
+fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, HdrError> {
+    let Some(deflated) = bytes.strip_prefix(&V2_DEFLATED).and_then(|rest| rest.get(LENGTH_BYTES..))
+    else {
+        return Ok(bytes.to_vec());
+    };
+    let mut inflated = Vec::new();
+    let read = ZlibDecoder::new(deflated).take(MOST_BYTES + 1).read_to_end(&mut inflated);
+    read.map_err(|e| HdrError::Format(e.to_string()))?;
+    if inflated.len() as u64 > MOST_BYTES { Err(HdrError::TooLarge) } else { Ok(inflated) }
+}
+
+/// Refuses a header that promises more bytes than there are, or more digits than a day's bounds need: memory is
+/// taken for what it promises. After the cookie come the length, an offset, and the number of digits.
+fn check_header(bytes: &[u8]) -> Result<(), HdrError> {
+    let field = |number: usize| {
+        let at = number * 4;
+        let field = bytes.get(at..at + 4).and_then(|field| field.try_into().ok());
+        field.map_or(0, u32::from_be_bytes)
+    };
+    let (length, digits) = (field(1), field(3));
+    if length as usize > bytes.len() || digits > MOST_DIGITS {
+        return Err(HdrError::Format(format!(
+            "its header says {length} bytes and {digits} digits"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use hdrhistogram::serialization::V2Serializer;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A deflated histogram whose counts are so many zeros.
+    fn bomb(zeros: usize) -> String {
+        let mut header = Vec::new();
+        Latencies::default().histogram_header(&mut header);
+        let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(&header).expect("memory");
+        let chunk = vec![0; 1 << 20];
+        (0..zeros >> 20).for_each(|_| packer.write_all(&chunk).expect("memory"));
+        let packed = packer.finish().expect("memory");
+        let length = u32::try_from(packed.len()).expect("small").to_be_bytes();
+        BASE64.encode([&V2_DEFLATED[..], &length, &packed].concat())
+    }
+
+    #[test]
+    fn a_histogram_that_unpacks_to_too_much_is_refused() {
+        let text = bomb(64 << 20);
+        assert!(text.len() < 1 << 20, "{}", text.len());
+        assert!(matches!(Latencies::from_hdr(&text), Err(HdrError::TooLarge)));
+        // The header alone may promise too much.
+        for (at, value) in [(4, [0xff; 4]), (12, [0, 0, 0, 5])] {
+            let mut header = Vec::new();
+            Latencies::default().histogram_header(&mut header);
+            header[at..at + 4].copy_from_slice(&value);
+            let error =
+                Latencies::from_hdr(&BASE64.encode(&header)).map(|_| ()).expect_err("refused");
+            assert!(error.to_string().contains("its header says"), "{error}");
+        }
+    }
+
+    fn of(values: &[u64]) -> Latencies {
+        let mut latencies = Latencies::default();
+        values.iter().for_each(|v| latencies.record(Nanos(*v)));
+        latencies
+    }
+
+    #[test]
+    fn a_quantile_is_told_of_the_fewest_values_and_not_of_one_less() {
+        for (name, place) in QUANTILES {
+            let fewest = fewest_values(name).expect(name);
+            let values: Vec<_> = (1..=fewest).collect();
+            assert!(of(&values).quantile(place).is_some(), "{name} of {fewest}");
+            assert!(of(&values[1..]).quantile(place).is_none(), "{name} of {fewest} less one");
+        }
+        assert_eq!((fewest_values("p99"), fewest_values("p50")), (Some(1_000), Some(20)));
+        assert_eq!(fewest_values("max"), None);
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_numbers() {
+        let none = Latencies::default();
+        assert_eq!((none.mean(), none.stdev(), none.min(), none.max()), (None, None, None, None));
+        assert_eq!((none.quantile(0.5), none.share_within_stdev()), (None, None));
+    }
+
+    #[test]
+    fn a_quantile_needs_ten_values_beyond_it() {
+        for (count, quantile, known) in [
+            (19, 0.5, false),
+            (20, 0.5, true),
+            (999, 0.99, false),
+            (1000, 0.99, true),
+            (9_999, 0.999, false),
+        ] {
+            let mut latencies = Latencies::default();
+            latencies.record_n(Nanos(5_000), count);
+            assert_eq!(
+                latencies.quantile(quantile).is_some(),
+                known,
+                "{count} values at {quantile}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_beyond_a_day_counts_at_the_end_and_is_not_lost() {
+        let latencies = of(&[u64::MAX]);
+        assert_eq!(latencies.count(), 1);
+        assert!(latencies.max() >= Some(Nanos(HIGHEST_NS)));
+    }
+
+    #[test]
+    fn values_are_counted_up_to_bounds() {
+        let latencies = of(&[1_000, 1_000, 50_000, 2_000_000, 3_000_000_000]);
+        let bounds = [500, 2_000, 1_000_000, 10_000_000, 20_000_000].map(Nanos);
+        assert_eq!(latencies.counts_up_to(&bounds), [0, 2, 3, 4, 4]);
+        let sum = latencies.sum_s();
+        assert!((sum - 3.002_052).abs() < 0.004, "{sum}");
+        assert_eq!(Latencies::default().counts_up_to(&bounds), [0; 5]);
+        assert_eq!(Latencies::default().sum_s(), 0.0);
+    }
+
+    impl Latencies {
+        /// The 40 bytes in front of the counts.
+        fn histogram_header(&self, out: &mut Vec<u8>) {
+            let mut bytes = Vec::new();
+            V2Serializer::new().serialize(&self.histogram, &mut bytes).expect("memory");
+            out.extend_from_slice(&bytes[..40]);
+        }
+    }
+
+    #[test]
+    fn foreign_text_is_refused() {
+        assert!(matches!(Latencies::from_hdr("***"), Err(HdrError::Base64(_))));
+        assert!(matches!(Latencies::from_hdr("AAAA"), Err(HdrError::Format(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn merging_gives_the_histogram_of_the_union(
+            a in prop::collection::vec(0u64..1 << 46, 0..200), b in prop::collection::vec(0u64..1 << 46, 0..200),
+        ) {
+            let mut merged = of(&a);
+            merged.merge(&of(&b));
+            let union = of(&[a, b].concat());
+            prop_assert_eq!(&merged.histogram, &union.histogram);
+        }
+
+        #[test]
+        fn every_value_is_kept_within_a_thousandth(value in RESOLUTION_NS * 1000..HIGHEST_NS) {
+            let kept = of(&[value]).max().unwrap_or_default().0 as f64;
+            prop_assert!((kept - value as f64).abs() / value as f64 <= 0.001, "{} became {}", value, kept);
+        }
+
+        #[test]
+        fn text_and_back_is_the_same_histogram(values in prop::collection::vec(0u64..1 << 46, 0..100)) {
+            let latencies = of(&values);
+            let back = Latencies::from_hdr(&latencies.to_hdr()).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(back.count(), latencies.count());
+            for (_, q) in QUANTILES {
+                prop_assert_eq!(back.quantile(q), latencies.quantile(q));
+            }
+        }
+    }
+}

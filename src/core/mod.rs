@@ -1,0 +1,10 @@
+//! Quantities, time and distributions. No input or output.
+
+pub mod backoff;
+pub mod clock;
+pub mod latency;
+pub mod printable;
+pub mod secrets;
+pub mod units;
+
+pub use backoff::Backoff;

@@ -1,0 +1,332 @@
+//! When each slot of an open loop is due: arithmetic on the plan, without a clock.
+//!
+//! Each slot's due time is computed for itself from integers (`course`): no interval is rounded and added
+//! up, so 24,000/s for 10 s is 240,000 slots and the last is due on its nanosecond. With Poisson
+//! arrivals the *N* slots of a segment are *N* independent points in order, as dense as the rate is
+//! high, which is what a Poisson process is once its count is known; they come ascending, one by one,
+//! from the order statistics: of *k* points left in what remains, the first leaves a fraction *U*^(1/k)
+//! (Bentley and Saxe, ACM TOMS 6:359, 1980).
+
+use crate::config::settings::Arrivals;
+use crate::core::clock::Nanos;
+use crate::core::units::Rates;
+
+use super::course::Course;
+
+/// One request's place in an open loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Its number over all workers, from 0, warm-up included.
+    pub number: u64,
+    /// When it is due, from the start of the run.
+    pub due: Nanos,
+}
+
+/// A stretch of the run with one shape.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Segment {
+    start: Nanos,
+    length: Nanos,
+    course: Course,
+    first: u64,
+    slots: u64,
+}
+
+/// All slots of a run: the warm-up's, then the measured ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    arrivals: Arrivals,
+    seed: u64,
+    warmup: Segment,
+    measured: Segment,
+}
+
+impl Schedule {
+    /// `duration` and `requests`: whichever ends the measured part first; one of them is given, and the
+    /// duration where the rate changes. The warm-up keeps the rate of the beginning.
+    pub fn new(
+        rate: impl Into<Rates>,
+        (arrivals, seed): (Arrivals, u64),
+        warmup: Nanos,
+        (duration, requests): (Option<Nanos>, Option<u64>),
+    ) -> Self {
+        let rates = rate.into();
+        let at_first = Course::constant(rates.from);
+        let course = duration.map_or(at_first, |duration| Course::new(rates, duration));
+        let within = duration.map_or(u64::MAX, |d| course.slots_within(d));
+        let slots = within.min(requests.unwrap_or(u64::MAX));
+        // Where the count ends the run, it ends where the slot after the last would have been due.
+        let length = match duration {
+            Some(duration) if slots == within => duration,
+            _ => course.due(slots),
+        };
+        let first = at_first.slots_within(warmup);
+        let start = Nanos::ZERO;
+        Self {
+            arrivals,
+            seed,
+            warmup: Segment { start, length: warmup, course: at_first, first: 0, slots: first },
+            measured: Segment { start: warmup, length, course, first, slots },
+        }
+    }
+
+    /// Slots of the measured part.
+    pub fn measured_slots(&self) -> u64 {
+        self.measured.slots
+    }
+
+    /// All slots.
+    pub fn total_slots(&self) -> u64 {
+        self.warmup.slots + self.measured.slots
+    }
+
+    /// When the measured part begins, from the start of the run.
+    pub fn measure_from(&self) -> Nanos {
+        self.measured.start
+    }
+
+    /// When the last segment ends, from the start of the run.
+    pub fn end(&self) -> Nanos {
+        self.measured.start + self.measured.length
+    }
+
+    /// The slots of one of `workers` workers: those with number ≡ `worker`, in order.
+    pub fn slots(&self, worker: u64, workers: u64) -> Slots<'_> {
+        Slots { schedule: self, next: worker, step: workers.max(1), poisson: Poisson::new(self) }
+    }
+
+    fn segment_of(&self, number: u64) -> &Segment {
+        if number < self.measured.first { &self.warmup } else { &self.measured }
+    }
+}
+
+/// A walk over one worker's slots. A copy of it goes its own way.
+#[derive(Debug, Clone)]
+pub struct Slots<'a> {
+    schedule: &'a Schedule,
+    next: u64,
+    step: u64,
+    poisson: Poisson,
+}
+
+impl Slots<'_> {
+    /// Leaves out the slots before `number`, which must be one of this worker's and not passed yet.
+    pub fn skip_to(&mut self, number: u64) {
+        self.next = self.next.max(number);
+    }
+}
+
+impl Iterator for Slots<'_> {
+    type Item = Slot;
+
+    fn next(&mut self) -> Option<Slot> {
+        let number = self.next;
+        if number >= self.schedule.total_slots() {
+            return None;
+        }
+        self.next = number.saturating_add(self.step);
+        let due = match self.schedule.arrivals {
+            Arrivals::Constant => {
+                let segment = self.schedule.segment_of(number);
+                segment.start + segment.course.due(number - segment.first)
+            }
+            Arrivals::Poisson => self.poisson.due(self.schedule, number),
+        };
+        Some(Slot { number, due })
+    }
+}
+
+/// The ordered points, generated as far as they were asked for.
+#[derive(Debug, Clone)]
+struct Poisson {
+    random: SplitMix,
+    /// Number of the point that comes next.
+    at: u64,
+    /// The fraction of its segment's slots that is expected behind the last point.
+    left: f64,
+    /// The last point that came.
+    due: Nanos,
+}
+
+impl Poisson {
+    fn new(schedule: &Schedule) -> Self {
+        Self { random: SplitMix(schedule.seed), at: 0, left: 1.0, due: Nanos::ZERO }
+    }
+
+    /// The point `number`, which lies not before the last one asked for.
+    fn due(&mut self, schedule: &Schedule, number: u64) -> Nanos {
+        while self.at <= number {
+            let segment = schedule.segment_of(self.at);
+            let place = self.at - segment.first;
+            if place == 0 {
+                self.left = 1.0;
+            }
+            let points_left = (segment.slots - place) as f64;
+            self.left *= (self.random.open_unit().ln() / points_left).exp();
+            let share = segment.course.passed(1.0 - self.left, segment.length);
+            let passed = (segment.length.0 as f64 * share) as u64;
+            self.due = segment.start + Nanos(passed.min(segment.length.0.saturating_sub(1)));
+            self.at += 1;
+        }
+        self.due
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): the same numbers for the same seed, everywhere,
+/// for good; a library's generator may change with its version, and with it every saved plan.
+#[derive(Debug, Clone)]
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in (0, 1]: its logarithm is finite.
+    fn open_unit(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::units::Rate;
+    use proptest::prelude::*;
+
+    fn constant(rate: &str, millis: u64) -> Schedule {
+        let rate: Rates = rate.parse().expect("a rate");
+        Schedule::new(
+            rate,
+            (Arrivals::Constant, 1),
+            Nanos::ZERO,
+            (Some(Nanos::from_millis(millis)), None),
+        )
+    }
+
+    #[test]
+    fn the_main_job_is_exact_to_the_nanosecond() {
+        let schedule = constant("24000", 10_000);
+        assert_eq!(schedule.measured_slots(), 240_000);
+        let last = schedule.slots(0, 1).last();
+        assert_eq!(last, Some(Slot { number: 239_999, due: Nanos(9_999_958_333) }));
+    }
+
+    #[test]
+    fn the_count_is_exact_at_the_edges() {
+        for (rate, millis, slots) in [
+            ("1", 1_000, 1),
+            ("1", 1_001, 2),
+            ("0.1", 1_000, 1),
+            ("3", 1_000, 3),
+            ("10M", 1, 10_000),
+            ("7", 100, 1),
+        ] {
+            assert_eq!(constant(rate, millis).measured_slots(), slots, "{rate}/s for {millis} ms");
+        }
+    }
+
+    #[test]
+    fn the_warm_up_is_a_segment_of_its_own() {
+        let rate = Rate::per_second(10).expect("a rate");
+        let schedule =
+            Schedule::new(rate, (Arrivals::Constant, 1), Nanos(250_000_000), (None, Some(4)));
+        let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.0 / 1_000_000).collect();
+        assert_eq!(due, [0, 100, 200, 250, 350, 450, 550]);
+        assert_eq!((schedule.measured_slots(), schedule.end()), (4, Nanos(650_000_000)));
+    }
+
+    #[test]
+    fn a_changing_rate_is_exact_and_starts_after_a_steady_warm_up() {
+        let rates: Rates = "1k..3k".parse().expect("rates");
+        let span = Nanos::from_secs(2);
+        let steady = (Arrivals::Constant, 1);
+        let schedule = Schedule::new(rates, steady, Nanos::from_secs(1), (Some(span), None));
+        assert_eq!((schedule.measured.first, schedule.measured_slots()), (1_000, 4_000));
+        let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.as_secs_f64() - 1.0).collect();
+        let before = |t: f64| due.iter().filter(|due| (0.0..t).contains(*due)).count();
+        // Half the time at 1k to 2k: 1,500 of the 4,000.
+        assert_eq!((due.len(), before(1.0), before(2.0)), (5_000, 1_500, 4_000));
+        let random = Schedule::new(rates, (Arrivals::Poisson, 7), Nanos::ZERO, (Some(span), None));
+        let early = random.slots(0, 1).filter(|s| s.due < Nanos::from_secs(1)).count();
+        // Five standard deviations of a binomial with 4,000 tries and 3/8.
+        assert!(early.abs_diff(1_500) < 153, "{early}");
+    }
+
+    #[test]
+    fn poisson_gaps_are_exponential() {
+        let rate = Rate::per_second(1_000).expect("a rate");
+        let span = Nanos::from_secs(100);
+        let schedule = Schedule::new(rate, (Arrivals::Poisson, 7), Nanos::ZERO, (Some(span), None));
+        let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.as_secs_f64()).collect();
+        assert_eq!(due.len(), 100_000);
+        let gaps: Vec<_> = due.windows(2).map(|w| (w[1] - w[0]) * 1_000.0).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+        let above_two = gaps.iter().filter(|g| **g > 2.0).count() as f64 / gaps.len() as f64;
+        // Five standard errors of each statistic at this sample size and this fixed seed.
+        assert!((mean - 1.0).abs() < 0.016, "mean {mean}");
+        assert!((variance - 1.0).abs() < 0.045, "variance {variance}");
+        assert!((above_two - (-2f64).exp()).abs() < 0.0055, "P(gap > 2 means) {above_two}");
+    }
+
+    fn any_schedule() -> impl Strategy<Value = Schedule> {
+        let rate = || (1u64..10_000_000_000_000).prop_map(|micro_hertz| micro_hertz as f64 / 1e6);
+        let rates = (rate(), rate(), any::<bool>()).prop_map(|(from, to, changes)| match changes {
+            true => format!("{from}..{to}"),
+            false => from.to_string(),
+        });
+        (rates, 0u64..3_000, 1u64..5_000, any::<bool>(), any::<u64>()).prop_map(
+            |(rates, warmup, millis, poisson, seed)| {
+                let rate: Rates = rates.parse().expect("in range");
+                let arrivals = if poisson { Arrivals::Poisson } else { Arrivals::Constant };
+                let span = Nanos::from_millis(millis);
+                Schedule::new(
+                    rate,
+                    (arrivals, seed),
+                    Nanos::from_millis(warmup),
+                    (Some(span), Some(20_000)),
+                )
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn slots_are_monotonic_complete_and_within_the_run(schedule in any_schedule()) {
+            // The warm-up of a fast schedule may hold millions: its first and last thousands do.
+            let total = schedule.total_slots();
+            let mut last = Nanos::ZERO;
+            let mut seen = 0;
+            let slots = schedule.slots(0, 1).take(50_000);
+            for (n, slot) in slots.enumerate() {
+                prop_assert_eq!(slot.number, n as u64);
+                prop_assert!(slot.due >= last && slot.due < schedule.end());
+                last = slot.due;
+                seen += 1;
+            }
+            prop_assert_eq!(seen, total.min(50_000));
+        }
+
+        #[test]
+        fn workers_share_the_slots_without_gap_or_overlap(schedule in any_schedule(), workers in 1u64..9) {
+            let most = 3_000;
+            let mut shared: Vec<_> =
+                (0..workers).flat_map(|w| schedule.slots(w, workers).take_while(|s| s.number < most)).collect();
+            shared.sort_by_key(|slot| slot.number);
+            let alone: Vec<_> = schedule.slots(0, 1).take_while(|s| s.number < most).collect();
+            prop_assert_eq!(shared, alone);
+        }
+
+        #[test]
+        fn skipping_gives_the_same_slots(schedule in any_schedule(), to in 0u64..2_000) {
+            let mut skipped = schedule.slots(0, 1);
+            skipped.skip_to(to);
+            prop_assert_eq!(skipped.next(), schedule.slots(0, 1).nth(to as usize));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! TLS as a client: whose certificates are taken, and what is offered.
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::WantsClientCert};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use crate::config::plan::tls::TlsPlan;
+
+mod verify;
+
+pub(crate) use verify::is_authoritys_own;
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+}
+
+fn offering(mut config: ClientConfig, protocols: &[&str]) -> ClientConfig {
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config
+}
+
+/// The configuration for a client that offers `protocols` (ALPN) and trusts the system's authorities.
+/// `SSL_CERT_FILE` names further ones, as with OpenSSL.
+pub(crate) fn client_config(protocols: &[&str]) -> Result<ClientConfig, rustls::Error> {
+    let config = builder()?.with_platform_verifier()?.with_no_client_auth();
+    Ok(offering(config, protocols))
+}
+
+/// The configuration for connections to the target. No session is taken up again: each connection is
+/// made as that of a new user.
+pub(crate) fn target_config(
+    plan: &TlsPlan,
+    protocols: &[&str],
+) -> Result<ClientConfig, rustls::Error> {
+    let verified = trusting(plan)?;
+    let mut config = match &plan.identity {
+        Some(identity) => {
+            let identity = SingleCertAndKey::from((**identity).clone());
+            verified.with_client_cert_resolver(Arc::new(identity))
+        }
+        None => verified.with_no_client_auth(),
+    };
+    config.resumption = Resumption::disabled();
+    Ok(offering(config, protocols))
+}
+
+fn trusting(plan: &TlsPlan) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+    if plan.insecure {
+        let verifier = Arc::new(verify::Anyone::new());
+        return Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier));
+    }
+    if plan.authorities.is_empty() {
+        return builder()?.with_platform_verifier();
+    }
+    let verifier = Arc::new(verify::Named::new(&plan.authorities)?);
+    Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier))
+}
+
+/// A configuration that trusts nobody, for a client that must have one and will not use it.
+pub(crate) fn unused_config() -> Result<ClientConfig, rustls::Error> {
+    Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}

@@ -1,0 +1,224 @@
+//! What each packet of a client does.
+
+use bytes::BytesMut;
+use rumqttc::mqttbytes::v4::{
+    ConnAck, Connect, ConnectReturnCode, Packet, PubAck, SubAck, Subscribe, SubscribeReasonCode,
+    UnsubAck, Unsubscribe,
+};
+use rumqttc::mqttbytes::valid_filter;
+
+use super::frame::{Frame, Kind, Message, Refusal, cut, is_message, run_len};
+use super::hub::Hub;
+use super::topic::{VERSION_TOPIC, is_filter, matches};
+use crate::pipeline::servers::embedded::VERSION;
+use crate::pipeline::servers::mqtt;
+
+/// The largest packet that is no message: a CONNECT with client id, user and password as long as they
+/// can be, or a SUBSCRIBE to all filters that a client may have. Who has not introduced itself may not
+/// fill our memory, and a million filters at once are work that all others would wait for.
+const MAX_CONTROL: usize = 272 * 1024;
+
+/// What a connection has agreed on.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    connected: bool,
+    /// Seconds; 0 is none.
+    keep_alive: u16,
+}
+
+/// Why no more of the bytes was taken, other than that the rest is no whole packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The client with this key has no room for the next message.
+    Held(usize),
+    /// The client said goodbye.
+    Goodbye,
+    /// The client was refused.
+    Refused(Refusal),
+}
+
+/// The packets that bytes began with.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// Their length.
+    pub(super) used: usize,
+    pub(super) stop: Option<Stop>,
+}
+
+impl Session {
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    pub(super) fn keep_alive(&self) -> u16 {
+        self.keep_alive
+    }
+
+    /// Takes in all whole packets, as far as there is room for what they cause.
+    pub(super) fn take(&mut self, hub: &mut Hub, me: usize, bytes: &[u8]) -> Taken {
+        let mut used = 0;
+        let stop = loop {
+            let rest = &bytes[used..];
+            let message = self.connected && is_message(rest);
+            let max = if message { hub.settings.frame_bytes } else { MAX_CONTROL };
+            let step = match cut(rest, max) {
+                Ok(Some(frame)) => self.step(hub, me, rest, frame),
+                Ok(None) => break None,
+                Err(refusal) => Err(Stop::Refused(refusal)),
+            };
+            match step {
+                Ok(count) => used += count,
+                Err(stop) => break Some(stop),
+            }
+        };
+        Taken { used, stop }
+    }
+
+    /// Takes in the first packet, and with a message those that go the same way; their length.
+    fn step(
+        &mut self,
+        hub: &mut Hub,
+        me: usize,
+        bytes: &[u8],
+        frame: Frame<'_>,
+    ) -> Result<usize, Stop> {
+        // Answers need room: who sends without reading is held by itself. An acknowledgement makes
+        // room, and is never held.
+        if frame.kind() != Kind::PubAck && hub.peer(me).is_some_and(|peer| peer.outbox.is_unread())
+        {
+            return Err(Stop::Held(me));
+        }
+        match (frame.kind(), self.connected) {
+            (Kind::Connect, false) => self.connect(hub, me, &frame)?,
+            (Kind::Connect, true) => return Err(refused("a second CONNECT")),
+            (_, false) => return Err(refused("a first packet that is no CONNECT")),
+            (Kind::Publish, true) => return publish(hub, me, bytes, &frame),
+            (Kind::PubAck | Kind::Other, true) => {
+                control(hub, me, frame.packet().map_err(Stop::Refused)?)?
+            }
+        }
+        Ok(frame.bytes.len())
+    }
+
+    fn connect(&mut self, hub: &mut Hub, me: usize, frame: &Frame<'_>) -> Result<(), Stop> {
+        let answer = match frame.protocol() {
+            Some((b"MQTT", 4)) => match frame.packet().map_err(Stop::Refused)? {
+                Packet::Connect(connect) => self.introduce(hub, me, &connect),
+                _ => return Err(refused("a malformed CONNECT")),
+            },
+            Some((b"MQTT" | b"MQIsdp", _)) => {
+                Err((ConnectReturnCode::RefusedProtocolVersion, "a protocol other than MQTT 3.1.1"))
+            }
+            _ => return Err(refused("a protocol that is not MQTT")),
+        };
+        let code = answer.err().map_or(ConnectReturnCode::Success, |(code, _)| code);
+        reply(hub, me, &Packet::ConnAck(ConnAck::new(code, false)));
+        answer.map_err(|(_, why)| refused(why))
+    }
+
+    /// Any user and password will do.
+    fn introduce(
+        &mut self,
+        hub: &mut Hub,
+        me: usize,
+        connect: &Connect,
+    ) -> Result<(), (ConnectReturnCode, &'static str)> {
+        if connect.client_id.is_empty() && !connect.clean_session {
+            return Err((ConnectReturnCode::BadClientId, "a session to be kept for nobody"));
+        }
+        // Accepted and not kept would be a promise broken later, in silence.
+        if !connect.clean_session {
+            return Err((ConnectReturnCode::ServiceUnavailable, "a session to be kept"));
+        }
+        if connect.last_will.is_some() {
+            return Err((ConnectReturnCode::ServiceUnavailable, "a will"));
+        }
+        self.connected = true;
+        self.keep_alive = connect.keep_alive;
+        hub.introduce(me, &connect.client_id);
+        Ok(())
+    }
+}
+
+fn refused(why: &'static str) -> Stop {
+    Stop::Refused(Refusal(why))
+}
+
+/// Routes a message, or a run of them.
+fn publish(hub: &mut Hub, me: usize, bytes: &[u8], frame: &Frame<'_>) -> Result<usize, Stop> {
+    let message = frame.message().map_err(Stop::Refused)?;
+    let targets = hub.targets(message.topic).map_err(Stop::Refused)?;
+    if let Some(full) = hub.full(&targets) {
+        return Err(Stop::Held(full));
+    }
+    if frame.is_plain() {
+        let len = run_len(bytes, frame, message.topic);
+        hub.forward(&targets, &bytes[..len]);
+        return Ok(len);
+    }
+    hub.deliver(&targets, message);
+    if let Some(id) = message.packet_id {
+        reply(hub, me, &Packet::PubAck(PubAck::new(id)));
+    }
+    Ok(frame.bytes.len())
+}
+
+fn control(hub: &mut Hub, me: usize, packet: Packet) -> Result<(), Stop> {
+    match packet {
+        Packet::PubAck(ack) => {
+            if let Some(peer) = hub.peer(me) {
+                peer.outbox.acknowledged(ack.pkid);
+            }
+        }
+        Packet::Subscribe(wish) => subscribe(hub, me, &wish)?,
+        Packet::Unsubscribe(wish) => unsubscribe(hub, me, &wish)?,
+        Packet::PingReq => reply(hub, me, &Packet::PingResp),
+        Packet::Disconnect => return Err(Stop::Goodbye),
+        _ => return Err(refused("a packet that clients do not send")),
+    }
+    Ok(())
+}
+
+fn subscribe(hub: &mut Hub, me: usize, wish: &Subscribe) -> Result<(), Stop> {
+    if !wish.filters.iter().all(|filter| is_filter(&filter.path)) {
+        return Err(refused("a filter that is none"));
+    }
+    let mut codes = Vec::with_capacity(wish.filters.len());
+    for filter in &wish.filters {
+        let qos = mqtt::quality(filter.qos as u8);
+        codes.push(match hub.subscribe(me, &filter.path, qos as u8) {
+            true => SubscribeReasonCode::Success(qos),
+            false => SubscribeReasonCode::Failure,
+        });
+    }
+    reply(hub, me, &Packet::SubAck(SubAck::new(wish.pkid, codes)));
+    if wish.filters.iter().any(|filter| matches(VERSION_TOPIC, &filter.path)) {
+        tell_version(hub, me);
+    }
+    Ok(())
+}
+
+fn tell_version(hub: &mut Hub, me: usize) {
+    let (topic, payload) = (VERSION_TOPIC.as_bytes(), VERSION.as_bytes());
+    if let Some(peer) = hub.peer(me) {
+        peer.outbox.put_message(Message { topic, packet_id: None, payload }, 0, true);
+    }
+}
+
+fn unsubscribe(hub: &mut Hub, me: usize, wish: &Unsubscribe) -> Result<(), Stop> {
+    if !wish.topics.iter().all(|filter| valid_filter(filter)) {
+        return Err(refused("a filter that is none"));
+    }
+    for filter in &wish.topics {
+        hub.unsubscribe(me, filter);
+    }
+    reply(hub, me, &Packet::UnsubAck(UnsubAck::new(wish.pkid)));
+    Ok(())
+}
+
+fn reply(hub: &mut Hub, me: usize, packet: &Packet) {
+    let Some(peer) = hub.peer(me) else { return };
+    let out: &mut BytesMut = peer.outbox.buffer();
+    // It can only fail above a size that no answer has.
+    let _ = packet.write(out, usize::MAX);
+}

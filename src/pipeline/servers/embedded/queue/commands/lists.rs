@@ -1,0 +1,155 @@
+//! Lists: pushes, pops, and pops that wait.
+
+use std::time::Duration;
+
+use super::{Context, Done, Outcome};
+use crate::pipeline::servers::embedded::queue::args::Args;
+use crate::pipeline::servers::embedded::queue::hub::{PopRequest, Take};
+use crate::pipeline::servers::embedded::queue::keys::End;
+use crate::pipeline::servers::embedded::queue::parser::MAX_FRAME;
+use crate::pipeline::servers::embedded::queue::refusal::Refusal;
+use crate::pipeline::servers::embedded::queue::reply;
+
+/// Bytes around an element of a reply, at most.
+const AROUND: usize = 16;
+
+pub(super) fn lpush(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    push(context, args, End::Left)
+}
+
+pub(super) fn rpush(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    push(context, args, End::Right)
+}
+
+fn push(context: &mut Context<'_>, args: Args<'_>, end: End) -> Outcome {
+    let len = context.hub.keys.push(args.word(1), end, args.from(2))?;
+    reply::count(context.out, len);
+    context.hub.serve(args.word(1));
+    Ok(Done::Replied)
+}
+
+pub(super) fn lpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    pop(context, args, ("lpop", End::Left))
+}
+
+pub(super) fn rpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    pop(context, args, ("rpop", End::Right))
+}
+
+fn pop(context: &mut Context<'_>, args: Args<'_>, (name, end): (&'static str, End)) -> Outcome {
+    if args.len() > 3 {
+        return Err(Refusal::Arity(name));
+    }
+    let count = match args.get(2) {
+        Some(_) => Some(args.at_least(2, 0, Refusal::NotPositive)?),
+        None => None,
+    };
+    let key = args.word(1);
+    let out = &mut *context.out;
+    match (context.hub.keys.list(key)?, count) {
+        (None, None) => reply::null(out),
+        (None, Some(_)) => reply::null_array(out),
+        (Some(_), None) => context.hub.pop_each(key, (end, 1), out),
+        (Some(list), Some(count)) => {
+            reply::array(out, count.min(list.len()));
+            context.hub.pop_each(key, (end, count), out);
+        }
+    }
+    Ok(Done::Replied)
+}
+
+pub(super) fn llen(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let list = context.hub.keys.list(args.word(1))?;
+    reply::count(context.out, list.map_or(0, |list| list.len()));
+    Ok(Done::Replied)
+}
+
+pub(super) fn lrange(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let (first, last) = (args.integer(2)?, args.integer(3)?);
+    let Some(list) = context.hub.keys.list(args.word(1))? else {
+        reply::array(context.out, 0);
+        return Ok(Done::Replied);
+    };
+    // Below zero counts from the end.
+    let len = list.len() as i64;
+    let place = |n: i64| if n < 0 { n.saturating_add(len) } else { n };
+    let first = place(first).clamp(0, len) as usize;
+    let end = (place(last).saturating_add(1)).clamp(first as i64, len) as usize;
+    let size: usize = list.range(first..end).map(|element| element.len() + AROUND).sum();
+    if size > MAX_FRAME {
+        return Err(Refusal::ReplyTooLarge);
+    }
+    reply::array(context.out, end - first);
+    list.range(first..end).for_each(|element| reply::bulk(context.out, element));
+    Ok(Done::Replied)
+}
+
+pub(super) fn blpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    blocking_pop(context, args, End::Left)
+}
+
+pub(super) fn brpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    blocking_pop(context, args, End::Right)
+}
+
+fn blocking_pop(context: &mut Context<'_>, args: Args<'_>, end: End) -> Outcome {
+    let last = args.len() - 1;
+    let timeout = args.timeout(last)?;
+    pop_or_wait(context, (args, 1..last), (end, Take::One), Some(timeout))
+}
+
+pub(super) fn lmpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    pop_many(context, args, 1, None)
+}
+
+pub(super) fn blmpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let timeout = args.timeout(1)?;
+    pop_many(context, args, 2, Some(timeout))
+}
+
+/// `numkeys key [key ...] LEFT|RIGHT [COUNT count]`, from place `n` on.
+fn pop_many(
+    context: &mut Context<'_>,
+    args: Args<'_>,
+    n: usize,
+    wait: Option<Option<Duration>>,
+) -> Outcome {
+    let keys = args.at_least(n, 1, Refusal::NumKeys)?;
+    let after_keys = keys.saturating_add(n + 1);
+    let end = match args.word(after_keys) {
+        word if word.eq_ignore_ascii_case(b"left") => End::Left,
+        word if word.eq_ignore_ascii_case(b"right") => End::Right,
+        _ => return Err(Refusal::Syntax),
+    };
+    let count = match args.len() - after_keys {
+        1 => 1,
+        3 if args.word(after_keys + 1).eq_ignore_ascii_case(b"count") => {
+            args.at_least(after_keys + 2, 1, Refusal::Count)?
+        }
+        _ => return Err(Refusal::Syntax),
+    };
+    pop_or_wait(context, (args, n + 1..after_keys), (end, Take::UpTo(count)), wait)
+}
+
+/// Pops, or waits where `wait` says how long, or else says that there was nothing.
+fn pop_or_wait(
+    context: &mut Context<'_>,
+    (args, places): (Args<'_>, std::ops::Range<usize>),
+    (end, take): (End, Take),
+    wait: Option<Option<Duration>>,
+) -> Outcome {
+    let keys = || args.from(places.start).take(places.len());
+    if context.hub.pop_first(keys(), (end, take), context.out)? {
+        return Ok(Done::Replied);
+    }
+    match wait {
+        Some(timeout) => {
+            let keys = keys().map(Into::into).collect();
+            Ok(Done::Wait(PopRequest { keys, end, take, timeout }))
+        }
+        None => {
+            reply::null_array(context.out);
+            Ok(Done::Replied)
+        }
+    }
+}

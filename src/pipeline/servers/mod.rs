@@ -1,0 +1,70 @@
+//! Where Redis and the broker come from, and how to speak with them.
+
+pub mod broker_status;
+pub mod child;
+pub mod embedded;
+pub mod mqtt;
+mod piece;
+pub mod redis;
+pub mod spawned;
+mod timed;
+
+use crate::config::plan::Address;
+
+/// Where a server comes from, as the report says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The user named it.
+    External,
+    /// A private process of this run.
+    Spawned,
+    /// A stand-in of loadgen's own.
+    Embedded,
+}
+
+impl Kind {
+    /// The report's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::External => "external",
+            Self::Spawned => "spawned",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
+/// What went wrong with a server, with its address and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// It does not answer, or refuses.
+    #[error("{server} at {address}: {reason}")]
+    Unreachable {
+        /// `Redis` or `the MQTT broker`.
+        server: &'static str,
+        /// Without credentials.
+        address: Box<Address>,
+        /// What it said, and what to do.
+        reason: String,
+    },
+    /// A program is not installed.
+    #[error(
+        "{program} is not installed; install it (on Debian: apt-get install {package}), give {flag}, or \
+         take --stack embedded"
+    )]
+    Missing {
+        /// The program.
+        program: &'static str,
+        /// The Debian package.
+        package: &'static str,
+        /// The flag that makes it unnecessary.
+        flag: &'static str,
+    },
+    /// A child did not come up.
+    #[error("{program} did not start: {reason}")]
+    Start {
+        /// The program.
+        program: String,
+        /// What it said.
+        reason: String,
+    },
+}

@@ -1,0 +1,311 @@
+//! A connection to an MQTT 3.1.1 broker: rumqttc's codec on a socket of ours.
+//!
+//! rumqttc's own event loop flushes once per publish and forgets what it had queued when it
+//! reconnects. Here a batch is one write, a read brings all that is there, or one packet with the time
+//! at which the kernel received it, and nothing is queued that the caller does not know of.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use rumqttc::mqttbytes::v4::{
+    Connect, ConnectReturnCode, Login, Packet, Subscribe, SubscribeFilter, SubscribeReasonCode,
+};
+use rumqttc::mqttbytes::{Error as CodecError, QoS};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
+};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::StackError;
+use super::piece::{CHUNK, Piece};
+use super::timed::{LastReceipt, Timed};
+use crate::config::plan::{Address, MAX_BODY, Scheme};
+use crate::core::clock::{self, Nanos};
+use crate::net::tls;
+
+/// How long connecting and subscribing may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Seconds of silence after which the broker gives a client up; a ping goes out at half of it.
+const KEEP_ALIVE_SECS: u16 = 30;
+/// A ping goes out after so much time.
+pub const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2);
+/// Larger frames are refused: room for the largest body and its topic.
+const MAX_FRAME: usize = MAX_BODY + 1024 * 1024;
+
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Socket for T {}
+
+/// A quality of service from its number.
+pub fn quality(qos: u8) -> QoS {
+    if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
+}
+
+/// A client id nobody else has: a broker ends an older connection of the same one.
+pub fn client_id(role: &str) -> String {
+    format!("loadgen-{role}-{}-{}", std::process::id(), clock::now().0)
+}
+
+/// Which times a receiver gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// When it read.
+    Read,
+    /// When the kernel received what it read, however much later that was. It costs a little.
+    Received,
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub struct Receiver {
+    half: ReadHalf<Box<dyn Socket>>,
+    buffer: BytesMut,
+    received: LastReceipt,
+    piece: Piece,
+}
+
+/// When bytes came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Came {
+    /// The time.
+    pub at: Nanos,
+    /// It is that of the reading: nobody noted when they were received.
+    pub when_read: bool,
+}
+
+impl Came {
+    /// They were read just now.
+    pub fn now() -> Self {
+        Self { at: clock::now(), when_read: true }
+    }
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub struct Sender {
+    half: WriteHalf<Box<dyn Socket>>,
+}
+
+/// Treatment of the subscriptions and unacknowledged messages of a client that is disconnected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionKind {
+    /// It forgets them, and what it kept before.
+    Clean,
+    /// It keeps them under the client id.
+    Kept,
+}
+
+/// A connection that the broker has accepted.
+#[derive(Debug)]
+pub struct MqttConnection {
+    /// The sending half.
+    pub sender: Sender,
+    /// The receiving half.
+    pub receiver: Receiver,
+    /// The broker had kept a session of this client id.
+    pub session_present: bool,
+}
+
+/// Connects with a clean session under a client id nobody else has.
+pub async fn connect(
+    address: &Address,
+    client_id: &str,
+    times: Times,
+) -> Result<(Sender, Receiver), StackError> {
+    let connection = connect_session(address, client_id, times, SessionKind::Clean).await?;
+    Ok((connection.sender, connection.receiver))
+}
+
+/// Connects under a client id, and begins a session or takes up the one that was kept.
+pub async fn connect_session(
+    address: &Address,
+    client_id: &str,
+    times: Times,
+    session: SessionKind,
+) -> Result<MqttConnection, StackError> {
+    let attempt = async {
+        let received = LastReceipt::default();
+        let socket = open(address, (times == Times::Received).then_some(&received)).await?;
+        let (read, write) = tokio::io::split(socket);
+        let mut sender = Sender { half: write };
+        let buffer = BytesMut::with_capacity(CHUNK);
+        let piece = match (times, address.scheme()) {
+            // What TLS decrypts at once has one time anyway.
+            (Times::Received, Scheme::Plain) => Piece::packet(),
+            _ => Piece::All,
+        };
+        let mut receiver = Receiver { half: read, buffer, received, piece };
+        let mut hello = Connect::new(client_id);
+        hello.keep_alive = KEEP_ALIVE_SECS;
+        hello.clean_session = session == SessionKind::Clean;
+        hello.login = address.credentials().map(|(user, password)| Login::new(user, password));
+        sender.send(&Packet::Connect(hello)).await?;
+        match receiver.next().await? {
+            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
+                Ok(MqttConnection { sender, receiver, session_present: ack.session_present })
+            }
+            Packet::ConnAck(ack) => Err(io::Error::other(refusal(ack.code, address))),
+            _ => Err(io::Error::other("it does not answer in MQTT 3.1.1")),
+        }
+    };
+    within_limit(address, attempt).await
+}
+
+/// An attempt that is given up after a while, its error with the address.
+async fn within_limit<T>(
+    address: &Address,
+    attempt: impl Future<Output = io::Result<T>>,
+) -> Result<T, StackError> {
+    let late = || Err(io::Error::other("no answer within 3 s"));
+    let result = timeout(ANSWER_TIMEOUT, attempt).await.unwrap_or_else(|_| late());
+    result.map_err(|error| {
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        let hint = if refused { "; is it running there?" } else { "" };
+        let reason = format!("{error}{hint}");
+        StackError::Unreachable {
+            server: "the MQTT broker",
+            address: Box::new(address.clone()),
+            reason,
+        }
+    })
+}
+
+fn refusal(code: ConnectReturnCode, address: &Address) -> String {
+    match (code, address.credentials()) {
+        (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized, None) => {
+            "it wants a user and password: mqtt://USER:PASSWORD@HOST".to_owned()
+        }
+        (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized, Some(_)) => {
+            "it does not accept this user and password".to_owned()
+        }
+        (other, _) => format!("it refuses the connection ({other:?})"),
+    }
+}
+
+async fn open(address: &Address, received: Option<&LastReceipt>) -> io::Result<Box<dyn Socket>> {
+    let tcp = TcpStream::connect((address.host(), address.port())).await?;
+    // Without it Nagle's algorithm and delayed acknowledgements hold small frames back for 40 ms.
+    tcp.set_nodelay(true)?;
+    let socket: Box<dyn Socket> = match received {
+        Some(received) => Box::new(Timed::new(tcp, received.clone())),
+        None => Box::new(tcp),
+    };
+    if address.scheme() == Scheme::Plain {
+        return Ok(socket);
+    }
+    let config = tls::client_config(&[]).map_err(io::Error::other)?;
+    let name = rustls::pki_types::ServerName::try_from(address.host().to_owned());
+    let name = name.map_err(|_| io::Error::other("TLS needs a host name or an address"))?;
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
+    Ok(Box::new(tls))
+}
+
+/// A request to subscribe to topics.
+pub(crate) fn subscription(topics: &[String], qos: u8) -> Subscribe {
+    let filter = |topic: &String| SubscribeFilter::new(topic.clone(), quality(qos));
+    let mut request = Subscribe::new_many(topics.iter().map(filter));
+    request.pkid = 1;
+    request
+}
+
+/// Subscribes to topics and waits for the broker's consent.
+pub async fn subscribe(
+    connection: &mut MqttConnection,
+    address: &Address,
+    topics: &[String],
+    qos: u8,
+) -> Result<(), StackError> {
+    let MqttConnection { sender, receiver, .. } = connection;
+    let attempt = async {
+        sender.send(&Packet::Subscribe(subscription(topics, qos))).await?;
+        loop {
+            // MQTT 3.1.1, 3.8.4: messages may come before the consent.
+            let Packet::SubAck(ack) = receiver.next().await? else { continue };
+            let codes = ack.return_codes.iter();
+            let refused =
+                codes.zip(topics).find(|(code, _)| **code == SubscribeReasonCode::Failure);
+            return match refused {
+                None => Ok(()),
+                Some((_, topic)) => {
+                    Err(io::Error::other(format!("it does not allow a subscription to {topic}")))
+                }
+            };
+        }
+    };
+    within_limit(address, attempt).await
+}
+
+impl Sender {
+    /// Writes one packet.
+    pub async fn send(&mut self, packet: &Packet) -> io::Result<()> {
+        let mut bytes = BytesMut::new();
+        packet.write(&mut bytes, MAX_FRAME).map_err(io::Error::other)?;
+        self.half.write_all(&bytes).await?;
+        self.half.flush().await
+    }
+
+    /// Writes some of `frames` and takes that off it: what is left after an error was not written.
+    /// TLS may still hold what was taken, until [`Self::flush`]. It gives the time before the write: what
+    /// comes of it may come before this thread goes on.
+    pub async fn write_some(&mut self, frames: &mut BytesMut) -> io::Result<Nanos> {
+        let mut at = Nanos::ZERO;
+        let write = poll_fn(|context| {
+            at = clock::now();
+            Pin::new(&mut self.half).poll_write(context, frames)
+        });
+        let written = write.await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        frames.advance(written);
+        Ok(at)
+    }
+
+    /// Hands the kernel what was written.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        self.half.flush().await
+    }
+}
+
+impl Receiver {
+    /// Waits for bytes, and gives the time at which the last of them came. An end of input is an error.
+    pub async fn fill(&mut self) -> io::Result<Came> {
+        let room = self.piece.room();
+        self.buffer.reserve(room);
+        if (&mut self.half).take(room as u64).read_buf(&mut self.buffer).await? == 0 {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let noted = self.received.get().map(|at| Came { at, when_read: false });
+        Ok(noted.unwrap_or_else(Came::now))
+    }
+
+    /// The next packet that is complete; `None` when more bytes are needed.
+    pub fn decode(&mut self) -> io::Result<Option<Packet>> {
+        let before = self.buffer.len();
+        match Packet::read(&mut self.buffer, MAX_FRAME) {
+            Ok(packet) => {
+                self.piece.complete(before - self.buffer.len());
+                Ok(Some(packet))
+            }
+            Err(CodecError::InsufficientBytes(missing)) => {
+                self.piece.lacks(missing, before > 0);
+                Ok(None)
+            }
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+        }
+    }
+
+    /// Waits for the next packet.
+    pub(crate) async fn next(&mut self) -> io::Result<Packet> {
+        loop {
+            if let Some(packet) = self.decode()? {
+                return Ok(packet);
+            }
+            self.fill().await?;
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Connections to Redis: `TCP_NODELAY` on, timeouts that suit their use, reconnecting on demand.
+
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, RedisError, Value};
+
+use super::StackError;
+use crate::config::plan::Address;
+use crate::core::Backoff;
+use crate::core::clock::{self, Nanos};
+
+/// Timeout of one attempt to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Timeout of a command that does not block.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Timeout of a blocking pop, which asks the server to block for a second at most: by then
+/// the server, or the network to it, is gone without a word.
+const BLOCKING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Commands that may wait to be written; the default of 50 would queue in front of it.
+const PIPELINE: usize = 4_096;
+/// The hash in which runs reserve their ids. (`loadgen:msgid` of older versions is left alone: it holds
+/// small numbers, which other publishers use too.)
+pub const ID_KEY: &str = "loadgen:ids";
+/// Its field with the first id that is not reserved.
+const NEXT: &str = "next";
+/// Its field with the number of runs that have reserved ids and have not ended.
+const RUNS: &str = "runs";
+
+/// Kind of commands on a connection: some may block on the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Commands answer at once.
+    Commands,
+    /// Blocking pops: the client must not give up on a reply that carries messages.
+    Blocking,
+}
+
+/// Connects once.
+pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnection, StackError> {
+    let failed = |e: &RedisError| StackError::Unreachable {
+        server: "Redis",
+        address: Box::new(address.clone()),
+        reason: explain(e),
+    };
+    let info = address.secret_url().into_connection_info().map_err(|e| failed(&e))?;
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    let client = Client::open(info.set_tcp_settings(tcp)).map_err(|e| failed(&e))?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(match usage {
+            Use::Commands => RESPONSE_TIMEOUT,
+            Use::Blocking => BLOCKING_TIMEOUT,
+        }))
+        .set_pipeline_buffer_size(PIPELINE);
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(|e| failed(&e))?;
+    // A server that wants a password accepts the connection and refuses the first command.
+    let ping = redis::cmd("PING");
+    match tokio::time::timeout(CONNECT_TIMEOUT, ping.query_async::<()>(&mut connection)).await {
+        // A user that may not even do this is known and logged in.
+        Ok(answer) => answer.or_else(|e| if is_denied(&e) { Ok(()) } else { Err(failed(&e)) })?,
+        Err(_) => return Err(failed(&timed_out())),
+    }
+    Ok(connection)
+}
+
+fn timed_out() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+/// Text of an error of Redis, and what to do about it.
+fn explain(error: &RedisError) -> String {
+    let advice = match (error.kind(), error.code()) {
+        (_, Some("NOAUTH")) => "; it wants a password: redis://:PASSWORD@HOST",
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => {
+            "; the user or password is not right, or it wants none"
+        }
+        (ErrorKind::Io, _) if error.is_connection_refusal() => "; is it running there?",
+        _ => "",
+    };
+    format!("{}{advice}", describe(error))
+}
+
+/// Text of an error of Redis, once: an error repeats its text in its cause.
+pub fn describe(error: &RedisError) -> String {
+    let text = error.to_string();
+    match std::error::Error::source(error).map(ToString::to_string) {
+        Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
+        _ => text,
+    }
+}
+
+/// A connection that is made again when it was lost, with pauses in between, and never waited for:
+/// while Redis is away each use says so at once.
+#[derive(Debug)]
+pub struct Link {
+    address: Address,
+    usage: Use,
+    connection: Option<MultiplexedConnection>,
+    backoff: Backoff,
+    retry_at: Instant,
+    losses: u64,
+}
+
+impl Link {
+    /// Connects for the first time; here Redis being away is an error.
+    pub async fn open(address: Address, usage: Use) -> Result<Self, StackError> {
+        let connection = Some(connect(&address, usage).await?);
+        Ok(Self {
+            address,
+            usage,
+            connection,
+            backoff: Backoff::default(),
+            retry_at: Instant::now(),
+            losses: 0,
+        })
+    }
+
+    /// The connection, if it stands or can be made right now.
+    pub async fn get(&mut self) -> Option<&mut MultiplexedConnection> {
+        if self.connection.is_none() && Instant::now() >= self.retry_at {
+            match connect(&self.address, self.usage).await {
+                Ok(connection) => {
+                    self.connection = Some(connection);
+                    self.backoff.reset();
+                    log::info!("connected to Redis at {} again", self.address);
+                }
+                Err(_) => self.retry_at = Instant::now() + self.backoff.pause(),
+            }
+        }
+        self.connection.as_mut()
+    }
+
+    /// Returns whether the connection is open, as far as is known.
+    pub fn stands(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Number of times the connection was lost.
+    pub fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// Address of Redis.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Tells a failed command: a lost connection is dropped, a refused command leaves it.
+    pub fn failed(&mut self, error: &RedisError) {
+        if error.is_unrecoverable_error() || error.is_timeout() || error.kind() == ErrorKind::Io {
+            if self.connection.take().is_some() {
+                self.losses += 1;
+                log::warn!("lost Redis at {}: {}", self.address, describe(error));
+            }
+            self.retry_at = Instant::now() + self.backoff.pause();
+        }
+    }
+}
+
+/// The log server's time in microseconds since 1970, with the clock before and after.
+pub async fn server_time(
+    connection: &mut MultiplexedConnection,
+) -> Result<(Nanos, Nanos, u64), RedisError> {
+    let asked = clock::now();
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
+    Ok((asked, clock::now(), seconds * 1_000_000 + micros))
+}
+
+/// Reserves `count` ids for a run and returns the first. The reservations of all runs on this Redis
+/// follow each other; the first of them begins at `random_base`. The key expires `lifetime` after the
+/// last reservation.
+pub async fn reserve_ids(
+    connection: &mut MultiplexedConnection,
+    count: u64,
+    random_base: u64,
+    lifetime: Duration,
+) -> Result<u64, RedisError> {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("MULTI").ignore();
+    pipeline.cmd("HSETNX").arg(ID_KEY).arg(NEXT).arg(random_base).ignore();
+    pipeline.cmd("HINCRBY").arg(ID_KEY).arg(RUNS).arg(1).ignore();
+    pipeline.cmd("EXPIRE").arg(ID_KEY).arg(lifetime.as_secs()).ignore();
+    pipeline.cmd("HINCRBY").arg(ID_KEY).arg(NEXT).arg(count).ignore();
+    pipeline.cmd("EXEC");
+    // Not by the library's transactions: they panic where MULTI is refused.
+    let ((_, _, _, end),): ((Value, Value, Value, u64),) = pipeline.query_async(connection).await?;
+    Ok(end.saturating_sub(count))
+}
+
+/// Attempts to end a reservation while other runs reserve.
+const RELEASES: usize = 10;
+
+/// Ends the reservation of one run; the last run removes the key. Ids are not given back: messages that
+/// carry them may still be under way.
+pub async fn release_ids(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    for _ in 0..RELEASES {
+        redis::cmd("WATCH").arg(ID_KEY).query_async::<()>(connection).await?;
+        let runs: Option<i64> =
+            redis::cmd("HGET").arg(ID_KEY).arg(RUNS).query_async(connection).await?;
+        let change = match runs {
+            // It has expired, or Redis came back without it.
+            None => return redis::cmd("UNWATCH").query_async(connection).await,
+            Some(..=1) => redis::cmd("DEL").arg(ID_KEY).to_owned(),
+            Some(_) => redis::cmd("HINCRBY").arg(ID_KEY).arg(RUNS).arg(-1).to_owned(),
+        };
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("MULTI").ignore().add_command(change).ignore().cmd("EXEC");
+        // `None`: the key was changed meanwhile.
+        let (done,): (Option<Vec<Value>>,) = pipeline.query_async(connection).await?;
+        if done.is_some() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The value of a field of `INFO`.
+pub async fn info(
+    connection: &mut MultiplexedConnection,
+    field: &str,
+) -> Result<Option<String>, RedisError> {
+    let text: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    Ok(line.map(|value| value.trim().to_owned()))
+}
+
+/// Returns whether Redis refused a command because the user lacks a permission.
+pub fn is_denied(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+}
