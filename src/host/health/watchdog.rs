@@ -34,20 +34,23 @@ impl Watchdog {
         let counted = Arc::<Counted>::default();
         let (running, ended) = channel();
         let own = Arc::clone(&counted);
-        own.wakes_at.store((clock::now() + SLEEP).0, Relaxed);
+        // From here on, not from when the thread first runs: a stop may come before that.
+        let first_wake = clock::now() + SLEEP;
+        own.wakes_at.store(first_wake.0, Relaxed);
         let thread = std::thread::Builder::new().name("watchdog".to_owned());
         let _ = thread.spawn(move || {
-            let mut delay = run_queue_delay();
+            let (mut wakes_at, mut delay) = (first_wake, Nanos::ZERO);
             loop {
-                let wakes_at = clock::now() + SLEEP;
-                own.wakes_at.store(wakes_at.0, Relaxed);
-                if ended.recv_timeout(SLEEP.as_duration()) != Err(RecvTimeoutError::Timeout) {
+                let left = wakes_at - clock::now();
+                if ended.recv_timeout(left.as_duration()) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                let late = clock::now() - wakes_at;
+                let now = clock::now();
                 let before = std::mem::replace(&mut delay, run_queue_delay());
                 // A thread that waits for a CPU is late as well, but it was not stopped.
-                own.stopped.fetch_add(stop_in(late, delay - before).0, Relaxed);
+                own.stopped.fetch_add(stop_in(now - wakes_at, delay - before).0, Relaxed);
+                wakes_at = now + SLEEP;
+                own.wakes_at.store(wakes_at.0, Relaxed);
             }
         });
         Self { counted, _running: running }
