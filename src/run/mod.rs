@@ -28,7 +28,7 @@ use crate::engine::ending::GONE_AFTER;
 use crate::engine::transport::ConnectError;
 use crate::engine::transport::link::Endpoint;
 use crate::engine::transport::request::RequestShape;
-use crate::host::health::Servers;
+use crate::host::health::{MachineWatch, Servers};
 use crate::host::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
 use crate::message::IdSpace;
 use crate::observations::{Observations, ServerInfo, StackInfo};
@@ -45,7 +45,7 @@ use ids::NeededIds;
 use log_server::LogServer;
 use rig::Rig;
 pub use rig::Services;
-use watch::{Audience, Watch};
+use watch::{Audience, Watch, WatchInputs};
 pub use watch::{Phase, Progress};
 
 /// Why a run could not be done.
@@ -195,12 +195,14 @@ impl Runner {
             () = watch::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
         };
 
+        let machine = MachineWatch::new();
         let (start, start_at) = start::zero(self.start_at, log_server)?;
         let measure_from = start + split.measure_from();
         let started_at = start_at + split.measure_from().as_duration();
         crew.start(start, measure_from);
         let sampler = Sampler::new(components(rig, crew.listener.is_some()));
-        let mut watch = Watch::new(plan, split, start, space, (sampler, self.stop, self.progress));
+        let inputs = WatchInputs { machine, sampler, stop: self.stop, audience: self.progress };
+        let mut watch = Watch::new(plan, split, start, space, inputs);
         watch.until_sent(&mut crew, log_server, rig).await;
         if let Some(error) = crew.script_failure() {
             return Err(error.into());

@@ -110,13 +110,23 @@ pub(super) struct Watch {
     depth: Option<u64>,
 }
 
+/// Parts of a watch that are made before it.
+pub(super) struct WatchInputs {
+    /// Begun before the load, so that a stop at its very start is seen.
+    pub(super) machine: MachineWatch,
+    /// Begun with the load.
+    pub(super) sampler: Sampler,
+    pub(super) stop: Option<signal::Receiver<bool>>,
+    pub(super) audience: Audience,
+}
+
 impl Watch {
     pub(super) fn new(
         plan: &Plan,
         split: &Split,
         start: Nanos,
         space: IdSpace,
-        (sampler, stop, audience): (Sampler, Option<signal::Receiver<bool>>, Audience),
+        inputs: WatchInputs,
     ) -> Self {
         let planned = split.measured_span().map(|span| (split.measure_from() + span).as_duration());
         Self {
@@ -127,11 +137,11 @@ impl Watch {
             ),
             notes: Vec::new(),
             casualties: Vec::new(),
-            sampler,
-            machine: MachineWatch::new(),
+            sampler: inputs.sampler,
+            machine: inputs.machine,
             resources: Vec::new(),
-            stop,
-            audience,
+            stop: inputs.stop,
+            audience: inputs.audience,
             interrupted: false,
             hurried: false,
             measuring: false,
