@@ -14,11 +14,12 @@ use loadgen::core::units::Rate;
 use loadgen::engine::recorder::Recorder;
 use loadgen::engine::transport::request::RequestShape;
 use loadgen::engine::transport::response::{Progress, ResponseReader};
-use loadgen::engine::transport::{Ended, Outcome, Ticket};
+use loadgen::engine::transport::{Completion, RequestOutcome, Ticket};
 use loadgen::engine::{Schedule, Slot};
 use loadgen::message::template::DEFAULT_BODY;
 use loadgen::message::{
-    Arrival, Arrivals, Checkpoint, DueTable, IdFields, IdSpace, IdWriter, MsgId, Template, Values,
+    Arrival, ArrivalTracker, Checkpoint, DueTable, IdFields, IdSpace, IdWriter, MsgId, Template,
+    Values,
 };
 use loadgen::pipeline::stamps::{Stamp, Stamper};
 
@@ -62,13 +63,13 @@ fn schedule(criterion: &mut Criterion) {
         Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (Some(Nanos::from_secs(10)), None))
     };
 
-    let constant = due(settings::Arrivals::Constant);
+    let constant = due(settings::ArrivalProcess::Constant);
     let expected = (0..SLOTS).map(|n| Slot { number: n, due: Nanos(n * 125_000 / 3) });
     assert!(constant.slots(0, 1).eq(expected), "slot n is due at n / rate");
     let mut slots = constant.slots(0, 1).cycle();
     criterion.bench_function("schedule/constant", |b| b.iter(|| slots.next()));
 
-    let poisson = due(settings::Arrivals::Poisson);
+    let poisson = due(settings::ArrivalProcess::Poisson);
     let points: Vec<_> = poisson.slots(0, 1).map(|slot| slot.due.as_secs_f64()).collect();
     let mean = points.iter().sum::<f64>() / SLOTS as f64;
     assert!(points.len() as u64 == SLOTS && points.is_sorted() && (4.95..5.05).contains(&mean));
@@ -90,7 +91,7 @@ fn ids(criterion: &mut Criterion) {
         });
     });
     if let Some(last) = index.checked_sub(1) {
-        let mut arrivals = Arrivals::new(id_space(), table, Nanos::ZERO);
+        let mut arrivals = ArrivalTracker::new(id_space(), table, Nanos::ZERO);
         let arrival = arrivals.note(Some(msg_id(FIRST_ID + last)));
         assert_eq!(
             arrival,
@@ -178,11 +179,11 @@ fn recorder(criterion: &mut Criterion) {
             let ticket = Ticket { due, ready: seen, id: msg_id(FIRST_ID + count) };
             recorder.planned(due, seen);
             recorder.sent(count, due);
-            recorder.ended(&Ended {
+            recorder.ended(&Completion {
                 ticket,
                 sent,
                 at,
-                outcome: Outcome::Answered { status: 200 },
+                outcome: RequestOutcome::Answered { status: 200 },
                 connect: None,
             });
             (due, count) = (due + GAP, count + 1);

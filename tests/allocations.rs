@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::thread;
 
 use loadgen::config::plan::load::Pace;
-use loadgen::config::settings::Arrivals;
+use loadgen::config::settings::ArrivalProcess;
 use loadgen::core::clock::{self, Nanos};
 use loadgen::core::units::Rate;
 use loadgen::engine::recorder::Recorder;
-use loadgen::engine::transport::compose::composer;
-use loadgen::engine::transport::raw::RawTransport;
+use loadgen::engine::transport::http1::Http1Transport;
 use loadgen::engine::transport::request::{RequestShape, Requests};
-use loadgen::engine::{Brief, Work};
+use loadgen::engine::transport::request_source::composer;
 use loadgen::engine::{Counters, Mixture, Schedule, Worker};
-use loadgen::message::template::{DEFAULT_BODY, Place};
+use loadgen::engine::{WorkerConfig, WorkerLoad};
+use loadgen::message::template::{DEFAULT_BODY, EscapeContext};
 use loadgen::message::{Assignment, Body, Data, DueTable, IdSpace, IdWriter, Mix, Template};
 use tokio::sync::mpsc;
 
@@ -78,19 +78,19 @@ fn mix(address: SocketAddr) -> Requests {
     let parse = |text: &str, place| {
         Template::parse_with(text.as_bytes(), Some(&data), place).expect("valid")
     };
-    let mut rows = request(address, parse(r#"{"x":"{{x}}","id":{{msg_id}}}"#, Place::Json))
-        .with_path(parse("/{{x}}", Place::Url));
-    rows.headers.push(("X".to_owned(), parse("{{x}}", Place::Plain)));
-    let lines = ["{}", r#"{"x":"{{x}}"}"#].map(|line| parse(line, Place::Json));
+    let mut rows = request(address, parse(r#"{"x":"{{x}}","id":{{msg_id}}}"#, EscapeContext::Json))
+        .with_path(parse("/{{x}}", EscapeContext::Url));
+    rows.headers.push(("X".to_owned(), parse("{{x}}", EscapeContext::Plain)));
+    let lines = ["{}", r#"{"x":"{{x}}"}"#].map(|line| parse(line, EscapeContext::Json));
     let lines = request(address, Body::lines(lines.to_vec()).expect("two lines"));
-    let first = request(address, parse(DEFAULT_BODY, Place::Json));
+    let first = request(address, parse(DEFAULT_BODY, EscapeContext::Json));
     Requests::new(first.url.clone(), vec![first, rows, lines], Arc::new(Mix::new(&[3, 2, 1], 1)))
 }
 
 /// Lets one worker do its work: what it counted, and how often its thread allocated.
 fn allocations(
     requests: fn(SocketAddr) -> Requests,
-    work: impl FnOnce(Nanos) -> Work,
+    work: impl FnOnce(Nanos) -> WorkerLoad,
 ) -> (Counters, u64) {
     let address = server();
     let requests = requests(address);
@@ -99,15 +99,15 @@ fn allocations(
     let (intervals, _rows) = mpsc::unbounded_channel();
     let start = clock::now();
     let work = work(start);
-    let rests = matches!(work, Work::Open { .. });
+    let rests = matches!(work, WorkerLoad::Open { .. });
     let transport =
-        RawTransport::connect(composer(&requests), address, CONNECTIONS, timeout, rests);
+        Http1Transport::connect(composer(&requests), address, CONNECTIONS, timeout, rests);
     let mut recorder = Recorder::new(space, SAMPLE, start);
     if requests.shapes().len() > 1 {
         let assignment = Assignment::new(Arc::clone(requests.mix()), space, (0, 1));
         recorder = recorder.of_mix(Mixture { assignment, carries_id: vec![true, true, false] });
     }
-    let brief = Brief {
+    let brief = WorkerConfig {
         worker: 0,
         workers: 1,
         start,
@@ -145,20 +145,26 @@ fn check((counters, allocations): (Counters, u64)) {
 
 #[test]
 fn a_closed_loop_does_not_allocate_per_request() {
-    check(allocations(default_request, |_| Work::Closed { until: None, requests: Some(REQUESTS) }));
+    check(allocations(default_request, |_| WorkerLoad::Closed {
+        until: None,
+        requests: Some(REQUESTS),
+    }));
 }
 
 #[test]
 fn an_open_loop_does_not_allocate_per_request() {
-    for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+    for arrivals in [ArrivalProcess::Constant, ArrivalProcess::Poisson] {
         let rate: Rate = "20k".parse().expect("a rate");
         let schedule = Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (None, Some(REQUESTS)));
         let schedule = Arc::new(schedule);
-        check(allocations(default_request, move |_| Work::Open { schedule, max_in_flight: None }));
+        check(allocations(default_request, move |_| WorkerLoad::Open {
+            schedule,
+            max_in_flight: None,
+        }));
     }
 }
 
 #[test]
 fn rows_lines_and_a_mix_do_not_allocate_per_request() {
-    check(allocations(mix, |_| Work::Closed { until: None, requests: Some(REQUESTS) }));
+    check(allocations(mix, |_| WorkerLoad::Closed { until: None, requests: Some(REQUESTS) }));
 }

@@ -10,7 +10,7 @@ use loadgen::core::clock::Nanos;
 use loadgen::core::latency::Latencies;
 use loadgen::engine::recorder::Recorder;
 use loadgen::engine::transport::cause::{Cause, CauseCounts};
-use loadgen::engine::transport::{Ended, Failure, Outcome, Ticket, Traffic};
+use loadgen::engine::transport::{Completion, RequestFailure, RequestOutcome, Ticket, Traffic};
 use loadgen::message::{Checkpoint, IdSpace, MessageAccount, MsgId, Unjoined};
 use loadgen::observations::{
     ArrivalInfo, ClockInfo, Machine, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo,
@@ -76,13 +76,16 @@ fn written_by(mut recorder: Recorder) -> Recorder {
         recorder.sent(n, due);
         let sent = due + micros(40 + n % 50);
         let (at, outcome) = match n {
-            500 => (sent + micros(2_000_000), Outcome::Failed(Failure::Timeout, Cause::Timeout)),
-            501 => (sent + micros(10), Outcome::Failed(Failure::Read, Cause::Reset)),
-            502 => (sent + micros(100), Outcome::Answered { status: 503 }),
-            _ => (sent + micros(100 + n % 900), Outcome::Answered { status: 200 }),
+            500 => (
+                sent + micros(2_000_000),
+                RequestOutcome::Failed(RequestFailure::Timeout, Cause::Timeout),
+            ),
+            501 => (sent + micros(10), RequestOutcome::Failed(RequestFailure::Read, Cause::Reset)),
+            502 => (sent + micros(100), RequestOutcome::Answered { status: 503 }),
+            _ => (sent + micros(100 + n % 900), RequestOutcome::Answered { status: 200 }),
         };
         let id = MsgId::new(n).expect("small");
-        recorder.ended(&Ended {
+        recorder.ended(&Completion {
             ticket: Ticket { due, ready: due + micros(20), id },
             sent,
             at,

@@ -15,7 +15,7 @@ pub(super) use self::services::{
 };
 use super::metrics::parse_address;
 use crate::config::settings::Settings;
-use crate::core::units::{Moment, parse_percent};
+use crate::core::units::{StartTime, parse_percent};
 use crate::report::forms::{Form, Subject};
 
 /// A mistake on the command line that clap cannot see.
@@ -203,7 +203,7 @@ pub(super) struct RunArgs {
 
     /// Send the first request at this time, in the time of Redis where one is named, so that several nodes start together (2026-12-01T14:30:00Z; 14:30:00Z today)
     #[arg(long, value_name = "TIME", env = "LOADGEN_START_AT", help_heading = "Load")]
-    pub(super) start_at: Option<Moment>,
+    pub(super) start_at: Option<StartTime>,
 
     #[command(flatten)]
     pub(super) output: OutputArgs,

@@ -20,12 +20,12 @@ use tokio::task::JoinSet;
 
 use super::args::WatchArgs;
 use crate::config::plan::{Mode, Plan, Target};
-use crate::config::settings::{Arrivals, Node};
+use crate::config::settings::{ArrivalProcess, Node};
 use crate::core::clock::Nanos;
 use crate::core::latency::Latencies;
 use crate::engine::transport::request::RequestShape;
-use crate::pipeline::metrics::{Exposition, Format};
-use crate::ramp::Ahead;
+use crate::pipeline::metrics::{Format, MetricsText};
+use crate::ramp::StepStart;
 use crate::run::Progress;
 
 /// How long a connection may take for a request, and how long it may idle.
@@ -104,7 +104,7 @@ pub(super) fn tee(
 }
 
 /// Which step of a ramp is run.
-pub(super) fn step_labels(step: &Ahead<'_>) -> Labels {
+pub(super) fn step_labels(step: &StepStart<'_>) -> Labels {
     vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("step", step.name.to_owned()),
@@ -131,8 +131,8 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
         Mode::Closed => labels.push(("mode", "closed".to_owned())),
         Mode::Open { rate, arrivals, .. } => {
             let arrivals = match arrivals {
-                Arrivals::Constant => "constant",
-                Arrivals::Poisson => "poisson",
+                ArrivalProcess::Constant => "constant",
+                ArrivalProcess::Poisson => "poisson",
             };
             labels.push(("mode", "open".to_owned()));
             labels.push(("rate", rate.to_string()));
@@ -197,7 +197,7 @@ fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>>
 
 /// The whole text. Before the first progress it says what will be run.
 fn text(format: Format, labels: &[(&str, String)], progress: Option<&Progress>) -> String {
-    let mut out = Exposition::new(format);
+    let mut out = MetricsText::new(format);
     out.info("loadgen_run", "What is run.", labels);
     let Some(progress) = progress else { return out.finish() };
     let totals = &progress.totals;
@@ -224,7 +224,7 @@ fn text(format: Format, labels: &[(&str, String)], progress: Option<&Progress>) 
     out.finish()
 }
 
-fn histogram(out: &mut Exposition, name: &str, help: &str, values: &Latencies) {
+fn histogram(out: &mut MetricsText, name: &str, help: &str, values: &Latencies) {
     let below = values.counts_up_to(&BOUNDS_US.map(|micros| Nanos(micros * 1_000)));
     let bounds = BOUNDS_US.iter().map(|micros| *micros as f64 / 1e6);
     let buckets: Vec<_> = bounds.zip(below).collect();

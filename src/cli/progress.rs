@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::logger;
-use crate::ramp::Ahead;
+use crate::ramp::StepStart;
 use crate::run::{Phase, Progress};
 
 /// Redraws a second: a terminal costs CPU, too.
@@ -45,7 +45,7 @@ impl View {
     }
 
     /// A step of a ramp begins.
-    pub(super) fn begin_step(&mut self, step: &Ahead<'_>) {
+    pub(super) fn begin_step(&mut self, step: &StepStart<'_>) {
         self.header = words::step(step);
         match &self.face {
             Face::Nothing => {}

@@ -14,7 +14,7 @@ use super::{Outcome, logger, own_program};
 use crate::config::plan::command::{quoted, words};
 use crate::config::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::config::settings::Settings;
-use crate::ramp::{Ahead, Follower, Ramp, RampPlan, Watcher};
+use crate::ramp::{Ramp, RampObserver, RampPlan, StepStart, Watcher};
 use crate::report::RunResult;
 use crate::report::forms::{Document, Subject};
 use crate::report::ramp::RampReport;
@@ -37,7 +37,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     let (stop, stopped) = watch::channel(false);
     let endpoint = args.watch.endpoint()?;
     let progress = View::new(args.watch.quiet);
-    let mut desk = Desk { outputs, endpoint, progress };
+    let mut desk = RampScreen { outputs, endpoint, progress };
     let ramp = Ramp::new(plan, Services::Children(own_program())).stop_on(stopped);
     let report = tokio::select! {
         report = ramp.run(&mut desk) => Some(report),
@@ -53,14 +53,14 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Saves the report and shows the progress.
-struct Desk {
+struct RampScreen {
     outputs: Outputs,
     endpoint: Option<Endpoint>,
     progress: View,
 }
 
-impl Follower for Desk {
-    fn begins(&mut self, step: &Ahead<'_>) -> Option<Watcher> {
+impl RampObserver for RampScreen {
+    fn begins(&mut self, step: &StepStart<'_>) -> Option<Watcher> {
         self.progress.begin_step(step);
         let publish = self.endpoint.as_ref().map(|endpoint| endpoint.updater(step_labels(step)));
         Some(Box::new(tee(self.progress.updater(), publish)))

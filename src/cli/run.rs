@@ -14,7 +14,7 @@ use super::{Outcome, SCRIPT, logger, own_program};
 use crate::config::plan::Plan;
 use crate::config::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::config::settings::Settings;
-use crate::core::units::Moment;
+use crate::core::units::StartTime;
 use crate::ramp::is_ramp;
 use crate::report::forms::{Document, Subject};
 use crate::report::{Report, RunResult, check_conditions};
@@ -115,7 +115,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(7 * 86_400);
 
 /// Refuses a start in the past, which would be missed, or more than a week ahead. Where there is a Redis
 /// the start is in its time, and the run refuses one that is over.
-fn still_ahead(start_at: Moment, plan: &Plan) -> Result<SystemTime, UsageError> {
+fn still_ahead(start_at: StartTime, plan: &Plan) -> Result<SystemTime, UsageError> {
     let now = SystemTime::now();
     let at = start_at.seen_from(now);
     let name = humantime::format_rfc3339_seconds(at);

@@ -8,13 +8,13 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
-mod choices;
-mod over;
+mod options;
+mod layering;
 mod request;
 mod table;
 
-use choices::de_words;
-pub use choices::{Arrivals, Coupling, Engine, Node, Pacer, Stack};
+use options::de_words;
+pub use options::{ArrivalProcess, Coupling, Engine, Node, Pacer, Stack};
 pub use request::RequestSettings;
 pub use table::{Entry, ProfileError, Table, nearest, setting_keys};
 
@@ -61,7 +61,7 @@ pub struct Settings {
 
     /// Spacing of an open loop's requests (default: constant)
     #[arg(long, value_name = "KIND", env = "LOADGEN_ARRIVALS", help_heading = "Load")]
-    pub arrivals: Option<Arrivals>,
+    pub arrivals: Option<ArrivalProcess>,
 
     /// Seed of --arrivals poisson, and of the order of a profile's requests (default: 1)
     #[arg(long, value_name = "N", env = "LOADGEN_SEED", help_heading = "Load")]
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(settings.rate, Rate::per_second(24_000).ok().map(Rates::from));
         assert_eq!(settings.duration, Some(Duration::from_secs(90)));
         assert_eq!(settings.max_in_flight, Some(10_000));
-        assert_eq!(settings.arrivals, Some(Arrivals::Poisson));
+        assert_eq!(settings.arrivals, Some(ArrivalProcess::Poisson));
         assert_eq!(settings.node, Some(Node { index: 1, count: 4 }));
     }
 

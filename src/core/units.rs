@@ -8,15 +8,15 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 mod format;
-mod moment;
+mod start_time;
 mod rates;
 
 pub use format::{
     align, format_binary, format_count, format_duration, format_length, format_metric, format_some,
     format_time,
 };
-pub use moment::Moment;
 pub use rates::Rates;
+pub use start_time::StartTime;
 
 /// Most requests a second a plan may ask for: far above what one machine can send, low enough that
 /// a slipped digit is caught.

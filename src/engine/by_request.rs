@@ -3,7 +3,7 @@
 use super::counters::{Counters, StatusCounts};
 use crate::core::clock::Nanos;
 use crate::core::latency::Latencies;
-use crate::engine::transport::{Ended, Outcome};
+use crate::engine::transport::{Completion, RequestOutcome};
 use crate::message::Assignment;
 
 /// One request's part of the result.
@@ -45,17 +45,17 @@ impl RequestResult {
     }
 
     /// Records its end, as [`super::recorder::Recorder::ended`] does for all.
-    pub(super) fn ended(&mut self, ended: &Ended) {
+    pub(super) fn ended(&mut self, ended: &Completion) {
         match ended.outcome {
-            Outcome::Answered { status } => {
+            RequestOutcome::Answered { status } => {
                 self.counters.completed += 1;
                 self.status.count(status);
             }
-            Outcome::Failed(failure, cause) => {
+            RequestOutcome::Failed(failure, cause) => {
                 self.counters.failed += 1;
                 self.counters.errors.count(failure, cause);
             }
-            Outcome::Unfinished => self.counters.unfinished += 1,
+            RequestOutcome::Unfinished => self.counters.unfinished += 1,
         }
         if ended.outcome.has_latency() {
             self.service.record(ended.at - ended.sent);

@@ -1,11 +1,11 @@
 //! The counts of a run.
 
-use crate::engine::transport::Failure;
+use crate::engine::transport::RequestFailure;
 use crate::engine::transport::cause::{Cause, CauseCounts};
 
 /// Requests that failed, by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Errors {
+pub struct FailureCounts {
     /// No connection.
     pub connect: u64,
     /// Broken off before the response was complete.
@@ -20,15 +20,15 @@ pub struct Errors {
     pub by_cause: CauseCounts,
 }
 
-impl Errors {
-    pub(super) fn count(&mut self, failure: Failure, cause: Cause) {
+impl FailureCounts {
+    pub(super) fn count(&mut self, failure: RequestFailure, cause: Cause) {
         self.by_cause.count(cause);
         *match failure {
-            Failure::Connect => &mut self.connect,
-            Failure::Read => &mut self.read,
-            Failure::Write => &mut self.write,
-            Failure::Timeout => &mut self.timeout,
-            Failure::Protocol => &mut self.protocol,
+            RequestFailure::Connect => &mut self.connect,
+            RequestFailure::Read => &mut self.read,
+            RequestFailure::Write => &mut self.write,
+            RequestFailure::Timeout => &mut self.timeout,
+            RequestFailure::Protocol => &mut self.protocol,
         } += 1;
     }
 
@@ -60,7 +60,7 @@ pub struct Counters {
     /// Of the dropped: those for which no connection came free until the drain ended.
     pub never_sent: u64,
     /// The failed ones by cause.
-    pub errors: Errors,
+    pub errors: FailureCounts,
 }
 
 impl Counters {

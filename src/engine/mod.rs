@@ -3,20 +3,20 @@
 pub mod by_request;
 pub mod control;
 pub mod counters;
-mod course;
-pub mod ending;
-mod flow;
-pub mod line;
+mod rate_profile;
+pub mod stop;
+mod sender;
+pub mod backlog;
 pub mod recorder;
 pub mod schedule;
-pub mod supply;
+pub mod slot_source;
 pub mod transport;
 pub mod worker;
 
 pub use by_request::{Mixture, RequestResult};
 pub use control::{Control, Gauges};
-pub use counters::{Counters, Errors, StatusCounts};
+pub use counters::{Counters, FailureCounts, StatusCounts};
 pub use recorder::{IntervalReport, LoadResult, Sampled};
 pub use schedule::{Schedule, Slot};
-pub use supply::{Brief, Work};
+pub use slot_source::{WorkerConfig, WorkerLoad};
 pub use worker::Worker;

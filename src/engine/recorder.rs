@@ -5,7 +5,7 @@ use super::by_request::{Mixture, RequestResult};
 use super::counters::{Counters, StatusCounts};
 use crate::core::clock::Nanos;
 use crate::core::latency::Latencies;
-use crate::engine::transport::{Ended, Outcome, Ticket};
+use crate::engine::transport::{Completion, RequestOutcome, Ticket};
 use crate::message::{IdSet, IdSpace, MsgId};
 
 /// A sampled request's own stamps, to be joined with those of the services.
@@ -237,8 +237,8 @@ impl Recorder {
     }
 
     /// A request ended.
-    pub fn ended(&mut self, ended: &Ended) {
-        let Ended { ticket, sent, at, outcome, connect } = *ended;
+    pub fn ended(&mut self, ended: &Completion) {
+        let Completion { ticket, sent, at, outcome, connect } = *ended;
         if !self.measures(ticket.due) {
             return;
         }
@@ -253,26 +253,26 @@ impl Recorder {
         let is_message = self.ended_in_mix(ended);
         self.result.messages_ended += u64::from(is_message);
         match outcome {
-            Outcome::Answered { status } => {
+            RequestOutcome::Answered { status } => {
                 self.answered((ticket, is_message), sent, at, status);
             }
-            Outcome::Failed(failure, cause) => {
+            RequestOutcome::Failed(failure, cause) => {
                 self.result.counters.failed += 1;
                 self.result.counters.errors.count(failure, cause);
             }
-            Outcome::Unfinished => self.result.counters.unfinished += 1,
+            RequestOutcome::Unfinished => self.result.counters.unfinished += 1,
         }
         if outcome.has_latency() {
             self.result.service.record(at - sent);
             self.response(at - ticket.due);
-            if is_message && !matches!(outcome, Outcome::Answered { .. }) {
+            if is_message && !matches!(outcome, RequestOutcome::Answered { .. }) {
                 self.result.failed.insert(&self.space, ticket.id);
             }
         }
     }
 
     /// Writes it down for its request of a mix. Whether it was a message.
-    fn ended_in_mix(&mut self, ended: &Ended) -> bool {
+    fn ended_in_mix(&mut self, ended: &Completion) -> bool {
         let Some(mixture) = &self.mixture else {
             let id = ended.ticket.id;
             return self.carries_id && !self.unnumbered.contains(&self.space, id);

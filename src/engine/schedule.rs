@@ -7,11 +7,11 @@
 //! from the order statistics: of *k* points left in what remains, the first leaves a fraction *U*^(1/k)
 //! (Bentley and Saxe, ACM TOMS 6:359, 1980).
 
-use crate::config::settings::Arrivals;
+use crate::config::settings::ArrivalProcess;
 use crate::core::clock::Nanos;
 use crate::core::units::Rates;
 
-use super::course::Course;
+use super::rate_profile::RateProfile;
 
 /// One request's place in an open loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Slot {
 struct Segment {
     start: Nanos,
     length: Nanos,
-    course: Course,
+    course: RateProfile,
     first: u64,
     slots: u64,
 }
@@ -35,7 +35,7 @@ struct Segment {
 /// All slots of a run: the warm-up's, then the measured ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
-    arrivals: Arrivals,
+    arrivals: ArrivalProcess,
     seed: u64,
     warmup: Segment,
     measured: Segment,
@@ -46,13 +46,13 @@ impl Schedule {
     /// duration where the rate changes. The warm-up keeps the rate of the beginning.
     pub fn new(
         rate: impl Into<Rates>,
-        (arrivals, seed): (Arrivals, u64),
+        (arrivals, seed): (ArrivalProcess, u64),
         warmup: Nanos,
         (duration, requests): (Option<Nanos>, Option<u64>),
     ) -> Self {
         let rates = rate.into();
-        let at_first = Course::constant(rates.from);
-        let course = duration.map_or(at_first, |duration| Course::new(rates, duration));
+        let at_first = RateProfile::constant(rates.from);
+        let course = duration.map_or(at_first, |duration| RateProfile::new(rates, duration));
         let within = duration.map_or(u64::MAX, |d| course.slots_within(d));
         let slots = within.min(requests.unwrap_or(u64::MAX));
         // Where the count ends the run, it ends where the slot after the last would have been due.
@@ -126,11 +126,11 @@ impl Iterator for Slots<'_> {
         }
         self.next = number.saturating_add(self.step);
         let due = match self.schedule.arrivals {
-            Arrivals::Constant => {
+            ArrivalProcess::Constant => {
                 let segment = self.schedule.segment_of(number);
                 segment.start + segment.course.due(number - segment.first)
             }
-            Arrivals::Poisson => self.poisson.due(self.schedule, number),
+            ArrivalProcess::Poisson => self.poisson.due(self.schedule, number),
         };
         Some(Slot { number, due })
     }
@@ -202,7 +202,7 @@ mod tests {
         let rate: Rates = rate.parse().expect("a rate");
         Schedule::new(
             rate,
-            (Arrivals::Constant, 1),
+            (ArrivalProcess::Constant, 1),
             Nanos::ZERO,
             (Some(Nanos::from_millis(millis)), None),
         )
@@ -234,7 +234,7 @@ mod tests {
     fn the_warm_up_is_a_segment_of_its_own() {
         let rate = Rate::per_second(10).expect("a rate");
         let schedule =
-            Schedule::new(rate, (Arrivals::Constant, 1), Nanos(250_000_000), (None, Some(4)));
+            Schedule::new(rate, (ArrivalProcess::Constant, 1), Nanos(250_000_000), (None, Some(4)));
         let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.0 / 1_000_000).collect();
         assert_eq!(due, [0, 100, 200, 250, 350, 450, 550]);
         assert_eq!((schedule.measured_slots(), schedule.end()), (4, Nanos(650_000_000)));
@@ -244,14 +244,15 @@ mod tests {
     fn a_changing_rate_is_exact_and_starts_after_a_steady_warm_up() {
         let rates: Rates = "1k..3k".parse().expect("rates");
         let span = Nanos::from_secs(2);
-        let steady = (Arrivals::Constant, 1);
+        let steady = (ArrivalProcess::Constant, 1);
         let schedule = Schedule::new(rates, steady, Nanos::from_secs(1), (Some(span), None));
         assert_eq!((schedule.measured.first, schedule.measured_slots()), (1_000, 4_000));
         let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.as_secs_f64() - 1.0).collect();
         let before = |t: f64| due.iter().filter(|due| (0.0..t).contains(*due)).count();
         // Half the time at 1k to 2k: 1,500 of the 4,000.
         assert_eq!((due.len(), before(1.0), before(2.0)), (5_000, 1_500, 4_000));
-        let random = Schedule::new(rates, (Arrivals::Poisson, 7), Nanos::ZERO, (Some(span), None));
+        let random =
+            Schedule::new(rates, (ArrivalProcess::Poisson, 7), Nanos::ZERO, (Some(span), None));
         let early = random.slots(0, 1).filter(|s| s.due < Nanos::from_secs(1)).count();
         // Five standard deviations of a binomial with 4,000 tries and 3/8.
         assert!(early.abs_diff(1_500) < 153, "{early}");
@@ -261,7 +262,8 @@ mod tests {
     fn poisson_gaps_are_exponential() {
         let rate = Rate::per_second(1_000).expect("a rate");
         let span = Nanos::from_secs(100);
-        let schedule = Schedule::new(rate, (Arrivals::Poisson, 7), Nanos::ZERO, (Some(span), None));
+        let schedule =
+            Schedule::new(rate, (ArrivalProcess::Poisson, 7), Nanos::ZERO, (Some(span), None));
         let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.as_secs_f64()).collect();
         assert_eq!(due.len(), 100_000);
         let gaps: Vec<_> = due.windows(2).map(|w| (w[1] - w[0]) * 1_000.0).collect();
@@ -283,7 +285,8 @@ mod tests {
         (rates, 0u64..3_000, 1u64..5_000, any::<bool>(), any::<u64>()).prop_map(
             |(rates, warmup, millis, poisson, seed)| {
                 let rate: Rates = rates.parse().expect("in range");
-                let arrivals = if poisson { Arrivals::Poisson } else { Arrivals::Constant };
+                let arrivals =
+                    if poisson { ArrivalProcess::Poisson } else { ArrivalProcess::Constant };
                 let span = Nanos::from_millis(millis);
                 Schedule::new(
                     rate,

@@ -11,13 +11,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::control::{Control, Gauges};
-use super::ending::Ending;
-use super::flow::{Flow, SlotTimes, Who};
 use super::recorder::{IntervalReport, LoadResult, Recorder};
-use super::supply::{Along, Brief, Supply};
+use super::sender::{Sender, SlotTimes, WorkerIndex};
+use super::slot_source::{BatchedSlot, SlotSource, WorkerConfig};
+use super::stop::StopState;
 use crate::config::plan::load::Pace;
 use crate::core::clock::{self, Nanos};
-use crate::engine::transport::{Ended, Traffic, Transport};
+use crate::engine::transport::{Completion, Traffic, Transport};
 use crate::host::health::run_queue_delay;
 use crate::message::IdWriter;
 
@@ -30,7 +30,7 @@ pub const INTERVAL: Nanos = Nanos::from_secs(1);
 #[derive(Debug)]
 pub struct Worker<T> {
     /// Its orders.
-    pub brief: Brief,
+    pub brief: WorkerConfig,
     /// What carries its requests.
     pub transport: T,
     /// What gives its messages their ids.
@@ -51,17 +51,24 @@ impl<T: Transport> Worker<T> {
         sharpen_timer();
         let Self { brief, transport, ids, recorder, control, gauges, intervals } = self;
         let work = brief.work.clone();
-        let supply = Supply::new(&brief, &work);
-        let flow =
-            Flow { ids, transport, recorder, on_wire: 0, next_index: 0, numbered_until: 0, gauges };
-        let turns = Turns {
+        let supply = SlotSource::new(&brief, &work);
+        let flow = Sender {
+            ids,
+            transport,
+            recorder,
+            on_wire: 0,
+            next_index: 0,
+            numbered_until: 0,
+            gauges,
+        };
+        let turns = WorkerLoop {
             brief: &brief,
             supply,
             flow,
             control,
             intervals,
             interval: 0,
-            ending: Ending::default(),
+            ending: StopState::default(),
             warmup_traffic: None,
             delayed_before: Nanos::ZERO,
         };
@@ -76,22 +83,22 @@ fn sharpen_timer() {
     let _ = std::fs::write(format!("/proc/{thread}/timerslack_ns"), "1");
 }
 
-struct Turns<'a, T> {
-    brief: &'a Brief,
-    supply: Supply<'a>,
-    flow: Flow<T>,
+struct WorkerLoop<'a, T> {
+    brief: &'a WorkerConfig,
+    supply: SlotSource<'a>,
+    flow: Sender<T>,
     control: Arc<Control>,
     intervals: UnboundedSender<IntervalReport>,
     /// The interval that is being filled.
     interval: u64,
-    ending: Ending,
+    ending: StopState,
     /// What the warm-up had read and written, once it is over.
     warmup_traffic: Option<Traffic>,
     /// Time that this thread had waited for a CPU when measuring began.
     delayed_before: Nanos,
 }
 
-impl<T: Transport> Turns<'_, T> {
+impl<T: Transport> WorkerLoop<'_, T> {
     fn run(mut self) -> (LoadResult, Traffic) {
         // Reused for every wait: no allocation per request.
         let mut ended = Vec::with_capacity(1_024);
@@ -152,7 +159,7 @@ impl<T: Transport> Turns<'_, T> {
 
     /// Slots whose time has come join the line, as long as not too many are in flight.
     fn admit(&mut self, now: Nanos) {
-        let Supply::Open { due, next, line, max_in_flight } = &mut self.supply else { return };
+        let SlotSource::Open { due, next, line, max_in_flight } = &mut self.supply else { return };
         while line.len() + self.flow.on_wire < *max_in_flight {
             let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) else { break };
             self.flow.recorder.planned(self.brief.start + slot.due, now);
@@ -163,7 +170,7 @@ impl<T: Transport> Turns<'_, T> {
 
     /// Slots whose time had come at `now` and which could not join the line then are dropped.
     fn drop_the_rest(&mut self, now: Nanos) {
-        let Supply::Open { due, next, line, .. } = &mut self.supply else { return };
+        let SlotSource::Open { due, next, line, .. } = &mut self.supply else { return };
         while let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) {
             let slot_due = self.brief.start + slot.due;
             self.flow.recorder.planned(slot_due, now);
@@ -180,17 +187,17 @@ impl<T: Transport> Turns<'_, T> {
 
     /// Whoever waits goes out as long as there are free connections.
     fn launch(&mut self) {
-        let who = Who { worker: self.brief.worker, workers: self.brief.workers };
+        let who = WorkerIndex { worker: self.brief.worker, workers: self.brief.workers };
         while self.flow.transport.idle() > 0 && !self.flow.transport.stopped() {
             let (index, times) = match &mut self.supply {
-                Supply::Open { line, .. } => match line.pop() {
+                SlotSource::Open { line, .. } => match line.pop() {
                     Some((slot, ready)) => {
                         let due = self.brief.start + slot.due;
                         (slot.number / who.workers as u64, SlotTimes { due, ready })
                     }
                     None => break,
                 },
-                Supply::Closed { until, left } => {
+                SlotSource::Closed { until, left } => {
                     let now = clock::now();
                     if *left == 0 || !(self.brief.start..*until).contains(&now) {
                         break;
@@ -206,7 +213,11 @@ impl<T: Transport> Turns<'_, T> {
                 break;
             };
             if batch.requests > 1 {
-                self.take_along(who, self.flow.next_index - batch.ids, (times.due, batch.requests));
+                self.claim_batched_slot(
+                    who,
+                    self.flow.next_index - batch.ids,
+                    (times.due, batch.requests),
+                );
             }
             self.flow.send(&taken);
         }
@@ -216,19 +227,21 @@ impl<T: Transport> Turns<'_, T> {
     /// The requests that a script wrote together with the message `first`, which is due at `due`: each
     /// takes a slot of its own, so that a rate is one of requests. Where no slot is left, they are sent
     /// beyond the plan. What is not due yet is due now that it goes out.
-    fn take_along(&mut self, who: Who, first: u64, (due, requests): (Nanos, u64)) {
+    fn claim_batched_slot(&mut self, who: WorkerIndex, first: u64, (due, requests): (Nanos, u64)) {
         let now = match &self.supply {
-            Supply::Open { .. } => clock::now(),
-            Supply::Closed { .. } => due,
+            SlotSource::Open { .. } => clock::now(),
+            SlotSource::Closed { .. } => due,
         };
         for index in first + 1..first + requests {
-            let along = self.supply.take_along(self.brief, now);
-            let Along { times, planned } = along
-                .unwrap_or(Along { times: SlotTimes { due: now, ready: now }, planned: false });
+            let along = self.supply.claim_batched_slot(self.brief, now);
+            let BatchedSlot { times, planned } = along.unwrap_or(BatchedSlot {
+                times: SlotTimes { due: now, ready: now },
+                planned: false,
+            });
             if !planned {
                 self.flow.recorder.planned(times.due, now);
             }
-            self.flow.take_along(who, index, times);
+            self.flow.claim_batched_slot(who, index, times);
         }
     }
 
@@ -252,20 +265,20 @@ impl<T: Transport> Turns<'_, T> {
     fn next_wake(&self, now: Nanos) -> (Nanos, Nanos) {
         let latest = now + LONGEST_WAIT;
         let next = match &self.supply {
-            Supply::Open { next: Some(next), .. } => self.brief.start + next.due,
-            Supply::Open { next: None, .. } => latest,
-            Supply::Closed { .. } if now < self.brief.start => self.brief.start,
-            Supply::Closed { until, .. } if now < *until => *until,
-            Supply::Closed { .. } => latest,
+            SlotSource::Open { next: Some(next), .. } => self.brief.start + next.due,
+            SlotSource::Open { next: None, .. } => latest,
+            SlotSource::Closed { .. } if now < self.brief.start => self.brief.start,
+            SlotSource::Closed { until, .. } if now < *until => *until,
+            SlotSource::Closed { .. } => latest,
         };
         match (&self.supply, self.brief.pace) {
-            (Supply::Open { .. }, Pace::Tick(tick)) => {
+            (SlotSource::Open { .. }, Pace::Tick(tick)) => {
                 let rest = now + tick;
                 (rest, next.max(rest).min(latest))
             }
-            (Supply::Open { .. }, Pace::Spin) => (Nanos::ZERO, Nanos::ZERO),
+            (SlotSource::Open { .. }, Pace::Spin) => (Nanos::ZERO, Nanos::ZERO),
             // The next request waits for nothing but an answer.
-            (Supply::Closed { .. }, _) => (Nanos::ZERO, next.min(latest)),
+            (SlotSource::Closed { .. }, _) => (Nanos::ZERO, next.min(latest)),
         }
     }
 
@@ -284,11 +297,11 @@ impl<T: Transport> Turns<'_, T> {
     }
 
     /// What is left is unfinished, and what still waits was never sent.
-    fn finish(mut self, mut ended: Vec<Ended>) -> (LoadResult, Traffic) {
+    fn finish(mut self, mut ended: Vec<Completion>) -> (LoadResult, Traffic) {
         let now = clock::now();
         self.flow.transport.abandon(&mut ended);
         self.flow.settle(&ended);
-        if let Supply::Open { line, .. } = &mut self.supply {
+        if let SlotSource::Open { line, .. } = &mut self.supply {
             while let Some((slot, _)) = line.pop() {
                 let due = self.brief.start + slot.due;
                 self.flow.recorder.dropped(slot.number, due, now - due, true);

@@ -46,7 +46,7 @@ enum Dues {
 
 /// The receiver's books.
 #[derive(Debug)]
-pub struct Arrivals {
+pub struct ArrivalTracker {
     space: IdSpace,
     table: Arc<DueTable>,
     /// Messages due before this point are warm-up.
@@ -63,7 +63,7 @@ pub struct Arrivals {
     outages: Outages,
 }
 
-impl Arrivals {
+impl ArrivalTracker {
     /// Books for a run whose measured part begins at `measure_from`.
     pub fn new(space: IdSpace, table: Arc<DueTable>, measure_from: Nanos) -> Self {
         Self {
@@ -267,7 +267,7 @@ impl MessageAccount {
     /// and each failed one that has not arrived, had reached at `end`.
     pub fn join(
         messages: &SentMessages<'_>,
-        arrivals: &mut Arrivals,
+        arrivals: &mut ArrivalTracker,
         end: Nanos,
         mut age_at_end: impl FnMut(MsgId, Nanos),
     ) -> Self {

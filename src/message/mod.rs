@@ -15,7 +15,7 @@ pub mod shape;
 pub mod template;
 pub mod unjoined;
 
-pub use account::{Arrival, Arrivals, MessageAccount, SentMessages};
+pub use account::{Arrival, ArrivalTracker, MessageAccount, SentMessages};
 pub use checkpoint::{Checkpoint, StagePair};
 pub use data::Data;
 pub use due::{DueTable, IdWriter};

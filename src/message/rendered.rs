@@ -200,7 +200,7 @@ fn write(
 mod tests {
     use super::*;
     use crate::message::data::Data;
-    use crate::message::template::Place;
+    use crate::message::template::EscapeContext;
     use proptest::prelude::*;
 
     fn end_head(len: usize, out: &mut Vec<u8>) {
@@ -225,7 +225,7 @@ mod tests {
             let mut data = Data::new(vec!["cell".to_owned()], &[]).expect("valid");
             cells.iter().for_each(|cell| data.push(1, [cell.as_str()]));
             let parse = |text: &str| {
-                Template::parse_with(text.as_bytes(), Some(&data), Place::Plain).expect("valid")
+                Template::parse_with(text.as_bytes(), Some(&data), EscapeContext::Plain).expect("valid")
             };
             let head = parse("len {{worker}} {{cell}} ");
             let all = ["a{{msg_id}}b{{seq}}{{worker}}{{msg_id}}", "{{cell}}-{{seq}}", "x{{cell}}"];

@@ -79,7 +79,7 @@ pub(super) fn digits(value: u64) -> usize {
 
 /// What a template is part of, which says how a column's values are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum EscapeContext {
     /// Path and query of a URL, or a body of an HTML form: percent-encoded.
     Url,
     /// A JSON body: between quotes escaped as JSON wants it, else as it is.
@@ -128,20 +128,20 @@ const DEFAULT_MEMBERS: [(&str, &str); 2] = [("source", "client-id"), ("target", 
 impl Template {
     /// Parses `{{msg_id}}`, `{{worker}}` and `{{seq}}`; refuses any other single word in the braces.
     pub fn parse(source: &[u8]) -> Result<Self, TemplateError> {
-        Self::parse_with(source, None, Place::Plain)
+        Self::parse_with(source, None, EscapeContext::Plain)
     }
 
     /// The same with the columns of a table, whose names may be of several words.
     pub fn parse_with(
         source: &[u8],
         data: Option<&Data>,
-        place: Place,
+        place: EscapeContext,
     ) -> Result<Self, TemplateError> {
         let mut template = Self::default();
         let mut quotes = Quotes::default();
         let mut rest = source;
         while let Some(first) = rest.first() {
-            let inside = place == Place::Json && quotes.open;
+            let inside = place == EscapeContext::Json && quotes.open;
             match hole_at(rest, data, place.escape(inside))? {
                 Some((part, len)) => {
                     template.parts.push(part);
@@ -256,7 +256,7 @@ impl fmt::Debug for Template {
     }
 }
 
-impl Place {
+impl EscapeContext {
     fn escape(self, in_quotes: bool) -> Escape {
         match self {
             Self::Url => Escape::Percent,
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn an_unknown_placeholder_is_named_with_the_known_ones() {
         let error = |data: Option<&Data>| {
-            let parsed = Template::parse_with(b"{{msgid}}", data, Place::Plain);
+            let parsed = Template::parse_with(b"{{msgid}}", data, EscapeContext::Plain);
             parsed.map(|_| ()).expect_err("unknown").to_string()
         };
         assert_eq!(
@@ -372,11 +372,11 @@ mod tests {
             plain(&template, &Values { turn, ..Values::default() })
         };
         let json = r#"{"a\"Bo":"a \"b\"","n":5,Bo{{other name}}"#;
-        assert_eq!(text(Place::Json, 0), json);
-        assert_eq!(text(Place::Json, 2), json, "after the last row the first again");
-        assert_eq!(text(Place::Json, 1), r#"{"a\"Zoë":"\\","n":[1, 2],Zoë{{other name}}"#);
-        assert_eq!(text(Place::Plain, 1), r#"{"a\"Zoë":"\","n":[1, 2],Zoë{{other name}}"#);
-        assert!(text(Place::Url, 1).contains(r#":"%5C","n":%5B1%2C%202%5D,Zo%C3%AB"#));
+        assert_eq!(text(EscapeContext::Json, 0), json);
+        assert_eq!(text(EscapeContext::Json, 2), json, "after the last row the first again");
+        assert_eq!(text(EscapeContext::Json, 1), r#"{"a\"Zoë":"\\","n":[1, 2],Zoë{{other name}}"#);
+        assert_eq!(text(EscapeContext::Plain, 1), r#"{"a\"Zoë":"\","n":[1, 2],Zoë{{other name}}"#);
+        assert!(text(EscapeContext::Url, 1).contains(r#":"%5C","n":%5B1%2C%202%5D,Zo%C3%AB"#));
     }
 
     #[test]

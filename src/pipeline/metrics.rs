@@ -64,13 +64,13 @@ impl Format {
 /// Metrics being written. Names are without `_total` and `_info`, helps are one line that ends in a
 /// full stop.
 #[derive(Debug, Default)]
-pub struct Exposition {
+pub struct MetricsText {
     format: Format,
     text: String,
 }
 
 // Writing to a String cannot fail: the results of `writeln!` below say nothing.
-impl Exposition {
+impl MetricsText {
     /// Nothing yet.
     pub fn new(format: Format) -> Self {
         Self { format, text: String::new() }
@@ -141,7 +141,7 @@ mod tests {
     fn sample(format: Format) -> String {
         let counter = Counter::default();
         counter.add(3);
-        let mut text = Exposition::new(format);
+        let mut text = MetricsText::new(format);
         text.counter("x", "All x.", counter.get());
         text.gauge("depth", "Now.", 7);
         text.info("build", "Which.", &[("v", "1".into()), ("odd", "a\"b\\c\nd".into())]);

@@ -98,7 +98,8 @@ struct Session {
 
 impl Session {
     async fn open(address: &Address, client_id: &str) -> Result<Self, StackError> {
-        let (sender, receiver) = mqtt::connect(address, client_id, mqtt::Times::Read).await?;
+        let (sender, receiver) =
+            mqtt::connect(address, client_id, mqtt::ReceiptTimes::Read).await?;
         Ok(Self {
             sender,
             receiver,

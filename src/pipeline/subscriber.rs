@@ -15,7 +15,7 @@ use crate::config::plan::Address;
 use crate::core::Backoff;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::mqtt::{
-    self, Came, MqttConnection, PING_EVERY, Receiver, Sender, SessionKind, Times,
+    self, MqttConnection, PING_EVERY, ReceiptTimes, ReceivedAt, Receiver, Sender, SessionKind,
 };
 
 /// Whose messages to receive.
@@ -44,7 +44,7 @@ pub struct ReceivedMessage<'a> {
     /// Its body.
     pub payload: &'a [u8],
     /// Time of its receipt.
-    pub came: Came,
+    pub came: ReceivedAt,
 }
 
 /// What receives: each message, then the end of each read.
@@ -125,7 +125,8 @@ struct Client {
 
 impl Client {
     fn new(settings: SubscribeSettings) -> Self {
-        let session = if settings.qos == 0 { SessionKind::Clean } else { SessionKind::Kept };
+        let session =
+            if settings.qos == 0 { SessionKind::Clean } else { SessionKind::CapturedResponse };
         Self { settings, id: mqtt::client_id("subscribe"), session }
     }
 
@@ -142,7 +143,7 @@ impl Client {
     async fn open(&self) -> Result<MqttConnection, StackError> {
         let SubscribeSettings { mqtt, topics, qos } = &self.settings;
         let mut connection =
-            mqtt::connect_session(mqtt, &self.id, Times::Received, self.session).await?;
+            mqtt::connect_session(mqtt, &self.id, ReceiptTimes::Received, self.session).await?;
         // A session that was kept has its subscriptions.
         if !connection.session_present {
             mqtt::subscribe(&mut connection, mqtt, topics, *qos).await?;
@@ -156,7 +157,7 @@ impl Client {
             return;
         }
         let replace = async {
-            let connected = mqtt::connect(&self.settings.mqtt, &self.id, Times::Read).await;
+            let connected = mqtt::connect(&self.settings.mqtt, &self.id, ReceiptTimes::Read).await;
             if let Ok((mut sender, _receiver)) = connected {
                 let _ = sender.send(&Packet::Disconnect).await;
             }
@@ -179,7 +180,7 @@ async fn receive(connection: &mut MqttConnection, sink: &mut impl Sink) -> std::
     pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut replies = BytesMut::new();
     // What came with the subscription's answer is there already.
-    let mut came = Came::now();
+    let mut came = ReceivedAt::now();
     // A network can go without a word; then no ping is answered.
     let mut heard = Instant::now();
     let mut reads = 0;
@@ -238,7 +239,7 @@ async fn reply(sender: &mut Sender, replies: &mut BytesMut) -> std::io::Result<(
 fn hand_over(
     receiver: &mut Receiver,
     sink: &mut impl Sink,
-    came: Came,
+    came: ReceivedAt,
     replies: &mut BytesMut,
 ) -> std::io::Result<()> {
     while let Some(packet) = receiver.decode()? {

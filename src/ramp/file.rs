@@ -217,7 +217,7 @@ fn range_values(text: &str) -> Result<Vec<String>, String> {
 mod tests {
     use super::*;
     use crate::ramp::knee_file::Axis;
-    use crate::ramp::search::Knee;
+    use crate::ramp::search::KneeSearch;
 
     #[test]
     fn steps_and_sweeps_are_multiplied_in_the_order_of_the_file() {
@@ -258,7 +258,7 @@ mod tests {
     fn a_search_has_its_defaults() {
         let text = "[search]\nrate = '5k..60k'\nholds = ['lost == 0', 'generator valid']\n";
         let search = RampFile::parse(text).expect("valid").search.expect("there is one");
-        let knee = Knee { low: 5_000.0, high: 60_000.0, within: 0.02, confirm: 3, runs: 20 };
+        let knee = KneeSearch { low: 5_000.0, high: 60_000.0, within: 0.02, confirm: 3, runs: 20 };
         assert_eq!((search.axis, search.knee), (Axis::Rate, knee));
         assert_eq!(search.condition.to_string(), "lost == 0 and generator valid");
     }

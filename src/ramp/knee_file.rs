@@ -2,7 +2,7 @@
 
 use super::condition::Condition;
 use super::file::MOST_STEPS;
-use super::search::Knee;
+use super::search::KneeSearch;
 use crate::config::settings::{Entry, ProfileError, Settings, Table};
 use crate::core::units::{Rate, parse_count};
 
@@ -10,7 +10,7 @@ use crate::core::units::{Rate, parse_count};
 #[derive(Debug, Clone)]
 pub(super) struct SearchFile {
     pub(super) axis: Axis,
-    pub(super) knee: Knee,
+    pub(super) knee: KneeSearch,
     pub(super) condition: Condition,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn search(mut table: Table<'_>) -> Result<SearchFile, ProfileError> {
     let confirm = count(&mut table, "confirm", 3, 100)?;
     let runs = count(&mut table, "runs", 20, MOST_STEPS as u64)?;
     let within = table.take("within").as_ref().map_or(Ok(0.02), within)?;
-    Ok(SearchFile { axis, knee: Knee { low, high, within, confirm, runs }, condition })
+    Ok(SearchFile { axis, knee: KneeSearch { low, high, within, confirm, runs }, condition })
 }
 
 /// Where a search looks, both ends included.

@@ -25,14 +25,14 @@ use crate::run::{Progress, RunError, Runner, Services, clear};
 pub use condition::Condition;
 pub use file::is_ramp;
 pub use knee_file::Axis;
-pub use search::{Knee, Standing, Tried, standing, votes};
+pub use search::{Bracket, KneeSearch, Tried, standing, votes};
 pub use steps::{PlannedSearch, PlannedStep, RampPlan, Work};
 
 use conclude::{Facts, conclude};
 
 /// A step that begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Ahead<'a> {
+pub struct StepStart<'a> {
     /// Its number, from 1.
     pub number: usize,
     /// Of how many; in a search, of how many at most.
@@ -47,9 +47,9 @@ pub struct Ahead<'a> {
 pub type Watcher = Box<dyn FnMut(&Progress) + Send>;
 
 /// Follows a ramp. A side channel, but for [`Self::report`].
-pub trait Follower {
+pub trait RampObserver {
     /// A step begins; whoever is returned is told of its progress.
-    fn begins(&mut self, step: &Ahead<'_>) -> Option<Watcher>;
+    fn begins(&mut self, step: &StepStart<'_>) -> Option<Watcher>;
 
     /// A step has ended: the report so far, to be saved.
     fn report(&mut self, so_far: &RampReport);
@@ -67,7 +67,7 @@ pub struct Ramp {
 }
 
 /// How a step went, as far as the ramp is concerned.
-enum Went {
+enum StepEnd {
     On,
     /// Nothing after it can be run either, or somebody asked to stop.
     Over,
@@ -109,7 +109,7 @@ impl Ramp {
     }
 
     /// Runs all steps. What goes wrong in one is in its place in the report.
-    pub async fn run(mut self, follower: &mut dyn Follower) -> RampReport {
+    pub async fn run(mut self, follower: &mut dyn RampObserver) -> RampReport {
         self.report.started_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         match self.plan.work.clone() {
             Work::Steps(steps) => self.run_steps(&steps, follower).await,
@@ -120,27 +120,27 @@ impl Ramp {
         self.report
     }
 
-    async fn run_steps(&mut self, steps: &[PlannedStep], follower: &mut dyn Follower) {
+    async fn run_steps(&mut self, steps: &[PlannedStep], follower: &mut dyn RampObserver) {
         for (n, step) in steps.iter().enumerate() {
             let left =
                 steps[n..].iter().map(|step| span(&step.plan.load)).sum::<Option<Duration>>();
             let rests = self.plan.rest * (steps.len() - n - 1) as u32;
             let left = left.map(|left| left + rests);
-            let ahead = Ahead { number: n + 1, of: steps.len(), name: &step.name, left };
-            if let Went::Over = self.step(step, &ahead, follower).await {
+            let ahead = StepStart { number: n + 1, of: steps.len(), name: &step.name, left };
+            if let StepEnd::Over = self.step(step, &ahead, follower).await {
                 return;
             }
         }
         self.report.complete = true;
     }
 
-    async fn search(&mut self, search: &PlannedSearch, follower: &mut dyn Follower) {
+    async fn search(&mut self, search: &PlannedSearch, follower: &mut dyn RampObserver) {
         while let Some(value) = search.knee.next(&self.tried) {
             let Ok(step) = search.step(value) else { return };
             let (done, most) = (self.tried.len(), search.knee.runs as usize);
             let each = span(&step.plan.load).map(|span| span + self.plan.rest);
             let left = each.map(|each| each * (most - done) as u32);
-            let ahead = Ahead { number: done + 1, of: most, name: &step.name, left };
+            let ahead = StepStart { number: done + 1, of: most, name: &step.name, left };
             let steps_before = self.report.steps.len();
             let went = self.step(&step, &ahead, follower).await;
             if self.report.steps.len() == steps_before {
@@ -161,7 +161,7 @@ impl Ramp {
             self.note(trial, search);
             self.conclude();
             follower.report(&self.report);
-            if let Went::Over = went {
+            if let StepEnd::Over = went {
                 return;
             }
         }
@@ -170,7 +170,7 @@ impl Ramp {
 
     fn note(&mut self, trial: Trial, search: &PlannedSearch) {
         self.tried.push((trial.value, trial.held));
-        let Standing { holds, fails } = standing(&self.tried);
+        let Bracket { holds, fails } = standing(&self.tried);
         let found = self.report.search.get_or_insert_with(|| empty_search(search));
         found.trials.push(trial);
         (found.holds, found.fails) = (holds, fails);
@@ -180,18 +180,18 @@ impl Ramp {
     async fn step(
         &mut self,
         step: &PlannedStep,
-        ahead: &Ahead<'_>,
-        follower: &mut dyn Follower,
-    ) -> Went {
+        ahead: &StepStart<'_>,
+        follower: &mut dyn RampObserver,
+    ) -> StepEnd {
         let is_first = self.report.steps.is_empty();
         if !is_first && self.rest().await {
-            return Went::Over;
+            return StepEnd::Over;
         }
         let watcher = follower.begins(ahead);
         let result = self.run_one(step, watcher).await;
         if matches!(result, Err(RunError::Stopped)) {
             // It was stopped before it began: it is not a step that broke off.
-            return Went::Over;
+            return StepEnd::Over;
         }
         let stack_is_away = matches!(result, Err(RunError::Stack(_)));
         let (report, error) = match result {
@@ -211,9 +211,9 @@ impl Ramp {
         follower.report(&self.report);
         // Where not even the first stack comes up, none will.
         if interrupted || self.is_stopped() || is_first && stack_is_away {
-            return Went::Over;
+            return StepEnd::Over;
         }
-        Went::On
+        StepEnd::On
     }
 
     async fn run_one(

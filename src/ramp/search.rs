@@ -7,7 +7,7 @@
 
 /// Where to search, how closely, and how often to make sure.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Knee {
+pub struct KneeSearch {
     /// The lowest value to try, whole and positive.
     pub low: f64,
     /// The highest, above `low`.
@@ -25,14 +25,14 @@ pub type Tried = (f64, bool);
 
 /// What the trials so far say.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Standing {
+pub struct Bracket {
     /// The highest value that holds below all that fail.
     pub holds: Option<f64>,
     /// The lowest value that fails.
     pub fails: Option<f64>,
 }
 
-impl Knee {
+impl KneeSearch {
     /// The value to try next; `None` when the search is over.
     pub fn next(&self, tried: &[Tried]) -> Option<f64> {
         if tried.len() as u64 >= self.runs {
@@ -40,15 +40,15 @@ impl Knee {
         }
         let unsure = |value: &f64| votes(tried, *value).1 < self.confirm;
         match standing(tried) {
-            Standing { holds: None, fails: None } => Some(self.low),
+            Bracket { holds: None, fails: None } => Some(self.low),
             // Nothing holds: make sure of the lowest, where that is not it go there.
-            Standing { holds: None, fails: Some(fails) } if fails > self.low => Some(self.low),
-            Standing { holds: None, fails } => fails.filter(unsure),
-            Standing { holds: Some(holds), fails: None } if holds < self.high => {
+            Bracket { holds: None, fails: Some(fails) } if fails > self.low => Some(self.low),
+            Bracket { holds: None, fails } => fails.filter(unsure),
+            Bracket { holds: Some(holds), fails: None } if holds < self.high => {
                 Some((holds * 2.0).min(self.high))
             }
-            Standing { holds, fails: None } => holds.filter(unsure),
-            Standing { holds: Some(holds), fails: Some(fails) } => self
+            Bracket { holds, fails: None } => holds.filter(unsure),
+            Bracket { holds: Some(holds), fails: Some(fails) } => self
                 .between(holds, fails)
                 .or(Some(holds).filter(unsure))
                 .or(Some(fails).filter(unsure)),
@@ -70,7 +70,7 @@ pub fn votes(tried: &[Tried], value: f64) -> (u64, u64) {
 }
 
 /// What the trials say, each value by its majority.
-pub fn standing(tried: &[Tried]) -> Standing {
+pub fn standing(tried: &[Tried]) -> Bracket {
     let held = |value: f64| {
         let (held, all) = votes(tried, value);
         held * 2 > all
@@ -79,7 +79,7 @@ pub fn standing(tried: &[Tried]) -> Standing {
     let fails = values().filter(|value| !held(*value)).min_by(f64::total_cmp);
     let below = |value: &f64| fails.is_none_or(|fails| *value < fails);
     let holds = values().filter(|value| held(*value) && below(value)).max_by(f64::total_cmp);
-    Standing { holds, fails }
+    Bracket { holds, fails }
 }
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Searches on a system that is asked with the value and the number of the trial.
-    fn search(knee: Knee, mut holds: impl FnMut(f64, usize) -> bool) -> Vec<Tried> {
+    fn search(knee: KneeSearch, mut holds: impl FnMut(f64, usize) -> bool) -> Vec<Tried> {
         let mut tried = Vec::new();
         while let Some(value) = knee.next(&tried) {
             let held = holds(value, tried.len());
@@ -97,14 +97,15 @@ mod tests {
         tried
     }
 
-    const RATES: Knee = Knee { low: 5_000.0, high: 60_000.0, within: 0.02, confirm: 3, runs: 20 };
+    const RATES: KneeSearch =
+        KneeSearch { low: 5_000.0, high: 60_000.0, within: 0.02, confirm: 3, runs: 20 };
 
     #[test]
     fn a_ceiling_is_bracketed_narrowed_and_confirmed() {
         let tried = search(RATES, |rate, _| rate <= 10_000.0);
         let values: Vec<_> = tried.iter().map(|(value, _)| *value).collect();
         assert_eq!(values[..6], [5_000.0, 10_000.0, 20_000.0, 15_000.0, 12_500.0, 11_250.0]);
-        let Standing { holds: Some(holds), fails: Some(fails) } = standing(&tried) else {
+        let Bracket { holds: Some(holds), fails: Some(fails) } = standing(&tried) else {
             panic!("{tried:?}")
         };
         assert_eq!((holds, votes(&tried, holds), votes(&tried, fails)), (10_000.0, (3, 3), (0, 3)));
@@ -115,10 +116,10 @@ mod tests {
     #[test]
     fn a_search_that_finds_no_end_says_so() {
         let all = search(RATES, |_, _| true);
-        let end = Standing { holds: Some(60_000.0), fails: None };
+        let end = Bracket { holds: Some(60_000.0), fails: None };
         assert_eq!((standing(&all), votes(&all, 60_000.0), all.len()), (end, (3, 3), 7));
         let none = search(RATES, |_, _| false);
-        assert_eq!(standing(&none), Standing { holds: None, fails: Some(5_000.0) });
+        assert_eq!(standing(&none), Bracket { holds: None, fails: Some(5_000.0) });
         assert_eq!(none, [(5_000.0, false); 3]);
     }
 
@@ -134,13 +135,13 @@ mod tests {
             }
             false => rate <= 12_000.0,
         });
-        let Standing { holds: Some(holds), .. } = standing(&tried) else { panic!("{tried:?}") };
+        let Bracket { holds: Some(holds), .. } = standing(&tried) else { panic!("{tried:?}") };
         assert!((11_700.0..=12_000.0).contains(&holds), "{tried:?}");
     }
 
     #[test]
     fn the_number_of_runs_is_kept() {
-        let knee = Knee { runs: 4, ..RATES };
+        let knee = KneeSearch { runs: 4, ..RATES };
         assert_eq!(search(knee, |rate, _| rate < 7_000.0).len(), 4);
     }
 
@@ -153,7 +154,7 @@ mod tests {
         ) {
             let (low, high) = (f64::from(low), f64::from(low) + f64::from(span));
             let ceiling = low + (high - low) * at;
-            let knee = Knee { low, high, within, confirm, runs: 200 };
+            let knee = KneeSearch { low, high, within, confirm, runs: 200 };
             let tried = search(knee, |value, _| value <= ceiling);
             prop_assert!(tried.len() < 80, "{} runs", tried.len());
             let found = standing(&tried);
@@ -172,7 +173,7 @@ mod tests {
         /// Whatever a noisy system does, the search ends, stays in its range, and is repeatable.
         #[test]
         fn a_noisy_system_is_survived(seed in any::<u64>(), runs in 1u64..60) {
-            let knee = Knee { runs, ..RATES };
+            let knee = KneeSearch { runs, ..RATES };
             let noisy = |value: f64, n: usize| {
                 let noise = (seed.rotate_left(n as u32 % 64) ^ value as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
                 (value <= 20_000.0) ^ (noise == 0)

@@ -8,7 +8,7 @@ use super::condition::Condition;
 use super::file::{Changes, RampFile, SweepKey};
 use super::first_ids::check_first_ids;
 use super::knee_file::{Axis, SearchFile};
-use super::search::Knee;
+use super::search::KneeSearch;
 use crate::config::plan::{Plan, PlanError};
 use crate::config::settings::Settings;
 use crate::core::units::format_count;
@@ -64,7 +64,7 @@ pub struct PlannedSearch {
     /// What is varied.
     pub axis: Axis,
     /// Where and how.
-    pub knee: Knee,
+    pub knee: KneeSearch,
     /// What must hold.
     pub condition: Condition,
 }

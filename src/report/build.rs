@@ -9,7 +9,7 @@ use super::{
 };
 use crate::config::plan::load::Pace;
 use crate::config::plan::{Mode, ScriptPlan};
-use crate::config::settings::{Arrivals, Engine};
+use crate::config::settings::{ArrivalProcess, Engine};
 use crate::core::clock::Nanos;
 use crate::core::latency::{AgedLatencies, Latencies, QUANTILES};
 use crate::core::printable::shortened;
@@ -66,8 +66,8 @@ fn run(seen: &Observations) -> Run {
         Mode::Closed => ("closed", None, None),
         Mode::Open { rate, arrivals, .. } => {
             let name = match arrivals {
-                Arrivals::Constant => "constant",
-                Arrivals::Poisson => "poisson",
+                ArrivalProcess::Constant => "constant",
+                ArrivalProcess::Poisson => "poisson",
             };
             ("open", Some(rate), Some(name.to_owned()))
         }

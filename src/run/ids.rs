@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::fleet::Split;
+use super::pool::LoadShards;
 use crate::config::plan::{Plan, PlanError};
 use crate::message::mix::scatter;
 use crate::message::{IdSpace, MsgId};
@@ -24,7 +24,7 @@ pub(super) struct NeededIds {
 }
 
 impl NeededIds {
-    pub(super) fn new(plan: &Plan, split: &Split) -> Self {
+    pub(super) fn new(plan: &Plan, split: &LoadShards) -> Self {
         let load = &plan.load;
         Self {
             workers: split.id_lanes(),

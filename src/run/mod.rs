@@ -1,19 +1,19 @@
 //! One run: stack up, ready, load, drain, down → Observations.
 
 mod clear;
-mod crew;
-mod fleet;
+mod participants;
+mod pool;
 mod ids;
 mod list_ends;
-mod listen;
-mod log_server;
+mod arrivals;
+mod redis_log;
 mod other_topics;
-mod rig;
+mod environment;
 mod series;
 mod stages;
 mod stamp_reader;
 mod start;
-mod watch;
+mod monitor;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,9 +24,9 @@ use crate::config::settings::Node;
 use crate::core::clock::{self, Nanos};
 use crate::core::units::{format_count, format_some};
 use crate::engine::LoadResult;
-use crate::engine::ending::GONE_AFTER;
+use crate::engine::stop::GONE_AFTER;
 use crate::engine::transport::ConnectError;
-use crate::engine::transport::link::Endpoint;
+use crate::engine::transport::link::TargetEndpoint;
 use crate::engine::transport::request::RequestShape;
 use crate::host::health::{MachineWatch, Servers};
 use crate::host::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
@@ -39,14 +39,14 @@ use crate::pipeline::servers::{Kind, StackError};
 use crate::script::ScriptError;
 
 pub use clear::clear;
-use crew::Crew;
-use fleet::Split;
+use environment::Environment;
+pub use environment::Services;
 use ids::NeededIds;
-use log_server::LogServer;
-use rig::Rig;
-pub use rig::Services;
-use watch::{Audience, Watch, WatchInputs};
-pub use watch::{Phase, Progress};
+use monitor::{Audience, Monitor, MonitorInputs};
+pub use monitor::{Phase, Progress};
+use participants::Participants;
+use pool::LoadShards;
+use redis_log::LogServer;
 
 /// Why a run could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -147,10 +147,10 @@ impl Runner {
         // Where each request has its connection, those that are closing are open still.
         let each = if plan.transport.keep_alive { 1 } else { 2 };
         ensure_descriptors(plan.load.connections as u64 * each + OWN_FILES)?;
-        let split = Split::new(plan);
+        let split = LoadShards::new(plan);
         let needed = NeededIds::new(plan, &split);
         needed.check_first(plan.request.first_id)?;
-        let mut rig = Rig::up(plan, &self.services).await?;
+        let mut rig = Environment::up(plan, &self.services).await?;
         let result = self.run_on(plan, &mut rig, &split, &needed).await;
         rig.down().await;
         result
@@ -159,8 +159,8 @@ impl Runner {
     async fn run_on(
         self,
         plan: &Plan,
-        rig: &mut Rig,
-        split: &Split,
+        rig: &mut Environment,
+        split: &LoadShards,
         needed: &NeededIds,
     ) -> Result<Observations, RunError> {
         let mut log_server = LogServer::open(plan, rig).await?;
@@ -177,22 +177,22 @@ impl Runner {
     async fn run_with_ids(
         mut self,
         plan: &Plan,
-        rig: &mut Rig,
-        split: &Split,
+        rig: &mut Environment,
+        split: &LoadShards,
         space: IdSpace,
         log_server: &mut LogServer,
     ) -> Result<Observations, RunError> {
         let broker = rig.mqtt.as_ref().map(|(_, address)| BrokerStatus::watch(address.clone()));
         if let Some(at) = self.start_at {
             log_server.time_until(at)?;
-            crew::reach(plan, rig).await?;
+            participants::reach(plan, rig).await?;
             start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }
-        let mustered = Crew::muster(plan, split, rig, space);
+        let mustered = Participants::muster(plan, split, rig, space);
         let mut crew = tokio::select! {
             crew = mustered => crew?,
-            () = watch::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
+            () = monitor::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
         };
 
         let machine = MachineWatch::new();
@@ -201,8 +201,8 @@ impl Runner {
         let started_at = start_at + split.measure_from().as_duration();
         crew.start(start, measure_from);
         let sampler = Sampler::new(components(rig, crew.listener.is_some()));
-        let inputs = WatchInputs { machine, sampler, stop: self.stop, audience: self.progress };
-        let mut watch = Watch::new(plan, split, start, space, inputs);
+        let inputs = MonitorInputs { machine, sampler, stop: self.stop, audience: self.progress };
+        let mut watch = Monitor::new(plan, split, start, space, inputs);
         watch.until_sent(&mut crew, log_server, rig).await;
         if let Some(error) = crew.script_failure() {
             return Err(error.into());
@@ -293,11 +293,11 @@ fn run_id(started_at: SystemTime, node: Node) -> String {
 }
 
 /// The servers that the run was told of: they are part of the experiment where they are on this machine.
-async fn servers_of(plan: &Plan, rig: &Rig, crew: &Crew) -> Servers {
+async fn servers_of(plan: &Plan, rig: &Environment, crew: &Participants) -> Servers {
     let mut servers = Servers::default();
     match (&plan.target, &crew.endpoint) {
-        (Target::Url(_), Some(Endpoint::Tcp(address))) => servers.addresses.push(*address),
-        (Target::Url(_), Some(Endpoint::Unix(path))) => servers.unix = Some(path.clone()),
+        (Target::Url(_), Some(TargetEndpoint::Tcp(address))) => servers.addresses.push(*address),
+        (Target::Url(_), Some(TargetEndpoint::Unix(path))) => servers.unix = Some(path.clone()),
         _ => {}
     }
     let told = rig.redis.iter().chain(&rig.mqtt).filter(|(kind, _)| *kind == Kind::External);
@@ -308,7 +308,7 @@ async fn servers_of(plan: &Plan, rig: &Rig, crew: &Crew) -> Servers {
     servers
 }
 
-fn components(rig: &Rig, listens: bool) -> Vec<Component> {
+fn components(rig: &Environment, listens: bool) -> Vec<Component> {
     let pid = std::process::id();
     let own = |name: &str, threads| Component { name: name.into(), pid, threads };
     let mut all = vec![own("generator", None)];
@@ -319,7 +319,11 @@ fn components(rig: &Rig, listens: bool) -> Vec<Component> {
     all
 }
 
-async fn describe_stack(rig: &Rig, log_server: &mut LogServer, broker: &BrokerFacts) -> StackInfo {
+async fn describe_stack(
+    rig: &Environment,
+    log_server: &mut LogServer,
+    broker: &BrokerFacts,
+) -> StackInfo {
     let server = |kind: Kind, name: &str, version: Option<String>| ServerInfo {
         kind: kind.name(),
         version: match version {

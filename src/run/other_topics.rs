@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::config::plan::Address;
 use crate::message::{IdFields, Unjoined};
 use crate::pipeline::servers::StackError;
-use crate::pipeline::servers::mqtt::{self, SessionKind, Times};
+use crate::pipeline::servers::mqtt::{self, ReceiptTimes, SessionKind};
 
 /// Duration of the look.
 const SPAN: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ async fn listen(
 ) -> Result<(), StackError> {
     let client_id = mqtt::client_id("topics");
     let mut connection =
-        mqtt::connect_session(address, &client_id, Times::Read, SessionKind::Clean).await?;
+        mqtt::connect_session(address, &client_id, ReceiptTimes::Read, SessionKind::Clean).await?;
     mqtt::subscribe(&mut connection, address, &["#".to_owned()], 0).await?;
     let deadline = Instant::now() + SPAN;
     let mut count = 0;

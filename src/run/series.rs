@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::listen::ArrivalInterval;
+use super::arrivals::ArrivalInterval;
 use crate::core::latency::Latencies;
 use crate::engine::IntervalReport;
 use crate::engine::worker::INTERVAL;

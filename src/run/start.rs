@@ -8,8 +8,8 @@ use tokio::sync::watch as signal;
 use tokio::time::sleep;
 
 use super::RunError;
-use super::log_server::LogServer;
-use super::watch::{Audience, Phase, Progress, asked_to_stop};
+use super::monitor::{Audience, Phase, Progress, asked_to_stop};
+use super::redis_log::LogServer;
 use crate::core::clock::{self, Nanos};
 use crate::observations::Totals;
 

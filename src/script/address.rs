@@ -5,19 +5,19 @@ use std::net::{TcpStream, ToSocketAddrs};
 use mlua::{Error, Function, Lua, MetaMethod, UserData, UserDataMethods, UserDataRef, Value};
 
 use crate::core::clock::Nanos;
-use crate::engine::transport::link::{Endpoint, connect_unix};
+use crate::engine::transport::link::{TargetEndpoint, connect_unix};
 
 /// Where a worker connects, as a script holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address(pub(super) Endpoint);
+pub(super) struct Address(pub(super) TargetEndpoint);
 
 impl UserData for Address {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         // As wrk writes it: an IPv6 address without brackets.
         methods.add_meta_method(MetaMethod::ToString, |_, Self(endpoint), ()| {
             Ok(match endpoint {
-                Endpoint::Tcp(address) => format!("{}:{}", address.ip(), address.port()),
-                Endpoint::Unix(path) => path.display().to_string(),
+                TargetEndpoint::Tcp(address) => format!("{}:{}", address.ip(), address.port()),
+                TargetEndpoint::Unix(path) => path.display().to_string(),
             })
         });
     }
@@ -32,7 +32,7 @@ pub(super) fn lookup(lua: &Lua) -> mlua::Result<Function> {
         };
         let port = port_of(&service).ok_or_else(|| refused(&"no such service"))?;
         let found = (host.as_str(), port).to_socket_addrs().map_err(|e| refused(&e))?;
-        Ok(found.map(|address| Address(Endpoint::Tcp(address))).collect::<Vec<_>>())
+        Ok(found.map(|address| Address(TargetEndpoint::Tcp(address))).collect::<Vec<_>>())
     })
 }
 
@@ -40,10 +40,10 @@ pub(super) fn lookup(lua: &Lua) -> mlua::Result<Function> {
 pub(super) fn connect(lua: &Lua, timeout: Nanos) -> mlua::Result<Function> {
     lua.create_function(move |_, address: UserDataRef<Address>| {
         Ok(match &address.0 {
-            Endpoint::Tcp(address) => {
+            TargetEndpoint::Tcp(address) => {
                 TcpStream::connect_timeout(address, timeout.as_duration()).is_ok()
             }
-            Endpoint::Unix(path) => connect_unix(path, timeout.as_duration()).is_ok(),
+            TargetEndpoint::Unix(path) => connect_unix(path, timeout.as_duration()).is_ok(),
         })
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mlua::{Error, Function, Lua, Value};
 
 use super::ScriptError;
-use super::thread::Failure;
+use super::worker_handle::Failure;
 
 /// The most calls that are looked through for a line of the script.
 const DEEPEST: usize = 20;

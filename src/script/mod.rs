@@ -5,11 +5,11 @@
 //! thread alone uses it; afterwards `done` may read its globals. A script that fails ends the run.
 
 #[cfg(not(feature = "lua"))]
-mod absent;
+mod disabled;
 #[cfg(feature = "lua")]
 mod address;
 #[cfg(feature = "lua")]
-mod copy;
+mod transfer;
 #[cfg(feature = "lua")]
 mod error;
 #[cfg(feature = "lua")]
@@ -23,9 +23,9 @@ mod state;
 #[cfg(feature = "lua")]
 mod stats;
 #[cfg(feature = "lua")]
-mod thread;
+mod worker_handle;
 #[cfg(feature = "lua")]
-mod typed;
+mod raw_url;
 #[cfg(feature = "lua")]
 mod worker;
 
@@ -34,11 +34,11 @@ use url::Url;
 use crate::config::plan::ScriptPlan;
 use crate::core::clock::Nanos;
 use crate::core::latency::Latencies;
-use crate::engine::transport::link::Endpoint;
+use crate::engine::transport::link::TargetEndpoint;
 use crate::message::{IdSpace, Template};
 
 #[cfg(not(feature = "lua"))]
-pub use absent::{Session, Writer};
+pub use disabled::{Session, Writer};
 #[cfg(feature = "lua")]
 pub use session::Session;
 #[cfg(feature = "lua")]
@@ -64,7 +64,7 @@ pub struct Setting<'a> {
     /// Headers of the command line.
     pub headers: &'a [(String, Template)],
     /// Where workers connect unless `setup` says otherwise.
-    pub endpoint: &'a Endpoint,
+    pub endpoint: &'a TargetEndpoint,
     /// How long `wrk.connect` waits.
     pub timeout: Nanos,
     /// Workers, at least 1.

@@ -7,8 +7,8 @@ use mlua::Table;
 use super::ids::Ids;
 use super::state::State;
 use super::stats::Stats;
-use super::thread::{Failure, Seat, Thread};
 use super::worker::Writer;
+use super::worker_handle::{Failure, Thread, WorkerHandle};
 use super::{ScriptError, Setting, Summary};
 
 /// Where `setup` and `done` are called.
@@ -51,7 +51,11 @@ impl Session {
     ) -> Result<Writer, ScriptError> {
         let place = format!("worker {worker}");
         let state = State::new(setting, &ids, &self.failure, &place)?;
-        let seat = Seat::new(state.lua.weak(), setting.endpoint.clone(), Arc::clone(&self.failure));
+        let seat = WorkerHandle::new(
+            state.lua.weak(),
+            setting.endpoint.clone(),
+            Arc::clone(&self.failure),
+        );
         let failed = |error: mlua::Error| state.explain(&error, &place);
         let table: Table = state.lua.globals().get("wrk").map_err(failed)?;
         table.set("thread", Thread(Arc::clone(&seat))).map_err(failed)?;

@@ -11,8 +11,8 @@ use super::address::{self, Address};
 use super::error::{self, explain};
 use super::exit::Exit;
 use super::ids::Ids;
-use super::thread::Failure;
-use super::{ScriptError, Setting, typed};
+use super::worker_handle::Failure;
+use super::{ScriptError, Setting, raw_url};
 use crate::message::Template;
 
 const PRELUDE: &str = include_str!("prelude.lua");
@@ -112,10 +112,10 @@ fn native(lua: &Lua, setting: &Setting<'_>, ids: &Arc<Ids>) -> mlua::Result<Tabl
     table.set("host", target.host_str().unwrap_or_default().trim_matches(['[', ']']))?;
     // A text, as in wrk, which has it where it was typed.
     let url = script.url.as_deref().unwrap_or(target.as_str());
-    let known = target.port_or_known_default().filter(|_| typed::has_port(url));
+    let known = target.port_or_known_default().filter(|_| raw_url::has_port(url));
     table.set("port", known.map(|port| port.to_string()))?;
     let parsed = || target[Position::BeforePath..Position::AfterQuery].to_owned();
-    table.set("path", typed::path(url).unwrap_or_else(parsed))?;
+    table.set("path", raw_url::path(url).unwrap_or_else(parsed))?;
     table.set("method", script.method.as_deref().unwrap_or("GET"))?;
     let header = |(name, value): &(String, Template)| {
         (name.clone(), lua.create_string(value.as_text().unwrap_or_default()))

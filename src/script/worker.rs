@@ -9,12 +9,14 @@ use mlua::{BorrowedBytes, Function, Table, Value};
 use super::ScriptError;
 use super::ids::Ids;
 use super::state::State;
-use super::thread::Seat;
+use super::worker_handle::WorkerHandle;
 use crate::core::clock::Nanos;
-use crate::engine::transport::compose::{Batch, Compose, Composed, Hooks, Wants};
+use crate::engine::transport::captured::CapturedResponse;
 use crate::engine::transport::framing::{Framing, frame};
-use crate::engine::transport::kept::Kept;
-use crate::engine::transport::link::Endpoint;
+use crate::engine::transport::link::TargetEndpoint;
+use crate::engine::transport::request_source::{
+    Batch, ComposedRequest, RequestSource, ScriptHooks, Wants,
+};
 use crate::message::Values;
 
 /// A delay longer than this is a mistake, and would overflow.
@@ -28,7 +30,7 @@ pub struct Writer {
     response: Function,
     delay: Function,
     ids: Arc<Ids>,
-    seat: Arc<Seat>,
+    seat: Arc<WorkerHandle>,
     wants: Wants,
     /// The text of the last request or requests, held in the state's memory.
     text: Option<BorrowedBytes>,
@@ -51,7 +53,7 @@ impl Writer {
     pub(super) fn new(
         state: State,
         ids: Arc<Ids>,
-        seat: Arc<Seat>,
+        seat: Arc<WorkerHandle>,
         place: String,
     ) -> Result<Self, ScriptError> {
         let wants = Wants {
@@ -92,7 +94,7 @@ impl Writer {
     }
 
     /// Where this worker connects.
-    pub fn endpoint(&self) -> Endpoint {
+    pub fn endpoint(&self) -> TargetEndpoint {
         self.seat.endpoint()
     }
 
@@ -145,7 +147,7 @@ impl Writer {
         millis.ok_or_else(|| self.refuse("delay", &what()))
     }
 
-    fn see(&mut self, status: u16, response: &Kept) -> mlua::Result<()> {
+    fn see(&mut self, status: u16, response: &CapturedResponse) -> mlua::Result<()> {
         if self.fields.is_none() || self.head != response.head() {
             self.fields = Some(self.fields_of(response)?);
             self.head.clear();
@@ -156,7 +158,7 @@ impl Writer {
     }
 
     /// The header fields as a table; of several of one name the last.
-    fn fields_of(&self, response: &Kept) -> mlua::Result<Table> {
+    fn fields_of(&self, response: &CapturedResponse) -> mlua::Result<Table> {
         let lua = &self.state.lua;
         let table = lua.create_table()?;
         let mut filled = Ok(());
@@ -194,18 +196,18 @@ fn one(kind: &str) -> String {
     }
 }
 
-impl Compose for Writer {
-    fn compose(&mut self, _: &Values) -> Composed<'_> {
+impl RequestSource for Writer {
+    fn compose(&mut self, _: &Values) -> ComposedRequest<'_> {
         let bytes = self.text.as_deref().unwrap_or_default();
-        Composed { bytes, bodyless: self.framing.bodyless }
+        ComposedRequest { bytes, bodyless: self.framing.bodyless }
     }
 
-    fn hooks(&mut self) -> Option<&mut dyn Hooks> {
+    fn hooks(&mut self) -> Option<&mut dyn ScriptHooks> {
         Some(self)
     }
 }
 
-impl Hooks for Writer {
+impl ScriptHooks for Writer {
     fn wants(&self) -> Wants {
         self.wants
     }
@@ -230,7 +232,7 @@ impl Hooks for Writer {
         Nanos(if millis > 0.0 { (millis.min(LONGEST_DELAY_MS) * 1e6) as u64 } else { 0 })
     }
 
-    fn response(&mut self, status: u16, response: &Kept) {
+    fn response(&mut self, status: u16, response: &CapturedResponse) {
         if let Err(error) = self.see(status, response) {
             self.seat.fail(self.explain(&error, "response"));
         }

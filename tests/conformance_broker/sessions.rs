@@ -178,8 +178,13 @@ fn our_own_client_is_served(broker: &Broker) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let id = mqtt::client_id("test");
-        let connected =
-            mqtt::connect_session(&address, &id, mqtt::Times::Read, mqtt::SessionKind::Clean).await;
+        let connected = mqtt::connect_session(
+            &address,
+            &id,
+            mqtt::ReceiptTimes::Read,
+            mqtt::SessionKind::Clean,
+        )
+        .await;
         let mut connection = connected.expect("it connects");
         let topics = ["a/b".to_owned(), "a/other/+".to_owned()];
         mqtt::subscribe(&mut connection, &address, &topics, 1).await.expect("it subscribes");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use loadgen::config::settings::Settings;
 use loadgen::engine::recorder::Recorder;
 use loadgen::engine::transport::cause::{Cause, CauseCounts};
-use loadgen::engine::transport::{Ended, Outcome, Ticket};
+use loadgen::engine::transport::{Completion, RequestOutcome, Ticket};
 use loadgen::message::{IdSpace, MsgId};
 use loadgen::observations::{Machine, Observations, ServerInfo};
 use loadgen::report::{Report, TextOptions, text};
@@ -132,8 +132,8 @@ fn a_method_that_the_target_does_not_take_is_said() {
         let mut recorder = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND);
         // Where all are refused, the run has failed, which says it.
         for status in [200, status] {
-            let (at, outcome) = (SECOND + micros(100), Outcome::Answered { status });
-            recorder.ended(&Ended { ticket, sent: SECOND, at, outcome, connect: None });
+            let (at, outcome) = (SECOND + micros(100), RequestOutcome::Answered { status });
+            recorder.ended(&Completion { ticket, sent: SECOND, at, outcome, connect: None });
         }
         seen.load = recorder.result;
         Report::from(&seen).verdict.notes.join("; ")

@@ -55,13 +55,13 @@ fn message(id: usize) -> Vec<u8> {
 
 /// Receives until all messages are there; the times at which they came.
 #[derive(Default)]
-struct Times {
+struct ReceiptTimes {
     messages: usize,
     received: BTreeSet<u64>,
     done: Option<watch::Sender<bool>>,
 }
 
-impl Sink for Times {
+impl Sink for ReceiptTimes {
     fn message(&mut self, message: ReceivedMessage<'_>) {
         self.messages += 1;
         self.received.insert(message.came.at.0);
@@ -82,7 +82,7 @@ fn subscribe(broker: &Mosquitto, ready: oneshot::Sender<()>) -> thread::JoinHand
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let (done, shutdown) = watch::channel(false);
-        let mut times = Times { done: Some(done), ..Times::default() };
+        let mut times = ReceiptTimes { done: Some(done), ..ReceiptTimes::default() };
         let counts = SubscribeCounts::default();
         let tell = || _ = ready.send(());
         let receive = subscriber::run(settings, &counts, &mut times, tell, shutdown);

@@ -11,16 +11,16 @@ use std::thread;
 use std::time::Duration;
 
 use loadgen::config::plan::load::Pace;
-use loadgen::config::settings::Arrivals;
+use loadgen::config::settings::ArrivalProcess;
 use loadgen::core::clock::{self, Nanos};
 use loadgen::core::units::Rate;
 use loadgen::engine::control::{Control, Gauges};
 use loadgen::engine::recorder::{LoadResult, Recorder};
-use loadgen::engine::transport::compose::composer;
-use loadgen::engine::transport::raw::RawTransport;
+use loadgen::engine::transport::http1::Http1Transport;
 use loadgen::engine::transport::request::RequestShape;
-use loadgen::engine::transport::{Ended, Outcome, Ticket, Traffic, Transport};
-use loadgen::engine::{Brief, Schedule, Work, Worker};
+use loadgen::engine::transport::request_source::composer;
+use loadgen::engine::transport::{Completion, RequestOutcome, Ticket, Traffic, Transport};
+use loadgen::engine::{Schedule, Worker, WorkerConfig, WorkerLoad};
 use loadgen::message::template::DEFAULT_BODY;
 use loadgen::message::{IdSpace, IdWriter, MsgId, Template, Values};
 use tokio::sync::mpsc;
@@ -74,15 +74,15 @@ impl Transport for Fake {
         true
     }
 
-    fn wait(&mut self, _: Nanos, ended: &mut Vec<Ended>) {
+    fn wait(&mut self, _: Nanos, ended: &mut Vec<Completion>) {
         self.asked.borrow_mut().push(Asked::Wait(self.gauges.dropped.load(Relaxed)));
         let at = clock::now();
-        let outcome = Outcome::Answered { status: 200 };
-        let answer = |ticket| Ended { ticket, sent: at, at, outcome, connect: None };
+        let outcome = RequestOutcome::Answered { status: 200 };
+        let answer = |ticket| Completion { ticket, sent: at, at, outcome, connect: None };
         ended.extend(self.on_wire.drain(..).map(answer));
     }
 
-    fn abandon(&mut self, _: &mut Vec<Ended>) {}
+    fn abandon(&mut self, _: &mut Vec<Completion>) {}
 
     fn oldest_due(&self) -> Option<Nanos> {
         self.on_wire.first().map(|ticket| ticket.due)
@@ -112,19 +112,19 @@ fn work(
         all_due: start + Nanos::from_millis(SLOTS),
     };
     let rate: Rate = "1k".parse().expect("a rate");
-    let arrivals = (Arrivals::Constant, 1);
+    let arrivals = (ArrivalProcess::Constant, 1);
     let schedule = Schedule::new(rate, arrivals, Nanos::ZERO, (None, Some(SLOTS)));
     let space = IdSpace::from_authority(0, 1, 100);
     let (intervals, _rows) = mpsc::unbounded_channel();
     let worker = Worker {
-        brief: Brief {
+        brief: WorkerConfig {
             worker: 0,
             workers: 1,
             start,
             measure_from: start,
             drain: Nanos::from_secs(5),
             pace: Pace::Tick(Nanos(100_000)),
-            work: Work::Open { schedule: Arc::new(schedule), max_in_flight },
+            work: WorkerLoad::Open { schedule: Arc::new(schedule), max_in_flight },
         },
         transport,
         ids: IdWriter::new(space, 0, None),
@@ -180,7 +180,7 @@ fn a_connection_that_ended_in_a_rest_carries_no_request() {
     let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
     let shape = RequestShape::new(url, "POST".to_owned(), Vec::new(), body);
     let timeout = Nanos::from_secs(30);
-    let raw = RawTransport::connect(composer(&shape.into()), address, 3, timeout, true);
+    let raw = Http1Transport::connect(composer(&shape.into()), address, 3, timeout, true);
     let mut raw = raw.expect("the listener takes connections");
     let mut streams: Vec<_> = listener.incoming().take(3).flatten().collect();
 
@@ -213,7 +213,10 @@ fn a_connection_that_ended_in_a_rest_carries_no_request() {
         raw.wait(clock::now() + Nanos::from_millis(10), &mut ended);
     }
     assert_eq!(ended.len(), 1);
-    assert_eq!((ended[0].ticket, ended[0].outcome), (ticket, Outcome::Answered { status: 200 }));
+    assert_eq!(
+        (ended[0].ticket, ended[0].outcome),
+        (ticket, RequestOutcome::Answered { status: 200 })
+    );
     // The closed ones are made again.
     while raw.idle() < 3 {
         assert!(clock::now() < deadline, "{} connections", raw.idle());

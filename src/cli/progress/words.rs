@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::core::clock::Nanos;
 use crate::core::printable::message;
 use crate::core::units::{format_count, format_duration, format_metric, format_time};
-use crate::ramp::Ahead;
+use crate::ramp::StepStart;
 use crate::run::{Phase, Progress};
 
 /// Which step of how many is run, and how long the ramp will still take.
-pub(super) fn step(step: &Ahead<'_>) -> String {
-    let Ahead { number, of, name, left } = step;
+pub(super) fn step(step: &StepStart<'_>) -> String {
+    let StepStart { number, of, name, left } = step;
     let left = left.map(|left| format!(", {} to go", format_duration(whole(left))));
     format!("step {number} of {of}: {}{}", message(name), left.unwrap_or_default())
 }
@@ -255,9 +255,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_step_says_its_place_and_what_is_to_come() {
-        let first = Ahead { number: 2, of: 10, name: "connections 4", left: None };
+        let first = StepStart { number: 2, of: 10, name: "connections 4", left: None };
         assert_eq!(step(&first), "step 2 of 10: connections 4");
         let left = Some(Duration::from_millis(95_100));
-        assert_eq!(step(&Ahead { left, ..first }), "step 2 of 10: connections 4, 1m36s to go");
+        assert_eq!(step(&StepStart { left, ..first }), "step 2 of 10: connections 4, 1m36s to go");
     }
 }

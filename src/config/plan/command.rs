@@ -204,14 +204,14 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Line {
+    struct CommandLine {
         #[command(flatten)]
         settings: Settings,
     }
 
     fn read(words: &[&str]) -> Settings {
         let words = std::iter::once("loadgen").chain(words.iter().copied());
-        Line::try_parse_from(words).expect("a valid line").settings
+        CommandLine::try_parse_from(words).expect("a valid line").settings
     }
 
     #[test]

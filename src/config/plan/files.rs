@@ -206,10 +206,10 @@ fn without_line(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
     use crate::message::Values;
-    use crate::message::template::{Place, Template};
+    use crate::message::template::{EscapeContext, Template};
 
     fn filled(data: &Data, template: &str, turn: u64) -> String {
-        let template = Template::parse_with(template.as_bytes(), Some(data), Place::Plain);
+        let template = Template::parse_with(template.as_bytes(), Some(data), EscapeContext::Plain);
         let mut out = Vec::new();
         template.expect("valid").write(&Values { turn, ..Values::default() }, &mut out);
         String::from_utf8(out).expect("text")

@@ -6,7 +6,7 @@ use url::Url;
 use super::address::percent_decode;
 use super::{PlanError, refuse};
 use crate::core::secrets::mask_parts;
-use crate::message::template::{OWN_NAMES, Place, is_word};
+use crate::message::template::{EscapeContext, OWN_NAMES, is_word};
 use crate::message::{Data, Template};
 
 /// A path and query as a URL takes them.
@@ -56,7 +56,7 @@ pub(super) fn header(text: &str, data: Option<&Data>) -> Result<(String, Templat
     if ["content-length", "transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return refuse(format!("--header '{name}' is set from the body; leave it out"));
     }
-    let template = Template::parse_with(value.as_bytes(), data, Place::Plain)
+    let template = Template::parse_with(value.as_bytes(), data, EscapeContext::Plain)
         .map_err(|e| PlanError(format!("--header '{name}': {e}")))?;
     let Some(data) = data else { return Ok((name.to_owned(), template)) };
     for column in data.names().filter(|column| value.contains(&format!("{{{{{column}}}}}"))) {
@@ -79,13 +79,13 @@ pub(super) fn is_token(byte: u8) -> bool {
 }
 
 /// What a body is, as its Content-Type has it; without one it will be JSON.
-pub(super) fn place(headers: &[(String, Template)]) -> Place {
+pub(super) fn place(headers: &[(String, Template)]) -> EscapeContext {
     let mut named = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let Some((_, value)) = named.next_back() else { return Place::Json };
+    let Some((_, value)) = named.next_back() else { return EscapeContext::Json };
     let text = String::from_utf8_lossy(value.as_text().unwrap_or_default()).to_lowercase();
     match text.split(';').next().unwrap_or_default().trim() {
-        "application/x-www-form-urlencoded" => Place::Url,
-        kind if kind.ends_with("/json") || kind.ends_with("+json") => Place::Json,
-        _ => Place::Plain,
+        "application/x-www-form-urlencoded" => EscapeContext::Url,
+        kind if kind.ends_with("/json") || kind.ends_with("+json") => EscapeContext::Json,
+        _ => EscapeContext::Plain,
     }
 }

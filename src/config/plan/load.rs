@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{MOST_THREADS, PlanError, refuse};
-use crate::config::settings::{Arrivals, Engine, Pacer, Settings};
+use crate::config::settings::{ArrivalProcess, Engine, Pacer, Settings};
 use crate::core::clock::Nanos;
 use crate::core::units::Rates;
 
@@ -15,7 +15,7 @@ pub enum Mode {
         /// Slots a second, in total. The warm-up has the rate of the beginning.
         rate: Rates,
         /// Their spacing.
-        arrivals: Arrivals,
+        arrivals: ArrivalProcess,
         /// Seed of the spacing.
         seed: u64,
     },
@@ -81,7 +81,7 @@ impl LoadPlan {
     /// The most requests that are measured; `None` where only the target or chance limits them.
     pub fn most_requests(&self) -> Option<u64> {
         let scheduled = match (self.mode, self.duration) {
-            (Mode::Open { rate, arrivals: Arrivals::Constant, .. }, Some(duration)) => {
+            (Mode::Open { rate, arrivals: ArrivalProcess::Constant, .. }, Some(duration)) => {
                 Some((rate.mean() * duration.as_secs_f64()).ceil() as u64)
             }
             _ => None,

@@ -10,7 +10,7 @@ use super::head::{header, open_holes, parse_path, place};
 use super::{MAX_BODY, PlanError, Target, refuse};
 use crate::config::settings::{Node, RequestSettings, Settings};
 use crate::core::secrets::mask_parts;
-use crate::message::template::Place;
+use crate::message::template::EscapeContext;
 use crate::message::{Body, Data, IdFields, Mix, Template};
 use carried_id::{check_lines, head_carries_id};
 
@@ -173,7 +173,7 @@ impl Draft<'_> {
         };
         let text = &url[url::Position::BeforePath..url::Position::AfterQuery];
         let text = open_holes(text, data);
-        Template::parse_with(text.as_bytes(), data, Place::Url)
+        Template::parse_with(text.as_bytes(), data, EscapeContext::Url)
             .map_err(|e| PlanError(format!("{flag}: {e}")))
     }
 

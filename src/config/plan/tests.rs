@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::settings::{Arrivals, Engine};
+use crate::config::settings::{ArrivalProcess, Engine};
 use crate::core::units::Rate;
 
 fn plan(change: impl FnOnce(&mut Settings)) -> Result<Plan, String> {
@@ -47,7 +47,7 @@ fn a_senseless_setting_is_refused_by_its_flag() {
         (|s| s.requests = Some(0), "--requests"),
         (|s| s.timeout = Some(Duration::ZERO), "--timeout"),
         (|s| s.max_in_flight = Some(5), "--max-in-flight goes with --rate"),
-        (|s| s.arrivals = Some(Arrivals::Poisson), "--arrivals goes with --rate"),
+        (|s| s.arrivals = Some(ArrivalProcess::Poisson), "--arrivals goes with --rate"),
         (|s| s.method = Some("G T".into()), "--method"),
         (|s| s.headers = vec!["novalue".into()], "'Name: value'"),
         (

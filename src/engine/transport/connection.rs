@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Ticket;
-use super::link::Link;
+use super::link::TargetLink;
 use super::response::ResponseReader;
 use super::stream::{Stream, is_would_block};
 use crate::core::clock::Nanos;
@@ -68,7 +68,12 @@ impl Connection {
 
     /// Starts to connect, without waiting. With `notes` the kernel is asked to note when responses
     /// arrive; whether it will.
-    pub(super) fn connect(&mut self, link: &Link, notes: bool, now: Nanos) -> io::Result<bool> {
+    pub(super) fn connect(
+        &mut self,
+        link: &TargetLink,
+        notes: bool,
+        now: Nanos,
+    ) -> io::Result<bool> {
         let stream = match Stream::connect(link) {
             Ok(stream) => stream,
             // A unix socket on which too many wait says so at once, where TCP knocks again by itself.

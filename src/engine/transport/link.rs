@@ -17,7 +17,7 @@ const KNOCK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Where a socket connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum TargetEndpoint {
     /// A port of a host.
     Tcp(SocketAddr),
     /// A socket of this machine.
@@ -51,9 +51,9 @@ impl Secure {
 
 /// How connections are made.
 #[derive(Debug, Clone)]
-pub struct Link {
+pub struct TargetLink {
     /// Where to.
-    pub endpoint: Endpoint,
+    pub endpoint: TargetEndpoint,
     /// With TLS, or without.
     pub tls: Option<Secure>,
     /// Whether a connection carries more than one request.
@@ -80,14 +80,14 @@ pub fn connect_unix(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     }
 }
 
-impl From<SocketAddr> for Link {
+impl From<SocketAddr> for TargetLink {
     /// Plain connections that are kept.
     fn from(address: SocketAddr) -> Self {
-        Self { endpoint: Endpoint::Tcp(address), tls: None, keep_alive: true }
+        Self { endpoint: TargetEndpoint::Tcp(address), tls: None, keep_alive: true }
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for TargetEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),

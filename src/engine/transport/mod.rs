@@ -7,22 +7,22 @@
 use crate::core::clock::Nanos;
 use crate::message::{MsgId, Values};
 use cause::{Cause, CauseCounts};
-use compose::Batch;
+use request_source::Batch;
 
 pub mod cause;
 mod chunked;
-pub mod compose;
+pub mod request_source;
 mod connection;
 mod deadline;
 pub mod framing;
-pub mod full;
+pub mod reqwest;
 mod head;
 mod idle;
-pub mod kept;
+pub mod captured;
 pub mod link;
 mod prototype;
-pub mod raw;
-pub mod reach;
+pub mod http1;
+pub mod probe;
 pub mod request;
 pub mod response;
 mod stream;
@@ -40,7 +40,7 @@ pub struct Ticket {
 
 /// Why a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub enum RequestFailure {
     /// No connection could be made.
     Connect,
     /// The connection broke before the response was complete.
@@ -55,32 +55,32 @@ pub enum Failure {
 
 /// Outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// A complete response.
     Answered {
         /// HTTP status, 100 to 999.
         status: u16,
     },
     /// No response.
-    Failed(Failure, Cause),
+    Failed(RequestFailure, Cause),
     /// Still on the wire when the run ended.
     Unfinished,
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// Whether its end says how long an answer takes: one that broke off early does not, and one that
     /// was waited for in vain says: at least that long.
     pub fn has_latency(self) -> bool {
         match self {
             Self::Answered { .. } | Self::Unfinished => true,
-            Self::Failed(failure, _) => failure == Failure::Timeout,
+            Self::Failed(failure, _) => failure == RequestFailure::Timeout,
         }
     }
 }
 
 /// The end of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
+pub struct Completion {
     /// Ticket of the request.
     pub ticket: Ticket,
     /// Just before its first byte was written.
@@ -89,7 +89,7 @@ pub struct Ended {
     /// when the end was seen.
     pub at: Nanos,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
     /// How long the connection took, TLS too, that was made for it alone; before `sent`.
     pub connect: Option<Nanos>,
 }
@@ -195,10 +195,10 @@ pub trait Transport {
     }
 
     /// Waits for ends until one comes or `until` has passed; appends them to `ended`.
-    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>);
+    fn wait(&mut self, until: Nanos, ended: &mut Vec<Completion>);
 
     /// Gives up what is on the wire: each request ends as unfinished.
-    fn abandon(&mut self, ended: &mut Vec<Ended>);
+    fn abandon(&mut self, ended: &mut Vec<Completion>);
 
     /// When the request that has been on the wire longest was due.
     fn oldest_due(&self) -> Option<Nanos>;

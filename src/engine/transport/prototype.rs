@@ -7,7 +7,7 @@ use reqwest::{Method, Request};
 use url::Url;
 
 use super::ConnectError;
-use super::link::{Endpoint, Link};
+use super::link::{TargetEndpoint, TargetLink};
 use super::request::{RequestShape, Requests, authority};
 use crate::message::{Mix, Rendered, Template, Values};
 
@@ -19,7 +19,10 @@ pub(super) struct Prototypes {
 }
 
 impl Prototypes {
-    pub(super) fn new(requests: &Requests, link: Option<&Link>) -> Result<Self, ConnectError> {
+    pub(super) fn new(
+        requests: &Requests,
+        link: Option<&TargetLink>,
+    ) -> Result<Self, ConnectError> {
         let prototype = |shape| Prototype::new(shape, link);
         let all = requests.shapes().iter().map(prototype).collect::<Result<_, _>>()?;
         Ok(Self { all, mix: Arc::clone(requests.mix()) })
@@ -45,7 +48,7 @@ struct Prototype {
 }
 
 impl Prototype {
-    fn new(shape: &RequestShape, link: Option<&Link>) -> Result<Self, ConnectError> {
+    fn new(shape: &RequestShape, link: Option<&TargetLink>) -> Result<Self, ConnectError> {
         let (mut headers, mut changing) = (HeaderMap::new(), Vec::new());
         for (name, value) in &shape.headers {
             let setup = || ConnectError::Setup("a header that HTTP does not allow".to_owned());
@@ -63,7 +66,7 @@ impl Prototype {
         // The credentials are in the Authorization header already.
         let _ = (url.set_username(""), url.set_password(None));
         url.set_fragment(None);
-        if let Some(Endpoint::Tcp(address)) = link.map(|link| &link.endpoint)
+        if let Some(TargetEndpoint::Tcp(address)) = link.map(|link| &link.endpoint)
             && url.domain().is_some()
             && url.port().is_some_and(|port| port != address.port())
         {

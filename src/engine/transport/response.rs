@@ -2,9 +2,9 @@
 //! No allocation while responses come whole; a head in pieces is kept until it is complete.
 
 use super::ProtocolError;
+use super::captured::CapturedResponse;
 use super::chunked::read_chunks;
 use super::head::{Body, Head, bounded, read_head};
-use super::kept::Kept;
 
 /// What a piece of input brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct ResponseReader {
     /// Responses have no body whatever they say: the method is HEAD.
     bodyless: bool,
     /// The response itself, where somebody wants to see it.
-    kept: Option<Box<Kept>>,
+    kept: Option<Box<CapturedResponse>>,
 }
 
 impl ResponseReader {
@@ -52,7 +52,7 @@ impl ResponseReader {
     }
 
     /// The response that was completed last, if they are kept.
-    pub fn kept(&self) -> Option<&Kept> {
+    pub fn kept(&self) -> Option<&CapturedResponse> {
         self.kept.as_deref()
     }
 

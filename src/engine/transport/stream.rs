@@ -10,7 +10,7 @@ use rustix::net::{
 };
 use rustls::ClientConnection;
 
-use super::link::{Endpoint, Link};
+use super::link::{TargetEndpoint, TargetLink};
 use crate::net::kernel_timestamp::{self, Received, WallClock};
 
 /// A non-blocking socket, with TLS on it where the target wants it.
@@ -24,11 +24,11 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Starts to connect. [`io::ErrorKind::WouldBlock`]: the socket's queue is full just now.
-    pub(super) fn connect(link: &Link) -> io::Result<Self> {
+    pub(super) fn connect(link: &TargetLink) -> io::Result<Self> {
         let session = link.tls.as_ref().map(|tls| tls.session()).transpose();
         let tls = session.map_err(io::Error::other)?.map(Box::new);
         let socket = match &link.endpoint {
-            Endpoint::Tcp(address) => {
+            TargetEndpoint::Tcp(address) => {
                 let family =
                     if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
                 let socket = socket(family, Some(ipproto::TCP))?;
@@ -37,7 +37,7 @@ impl Stream {
                 begun(rustix::net::connect(&socket, address))?;
                 socket
             }
-            Endpoint::Unix(path) => {
+            TargetEndpoint::Unix(path) => {
                 let socket = socket(AddressFamily::UNIX, None)?;
                 rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
                 socket

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 struct World {
     space: IdSpace,
     table: Arc<DueTable>,
-    arrivals: Arrivals,
+    arrivals: ArrivalTracker,
 }
 
 fn world(workers: u64) -> World {
     let space = IdSpace::from_authority(1_000, workers, 100);
     let table = Arc::new(DueTable::default());
-    let arrivals = Arrivals::new(space, Arc::clone(&table), Nanos(10));
+    let arrivals = ArrivalTracker::new(space, Arc::clone(&table), Nanos(10));
     World { space, table, arrivals }
 }
 
@@ -27,7 +27,7 @@ fn join(w: &mut World, accepted: &IdSet, sent: u64) -> MessageAccount {
 fn another_nodes_messages_are_left_to_it() {
     let space = IdSpace::from_authority(0, 1, 100);
     let table = Arc::new(DueTable::default());
-    let mut arrivals = Arrivals::new(space.on_node((0, 2)), table, Nanos(10));
+    let mut arrivals = ArrivalTracker::new(space.on_node((0, 2)), table, Nanos(10));
     assert_eq!(arrivals.note(space.on_node((1, 2)).id(0, 5)), Arrival::OtherNode);
     assert_eq!(arrivals.note(space.on_node((0, 2)).id(0, 5)), Arrival::Unexpected);
     assert_eq!((arrivals.arrived(), arrivals.unexpected), (0, 1));

@@ -2,7 +2,7 @@
 
 use crate::config::plan::Address;
 use crate::message::IdFields;
-use crate::pipeline::metrics::{Counter, Exposition, Format};
+use crate::pipeline::metrics::{Counter, Format, MetricsText};
 
 /// The largest body where none is set.
 pub const DEFAULT_MAX_BODY: usize = 1024 * 1024;
@@ -46,7 +46,7 @@ pub struct ApiCounts {
 impl ApiCounts {
     /// The counts as text.
     pub fn exposition(&self, format: Format) -> String {
-        let mut text = Exposition::new(format);
+        let mut text = MetricsText::new(format);
         let mut counter = |name, help, counter: &Counter| text.counter(name, help, counter.get());
         counter("loadgen_api_accepted", "Messages put into the queue.", &self.accepted);
         counter("loadgen_api_malformed", "Bodies without a valid MsgID.", &self.malformed);

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::StackError;
-use super::mqtt::{self, SessionKind, Times};
+use super::mqtt::{self, ReceiptTimes, SessionKind};
 use crate::config::plan::Address;
 
 const VERSION: &str = "$SYS/broker/version";
@@ -99,7 +99,7 @@ impl Drop for BrokerStatus {
 async fn listen(address: &Address, facts: &Mutex<BrokerFacts>) -> Result<(), StackError> {
     let client_id = mqtt::client_id("status");
     let mut connection =
-        mqtt::connect_session(address, &client_id, Times::Read, SessionKind::Clean).await?;
+        mqtt::connect_session(address, &client_id, ReceiptTimes::Read, SessionKind::Clean).await?;
     let mut pings = tokio::time::interval(mqtt::PING_EVERY);
     // A broker may refuse one topic and allow the other, so the answer to the request is not read.
     let topics = [VERSION.to_owned(), DROPPED.to_owned()];

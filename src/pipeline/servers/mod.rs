@@ -4,7 +4,7 @@ pub mod broker_status;
 pub mod child;
 pub mod embedded;
 pub mod mqtt;
-mod piece;
+mod read_size;
 pub mod redis;
 pub mod spawned;
 mod timed;

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::StackError;
-use super::piece::{CHUNK, Piece};
+use super::read_size::{CHUNK, ReadSize};
 use super::timed::{LastReceipt, Timed};
 use crate::config::plan::{Address, MAX_BODY, Scheme};
 use crate::core::clock::{self, Nanos};
@@ -52,7 +52,7 @@ pub fn client_id(role: &str) -> String {
 
 /// Which times a receiver gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Times {
+pub enum ReceiptTimes {
     /// When it read.
     Read,
     /// When the kernel received what it read, however much later that was. It costs a little.
@@ -65,19 +65,19 @@ pub struct Receiver {
     half: ReadHalf<Box<dyn Socket>>,
     buffer: BytesMut,
     received: LastReceipt,
-    piece: Piece,
+    piece: ReadSize,
 }
 
 /// When bytes came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Came {
+pub struct ReceivedAt {
     /// The time.
     pub at: Nanos,
     /// It is that of the reading: nobody noted when they were received.
     pub when_read: bool,
 }
 
-impl Came {
+impl ReceivedAt {
     /// They were read just now.
     pub fn now() -> Self {
         Self { at: clock::now(), when_read: true }
@@ -96,7 +96,7 @@ pub enum SessionKind {
     /// It forgets them, and what it kept before.
     Clean,
     /// It keeps them under the client id.
-    Kept,
+    CapturedResponse,
 }
 
 /// A connection that the broker has accepted.
@@ -114,7 +114,7 @@ pub struct MqttConnection {
 pub async fn connect(
     address: &Address,
     client_id: &str,
-    times: Times,
+    times: ReceiptTimes,
 ) -> Result<(Sender, Receiver), StackError> {
     let connection = connect_session(address, client_id, times, SessionKind::Clean).await?;
     Ok((connection.sender, connection.receiver))
@@ -124,19 +124,19 @@ pub async fn connect(
 pub async fn connect_session(
     address: &Address,
     client_id: &str,
-    times: Times,
+    times: ReceiptTimes,
     session: SessionKind,
 ) -> Result<MqttConnection, StackError> {
     let attempt = async {
         let received = LastReceipt::default();
-        let socket = open(address, (times == Times::Received).then_some(&received)).await?;
+        let socket = open(address, (times == ReceiptTimes::Received).then_some(&received)).await?;
         let (read, write) = tokio::io::split(socket);
         let mut sender = Sender { half: write };
         let buffer = BytesMut::with_capacity(CHUNK);
         let piece = match (times, address.scheme()) {
             // What TLS decrypts at once has one time anyway.
-            (Times::Received, Scheme::Plain) => Piece::packet(),
-            _ => Piece::All,
+            (ReceiptTimes::Received, Scheme::Plain) => ReadSize::packet(),
+            _ => ReadSize::All,
         };
         let mut receiver = Receiver { half: read, buffer, received, piece };
         let mut hello = Connect::new(client_id);
@@ -273,14 +273,14 @@ impl Sender {
 
 impl Receiver {
     /// Waits for bytes, and gives the time at which the last of them came. An end of input is an error.
-    pub async fn fill(&mut self) -> io::Result<Came> {
+    pub async fn fill(&mut self) -> io::Result<ReceivedAt> {
         let room = self.piece.room();
         self.buffer.reserve(room);
         if (&mut self.half).take(room as u64).read_buf(&mut self.buffer).await? == 0 {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        let noted = self.received.get().map(|at| Came { at, when_read: false });
-        Ok(noted.unwrap_or_else(Came::now))
+        let noted = self.received.get().map(|at| ReceivedAt { at, when_read: false });
+        Ok(noted.unwrap_or_else(ReceivedAt::now))
     }
 
     /// The next packet that is complete; `None` when more bytes are needed.

@@ -112,7 +112,9 @@ pub async fn start_mosquitto() -> Result<Spawned, StackError> {
         stdin: Some(config(port)),
     };
     start(launch, "mqtt", |address| async move {
-        mqtt::connect(&address, &mqtt::client_id("probe"), mqtt::Times::Read).await.map(|_| ())
+        mqtt::connect(&address, &mqtt::client_id("probe"), mqtt::ReceiptTimes::Read)
+            .await
+            .map(|_| ())
     })
     .await
 }

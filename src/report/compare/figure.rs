@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::noise::{self, Off, mean};
+use super::confidence::{self, Margin, mean};
 use super::{CompareError, Run};
 use crate::core::latency::Latencies;
 use crate::report::build::round;
@@ -118,25 +118,25 @@ const PERCENTILES: [Percentile; 8] = [
 /// A figure of one run: the logarithm of its value, and its noise as far as the run itself tells it.
 struct Estimate {
     log: f64,
-    values: Option<Off>,
+    values: Option<Margin>,
     seconds: Option<f64>,
     /// Whether more than the number of values is in it, which alone is no ground for a verdict.
     is_told: bool,
 }
 
 impl Estimate {
-    fn off(&self) -> Option<(Off, Noise)> {
-        let seconds = self.seconds.map(|half| (Off::evenly(half), Noise::Seconds));
+    fn off(&self) -> Option<(Margin, Noise)> {
+        let seconds = self.seconds.map(|half| (Margin::evenly(half), Noise::Seconds));
         widest([self.values.map(|off| (off, Noise::Values)), seconds])
     }
 }
 
 /// To each side the widest, and the source that is the widest of all.
-fn widest<const N: usize>(known: [Option<(Off, Noise)>; N]) -> Option<(Off, Noise)> {
+fn widest<const N: usize>(known: [Option<(Margin, Noise)>; N]) -> Option<(Margin, Noise)> {
     let known = || known.iter().flatten();
     let (_, noise) = known().max_by(|a, b| a.0.most().total_cmp(&b.0.most()))?;
-    let most = |side: fn(&Off) -> f64| known().map(|(off, _)| side(off)).fold(0.0, f64::max);
-    Some((Off { down: most(|off| off.down), up: most(|off| off.up) }, *noise))
+    let most = |side: fn(&Margin) -> f64| known().map(|(off, _)| side(off)).fold(0.0, f64::max);
+    Some((Margin { down: most(|off| off.down), up: most(|off| off.up) }, *noise))
 }
 
 /// What both sides have, and what cannot be told.
@@ -189,7 +189,11 @@ pub(super) fn whole_seconds(report: &Report) -> impl Iterator<Item = &Row> {
 /// second there are 999 in one and 1,000 in the next, of which one has a 99th percentile.
 fn noise_of(report: &Report, figure: fn(&Row) -> Option<f64>) -> Option<f64> {
     let told: Vec<f64> = whole_seconds(report).filter_map(figure).collect();
-    if told.len() * 2 < whole_seconds(report).count() { None } else { noise::of_seconds(&told) }
+    if told.len() * 2 < whole_seconds(report).count() {
+        None
+    } else {
+        confidence::of_seconds(&told)
+    }
 }
 
 fn estimates(
@@ -208,10 +212,10 @@ fn estimates(
         let tail = || {
             let medians = noise_of(report, percentile.median)?;
             let per_s = report.requests.completed_per_s;
-            noise::of_tail(&latencies, percentile.place, per_s, medians)
+            confidence::of_tail(&latencies, percentile.place, per_s, medians)
         };
         let tail = if seconds.is_none() && percentile.second.is_some() { tail() } else { None };
-        let values = tail.or_else(|| noise::of_histogram(&latencies, percentile.place));
+        let values = tail.or_else(|| confidence::of_histogram(&latencies, percentile.place));
         let is_told = seconds.is_some() || tail.is_some();
         estimates.push(Estimate { log: value.ln(), values, seconds, is_told });
     }
@@ -222,7 +226,7 @@ fn rates(runs: &[Run<'_>]) -> Option<Vec<Estimate>> {
     let estimate = |(_, report): &Run<'_>| {
         let value = Some(report.requests.completed_per_s).filter(|rate| *rate > 0.0)?;
         let seconds: Vec<f64> = whole_seconds(report).map(|row| row.completed as f64).collect();
-        let seconds = noise::of_seconds(&seconds);
+        let seconds = confidence::of_seconds(&seconds);
         Some(Estimate { log: value.ln(), values: None, seconds, is_told: seconds.is_some() })
     };
     runs.iter().map(estimate).collect()
@@ -239,15 +243,16 @@ fn relative(
     let (base, new) = (base.as_deref()?, new.as_deref()?);
     let logs = |side: &[Estimate]| side.iter().map(|one| one.log).collect::<Vec<_>>();
     let (base_logs, new_logs) = (logs(base), logs(new));
-    let between = noise::of_runs(&base_logs, &new_logs);
+    let between = confidence::of_runs(&base_logs, &new_logs);
     let (of_base, of_new) =
         (of_side(own(base), between, base.len()), of_side(own(new), between, new.len()));
     let (before, after) = (mean(&base_logs), mean(&new_logs));
     let change = after - before;
     let off = of_change(of_base, of_new);
     let percent = |log: f64| round((log.exp() - 1.0) * 100.0, 1e2);
-    let around =
-        |log: f64, off: Off| [(log - off.down).exp(), (log + off.up).exp()].map(|v| round(v, 1e3));
+    let around = |log: f64, off: Margin| {
+        [(log - off.down).exp(), (log + off.up).exp()].map(|v| round(v, 1e3))
+    };
     let interval = off.map(|(off, _)| [percent(change - off.down), percent(change + off.up)]);
     let is_told = base.iter().chain(new).all(|run| run.is_told);
     let outcome = (interval.filter(|_| decides && (is_told || between.is_some())))
@@ -266,27 +271,34 @@ fn relative(
 }
 
 /// The noise of a side's mean as far as its runs themselves tell it: the more runs, the less.
-fn own(side: &[Estimate]) -> Option<(Off, Noise)> {
+fn own(side: &[Estimate]) -> Option<(Margin, Noise)> {
     let offs: Option<Vec<_>> = side.iter().map(Estimate::off).collect();
     let offs = offs?;
-    let Off { down, up } = offs.iter().fold(Off::evenly(0.0), |sum, (off, _)| sum.and(*off));
+    let Margin { down, up } = offs.iter().fold(Margin::evenly(0.0), |sum, (off, _)| sum.and(*off));
     let (_, noise) = offs.iter().copied().max_by(|a, b| a.0.most().total_cmp(&b.0.most()))?;
     let runs = side.len() as f64;
-    Some((Off { down: down / runs, up: up / runs }, noise))
+    Some((Margin { down: down / runs, up: up / runs }, noise))
 }
 
 /// The noise of a side's mean: its own, or what runs differ by, of which a mean of many has less.
-fn of_side(own: Option<(Off, Noise)>, between: Option<f64>, runs: usize) -> Option<(Off, Noise)> {
-    let between = between.map(|half| (Off::evenly(half / (runs as f64).sqrt()), Noise::Runs));
+fn of_side(
+    own: Option<(Margin, Noise)>,
+    between: Option<f64>,
+    runs: usize,
+) -> Option<(Margin, Noise)> {
+    let between = between.map(|half| (Margin::evenly(half / (runs as f64).sqrt()), Noise::Runs));
     widest([own, between])
 }
 
 /// The noise of the change: errors of both sides are independent. It is less than it seems where the
 /// new side is, or the base is more.
-fn of_change(base: Option<(Off, Noise)>, new: Option<(Off, Noise)>) -> Option<(Off, Noise)> {
+fn of_change(
+    base: Option<(Margin, Noise)>,
+    new: Option<(Margin, Noise)>,
+) -> Option<(Margin, Noise)> {
     let (_, noise) = widest([base, new])?;
-    let Off { down, up } = base?.0;
-    Some((new?.0.and(Off { down: up, up: down }), noise))
+    let Margin { down, up } = base?.0;
+    Some((new?.0.and(Margin { down: up, up: down }), noise))
 }
 
 /// `worse_is` is 1 where more is worse, −1 where less is.
@@ -333,9 +345,9 @@ fn share(
     };
     let shares =
         |side: &[(f64, f64)]| side.iter().map(|(some, all)| some / all).collect::<Vec<_>>();
-    let between = noise::of_runs(&shares(&base), &shares(&new));
+    let between = confidence::of_runs(&shares(&base), &shares(&new));
     let off = |side: &[(f64, f64)]| {
-        let own = (Off::evenly(noise::of_share(total(side))), Noise::Values);
+        let own = (Margin::evenly(confidence::of_share(total(side))), Noise::Values);
         of_side(Some(own), between, side.len())
     };
     let (of_base, of_new) = (off(&base), off(&new));
@@ -343,7 +355,7 @@ fn share(
     let (before, after) = (total(&base).0, total(&new).0);
     let percent = |share: f64| round(share * 100.0, 1e4);
     let around =
-        |share: f64, off: Off| [percent((share - off.down).max(0.0)), percent(share + off.up)];
+        |share: f64, off: Margin| [percent((share - off.down).max(0.0)), percent(share + off.up)];
     let interval = [percent(after - before - off.down), percent(after - before + off.up)];
     Some(Figure {
         name: name.to_owned(),

@@ -4,7 +4,7 @@
 //! is larger than chance and larger than what is tolerated. `noise.rs` has the intervals.
 
 mod figure;
-mod noise;
+mod confidence;
 mod pairs;
 mod text;
 
@@ -83,7 +83,7 @@ pub enum CompareError {
     #[error(
         "nothing tells chance from change: the runs have fewer than {} whole seconds; \
          let them run longer, or give two runs of each side",
-        noise::FEWEST_SECONDS
+        confidence::FEWEST_SECONDS
     )]
     TooShort,
 }
@@ -132,7 +132,7 @@ pub fn compare(
 /// Whether all that is compared has a run without the seconds that tell chance.
 fn is_short(pairs: &[pairs::Pair<'_>]) -> bool {
     let short =
-        |(_, report): &Run<'_>| figure::whole_seconds(report).count() < noise::FEWEST_SECONDS;
+        |(_, report): &Run<'_>| figure::whole_seconds(report).count() < confidence::FEWEST_SECONDS;
     pairs.iter().all(|pair| pair.base.iter().chain(&pair.new).any(short))
 }
 

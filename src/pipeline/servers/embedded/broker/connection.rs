@@ -40,11 +40,11 @@ impl Shared {
 
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Farewell {
+pub(super) enum CloseReason {
     #[error("it closed")]
     Closed,
     #[error("its client id was taken over, or the broker stops ({0:?})")]
-    Ended(End),
+    Completion(End),
     #[error("refused: {0}")]
     Refused(Refusal),
     #[error("it was silent for too long")]
@@ -91,14 +91,14 @@ impl Connection {
         let farewell = std::future::poll_fn(|cx| self.poll(cx)).await;
         let name = self.shared.hub.borrow().name(self.key);
         match farewell {
-            Farewell::Stalled | Farewell::Refused(_) => {
+            CloseReason::Stalled | CloseReason::Refused(_) => {
                 log::warn!("client {name} is disconnected: {farewell}");
             }
             _ => log::debug!("client {name} is gone: {farewell}"),
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Farewell> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let end = self.begin(cx);
         let done = if end.is_none() { self.poll_read(cx) } else { Poll::Pending };
         let written = self.poll_write(cx);
@@ -106,10 +106,12 @@ impl Connection {
             return Poll::Ready(farewell);
         }
         match (written, end) {
-            (Poll::Ready(Err(error)), _) => return Poll::Ready(Farewell::Failed(error)),
-            (_, Some(End::TakenOver)) => return Poll::Ready(Farewell::Ended(End::TakenOver)),
+            (Poll::Ready(Err(error)), _) => return Poll::Ready(CloseReason::Failed(error)),
+            (_, Some(End::TakenOver)) => {
+                return Poll::Ready(CloseReason::Completion(End::TakenOver));
+            }
             // What it is owed is written before the broker stops.
-            (Poll::Ready(Ok(())), Some(end)) => return Poll::Ready(Farewell::Ended(end)),
+            (Poll::Ready(Ok(())), Some(end)) => return Poll::Ready(CloseReason::Completion(end)),
             _ => {}
         }
         self.poll_timer(cx)
@@ -127,7 +129,7 @@ impl Connection {
     }
 
     /// Takes in what is there and what one read brings. Then it is the others' turn.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Farewell> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         if self.held
             && let Some(farewell) = self.take(&[])
         {
@@ -139,8 +141,8 @@ impl Connection {
         while !self.held {
             buffer.clear();
             match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
-                Err(error) => return Poll::Ready(Farewell::Failed(error)),
-                Ok(()) if buffer.filled().is_empty() => return Poll::Ready(Farewell::Closed),
+                Err(error) => return Poll::Ready(CloseReason::Failed(error)),
+                Ok(()) if buffer.filled().is_empty() => return Poll::Ready(CloseReason::Closed),
                 Ok(()) => {}
             }
             if let Some(farewell) = self.take(buffer.filled()) {
@@ -157,7 +159,7 @@ impl Connection {
 
     /// Takes in the whole packets of what was left and what is new, as far as there is room for what
     /// they cause, and keeps the rest.
-    fn take(&mut self, fresh: &[u8]) -> Option<Farewell> {
+    fn take(&mut self, fresh: &[u8]) -> Option<CloseReason> {
         let mut hub = self.shared.hub.borrow_mut();
         let begins = self.rest.is_empty();
         let taken = if begins {
@@ -180,8 +182,8 @@ impl Connection {
         }
         self.held = false;
         match taken.stop? {
-            Stop::Goodbye => Some(Farewell::Closed),
-            Stop::Refused(why) => Some(Farewell::Refused(why)),
+            Stop::Goodbye => Some(CloseReason::Closed),
+            Stop::Refused(why) => Some(CloseReason::Refused(why)),
             Stop::Held(full) => {
                 self.held = true;
                 hub.wait(self.key, full);
@@ -210,7 +212,7 @@ impl Connection {
     }
 
     /// Ready when the client has been waited for too long.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Farewell> {
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         while let Some((due, farewell)) = self.due() {
             if due <= Instant::now() {
                 return Poll::Ready(farewell);
@@ -226,11 +228,11 @@ impl Connection {
     }
 
     /// Until when the client may do nothing, and what it means if it does.
-    fn due(&self) -> Option<(Instant, Farewell)> {
+    fn due(&self) -> Option<(Instant, CloseReason)> {
         let mut hub = self.shared.hub.borrow_mut();
         let (stall, silence) = (hub.settings.stall_limit, self.silence_limit(&hub.settings));
-        let silence = silence.map(|limit| (self.heard + limit, Farewell::Silent));
-        let stalled = hub.stalled_since(self.key).map(|at| (at + stall, Farewell::Stalled));
+        let silence = silence.map(|limit| (self.heard + limit, CloseReason::Silent));
+        let stalled = hub.stalled_since(self.key).map(|at| (at + stall, CloseReason::Stalled));
         [silence, stalled].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Context, Done, Outcome};
+use super::{CommandResult, Context, Done};
 use crate::pipeline::servers::embedded::queue::args::Args;
 use crate::pipeline::servers::embedded::queue::hub::{PopRequest, Take};
 use crate::pipeline::servers::embedded::queue::keys::End;
@@ -13,30 +13,34 @@ use crate::pipeline::servers::embedded::queue::reply;
 /// Bytes around an element of a reply, at most.
 const AROUND: usize = 16;
 
-pub(super) fn lpush(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn lpush(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     push(context, args, End::Left)
 }
 
-pub(super) fn rpush(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn rpush(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     push(context, args, End::Right)
 }
 
-fn push(context: &mut Context<'_>, args: Args<'_>, end: End) -> Outcome {
+fn push(context: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
     let len = context.hub.keys.push(args.word(1), end, args.from(2))?;
     reply::count(context.out, len);
     context.hub.serve(args.word(1));
     Ok(Done::Replied)
 }
 
-pub(super) fn lpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn lpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     pop(context, args, ("lpop", End::Left))
 }
 
-pub(super) fn rpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn rpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     pop(context, args, ("rpop", End::Right))
 }
 
-fn pop(context: &mut Context<'_>, args: Args<'_>, (name, end): (&'static str, End)) -> Outcome {
+fn pop(
+    context: &mut Context<'_>,
+    args: Args<'_>,
+    (name, end): (&'static str, End),
+) -> CommandResult {
     if args.len() > 3 {
         return Err(Refusal::Arity(name));
     }
@@ -58,13 +62,13 @@ fn pop(context: &mut Context<'_>, args: Args<'_>, (name, end): (&'static str, En
     Ok(Done::Replied)
 }
 
-pub(super) fn llen(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn llen(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let list = context.hub.keys.list(args.word(1))?;
     reply::count(context.out, list.map_or(0, |list| list.len()));
     Ok(Done::Replied)
 }
 
-pub(super) fn lrange(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn lrange(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (first, last) = (args.integer(2)?, args.integer(3)?);
     let Some(list) = context.hub.keys.list(args.word(1))? else {
         reply::array(context.out, 0);
@@ -84,25 +88,25 @@ pub(super) fn lrange(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(super) fn blpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn blpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     blocking_pop(context, args, End::Left)
 }
 
-pub(super) fn brpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn brpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     blocking_pop(context, args, End::Right)
 }
 
-fn blocking_pop(context: &mut Context<'_>, args: Args<'_>, end: End) -> Outcome {
+fn blocking_pop(context: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
     let last = args.len() - 1;
     let timeout = args.timeout(last)?;
     pop_or_wait(context, (args, 1..last), (end, Take::One), Some(timeout))
 }
 
-pub(super) fn lmpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn lmpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     pop_many(context, args, 1, None)
 }
 
-pub(super) fn blmpop(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn blmpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let timeout = args.timeout(1)?;
     pop_many(context, args, 2, Some(timeout))
 }
@@ -113,7 +117,7 @@ fn pop_many(
     args: Args<'_>,
     n: usize,
     wait: Option<Option<Duration>>,
-) -> Outcome {
+) -> CommandResult {
     let keys = args.at_least(n, 1, Refusal::NumKeys)?;
     let after_keys = keys.saturating_add(n + 1);
     let end = match args.word(after_keys) {
@@ -137,7 +141,7 @@ fn pop_or_wait(
     (args, places): (Args<'_>, std::ops::Range<usize>),
     (end, take): (End, Take),
     wait: Option<Option<Duration>>,
-) -> Outcome {
+) -> CommandResult {
     let keys = || args.from(places.start).take(places.len());
     if context.hub.pop_first(keys(), (end, take), context.out)? {
         return Ok(Done::Replied);

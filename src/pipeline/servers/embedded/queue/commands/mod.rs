@@ -40,20 +40,20 @@ struct Context<'a> {
     out: &'a mut Vec<u8>,
 }
 
-type Outcome = Result<Done, Refusal>;
+type CommandResult = Result<Done, Refusal>;
 
 struct Command {
     /// In lower case, as Redis puts it into errors.
     name: &'static str,
     /// Words with the name; below zero at least so many, as Redis counts.
     arity: isize,
-    run: fn(&mut Context<'_>, Args<'_>) -> Outcome,
+    run: fn(&mut Context<'_>, Args<'_>) -> CommandResult,
 }
 
 const fn command(
     name: &'static str,
     arity: isize,
-    run: fn(&mut Context<'_>, Args<'_>) -> Outcome,
+    run: fn(&mut Context<'_>, Args<'_>) -> CommandResult,
 ) -> Command {
     Command { name, arity, run }
 }

@@ -2,13 +2,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Context, Done, Outcome};
+use super::{CommandResult, Context, Done};
 use crate::pipeline::servers::embedded::VERSION;
 use crate::pipeline::servers::embedded::queue::args::Args;
 use crate::pipeline::servers::embedded::queue::refusal::Refusal;
 use crate::pipeline::servers::embedded::queue::reply;
 
-pub(super) fn time(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
+pub(super) fn time(context: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut digits = itoa::Buffer::new();
     reply::array(context.out, 2);
@@ -17,7 +17,7 @@ pub(super) fn time(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(super) fn ping(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn ping(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match args.len() {
         1 => reply::simple(context.out, "PONG"),
         2 => reply::bulk(context.out, args.word(1)),
@@ -26,13 +26,13 @@ pub(super) fn ping(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(super) fn echo(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn echo(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     reply::bulk(context.out, args.word(1));
     Ok(Done::Replied)
 }
 
 /// `HELLO [2 [AUTH user password] [SETNAME name]]`.
-pub(super) fn hello(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn hello(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 1 {
         let version = args.integer(1).map_err(|_| Refusal::ProtocolNotAnInteger)?;
         if version != 2 {
@@ -73,7 +73,7 @@ pub(super) fn hello(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(super) fn client(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn client(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let words = args.len();
     let is = |name: &str| args.word(1).eq_ignore_ascii_case(name.as_bytes());
     let out = &mut *context.out;
@@ -109,7 +109,7 @@ fn client_name(name: &[u8]) -> Result<Box<[u8]>, Refusal> {
     }
 }
 
-pub(super) fn select(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn select(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match args.integer(1)? {
         0 => reply::ok(context.out),
         _ => return Err(Refusal::Database),
@@ -117,7 +117,7 @@ pub(super) fn select(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(super) fn auth(_: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn auth(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match args.len() {
         2 | 3 => Err(Refusal::NoPassword),
         _ => Err(Refusal::Syntax),
@@ -125,7 +125,7 @@ pub(super) fn auth(_: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// The section `Server`, in whatever set of sections it is asked for.
-pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let with_server = ["server", "default", "all", "everything"];
     let wanted = args.len() == 1
         || args.from(1).any(|word| {
@@ -140,16 +140,16 @@ pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// redis-cli asks for descriptions; there are none.
-pub(super) fn command(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
+pub(super) fn command(context: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     reply::array(context.out, 0);
     Ok(Done::Replied)
 }
 
-pub(super) fn quit(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
+pub(super) fn quit(context: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     reply::ok(context.out);
     Ok(Done::Close)
 }
 
-pub(super) fn not_http(_: &mut Context<'_>, _: Args<'_>) -> Outcome {
+pub(super) fn not_http(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     Ok(Done::Close)
 }

@@ -10,14 +10,14 @@ use mlua::{
 
 use super::ScriptError;
 use super::address::Address;
-use super::copy::Plain;
-use crate::engine::transport::link::Endpoint;
+use super::transfer::PlainValue;
+use crate::engine::transport::link::TargetEndpoint;
 
 /// What a worker and the scripts share about it.
-pub(super) struct Seat {
+pub(super) struct WorkerHandle {
     /// The worker's own state; it holds a thread itself, so this must not keep it alive.
     lua: WeakLua,
-    endpoint: Mutex<Endpoint>,
+    endpoint: Mutex<TargetEndpoint>,
     stopped: AtomicBool,
     failure: Arc<Failure>,
 }
@@ -37,20 +37,20 @@ impl Failure {
     }
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for WorkerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seat").field("endpoint", &self.endpoint()).finish_non_exhaustive()
     }
 }
 
-impl Seat {
-    pub(super) fn new(lua: WeakLua, endpoint: Endpoint, failure: Arc<Failure>) -> Arc<Self> {
+impl WorkerHandle {
+    pub(super) fn new(lua: WeakLua, endpoint: TargetEndpoint, failure: Arc<Failure>) -> Arc<Self> {
         let (endpoint, stopped) = (Mutex::new(endpoint), AtomicBool::new(false));
         Arc::new(Self { lua, endpoint, stopped, failure })
     }
 
     /// Where the worker connects.
-    pub(super) fn endpoint(&self) -> Endpoint {
+    pub(super) fn endpoint(&self) -> TargetEndpoint {
         self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -72,7 +72,7 @@ impl Seat {
 
 /// The userdata. A clone is the same thread.
 #[derive(Debug, Clone)]
-pub(super) struct Thread(pub(super) Arc<Seat>);
+pub(super) struct Thread(pub(super) Arc<WorkerHandle>);
 
 impl Thread {
     fn state(&self) -> mlua::Result<mlua::Lua> {
@@ -93,11 +93,11 @@ impl UserData for Thread {
         methods.add_method("get", |lua, thread, name: LuaString| {
             let state = thread.state()?;
             let value: Value = state.globals().get(state.create_string(name.as_bytes())?)?;
-            Plain::of(&value)?.into_state(lua)
+            PlainValue::of(&value)?.into_state(lua)
         });
         methods.add_method("set", |_, thread, (name, value): (LuaString, Value)| {
             let state = thread.state()?;
-            let value = Plain::of(&value)?.into_state(&state)?;
+            let value = PlainValue::of(&value)?.into_state(&state)?;
             state.globals().set(state.create_string(name.as_bytes())?, value)
         });
         methods.add_method("stop", |_, thread, ()| {

@@ -21,11 +21,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use url::Url;
 
 use super::cause::Cause;
-use super::link::{Endpoint, Link};
+use super::link::{TargetEndpoint, TargetLink};
+use super::probe::protocols;
 use super::prototype::Prototypes;
-use super::reach::protocols;
 use super::request::Requests;
-use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
+use super::{Completion, ConnectError, RequestFailure, RequestOutcome, Ticket, Traffic, Transport};
 use crate::config::plan::TransportPlan;
 use crate::config::plan::transport::Proxy;
 use crate::core::clock::{self, Nanos};
@@ -38,7 +38,7 @@ const PAUSE: Nanos = Nanos::from_millis(20);
 
 /// The reqwest transport of one worker.
 #[derive(Debug)]
-pub struct FullTransport {
+pub struct ReqwestTransport {
     runtime: Runtime,
     /// With HTTP/2 one for each connection, else one with a pool of them.
     clients: Vec<reqwest::Client>,
@@ -49,19 +49,19 @@ pub struct FullTransport {
     free: VecDeque<usize>,
     /// Places that pause, and until when.
     pausing: VecDeque<(Nanos, usize)>,
-    results: UnboundedReceiver<(usize, Ended, u64)>,
-    report: UnboundedSender<(usize, Ended, u64)>,
+    results: UnboundedReceiver<(usize, Completion, u64)>,
+    report: UnboundedSender<(usize, Completion, u64)>,
     timer: Timer,
     traffic: Traffic,
 }
 
-impl FullTransport {
+impl ReqwestTransport {
     /// Sets clients up for `connections` connections with as many requests at once as the plan has
     /// streams, each allowed `timeout`. Opens no connection: a client makes it as it needs it. Without a
     /// link a proxy finds the target.
     pub fn new(
         requests: &Requests,
-        (plan, link): (&TransportPlan, Option<&Link>),
+        (plan, link): (&TransportPlan, Option<&TargetLink>),
         connections: usize,
         timeout: Duration,
     ) -> Result<Self, ConnectError> {
@@ -104,10 +104,10 @@ impl FullTransport {
         })
     }
 
-    fn settle(&mut self, place: usize, ended: Ended, bytes: u64) -> Option<Ended> {
+    fn settle(&mut self, place: usize, ended: Completion, bytes: u64) -> Option<Completion> {
         self.places[place].take()?;
         match ended.outcome {
-            Outcome::Failed(Failure::Connect, _) => {
+            RequestOutcome::Failed(RequestFailure::Connect, _) => {
                 self.traffic.connect_failures += 1;
                 self.pausing.push_back((clock::now() + PAUSE, place));
             }
@@ -115,7 +115,7 @@ impl FullTransport {
         }
         self.traffic.bytes_read += bytes;
         self.traffic.timed_when_read +=
-            u64::from(matches!(ended.outcome, Outcome::Answered { .. }));
+            u64::from(matches!(ended.outcome, RequestOutcome::Answered { .. }));
         Some(ended)
     }
 
@@ -162,20 +162,20 @@ fn proxied(builder: ClientBuilder, plan: &TransportPlan) -> Result<ClientBuilder
 fn through(
     builder: ClientBuilder,
     (url, plan): (&Url, &TransportPlan),
-    link: Option<&Link>,
+    link: Option<&TargetLink>,
 ) -> ClientBuilder {
     match (link.map(|link| &link.endpoint), url.domain()) {
-        (Some(Endpoint::Unix(path)), _) => builder.unix_socket(path.clone()),
-        (Some(Endpoint::Tcp(address)), Some(name)) => match plan.connect_to {
+        (Some(TargetEndpoint::Unix(path)), _) => builder.unix_socket(path.clone()),
+        (Some(TargetEndpoint::Tcp(address)), Some(name)) => match plan.connect_to {
             Some(_) => builder.resolve(name, *address),
             None => builder.resolve(name, SocketAddr::new(address.ip(), 0)),
         },
-        (Some(Endpoint::Tcp(_)), None) | (None, _) => builder,
+        (Some(TargetEndpoint::Tcp(_)), None) | (None, _) => builder,
     }
 }
 
 /// Sends and reads to the end; the body is counted, not kept.
-async fn exchange(client: reqwest::Client, request: reqwest::Request) -> (Outcome, u64) {
+async fn exchange(client: reqwest::Client, request: reqwest::Request) -> (RequestOutcome, u64) {
     let mut bytes = 0;
     let result = async {
         let mut response = client.execute(request).await?;
@@ -185,49 +185,49 @@ async fn exchange(client: reqwest::Client, request: reqwest::Request) -> (Outcom
         Ok::<_, reqwest::Error>(response.status().as_u16())
     };
     let outcome = match result.await {
-        Ok(status) => Outcome::Answered { status },
+        Ok(status) => RequestOutcome::Answered { status },
         Err(error) => {
             let failure = classify(&error);
-            Outcome::Failed(failure, cause_of(&error, failure))
+            RequestOutcome::Failed(failure, cause_of(&error, failure))
         }
     };
     (outcome, bytes)
 }
 
-fn classify(error: &reqwest::Error) -> Failure {
+fn classify(error: &reqwest::Error) -> RequestFailure {
     if error.is_timeout() {
-        return Failure::Timeout;
+        return RequestFailure::Timeout;
     }
     if error.is_connect() {
-        return Failure::Connect;
+        return RequestFailure::Connect;
     }
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         if let Some(http) = inner.downcast_ref::<hyper::Error>() {
             if http.is_parse() {
-                return Failure::Protocol;
+                return RequestFailure::Protocol;
             }
             if http.is_body_write_aborted() {
-                return Failure::Write;
+                return RequestFailure::Write;
             }
         }
         // What breaks the chunked coding comes as an input error of the body.
         if let Some(io) = inner.downcast_ref::<std::io::Error>()
             && matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
         {
-            return Failure::Protocol;
+            return RequestFailure::Protocol;
         }
         cause = inner.source();
     }
-    Failure::Read
+    RequestFailure::Read
 }
 
 /// The cause at the end of the client's chain of errors.
-fn cause_of(error: &reqwest::Error, failure: Failure) -> Cause {
+fn cause_of(error: &reqwest::Error, failure: RequestFailure) -> Cause {
     match failure {
-        Failure::Timeout => return Cause::Timeout,
-        Failure::Protocol => return Cause::NotHttp,
-        Failure::Connect | Failure::Read | Failure::Write => {}
+        RequestFailure::Timeout => return Cause::Timeout,
+        RequestFailure::Protocol => return Cause::NotHttp,
+        RequestFailure::Connect | RequestFailure::Read | RequestFailure::Write => {}
     }
     let first = std::error::Error::source(error);
     let mut known = Cause::Other;
@@ -247,7 +247,7 @@ fn cause_of(error: &reqwest::Error, failure: Failure) -> Cause {
     known
 }
 
-impl Transport for FullTransport {
+impl Transport for ReqwestTransport {
     fn idle(&self) -> usize {
         self.free.len()
     }
@@ -263,13 +263,13 @@ impl Transport for FullTransport {
         self.places[place] = Some((ticket, sent));
         self.runtime.spawn(async move {
             let (outcome, bytes) = exchange.await;
-            let ended = Ended { ticket, sent, at: clock::now(), outcome, connect: None };
+            let ended = Completion { ticket, sent, at: clock::now(), outcome, connect: None };
             // The receiver goes only with the whole transport.
             let _ = report.send((place, ended, bytes));
         });
     }
 
-    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
+    fn wait(&mut self, until: Nanos, ended: &mut Vec<Completion>) {
         let until = self.pausing.front().map_or(until, |(end, _)| until.min(*end));
         let (results, timer) = (&mut self.results, &self.timer);
         let first = self.runtime.block_on(async {
@@ -287,11 +287,11 @@ impl Transport for FullTransport {
         self.resume();
     }
 
-    fn abandon(&mut self, ended: &mut Vec<Ended>) {
+    fn abandon(&mut self, ended: &mut Vec<Completion>) {
         let at = clock::now();
         for (ticket, sent) in self.places.iter_mut().filter_map(Option::take) {
-            let outcome = Outcome::Unfinished;
-            ended.push(Ended { ticket, sent, at, outcome, connect: None });
+            let outcome = RequestOutcome::Unfinished;
+            ended.push(Completion { ticket, sent, at, outcome, connect: None });
         }
     }
 

@@ -6,7 +6,7 @@ pub(super) const CHUNK: usize = 64 * 1024;
 
 /// What a read is to bring.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(super) enum ReadSize {
     /// All that is there.
     All,
     /// One packet.
@@ -18,7 +18,7 @@ pub(super) enum Piece {
     },
 }
 
-impl Piece {
+impl ReadSize {
     /// One packet at a time. The first one may be of any length, and the broker says nothing behind it
     /// before it is asked to.
     pub(super) fn packet() -> Self {
@@ -60,7 +60,7 @@ mod tests {
     /// Reads packets of these lengths, whose headers are two bytes, as a codec asks for them. For each
     /// read: how many packets it completed.
     fn reads(lengths: &[usize]) -> Vec<usize> {
-        let mut piece = Piece::packet();
+        let mut piece = ReadSize::packet();
         // The answer to the connection stands alone.
         piece.complete(4);
         let total: usize = lengths.iter().sum();
@@ -110,7 +110,7 @@ mod tests {
 
         #[test]
         fn what_is_there_is_read_where_times_do_not_matter(lengths in prop::collection::vec(2..1_000_usize, 1..20)) {
-            let mut piece = Piece::All;
+            let mut piece = ReadSize::All;
             for length in lengths {
                 piece.complete(length);
                 piece.lacks(length, true);

@@ -37,7 +37,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What stands behind the target.
 #[derive(Debug)]
-pub(super) struct Rig {
+pub(super) struct Environment {
     pub(super) target: Url,
     pub(super) redis: Option<(Kind, Address)>,
     pub(super) mqtt: Option<(Kind, Address)>,
@@ -59,7 +59,7 @@ fn provider(plan: &Plan) -> Kind {
     }
 }
 
-impl Rig {
+impl Environment {
     /// Brings up what the plan needs: servers first, then the services on them.
     pub(super) async fn up(plan: &Plan, how: &Services) -> Result<Self, RunError> {
         let external = |address: &Address| (Kind::External, address.clone());
@@ -113,7 +113,7 @@ impl Rig {
     /// The broker that was named, once it has answered; else one of our own.
     async fn broker(&mut self, kind: Kind, how: &Services) -> Result<Address, RunError> {
         if let Some((_, address)) = &self.mqtt {
-            mqtt::connect(address, &mqtt::client_id("probe"), mqtt::Times::Read).await?;
+            mqtt::connect(address, &mqtt::client_id("probe"), mqtt::ReceiptTimes::Read).await?;
             return Ok(address.clone());
         }
         let address = match kind {

@@ -5,7 +5,7 @@
 
 mod events;
 mod scripted;
-mod upkeep;
+mod timers;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -21,13 +21,13 @@ use rustix::time::ClockId;
 
 use self::scripted::Scripted;
 use super::cause::Cause;
-use super::compose::{Batch, Compose};
 use super::connection::{Connection, State};
 use super::deadline::Deadline;
 use super::idle::IdleConnections;
-use super::link::Link;
+use super::link::TargetLink;
+use super::request_source::{Batch, RequestSource};
 use super::stream::Stream;
-use super::{ConnectError, Ended, Failure, Outcome, Ticket, Traffic, Transport};
+use super::{Completion, ConnectError, RequestFailure, RequestOutcome, Ticket, Traffic, Transport};
 use crate::core::clock::{self, Nanos};
 use crate::message::Values;
 use crate::net::kernel_timestamp::WallClock;
@@ -38,10 +38,10 @@ const READ_BUFFER: usize = 64 * 1024;
 const TAKES_FEWER: &str = "; does it take --connections?";
 
 /// The raw transport of one worker.
-pub struct RawTransport {
+pub struct Http1Transport {
     epoll: OwnedFd,
-    link: Link,
-    composer: Box<dyn Compose>,
+    link: TargetLink,
+    composer: Box<dyn RequestSource>,
     scripted: Scripted,
     timeout: Nanos,
     connections: Vec<Connection>,
@@ -77,24 +77,24 @@ pub struct RawTransport {
     /// Why the last connection that could not be made was not.
     refusal: Option<io::Error>,
     /// Ends that are known before the next wait, such as a failed write.
-    early: Vec<Ended>,
+    early: Vec<Completion>,
 }
 
-impl fmt::Debug for RawTransport {
+impl fmt::Debug for Http1Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawTransport").field("link", &self.link).finish_non_exhaustive()
     }
 }
 
-impl RawTransport {
+impl Http1Transport {
     /// Opens `connections` connections and waits until all stand; where each request gets its own, it
     /// opens none, and there are so many at once. An attempt that fails
     /// or takes longer than `timeout` and 5 s is an error: a run with fewer connections than
     /// asked is another run. With `rests`, responses are timed by the kernel where it can, so that
     /// they need not be read at once.
     pub fn connect(
-        mut composer: Box<dyn Compose>,
-        link: impl Into<Link>,
+        mut composer: Box<dyn RequestSource>,
+        link: impl Into<TargetLink>,
         connections: usize,
         timeout: Nanos,
         rests: bool,
@@ -177,13 +177,13 @@ impl RawTransport {
                 });
             }
             // The unix socket's queue of connections is full.
-            Ok(()) => self.fail_early(index, Failure::Connect, Cause::Refused),
-            Err(error) => self.fail_early(index, Failure::Connect, Cause::of(&error)),
+            Ok(()) => self.fail_early(index, RequestFailure::Connect, Cause::Refused),
+            Err(error) => self.fail_early(index, RequestFailure::Connect, Cause::of(&error)),
         }
     }
 
     /// Fails a request whose end is known before the next wait.
-    fn fail_early(&mut self, index: usize, failure: Failure, cause: Cause) {
+    fn fail_early(&mut self, index: usize, failure: RequestFailure, cause: Cause) {
         let mut early = std::mem::take(&mut self.early);
         self.fail(index, failure, cause, clock::now(), &mut early);
         self.early = early;
@@ -241,7 +241,7 @@ fn create_epoll() -> std::io::Result<OwnedFd> {
     }
 }
 
-impl Transport for RawTransport {
+impl Transport for Http1Transport {
     fn idle(&self) -> usize {
         // What has ended already is told first: who sends on and on would never hear of it.
         if self.early.is_empty() { self.idle.len() } else { 0 }
@@ -254,8 +254,8 @@ impl Transport for RawTransport {
         self.connections[index].following.append(&mut self.scripted.along);
         if request.bytes.is_empty() {
             self.idle.push(index);
-            let outcome = Outcome::Failed(Failure::Write, Cause::Other);
-            return self.early.push(Ended { ticket, sent, at: sent, outcome, connect: None });
+            let outcome = RequestOutcome::Failed(RequestFailure::Write, Cause::Other);
+            return self.early.push(Completion { ticket, sent, at: sent, outcome, connect: None });
         }
         if !self.link.keep_alive {
             self.connections[index].keep(request.bytes);
@@ -278,7 +278,7 @@ impl Transport for RawTransport {
                     self.watch(index);
                 }
             }
-            Err(error) => self.fail_early(index, Failure::Write, Cause::of(&error)),
+            Err(error) => self.fail_early(index, RequestFailure::Write, Cause::of(&error)),
         }
     }
 
@@ -315,20 +315,20 @@ impl Transport for RawTransport {
         rested && self.mind_idle()
     }
 
-    fn wait(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
+    fn wait(&mut self, until: Nanos, ended: &mut Vec<Completion>) {
         ended.append(&mut self.early);
         let until = if ended.is_empty() { until.min(self.next_duty()) } else { Nanos::ZERO };
         self.poll(until, ended);
     }
 
-    fn abandon(&mut self, ended: &mut Vec<Ended>) {
+    fn abandon(&mut self, ended: &mut Vec<Completion>) {
         ended.append(&mut self.early);
         let now = clock::now();
         for connection in &mut self.connections {
             if let Some((ticket, sent, connect)) = connection.request() {
                 let tickets = std::iter::once(ticket).chain(connection.following.drain(..));
-                let outcome = Outcome::Unfinished;
-                ended.extend(tickets.map(|ticket| Ended {
+                let outcome = RequestOutcome::Unfinished;
+                ended.extend(tickets.map(|ticket| Completion {
                     ticket,
                     sent,
                     at: now,

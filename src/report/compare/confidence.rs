@@ -42,12 +42,12 @@ fn t(degrees: usize) -> f64 {
 
 /// How far below the figure the truth may be, and how far above: a long tail is uncertain to one side.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Off {
+pub(super) struct Margin {
     pub(super) down: f64,
     pub(super) up: f64,
 }
 
-impl Off {
+impl Margin {
     pub(super) fn evenly(half: f64) -> Self {
         Self { down: half, up: half }
     }
@@ -64,7 +64,7 @@ impl Off {
 
 /// Of a quantile, from the histogram: the values at the ranks between which the quantile of the
 /// distribution lies, the number of values below it being binomial.
-pub(super) fn of_histogram(latencies: &Latencies, quantile: f64) -> Option<Off> {
+pub(super) fn of_histogram(latencies: &Latencies, quantile: f64) -> Option<Margin> {
     of_groups(latencies, quantile, 1.0)
 }
 
@@ -75,13 +75,13 @@ pub(super) fn of_tail(
     quantile: f64,
     per_s: f64,
     medians: f64,
-) -> Option<Off> {
+) -> Option<Margin> {
     let own = of_groups(latencies, quantile, (per_s * STALL_S).max(1.0))?;
-    Some(own.and(Off::evenly(medians)))
+    Some(own.and(Margin::evenly(medians)))
 }
 
 /// As [`of_histogram`], of values that come in groups of so many: as if there were so many fewer.
-fn of_groups(latencies: &Latencies, quantile: f64, group: f64) -> Option<Off> {
+fn of_groups(latencies: &Latencies, quantile: f64, group: f64) -> Option<Margin> {
     let value = latencies.quantile(quantile)?.0 as f64;
     let effective = latencies.count() as f64 / group;
     let spread = Z * (quantile * (1.0 - quantile) / effective).sqrt();
@@ -92,7 +92,7 @@ fn of_groups(latencies: &Latencies, quantile: f64, group: f64) -> Option<Off> {
         None => (latencies.max()?, spread / (1.0 - quantile)),
     };
     let (below, above) = ((below.0 as f64).max(1.0), above.0 as f64);
-    (value > 0.0).then(|| Off { down: (value / below).ln(), up: (above / value).ln() * times })
+    (value > 0.0).then(|| Margin { down: (value / below).ln(), up: (above / value).ln() * times })
 }
 
 /// Of the mean of each second's figures, all above zero: batch means, a second a batch, widened by the
@@ -185,7 +185,7 @@ mod tests {
         let mut few = Latencies::default();
         (1..=1_000).for_each(|n| few.record(Nanos(n * 1_000)));
         let (one, ten) = (of_groups(&few, 0.99, 1.0), of_groups(&few, 0.99, 1_000.0));
-        let up = |off: Option<Off>| off.expect("enough values").up;
+        let up = |off: Option<Margin>| off.expect("enough values").up;
         assert!(up(ten) > up(one) && up(one) > 0.0, "{one:?} {ten:?}");
     }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::flow::SlotTimes;
-use super::line::Line;
+use super::backlog::Backlog;
 use super::schedule::{Schedule, Slot, Slots};
+use super::sender::SlotTimes;
 use crate::config::plan::load::Pace;
 use crate::core::clock::Nanos;
 
 /// What there is to send.
 #[derive(Debug, Clone)]
-pub enum Work {
+pub enum WorkerLoad {
     /// The slots of a schedule; beyond `max_in_flight` on the wire or in line they are dropped.
     Open {
         /// The schedule of all workers.
@@ -29,7 +29,7 @@ pub enum Work {
 
 /// A worker's orders.
 #[derive(Debug)]
-pub struct Brief {
+pub struct WorkerConfig {
     /// Its number, from 0.
     pub worker: usize,
     /// How many there are.
@@ -43,26 +43,26 @@ pub struct Brief {
     /// How it waits for slots.
     pub pace: Pace,
     /// What to send.
-    pub work: Work,
+    pub work: WorkerLoad,
 }
 
 /// Where slots come from.
 #[expect(clippy::large_enum_variant, reason = "a worker has one, on its stack")]
-pub(super) enum Supply<'a> {
-    Open { due: Slots<'a>, next: Option<Slot>, line: Line<'a>, max_in_flight: u64 },
+pub(super) enum SlotSource<'a> {
+    Open { due: Slots<'a>, next: Option<Slot>, line: Backlog<'a>, max_in_flight: u64 },
     Closed { until: Nanos, left: u64 },
 }
 
-impl<'a> Supply<'a> {
-    pub(super) fn new(brief: &Brief, work: &'a Work) -> Self {
+impl<'a> SlotSource<'a> {
+    pub(super) fn new(brief: &WorkerConfig, work: &'a WorkerLoad) -> Self {
         match work {
-            Work::Open { schedule, max_in_flight } => {
+            WorkerLoad::Open { schedule, max_in_flight } => {
                 let mut due = schedule.slots(brief.worker as u64, brief.workers as u64);
-                let line = Line::new(due.clone(), brief.workers as u64);
+                let line = Backlog::new(due.clone(), brief.workers as u64);
                 let next = due.next();
                 Self::Open { due, next, line, max_in_flight: max_in_flight.unwrap_or(u64::MAX) }
             }
-            Work::Closed { until, requests } => Self::Closed {
+            WorkerLoad::Closed { until, requests } => Self::Closed {
                 until: until.unwrap_or(Nanos::MAX),
                 left: requests.unwrap_or(u64::MAX),
             },
@@ -96,17 +96,21 @@ impl<'a> Supply<'a> {
 
     /// Takes one more slot, for a request that goes out with one before it; `None` where none is
     /// left. A slot that is not due yet is due `now`.
-    pub(super) fn take_along(&mut self, brief: &Brief, now: Nanos) -> Option<Along> {
+    pub(super) fn claim_batched_slot(
+        &mut self,
+        brief: &WorkerConfig,
+        now: Nanos,
+    ) -> Option<BatchedSlot> {
         match self {
             Self::Open { due, next, line, .. } => match line.pop() {
                 Some((slot, ready)) => {
                     let times = SlotTimes { due: brief.start + slot.due, ready };
-                    Some(Along { times, planned: true })
+                    Some(BatchedSlot { times, planned: true })
                 }
                 None => {
                     next.take()?;
                     *next = due.next();
-                    Some(Along { times: SlotTimes { due: now, ready: now }, planned: false })
+                    Some(BatchedSlot { times: SlotTimes { due: now, ready: now }, planned: false })
                 }
             },
             Self::Closed { left, .. } => {
@@ -126,7 +130,7 @@ impl<'a> Supply<'a> {
 }
 
 /// A slot that is taken along.
-pub(super) struct Along {
+pub(super) struct BatchedSlot {
     pub(super) times: SlotTimes,
     /// It is written down as planned already.
     pub(super) planned: bool,

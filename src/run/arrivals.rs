@@ -15,9 +15,9 @@ use crate::core::latency::{AgedLatencies, Latencies};
 use crate::engine::LoadResult;
 use crate::engine::worker::INTERVAL;
 use crate::message::{
-    Arrival, Arrivals, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId, Unjoined,
+    Arrival, ArrivalTracker, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId, Unjoined,
 };
-use crate::pipeline::servers::mqtt::Came;
+use crate::pipeline::servers::mqtt::ReceivedAt;
 use crate::pipeline::stamps::{Passage, Stamper};
 use crate::pipeline::subscriber::{
     self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
@@ -46,7 +46,7 @@ pub(super) struct Listener {
     /// Arrivals of sampled messages.
     pub(super) sampled: mpsc::Receiver<Passage>,
     stop: watch::Sender<bool>,
-    result: oneshot::Receiver<Books>,
+    result: oneshot::Receiver<ArrivalResults>,
     measure_from: Arc<AtomicU64>,
 }
 
@@ -98,8 +98,8 @@ impl ArrivalTimes {
 }
 
 /// What a listener hands over at the end.
-pub(super) struct Books {
-    pub(super) arrivals: Arrivals,
+pub(super) struct ArrivalResults {
+    pub(super) arrivals: ArrivalTracker,
     pub(super) times: ArrivalTimes,
     pub(super) reconnects: u64,
     /// Messages that were not joined to any that was sent.
@@ -138,7 +138,7 @@ impl Listener {
         let measure_from = Arc::new(AtomicU64::new(u64::MAX));
         let (stamper, sampled) = Stamper::new(settings.sample);
         let books = Writer {
-            arrivals: Arrivals::new(settings.space, settings.table, Nanos::ZERO),
+            arrivals: ArrivalTracker::new(settings.space, settings.table, Nanos::ZERO),
             times: ArrivalTimes::new(settings.assignment),
             interval: ArrivalInterval { index: 0, arrived: 0, latencies: Latencies::default() },
             rows,
@@ -170,7 +170,7 @@ impl Listener {
     }
 
     /// Stops listening and takes the books.
-    pub(super) async fn finish(mut self) -> Result<Books, RunError> {
+    pub(super) async fn finish(mut self) -> Result<ArrivalResults, RunError> {
         let _ = self.stop.send(true);
         let mut books = self.result.await.map_err(|_| RunError::Lost("the subscriber"))?;
         while let Ok(interval) = self.intervals.try_recv() {
@@ -190,7 +190,7 @@ fn listen(
     mut writer: Writer,
     ready: Ready,
     shutdown: watch::Receiver<bool>,
-) -> Books {
+) -> ArrivalResults {
     let counts = SubscribeCounts::default();
     let ready = Cell::new(Some(ready));
     let tell = |result| {
@@ -209,7 +209,7 @@ fn listen(
         Err(error) => tell(Err(RunError::Thread(error))),
     }
     writer.close_interval();
-    Books {
+    ArrivalResults {
         arrivals: writer.arrivals,
         times: writer.times,
         reconnects: counts.reconnects.get(),
@@ -223,7 +223,7 @@ fn listen(
 
 /// Writes arrivals down.
 struct Writer {
-    arrivals: Arrivals,
+    arrivals: ArrivalTracker,
     times: ArrivalTimes,
     interval: ArrivalInterval,
     rows: mpsc::UnboundedSender<ArrivalInterval>,
@@ -266,7 +266,7 @@ impl Writer {
 
 impl Sink for Writer {
     fn message(&mut self, message: ReceivedMessage<'_>) {
-        let Came { at, when_read } = message.came;
+        let ReceivedAt { at, when_read } = message.came;
         // What is timed when it is read must be read at once.
         self.since_pause += u64::from(!when_read);
         let found = self.id_fields.extract(message.payload);

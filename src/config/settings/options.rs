@@ -6,7 +6,7 @@ use serde::Deserialize;
 /// The spacing of an open loop's slots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Arrivals {
+pub enum ArrivalProcess {
     /// Evenly: slot n is due at n / rate.
     #[default]
     Constant,

@@ -2,8 +2,8 @@
 //! a script then.
 
 use super::{ScriptError, Setting, Summary};
-use crate::engine::transport::compose::{Compose, Composed};
-use crate::engine::transport::link::Endpoint;
+use crate::engine::transport::link::TargetEndpoint;
+use crate::engine::transport::request_source::{ComposedRequest, RequestSource};
 use crate::message::Values;
 
 /// A run's script.
@@ -34,13 +34,13 @@ impl Session {
 
 impl Writer {
     /// Never called.
-    pub fn endpoint(&self) -> Endpoint {
+    pub fn endpoint(&self) -> TargetEndpoint {
         match *self {}
     }
 }
 
-impl Compose for Writer {
-    fn compose(&mut self, _: &Values) -> Composed<'_> {
+impl RequestSource for Writer {
+    fn compose(&mut self, _: &Values) -> ComposedRequest<'_> {
         match *self {}
     }
 }

@@ -13,14 +13,14 @@ const REQUEST: u128 = 1_000_000_000 * 1_000_000;
 
 /// A rate over a stretch of time, from its beginning on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Course {
+pub(super) struct RateProfile {
     /// Millionths of a request a second, at the beginning and after `over`.
     from: u64,
     to: u64,
     over: Nanos,
 }
 
-impl Course {
+impl RateProfile {
     /// `rates` change over `over`, which is above zero where they are two.
     pub(super) fn new(rates: Rates, over: Nanos) -> Self {
         Self { from: rates.from.micro_hertz(), to: rates.to.micro_hertz(), over }
@@ -125,8 +125,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn course(rates: &str, millis: u64) -> Course {
-        Course::new(rates.parse().expect("rates"), Nanos::from_millis(millis))
+    fn course(rates: &str, millis: u64) -> RateProfile {
+        RateProfile::new(rates.parse().expect("rates"), Nanos::from_millis(millis))
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         fn a_constant_rates_slot_is_due_at_n_over_rate(hertz in 1u64..10_000_000_000_000, n in 0u64..1 << 40) {
             let rate: Rate = format!("{}", hertz as f64 / 1e6).parse().expect("in range");
             let exact = u128::from(n) * REQUEST;
-            let due = u128::from(Course::constant(rate).due(n).0);
+            let due = u128::from(RateProfile::constant(rate).due(n).0);
             if due < u128::from(u64::MAX) {
                 let hertz = u128::from(rate.micro_hertz());
                 prop_assert!(due * hertz <= exact && exact < (due + 1) * hertz);
@@ -172,7 +172,7 @@ mod tests {
             rates in any_rates(), over in 1u64..315_360_000_000_000_000, at in 0.0..1.0f64,
         ) {
             let over = Nanos(over);
-            let course = Course::new(rates, over);
+            let course = RateProfile::new(rates, over);
             let slots = course.slots_within(over);
             prop_assert_eq!(u128::from(slots), course.sum(over.0).div_ceil(REQUEST));
             let n = (slots as f64 * at) as u64;
@@ -184,7 +184,7 @@ mod tests {
         #[test]
         fn the_share_passed_rises_from_none_to_all(rates in any_rates(), x in 0.0..1.0f64, y in 0.0..1.0f64) {
             let over = Nanos::from_secs(10);
-            let course = Course::new(rates, over);
+            let course = RateProfile::new(rates, over);
             let (low, high) = (x.min(y), x.max(y));
             prop_assert!(course.passed(low, over) <= course.passed(high, over) + 1e-12);
             prop_assert!(course.passed(0.0, over) == 0.0 && (course.passed(1.0, over) - 1.0).abs() < 1e-9);

@@ -7,18 +7,18 @@ use std::time::Duration;
 use url::Url;
 
 use super::RunError;
-use super::fleet::{Fleet, Split, Supplies};
-use super::listen::{ArrivalInterval, ListenSettings, Listener};
+use super::arrivals::{ArrivalInterval, ListenSettings, Listener};
+use super::environment::Environment;
 use super::other_topics::OtherTopics;
-use super::rig::Rig;
+use super::pool::{LoadShards, Supplies, WorkerPool};
 use crate::config::plan::load::Pace;
 use crate::config::plan::{Address, Plan, Request, Target};
 use crate::core::clock::Nanos;
 use crate::core::units::format_some;
 use crate::engine::LoadResult;
 use crate::engine::transport::Traffic;
-use crate::engine::transport::link::{Endpoint, Link};
-use crate::engine::transport::reach;
+use crate::engine::transport::link::{TargetEndpoint, TargetLink};
+use crate::engine::transport::probe;
 use crate::engine::transport::request::{RequestShape, Requests};
 use crate::message::{
     DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template, Unjoined,
@@ -34,7 +34,7 @@ const QUIET: Nanos = Nanos::from_millis(100);
 const LONG_QUIET: Nanos = Nanos::from_secs(1);
 
 /// What the crew found out.
-pub(super) struct CrewBooks {
+pub(super) struct RunResults {
     pub(super) load: LoadResult,
     pub(super) traffic: Traffic,
     pub(super) arrivals: Option<ArrivalInfo>,
@@ -46,11 +46,11 @@ pub(super) struct CrewBooks {
 }
 
 /// Workers and listener at work.
-pub(super) struct Crew {
-    pub(super) fleet: Fleet,
+pub(super) struct Participants {
+    pub(super) fleet: WorkerPool,
     pub(super) listener: Option<Listener>,
     /// Where requests go; `None` where a proxy or the client finds it.
-    pub(super) endpoint: Option<Endpoint>,
+    pub(super) endpoint: Option<TargetEndpoint>,
     script: Option<Session>,
     qos: u8,
     /// Broker of a pipeline that is not ours, to look for messages on other topics once.
@@ -58,12 +58,12 @@ pub(super) struct Crew {
     other_topics: Option<OtherTopics>,
 }
 
-impl Crew {
+impl Participants {
     /// Subscribes first, then connects the workers: when it returns, all are ready.
     pub(super) async fn muster(
         plan: &Plan,
-        split: &Split,
-        rig: &Rig,
+        split: &LoadShards,
+        rig: &Environment,
         space: IdSpace,
     ) -> Result<Self, RunError> {
         let table = plan.listens().then(Arc::<DueTable>::default);
@@ -100,7 +100,7 @@ impl Crew {
         };
         let endpoint = link.as_ref().map(|link| link.endpoint.clone());
         let supplies = Supplies { requests, link, space, table };
-        let fleet = Fleet::muster(plan, split, supplies, writers).await?;
+        let fleet = WorkerPool::muster(plan, split, supplies, writers).await?;
         let foreign_broker = match (&plan.target, &rig.mqtt) {
             (Target::Url(_), Some((_, mqtt))) => {
                 Some((mqtt.clone(), plan.request.id_fields.clone()))
@@ -177,9 +177,9 @@ impl Crew {
     }
 
     /// Everybody's books, joined. What has not arrived at `end` is lost.
-    pub(super) async fn finish(self, end: Nanos) -> Result<CrewBooks, RunError> {
+    pub(super) async fn finish(self, end: Nanos) -> Result<RunResults, RunError> {
         let (load, traffic) = self.fleet.finish()?;
-        let mut books = CrewBooks {
+        let mut books = RunResults {
             load,
             traffic,
             arrivals: None,
@@ -261,8 +261,8 @@ fn reconnect_note(reconnects: u64, missed: u64, spans: &[MissedSpan], qos: u8) -
 /// where that holds nobody up.
 async fn open_script(
     plan: &Plan,
-    split: &Split,
-    (link, target, space): (&Link, &Url, IdSpace),
+    split: &LoadShards,
+    (link, target, space): (&TargetLink, &Url, IdSpace),
 ) -> Result<(Session, Vec<Writer>), RunError> {
     let (plan, link, target) = (plan.clone(), link.clone(), target.clone());
     let ids_each = split.ids_each();
@@ -289,7 +289,10 @@ fn headers_of(plan: &Plan) -> &[(String, Template)] {
 }
 
 /// Finds the target's address, and that it takes connections at all. Where a proxy does that, the proxy's.
-pub(super) async fn reach(plan: &Plan, rig: &Rig) -> Result<(Requests, Option<Link>), RunError> {
+pub(super) async fn reach(
+    plan: &Plan,
+    rig: &Environment,
+) -> Result<(Requests, Option<TargetLink>), RunError> {
     let shape = |request: &Request| {
         let Request { method, headers, body, path, .. } = request.clone();
         RequestShape::new(rig.target.clone(), method, headers, body).with_path(path)
@@ -299,8 +302,8 @@ pub(super) async fn reach(plan: &Plan, rig: &Rig) -> Result<(Requests, Option<Li
     let (target, transport) = (rig.target.clone(), plan.transport.clone());
     let timeout = plan.load.timeout.max(Duration::from_secs(1));
     let reached = tokio::task::spawn_blocking(move || match &transport.proxy {
-        Some(proxy) => reach::reach_proxy(proxy, timeout).map(|()| None),
-        None => reach::reach(&target, &transport, timeout).map(Some),
+        Some(proxy) => probe::reach_proxy(proxy, timeout).map(|()| None),
+        None => probe::reach(&target, &transport, timeout).map(Some),
     });
     Ok((requests, reached.await.map_err(|_| RunError::Lost("the resolver"))??))
 }

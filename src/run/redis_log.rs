@@ -9,8 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult};
 
 use super::RunError;
+use super::environment::Environment;
 use super::ids::NeededIds;
-use super::rig::Rig;
 use super::stages::StageJoin;
 use super::stamp_reader::{Source, StampReader};
 use crate::config::plan::{Address, Plan};
@@ -116,7 +116,7 @@ impl Redis {
 }
 
 impl LogServer {
-    pub(super) async fn open(plan: &Plan, rig: &Rig) -> Result<Self, RunError> {
+    pub(super) async fn open(plan: &Plan, rig: &Environment) -> Result<Self, RunError> {
         let queue = plan.pipeline.queue.clone();
         let is_shared = rig.redis.as_ref().is_some_and(|(kind, _)| *kind == Kind::External);
         let clock = ServerClock::new(true);

@@ -5,12 +5,12 @@ const MOST_BODY: usize = 16 * 1024 * 1024;
 
 /// One response's head and body. The memory is used again for the next one.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct CapturedResponse {
     head: Vec<u8>,
     body: Vec<u8>,
 }
 
-impl Kept {
+impl CapturedResponse {
     /// Begins with the head of the next response.
     pub(super) fn begin(&mut self, head: &[u8]) {
         self.body.clear();

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::crew::{Crew, CrewBooks};
-use super::fleet::Split;
-use super::log_server::LogServer;
-use super::rig::Rig;
+use super::environment::Environment;
+use super::participants::{Participants, RunResults};
+use super::pool::LoadShards;
+use super::redis_log::LogServer;
 use super::series::Series;
 use super::stages::{JoinedStages, StageJoin};
 use crate::config::plan::Plan;
@@ -86,7 +86,7 @@ pub(super) struct Seen {
     pub(super) casualties: Vec<String>,
 }
 
-pub(super) struct Watch {
+pub(super) struct Monitor {
     pub(super) join: StageJoin,
     notes: Vec<String>,
     casualties: Vec<String>,
@@ -111,7 +111,7 @@ pub(super) struct Watch {
 }
 
 /// Parts of a watch that are made before it.
-pub(super) struct WatchInputs {
+pub(super) struct MonitorInputs {
     /// Begun before the load, so that a stop at its very start is seen.
     pub(super) machine: MachineWatch,
     /// Begun with the load.
@@ -120,13 +120,13 @@ pub(super) struct WatchInputs {
     pub(super) audience: Audience,
 }
 
-impl Watch {
+impl Monitor {
     pub(super) fn new(
         plan: &Plan,
-        split: &Split,
+        split: &LoadShards,
         start: Nanos,
         space: IdSpace,
-        inputs: WatchInputs,
+        inputs: MonitorInputs,
     ) -> Self {
         let planned = split.measured_span().map(|span| (split.measure_from() + span).as_duration());
         Self {
@@ -158,9 +158,9 @@ impl Watch {
     /// Until all workers are done, which includes their own drain.
     pub(super) async fn until_sent(
         &mut self,
-        crew: &mut Crew,
+        crew: &mut Participants,
         log_server: &mut LogServer,
-        rig: &mut Rig,
+        rig: &mut Environment,
     ) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -204,7 +204,7 @@ impl Watch {
 
     /// What is used is counted from the beginning of measuring to the end of sending: neither the
     /// warm-up nor an idle drain is in it. A sample is taken as each row of the series ends.
-    fn watch_resources(&mut self, crew: &Crew) {
+    fn watch_resources(&mut self, crew: &Participants) {
         let now = clock::now();
         if !self.measuring && now >= self.measure_from {
             self.measuring = true;
@@ -247,7 +247,11 @@ impl Watch {
     }
 
     /// Until every accepted message has arrived, or the drain has passed, or a stop is asked for.
-    pub(super) async fn until_arrived(&mut self, crew: &mut Crew, log_server: &mut LogServer) {
+    pub(super) async fn until_arrived(
+        &mut self,
+        crew: &mut Participants,
+        log_server: &mut LogServer,
+    ) {
         let begun = clock::now();
         let mut next_look = begun;
         loop {
@@ -270,7 +274,7 @@ impl Watch {
         }
     }
 
-    async fn look(&mut self, crew: &mut Crew, log_server: &mut LogServer) {
+    async fn look(&mut self, crew: &mut Participants, log_server: &mut LogServer) {
         self.collect(crew);
         self.depth = log_server.queue_depth().await;
         self.note_depth(clock::now());
@@ -284,14 +288,14 @@ impl Watch {
     }
 
     /// Takes in the last rows, and what everybody has used, before anything is taken down.
-    pub(super) fn close_books(&mut self, crew: &mut Crew, rig: &mut Rig) {
+    pub(super) fn close_books(&mut self, crew: &mut Participants, rig: &mut Environment) {
         self.collect(crew);
         self.note_casualties(rig);
         self.close_resources();
     }
 
     /// Notes children that have ended although nobody asked them to.
-    fn note_casualties(&mut self, rig: &mut Rig) {
+    fn note_casualties(&mut self, rig: &mut Environment) {
         for casualty in rig.casualties() {
             if !self.casualties.iter().any(|known| known.starts_with(&casualty)) {
                 let at = (clock::now() - self.measure_from).as_secs_f64();
@@ -301,7 +305,7 @@ impl Watch {
     }
 
     /// Takes in the rows that have come.
-    fn collect(&mut self, crew: &mut Crew) {
+    fn collect(&mut self, crew: &mut Participants) {
         while let Ok(mut report) = crew.fleet.intervals.try_recv() {
             report.sampled.drain(..).for_each(|own| self.join.add_own(own));
             self.series.add_load(&report);
@@ -317,7 +321,7 @@ impl Watch {
     }
 
     /// Takes in what came with the crew's books.
-    pub(super) fn add_last(&mut self, books: &CrewBooks) {
+    pub(super) fn add_last(&mut self, books: &RunResults) {
         books.last_intervals.iter().for_each(|interval| self.series.add_arrivals(interval));
         for (checkpoint, id, at) in &books.last_sampled {
             self.join.add_stamp(*checkpoint, *id, *at);
@@ -325,7 +329,7 @@ impl Watch {
         self.notes.extend(books.notes.iter().cloned());
     }
 
-    fn tell(&mut self, crew: &Crew) {
+    fn tell(&mut self, crew: &Participants) {
         let now = clock::now();
         let over = self.is_time_up(now);
         let Some(audience) = &mut self.audience else { return };

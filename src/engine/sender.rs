@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::control::Gauges;
 use super::recorder::{LoadResult, Recorder};
 use crate::core::clock::{self, Nanos};
-use crate::engine::transport::compose::Batch;
-use crate::engine::transport::{Ended, Ticket, Transport};
+use crate::engine::transport::request_source::Batch;
+use crate::engine::transport::{Completion, Ticket, Transport};
 use crate::message::mix::slot;
 use crate::message::{IdWriter, Values};
 
 /// The way of a slot: onto the wire, and back.
-pub(super) struct Flow<T> {
+pub(super) struct Sender<T> {
     pub(super) ids: IdWriter,
     pub(super) transport: T,
     pub(super) recorder: Recorder,
@@ -27,12 +27,12 @@ pub(super) struct Flow<T> {
 
 /// Which worker of how many.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Who {
+pub(super) struct WorkerIndex {
     pub(super) worker: usize,
     pub(super) workers: usize,
 }
 
-impl Who {
+impl WorkerIndex {
     fn slot(self, index: u64) -> u64 {
         slot(self.worker as u64, self.workers as u64, index)
     }
@@ -47,20 +47,20 @@ pub(super) struct SlotTimes {
 }
 
 /// A message that is about to be sent.
-pub(super) struct Taken {
+pub(super) struct PreparedRequest {
     ticket: Ticket,
     values: Values,
 }
 
-impl<T: Transport> Flow<T> {
+impl<T: Transport> Sender<T> {
     /// Takes the message `index` of this worker, or the next whose id is free, and has its request
     /// written where a script does that. `None` when the ids are used up.
     pub(super) fn take(
         &mut self,
-        who: Who,
+        who: WorkerIndex,
         index: u64,
         times: SlotTimes,
-    ) -> Option<(Taken, Batch)> {
+    ) -> Option<(PreparedRequest, Batch)> {
         let SlotTimes { due, ready } = times;
         let index = index.max(self.next_index);
         let slot = who.slot(index);
@@ -71,7 +71,7 @@ impl<T: Transport> Flow<T> {
             self.next_index = index + batch.ids;
             // A script that takes fewer ids than it writes requests: the first ones have them.
             self.numbered_until = index + batch.requests - batch.unnumbered;
-            (Taken { ticket: Ticket { due, ready, id }, values }, batch)
+            (PreparedRequest { ticket: Ticket { due, ready, id }, values }, batch)
         });
         let taken = taken.filter(|(_, batch)| self.ids.reach(index + batch.requests - 1));
         if taken.is_none() {
@@ -82,7 +82,7 @@ impl<T: Transport> Flow<T> {
 
     /// The message `index` goes out with the one that was taken. Before any of them does: it may arrive
     /// before this thread runs again.
-    pub(super) fn take_along(&mut self, who: Who, index: u64, times: SlotTimes) {
+    pub(super) fn claim_batched_slot(&mut self, who: WorkerIndex, index: u64, times: SlotTimes) {
         let SlotTimes { due, ready } = times;
         if let Some(id) = self.ids.assign(index, due) {
             let ticket = Ticket { due, ready, id };
@@ -92,7 +92,7 @@ impl<T: Transport> Flow<T> {
     }
 
     /// Sends what was taken.
-    pub(super) fn send(&mut self, taken: &Taken) {
+    pub(super) fn send(&mut self, taken: &PreparedRequest) {
         self.transport.send(taken.ticket, &taken.values);
         self.count_sent(taken.values.turn, taken.values.seq, taken.ticket);
     }
@@ -106,7 +106,7 @@ impl<T: Transport> Flow<T> {
         self.gauges.sent.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn settle(&mut self, ended: &[Ended]) {
+    pub(super) fn settle(&mut self, ended: &[Completion]) {
         for end in ended {
             self.recorder.ended(end);
         }
@@ -157,9 +157,9 @@ mod tests {
             }
         }
 
-        fn wait(&mut self, _: Nanos, _: &mut Vec<Ended>) {}
+        fn wait(&mut self, _: Nanos, _: &mut Vec<Completion>) {}
 
-        fn abandon(&mut self, _: &mut Vec<Ended>) {}
+        fn abandon(&mut self, _: &mut Vec<Completion>) {}
 
         fn oldest_due(&self) -> Option<Nanos> {
             None
@@ -174,7 +174,7 @@ mod tests {
     fn all_that_goes_out_at_once_is_known_before_it_does() {
         let table = Arc::new(DueTable::default());
         let space = IdSpace::from_authority(0, 1, 8);
-        let mut flow = Flow {
+        let mut flow = Sender {
             ids: IdWriter::new(space, 0, Some(Arc::clone(&table))),
             transport: Three { space, table, along: Vec::new(), sent: Vec::new() },
             recorder: Recorder::new(space, 100, Nanos::ZERO),
@@ -183,10 +183,11 @@ mod tests {
             numbered_until: 0,
             gauges: Arc::default(),
         };
-        let who = Who { worker: 0, workers: 1 };
+        let who = WorkerIndex { worker: 0, workers: 1 };
         let times = |due| SlotTimes { due: Nanos(due), ready: Nanos(due) };
         let (taken, batch) = flow.take(who, 0, times(10)).expect("there are ids");
-        (1..batch.requests).for_each(|index| flow.take_along(who, index, times(10 + index)));
+        (1..batch.requests)
+            .for_each(|index| flow.claim_batched_slot(who, index, times(10 + index)));
         flow.send(&taken);
         assert_eq!((flow.transport.sent.len(), flow.on_wire, flow.next_index), (3, 3, 5));
         let LoadResult { counters, messages_sent, .. } = flow.recorder.result;

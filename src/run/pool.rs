@@ -11,14 +11,15 @@ use crate::config::plan::{LoadPlan, Mode, Plan, Request, RequestPlan};
 use crate::config::settings::{Engine, Node};
 use crate::core::clock::Nanos;
 use crate::engine::recorder::Recorder;
-use crate::engine::transport::compose::{Compose, composer};
-use crate::engine::transport::full::FullTransport;
-use crate::engine::transport::link::Link;
-use crate::engine::transport::raw::RawTransport;
+use crate::engine::transport::http1::Http1Transport;
+use crate::engine::transport::link::TargetLink;
 use crate::engine::transport::request::Requests;
+use crate::engine::transport::request_source::{RequestSource, composer};
+use crate::engine::transport::reqwest::ReqwestTransport;
 use crate::engine::transport::{ConnectError, Traffic, Transport};
 use crate::engine::{
-    Brief, Control, Gauges, IntervalReport, LoadResult, Mixture, Schedule, Work, Worker,
+    Control, Gauges, IntervalReport, LoadResult, Mixture, Schedule, Worker, WorkerConfig,
+    WorkerLoad,
 };
 use crate::message::{Assignment, DueTable, IdSpace, IdWriter};
 use crate::script::{Writer, id_lanes, ids_each};
@@ -29,7 +30,7 @@ const MOST_PER_SECOND: f64 = 1_000_000.0;
 /// The load of a plan, spread over its workers. They are numbered over all nodes: slot n is sent by
 /// worker n mod their number, whichever node that is on, so that the nodes together send every slot once.
 #[derive(Debug, Clone)]
-pub(super) struct Split {
+pub(super) struct LoadShards {
     load: LoadPlan,
     node: Node,
     scripted: bool,
@@ -42,7 +43,7 @@ fn share(of: u64, number: usize, workers: usize) -> u64 {
     of / workers + u64::from(number < of % workers)
 }
 
-impl Split {
+impl LoadShards {
     pub(super) fn new(plan: &Plan) -> Self {
         let (load, node) = (&plan.load, plan.request.node);
         let schedule = match load.mode {
@@ -118,13 +119,13 @@ impl Split {
         }
     }
 
-    fn work(&self, worker: usize, start: Nanos) -> Work {
+    fn work(&self, worker: usize, start: Nanos) -> WorkerLoad {
         match &self.schedule {
-            Some(schedule) => Work::Open {
+            Some(schedule) => WorkerLoad::Open {
                 schedule: Arc::clone(schedule),
                 max_in_flight: self.load.max_in_flight.map(|most| self.own_share(most, worker)),
             },
-            None => Work::Closed {
+            None => WorkerLoad::Closed {
                 until: self.load.end().map(|end| start + end),
                 requests: self.load.requests.map(|n| self.common_share(n, worker)),
             },
@@ -136,14 +137,14 @@ impl Split {
 pub(super) struct Supplies {
     pub(super) requests: Requests,
     /// How to connect; `None` leaves it to the client and its proxy.
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<TargetLink>,
     pub(super) space: IdSpace,
     /// Where due times go, if somebody listens for arrivals.
     pub(super) table: Option<Arc<DueTable>>,
 }
 
 /// Connected workers that wait for the start, or are at work.
-pub(super) struct Fleet {
+pub(super) struct WorkerPool {
     pub(super) control: Arc<Control>,
     pub(super) gauges: Vec<Arc<Gauges>>,
     pub(super) intervals: mpsc::UnboundedReceiver<IntervalReport>,
@@ -151,11 +152,11 @@ pub(super) struct Fleet {
     threads: Vec<JoinHandle<Option<(LoadResult, Traffic)>>>,
 }
 
-impl Fleet {
+impl WorkerPool {
     /// Starts the threads and waits until all connections of all workers stand.
     pub(super) async fn muster(
         plan: &Plan,
-        split: &Split,
+        split: &LoadShards,
         supplies: Supplies,
         writers: Vec<Writer>,
     ) -> Result<Self, RunError> {
@@ -173,7 +174,7 @@ impl Fleet {
         for worker in 0..plan.load.threads {
             let (start, started) = std_mpsc::channel();
             let gauges = Arc::new(Gauges::default());
-            let post = Post {
+            let post = WorkerThread {
                 worker,
                 plan: plan.clone(),
                 split: split.clone(),
@@ -227,7 +228,7 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
+impl Drop for WorkerPool {
     /// A run that is given up leaves no thread sending.
     fn drop(&mut self) {
         self.control.stop();
@@ -235,10 +236,10 @@ impl Drop for Fleet {
 }
 
 /// One worker's post on its thread.
-struct Post {
+struct WorkerThread {
     worker: usize,
     plan: Plan,
-    split: Split,
+    split: LoadShards,
     supplies: Arc<Supplies>,
     /// What writes the requests, where a script does.
     writer: Option<Writer>,
@@ -249,7 +250,7 @@ struct Post {
     started: std_mpsc::Receiver<Nanos>,
 }
 
-impl Post {
+impl WorkerThread {
     fn man(mut self) -> Option<(LoadResult, Traffic)> {
         let writer = self.writer.take();
         let load = &self.plan.load;
@@ -262,17 +263,17 @@ impl Post {
                 if let Some(writer) = &writer {
                     link.endpoint = writer.endpoint();
                 }
-                let composer: Box<dyn Compose> = match writer {
+                let composer: Box<dyn RequestSource> = match writer {
                     Some(writer) => Box::new(writer),
                     None => composer(requests),
                 };
-                let raw = RawTransport::connect(composer, link, connections, timeout, rests);
+                let raw = Http1Transport::connect(composer, link, connections, timeout, rests);
                 self.work(raw)
             }
             (_, link) => {
                 let transport = &self.plan.transport;
                 let way = (transport, link.as_ref());
-                let full = FullTransport::new(requests, way, connections, load.timeout);
+                let full = ReqwestTransport::new(requests, way, connections, load.timeout);
                 self.work(full)
             }
         }
@@ -307,7 +308,7 @@ impl Post {
             recorder = recorder.of_one(carries_id.first().is_none_or(|carries| *carries));
         }
         let worker = Worker {
-            brief: Brief {
+            brief: WorkerConfig {
                 worker: self.split.number(self.worker),
                 workers: self.split.workers(),
                 start,
@@ -331,11 +332,11 @@ impl Post {
 mod tests {
     use super::*;
     use crate::config::plan::Plan;
-    use crate::config::settings::{Arrivals, Settings};
+    use crate::config::settings::{ArrivalProcess, Settings};
 
     const NODES: u64 = 3;
 
-    fn splits(change: impl Fn(&mut Settings)) -> Vec<Split> {
+    fn splits(change: impl Fn(&mut Settings)) -> Vec<LoadShards> {
         let split = |index| {
             let mut settings = Settings {
                 threads: Some(2),
@@ -344,22 +345,23 @@ mod tests {
             };
             change(&mut settings);
             let plan = Plan::new(settings).expect("valid");
-            Split::new(&plan)
+            LoadShards::new(&plan)
         };
         (0..NODES).map(split).collect()
     }
 
     #[test]
     fn the_nodes_slots_together_are_the_schedule() {
-        for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+        for arrivals in [ArrivalProcess::Constant, ArrivalProcess::Poisson] {
             let splits = splits(|s| {
                 s.rate = "1000".parse().ok();
                 s.warmup = Some(std::time::Duration::from_millis(50));
                 s.requests = Some(1_000);
                 s.arrivals = Some(arrivals);
             });
-            let schedule = |split: &Split| Arc::clone(split.schedule.as_ref().expect("open loop"));
-            let of = |split: &Split, worker| {
+            let schedule =
+                |split: &LoadShards| Arc::clone(split.schedule.as_ref().expect("open loop"));
+            let of = |split: &LoadShards, worker| {
                 let slots = schedule(split);
                 let own = slots.slots(split.number(worker) as u64, split.workers() as u64);
                 own.collect::<Vec<_>>()
@@ -378,9 +380,9 @@ mod tests {
     fn a_number_of_requests_is_that_of_all_nodes_and_connections_are_each_ones_own() {
         let splits = splits(|s| (s.requests, s.connections) = (Some(17), Some(5)));
         let all = || splits.iter().flat_map(|split| [(split, 0), (split, 1)]);
-        let requests = |(split, worker): (&Split, _)| match split.work(worker, Nanos::ZERO) {
-            Work::Closed { requests, .. } => requests.expect("a number"),
-            Work::Open { .. } => panic!("a closed loop"),
+        let requests = |(split, worker): (&LoadShards, _)| match split.work(worker, Nanos::ZERO) {
+            WorkerLoad::Closed { requests, .. } => requests.expect("a number"),
+            WorkerLoad::Open { .. } => panic!("a closed loop"),
         };
         assert_eq!(all().map(requests).collect::<Vec<_>>(), [3, 3, 3, 3, 3, 2]);
         let connections = all().map(|(split, worker)| split.own_share(5, worker));

@@ -4,14 +4,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::kept::Kept;
+use super::captured::CapturedResponse;
 use super::request::{RequestShape, Requests};
 use crate::core::clock::Nanos;
 use crate::message::{Mix, Rendered, Values};
 
 /// One request, ready for the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Composed<'a> {
+pub struct ComposedRequest<'a> {
     /// Head and body as HTTP/1.1 wants them; nothing where none could be written.
     pub bytes: &'a [u8],
     /// Whether the response comes without a body whatever its head says: a HEAD.
@@ -20,12 +20,12 @@ pub struct Composed<'a> {
 
 /// Writes one worker's requests. It is called on that worker's thread just before each send, and the
 /// time it takes is no part of the service time.
-pub trait Compose: fmt::Debug {
+pub trait RequestSource: fmt::Debug {
     /// The request of the message with these values; of a script, what it wrote last.
-    fn compose(&mut self, values: &Values) -> Composed<'_>;
+    fn compose(&mut self, values: &Values) -> ComposedRequest<'_>;
 
     /// The rest of what a script does; `None` where there is no script.
-    fn hooks(&mut self) -> Option<&mut dyn Hooks> {
+    fn hooks(&mut self) -> Option<&mut dyn ScriptHooks> {
         None
     }
 }
@@ -58,11 +58,11 @@ pub struct Wants {
 }
 
 /// What a script does beside composing. All of it is called on the worker's thread.
-pub trait Hooks {
+pub trait ScriptHooks {
     /// What it wants.
     fn wants(&self) -> Wants;
 
-    /// Writes what [`Compose::compose`] gives from now on: for the message with these values, and for
+    /// Writes what [`RequestSource::compose`] gives from now on: for the message with these values, and for
     /// the ones after it where it is several requests.
     fn write(&mut self, values: &Values) -> Batch;
 
@@ -70,7 +70,7 @@ pub trait Hooks {
     fn delay(&mut self) -> Nanos;
 
     /// A response is complete.
-    fn response(&mut self, status: u16, response: &Kept);
+    fn response(&mut self, status: u16, response: &CapturedResponse);
 
     /// Whether this worker is to send no more.
     fn stopped(&self) -> bool;
@@ -91,9 +91,9 @@ impl Fixed {
     }
 }
 
-impl Compose for Fixed {
-    fn compose(&mut self, values: &Values) -> Composed<'_> {
-        Composed { bytes: self.request.fill(values), bodyless: self.bodyless }
+impl RequestSource for Fixed {
+    fn compose(&mut self, values: &Values) -> ComposedRequest<'_> {
+        ComposedRequest { bytes: self.request.fill(values), bodyless: self.bodyless }
     }
 }
 
@@ -104,15 +104,15 @@ struct Mixed {
     requests: Vec<Fixed>,
 }
 
-impl Compose for Mixed {
-    fn compose(&mut self, values: &Values) -> Composed<'_> {
+impl RequestSource for Mixed {
+    fn compose(&mut self, values: &Values) -> ComposedRequest<'_> {
         let turn = self.mix.turn(values.turn);
         self.requests[turn.request].compose(&Values { turn: turn.nth, ..*values })
     }
 }
 
 /// What writes the requests of a plan.
-pub fn composer(requests: &Requests) -> Box<dyn Compose> {
+pub fn composer(requests: &Requests) -> Box<dyn RequestSource> {
     match requests.shapes() {
         [only] => Box::new(Fixed::new(only)),
         several => Box::new(Mixed {

@@ -15,7 +15,7 @@ use rustls::{
 use url::Url;
 
 use super::ConnectError;
-use super::link::{Endpoint, Link, Secure, connect_unix};
+use super::link::{Secure, TargetEndpoint, TargetLink, connect_unix};
 use crate::config::plan::TransportPlan;
 use crate::config::plan::transport::Proxy;
 use crate::net::tls;
@@ -26,13 +26,17 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(250);
 
 /// Resolves the target and finds the address that takes a connection within `timeout`. What is to be
 /// spoken there is tried out.
-pub fn reach(url: &Url, plan: &TransportPlan, timeout: Duration) -> Result<Link, ConnectError> {
+pub fn reach(
+    url: &Url,
+    plan: &TransportPlan,
+    timeout: Duration,
+) -> Result<TargetLink, ConnectError> {
     let tls = if url.scheme() == "https" { Some(secure(url, plan)?) } else { None };
     let (endpoint, socket, address) = match &plan.unix_socket {
         Some(path) => dial_unix(path, timeout)?,
         None => dial(&place(url, plan), timeout)?,
     };
-    let link = Link { endpoint, tls, keep_alive: plan.keep_alive };
+    let link = TargetLink { endpoint, tls, keep_alive: plan.keep_alive };
     let probe = Probe { address, wants_http2: plan.http2, streams: plan.streams };
     match &link.tls {
         Some(secure) => probe.secure(secure, socket)?,
@@ -85,10 +89,10 @@ impl Socket for UnixStream {
 }
 
 /// Where it is, a connection to it, and how it is called.
-type Dialed = (Endpoint, Box<dyn Socket>, String);
+type Dialed = (TargetEndpoint, Box<dyn Socket>, String);
 
 fn dial_unix(path: &Path, timeout: Duration) -> Result<Dialed, ConnectError> {
-    let endpoint = Endpoint::Unix(path.to_owned());
+    let endpoint = TargetEndpoint::Unix(path.to_owned());
     let address = endpoint.to_string();
     let connect = || {
         let socket = connect_unix(path, timeout)?;
@@ -119,7 +123,7 @@ fn dial((host, port): &(String, u16), timeout: Duration) -> Result<Dialed, Conne
             false => format!("{host}:{port} ({address})"),
         };
         match connect(address, timeout) {
-            Ok(socket) => return Ok((Endpoint::Tcp(address), Box::new(socket), shown)),
+            Ok(socket) => return Ok((TargetEndpoint::Tcp(address), Box::new(socket), shown)),
             Err(cause) => last = ConnectError::Unreachable { address: shown, cause },
         }
     }

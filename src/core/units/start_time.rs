@@ -7,7 +7,7 @@ use super::{UnitError, bad};
 
 /// A point of wall-clock time with its zone, so that machines in different zones mean the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum StartTime {
     /// A date and a time.
     At(SystemTime),
     /// So long after midnight of the current day in UTC.
@@ -18,7 +18,7 @@ const DAY: u64 = 86_400;
 /// 10000-01-01T00:00:00Z
 const YEAR_10000: u64 = 253_402_300_800;
 
-impl Moment {
+impl StartTime {
     /// The moment, as seen from `now`.
     pub fn seen_from(self, now: SystemTime) -> SystemTime {
         match self {
@@ -31,7 +31,7 @@ impl Moment {
     }
 }
 
-impl FromStr for Moment {
+impl FromStr for StartTime {
     type Err = UnitError;
 
     /// RFC 3339 with a zone (`2026-12-01T14:30:00Z`, `2026-12-01T15:30:00+01:00`), or a time of the
@@ -96,7 +96,7 @@ mod tests {
     const HALF_PAST_TWO: u64 = 1_796_135_400;
 
     fn unix(text: &str, now: u64) -> f64 {
-        let moment: Moment = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        let moment: StartTime = text.parse().unwrap_or_else(|e| panic!("{e}"));
         let at = moment.seen_from(UNIX_EPOCH + Duration::from_secs(now));
         at.duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
     }
@@ -146,7 +146,7 @@ mod tests {
             "2026-12-01T14:30:00++1:00",
             "1796135400",
         ] {
-            let error = text.parse::<Moment>().expect_err(text).to_string();
+            let error = text.parse::<StartTime>().expect_err(text).to_string();
             assert!(error.contains("Z"), "{text}: {error}");
         }
     }

@@ -9,7 +9,7 @@ pub const GONE_AFTER: Nanos = Nanos::from_secs(5);
 
 /// How far a worker's end has come.
 #[derive(Debug, Default)]
-pub(super) struct Ending {
+pub(super) struct StopState {
     /// Since when nothing is left to send.
     over_since: Option<Nanos>,
     /// Sending ended before its time.
@@ -20,7 +20,7 @@ pub(super) struct Ending {
     cut_off_since: Option<Nanos>,
 }
 
-impl Ending {
+impl StopState {
     /// Whoever runs the load wants it to stop.
     pub(super) fn ask(&mut self) {
         self.hurried.get_or_insert(self.over_since.is_some());
@@ -69,14 +69,14 @@ mod tests {
 
     #[test]
     fn a_stop_while_it_sends_still_waits_and_one_while_it_waits_does_not() {
-        let mut sending = Ending::default();
+        let mut sending = StopState::default();
         sending.ask();
         sending.cut_short();
         assert!(sending.is_over_now(at(1)) && sending.is_early());
         sending.ask();
         assert!(!sending.has_waited(DRAIN, at(2)) && sending.has_waited(DRAIN, at(3)));
 
-        let mut waiting = Ending::default();
+        let mut waiting = StopState::default();
         assert!(waiting.is_over_now(at(1)) && !waiting.is_over_now(at(2)));
         waiting.ask();
         waiting.cut_short();
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_target_is_gone_that_stays_away() {
-        let mut ending = Ending::default();
+        let mut ending = StopState::default();
         let seen = [(true, 0), (true, 4), (false, 5), (true, 6), (true, 10), (true, 11)];
         let gone = seen.map(|(cut_off, second)| ending.is_target_gone(cut_off, at(second)));
         assert_eq!(gone, [false, false, false, false, false, true]);

@@ -5,11 +5,11 @@ use std::io;
 
 use rustix::event::epoll;
 
-use super::RawTransport;
+use super::Http1Transport;
 use crate::core::clock::Nanos;
 use crate::engine::transport::cause::Cause;
 use crate::engine::transport::connection::State;
-use crate::engine::transport::{Ended, Failure, Outcome};
+use crate::engine::transport::{Completion, RequestFailure, RequestOutcome};
 
 /// The least time a connection gets to stand: a server that many knock at drops handshakes, and the
 /// kernel tries again after 1 s and after 2 s more. The timeout is about requests.
@@ -22,7 +22,7 @@ pub(super) const CLOSING: Nanos = Nanos::from_millis(20);
 /// Deadlines of ended requests that are kept however few connections there are.
 const SLACK: usize = 256;
 
-impl RawTransport {
+impl Http1Transport {
     /// Longest time of an attempt to connect.
     pub(super) fn patience(&self) -> Nanos {
         self.timeout.max(CONNECT_PATIENCE)
@@ -102,17 +102,23 @@ impl RawTransport {
     pub(super) fn fail(
         &mut self,
         index: usize,
-        failure: Failure,
+        failure: RequestFailure,
         cause: Cause,
         now: Nanos,
-        ended: &mut Vec<Ended>,
+        ended: &mut Vec<Completion>,
     ) {
         let connection = &mut self.connections[index];
         if let Some((ticket, sent, connect)) = connection.request() {
-            let outcome = Outcome::Failed(failure, cause);
+            let outcome = RequestOutcome::Failed(failure, cause);
             let tickets = std::iter::once(ticket).chain(connection.following.drain(..));
-            ended.extend(tickets.map(|ticket| Ended { ticket, sent, at: now, outcome, connect }));
-            if failure == Failure::Timeout {
+            ended.extend(tickets.map(|ticket| Completion {
+                ticket,
+                sent,
+                at: now,
+                outcome,
+                connect,
+            }));
+            if failure == RequestFailure::Timeout {
                 // It was made, and waited as long as it may. A pause on top would be taken for the target's.
                 connection.has_served();
             }
@@ -140,7 +146,7 @@ impl RawTransport {
     }
 
     /// Ends what is past its timeout.
-    pub(super) fn expire(&mut self, now: Nanos, ended: &mut Vec<Ended>) {
+    pub(super) fn expire(&mut self, now: Nanos, ended: &mut Vec<Completion>) {
         while let Some(first) = self.deadlines.front() {
             let (index, current) = (first.connection, first.is_current(&self.connections));
             if current && first.at > now {
@@ -148,7 +154,7 @@ impl RawTransport {
             }
             self.deadlines.pop_front();
             if current {
-                self.fail(index, Failure::Timeout, Cause::Timeout, now, ended);
+                self.fail(index, RequestFailure::Timeout, Cause::Timeout, now, ended);
             }
         }
     }

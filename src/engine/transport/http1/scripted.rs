@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
-use super::RawTransport;
+use super::Http1Transport;
 use crate::core::clock::{self, Nanos};
 use crate::engine::transport::Ticket;
-use crate::engine::transport::compose::{Batch, Compose, Wants};
+use crate::engine::transport::request_source::{Batch, RequestSource, Wants};
 use crate::message::Values;
 
 /// Requests over which a script's time is averaged.
@@ -27,7 +27,7 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    pub(super) fn new(composer: &mut dyn Compose) -> Self {
+    pub(super) fn new(composer: &mut dyn RequestSource) -> Self {
         Self {
             wants: composer.hooks().map(|hooks| hooks.wants()),
             trial: (0, Nanos::ZERO),
@@ -50,7 +50,7 @@ impl Scripted {
     }
 }
 
-impl RawTransport {
+impl Http1Transport {
     /// Has the script write what is sent next.
     pub(super) fn write_batch(&mut self, values: &Values) -> Batch {
         let Some(hooks) = self.composer.hooks() else { return Batch::ONE };

@@ -11,7 +11,7 @@ use crate::core::clock::Nanos;
 
 /// A first-in-first-out line of one worker's slots.
 #[derive(Debug, Clone)]
-pub struct Line<'a> {
+pub struct Backlog<'a> {
     /// Inclusive, ascending.
     ranges: VecDeque<(u64, u64)>,
     step: u64,
@@ -33,7 +33,7 @@ struct ReadySlots {
 /// With more entries neighbours are joined. A wait that spans so many ticks is told too short by a tick.
 const MOST_SEEN: usize = 1 << 16;
 
-impl<'a> Line<'a> {
+impl<'a> Backlog<'a> {
     /// An empty line; `walk` stands at the worker's first slot and `step` is the number of workers.
     pub fn new(walk: Slots<'a>, step: u64) -> Self {
         Self { ranges: VecDeque::new(), step, walk, front: None, len: 0, seen: VecDeque::new() }
@@ -106,7 +106,7 @@ impl<'a> Line<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::Arrivals;
+    use crate::config::settings::ArrivalProcess;
     use crate::core::units::Rate;
     use crate::engine::Schedule;
     use proptest::prelude::*;
@@ -117,11 +117,11 @@ mod tests {
         fn it_is_a_queue(
             steps in prop::collection::vec((any::<bool>(), any::<bool>()), 1..300), workers in 1u64..4, poisson in any::<bool>(),
         ) {
-            let arrivals = if poisson { Arrivals::Poisson } else { Arrivals::Constant };
+            let arrivals = if poisson { ArrivalProcess::Poisson } else { ArrivalProcess::Constant };
             let rate = Rate::per_second(1_000).expect("a rate");
             let schedule = Schedule::new(rate, (arrivals, 3), Nanos::ZERO, (None, Some(2_000)));
             let mut due = schedule.slots(workers - 1, workers);
-            let mut line = Line::new(due.clone(), workers);
+            let mut line = Backlog::new(due.clone(), workers);
             let mut queue = VecDeque::new();
             for (turn, (admit, take)) in steps.into_iter().enumerate() {
                 // Two slots come at once.
@@ -139,15 +139,15 @@ mod tests {
     fn a_long_wait_costs_one_range_and_a_bounded_number_of_times() {
         let rate = Rate::per_second(1_000_000).expect("a rate");
         let schedule =
-            Schedule::new(rate, (Arrivals::Constant, 1), Nanos::ZERO, (None, Some(100_000)));
-        let mut line = Line::new(schedule.slots(1, 2), 2);
+            Schedule::new(rate, (ArrivalProcess::Constant, 1), Nanos::ZERO, (None, Some(100_000)));
+        let mut line = Backlog::new(schedule.slots(1, 2), 2);
         let last = schedule.slots(1, 2).map(|slot| slot.number).max().unwrap_or_default();
         for turn in 0..100_000 {
             line.push(last + 2 * turn, Nanos(turn));
         }
         assert!(line.seen.len() <= MOST_SEEN && line.len() == 100_000);
         assert!(line.seen.iter().all(|seen| seen.at.0 * 2 + last == seen.up_to));
-        let mut line = Line::new(schedule.slots(1, 2), 2);
+        let mut line = Backlog::new(schedule.slots(1, 2), 2);
         schedule.slots(1, 2).for_each(|slot| line.push(slot.number, Nanos::ZERO));
         assert_eq!((line.len(), line.ranges.len(), line.seen.len()), (50_000, 1, 1));
     }

@@ -8,15 +8,15 @@ const DEEPEST: usize = 100;
 
 /// A value that belongs to no state.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Plain {
+pub(super) enum PlainValue {
     Nil,
     Flag(bool),
     Number(f64),
     Text(Vec<u8>),
-    Table(Vec<(Plain, Plain)>),
+    Table(Vec<(PlainValue, PlainValue)>),
 }
 
-impl Plain {
+impl PlainValue {
     /// Takes a value out of its state.
     pub(super) fn of(value: &Value) -> mlua::Result<Self> {
         Self::at_depth(value, 0)

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use rustix::event::epoll;
 
-use super::RawTransport;
-use super::upkeep::CLOSING;
+use super::Http1Transport;
+use super::timers::CLOSING;
 use crate::core::clock::{self, Nanos};
 use crate::engine::transport::cause::Cause;
 use crate::engine::transport::connection::State;
 use crate::engine::transport::response::Progress;
-use crate::engine::transport::{Ended, Failure, Outcome};
+use crate::engine::transport::{Completion, RequestFailure, RequestOutcome};
 use crate::net::kernel_timestamp::Received;
 
 /// How long it looks for the next event before it sleeps. Sleeping and being woken takes a thread as
@@ -27,9 +27,9 @@ const LAST_LOOK: Nanos = Nanos::from_millis(10);
 /// Response of a server that closes an unused connection (RFC 9110, 15.5.9). It is not a surplus answer.
 const REQUEST_TIMEOUT: [&[u8]; 2] = [b"HTTP/1.1 408", b"HTTP/1.0 408"];
 
-impl RawTransport {
+impl Http1Transport {
     /// One wait, and what it brings.
-    pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Ended>) {
+    pub(super) fn poll(&mut self, until: Nanos, ended: &mut Vec<Completion>) {
         let mut events = std::mem::take(&mut self.events);
         let began = clock::now();
         let known = !events.is_empty();
@@ -108,7 +108,7 @@ impl RawTransport {
         index: usize,
         flags: epoll::EventFlags,
         now: Nanos,
-        ended: &mut Vec<Ended>,
+        ended: &mut Vec<Completion>,
     ) {
         match self.connections[index].state {
             State::Down { .. } => {}
@@ -122,14 +122,14 @@ impl RawTransport {
                     }
                 }
                 if flags.intersects(!epoll::EventFlags::OUT) {
-                    self.receive(index, Failure::Read, now, ended);
+                    self.receive(index, RequestFailure::Read, now, ended);
                 }
             }
         }
     }
 
     /// Something came of connecting.
-    fn connected(&mut self, index: usize, now: Nanos, ended: &mut Vec<Ended>) {
+    fn connected(&mut self, index: usize, now: Nanos, ended: &mut Vec<Completion>) {
         let connection = &mut self.connections[index];
         match (connection.finish_connect(), connection.state) {
             // TLS still talks.
@@ -149,13 +149,13 @@ impl RawTransport {
                 self.traffic.reconnects += 1;
             }
             (Err(error), State::Opening { .. }) => {
-                self.fail(index, Failure::Connect, Cause::of(&error), now, ended);
+                self.fail(index, RequestFailure::Connect, Cause::of(&error), now, ended);
             }
             (Err(error), _) => self.note_refusal(index, error, now),
         }
     }
 
-    fn flush(&mut self, index: usize, now: Nanos, ended: &mut Vec<Ended>) {
+    fn flush(&mut self, index: usize, now: Nanos, ended: &mut Vec<Completion>) {
         match self.connections[index].flush() {
             Ok(taken) => {
                 self.traffic.bytes_written += taken as u64;
@@ -165,14 +165,20 @@ impl RawTransport {
             }
             Err(error) => {
                 // A server may answer and close before it has read all, such as with a 413.
-                self.receive(index, Failure::Write, now, ended);
-                self.fail(index, Failure::Write, Cause::of(&error), now, ended);
+                self.receive(index, RequestFailure::Write, now, ended);
+                self.fail(index, RequestFailure::Write, Cause::of(&error), now, ended);
             }
         }
     }
 
     /// Reads once; should the connection prove broken, that is what its request fails with.
-    fn receive(&mut self, index: usize, broken: Failure, now: Nanos, ended: &mut Vec<Ended>) {
+    fn receive(
+        &mut self,
+        index: usize,
+        broken: RequestFailure,
+        now: Nanos,
+        ended: &mut Vec<Completion>,
+    ) {
         let connection = &mut self.connections[index];
         match connection.read(&mut self.buffer, self.noted.then_some(self.wall_clock)) {
             Ok(None) => {}
@@ -189,7 +195,13 @@ impl RawTransport {
     }
 
     /// Nothing more comes.
-    fn end(&mut self, index: usize, broken: Failure, now: Nanos, ended: &mut Vec<Ended>) {
+    fn end(
+        &mut self,
+        index: usize,
+        broken: RequestFailure,
+        now: Nanos,
+        ended: &mut Vec<Completion>,
+    ) {
         match self.connections[index].reader.end_of_input() {
             Some(status) => self.answer(index, status, false, (None, now), ended),
             None => self.fail(index, broken, Cause::Closed, now, ended),
@@ -202,7 +214,7 @@ impl RawTransport {
         index: usize,
         len: usize,
         (at, now): (Option<Nanos>, Nanos),
-        ended: &mut Vec<Ended>,
+        ended: &mut Vec<Completion>,
     ) {
         let mut done = 0;
         while done < len {
@@ -227,7 +239,7 @@ impl RawTransport {
                     }
                 }
                 Err(_) => {
-                    return self.fail(index, Failure::Protocol, Cause::NotHttp, now, ended);
+                    return self.fail(index, RequestFailure::Protocol, Cause::NotHttp, now, ended);
                 }
             }
         }
@@ -257,7 +269,7 @@ impl RawTransport {
         status: u16,
         mut keep: bool,
         (received, now): (Option<Nanos>, Nanos),
-        ended: &mut Vec<Ended>,
+        ended: &mut Vec<Completion>,
     ) {
         let connection = &mut self.connections[index];
         if let State::Busy { ticket, sent, connect } = connection.state {
@@ -268,20 +280,20 @@ impl RawTransport {
                 Some(received) if received + MISREADING < sent => {
                     self.traffic.unrequested += 1;
                     keep = false;
-                    Outcome::Failed(Failure::Protocol, Cause::EarlyAnswer)
+                    RequestOutcome::Failed(RequestFailure::Protocol, Cause::EarlyAnswer)
                 }
                 // It came too late, and while this thread rested nobody could tell.
                 Some(_) if at - sent > self.timeout => {
-                    Outcome::Failed(Failure::Timeout, Cause::Timeout)
+                    RequestOutcome::Failed(RequestFailure::Timeout, Cause::Timeout)
                 }
-                _ => Outcome::Answered { status },
+                _ => RequestOutcome::Answered { status },
             };
-            ended.push(Ended { ticket, sent, at, outcome, connect });
+            ended.push(Completion { ticket, sent, at, outcome, connect });
             self.show(index, status);
         }
         if self.connections[index].answered() {
             if !keep {
-                self.fail(index, Failure::Read, Cause::Closed, now, ended);
+                self.fail(index, RequestFailure::Read, Cause::Closed, now, ended);
             }
             return;
         }
