@@ -132,7 +132,9 @@ impl<T: Transport> WorkerLoop<'_, T> {
         self.mind_stops(now);
         if self.warmup_traffic.is_none() && now >= self.brief.measure_from {
             self.warmup_traffic = Some(self.flow.transport.traffic());
-            self.delayed_before = run_queue_delay();
+            // This turn may come late because the thread waited for a CPU. That wait is part of the measured
+            // time, so it is left out of the waits before it.
+            self.delayed_before = run_queue_delay() - (now - self.brief.measure_from);
         }
         self.admit(now);
     }
