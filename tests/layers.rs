@@ -1,5 +1,5 @@
-//! Imports go one way. This reads every `crate::` path of the sources and holds the layers that
-//! `src/lib.rs` draws.
+//! The structure of the project: imports of the sources go one way, in the layers that `src/lib.rs` draws, and
+//! links of the documents lead somewhere.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -100,4 +100,53 @@ fn within_a_layer_no_two_modules_use_each_other() {
             "{from} and {to} use each other"
         );
     }
+}
+
+/// The documents that readers follow links in.
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = [root.to_owned(), root.join("docs")].map(|folder| fs::read_dir(folder));
+    let paths = entries.into_iter().flatten().flatten().flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect()
+}
+
+/// Targets of the Markdown links in a text: what stands between `](` and `)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link)
+}
+
+/// Anchors of a text, as GitHub makes them of headings: lower case, hyphens for spaces, no punctuation.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let titles = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    let kept = |c: &char| c.is_alphanumeric() || [' ', '-', '_'].contains(c);
+    titles.map(|title| title.chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
+}
+
+#[test]
+fn links_of_the_documents_lead_to_a_file_and_a_heading() {
+    let documents = documents();
+    assert!(documents.len() > 10, "the reader of documents reads nothing");
+    for document in documents {
+        let text = fs::read_to_string(&document).expect("a document");
+        for link in links(&text).filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => document.clone(),
+                file => document.parent().expect("a folder").join(file),
+            };
+            assert!(target.exists(), "{}: the link {link} leads nowhere", document.display());
+            let is_found = anchor.is_empty()
+                || anchors(&fs::read_to_string(&target).expect("a document"))
+                    .contains(&anchor.to_owned());
+            assert!(is_found, "{}: {link} names no heading", document.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_stays_short() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let lines = fs::read_to_string(readme).expect("the README").lines().count();
+    assert!(lines <= 180, "README.md has {lines} lines: move details to docs/");
 }

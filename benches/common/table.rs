@@ -1,4 +1,4 @@
-//! Tables in Markdown, as they go into the README.
+//! Tables in Markdown, as they go into docs/performance.md.
 
 use loadgen::core::units::format_count;
 

@@ -59,7 +59,7 @@ pub struct LoadPlan {
     pub pace: Pace,
 }
 
-/// The wake interval where none is given, chosen by measurement (see the README's performance section).
+/// The wake interval where none is given, chosen by measurement (docs/performance.md has the figures).
 const TICK: Duration = Duration::from_micros(100);
 /// A longer wake interval would be seen in everything the run measures.
 const LONGEST_TICK: Duration = Duration::from_millis(10);
