@@ -194,7 +194,7 @@ pub(super) struct WatchArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Settings from a TOML file; what is given here wins
+    /// Settings from a TOML file, or the name of a built-in profile (smoke, soak); flags win over it
     #[arg(long, value_name = "FILE", env = "LOADGEN_PROFILE")]
     pub(super) profile: Option<PathBuf>,
 
@@ -227,7 +227,7 @@ pub(super) struct RunArgs {
     mut_arg("latency", |arg| arg.hide(true))
 )]
 pub(super) struct RampArgs {
-    /// The ramp: a TOML file with [[step]], [sweep] or [search] beside the settings
+    /// The ramp: a TOML file with [[step]], [sweep] or [search] beside the settings, or the name of a built-in one: concurrency, coupling, knee, rate, threads
     #[arg(value_name = "PROFILE")]
     pub(super) profile: PathBuf,
 

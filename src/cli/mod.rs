@@ -10,6 +10,7 @@ mod manual;
 mod merge;
 mod metrics;
 mod output;
+mod profiles;
 mod progress;
 mod ramp;
 mod report;

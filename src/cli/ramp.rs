@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use super::args::{RampArgs, UsageError};
 use super::metrics::{Endpoint, step_labels, tee};
 use super::output::Outputs;
+use super::profiles::read_profile_text;
 use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, logger, own_program};
 use crate::config::plan::command::{quoted, words};
-use crate::config::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::config::settings::Settings;
 use crate::ramp::{Ramp, RampObserver, RampPlan, StepStart, Watcher};
 use crate::report::RunResult;
@@ -23,7 +23,7 @@ use crate::run::Services;
 pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
     let file = &args.profile;
-    let text = read_text_bounded(file, MOST_PROFILE, "a profile")
+    let text = read_profile_text(file)
         .map_err(|e| UsageError(format!("the profile {} cannot be read: {e}", file.display())))?;
     let command = command(file, &args.settings);
     let plan = RampPlan::new(file, &text, args.settings.clone(), command)?;

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use super::args::{RunArgs, UsageError};
 use super::metrics::{run_labels, tee};
 use super::output::Outputs;
+use super::profiles::read_profile_text;
 use super::progress::View;
 use super::signals::Signals;
 use super::{Outcome, SCRIPT, logger, own_program};
 use crate::config::plan::Plan;
-use crate::config::plan::read::{MOST_PROFILE, read_text_bounded};
 use crate::config::settings::Settings;
 use crate::core::units::StartTime;
 use crate::ramp::is_ramp;
@@ -101,8 +101,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
     let name = file.display();
     let refused = |e: String| UsageError(format!("--profile {name}: {e}")).into();
-    let text = read_text_bounded(file, MOST_PROFILE, "a profile");
-    let text = text.map_err(|e| refused(e.to_string()))?;
+    let text = read_profile_text(file).map_err(|e| refused(e.to_string()))?;
     if is_ramp(&text) {
         return Err(refused(format!("its steps are run by `loadgen ramp {name}`")));
     }
