@@ -13,6 +13,8 @@ mod output;
 mod profiles;
 mod progress;
 mod ramp;
+#[cfg(test)]
+mod reference;
 mod report;
 mod run;
 mod services;
