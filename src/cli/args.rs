@@ -18,7 +18,7 @@ use crate::config::settings::Settings;
 use crate::core::units::{StartTime, parse_percent};
 use crate::report::forms::{Form, Subject};
 
-/// A mistake on the command line that clap cannot see.
+/// Error in the command line that clap cannot detect.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) String);
@@ -45,7 +45,7 @@ a second Ctrl-C). If several apply, the order is 130, 107, 1, 3, 99.";
     about,
     after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
-    // The last one counts, as with wrk, so that an alias can be overruled.
+    // As with wrk, the last value wins, so that a user can override a flag of a shell alias.
     args_override_self = true,
     disable_version_flag = true
 )]
@@ -129,7 +129,7 @@ pub(super) struct EmbeddedListen {
     pub(super) listen: SocketAddr,
 }
 
-/// Where a report goes, and in which form.
+/// Files and format of a report.
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
     /// Write the report to a file, repeatable; its form by the ending: .txt .json .html .md .csv .tsv (gnuplot) .xml (JUnit) .hlog .hgrm (of the response; r.arrival.hgrm of the arrival)
@@ -172,7 +172,7 @@ const RAMP_OUTPUT: &str = "Write the report to a file, repeatable; its form by t
 const COMPARE_OUTPUT: &str = "Write the comparison to a file, repeatable; its form by the ending: .txt .json \
                               .md .xml (JUnit)";
 
-/// `--format` with the forms that there are of such a document.
+/// Limits `--format` to the formats that this kind of document supports.
 fn fitting(format: Arg, subject: Subject) -> Arg {
     let forms = Form::value_variants().iter().filter(|form| form.fits(subject).is_ok());
     let names: Vec<_> = forms.filter_map(Form::to_possible_value).collect();
@@ -180,7 +180,7 @@ fn fitting(format: Arg, subject: Subject) -> Arg {
         .value_parser(PossibleValuesParser::new(names).try_map(|name| Form::from_str(&name, false)))
 }
 
-/// What is shown while it lasts.
+/// Progress output of a run.
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
     /// Metrics for Prometheus at http://ADDR/metrics while it lasts; a port alone is one of 127.0.0.1, 0 takes a free one
@@ -223,7 +223,7 @@ pub(super) struct RunArgs {
 #[command(
     mut_arg("outputs", |arg| arg.help(RAMP_OUTPUT)),
     mut_arg("format", |arg| fitting(arg, Subject::Ramp)),
-    // The table of a ramp is the same with it.
+    // The flag does not change the table of a ramp.
     mut_arg("latency", |arg| arg.hide(true))
 )]
 pub(super) struct RampArgs {

@@ -22,7 +22,7 @@ pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
     outputs.add_to_step_summary(document);
     delivered?;
     let allowed = args.allow.allowed();
-    // As of a run: what is not to be trusted comes before what is not good enough.
+    // Same order as for a run: an untrustworthy result outweighs a bad one.
     Ok(if !comparison.failed.is_empty() && !allowed.failed {
         Outcome::Failed
     } else if !comparison.trusted && !allowed.limited {

@@ -13,12 +13,12 @@ use super::{Outcome, logger};
 use crate::host::resources::ensure_descriptors;
 use crate::pipeline::servers::embedded::{broker, queue};
 
-/// Open files for as many connections as a server takes.
+/// Open-file limit that covers the largest number of connections of a server.
 const OPEN_FILES: u64 = queue::MAX_CLIENTS as u64 + 64;
 
 pub(super) async fn embedded(args: EmbeddedArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Info);
-    // Where the system allows fewer, connections beyond that wait until one ends.
+    // With a lower limit, further connections wait until another one closes.
     let _ = ensure_descriptors(OPEN_FILES);
     match args.server {
         EmbeddedServer::Queue(args) => serve(args.listen, queue::run).await,
@@ -26,7 +26,7 @@ pub(super) async fn embedded(args: EmbeddedArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Runs a server until a signal.
+/// Runs a server until SIGINT or SIGTERM.
 async fn serve<F, R>(listen: std::net::SocketAddr, server: F) -> anyhow::Result<Outcome>
 where
     F: FnOnce(TcpListener, watch::Receiver<bool>) -> R,

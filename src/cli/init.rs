@@ -17,7 +17,7 @@ use crate::config::settings::Settings;
 /// Longest line of the comments.
 const WIDTH: usize = 96;
 
-/// What the profile sets; the other lines are comments.
+/// Settings that the profile sets; all other settings are commented out.
 const SET: [&str; 3] = ["rate", "duration", "fail-if"];
 
 /// A TOML value for each setting: its default, or an example where it has none.
@@ -87,11 +87,12 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Outcome> {
     let name = file.display();
     let mut options = OpenOptions::new();
     options.write(true);
-    // Of two that write at once, one is refused: looking first and writing then would let both.
-    match args.force {
-        true => options.create(true).truncate(true),
-        false => options.create_new(true),
-    };
+    // `create_new` is atomic: a check before the write would let two processes overwrite each other.
+    if args.force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
     let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => anyhow::anyhow!(
@@ -108,7 +109,7 @@ fn settings() -> Vec<Arg> {
     Settings::augment_args(Command::new("profile")).get_arguments().cloned().collect()
 }
 
-/// The key of a setting: its long name; a positional one has none.
+/// Returns the key of a setting: its long flag, or its id for a positional argument.
 fn key(setting: &Arg) -> &str {
     setting.get_long().unwrap_or(setting.get_id().as_str())
 }
@@ -116,7 +117,7 @@ fn key(setting: &Arg) -> &str {
 /// The whole profile.
 fn profile() -> String {
     let mut text = String::from(
-        // A ramp prints a comment in the first line as the question that it answers.
+        // A ramp prints a comment in the first line as its question, so this line stays empty.
         "\n\
          # A comment above this, from the first line on, is the question that the profile answers:\n\
          # `loadgen ramp` prints it.\n\
@@ -142,23 +143,27 @@ fn value(key: &str) -> Option<&'static str> {
     VALUES.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
 }
 
-/// The meaning of a setting and what may be chosen, as comment lines.
+/// Returns the help of a setting and its possible values as comment lines.
 fn describe(setting: &Arg) -> String {
     let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
-    // Of what a flag takes for yes and no, a profile takes TOML's words only.
-    let choices = match setting.is_hide_possible_values_set() {
-        true => ["true", "false"].map(PossibleValue::new).to_vec(),
-        false => setting.get_possible_values(),
+    // A flag accepts several words for true and false; TOML accepts only these two.
+    let choices = if setting.is_hide_possible_values_set() {
+        ["true", "false"].map(PossibleValue::new).to_vec()
+    } else {
+        setting.get_possible_values()
     };
-    let choice = |choice: &PossibleValue| match choice.get_help() {
-        Some(help) => format!("  {}: {help}", choice.get_name()),
-        None => format!("  {}", choice.get_name()),
-    };
-    let lines = std::iter::once(help).chain(choices.iter().map(choice));
+    let lines = std::iter::once(help).chain(choices.iter().map(describe_choice));
     lines.map(|line| comment(&line)).collect()
 }
 
-/// A text as comment lines of a bounded width.
+fn describe_choice(choice: &PossibleValue) -> String {
+    match choice.get_help() {
+        Some(help) => format!("  {}: {help}", choice.get_name()),
+        None => format!("  {}", choice.get_name()),
+    }
+}
+
+/// Wraps a text into comment lines of at most [`WIDTH`] characters.
 fn comment(text: &str) -> String {
     let indent = &text[..text.len() - text.trim_start().len()];
     let mut out = String::new();

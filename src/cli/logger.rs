@@ -1,4 +1,4 @@
-//! What the library says of its troubles, on stderr.
+//! Logger that prints the library's warnings and errors to stderr.
 
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -8,10 +8,10 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::core::printable::message;
 
-/// What is drawn on the terminal, to be moved away for a message.
+/// Progress view on the terminal; it is suspended while a message is printed.
 static SCREEN: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
-/// From now on messages are printed above what this draws.
+/// Registers a progress view; later messages are printed above it.
 pub(super) fn make_room(screen: MultiProgress) {
     *SCREEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(screen);
 }
@@ -25,7 +25,7 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            // Nobody may read it any more; that is no reason to stop.
+            // A closed stderr must not stop the run.
             let text = message(&record.args().to_string());
             let write = || drop(writeln!(std::io::stderr(), "loadgen: {text}"));
             match &*SCREEN.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -38,9 +38,9 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-/// From now on messages of that level and above are printed.
+/// Installs the logger for messages of `level` and above.
 pub(super) fn install(level: LevelFilter) {
-    // It fails only where one is installed, and a process installs one once.
+    // This fails only if a logger is already installed; each process installs one once.
     let _ = log::set_logger(&Stderr);
     log::set_max_level(level);
 }

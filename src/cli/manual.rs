@@ -1,5 +1,5 @@
-//! `loadgen man` and `loadgen completions`: made from the definitions that the command line is read
-//! with, so that they cannot say anything else.
+//! `loadgen man` and `loadgen completions`: generated from the command-line definitions, so that they
+//! cannot differ from the parser.
 
 use std::io::{self, Write as _};
 
@@ -27,8 +27,8 @@ pub(super) fn manual() -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The command as users know it. clap completes hidden subcommands too, and cannot take one out, so
-/// it is put together from the others.
+/// Returns the command without hidden subcommands. clap also completes hidden subcommands and cannot
+/// remove one, so the command is rebuilt from the visible ones.
 fn shown() -> Command {
     let whole = Cli::command();
     let subcommands = whole.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned();
@@ -62,7 +62,7 @@ fn page(mut command: Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// What there is to say of a subcommand beside the options it shares with the command itself.
+/// Returns the section of a subcommand, without the options that it shares with `command`.
 fn section(command: &Command, subcommand: &Command) -> io::Result<String> {
     let is_shared = |arg: &Arg| {
         let same =
@@ -82,13 +82,13 @@ fn section(command: &Command, subcommand: &Command) -> io::Result<String> {
     let mut options = Vec::new();
     Man::new(own).render_options_section(&mut options)?;
     let options = String::from_utf8_lossy(&options).into_owned();
-    // Its own headings, and the definitions that stand at the head of the page already.
+    // Drop the headings and the roff definitions: the head of the page already has them.
     let is_body = |line: &&str| ![".SH ", ".ie ", ".el "].iter().any(|part| line.starts_with(part));
     let body: String = options.lines().filter(is_body).flat_map(|line| [line, "\n"]).collect();
     Ok(head.to_roff() + &body)
 }
 
-/// The paragraphs below the help, each a section with its lines as they are.
+/// Renders each paragraph below the help as a section and keeps its line breaks.
 fn notes(command: &Command) -> String {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let mut notes = Roff::new();

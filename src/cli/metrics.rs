@@ -1,5 +1,5 @@
-//! `--metrics ADDR`: what a run's progress says, for Prometheus, while the run lasts. It reads the same
-//! side channel as the view on the terminal, and nothing of it is on the way of a request.
+//! `--metrics ADDR`: the progress of a run as Prometheus metrics. The endpoint reads the same side channel
+//! as the terminal view and adds no work to the path of a request.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,9 +28,9 @@ use crate::pipeline::metrics::{Format, MetricsText};
 use crate::ramp::StepStart;
 use crate::run::Progress;
 
-/// How long a connection may take for a request, and how long it may idle.
+/// Timeout for reading a request head, which also limits the idle time of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// More readers than anybody has.
+/// Limit of open scrape connections, above any usual number of scrapers.
 const MOST_CONNECTIONS: usize = 32;
 /// Upper bounds of the histograms in microseconds.
 const BOUNDS_US: [u64; 16] = [
@@ -38,18 +38,18 @@ const BOUNDS_US: [u64; 16] = [
     1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// Reads `ADDR:PORT`, or a port alone, which is one of this machine's own.
+/// Parses `ADDR:PORT`, or a port alone, which means 127.0.0.1.
 pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let on_loopback = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let parsed = text.parse().or_else(|_| text.parse().map(on_loopback));
     parsed.map_err(|_| format!("'{text}' is neither a port nor ADDR:PORT, such as 127.0.0.1:9464"))
 }
 
-/// What was seen last, and of which plan.
+/// Latest progress and the labels of the run that it belongs to.
 type Latest = Arc<Mutex<(Labels, Option<Progress>)>>;
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// An endpoint that answers until it is dropped.
+/// HTTP endpoint that serves the metrics until it is dropped.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     latest: Latest,
@@ -57,7 +57,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Listens, and says where on stderr.
+    /// Starts to listen and prints the address to stderr.
     fn start(address: SocketAddr) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind(address)
             .with_context(|| format!("--metrics {address}: cannot listen there"))?;
@@ -71,7 +71,7 @@ impl Endpoint {
         Ok(Self { latest, _server: server })
     }
 
-    /// What to call with each progress of a run that these labels are about.
+    /// Returns the callback for the progress of the run that `labels` describe.
     pub(super) fn updater(&self, labels: Labels) -> impl FnMut(&Progress) + Send + 'static {
         let latest = Arc::clone(&self.latest);
         *lock(&latest) = (labels, None);
@@ -84,13 +84,13 @@ fn lock(latest: &Latest) -> std::sync::MutexGuard<'_, (Labels, Option<Progress>)
 }
 
 impl WatchArgs {
-    /// The endpoint, where one is wanted.
+    /// Starts the endpoint if `--metrics` is given.
     pub(super) fn endpoint(&self) -> anyhow::Result<Option<Endpoint>> {
         self.metrics.map(Endpoint::start).transpose()
     }
 }
 
-/// Calls both, the second where there is one.
+/// Returns a callback that calls `first` and, if present, `second`.
 pub(super) fn tee(
     mut first: impl FnMut(&Progress) + Send + 'static,
     mut second: Option<impl FnMut(&Progress) + Send + 'static>,
@@ -103,7 +103,7 @@ pub(super) fn tee(
     }
 }
 
-/// Which step of a ramp is run.
+/// Labels that identify a step of a ramp.
 pub(super) fn step_labels(step: &StepStart<'_>) -> Labels {
     vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -112,7 +112,7 @@ pub(super) fn step_labels(step: &StepStart<'_>) -> Labels {
     ]
 }
 
-/// What is run, without secrets.
+/// Labels that describe a run, without secrets.
 pub(super) fn run_labels(plan: &Plan) -> Labels {
     let load = &plan.load;
     let target = match &plan.target {
@@ -142,7 +142,7 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
     labels
 }
 
-/// Answers connections, for ever.
+/// Accepts and serves connections; never returns.
 async fn serve(listener: TcpListener, latest: Latest) {
     let mut open = JoinSet::new();
     loop {
@@ -154,7 +154,7 @@ async fn serve(listener: TcpListener, latest: Latest) {
             Ok((stream, _)) => {
                 open.spawn(serve_connection(stream, Arc::clone(&latest)));
             }
-            // Out of descriptors, mostly: some will be closed.
+            // The usual cause is a lack of file descriptors: wait until others are closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
@@ -169,7 +169,7 @@ async fn serve_connection(stream: TcpStream, latest: Latest) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), handler);
-    // Errors are the reader's: a reset, half a request, garbage.
+    // The client causes these errors (a reset, a partial or invalid request), so they are ignored.
     let _ = connection.await;
 }
 
@@ -195,7 +195,7 @@ fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>>
     answer
 }
 
-/// The whole text. Before the first progress it says what will be run.
+/// Returns the metrics text. Before the first progress it contains the labels of the run only.
 fn text(format: Format, labels: &[(&str, String)], progress: Option<&Progress>) -> String {
     let mut out = MetricsText::new(format);
     out.info("loadgen_run", "What is run.", labels);

@@ -31,21 +31,21 @@ use crate::config::settings::nearest;
 use crate::core::printable::message;
 use crate::report::Outcome;
 
-/// Could not run.
+/// Exit code of any other error.
 const FAILURE: u8 = 1;
-/// Usage, or a bad profile; clap's own code.
+/// Exit code of a usage error or an invalid profile; the same as clap's.
 const USAGE: u8 = 2;
-/// The script failed.
+/// Exit code of a failed script.
 const SCRIPT: u8 = 107;
 
-/// The file of this program, which api and push are started from. Without /proc it is the name that this program
-/// was called by; only a run that brings the pipeline up needs it.
+/// Path of this executable, which is started again as api and push. Without /proc this is `argv[0]`; only a run
+/// that starts the pipeline needs it.
 fn own_program() -> PathBuf {
     let called = || std::env::args_os().next().unwrap_or_default().into();
     std::env::current_exe().unwrap_or_else(|_| called())
 }
 
-/// Parses, runs, prints an error chain once, and gives the exit code.
+/// Parses the arguments, runs the command, prints an error with its causes, and returns the exit code.
 pub fn main() -> ExitCode {
     let first = std::env::args_os().nth(1);
     let mistyped = first.as_ref().and_then(|word| word.to_str()).and_then(mistyped_command);
@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to stdout and are no error; a closed pipe is none either.
+            // clap also returns help and version as errors. A closed stdout is ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
@@ -81,12 +81,13 @@ pub fn main() -> ExitCode {
             Some(Command::Embedded(args)) => embedded::embedded(args).await,
         }
     });
-    // What still runs when a command is left early ends with the process, not before it.
+    // Do not wait for tasks that a command left behind: they end with the process.
     runtime.shutdown_background();
     result.map_or_else(|error| fail(&error), |outcome| ExitCode::from(outcome.exit_code()))
 }
 
-/// A first word that is no command but much like one: clap would take it for the URL, and blame the next.
+/// Returns an error if `word` looks like a misspelt command. clap would read `word` as the URL and report
+/// the next argument.
 fn mistyped_command(word: &str) -> Option<UsageError> {
     if !word.starts_with(|c: char| c.is_ascii_alphabetic()) || word.contains([':', '/', '.']) {
         return None;
@@ -99,7 +100,7 @@ fn mistyped_command(word: &str) -> Option<UsageError> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // A peer, or a file, may have had a part in the text.
+    // The text may contain bytes from a peer or a file, so it is sanitized.
     eprintln!("loadgen: {}", message(&format!("{error:#}")));
     let usage = error.is::<crate::config::plan::PlanError>()
         || error.is::<args::UsageError>()
@@ -125,7 +126,7 @@ mod tests {
             let said = mistyped_command(word).expect(word).to_string();
             assert!(said.contains(&format!("`loadgen {meant}`")), "{said}");
         }
-        // Commands, flags, URLs, and what is like nothing.
+        // Commands, flags, URLs, and words that resemble no command.
         let flags = ["-c", "--rate", ""];
         let others = ["ramp", "help", "embedded", "http://ramp/", "ramp:80", "localhost", "zürich"];
         for word in flags.into_iter().chain(others) {

@@ -1,4 +1,4 @@
-//! Where reports go. A file that cannot be written is found out before a run is spent on it.
+//! Destinations of reports. Output files are tested before the run, so that a run is not wasted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,9 +12,9 @@ use super::colour::{self, colour_result};
 use crate::report::forms::{Document, Form, Subject};
 use crate::report::{Allowed, RESULT_LABEL, TextOptions};
 
-/// More than any report has.
+/// Bytes written to test an output file; more than a report needs.
 const RESERVE: usize = 1 << 20;
-/// Where GitHub Actions wants a job's summary.
+/// Environment variable with the path of the job summary under GitHub Actions.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
 /// Stdout and the files that a report will be written to.
@@ -33,7 +33,7 @@ struct Output {
 }
 
 impl Outputs {
-    /// Refuses forms that there are not of such a document, and files that cannot be written.
+    /// Refuses formats that `subject` does not support, and files that cannot be written.
     pub(super) fn check(args: &OutputArgs, subject: Subject) -> anyhow::Result<Self> {
         let unfit = |what: String| move |error| UsageError(format!("{what}: {error}"));
         args.format.fits(subject).map_err(unfit("--format".to_owned()))?;
@@ -49,32 +49,32 @@ impl Outputs {
         Ok(Self { form: args.format, files, options })
     }
 
-    /// Faults that the user lets pass, for the exit code that the documents name.
+    /// Sets the faults that the user allows; they change the exit code that the documents name.
     pub(super) fn allowing(mut self, allowed: Allowed) -> Self {
         self.options.allowed = allowed;
         self
     }
 
-    /// Under GitHub Actions the job's summary shows the document, too.
+    /// Appends the document to the job summary under GitHub Actions.
     pub(super) fn add_to_step_summary(&self, document: Document<'_>) {
         add_to_step_summary(document, self.options);
     }
 
-    /// Writes the document to every file and prints it. What cannot be written keeps nothing else from
-    /// it; the error is that of the first.
+    /// Writes the document to every file and prints it. A failure does not stop the remaining outputs;
+    /// the first error is returned.
     pub(super) fn deliver(&self, document: Document<'_>) -> anyhow::Result<()> {
         let saved = self.files.iter().map(|file| file.write(document, self.options));
         first_error(saved.chain(std::iter::once_with(|| self.print(document))))
     }
 
-    /// Writes what there is so far to the files that keep it: what else is there, as a pipe, gets the
-    /// whole at the end.
+    /// Writes an intermediate document to the regular files. Pipes and devices cannot be overwritten, so
+    /// they receive the final document only.
     pub(super) fn keep(&self, document: Document<'_>) -> anyhow::Result<()> {
         let kept = self.files.iter().filter(|file| !is_special(&file.path));
         first_error(kept.map(|file| file.write(document, self.options)))
     }
 
-    /// Prints another result below a text that is printed already: it was not the last word.
+    /// Prints a new result line below a report that is already printed and whose result is outdated.
     pub(super) fn print_result(&self, result: &str) {
         if self.form == Form::Text {
             let line = format!("\n{RESULT_LABEL}{result}\n");
@@ -94,7 +94,7 @@ impl Outputs {
     }
 }
 
-/// Does all of it; the first error is returned and the others are logged.
+/// Runs all items; returns the first error and logs the others.
 fn first_error(all: impl Iterator<Item = anyhow::Result<()>>) -> anyhow::Result<()> {
     let mut first = Ok(());
     for done in all {
@@ -108,19 +108,19 @@ fn first_error(all: impl Iterator<Item = anyhow::Result<()>>) -> anyhow::Result<
 }
 
 impl Output {
-    /// Tells the form from the ending.
+    /// Derives the format from the file name extension.
     fn of(path: &Path) -> Result<Self, UsageError> {
         let form = Form::of_file(path).ok_or_else(|| {
             let (name, endings) = (path.display(), Form::endings());
             UsageError(format!("--output {name}: the ending says the form; there are {endings}"))
         })?;
-        // A link stays, and what it points to is written.
+        // Write to the target of a symbolic link, so that the rename does not replace the link.
         let path = if path.is_symlink() { fs::canonicalize(path).ok() } else { None }
             .unwrap_or_else(|| path.to_owned());
         Ok(Self { path, form })
     }
 
-    /// Writes the document: whole, or not at all, where it is a file.
+    /// Writes the document. A regular file is replaced atomically.
     fn write(&self, document: Document<'_>, options: TextOptions) -> anyhow::Result<()> {
         let name = self.path.display();
         let content =
@@ -131,13 +131,13 @@ impl Output {
     }
 }
 
-/// Whether there is something that is no file: a pipe, a terminal, a device. Another in its place would
-/// be of no use to who made it.
+/// Returns true if `path` exists and is not a regular file: a pipe, a terminal or a device. Such a path must
+/// be written to, because a rename would replace it by a regular file.
 fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|there| !there.is_file())
 }
 
-/// Writes the whole beside it, then takes its place.
+/// Writes a draft in the same folder, then renames it to `path`.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let draft = draft_of(path);
     let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, path));
@@ -147,19 +147,22 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Writes into what is there. A named pipe that nobody reads is an error: to open it would wait for
-/// somebody for ever.
+/// Writes to an existing pipe or device. A named pipe without a reader is an error: a blocking open would
+/// wait forever.
 fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
     let is_pipe = fs::metadata(path)?.file_type().is_fifo();
     let opened = OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
-    let _reader_is_there = opened.map_err(|error| match is_pipe {
-        true => io::Error::new(error.kind(), format!("nobody reads from the pipe ({error})")),
-        false => error,
+    let _reader_is_there = opened.map_err(|error| {
+        if is_pipe {
+            io::Error::new(error.kind(), format!("nobody reads from the pipe ({error})"))
+        } else {
+            error
+        }
     })?;
     OpenOptions::new().write(true).open(path)?.write_all(content)
 }
 
-/// The file beside it that is written first.
+/// Path of the draft, in the same folder so that the rename stays on one file system.
 fn draft_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
@@ -171,10 +174,10 @@ fn try_write(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if is_special(path) {
-        // Its reader may come later, and would take opening and closing it for all there is.
+        // Do not open it: a reader would take the close for the end of the report.
         return Ok(());
     }
-    // A file that is there must be ours to replace.
+    // An existing file must be writable.
     if path.exists() {
         OpenOptions::new().write(true).open(path)?;
     }
@@ -183,18 +186,18 @@ fn try_write(path: &Path) -> io::Result<()> {
         file.write_all(&vec![0; RESERVE])?;
         file.sync_all()
     });
-    // Nothing is left behind, whether it worked or not.
+    // Remove the draft after a failure too.
     let removed = fs::remove_file(&draft);
     tried.and(removed)
 }
 
-/// Appends the document to the job's summary. That it cannot be added is not a reason for a job to fail.
+/// Appends the document to the job summary. A failure does not fail the job.
 fn add_to_step_summary(document: Document<'_>, options: TextOptions) {
     let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()) else { return };
     let added = document.render(Form::Markdown, options).map_err(io::Error::other);
     let added = added.and_then(|text| {
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-        // Whatever another step left there without an end of line.
+        // Another step may have left its text without a final newline.
         file.write_all(format!("\n{text}\n").as_bytes())
     });
     if let Err(error) = added {
@@ -202,7 +205,7 @@ fn add_to_step_summary(document: Document<'_>, options: TextOptions) {
     }
 }
 
-/// Writes all of it to stdout. A reader that has gone away is no error.
+/// Writes `content` to stdout. A closed pipe is not an error.
 pub(super) fn print_bytes(content: &[u8]) -> io::Result<()> {
     match io::stdout().write_all(content).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),

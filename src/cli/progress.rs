@@ -12,17 +12,17 @@ use super::logger;
 use crate::ramp::StepStart;
 use crate::run::{Phase, Progress};
 
-/// Redraws a second: a terminal costs CPU, too.
+/// Redraws per second. Drawing takes CPU time from the load, so the rate is low.
 const HERTZ: u8 = 5;
-/// Between two plain lines, at least; later in a long run a twentieth of its time.
+/// Shortest interval between two plain lines; in a long run it grows to 1/20 of the elapsed time.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
-/// The same while nothing happens but waiting.
+/// Interval between two plain lines while the run waits for its start.
 const WAITING_EVERY: Duration = Duration::from_secs(60);
 
-/// What is shown of runs while they last.
+/// Progress view of a run on stderr.
 pub(super) struct View {
     face: Face,
-    /// The step that is run, empty where there are no steps.
+    /// Description of the current step; empty for a run without steps.
     header: String,
 }
 
@@ -44,7 +44,7 @@ impl View {
         Self { face, header: String::new() }
     }
 
-    /// A step of a ramp begins.
+    /// Shows the step of a ramp that begins.
     pub(super) fn begin_step(&mut self, step: &StepStart<'_>) {
         self.header = words::step(step);
         match &self.face {
@@ -54,7 +54,7 @@ impl View {
         }
     }
 
-    /// What to call with each progress of a run.
+    /// Returns the callback for the progress of a run.
     pub(super) fn updater(&self) -> impl FnMut(&Progress) + Send + 'static {
         let (face, header, mut pace) = (self.face.clone(), self.header.clone(), Pace::default());
         move |progress| match &face {
@@ -65,21 +65,21 @@ impl View {
         }
     }
 
-    /// Takes it off the screen.
+    /// Clears the view from the terminal.
     pub(super) fn finish(&self) {
         if let Face::Screen(screen) = &self.face {
-            // What cannot be cleared stays.
+            // A failure only leaves the last view on the terminal.
             let _ = screen.all.clear();
         }
     }
 }
 
 fn say(line: &str) {
-    // Nobody may read it any more; that is no reason to stop.
+    // A closed stderr must not stop the run.
     let _ = writeln!(std::io::stderr(), "loadgen: {line}");
 }
 
-/// The lines on a terminal: a header, a bar, and figures.
+/// View on a terminal: a header, a bar, and figures.
 #[derive(Clone)]
 struct Screen {
     all: MultiProgress,
@@ -131,7 +131,7 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// When the next plain line is due.
+/// Schedule of the plain lines.
 #[derive(Debug)]
 struct Pace {
     waiting: bool,
@@ -148,7 +148,7 @@ impl Pace {
     fn is_due(&mut self, progress: &Progress) -> bool {
         let (waiting, elapsed) = (progress.phase == Phase::Waiting, progress.elapsed);
         if waiting != self.waiting {
-            // That one waits is said at once; what has begun, when there is something to say.
+            // Report a wait at once. After the start, wait one interval, so that there are figures to show.
             *self = Self { waiting, next: if waiting { Duration::ZERO } else { PLAIN_EVERY } };
         }
         let due = elapsed >= self.next;

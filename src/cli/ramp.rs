@@ -1,5 +1,5 @@
 //! `loadgen ramp PROFILE`: profile → steps → runs → report → exit code. The report is saved after each
-//! step, so that a ramp that breaks off keeps what it has.
+//! step, so that an interrupted ramp keeps its finished steps.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     let ramp = Ramp::new(plan, Services::Children(own_program())).stop_on(stopped);
     let report = tokio::select! {
         report = ramp.run(&mut desk) => Some(report),
-        // Leaving drops the run, and with it every child; what was saved stays.
+        // Returning drops the run and its child processes; the saved report stays.
         () = signals.ask_then_insist(&stop) => None,
     };
     desk.progress.finish();
@@ -73,7 +73,7 @@ impl RampObserver for RampScreen {
     }
 }
 
-/// The line that repeats it, without secrets.
+/// Command line that repeats the ramp, without secrets.
 fn command(file: &Path, typed: &Settings) -> String {
     format!("loadgen ramp {}{}", quoted(&file.display().to_string()), words(typed))
 }

@@ -20,7 +20,7 @@ use crate::report::forms::{Document, Subject};
 use crate::report::{Report, RunResult, check_conditions};
 use crate::run::{RunError, Runner, Services};
 
-/// What wrk2's `-B` is told.
+/// Error message for wrk2's `-B`.
 const NO_BATCHES: &str = "--batch_latency: every answer is timed by itself, in a pipelined batch too; \
                           leave it out";
 
@@ -60,7 +60,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         result = running => result,
         () = signals.ask_then_insist(&stop) => {
             progress.finish();
-            // Leaving drops the run, and with it every child.
+            // Returning drops the run and its child processes.
             return Ok(Outcome::Interrupted);
         }
     };
@@ -73,7 +73,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let report = Report::from(&observations);
     let delivered = outputs.deliver(Document::Run(&report));
     outputs.add_to_step_summary(Document::Run(&report));
-    // As with wrk, a script has the last word. It may take its time, and so may be left.
+    // As with wrk, the script's `done` runs last. It may block, so a signal can leave it behind.
     let last_word = tokio::task::spawn_blocking(move || observations.finish_script());
     let ended = tokio::select! {
         said = last_word => {
@@ -109,11 +109,11 @@ fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
     Ok(Settings { mix_file: Some(file.to_owned()), ..settings })
 }
 
-/// The longest wait for a start: beyond it a date has a slipped digit.
+/// Longest wait for a start time, 7 days. A later date is probably a typing error.
 const LONGEST_WAIT: Duration = Duration::from_secs(7 * 86_400);
 
-/// Refuses a start in the past, which would be missed, or more than a week ahead. Where there is a Redis
-/// the start is in its time, and the run refuses one that is over.
+/// Refuses a start time in the past or more than a week ahead. With a Redis the start is in the time of
+/// Redis, and the run itself refuses a start in the past.
 fn still_ahead(start_at: StartTime, plan: &Plan) -> Result<SystemTime, UsageError> {
     let now = SystemTime::now();
     let at = start_at.seen_from(now);

@@ -23,7 +23,7 @@ use crate::pipeline::subscriber::{
     self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
 };
 
-/// After the first signal a service ends within this, whatever hangs.
+/// Longest shutdown of a service after the first signal, even if a task hangs.
 const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
 pub(super) async fn api(args: ApiArgs) -> anyhow::Result<Outcome> {
@@ -120,7 +120,7 @@ pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<Outcome> {
     outcome
 }
 
-/// Runs a service until a signal, and a moment longer if it has something to finish.
+/// Runs a service until a signal, then gives it up to [`LAST_MOMENT`] to finish.
 async fn serve<F, R>(service: F) -> anyhow::Result<Outcome>
 where
     F: FnOnce(watch::Receiver<bool>) -> R,
@@ -140,7 +140,7 @@ where
     Ok(Outcome::Done)
 }
 
-/// Tells whoever started the service; it may have stopped reading.
+/// Prints a line to stdout for the process that started the service. A closed stdout is ignored.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
@@ -162,7 +162,7 @@ fn id_fields(args: &MessageArgs) -> IdFields {
     args.id_field.as_deref().map_or_else(IdFields::default, IdFields::only)
 }
 
-/// What a subscriber has counted.
+/// Message counts of a subscriber.
 #[derive(Debug, Default)]
 struct Tally {
     messages: Counter,
@@ -188,7 +188,7 @@ impl Sink for Counting {
     }
 }
 
-/// A line a second, as long as somebody reads them.
+/// Prints one line per second until stdout is closed.
 async fn print_lines(tally: &Tally) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     let mut last = 0;

@@ -10,7 +10,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from their default action.
+    /// Installs handlers for both signals instead of their default action.
     pub(super) fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -18,7 +18,7 @@ impl Signals {
         })
     }
 
-    /// The next one of either.
+    /// Waits for the next signal of either kind.
     pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -26,7 +26,7 @@ impl Signals {
         }
     }
 
-    /// Says stop at the first, returns at the second.
+    /// Requests a stop at the first signal and returns at the second.
     pub(super) async fn ask_then_insist(&mut self, stop: &watch::Sender<bool>) {
         self.next().await;
         let _ = stop.send(true);

@@ -1,4 +1,4 @@
-//! Settings as typed, and the plan that they become.
+//! Settings as typed, and the plan that is built from them.
 
 pub mod plan;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! Settings → Plan: checked, defaults filled in. Nothing after it finds the input invalid.
+//! Conversion of settings to a plan, with all checks and defaults. Later code relies on a valid plan.
 
 use url::Url;
 
@@ -36,13 +36,13 @@ use script::script;
 use topics::topics;
 use transport::transport;
 
-/// A setting that does not make sense, as a sentence that names the flag.
+/// Error about an invalid setting; the message names the flag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PlanError(String);
 
 impl PlanError {
-    /// `text` names the flag and says what to do.
+    /// Creates an error. `text` names the flag and says what to do.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -52,33 +52,33 @@ fn refuse<T>(text: impl Into<String>) -> Result<T, PlanError> {
     Err(PlanError(text.into()))
 }
 
-/// What one run will do.
+/// Checked configuration of one run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What is driven.
+    /// System under test.
     pub target: Target,
-    /// How requests are sent.
+    /// Loop, rate, connections and times.
     pub load: LoadPlan,
-    /// What is sent.
+    /// Requests to send.
     pub request: RequestPlan,
-    /// How the target is reached.
+    /// Protocol, route and certificates of the target.
     pub transport: TransportPlan,
-    /// What writes the requests instead, where a script does.
+    /// Script that writes the requests instead of `request`, if one is given.
     pub script: Option<ScriptPlan>,
     /// The pipeline behind the target.
     pub pipeline: PipelinePlan,
-    /// What the report is held against.
+    /// Conditions under which the run fails.
     pub thresholds: Vec<Threshold>,
-    /// What repeats it, without secrets.
+    /// Command line that repeats the run, without secrets.
     pub command: String,
 }
 
-/// What is driven.
+/// System under test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The whole pipeline, brought up for this run.
+    /// The whole pipeline, started for this run.
     Pipeline,
-    /// An API that is there. Its arrivals are measured where a broker is given too.
+    /// Running API. Its arrivals are measured if a broker is given too.
     Url(Url),
 }
 
@@ -87,23 +87,23 @@ pub enum Target {
 pub struct PipelinePlan {
     /// Redis, if one is given.
     pub redis: Option<Address>,
-    /// Redis of the stamps and their time, if it is another.
+    /// Redis of the stamps and their clock, if it is not `redis`.
     pub log_server: Option<Address>,
     /// Broker, if one is given.
     pub mqtt: Option<Address>,
-    /// Where what is not given comes from.
+    /// Source of Redis and the broker if no address is given.
     pub stack: Stack,
-    /// MQTT topics, at least one. Where the pipeline is brought up there is one, without wildcards.
+    /// MQTT topics, at least one. If the run starts the pipeline: exactly one, without wildcards.
     pub topics: Vec<String>,
-    /// Whether a payload that was not joined may be shown.
+    /// True if the report may show a payload that could not be joined to a request.
     pub show_payload: bool,
     /// Redis list.
     pub queue: String,
-    /// One message in so many is stamped, at least 1.
+    /// Sampling interval: one message in `sample` is stamped; at least 1.
     pub sample: u64,
     /// Rows of the report's stages.
     pub stages: Vec<StagePair>,
-    /// True if the user chose them: then they are reported even without a message.
+    /// True if the user chose the stages; the report then lists them even without a message.
     pub stages_chosen: bool,
     /// Threads of the api.
     pub api_threads: usize,
@@ -111,22 +111,22 @@ pub struct PipelinePlan {
     pub push_workers: usize,
     /// Threads of the push server.
     pub push_threads: usize,
-    /// How push joins pop and publish.
+    /// Coupling of pop and publish in the push server.
     pub coupling: Coupling,
-    /// Most messages a second that push takes and publishes.
+    /// Highest rate at which the push server pops and publishes, in messages per second.
     pub push_limit: Option<Rate>,
     /// MQTT quality of service, 0 or 1.
     pub qos: u8,
 }
 
-/// The largest body that goes all the way through the pipeline.
+/// Largest body in bytes that every component of the pipeline accepts.
 pub const MAX_BODY: usize = 16 * 1024 * 1024;
-/// One stamp in more messages than this tells nothing. Ids are given out in blocks of as many.
+/// Largest sampling interval: fewer stamps are not meaningful. Ids are allocated in blocks of this size.
 const MOST_SAMPLE: u64 = 1_000_000;
-/// More threads than this are a slipped digit.
+/// Largest number of threads; a larger value is probably a typing error.
 const MOST_THREADS: u64 = 1_024;
 
-/// Numbers of the report that are known by ids only.
+/// Numbers of the report that need a MsgID in the requests.
 const OF_IDS: [&str; 8] = [
     "lost_percent",
     "messages.accepted",
@@ -182,7 +182,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Refuses conditions on messages where nobody will see any.
+    /// Refuses conditions on messages if arrivals are not measured.
     fn check_heard(&self) -> Result<(), PlanError> {
         let is_of_messages = |threshold: &&Threshold| {
             threshold.name() == "lost_percent"
@@ -197,7 +197,7 @@ impl Plan {
         }
     }
 
-    /// Refuses conditions on what ids tell where no request carries one.
+    /// Refuses conditions on numbers that need MsgIDs if no request carries one.
     fn check_ids(&self) -> Result<(), PlanError> {
         let needs_ids = |threshold: &&Threshold| {
             threshold.name().starts_with("arrival.") || OF_IDS.contains(&threshold.name())
@@ -211,8 +211,8 @@ impl Plan {
         }
     }
 
-    /// Refuses a condition on a percentile that will be `null`, as the run is too short for it. `place` is
-    /// where it was written.
+    /// Refuses a condition on a percentile that needs more values than the run plans. `place` names the
+    /// flag or file of the condition.
     pub fn check_values(&self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
         let percentile = threshold.name().rsplit('.').next().unwrap_or_default();
         match (fewest_values(percentile), self.load.most_requests()) {
@@ -234,18 +234,18 @@ impl Plan {
         if proves_nothing { self.request.id_note() } else { None }
     }
 
-    /// Returns true if the user names a Redis, whose time all nodes have in common.
+    /// Returns true if the user names a Redis, whose clock all nodes share.
     pub fn has_clock_of_redis(&self) -> bool {
         self.pipeline.redis.is_some() || self.pipeline.log_server.is_some()
     }
 
-    /// Whether arrivals are measured: the pipeline is ours, or a broker is named.
+    /// Returns true if arrivals are measured: the run starts the pipeline, or a broker is given.
     pub fn listens(&self) -> bool {
         self.target == Target::Pipeline || self.pipeline.mqtt.is_some()
     }
 }
 
-/// Refuses conditions on requests that there are none of.
+/// Refuses conditions on requests that the plan does not contain.
 fn check_requests(thresholds: &[Threshold], plan: &RequestPlan) -> Result<(), PlanError> {
     for threshold in thresholds {
         let mut parts = threshold.name().split('.');
@@ -253,9 +253,10 @@ fn check_requests(thresholds: &[Threshold], plan: &RequestPlan) -> Result<(), Pl
         let is_one = |name: &&str| plan.is_mix() && plan.requests.iter().any(|r| r.name == *name);
         if let Some(name) = name.filter(|name| !is_one(name)) {
             let names: Vec<_> = plan.requests.iter().map(|r| r.name.as_str()).collect();
-            let known = match plan.is_mix() {
-                true => format!("there are {}", names.join(", ")),
-                false => "results by request need a profile with several [[request]]".to_owned(),
+            let known = if plan.is_mix() {
+                format!("there are {}", names.join(", "))
+            } else {
+                "results by request need a profile with several [[request]]".to_owned()
             };
             return refuse(format!("--fail-if {threshold}: there is no request '{name}'; {known}"));
         }
@@ -263,7 +264,7 @@ fn check_requests(thresholds: &[Threshold], plan: &RequestPlan) -> Result<(), Pl
     Ok(())
 }
 
-/// The rows that `--stages` asks for.
+/// Parses `--stages`; without values, returns the default rows.
 fn stages(texts: &[String]) -> Result<Vec<StagePair>, PlanError> {
     if texts.is_empty() {
         return Ok(StagePair::DEFAULT.to_vec());
@@ -294,7 +295,7 @@ fn target(url: Option<&str>) -> Result<Target, PlanError> {
     }
 }
 
-/// Refuses what is about api and push where a URL is driven, so that neither is brought up.
+/// Refuses settings of api and push if a URL is given, because the run then starts neither.
 fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanError> {
     let Settings { api_threads, push_workers, push_threads, coupling, push_limit, stack, .. } =
         settings;
@@ -316,10 +317,6 @@ fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanErro
 
 fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanError> {
     let topics = topics(settings.topics, target)?;
-    let small = |flag: &str, value: Option<u64>, default: u64| match value.unwrap_or(default) {
-        n @ 1..=MOST_THREADS => Ok(n as usize),
-        n => refuse(format!("{flag} {n}: from 1 to {MOST_THREADS}")),
-    };
     let sample = settings.sample.unwrap_or(100);
     if !(1..=MOST_SAMPLE).contains(&sample) {
         return refuse(format!("--sample N stamps one message in N; N is from 1 to {MOST_SAMPLE}"));
@@ -330,7 +327,7 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
              leave one or the other out",
         );
     }
-    let push_workers = small("--push-workers", settings.push_workers, 1)?;
+    let push_workers = thread_count("--push-workers", settings.push_workers)?;
     Ok(PipelinePlan {
         redis: settings.redis.map(|text| Address::parse("--redis", &text)).transpose()?,
         log_server: (settings.log_server.as_deref())
@@ -344,13 +341,21 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
         sample,
         stages: stages(&settings.stages)?,
         stages_chosen: !settings.stages.is_empty(),
-        api_threads: small("--api-threads", settings.api_threads, 1)?,
+        api_threads: thread_count("--api-threads", settings.api_threads)?,
         push_workers,
-        push_threads: small("--push-threads", settings.push_threads, 1)?.min(push_workers),
+        push_threads: thread_count("--push-threads", settings.push_threads)?.min(push_workers),
         coupling: settings.coupling.unwrap_or_default(),
         push_limit: settings.push_limit,
         qos: settings.qos.unwrap_or(0),
     })
+}
+
+/// Returns the value of `flag`, by default 1; refuses 0 and more than [`MOST_THREADS`].
+fn thread_count(flag: &str, value: Option<u64>) -> Result<usize, PlanError> {
+    match value.unwrap_or(1) {
+        n @ 1..=MOST_THREADS => Ok(n as usize),
+        n => refuse(format!("{flag} {n}: from 1 to {MOST_THREADS}")),
+    }
 }
 
 #[cfg(test)]

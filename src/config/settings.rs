@@ -1,5 +1,5 @@
-//! What a user may set, exactly as typed: on the command line, in the environment, or in a TOML
-//! profile. One list for all three, so that a flag cannot exist in one and lack in another.
+//! User settings exactly as typed: on the command line, in the environment, or in a TOML profile. All
+//! three use one list, so that a setting cannot be missing in one of them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub use table::{Entry, ProfileError, Table, nearest, setting_keys};
 
 use crate::core::units::{Rate, Rates, de_count, de_duration, parse_count, parse_duration};
 
-/// The settings of one run. What is `None` was not set; [`crate::config::plan::Plan`] fills in defaults.
+/// Settings of one run. A `None` field was not set; [`crate::config::plan::Plan`] fills in defaults.
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {

@@ -8,7 +8,7 @@ use crate::config::settings::Coupling;
 use crate::core::units::{Rate, parse_count, parse_size};
 use crate::pipeline::api::DEFAULT_MAX_BODY;
 
-/// What api and push have in common.
+/// Options that api and push share.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct QueueArgs {
     /// Redis of the queue: redis://USER:PASSWORD@HOST:PORT/DB, all but HOST may be left out; rediss:// for TLS

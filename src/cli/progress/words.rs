@@ -1,5 +1,6 @@
-//! How a progress is put into words. Every line of figures fits into 40 columns.
+//! Texts of the progress view. Every line of figures fits into 40 columns.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::core::clock::Nanos;
@@ -8,19 +9,19 @@ use crate::core::units::{format_count, format_duration, format_metric, format_ti
 use crate::ramp::StepStart;
 use crate::run::{Phase, Progress};
 
-/// Which step of how many is run, and how long the ramp will still take.
+/// Header of a ramp's step: its number, the number of steps, and the remaining time of the ramp.
 pub(super) fn step(step: &StepStart<'_>) -> String {
     let StepStart { number, of, name, left } = step;
     let left = left.map(|left| format!(", {} to go", format_duration(whole(left))));
     format!("step {number} of {of}: {}{}", message(name), left.unwrap_or_default())
 }
 
-/// Rounded up, so that it never says 0s while there is something left.
+/// Rounds up to whole seconds, so that the view never shows 0s before the end.
 fn whole(span: Duration) -> Duration {
     Duration::from_secs(span.as_millis().div_ceil(1_000) as u64)
 }
 
-/// What the run is doing.
+/// Name of the run's phase.
 pub(super) fn phase(progress: &Progress) -> &'static str {
     match progress.phase {
         Phase::Waiting => "waiting",
@@ -30,7 +31,7 @@ pub(super) fn phase(progress: &Progress) -> &'static str {
     }
 }
 
-/// How long it has taken and will take.
+/// Time until the start, remaining time, or elapsed time if the run has no planned duration.
 pub(super) fn time(progress: &Progress) -> String {
     let elapsed = Duration::from_secs(progress.elapsed.as_secs());
     let left = |planned: Duration| format_duration(whole(planned.saturating_sub(progress.elapsed)));
@@ -43,42 +44,50 @@ pub(super) fn time(progress: &Progress) -> String {
     }
 }
 
-/// The figures in lines below each other.
+/// Figures of the progress, one row per line; empty before the start.
 pub(super) fn figures(progress: &Progress) -> String {
     if progress.phase == Phase::Waiting {
         return String::new();
     }
-    let row = |label: &str, left: String, right: String| {
-        format!("{label:>9} {left:<13} {right}").trim_end().to_owned()
-    };
-    let count = |name: &str, n: u64| format!("{name} {}", format_count(n));
-    let pair = |label: &str, (p50, p99): (String, String)| {
-        row(label, format!("p50 {p50}"), format!("p99 {p99}"))
-    };
     let mut rows = vec![
-        row("rate", rate(progress), count("sent", progress.sent)),
-        pair("response", response(progress)),
+        row("rate", &rate(progress), &labelled_count("sent", progress.sent)),
+        row_of_percentiles("response", &response(progress)),
     ];
     if progress.arrived.is_some() {
-        rows.push(pair("arrival", arrival(progress)));
+        rows.push(row_of_percentiles("arrival", &arrival(progress)));
     }
-    let queue = progress.queue_depth.map(|depth| count("queue", depth)).unwrap_or_default();
-    rows.push(row("in flight", format_count(progress.in_flight), queue));
+    let queue =
+        progress.queue_depth.map(|depth| labelled_count("queue", depth)).unwrap_or_default();
+    rows.push(row("in flight", &format_count(progress.in_flight), &queue));
     if let Some(arrived) = progress.arrived {
-        rows.push(row("missing", format_count(missing(progress)), count("arrived", arrived)));
+        let missing = format_count(missing(progress));
+        rows.push(row("missing", &missing, &labelled_count("arrived", arrived)));
     }
     if progress.totals.refused > 0 {
         let refused = format_count(progress.totals.refused);
-        rows.push(row("refused", refused, "not 2xx/3xx".to_owned()));
+        rows.push(row("refused", &refused, "not 2xx/3xx"));
     }
     if progress.totals.failed + progress.dropped > 0 {
         let failed = format_count(progress.totals.failed);
-        rows.push(row("failed", failed, count("dropped", progress.dropped)));
+        rows.push(row("failed", &failed, &labelled_count("dropped", progress.dropped)));
     }
     rows.join("\n")
 }
 
-/// All of it in one line, for a file.
+fn row(label: &str, left: &str, right: &str) -> String {
+    format!("{label:>9} {left:<13} {right}").trim_end().to_owned()
+}
+
+fn row_of_percentiles(label: &str, percentiles: &Percentiles) -> String {
+    let Percentiles { p50, p99 } = percentiles;
+    row(label, &format!("p50 {p50}"), &format!("p99 {p99}"))
+}
+
+fn labelled_count(label: &str, n: u64) -> String {
+    format!("{label} {}", format_count(n))
+}
+
+/// Progress in one line, for output that is not a terminal.
 pub(super) fn line(header: &str, progress: &Progress) -> String {
     let mut parts = Vec::new();
     if !header.is_empty() {
@@ -88,10 +97,9 @@ pub(super) fn line(header: &str, progress: &Progress) -> String {
     if progress.phase == Phase::Waiting {
         return parts.join(": ");
     }
-    let pair = |name: &str, (p50, p99): (String, String)| format!("{name} p50 {p50} p99 {p99}");
-    let mut words = vec![rate(progress), pair("response", response(progress))];
+    let mut words = vec![rate(progress), format!("response {}", response(progress))];
     if progress.arrived.is_some() {
-        words.push(pair("arrival", arrival(progress)));
+        words.push(format!("arrival {}", arrival(progress)));
     }
     let mut count = |n: u64, what: &str| words.push(format!("{} {what}", format_count(n)));
     count(progress.in_flight, "in flight");
@@ -114,25 +122,43 @@ pub(super) fn line(header: &str, progress: &Progress) -> String {
     parts.join(": ")
 }
 
-/// Of the last second; before there is one, of the last moment.
+/// Send rate over the last second; before the first full second, the latest rate.
 fn rate(progress: &Progress) -> String {
     let second = progress.last_second.as_ref().map(|second| second.sent as f64);
     format!("{}/s", format_metric(second.unwrap_or(progress.rate)))
 }
 
-/// Accepted and not here yet: lost only if the run has waited for them in vain.
+/// Messages that were accepted and have not arrived yet. They count as lost only after the drain.
 fn missing(progress: &Progress) -> u64 {
     progress.accepted.saturating_sub(progress.arrived.unwrap_or(progress.accepted))
 }
 
-fn response(progress: &Progress) -> (String, String) {
-    let second = progress.last_second.as_ref();
-    (micros(second.and_then(|s| s.response_p50)), micros(second.and_then(|s| s.response_p99)))
+/// Percentiles of the last second as text.
+struct Percentiles {
+    p50: String,
+    p99: String,
 }
 
-fn arrival(progress: &Progress) -> (String, String) {
+impl fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {} p99 {}", self.p50, self.p99)
+    }
+}
+
+fn response(progress: &Progress) -> Percentiles {
     let second = progress.last_second.as_ref();
-    (micros(second.and_then(|s| s.arrival_p50)), micros(second.and_then(|s| s.arrival_p99)))
+    Percentiles {
+        p50: micros(second.and_then(|s| s.response_p50)),
+        p99: micros(second.and_then(|s| s.response_p99)),
+    }
+}
+
+fn arrival(progress: &Progress) -> Percentiles {
+    let second = progress.last_second.as_ref();
+    Percentiles {
+        p50: micros(second.and_then(|s| s.arrival_p50)),
+        p99: micros(second.and_then(|s| s.arrival_p99)),
+    }
 }
 
 fn micros(time: Option<Nanos>) -> String {

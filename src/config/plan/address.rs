@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{PlanError, refuse};
 
-/// How to speak to the server.
+/// Transport security of a connection to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// `redis://` or `mqtt://`
@@ -23,7 +23,7 @@ pub struct Address {
     scheme: Scheme,
 }
 
-/// Scheme, its default port, and how to speak.
+/// Flag, scheme, default port, and transport security.
 const SCHEMES: [(&str, &str, u16, Scheme); 6] = [
     ("--redis", "redis", 6379, Scheme::Plain),
     ("--redis", "rediss", 6379, Scheme::Tls),
@@ -53,7 +53,7 @@ impl Address {
         Ok(Self { port: url.port().unwrap_or(*default_port), scheme: *scheme, url })
     }
 
-    /// A server of ours on loopback.
+    /// Address of a server that loadgen started on loopback.
     pub(crate) fn loopback(kind: &str, port: u16) -> Self {
         let url = Url::parse(&format!("{kind}://127.0.0.1:{port}")).expect("a constant shape");
         Self { url, port, scheme: Scheme::Plain }
@@ -82,12 +82,12 @@ impl Address {
         (!user.is_empty() || !password.is_empty()).then_some((user, password))
     }
 
-    /// The whole URL with its password: to connect with, or to hand to a child. Never to print.
+    /// Full URL with its password, to connect or to pass to a child process. Must not be printed.
     pub fn secret_url(&self) -> &str {
         self.url.as_str()
     }
 
-    /// Whether the server is on this machine for certain.
+    /// Returns true if the host is a loopback address.
     pub fn is_loopback(&self) -> bool {
         let address = self.host().parse::<std::net::IpAddr>();
         self.host() == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
@@ -102,7 +102,7 @@ impl Address {
     }
 }
 
-/// `%40` → `@`; what is no such escape stays as it is.
+/// Decodes percent escapes (`%40` → `@`); invalid escapes stay unchanged.
 pub(crate) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

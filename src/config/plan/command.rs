@@ -11,15 +11,15 @@ use crate::core::units::format_duration;
 
 /// Flags that need no value.
 const SWITCHES: [&str; 4] = ["insecure", "http2", "disable-keepalive", "show-payload"];
-/// What has no flag: a request of a profile.
+/// Key of a profile's request, which has no flag.
 const REQUEST: &str = "request";
-/// The arguments of a script have no flag either: they come last, after `--`.
+/// Key of the arguments of a script. They have no flag and come last, after `--`.
 const SCRIPT_ARGS: &str = "script-args";
 
-/// The settings that were set, by their flags' long names, without secrets; the URL has no flag and
-/// comes first, as `url`. Of a profile's requests the names are told, last, as `request`.
+/// Returns the given settings by the long names of their flags, without secrets. The URL has no flag and
+/// comes first, as `url`. The names of a profile's requests come last, as `request`.
 pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
-    // Every field by name: a new setting does not compile until it is here too.
+    // Lists every field, so that a new setting does not compile until it is handled here.
     let Settings {
         url,
         rate,
@@ -147,8 +147,8 @@ fn pipeline_flags(settings: &Settings) -> Vec<(&'static str, String)> {
     flags
 }
 
-/// The command as a shell takes it. A profile's requests are not put into it: the profile is named; or
-/// they are, in a comment, where they are of a ramp.
+/// Returns the command in shell syntax. Requests of a profile are not part of it: the command names the
+/// profile, or names the requests in a comment if they belong to a ramp.
 pub(super) fn command(settings: &Settings) -> String {
     let mut line = "loadgen".to_owned();
     if let Some(path) = settings.mix_file.as_ref().filter(|_| !settings.mix.is_empty()) {
@@ -162,7 +162,7 @@ pub(super) fn command(settings: &Settings) -> String {
     line
 }
 
-/// The settings that have a flag as a shell takes them, each with a space before it.
+/// Returns the settings that have a flag in shell syntax, each after a space.
 pub fn words(settings: &Settings) -> String {
     let mut words = String::new();
     let mut args = String::new();
@@ -176,7 +176,7 @@ pub fn words(settings: &Settings) -> String {
             }
             ("url", _) => format!(" {word}"),
             (switch, "true") if SWITCHES.contains(&switch) => format!(" --{switch}"),
-            // A value of a switch needs the sign: without it, it would be the URL.
+            // The value of a switch needs `=`: otherwise it would be read as the URL.
             (switch, _) if SWITCHES.contains(&switch) => format!(" --{switch}={value}"),
             _ => format!(" --{name} {word}"),
         };
@@ -184,7 +184,7 @@ pub fn words(settings: &Settings) -> String {
     if args.is_empty() { words } else { format!("{words} --{args}") }
 }
 
-/// A word as a shell takes it literally.
+/// Quotes a word so that a shell takes it literally.
 pub fn quoted(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b);
     match !word.is_empty() && word.bytes().all(plain) {
@@ -273,7 +273,7 @@ mod tests {
             "it's",
         ]);
         let command = command(&settings);
-        // A real shell takes it apart.
+        // Let a real shell split the words.
         let words = std::process::Command::new("sh")
             .args(["-c", &format!("printf '%s\\n' {}", command.trim_start_matches("loadgen "))])
             .output()

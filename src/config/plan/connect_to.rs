@@ -1,17 +1,18 @@
-//! `--connect-to HOST1:PORT1:HOST2:PORT2`, as curl has it.
+//! `--connect-to HOST1:PORT1:HOST2:PORT2`, as in curl.
 
 use url::{Host, Url};
 
 use super::{PlanError, refuse};
 
-/// What is asked of HOST1:PORT1 goes to HOST2:PORT2; what is empty is any, or the URL's own.
+/// Rule that sends connections for `from` to `to`. An empty part of `from` matches any value; an empty part
+/// of `to` keeps that of the URL.
 #[derive(Debug, PartialEq, Eq)]
 struct Rule<'a> {
     from: (&'a str, Option<u16>),
     to: (&'a str, Option<u16>),
 }
 
-/// Where the first rule that fits sends the URL's connections, host without brackets.
+/// Returns host (without brackets) and port of the first rule that matches the URL, or `None`.
 pub(super) fn redirected(rules: &[String], url: &Url) -> Result<Option<(String, u16)>, PlanError> {
     let rules = rules.iter().map(|text| match parse(text) {
         Some(rule) => Ok(rule),
@@ -41,7 +42,7 @@ fn parse(text: &str) -> Option<Rule<'_>> {
     Some(Rule { from: (from_host, port(from_port)?), to: (to_host, port(to_port)?) })
 }
 
-/// A host, without brackets, and what stands behind its colon.
+/// Splits a host, without brackets, from the text after its colon.
 fn host(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = match text.strip_prefix('[') {
         Some(inside) => {

@@ -1,4 +1,4 @@
-//! Files that say what is sent, parsed once, before the run: bodies, lines of bodies, tables.
+//! Files with request data: bodies, lines of bodies, and tables. They are parsed once, before the run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use super::{MAX_BODY, PlanError, refuse};
 use crate::message::Data;
 use crate::message::template::OWN_NAMES;
 
-/// The largest file of lines or rows: it is held in memory, several times its size.
+/// Largest file of lines or rows, in bytes. In memory it takes several times its size.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
-/// The most lines or rows of one.
+/// Largest number of lines or rows in a file.
 const MOST_LINES: usize = 1_000_000;
 
-/// The tables of a plan, each read once however many requests it fills.
+/// Tables of a plan. Each file is read once, even if several requests use it.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     read: Vec<(PathBuf, Data)>,
@@ -35,7 +35,7 @@ impl Tables {
         self.read.iter().find(|(own, _)| own == file).map(|(_, data)| data)
     }
 
-    /// Refuses a table of which nothing is sent: a name is misspelt, or its braces are missing.
+    /// Refuses a table that no request uses: a name is misspelt, or its braces are missing.
     pub(super) fn all_used(&self) -> Result<(), PlanError> {
         let Some((file, data)) = self.read.iter().find(|(_, data)| !data.is_used()) else {
             return Ok(());
@@ -77,7 +77,7 @@ pub(super) fn lines(text: &[u8]) -> Result<Vec<(usize, &[u8])>, String> {
 pub(super) fn read(flag: &str, file: &Path) -> Result<Vec<u8>, PlanError> {
     let mut text = read_bounded(file, MAX_FILE, "a file of bodies or rows")
         .map_err(|e| PlanError(format!("{flag} {}: {e}", file.display())))?;
-    // A mark that some editors write, and nobody sees.
+    // Skip the byte order mark that some editors write.
     if text.starts_with(b"\xEF\xBB\xBF") {
         text.drain(..3);
     }
@@ -108,7 +108,7 @@ fn table(file: &Path) -> Result<Data, PlanError> {
     }
 }
 
-/// RFC 4180, with a head: the first record names the columns.
+/// Parses CSV (RFC 4180); the first record names the columns.
 fn csv(text: &[u8]) -> Result<Data, String> {
     let mut reader = csv::Reader::from_reader(text);
     let mut lines = Lines { text, at: 0, line: 1 };
@@ -119,7 +119,7 @@ fn csv(text: &[u8]) -> Result<Data, String> {
         let record = record.map_err(|e| explain(&e, &mut lines))?;
         data.push(lines.of(record.position()), record.iter());
     }
-    // The reader takes all that follows for the quoted cell.
+    // With an open quote the reader would take the rest of the file as one cell.
     let quotes = || text.iter().enumerate().filter(|(_, byte)| **byte == b'"').map(|(at, _)| at);
     if let Some(last) = quotes().next_back().filter(|_| quotes().count() % 2 == 1) {
         let line = 1 + text[..last].iter().filter(|byte| **byte == b'\n').count();
@@ -128,7 +128,7 @@ fn csv(text: &[u8]) -> Result<Data, String> {
     Ok(data)
 }
 
-/// Where records begin. The reader's own lines are one behind after a carriage return.
+/// Counter of line numbers. The CSV reader's own line is one too low after a carriage return.
 struct Lines<'a> {
     text: &'a [u8],
     at: usize,
@@ -136,7 +136,8 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// The line of a record, whose position may be that of the end before it. Positions rise.
+    /// Returns the line of a record. `position` may point to the line end before the record; positions must
+    /// not decrease between calls.
     fn of(&mut self, position: Option<&csv::Position>) -> u64 {
         let byte = position.map_or(0, csv::Position::byte) as usize;
         let passed = self.text.get(self.at..byte).unwrap_or_default();
@@ -162,7 +163,8 @@ fn explain(error: &csv::Error, lines: &mut Lines<'_>) -> String {
     }
 }
 
-/// An object on each line. The first one's fields are the columns; all must have them.
+/// Parses one JSON object per line. The fields of the first object are the columns; later objects must have
+/// them too.
 fn ndjson(text: &[u8]) -> Result<Data, String> {
     let mut data: Option<Data> = None;
     let lines = text.split(|byte| *byte == b'\n').zip(1..);
@@ -187,15 +189,16 @@ fn ndjson(text: &[u8]) -> Result<Data, String> {
     data.ok_or_else(|| "it has no rows".to_owned())
 }
 
-/// The text of a string; anything else as it is written.
+/// Returns the text of a JSON string; any other value as it is written.
 fn text_of(value: &RawValue) -> Result<String, String> {
-    match value.get().starts_with('"') {
-        true => serde_json::from_str(value.get()).map_err(|e| without_line(&e)),
-        false => Ok(value.get().to_owned()),
+    if value.get().starts_with('"') {
+        serde_json::from_str(value.get()).map_err(|e| without_line(&e))
+    } else {
+        Ok(value.get().to_owned())
     }
 }
 
-/// What serde says, without its line, which is always 1 here.
+/// Message of a serde error without its line, which is always 1 here.
 fn without_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let column = error.column();

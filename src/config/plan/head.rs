@@ -9,7 +9,7 @@ use crate::core::secrets::mask_parts;
 use crate::message::template::{EscapeContext, OWN_NAMES, is_word};
 use crate::message::{Data, Template};
 
-/// A path and query as a URL takes them.
+/// Parses a path and query with the rules of a URL.
 pub(super) fn parse_path(path: &str) -> Result<Url, PlanError> {
     let base = Url::parse("http://host/").expect("a constant");
     let shown = mask_parts(path);
@@ -19,7 +19,7 @@ pub(super) fn parse_path(path: &str) -> Result<Url, PlanError> {
     }
 }
 
-/// Gives holes their braces back, which a URL has percent-encoded, and their names' other characters.
+/// Restores the braces of holes and the characters of their names, which a URL percent-encodes.
 pub(super) fn open_holes(text: &str, data: Option<&Data>) -> String {
     let is_hole = |name: &str| {
         is_word(name)
@@ -42,11 +42,11 @@ pub(super) fn open_holes(text: &str, data: Option<&Data>) -> String {
     out
 }
 
-/// Splits and checks `Name: value`, so that neither it nor what fills its holes can smuggle in a
-/// second one.
+/// Splits and checks `Name: value`. Neither the text nor a value in its holes can inject a second
+/// header.
 pub(super) fn header(text: &str, data: Option<&Data>) -> Result<(String, Template), PlanError> {
     let Some((name, value)) = text.split_once(':') else {
-        // What stands there may be a secret.
+        // Do not repeat the text: it may contain a secret.
         return refuse("a --header has no colon; it is of the form 'Name: value'");
     };
     let (name, value) = (name.trim(), value.trim());
@@ -78,7 +78,7 @@ pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// What a body is, as its Content-Type has it; without one it will be JSON.
+/// Escaping context of the body, from its Content-Type; JSON without one.
 pub(super) fn place(headers: &[(String, Template)]) -> EscapeContext {
     let mut named = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let Some((_, value)) = named.next_back() else { return EscapeContext::Json };

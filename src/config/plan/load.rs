@@ -1,4 +1,4 @@
-//! How requests are sent: loop, rate, connections, times.
+//! Load of a run: open or closed loop, rate, connections and times.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::core::units::Rates;
 /// Open or closed loop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mode {
-    /// Slot n is due at a time that no response can move.
+    /// Slot n is due at a fixed time, independent of responses.
     Open {
-        /// Slots a second, in total. The warm-up has the rate of the beginning.
+        /// Slots per second, in total. The warm-up uses the initial rate.
         rate: Rates,
-        /// Their spacing.
+        /// Spacing of the slots.
         arrivals: ArrivalProcess,
         /// Seed of the spacing.
         seed: u64,
@@ -23,16 +23,16 @@ pub enum Mode {
     Closed,
 }
 
-/// How a worker of an open loop waits for its slots.
+/// Method by which a worker of an open loop waits for its slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// It sleeps so long at least: slots that fall due meanwhile go out together.
+    /// Sleeps for at least this long; slots that become due meanwhile are sent together.
     Tick(Nanos),
-    /// It never sleeps.
+    /// Polls the clock and never sleeps.
     Spin,
 }
 
-/// How requests are sent.
+/// Loop, rate, connections and times of a run.
 #[derive(Debug, Clone)]
 pub struct LoadPlan {
     /// Open or closed loop.
@@ -41,44 +41,44 @@ pub struct LoadPlan {
     pub connections: usize,
     /// Worker threads, at least 1.
     pub threads: usize,
-    /// Sending time of the measured part; `None` where only `requests` ends it.
+    /// Sending time of the measured part; `None` if only `requests` ends it.
     pub duration: Option<Duration>,
     /// Most requests of the measured part.
     pub requests: Option<u64>,
-    /// Sending time of the part thrown away.
+    /// Sending time of the warm-up, which is not measured.
     pub warmup: Duration,
-    /// How long stragglers are waited for.
+    /// Longest wait for outstanding responses and messages after the last request.
     pub drain: Duration,
     /// Time allowed per request from its send.
     pub timeout: Duration,
-    /// Most requests on the wire or in line, at least `threads`.
+    /// Limit of requests in flight or in the backlog, at least `threads`.
     pub max_in_flight: Option<u64>,
-    /// What carries the requests.
+    /// HTTP client that sends the requests.
     pub engine: Engine,
-    /// How a worker waits for slots; without effect in a closed loop.
+    /// Method by which a worker waits for slots; no effect in a closed loop.
     pub pace: Pace,
 }
 
-/// The wake interval where none is given, chosen by measurement (docs/performance.md has the figures).
+/// Default wake interval, chosen by measurement (docs/performance.md has the figures).
 const TICK: Duration = Duration::from_micros(100);
-/// A longer wake interval would be seen in everything the run measures.
+/// Longest wake interval; a longer one would distort every measured time.
 const LONGEST_TICK: Duration = Duration::from_millis(10);
-/// Connections of an open loop where none are given.
+/// Default number of connections in an open loop.
 const OPEN_CONNECTIONS: u64 = 64;
-/// Connections of a closed loop where none are given, as wrk.
+/// Default number of connections in a closed loop; the same as wrk's.
 const CLOSED_CONNECTIONS: u64 = 10;
-/// More connections than this are a slipped digit.
+/// Largest number of connections; a larger value is probably a typing error.
 const MOST_CONNECTIONS: u64 = 1_000_000;
-/// Slots of one plan: a day at a million a second fits a hundred times.
+/// Largest number of slots in a plan: about 100 days at a million per second.
 const MOST_SLOTS: f64 = 1e13;
 
 impl LoadPlan {
-    /// Warm-up and measured sending time, as far as time ends them.
+    /// End of the sending time, including the warm-up; `None` if no duration is set.
     pub fn end(&self) -> Option<Nanos> {
         self.duration.map(|duration| Nanos::from(self.warmup) + Nanos::from(duration))
     }
 
-    /// The most requests that are measured; `None` where only the target or chance limits them.
+    /// Largest number of measured requests; `None` if the plan does not limit it.
     pub fn most_requests(&self) -> Option<u64> {
         let scheduled = match (self.mode, self.duration) {
             (Mode::Open { rate, arrivals: ArrivalProcess::Constant, .. }, Some(duration)) => {
@@ -91,7 +91,7 @@ impl LoadPlan {
 }
 
 impl LoadPlan {
-    /// How long it sends at most, in seconds; `None` where only the target or chance limits it.
+    /// Longest sending time in seconds; `None` if the plan does not limit it.
     pub fn longest_s(&self) -> Option<f64> {
         let all_sent = match (self.mode, self.requests) {
             (Mode::Open { rate, .. }, Some(requests)) => Some(requests as f64 / rate.mean()),
@@ -102,8 +102,8 @@ impl LoadPlan {
     }
 }
 
-/// Checks the settings of the load and fills in its defaults.
-/// `streams` requests are on a connection at once.
+/// Checks the settings of the load and fills in the defaults. `streams` is the number of concurrent requests
+/// per connection.
 pub(super) fn load(
     settings: &Settings,
     engine: Engine,
@@ -162,8 +162,8 @@ fn pace(settings: &Settings, mode: Mode, width: usize) -> Result<Pace, PlanError
         }
         (Pacer::Spin, None) => Ok(Pace::Spin),
         (Pacer::Timer, _) => {
-            // So many requests are on the wire between two wakes at most: with few the tick must not be
-            // what limits the rate, so they must be able to carry twice of it.
+            // Between two wakes at most `width` requests are sent. Cap the tick so that a small `width`
+            // still allows twice the rate: the tick must not limit the rate.
             let nodes = settings.node.map_or(1, |node| node.count) as f64;
             let highest = rate.highest().as_f64() / nodes;
             let most = Nanos((width as f64 / (2.0 * highest) * 1e9) as u64);
@@ -179,8 +179,8 @@ fn connections_and_threads(settings: &Settings) -> Result<(usize, usize), PlanEr
         return refuse(format!("--connections is from 1 to {MOST_CONNECTIONS}"));
     }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    // A pipeline brought up here wants cores too: on two of them, with 24,000/s, a second worker
-    // thread doubled the 99th percentile of arrival.
+    // A pipeline on this machine needs cores too: on two cores at 24,000/s, a second worker thread
+    // doubled the p99 of the arrival latency.
     let free = if settings.url.is_some() { cores } else { cores.div_ceil(2) };
     let threads = settings.threads.unwrap_or(free.min(connections));
     if !(1..=MOST_THREADS).contains(&threads) {
@@ -241,7 +241,7 @@ mod tests {
         let micros = |n| Some(Duration::from_micros(n));
         assert_eq!(pace_of(Settings::default()), Ok(Pace::Tick(TICK.into())));
         let one = Settings { connections: Some(1), tick: micros(500), ..Settings::default() };
-        // One connection, 24,000/s: a slot each 41.7 µs, and half of that is left to catch up.
+        // One connection at 24,000/s: a slot every 41.7 µs; the tick is half of that.
         assert_eq!(pace_of(one), Ok(Pace::Tick(Nanos(20_833))));
         let spin = Settings { pacer: Some(Pacer::Spin), ..Settings::default() };
         assert_eq!(pace_of(spin), Ok(Pace::Spin));

@@ -14,10 +14,10 @@ use crate::message::template::EscapeContext;
 use crate::message::{Body, Data, IdFields, Mix, Template};
 use carried_id::{check_lines, head_carries_id};
 
-/// What is sent.
+/// Requests of a run and their mix.
 #[derive(Debug, Clone)]
 pub struct RequestPlan {
-    /// At least one; several where a profile has several.
+    /// Requests, at least one.
     pub requests: Vec<Request>,
     /// Choice of the request for each slot.
     pub mix: Arc<Mix>,
@@ -25,20 +25,20 @@ pub struct RequestPlan {
     pub id_fields: IdFields,
     /// This process's share of the slots and of the ids.
     pub node: Node,
-    /// The first id, where it is not to be random.
+    /// First id; `None` selects a random one.
     pub first_id: Option<u64>,
 }
 
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// As the profile calls it; empty where there is but one without a name.
+    /// Name in the profile; empty for a single request without a name.
     pub name: String,
-    /// Its share beside the others' weights, 1 to 1000.
+    /// Weight relative to the other requests, 1 to 1000.
     pub weight: u64,
     /// Method, a valid token.
     pub method: String,
-    /// Path and query with their holes, as they stand on the wire.
+    /// Path and query with their holes, encoded as they are sent.
     pub path: Template,
     /// Names and values, valid for HTTP/1.1.
     pub headers: Vec<(String, Template)>,
@@ -47,7 +47,7 @@ pub struct Request {
 }
 
 impl RequestPlan {
-    /// Tells the target that each connection ends with its response.
+    /// Adds `Connection: close` to the requests that have no such header.
     pub(super) fn close_connections(&mut self) {
         for Request { headers, .. } in &mut self.requests {
             if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
@@ -56,19 +56,19 @@ impl RequestPlan {
         }
     }
 
-    /// Returns whether the report has results for each request by itself.
+    /// Returns true if the report has separate results for each request.
     pub fn is_mix(&self) -> bool {
         self.requests.len() > 1
     }
 }
 
-/// The most requests of a profile: each has histograms of its own in every worker.
+/// Largest number of requests in a profile: every worker has histograms for each.
 const MOST_REQUESTS: usize = 64;
-/// The largest weight; the order of requests is as long as the sum of them.
+/// Largest weight; the sequence of requests is as long as the sum of the weights.
 const HIGHEST_WEIGHT: u64 = 1_000;
 /// The longest name of a request.
 const LONGEST_NAME: usize = 64;
-/// Why a body is refused.
+/// Error text for a body above [`MAX_BODY`].
 pub(super) const TOO_LARGE: &str =
     "the body is larger than 16 MiB, which does not go through the pipeline";
 
@@ -85,14 +85,14 @@ pub(super) fn request(settings: &Settings, target: &Target) -> Result<RequestPla
         if requests.iter().any(|other| other.name == own.name) {
             return refuse(format!("two [[request]] tables are called '{}'", own.name));
         }
-        let named = |e: PlanError| match settings.mix.is_empty() {
-            true => e,
-            false => PlanError(format!("[[request]] '{}': {e}", own.name)),
-        };
-        if !settings.mix.is_empty() {
+        let is_named = !settings.mix.is_empty();
+        if is_named {
             check_name(&own.name)?;
         }
-        requests.push(Draft { settings, own, target }.request(&mut tables).map_err(named)?);
+        let request = Draft { settings, own, target }.request(&mut tables).map_err(|e| {
+            if is_named { PlanError(format!("[[request]] '{}': {e}", own.name)) } else { e }
+        })?;
+        requests.push(request);
     }
     tables.all_used()?;
     let weights: Vec<_> = requests.iter().map(|request| request.weight).collect();
@@ -109,18 +109,18 @@ fn id_fields(settings: &Settings) -> IdFields {
     settings.id_field.as_deref().map_or_else(IdFields::default, IdFields::only)
 }
 
-/// Names are parts of the report's dotted names.
+/// Refuses names that cannot be a part of the report's dotted names.
 fn check_name(name: &str) -> Result<(), PlanError> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    match !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(fits) {
-        true => Ok(()),
-        false => refuse(format!(
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(fits) {
+        return refuse(format!(
             "[[request]] name '{name}': up to {LONGEST_NAME} letters, digits, - and _"
-        )),
+        ));
     }
+    Ok(())
 }
 
-/// One request's settings, and what all have in common.
+/// Settings of one request, and the settings that all requests share.
 struct Draft<'a> {
     settings: &'a Settings,
     own: &'a RequestSettings,
@@ -152,7 +152,7 @@ impl Draft<'_> {
         Ok(Request { name: own.name.clone(), weight, path, body, method, headers })
     }
 
-    /// The common headers and its own, which replace those of the same name.
+    /// Merges the common headers with the request's own, which replace those of the same name.
     fn headers(&self, data: Option<&Data>) -> Result<Vec<(String, Template)>, PlanError> {
         let read = |texts: &[String]| {
             texts.iter().map(|text| header(text, data)).collect::<Result<Vec<_>, _>>()
@@ -164,7 +164,7 @@ impl Draft<'_> {
         Ok(all)
     }
 
-    /// Its own path, else the URL's.
+    /// Returns the request's own path, or that of the URL.
     fn path(&self, data: Option<&Data>) -> Result<Template, PlanError> {
         let (flag, url) = match (&self.own.path, self.target) {
             (Some(path), _) => (format!("path '{}'", mask_parts(path)), parse_path(path)?),
@@ -185,20 +185,22 @@ impl Draft<'_> {
     ) -> Result<Body, PlanError> {
         let (own, all) = (self.own, self.settings);
         let silent = matches!(method, "GET" | "HEAD");
-        let given = match own.has_body() {
-            true => (&own.body, &own.body_file, &own.body_lines),
-            // Whose method alone says that there is no body does not want the common one.
-            false if silent && own.method.is_some() => (&None, &None, &None),
-            false => (&all.body, &all.body_file, &all.body_lines),
+        let given = if own.has_body() {
+            (&own.body, &own.body_file, &own.body_lines)
+        } else if silent && own.method.is_some() {
+            // The request sets a method without a body, so the common body does not apply.
+            (&None, &None, &None)
+        } else {
+            (&all.body, &all.body_file, &all.body_lines)
         };
         let place = place(headers);
         let parse = |flag: &str, text: &[u8]| {
             let parsed = Template::parse_with(text, data, place)
                 .map_err(|e| PlanError(format!("{flag}: {e}")))?;
-            match parsed.longest() > MAX_BODY {
-                true => refuse(format!("{flag}: {TOO_LARGE}")),
-                false => Ok(parsed),
+            if parsed.longest() > MAX_BODY {
+                return refuse(format!("{flag}: {TOO_LARGE}"));
             }
+            Ok(parsed)
         };
         match given {
             (Some(text), None, None) => Ok(parse("--body", text.as_bytes())?.into()),

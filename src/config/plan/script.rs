@@ -1,4 +1,4 @@
-//! The script that writes requests, in wrk's manner.
+//! Lua script that writes the requests, compatible with wrk.
 
 use std::path::PathBuf;
 
@@ -8,16 +8,16 @@ use super::{PlanError, refuse};
 use crate::config::settings::{Engine, Settings};
 use crate::core::secrets::mask_arguments;
 
-/// A script and what it is told.
+/// Script and its inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptPlan {
-    /// Its file, by which its errors are told.
+    /// Path of the script; errors name it.
     pub file: PathBuf,
     /// The file's text.
     pub source: Vec<u8>,
     /// The arguments of its `init`.
     pub args: Vec<String>,
-    /// The method where the script sets none; `None` is GET.
+    /// Method of requests for which the script sets none; `None` means GET.
     pub method: Option<String>,
     /// The URL as it was given.
     pub url: Option<String>,
@@ -72,7 +72,8 @@ pub(super) fn script(settings: &Settings, engine: Engine) -> Result<Option<Scrip
     }))
 }
 
-/// A first line that names an interpreter (`#!`) is no Lua. Its end stays, so that lines keep their numbers.
+/// Removes a first line that begins with `#` (`#!` names an interpreter), which is not Lua. Keeps its newline, so
+/// that line numbers stay correct.
 fn without_interpreter(mut source: Vec<u8>) -> Vec<u8> {
     if source.starts_with(b"#") {
         let end = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());

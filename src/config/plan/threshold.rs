@@ -1,4 +1,4 @@
-//! `--fail-if 'arrival.p99>5ms'`: a number of the report by its dotted name, held against a bound.
+//! `--fail-if 'arrival.p99>5ms'`: a number of the report, by its dotted name, compared with a bound.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{PlanError, refuse};
 use crate::core::units::{parse_duration, parse_percent, parse_size};
 
-/// How the report's number is compared with the bound.
+/// Comparison of the report's number with the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comparison {
     Greater,
@@ -17,7 +17,7 @@ enum Comparison {
     NotEqual,
 }
 
-/// Longer signs first: `>=` begins with `>`.
+/// Comparison signs, longer ones first because `>=` begins with `>`.
 const SIGNS: [(&str, Comparison); 6] = [
     (">=", Comparison::GreaterOrEqual),
     ("<=", Comparison::LessOrEqual),
@@ -33,7 +33,7 @@ pub struct Threshold {
     text: String,
     name: String,
     comparison: Comparison,
-    /// In the report's unit: microseconds for durations.
+    /// Bound in the unit of the report: microseconds for durations.
     bound: f64,
     unit: BoundUnit,
 }
@@ -71,7 +71,7 @@ impl Threshold {
         Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound, unit })
     }
 
-    /// The same condition on another number.
+    /// Returns this condition for the number called `name`.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
@@ -87,7 +87,7 @@ impl Threshold {
         self.unit
     }
 
-    /// Whether the condition holds of `value`, that is, the run fails.
+    /// Returns true if `value` meets the condition, so that the run fails.
     pub fn holds(&self, value: f64) -> bool {
         match self.comparison {
             Comparison::Greater => value > self.bound,
@@ -115,7 +115,7 @@ fn bound(value: &str) -> Option<(f64, BoundUnit)> {
     } else if let Ok(number) = value.replace('_', "").parse() {
         (number, BoundUnit::Number)
     } else if value.ends_with(|c: char| c.is_ascii_uppercase()) {
-        // `5m` is five minutes, `5M` five mebibytes: a capital at the end is a size.
+        // A final capital letter marks a size: `5m` is five minutes, `5M` five mebibytes.
         (parse_size(value).ok()? as f64, BoundUnit::Number)
     } else {
         (parse_duration(value).ok()?.as_nanos() as f64 / 1e3, BoundUnit::Duration)

@@ -1,4 +1,4 @@
-//! Certificates of the target and of our own, read from PEM files.
+//! CA certificates for the target and the client certificate, read from PEM files.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -14,14 +14,14 @@ use super::read::{MOST_PEM, read_bounded};
 use super::{PlanError, refuse};
 use crate::config::settings::Settings;
 
-/// Whom to trust, and who we are.
+/// Certificate verification and the client certificate.
 #[derive(Debug, Clone, Default)]
 pub struct TlsPlan {
-    /// Any certificate is taken.
+    /// True if the target's certificate is not verified.
     pub insecure: bool,
-    /// Who may vouch for the target; where there are none, the system's authorities.
+    /// Trusted CA certificates; if empty, those of the system.
     pub authorities: Vec<CertificateDer<'static>>,
-    /// Our certificate with its chain and key.
+    /// Client certificate with its chain and key.
     pub identity: Option<Arc<CertifiedKey>>,
 }
 
@@ -59,13 +59,13 @@ fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>,
     let text = read_pem(flag, file)?;
     let all = CertificateDer::pem_slice_iter(&text);
     let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|e| unreadable(flag, file, e))?;
-    match all.is_empty() {
-        true => Err(unreadable(flag, file, PemError::NoItemsFound)),
-        false => Ok(all),
+    if all.is_empty() {
+        return Err(unreadable(flag, file, PemError::NoItemsFound));
     }
+    Ok(all)
 }
 
-/// The key may stand in the certificate's file.
+/// Reads the client certificate; without `key`, the private key is read from the file of the certificate.
 fn identity(cert: &Path, key: Option<&Path>) -> Result<Arc<CertifiedKey>, PlanError> {
     let chain = certificates("--cert", cert)?;
     let (flag, file) = key.map_or(("--cert", cert), |key| ("--key", key));

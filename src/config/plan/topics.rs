@@ -35,7 +35,7 @@ fn is_filter(topic: &str) -> bool {
         && rumqttc::mqttbytes::valid_filter(topic)
 }
 
-/// The topics that are subscribed to. Where no URL is given they are published to as well.
+/// Checks the topics to subscribe to. Without a URL, the push server also publishes to them.
 pub(super) fn topics(mut topics: Vec<String>, target: &Target) -> Result<Vec<String>, PlanError> {
     if topics.is_empty() {
         topics.push("/channel".to_owned());

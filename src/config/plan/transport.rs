@@ -1,4 +1,4 @@
-//! How the target is reached and what is spoken with it; and so which engine carries the requests.
+//! Transport to the target: protocol, route, certificates, and the engine that supports them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,22 +12,22 @@ use super::{PlanError, Target, refuse};
 use crate::config::settings::{Engine, Settings};
 use crate::core::secrets::mask_url;
 
-/// How the target is reached and what is spoken with it.
+/// Protocol, route and certificates of the connections to the target.
 #[derive(Debug, Clone)]
 pub struct TransportPlan {
-    /// HTTP/2 and nothing else, without TLS too.
+    /// True for HTTP/2 only, also without TLS.
     pub http2: bool,
-    /// Requests at once on a connection, at least 1; with HTTP/1.1 it is 1.
+    /// Concurrent requests per connection, at least 1; with HTTP/1.1 always 1.
     pub streams: usize,
-    /// Whether a connection carries more than one request.
+    /// True if a connection is reused for further requests.
     pub keep_alive: bool,
-    /// The socket to connect to, instead of TCP.
+    /// Unix socket to connect to, instead of TCP.
     pub unix_socket: Option<PathBuf>,
     /// Host and port to connect to, instead of the URL's.
     pub connect_to: Option<(String, u16)>,
-    /// What stands between.
+    /// Proxy between loadgen and the target.
     pub proxy: Option<Proxy>,
-    /// How many redirects of a request are followed.
+    /// Largest number of redirects to follow per request.
     pub redirects: usize,
     /// Certificates.
     pub tls: TlsPlan,
@@ -38,7 +38,7 @@ pub struct TransportPlan {
 pub enum Proxy {
     /// `--proxy`
     Url(Url),
-    /// Host and port of that of `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY`.
+    /// Host and port from `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY`.
     Environment(String, u16),
 }
 
@@ -70,9 +70,9 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// More streams on a connection than this are a slipped digit.
+/// Largest number of streams per connection; a larger value is probably a typing error.
 const MOST_STREAMS: u64 = 10_000;
-/// More redirects than this go in a circle.
+/// Largest number of redirects; a longer chain is probably a loop.
 const MOST_REDIRECTS: u64 = 20;
 
 /// Checks the settings of the transport and chooses the engine.
@@ -112,7 +112,7 @@ pub(super) fn transport(
     Ok((engine, transport))
 }
 
-/// The pipeline brought up here is reached in one way.
+/// Refuses route settings for a pipeline that the run starts: its route is fixed.
 fn check_target(settings: &Settings, target: &Target) -> Result<(), PlanError> {
     let given = [
         ("--http2", settings.http2 == Some(true)),
@@ -128,7 +128,7 @@ fn check_target(settings: &Settings, target: &Target) -> Result<(), PlanError> {
     }
 }
 
-/// There is one way to the target.
+/// Refuses settings that name two routes to the target.
 fn check_ways(settings: &Settings) -> Result<(), PlanError> {
     let ways = [
         ("--unix-socket", settings.unix_socket.is_some()),
@@ -144,7 +144,7 @@ fn check_ways(settings: &Settings) -> Result<(), PlanError> {
     }
 }
 
-/// What only one engine can do decides.
+/// Chooses the engine; a setting that only one engine supports decides.
 fn engine(settings: &Settings, proxy: Option<&Proxy>) -> Result<Engine, PlanError> {
     let reqwest = [
         ("--http2", settings.http2 == Some(true)),
@@ -170,7 +170,7 @@ fn engine(settings: &Settings, proxy: Option<&Proxy>) -> Result<Engine, PlanErro
     }
 }
 
-/// The proxy that is named, or the environment's where the way to the target is left open.
+/// Returns the given proxy, or that of the environment if no other route is set.
 fn proxy(settings: &Settings, target: &Target) -> Result<Option<Proxy>, PlanError> {
     let Target::Url(url) = target else { return Ok(None) };
     let h2c = settings.http2 == Some(true) && url.scheme() == "http";
@@ -186,7 +186,7 @@ fn proxy(settings: &Settings, target: &Target) -> Result<Option<Proxy>, PlanErro
     if h2c {
         return refuse("--proxy passes HTTP/2 on for https only: leave --http2 or --proxy out");
     }
-    // The error never repeats the value: there may be a password in it.
+    // The error never repeats the value: it may contain a password.
     let example = "write http://[USER:PASSWORD@]HOST[:PORT]";
     let proxy = Url::parse(text)
         .map_err(|e| PlanError(format!("--proxy is not a URL ({e}); {example}")))?;
@@ -196,7 +196,8 @@ fn proxy(settings: &Settings, target: &Target) -> Result<Option<Proxy>, PlanErro
     }
 }
 
-/// The environment's proxy for this URL. A target on this machine has none, whatever `NO_PROXY` says.
+/// Returns the environment's proxy for this URL. A target on this machine never uses it, regardless of
+/// `NO_PROXY`.
 fn environment_proxy(url: &Url) -> Option<Proxy> {
     let is_local = match url.host()? {
         Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
@@ -206,7 +207,7 @@ fn environment_proxy(url: &Url) -> Option<Proxy> {
     if is_local {
         return None;
     }
-    // Scheme and host decide; the rest of the URL may hold a password.
+    // Pass scheme and host only: the rest of the URL may contain a password.
     let place = format!("{}://{}/", url.scheme(), url.host_str()?).parse().ok()?;
     let intercept = Matcher::from_env().intercept(&place)?;
     let uri = intercept.uri();

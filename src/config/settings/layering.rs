@@ -1,22 +1,21 @@
-//! Settings over settings: what is typed wins over what a profile says.
+//! Layers of settings: the command line overrides the profile.
 
 use super::Settings;
 
 impl Settings {
-    /// These settings, with those of `base` where these are silent.
+    /// Returns these settings, completed by those of `base`.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
         let list = |own: Vec<String>, base: Vec<String>| if own.is_empty() { base } else { own };
-        // A body given in one way replaces one given in another.
+        // Body settings are replaced together: a body of one kind overrides a body of another kind.
         let own_body = self.body.is_some() || self.body_file.is_some() || self.body_lines.is_some();
-        let (body, body_file, body_lines) = match own_body {
-            true => (self.body, self.body_file, self.body_lines),
-            false => (base.body, base.body_file, base.body_lines),
+        let (body, body_file, body_lines) = if own_body {
+            (self.body, self.body_file, self.body_lines)
+        } else {
+            (base.body, base.body_file, base.body_lines)
         };
-        let (mix, mix_file) = match self.mix.is_empty() {
-            true => (base.mix, base.mix_file),
-            false => (self.mix, self.mix_file),
-        };
+        let (mix, mix_file) =
+            if self.mix.is_empty() { (base.mix, base.mix_file) } else { (self.mix, self.mix_file) };
         Self {
             url: self.url.or(base.url),
             rate: self.rate.or(base.rate),

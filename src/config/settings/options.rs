@@ -1,4 +1,4 @@
-//! What a setting may be where it is one of a few words, and which node this is.
+//! Settings with a fixed set of values, and the share of a node.
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ pub enum ArrivalProcess {
     Poisson,
 }
 
-/// What carries the requests.
+/// HTTP client that sends the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
@@ -24,7 +24,7 @@ pub enum Engine {
     Reqwest,
 }
 
-/// How a worker of an open loop waits until the next request is due.
+/// Method by which a worker of an open loop waits until the next slot is due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pacer {
@@ -35,7 +35,7 @@ pub enum Pacer {
     Spin,
 }
 
-/// Where Redis and the broker come from when no address is given.
+/// Source of Redis and the broker if no address is given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stack {
@@ -48,7 +48,7 @@ pub enum Stack {
     Embedded,
 }
 
-/// How the push server's pop and publish are joined.
+/// Coupling of pop and publish in the push server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Coupling {
@@ -59,12 +59,12 @@ pub enum Coupling {
     Direct,
 }
 
-/// This process's share where several send one load together: `k/N`, k from 0.
+/// Share of this process if several nodes send one load together: `k/N`, k from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
-    /// Which of the nodes this is, 0 to `count` − 1.
+    /// Index of this node, 0 to `count` − 1.
     pub index: u64,
-    /// How many nodes there are, at least 1.
+    /// Number of nodes, at least 1.
     pub count: u64,
 }
 
@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// A text, or a list of texts.
+/// Deserializes a text or a list of texts.
 pub(super) fn de_words<'de, D: serde::Deserializer<'de>>(
     source: D,
 ) -> Result<Vec<String>, D::Error> {

@@ -20,20 +20,20 @@ use serde::Deserialize;
 use super::table::{ProfileError, Table};
 use crate::core::units::de_count;
 
-/// What a request changes of what all have in common. What is `None` is as at the profile's top.
+/// Settings of one request. A `None` field takes the value from the top level of the profile.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct RequestSettings {
-    /// What the report calls it.
+    /// Name in the report.
     pub name: String,
-    /// How often it is sent, beside the weights of the others.
+    /// Weight relative to the other requests.
     #[serde(deserialize_with = "de_count")]
     pub weight: Option<u64>,
     /// Method.
     pub method: Option<String>,
     /// Path and query, with holes.
     pub path: Option<String>,
-    /// Headers beside the common ones, of which they replace those of the same name.
+    /// Headers in addition to the common ones; a header replaces a common one of the same name.
     #[serde(rename = "header")]
     pub headers: Vec<String>,
     /// Body.
@@ -58,7 +58,7 @@ impl RequestSettings {
         table.read()
     }
 
-    /// Whether it says what its body is.
+    /// Returns true if the request sets its own body.
     pub fn has_body(&self) -> bool {
         self.body.is_some() || self.body_file.is_some() || self.body_lines.is_some()
     }

@@ -1,5 +1,5 @@
-//! Tables of a TOML file whose keys are known: an unknown one is refused with its line and the known
-//! key that is nearest to it.
+//! Tables of a TOML file with known keys. The error for an unknown key names its line and the nearest
+//! known key.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::{RequestSettings, Settings};
 use crate::core::secrets::mask_text;
 
-/// What is wrong with a profile.
+/// Error in a profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {text}")]
 pub struct ProfileError {
@@ -52,7 +52,7 @@ fn refuse(text: &str, span: &Range<usize>, what: impl Into<String>) -> ProfileEr
     ProfileError { line: before.matches('\n').count() + 1, text: what.into() }
 }
 
-/// The error of the TOML reader, with its line. The value in the file is not repeated: it may be a secret.
+/// Converts an error of the TOML reader and adds its line. The value is not repeated: it may be a secret.
 fn explain(text: &str, span: &Range<usize>, error: &toml::de::Error) -> ProfileError {
     let message = mask_text(&without_strings(&error.message().replace('\n', " ")));
     refuse(text, &error.span().unwrap_or(span.clone()), message)
@@ -76,13 +76,15 @@ impl<'i> Table<'i> {
     }
 
     fn new(table: DeTable<'i>, span: Range<usize>, text: &'i str) -> Self {
-        let entry = |(key, value): (Spanned<_>, Spanned<_>)| Entry {
-            span: key.span().start..value.span().end,
-            key: AsRef::<str>::as_ref(key.get_ref()).to_owned(),
-            value: value.into_inner(),
-            text,
-        };
-        let mut entries: Vec<_> = table.into_iter().map(entry).collect();
+        let mut entries = Vec::new();
+        for (key, value) in table {
+            entries.push(Entry {
+                span: key.span().start..value.span().end,
+                key: AsRef::<str>::as_ref(key.get_ref()).to_owned(),
+                value: value.into_inner(),
+                text,
+            });
+        }
         entries.sort_by_key(|entry: &Entry<'_>| entry.span.start);
         Self { entries, span, text }
     }
@@ -105,13 +107,13 @@ impl<'i> Table<'i> {
         Err(unknown.refuse(format!("unknown key '{}'; {hint}", mask_text(&unknown.key))))
     }
 
-    /// Takes an entry out.
+    /// Removes and returns the entry of `key`.
     pub fn take(&mut self, key: &str) -> Option<Entry<'i>> {
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at))
     }
 
-    /// What is left, as settings.
+    /// Converts the remaining entries to settings.
     pub fn settings(mut self) -> Result<Settings, ProfileError> {
         self.check_keys(&setting_keys())?;
         let requests = self.take(REQUEST).map_or_else(|| Ok(Vec::new()), Entry::tables)?;
@@ -119,7 +121,7 @@ impl<'i> Table<'i> {
         Ok(Settings { mix, ..self.read()? })
     }
 
-    /// What is left, as any type that can be read from TOML.
+    /// Deserializes the remaining entries.
     pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
         let (text, span) = (self.text, self.span);
         let mut table = DeTable::new();
@@ -131,21 +133,21 @@ impl<'i> Table<'i> {
         T::deserialize(source).map_err(|e| explain(text, &span, &e))
     }
 
-    /// An error about the table as a whole.
+    /// Creates an error about the whole table.
     pub fn refuse(&self, what: impl Into<String>) -> ProfileError {
         refuse(self.text, &self.span, what)
     }
 }
 
 impl<'i> Entry<'i> {
-    /// Its value as any type that can be read from TOML.
+    /// Deserializes the value.
     pub fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
         let value = Spanned::new(self.span.clone(), self.value);
         T::deserialize(ValueDeserializer::from(value))
             .map_err(|e| explain(self.text, &self.span, &e))
     }
 
-    /// Its value as a table, or as the tables of an array.
+    /// Returns the value as a table, or as the tables of an array.
     pub fn tables(self) -> Result<Vec<Table<'i>>, ProfileError> {
         let text = self.text;
         let table = |value, span: Range<usize>| match value {
@@ -163,7 +165,7 @@ impl<'i> Entry<'i> {
         }
     }
 
-    /// One entry for each item of its list; itself if it is none.
+    /// Returns one entry per item of a list; the entry itself if its value is not a list.
     pub fn items(self) -> Vec<Self> {
         let Self { key, value, span, text } = self;
         match value {
@@ -180,27 +182,27 @@ impl<'i> Entry<'i> {
         }
     }
 
-    /// Itself as settings, of which it is one.
+    /// Converts the entry to settings that contain only this entry.
     pub fn setting(self) -> Result<Settings, ProfileError> {
         Table { span: self.span.clone(), text: self.text, entries: vec![self] }.settings()
     }
 
-    /// Its value as people read it.
+    /// Returns the value as text for messages.
     pub fn shown(&self) -> String {
         shown(&self.value)
     }
 
-    /// Its value, if it is text.
+    /// Returns the value if it is a string.
     pub fn as_text(&self) -> Option<&str> {
         self.value.as_str()
     }
 
-    /// The same key with another value, as text.
+    /// Returns an entry with this key and the string `text` as its value.
     pub fn with_text(&self, text: String) -> Self {
         Self { value: DeValue::String(text.into()), ..self.clone() }
     }
 
-    /// An error about it.
+    /// Creates an error about this entry.
     pub fn refuse(&self, what: impl Into<String>) -> ProfileError {
         refuse(self.text, &self.span, what)
     }
@@ -219,7 +221,7 @@ fn shown(value: &DeValue<'_>) -> String {
         DeValue::Table(_) => "{…}".to_owned(),
     }
 }
-/// The known word that `word` was meant to be, if one is near enough.
+/// Returns the known word that is nearest to `word`, if it is near enough to be a typing error.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let distance = |name: &&str| strsim::osa_distance(name, word);
     known.into_iter().min_by_key(distance).filter(|name| distance(name) <= 1 + word.len() / 3)
