@@ -105,7 +105,7 @@ fn within_a_layer_no_two_modules_use_each_other() {
 /// The documents that readers follow links in.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let entries = [root.to_owned(), root.join("docs")].map(|folder| fs::read_dir(folder));
+    let entries = [root.to_owned(), root.join("docs")].map(fs::read_dir);
     let paths = entries.into_iter().flatten().flatten().flatten().map(|entry| entry.path());
     paths.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect()
 }

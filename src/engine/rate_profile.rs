@@ -79,9 +79,10 @@ impl RateProfile {
         let product = u128::from(self.from.abs_diff(self.to)) * time;
         // product × time / twice, without the product of all three.
         let (whole, rest) = (product / twice, product % twice * time);
-        match self.to > self.from {
-            true => at_first + whole * time + rest.div_ceil(twice),
-            false => at_first - whole * time - rest / twice,
+        if self.to > self.from {
+            at_first + whole * time + rest.div_ceil(twice)
+        } else {
+            at_first - whole * time - rest / twice
         }
     }
 }

@@ -278,9 +278,8 @@ mod tests {
 
     fn any_schedule() -> impl Strategy<Value = Schedule> {
         let rate = || (1u64..10_000_000_000_000).prop_map(|micro_hertz| micro_hertz as f64 / 1e6);
-        let rates = (rate(), rate(), any::<bool>()).prop_map(|(from, to, changes)| match changes {
-            true => format!("{from}..{to}"),
-            false => from.to_string(),
+        let rates = (rate(), rate(), any::<bool>()).prop_map(|(from, to, changes)| {
+            if changes { format!("{from}..{to}") } else { from.to_string() }
         });
         (rates, 0u64..3_000, 1u64..5_000, any::<bool>(), any::<u64>()).prop_map(
             |(rates, warmup, millis, poisson, seed)| {

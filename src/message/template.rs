@@ -102,9 +102,10 @@ impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let braces = |name: &String| format!("{{{{{name}}}}}");
         let mut told: Vec<_> = self.known.iter().take(TOLD).map(braces).collect();
-        let last = match self.known.len() > TOLD {
-            true => format!("{} more", self.known.len() - TOLD),
-            false => told.pop().unwrap_or_default(),
+        let last = if self.known.len() > TOLD {
+            format!("{} more", self.known.len() - TOLD)
+        } else {
+            told.pop().unwrap_or_default()
         };
         let (name, told) = (braces(&self.name), told.join(", "));
         write!(f, "unknown placeholder {name}; there are {told} and {last}")

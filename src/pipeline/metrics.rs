@@ -46,9 +46,10 @@ impl Format {
             quality.map_or(Some(1.0), |quality| quality.trim().parse::<f64>().ok())
         };
         let open = wish("application/openmetrics-text").unwrap_or(0.0);
-        match open > 0.0 && open >= wish("text/plain").unwrap_or(0.0) {
-            true => Self::OpenMetrics,
-            false => Self::Prometheus,
+        if open > 0.0 && open >= wish("text/plain").unwrap_or(0.0) {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
         }
     }
 

@@ -58,9 +58,10 @@ pub(super) fn growth(report: &Report) -> Option<Growth> {
 pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let (half, odd) = (values.len() / 2, values.len() % 2 == 1);
-    match odd {
-        true => values.get(half).copied(),
-        false => Some((values.get(half.checked_sub(1)?)? + values.get(half)?) / 2.0),
+    if odd {
+        values.get(half).copied()
+    } else {
+        Some((values.get(half.checked_sub(1)?)? + values.get(half)?) / 2.0)
     }
 }
 

@@ -128,12 +128,13 @@ mod tests {
         // The first run at 10,000 fails by mischance; the gap closes below it, and its other trials
         // open it again.
         let mut first = true;
-        let tried = search(RATES, |rate, _| match rate == 10_000.0 && first {
-            true => {
+        let tried = search(RATES, |rate, _| {
+            if rate == 10_000.0 && first {
                 first = false;
                 false
+            } else {
+                rate <= 12_000.0
             }
-            false => rate <= 12_000.0,
         });
         let Bracket { holds: Some(holds), .. } = standing(&tried) else { panic!("{tried:?}") };
         assert!((11_700.0..=12_000.0).contains(&holds), "{tried:?}");

@@ -122,12 +122,10 @@ pub(super) fn notes(report: &Report, seen: &Observations) -> Vec<String> {
         && pacing > 1_000.0
     {
         let tick = tick(&seen.plan.load).as_micros_f64();
-        let whose = match tick >= pacing * NOTABLE_SHARE {
-            true => format!(
-                "the wait for the generator's next wake, as --tick is {}",
-                format_time(tick)
-            ),
-            false => "the generator's own lateness".to_owned(),
+        let whose = if tick >= pacing * NOTABLE_SHARE {
+            format!("the wait for the generator's next wake, as --tick is {}", format_time(tick))
+        } else {
+            "the generator's own lateness".to_owned()
         };
         notes.push(format!(
             "of the response's p99 of {}, up to {} is {whose}",

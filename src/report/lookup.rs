@@ -53,9 +53,10 @@ fn whole(name: &str) -> Cow<'_, str> {
         _ => {}
     }
     let first = name.split('.').next().unwrap_or_default();
-    match ["response", "service", "lateness", "pacing", "waiting", "connect"].contains(&first) {
-        true => Cow::Owned(format!("latency.{name}")),
-        false => Cow::Borrowed(name),
+    if ["response", "service", "lateness", "pacing", "waiting", "connect"].contains(&first) {
+        Cow::Owned(format!("latency.{name}"))
+    } else {
+        Cow::Borrowed(name)
     }
 }
 
@@ -158,9 +159,10 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
     let last = name.rsplit('.').next().unwrap_or(name);
     let near: Vec<_> = numbers_ending_in(last).into_iter().take(5).collect();
-    let hint = match near.is_empty() {
-        true => "such as arrival.p99, latency.response.p99, messages.lost".to_owned(),
-        false => format!("did you mean {}?", near.join(", ")),
+    let hint = if near.is_empty() {
+        "such as arrival.p99, latency.response.p99, messages.lost".to_owned()
+    } else {
+        format!("did you mean {}?", near.join(", "))
     };
     Err(format!("the report has no number '{name}'; {hint}"))
 }

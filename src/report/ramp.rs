@@ -93,12 +93,14 @@ impl Trial {
         because.split("; ").all(|reason| reason.ends_with(NOT_KNOWN)).then_some(because)
     }
 
-    /// What became of it, in a word or two.
+    /// Result of the trial in one or two words.
     pub fn outcome(&self) -> &'static str {
-        match self.held {
-            true => "holds",
-            false if self.unknown().is_some() => "not known",
-            false => "fails",
+        if self.held {
+            "holds"
+        } else if self.unknown().is_some() {
+            "not known"
+        } else {
+            "fails"
         }
     }
 }

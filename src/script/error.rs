@@ -21,16 +21,15 @@ pub(super) fn explain(
         other => other.to_string(),
     };
     let (message, own_traceback) = split(&cause);
-    let text = match line_of(message, file).is_some() {
-        true => message.to_owned(),
-        // What loadgen's own functions refuse has no place: it is that of the call, in the traceback.
-        false => {
-            let message = without_place(message);
-            let line = line_of(traceback.unwrap_or(own_traceback), file).map(str::to_owned);
-            match line.or_else(|| begins.map(|line| line.to_string())) {
-                Some(line) => format!("{file}:{line}: {message}"),
-                None => format!("{file}: {message}"),
-            }
+    let text = if line_of(message, file).is_some() {
+        message.to_owned()
+    } else {
+        // An error of loadgen's own functions names no line: take that of the call from the traceback.
+        let message = without_place(message);
+        let line = line_of(traceback.unwrap_or(own_traceback), file).map(str::to_owned);
+        match line.or_else(|| begins.map(|line| line.to_string())) {
+            Some(line) => format!("{file}:{line}: {message}"),
+            None => format!("{file}: {message}"),
         }
     };
     // A module that is not found has many lines.

@@ -76,10 +76,7 @@ impl Session {
 
     /// Calls `done`, if the script has it. What all states have printed is on standard output then.
     pub fn done(&self, summary: &Summary<'_>) -> Result<(), ScriptError> {
-        let called = match self.main.has("done") {
-            true => self.call_done(summary),
-            false => Ok(()),
-        };
+        let called = if self.main.has("done") { self.call_done(summary) } else { Ok(()) };
         self.main.flush();
         called?;
         self.failure().map_or(Ok(()), Err)

@@ -53,10 +53,7 @@ impl FromStr for Rates {
 
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_constant() {
-            true => self.from.fmt(f),
-            false => write!(f, "{}..{}", self.from, self.to),
-        }
+        if self.is_constant() { self.from.fmt(f) } else { write!(f, "{}..{}", self.from, self.to) }
     }
 }
 
@@ -68,10 +65,7 @@ impl<'de> Deserialize<'de> for Rates {
 
 impl Serialize for Rates {
     fn serialize<S: Serializer>(&self, sink: S) -> Result<S::Ok, S::Error> {
-        match self.is_constant() {
-            true => self.from.serialize(sink),
-            false => sink.collect_str(self),
-        }
+        if self.is_constant() { self.from.serialize(sink) } else { sink.collect_str(self) }
     }
 }
 

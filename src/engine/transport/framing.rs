@@ -82,9 +82,10 @@ fn one(text: &[u8]) -> Result<(bool, &[u8]), FramingError> {
         }
     }
     let incomplete = FramingError("a request whose body is shorter than it says");
-    let used = match chunked {
-        true => read_chunks(&mut CHUNK_START.clone(), rest, |_| ()).ok().flatten(),
-        false => Some(length),
+    let used = if chunked {
+        read_chunks(&mut CHUNK_START.clone(), rest, |_| ()).ok().flatten()
+    } else {
+        Some(length)
     };
     let rest = used.and_then(|used| rest.get(used..)).ok_or(incomplete)?;
     Ok((first.starts_with(b"HEAD "), rest))

@@ -118,9 +118,10 @@ fn dial((host, port): &(String, u16), timeout: Duration) -> Result<Dialed, Conne
     let addresses = (host.as_str(), *port).to_socket_addrs().map_err(unresolved)?;
     let mut last = unresolved(io::Error::other("the name has no address"));
     for address in addresses {
-        let shown = match address.ip().to_string() == *host {
-            true => address.to_string(),
-            false => format!("{host}:{port} ({address})"),
+        let shown = if address.ip().to_string() == *host {
+            address.to_string()
+        } else {
+            format!("{host}:{port} ({address})")
         };
         match connect(address, timeout) {
             Ok(socket) => return Ok((TargetEndpoint::Tcp(address), Box::new(socket), shown)),

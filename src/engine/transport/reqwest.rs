@@ -141,9 +141,8 @@ fn client_tls(url: &Url, plan: &TransportPlan) -> Result<ClientConfig, rustls::E
 fn redirects(most: usize) -> Policy {
     match most {
         0 => Policy::none(),
-        _ => Policy::custom(move |attempt| match attempt.previous().len() > most {
-            true => attempt.stop(),
-            false => attempt.follow(),
+        _ => Policy::custom(move |attempt| {
+            if attempt.previous().len() > most { attempt.stop() } else { attempt.follow() }
         }),
     }
 }

@@ -35,10 +35,13 @@ impl Service {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         match (request.method(), request.uri().path()) {
             (&Method::POST, _) => self.take(request).await,
-            (&Method::GET, "/healthz") => match self.enqueuer.is_up().await {
-                true => text(StatusCode::OK, "ok\n"),
-                false => text(StatusCode::SERVICE_UNAVAILABLE, "Redis is away\n"),
-            },
+            (&Method::GET, "/healthz") => {
+                if self.enqueuer.is_up().await {
+                    text(StatusCode::OK, "ok\n")
+                } else {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "Redis is away\n")
+                }
+            }
             (&Method::GET, "/metrics") => {
                 let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
                 let format = Format::accepted(accept.unwrap_or_default());

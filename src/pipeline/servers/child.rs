@@ -106,9 +106,10 @@ impl Child {
         let _ = timeout(Duration::from_millis(200), self.process.wait()).await;
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let said: Vec<_> = log.iter().rev().take(3).rev().cloned().collect();
-        let reason = match said.is_empty() {
-            true => what.to_owned(),
-            false => format!("{what}; it said: {}", said.join(" | ")),
+        let reason = if said.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}; it said: {}", said.join(" | "))
         };
         StackError::Start { program: self.name.clone(), reason }
     }

@@ -163,24 +163,25 @@ fn bottleneck(curve: &[Point<'_>], break_at: Option<usize>, cores: usize) -> Opt
     if let Some(at) = break_at {
         let found = look(&curve[at])?;
         let evidence = found.evidence.join("; ");
-        let text = match found.is_clear {
-            true => {
-                format!("the component that saturated first is {}: {evidence}", found.component)
-            }
-            false => format!(
+        let text = if found.is_clear {
+            format!("the component that saturated first is {}: {evidence}", found.component)
+        } else {
+            format!(
                 "neither a queue nor CPU time says which component saturated first; by the stages it \
                  is {}: {evidence}",
                 found.component
-            ),
+            )
         };
         return Some(finding("bottleneck", text));
     }
     let last = curve.last()?;
     let (name, share) = fullest(last.report, last.facts)?;
-    let broke = match last.is_open() && !last.is_held() {
-        true => "not all of the rate was answered",
-        false if curve.iter().any(Point::is_silent) => "at a step nothing was answered",
-        false => "nothing broke",
+    let broke = if last.is_open() && !last.is_held() {
+        "not all of the rate was answered"
+    } else if curve.iter().any(Point::is_silent) {
+        "at a step nothing was answered"
+    } else {
+        "nothing broke"
     };
     let text = format!(
         "{broke}; the busiest component at {} is {name}, with {share:.0}% of the time of its threads",

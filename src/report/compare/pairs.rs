@@ -88,14 +88,15 @@ fn of_steps<'a>(base: &'a [File], new: &'a [File]) -> Result<Pairs<'a>, CompareE
             (false, true) => notes.push(format!("{name}: the new side has no report of it")),
         }
     }
-    match pairs.is_empty() {
-        false => Ok(Pairs { pairs, notes, failed: Vec::new() }),
-        true => {
-            let name =
-                |side: &[File]| side.first().map(|(name, _)| name.clone()).unwrap_or_default();
-            Err(CompareError::NoSteps(name(base), name(new)))
-        }
+    if pairs.is_empty() {
+        return Err(CompareError::NoSteps(first_name(base), first_name(new)));
     }
+    Ok(Pairs { pairs, notes, failed: Vec::new() })
+}
+
+/// Name of the first file of a side; empty if there is none.
+fn first_name(side: &[File]) -> String {
+    side.first().map(|(name, _)| name.clone()).unwrap_or_default()
 }
 
 fn loops(pair: &Pair<'_>) -> Option<CompareError> {

@@ -39,9 +39,10 @@ pub(in crate::report) fn verdict(comparison: &Comparison) -> String {
         names.join(", ")
     };
     let worse = of(Outcome::Worse);
-    let mut out = match worse.is_empty() {
-        true => format!("not worse by more than {tolerance}% beyond chance"),
-        false => format!("WORSE by more than {tolerance}% beyond chance: {worse}"),
+    let mut out = if worse.is_empty() {
+        format!("not worse by more than {tolerance}% beyond chance")
+    } else {
+        format!("WORSE by more than {tolerance}% beyond chance: {worse}")
     };
     let unclear = of(Outcome::Unclear);
     if worse.is_empty() && !unclear.is_empty() {

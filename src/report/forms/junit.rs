@@ -34,10 +34,7 @@ pub(super) fn run(report: &Report) -> String {
     cases.extend(report.verdict.thresholds.iter().map(|threshold| Case {
         name: format!("fail if {}", threshold.expr),
         seconds,
-        outcome: match threshold.ok {
-            true => Outcome::Passed,
-            false => Outcome::Failed(it_is(threshold)),
-        },
+        outcome: if threshold.ok { Outcome::Passed } else { Outcome::Failed(it_is(threshold)) },
     }));
     suite(&report.run.target, &report.run.started_at, &cases)
 }

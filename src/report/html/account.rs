@@ -146,9 +146,10 @@ fn answers(figures: &Figures<'_>, report: &Report) -> String {
         vec![escape(status), count]
     };
     let rows: Vec<_> = report.requests.status.keys().map(row).collect();
-    match rows.is_empty() {
-        true => "<h4>Answers</h4><p>No request was answered.</p>".to_owned(),
-        false => format!("<h4>Answers</h4>{}", table("Answers", &head(["status", "count"]), &rows)),
+    if rows.is_empty() {
+        "<h4>Answers</h4><p>No request was answered.</p>".to_owned()
+    } else {
+        format!("<h4>Answers</h4>{}", table("Answers", &head(["status", "count"]), &rows))
     }
 }
 

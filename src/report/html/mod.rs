@@ -68,9 +68,10 @@ fn command(command: &str) -> String {
     // Lines are broken between its words, as far as they fit.
     let words: Vec<_> = command.split(' ').map(|w| format!("<span>{}</span>", escape(w))).collect();
     let command = words.join(" ");
-    let masked = match command.contains(HIDDEN) {
-        true => "<p>What may be secret is <code>***</code> in it: fill it in.</p>\n",
-        false => "",
+    let masked = if command.contains(HIDDEN) {
+        "<p>What may be secret is <code>***</code> in it: fill it in.</p>\n"
+    } else {
+        ""
     };
     format!(
         "<div class=\"command\"><pre tabindex=\"0\" aria-label=\"The command that repeats it\"><code>{command}</code></pre>\

@@ -18,9 +18,12 @@ const WIDE: f64 = 30.0;
 pub(super) fn body(ramp: &RampReport, figures: &Figures<'_>, allowed: Allowed) -> String {
     let question =
         ramp.question.as_ref().map(|q| format!("<p class=\"question\">{}</p>", escape(q)));
-    let section = |name: &str, body: String| match body.is_empty() {
-        true => String::new(),
-        false => format!("<section><h2>{name}</h2>\n{body}</section>\n"),
+    let section = |name: &str, body: String| {
+        if body.is_empty() {
+            String::new()
+        } else {
+            format!("<section><h2>{name}</h2>\n{body}</section>\n")
+        }
     };
     [
         heading(&ramp.name, &run::moment(&ramp.started_at), &progress(ramp, allowed)),
@@ -89,9 +92,10 @@ fn along(ramp: &RampReport) -> Along {
     values.dedup();
     let (low, high) =
         (values.first().copied().unwrap_or(1.0), values.last().copied().unwrap_or(1.0));
-    let x = match low > 0.0 && high / low >= WIDE {
-        true => Scale::Log(low / 1.1, high * 1.1),
-        false => Scale::Linear(low - 0.04 * (high - low), high + 0.04 * (high - low)),
+    let x = if low > 0.0 && high / low >= WIDE {
+        Scale::Log(low / 1.1, high * 1.1)
+    } else {
+        Scale::Linear(low - 0.04 * (high - low), high + 0.04 * (high - low))
     };
     let tick = |at: &f64| Tick { at: *at, label: tick_label(*at, Unit::Count) };
     Along {

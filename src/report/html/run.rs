@@ -27,9 +27,10 @@ pub(super) fn title(report: &Report) -> String {
     // Where sending took longer than asked, the two together would say what was never sent.
     let asked =
         run.rate_target.map_or(run.duration_s, |rate| report.requests.planned as f64 / rate);
-    match run.duration_s > asked * LONGER + 0.5 {
-        true => format!("{load}, {} requests", format_count(report.requests.planned)),
-        false => format!("{load} for {}", span(run.duration_s)),
+    if run.duration_s > asked * LONGER + 0.5 {
+        format!("{load}, {} requests", format_count(report.requests.planned))
+    } else {
+        format!("{load} for {}", span(run.duration_s))
     }
 }
 
@@ -64,9 +65,10 @@ pub(super) fn headline(view: &View<'_>) -> String {
     if report.arrival.is_some() {
         tiles += &latency_tile(figures, "Arrival", "/arrival", "due → arrived", "arrival");
     }
-    let (name, path, from) = match report.has_lateness() {
-        true => ("Response", "/latency/response", "due → answered"),
-        false => ("Service", "/latency/service", "sent → answered"),
+    let (name, path, from) = if report.has_lateness() {
+        ("Response", "/latency/response", "due → answered")
+    } else {
+        ("Service", "/latency/service", "sent → answered")
     };
     tiles += &latency_tile(figures, name, path, from, &name.to_lowercase());
     tiles += &rate_tile(view);
@@ -146,9 +148,12 @@ fn loss_tile(View { report, figures }: &View<'_>) -> String {
 /// All else, section by section, under headings of a level.
 pub(super) fn sections(view: &View<'_>, level: u8) -> String {
     let View { report, figures } = view;
-    let section = |name: &str, body: String| match body.is_empty() {
-        true => String::new(),
-        false => format!("<section><h{level}>{name}</h{level}>\n{body}</section>\n"),
+    let section = |name: &str, body: String| {
+        if body.is_empty() {
+            String::new()
+        } else {
+            format!("<section><h{level}>{name}</h{level}>\n{body}</section>\n")
+        }
     };
     [
         section("Latency", spectrum(figures, &distributions(report))),

@@ -14,9 +14,10 @@ type Words = (&'static str, &'static str, bool);
 pub(super) fn over_time(View { report, figures }: &View<'_>) -> String {
     let latency = ("Latency", "Of what was answered and what arrived in each second.", true);
     let rates = ("Rates", "Per second, in the seconds that were all sending.", false);
-    let waiting = match has_queue(report) {
-        true => "Requests on the wire or in line, and the most messages seen in the queue.",
-        false => "Requests on the wire or in line.",
+    let waiting = if has_queue(report) {
+        "Requests on the wire or in line, and the most messages seen in the queue."
+    } else {
+        "Requests on the wire or in line."
     };
     let end = f64::INFINITY;
     [

@@ -43,9 +43,10 @@ pub(super) fn spectrum(figures: &Figures<'_>, distributions: &[Distribution<'_>]
         stops: stops(figures, distributions, most),
     };
     let note = "Each nine takes the same width. Dotted: fewer than ten values beyond.";
-    let chart = match chart.stops.is_empty() {
-        true => "<p>There are no values.</p>".to_owned(),
-        false => chart.draw(),
+    let chart = if chart.stops.is_empty() {
+        "<p>There are no values.</p>".to_owned()
+    } else {
+        chart.draw()
     };
     figure("Percentile spectrum", note, &chart, &percentiles(figures, distributions))
 }

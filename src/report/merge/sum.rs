@@ -139,10 +139,8 @@ impl<'a> Sum<'a> {
         let (sent, completed) = (self.sum(|r| r.requests.sent), self.sum(|r| r.requests.completed));
         let span = self.latest(|r| r.run.duration_s);
         let answered_after_s = self.latest(|r| r.requests.answered_after_s);
-        let per_second = |count: u64, span: f64| match span > 0.0 {
-            true => round(count as f64 / span, 1e3),
-            false => 0.0,
-        };
+        let per_second =
+            |count: u64, span: f64| if span > 0.0 { round(count as f64 / span, 1e3) } else { 0.0 };
         let completed_per_s = per_second(completed, answered_after_s.max(span));
         let open = self.first().run.rate_target.is_some();
         Requests {

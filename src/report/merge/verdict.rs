@@ -61,12 +61,12 @@ impl Sum<'_> {
                 }
             }
         }
-        let name = |(text, nodes): (&String, BTreeSet<u64>)| match nodes.len() == self.parts.len() {
-            true => text.clone(),
-            false => {
-                let nodes: Vec<_> = nodes.iter().map(u64::to_string).collect();
-                format!("node {}: {text}", nodes.join(", "))
+        let name = |(text, nodes): (&String, BTreeSet<u64>)| {
+            if nodes.len() == self.parts.len() {
+                return text.clone();
             }
+            let nodes: Vec<_> = nodes.iter().map(u64::to_string).collect();
+            format!("node {}: {text}", nodes.join(", "))
         };
         told.into_iter().map(name).collect()
     }

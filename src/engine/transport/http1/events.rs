@@ -115,10 +115,11 @@ impl Http1Transport {
             State::Connecting { .. } | State::Opening { .. } => self.connected(index, now, ended),
             State::Idle | State::Busy { .. } => {
                 if flags.contains(epoll::EventFlags::OUT) {
-                    match self.connections[index].has_unsent() {
-                        true => self.flush(index, now, ended),
-                        // TLS has sent the rest along with something of its own.
-                        false => self.listen(index, false),
+                    if self.connections[index].has_unsent() {
+                        self.flush(index, now, ended);
+                    } else {
+                        // TLS has sent the rest together with data of its own.
+                        self.listen(index, false);
                     }
                 }
                 if flags.intersects(!epoll::EventFlags::OUT) {

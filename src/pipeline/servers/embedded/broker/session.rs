@@ -186,9 +186,10 @@ fn subscribe(hub: &mut Hub, me: usize, wish: &Subscribe) -> Result<(), Stop> {
     let mut codes = Vec::with_capacity(wish.filters.len());
     for filter in &wish.filters {
         let qos = mqtt::quality(filter.qos as u8);
-        codes.push(match hub.subscribe(me, &filter.path, qos as u8) {
-            true => SubscribeReasonCode::Success(qos),
-            false => SubscribeReasonCode::Failure,
+        codes.push(if hub.subscribe(me, &filter.path, qos as u8) {
+            SubscribeReasonCode::Success(qos)
+        } else {
+            SubscribeReasonCode::Failure
         });
     }
     reply(hub, me, &Packet::SubAck(SubAck::new(wish.pkid, codes)));

@@ -103,9 +103,10 @@ pub(super) fn client(context: &mut Context<'_>, args: Args<'_>) -> CommandResult
 }
 
 fn client_name(name: &[u8]) -> Result<Box<[u8]>, Refusal> {
-    match name.iter().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(name.into()),
-        false => Err(Refusal::ClientName),
+    if name.iter().all(|byte| byte.is_ascii_graphic()) {
+        Ok(name.into())
+    } else {
+        Err(Refusal::ClientName)
     }
 }
 
