@@ -76,9 +76,8 @@ impl Address {
 
     /// User and password, percent-decoded, if there are any.
     pub fn credentials(&self) -> Option<(String, String)> {
-        let plain = |text: &str| percent_decode(text);
-        let user = plain(self.url.username());
-        let password = plain(self.url.password().unwrap_or_default());
+        let user = percent_decode(self.url.username());
+        let password = percent_decode(self.url.password().unwrap_or_default());
         (!user.is_empty() || !password.is_empty()).then_some((user, password))
     }
 

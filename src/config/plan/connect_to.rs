@@ -24,15 +24,17 @@ pub(super) fn redirected(rules: &[String], url: &Url) -> Result<Option<(String, 
     let rules = rules.collect::<Result<Vec<_>, _>>()?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(80);
-    let fits = |rule: &&Rule<'_>| {
-        (rule.from.0.is_empty() || rule.from.0.eq_ignore_ascii_case(host))
-            && rule.from.1.is_none_or(|own| own == port)
-    };
-    let place = |rule: &Rule<'_>| {
-        let own = if rule.to.0.is_empty() { host } else { rule.to.0 };
-        (own.to_owned(), rule.to.1.unwrap_or(port))
-    };
-    Ok(rules.iter().find(fits).map(place))
+    let Some(rule) = rules.iter().find(|rule| rule.matches(host, port)) else { return Ok(None) };
+    let new_host = if rule.to.0.is_empty() { host } else { rule.to.0 };
+    Ok(Some((new_host.to_owned(), rule.to.1.unwrap_or(port))))
+}
+
+impl Rule<'_> {
+    fn matches(&self, host: &str, port: u16) -> bool {
+        let (from_host, from_port) = self.from;
+        (from_host.is_empty() || from_host.eq_ignore_ascii_case(host))
+            && from_port.is_none_or(|from_port| from_port == port)
+    }
 }
 
 fn parse(text: &str) -> Option<Rule<'_>> {

@@ -6,7 +6,6 @@ impl Settings {
     /// Returns these settings, completed by those of `base`.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
-        let list = |own: Vec<String>, base: Vec<String>| if own.is_empty() { base } else { own };
         // Body settings are replaced together: a body of one kind overrides a body of another kind.
         let own_body = self.body.is_some() || self.body_file.is_some() || self.body_lines.is_some();
         let (body, body_file, body_lines) = if own_body {
@@ -31,13 +30,13 @@ impl Settings {
             warmup: self.warmup.or(base.warmup),
             drain: self.drain.or(base.drain),
             method: self.method.or(base.method),
-            headers: list(self.headers, base.headers),
+            headers: own_or_base(self.headers, base.headers),
             body,
             body_file,
             body_lines,
             data: self.data.or(base.data),
             script: self.script.or(base.script),
-            script_args: list(self.script_args, base.script_args),
+            script_args: own_or_base(self.script_args, base.script_args),
             timeout: self.timeout.or(base.timeout),
             engine: self.engine.or(base.engine),
             id_field: self.id_field.or(base.id_field),
@@ -50,7 +49,7 @@ impl Settings {
             streams: self.streams.or(base.streams),
             disable_keepalive: self.disable_keepalive.or(base.disable_keepalive),
             unix_socket: self.unix_socket.or(base.unix_socket),
-            connect_to: list(self.connect_to, base.connect_to),
+            connect_to: own_or_base(self.connect_to, base.connect_to),
             proxy: self.proxy.or(base.proxy),
             redirects: self.redirects.or(base.redirects),
             node: self.node.or(base.node),
@@ -58,20 +57,24 @@ impl Settings {
             redis: self.redis.or(base.redis),
             log_server: self.log_server.or(base.log_server),
             mqtt: self.mqtt.or(base.mqtt),
-            topics: list(self.topics, base.topics),
+            topics: own_or_base(self.topics, base.topics),
             show_payload: self.show_payload.or(base.show_payload),
             queue: self.queue.or(base.queue),
             sample: self.sample.or(base.sample),
-            stages: list(self.stages, base.stages),
+            stages: own_or_base(self.stages, base.stages),
             api_threads: self.api_threads.or(base.api_threads),
             push_workers: self.push_workers.or(base.push_workers),
             push_threads: self.push_threads.or(base.push_threads),
             coupling: self.coupling.or(base.coupling),
             push_limit: self.push_limit.or(base.push_limit),
             qos: self.qos.or(base.qos),
-            fail_if: list(self.fail_if, base.fail_if),
+            fail_if: own_or_base(self.fail_if, base.fail_if),
             mix,
             mix_file,
         }
     }
+}
+
+fn own_or_base(own: Vec<String>, base: Vec<String>) -> Vec<String> {
+    if own.is_empty() { base } else { own }
 }
