@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use loadgen::config::plan::Plan;
 use loadgen::config::settings::Settings;
-use loadgen::report::{Report, TextOptions, text};
+use loadgen::output::{TextOptions, text};
+use loadgen::report::Report;
 use loadgen::run::Runner;
 
 type Failure = Box<dyn std::error::Error>;

@@ -26,7 +26,9 @@
 //! | [`script`] | wrk's Lua scripts |
 //! | [`pipeline`] | api, push, subscriber, stamps, and the servers they use; it and the engine do not know each other |
 //! | [`observations`] [`run`] | one run: environment up, load, drain, down |
-//! | [`report`] | the results, judged, merged, compared; text, JSON, HTML |
+//! | [`report`] | the results, judged, merged, saved and read back |
+//! | [`analysis`] | conclusions from reports: comparison with a confidence interval |
+//! | [`output`] | reports, ramps and comparisons as text, HTML and other forms |
 //! | [`ramp`] | steps and searches, one run after another, and what follows from them |
 //! | [`cli`] | arguments, progress, exit codes |
 //!
@@ -95,6 +97,9 @@ pub mod observations;
 pub mod run;
 
 pub mod report;
+
+pub mod analysis;
+pub mod output;
 
 pub mod ramp;
 

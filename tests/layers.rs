@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer may use itself and those before it.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 11] = [
     &["core"],
     &["message"],
     &["config"],
@@ -14,16 +14,20 @@ const LAYERS: [&[&str]; 9] = [
     &["engine", "script", "pipeline"],
     &["observations", "run"],
     &["report"],
+    &["analysis"],
+    &["output"],
     &["ramp"],
     &["cli"],
 ];
 
 /// Pairs that may not know each other although their layers would let them.
-const STRANGERS: [(&str, &str); 9] = [
+const STRANGERS: [(&str, &str); 11] = [
     ("engine", "pipeline"),
     ("pipeline", "engine"),
     ("engine", "script"),
     ("report", "run"),
+    ("analysis", "run"),
+    ("output", "run"),
     ("report", "engine"),
     ("report", "host"),
     ("report", "net"),

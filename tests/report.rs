@@ -16,8 +16,9 @@ use loadgen::observations::{
     ArrivalInfo, ClockInfo, Machine, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo,
     Stage, StampCount,
 };
+use loadgen::output::{TextOptions, ramp_text, text};
 use loadgen::report::ramp::{Finding, RampReport, RampStep, Search, Trial};
-use loadgen::report::{Report, TextOptions, check_names, ramp_text, text};
+use loadgen::report::{Report, check_names};
 
 mod report {
     /// Every form of a run and of a ramp, read as the tools that they are for read them.

@@ -1,9 +1,10 @@
 //! Saved reports, which may have been edited or made by hand.
 
+use loadgen::analysis::compare::compare;
 use loadgen::core::printable::is_unprintable;
-use loadgen::report::compare::compare;
-use loadgen::report::forms::{Distribution, Document, Form};
-use loadgen::report::{Node, Report, Saved, TextOptions, merge};
+use loadgen::output::TextOptions;
+use loadgen::output::forms::{Distribution, Document, Form};
+use loadgen::report::{Node, Report, Saved, merge};
 
 /// All forms of a run.
 const FORMS: [Form; 9] = [
@@ -22,7 +23,7 @@ const FORMS: [Form; 9] = [
 pub fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Ok(saved) = Saved::from_json(text) else { return };
-    FORMS.iter().for_each(|form| show(saved.document(), *form));
+    FORMS.iter().for_each(|form| show(Document::from(&saved), *form));
     let side = [("a.json".to_owned(), saved.clone())];
     if let Ok(comparison) = compare(&side, &side, 5.0) {
         show(Document::Comparison(&comparison), Form::Text);

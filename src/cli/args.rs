@@ -16,7 +16,7 @@ pub(super) use self::services::{
 use super::metrics::parse_address;
 use crate::config::settings::Settings;
 use crate::core::units::{StartTime, parse_percent};
-use crate::report::forms::{Form, Subject};
+use crate::output::forms::{Form, Subject};
 
 /// Error in the command line that clap cannot detect.
 #[derive(Debug, thiserror::Error)]

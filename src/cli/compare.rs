@@ -6,9 +6,9 @@ use super::args::{CompareArgs, UsageError};
 use super::output::Outputs;
 use super::report::read;
 use super::{Outcome, logger};
+use crate::analysis::compare::compare as hold_against;
+use crate::output::forms::{Document, Subject};
 use crate::report::Saved;
-use crate::report::compare::compare as hold_against;
-use crate::report::forms::{Document, Subject};
 
 pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);

@@ -6,7 +6,7 @@ use super::args::{MergeArgs, UsageError};
 use super::output::Outputs;
 use super::report::read;
 use super::{Outcome, logger};
-use crate::report::forms::Document;
+use crate::output::forms::Document;
 use crate::report::{self, Named, RunResult, Saved};
 
 pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Outcome> {

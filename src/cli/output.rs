@@ -9,8 +9,9 @@ use anyhow::Context as _;
 
 use super::args::{OutputArgs, UsageError};
 use super::colour::{self, colour_result};
-use crate::report::forms::{Document, Form, Subject};
-use crate::report::{Allowed, RESULT_LABEL, TextOptions};
+use crate::output::TextOptions;
+use crate::output::forms::{Document, Form, Subject};
+use crate::report::{Allowed, RESULT_LABEL};
 
 /// Bytes written to test an output file; more than a report needs.
 const RESERVE: usize = 1 << 20;

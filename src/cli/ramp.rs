@@ -14,9 +14,9 @@ use super::signals::Signals;
 use super::{Outcome, logger, own_program};
 use crate::config::plan::command::{quoted, words};
 use crate::config::settings::Settings;
+use crate::output::forms::{Document, Subject};
 use crate::ramp::{Ramp, RampObserver, RampPlan, StepStart, Watcher};
 use crate::report::RunResult;
-use crate::report::forms::{Document, Subject};
 use crate::report::ramp::RampReport;
 use crate::run::Services;
 

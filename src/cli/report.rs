@@ -8,12 +8,13 @@ use super::args::ReportArgs;
 use super::output::Outputs;
 use super::{Outcome, logger};
 use crate::config::plan::read::{MOST_REPORT, read_text_bounded};
+use crate::output::forms::Document;
 use crate::report::Saved;
 
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
     let saved = read(&args.file)?;
-    let document = saved.document();
+    let document = Document::from(&saved);
     let outputs = Outputs::check(&args.output, document.subject())?;
     outputs.deliver(document)?;
     Ok(Outcome::Done)

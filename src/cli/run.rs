@@ -15,8 +15,8 @@ use super::{Outcome, SCRIPT, logger, own_program};
 use crate::config::plan::Plan;
 use crate::config::settings::Settings;
 use crate::core::units::StartTime;
+use crate::output::forms::{Document, Subject};
 use crate::ramp::is_ramp;
-use crate::report::forms::{Document, Subject};
 use crate::report::{Report, RunResult, check_conditions};
 use crate::run::{RunError, Runner, Services};
 

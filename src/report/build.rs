@@ -312,7 +312,7 @@ fn stage(stage: &SeenStage, bound: Option<Nanos>) -> Stage {
 }
 
 /// Rounds every figure to whole multiples of the clock's bound, in microseconds.
-pub(super) fn coarsen(quantiles: &mut Quantiles, bound: f64) {
+pub(crate) fn coarsen(quantiles: &mut Quantiles, bound: f64) {
     for figure in quantiles.figures_mut() {
         *figure = figure.map(|value| round((value / bound).round() * bound, 1e3));
     }
@@ -371,6 +371,6 @@ fn micros(span: Nanos) -> f64 {
     round(span.as_micros_f64(), 1e3)
 }
 
-pub(super) fn round(value: f64, steps: f64) -> f64 {
+pub(crate) fn round(value: f64, steps: f64) -> f64 {
     (value * steps).round() / steps
 }

@@ -8,7 +8,7 @@ use crate::core::units::format_some;
 
 /// The failures of the whole run, each with what to look at. The first words, up to the colon, name it.
 /// An interrupted run has none: it was not meant to prove anything.
-pub(super) fn failures(report: &Report) -> Vec<String> {
+pub(crate) fn failures(report: &Report) -> Vec<String> {
     if report.run.interrupted {
         return Vec::new();
     }
@@ -16,7 +16,7 @@ pub(super) fn failures(report: &Report) -> Vec<String> {
 }
 
 /// The name of a failure, without its details: `nothing arrived`, `node 1: push ended`.
-pub(super) fn failure_name(failure: &str) -> &str {
+pub(crate) fn failure_name(failure: &str) -> &str {
     let start = match failure.split_once(": ") {
         Some((node, _)) if node.starts_with("node ") => node.len() + 2,
         _ => 0,

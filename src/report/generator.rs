@@ -31,7 +31,7 @@ const STARVED_PERCENT: f64 = 20.0;
 const EXPLAINING_PERCENT: f64 = 5.0;
 
 /// Why the generator did not hold its plan.
-pub(super) fn reasons(report: &Report, seen: &Observations) -> Vec<String> {
+pub(crate) fn reasons(report: &Report, seen: &Observations) -> Vec<String> {
     let mut reasons = shortages(report);
     if let Mode::Open { .. } = seen.plan.load.mode {
         let (pacing, tick) = (&seen.load.pacing, tick(&seen.plan.load));
@@ -105,7 +105,7 @@ fn tail(latencies: &Latencies, quantile: f64) -> Nanos {
 }
 
 /// Notes on the generator's part of the times.
-pub(super) fn notes(report: &Report, seen: &Observations) -> Vec<String> {
+pub(crate) fn notes(report: &Report, seen: &Observations) -> Vec<String> {
     let mut notes = Vec::new();
     if report.requests.unrequested_answers > 0 {
         notes.push(format!(

@@ -17,7 +17,7 @@ const ANY: &str = "*";
 
 /// The value at a dotted name. In a list a part is the component, the request, or the
 /// stage as `from-to`.
-pub(super) fn find<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
+pub(crate) fn find<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
     name.split('.').try_fold(report, |value, part| match value {
         Value::Object(fields) => fields.get(part),
         Value::Array(items) => items.iter().find(|item| is_called(item, part)),
@@ -36,7 +36,7 @@ pub fn number(report: &Report, name: &str) -> Option<f64> {
     value_of(&serde_json::to_value(report).unwrap_or_default(), name)
 }
 
-pub(super) fn value_of(numbers: &Value, name: &str) -> Option<f64> {
+pub(crate) fn value_of(numbers: &Value, name: &str) -> Option<f64> {
     match find(numbers, &whole(name)) {
         Some(value) => value.as_f64(),
         // A status that never came has come 0 times.
@@ -61,7 +61,7 @@ fn whole(name: &str) -> Cow<'_, str> {
 }
 
 /// Whether the number of that name is in microseconds.
-pub(super) fn is_time(name: &str) -> bool {
+pub(crate) fn is_time(name: &str) -> bool {
     let name = whole(name);
     let parts: Vec<_> = name.split('.').collect();
     match parts[..] {
@@ -73,18 +73,18 @@ pub(super) fn is_time(name: &str) -> bool {
 }
 
 /// Returns true if the number of that name is a percentage.
-pub(super) fn is_percent(name: &str) -> bool {
+pub(crate) fn is_percent(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     last.split('_').any(|word| word == "percent")
 }
 
 /// The name in a condition, `arrival.p99` of `arrival.p99>5ms`.
-pub(super) fn name_in(expr: &str) -> &str {
+pub(crate) fn name_in(expr: &str) -> &str {
     expr.split(['>', '<', '=', '!']).next().unwrap_or(expr).trim()
 }
 
 /// The value that a condition was held against, a time with its unit; `None` where there was none.
-pub(super) fn found(threshold: &ThresholdResult) -> Option<String> {
+pub(crate) fn found(threshold: &ThresholdResult) -> Option<String> {
     threshold.value.map(|value| format_number(name_in(&threshold.expr), value))
 }
 
@@ -101,7 +101,7 @@ pub fn format_number(name: &str, value: f64) -> String {
 }
 
 /// The same as a part of a sentence.
-pub(super) fn it_is(threshold: &ThresholdResult) -> String {
+pub(crate) fn it_is(threshold: &ThresholdResult) -> String {
     found(threshold)
         .map_or_else(|| "it was not measured".to_owned(), |value| format!("it is {value}"))
 }

@@ -2,26 +2,19 @@
 //! JSON and read back; every other form is made from the report alone, so all say the same.
 
 mod arrival_notes;
-mod build;
+pub(crate) mod build;
 mod check;
-pub mod compare;
-mod failures;
+pub(crate) mod failures;
 mod figures;
-pub mod forms;
 mod generator;
-pub mod html;
 mod judge;
-mod lookup;
+pub(crate) mod lookup;
 mod machine;
-mod merge;
+pub(crate) mod merge;
 pub mod ramp;
-mod ramp_text;
 mod requests;
-mod result;
+pub(crate) mod result;
 mod saved;
-mod table;
-mod text;
-mod wrk;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,10 +30,8 @@ pub use lookup::{
 };
 pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
-pub use ramp_text::ramp_text;
 pub use result::{Allowed, Outcome, RESULT_LABEL, RunResult};
 pub use saved::{Saved, SavedError};
-pub use text::{TextOptions, text};
 
 /// The version of this file format; it changes when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -272,7 +263,7 @@ impl Verdict {
 
 impl Tool {
     /// This program.
-    fn own() -> Self {
+    pub(crate) fn own() -> Self {
         Self { name: "loadgen".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
     }
 }
@@ -280,7 +271,7 @@ impl Tool {
 impl Report {
     /// Whether requests are due before they are sent. In a closed loop they are due when they are sent, and
     /// response and service are one; unless each waits for a connection of its own.
-    fn has_lateness(&self) -> bool {
+    pub(crate) fn has_lateness(&self) -> bool {
         self.run.rate_target.is_some() || self.latency.connect.is_some()
     }
 

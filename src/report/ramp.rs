@@ -151,7 +151,7 @@ impl RampReport {
     }
 
     /// How far it came: the steps that were begun, of how many, and what became of them.
-    pub(super) fn progress(&self) -> String {
+    pub(crate) fn progress(&self) -> String {
         let begun = self.steps.len();
         let of = match self.planned_steps {
             Some(planned) => format!("{begun} of {planned} steps"),
@@ -164,7 +164,7 @@ impl RampReport {
     }
 
     /// Returns true if all was run to its end, and no step failed.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.complete
             && self.failed_steps().is_empty()
             && self.steps.iter().all(|step| step.error.is_none())
@@ -178,7 +178,7 @@ impl RampReport {
     }
 
     /// Fills in what follows from other fields of each step's report.
-    pub(super) fn complete(&mut self) {
+    pub(crate) fn complete(&mut self) {
         self.steps.iter_mut().filter_map(|step| step.report.as_mut()).for_each(Report::complete);
     }
 

@@ -98,7 +98,7 @@ impl RunResult {
     }
 
     /// The last line of a text.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{RESULT_LABEL}{self}\n")
     }
 }

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::forms::Document;
 use super::ramp::RampReport;
 use super::{CheckError, Report, SCHEMA_VERSION};
 use crate::core::printable::message;
@@ -63,13 +62,5 @@ impl Saved {
                 Self::Run(Box::new(report))
             }
         })
-    }
-
-    /// What there is to show.
-    pub fn document(&self) -> Document<'_> {
-        match self {
-            Self::Run(report) => Document::Run(report),
-            Self::Ramp(ramp) => Document::Ramp(ramp),
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadgen::report::compare::compare;
+use loadgen::analysis::compare::compare;
 use loadgen::report::{Report, Saved};
 
 use super::drive::report;

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use loadgen::report::html::{page, ramp_page};
+use loadgen::output::TextOptions;
+use loadgen::output::html::{page, ramp_page};
 use loadgen::report::ramp::{Finding, RampReport, Search, Trial};
-use loadgen::report::{ByRequest, Report, TextOptions, ThresholdResult};
+use loadgen::report::{ByRequest, Report, ThresholdResult};
 use serde_json::Value;
 
 use crate::support::data;

@@ -1,9 +1,10 @@
 //! `loadgen compare`: what is worse, what is chance, and what cannot be told.
 
+use loadgen::analysis::compare::{CompareError, Comparison, Figure, Noise, Outcome, compare};
 use loadgen::core::latency::Latencies;
-use loadgen::report::compare::{CompareError, Comparison, Figure, Noise, Outcome, compare};
-use loadgen::report::forms::{Document, Form, Subject};
-use loadgen::report::{Report, Row, Saved, TextOptions};
+use loadgen::output::TextOptions;
+use loadgen::output::forms::{Document, Form, Subject};
+use loadgen::report::{Report, Row, Saved};
 
 use crate::{check_against, micros, observations};
 

@@ -6,9 +6,10 @@ use std::path::Path;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use loadgen::core::latency::Latencies;
 use loadgen::observations::StackInfo;
-use loadgen::report::forms::{Distribution, Document, Form, Subject};
+use loadgen::output::TextOptions;
+use loadgen::output::forms::{Distribution, Document, Form, Subject};
 use loadgen::report::ramp::{Finding, RampReport, RampStep, Search, Trial};
-use loadgen::report::{Report, Saved, TextOptions, Tool};
+use loadgen::report::{Report, Saved, Tool};
 
 use crate::observations;
 
@@ -111,7 +112,7 @@ fn a_trial_that_nobody_can_judge_is_not_said_to_fail() {
         let search = ramp.search.as_mut().expect("a search");
         search.trials.truncate(1);
         search.trials.push(trial);
-        let page = loadgen::report::html::ramp_page(&ramp, TextOptions::default());
+        let page = loadgen::output::html::ramp_page(&ramp, TextOptions::default());
         (rendered(Document::Ramp(&ramp), Form::Text), page)
     };
     let (text, page) = forms("arrival.p99 is not known");
@@ -135,7 +136,7 @@ fn what_went_wrong_in_a_ramp_is_said_in_every_form() {
         assert!(markdown.lines().any(|own| own == line), "'{line}' is missing: {markdown}");
     }
     let badge = |ramp: &RampReport| {
-        let page = loadgen::report::html::ramp_page(ramp, TextOptions::default());
+        let page = loadgen::output::html::ramp_page(ramp, TextOptions::default());
         let at = page.find("<p class=\"badges\">").expect("badges");
         page[at..].lines().next().expect("a line").to_owned()
     };

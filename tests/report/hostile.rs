@@ -1,10 +1,11 @@
 //! Reports whose strings or numbers no run of ours has written.
 
+use loadgen::analysis::compare::{Comparison, compare};
 use loadgen::core::printable::is_unprintable;
-use loadgen::report::compare::{Comparison, compare};
-use loadgen::report::forms::{Document, Form};
+use loadgen::output::TextOptions;
+use loadgen::output::forms::{Document, Form};
 use loadgen::report::ramp::RampReport;
-use loadgen::report::{MergeError, Node, Report, Saved, TextOptions, merge};
+use loadgen::report::{MergeError, Node, Report, Saved, merge};
 use serde_json::{Value, json};
 
 use super::forms::ramp;
@@ -77,7 +78,7 @@ fn no_string_of_a_report_moves_a_terminal_or_begins_a_line() {
         let compared = [comparison(&harmless, "x"), comparison(&hostile, HOSTILE)];
         for form in forms {
             for (good, bad) in [
-                (harmless.document(), hostile.document()),
+                (Document::from(&harmless), Document::from(&hostile)),
                 (Document::Comparison(&compared[0]), Document::Comparison(&compared[1])),
             ] {
                 let (Some(good), Some(bad)) = (render(good, form), render(bad, form)) else {
@@ -97,13 +98,13 @@ fn no_string_of_a_report_moves_a_terminal_or_begins_a_line() {
                 assert_eq!(results(&bad), results(&good), "{form:?}: {bad}");
             }
         }
-        let markdown = render(hostile.document(), Form::Markdown).expect("Markdown");
+        let markdown = render(Document::from(&hostile), Form::Markdown).expect("Markdown");
         for line in markdown.lines().filter(|line| line.starts_with(['|', '-'])) {
             for markup in [" ![", " [", "<b>"] {
                 assert!(!line.contains(markup), "{markup}: {line}");
             }
         }
-        let xml = render(hostile.document(), Form::Junit).expect("XML");
+        let xml = render(Document::from(&hostile), Form::Junit).expect("XML");
         assert!(roxmltree::Document::parse(&xml).is_ok(), "{xml}");
     }
 }
@@ -116,7 +117,7 @@ fn no_cell_of_a_table_is_a_formula() {
     {
         json["run"][name] = json!(text);
     }
-    let table = render(saved(json, "").document(), Form::Csv).expect("a table");
+    let table = render(Document::from(&saved(json, "")), Form::Csv).expect("a table");
     let mut reader = csv::Reader::from_reader(table.as_bytes());
     let rows: Vec<_> = reader.records().map(|row| row.expect("a row")).collect();
     let cells: Vec<_> = rows.iter().flatten().collect();
@@ -135,10 +136,10 @@ fn long_strings_are_cut() {
     json["run"]["stack"]["broker"]["version"] = json!("v".repeat(1_000_000));
     json["run"]["command"] = json!(format!("loadgen --body {}", "b".repeat(20_000)));
     let saved = saved(json, "");
-    let text = render(saved.document(), Form::Text).expect("text");
+    let text = render(Document::from(&saved), Form::Text).expect("text");
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.len() < 20_000 && words.contains("… (990000 more characters)"), "{}", text.len());
-    let table = render(saved.document(), Form::Csv).expect("a table");
+    let table = render(Document::from(&saved), Form::Csv).expect("a table");
     assert!(table.contains(&"b".repeat(20_000)), "a command is whole");
 }
 

@@ -3,8 +3,9 @@
 use loadgen::config::plan::ScriptPlan;
 use loadgen::config::settings::Node;
 use loadgen::core::latency::Latencies;
-use loadgen::report::forms::{Document, Form};
-use loadgen::report::{MergeError, Messages, Named, Report, TextOptions, merge, text};
+use loadgen::output::forms::{Document, Form};
+use loadgen::output::{TextOptions, text};
+use loadgen::report::{MergeError, Messages, Named, Report, merge};
 use proptest::prelude::*;
 
 use crate::{check_schema, micros, observations};

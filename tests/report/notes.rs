@@ -8,7 +8,8 @@ use loadgen::engine::transport::cause::{Cause, CauseCounts};
 use loadgen::engine::transport::{Completion, RequestOutcome, Ticket};
 use loadgen::message::{IdSpace, MsgId};
 use loadgen::observations::{Machine, Observations, ServerInfo};
-use loadgen::report::{Report, TextOptions, text};
+use loadgen::output::{TextOptions, text};
+use loadgen::report::Report;
 
 use crate::{SECOND, micros, observations, spread};
 

@@ -7,8 +7,9 @@ use loadgen::engine::Mixture;
 use loadgen::engine::recorder::Recorder;
 use loadgen::message::{Assignment, IdSpace};
 use loadgen::observations::Observations;
-use loadgen::report::forms::{Document, Form};
-use loadgen::report::{Report, TextOptions, merge, number, text};
+use loadgen::output::forms::{Document, Form};
+use loadgen::output::{TextOptions, text};
+use loadgen::report::{Report, merge, number};
 
 use crate::{SECOND, check_schema, observations, spread, written_by};
 

@@ -3,7 +3,8 @@
 use loadgen::core::clock::Nanos;
 use loadgen::core::latency::Latencies;
 use loadgen::observations::StackInfo;
-use loadgen::report::{PerThread, Quantiles, Report, TextOptions, text};
+use loadgen::output::{TextOptions, text};
+use loadgen::report::{PerThread, Quantiles, Report};
 use regex::Regex;
 
 use crate::{SECOND, micros, observations, spread};

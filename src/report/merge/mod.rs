@@ -10,7 +10,7 @@ mod verdict;
 use std::collections::BTreeMap;
 
 use super::{CheckError, Report};
-pub(super) use starts::StartClock;
+pub(crate) use starts::StartClock;
 use starts::{NodeSpan, check_overlap};
 use sum::Sum;
 

@@ -16,7 +16,7 @@ const LAST_US: u64 = 253_402_300_799_000_000;
 
 /// The clock that the nodes' starts are compared on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::report) enum StartClock {
+pub(crate) enum StartClock {
     /// The time of the Redis that all nodes have as their log server.
     LogServer,
     /// Each node's own clock, which may be wrong.
@@ -42,7 +42,7 @@ impl StartClock {
     }
 
     /// The name in sentences.
-    pub(in crate::report) fn words(name: &str) -> &'static str {
+    pub(crate) fn words(name: &str) -> &'static str {
         match name {
             "redis" => "the time of their Redis",
             _ => "their own clocks",

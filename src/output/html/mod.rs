@@ -20,9 +20,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-use super::ramp::RampReport;
-use super::{Report, TextOptions, Tool};
+use super::TextOptions;
 use crate::core::secrets::HIDDEN;
+use crate::report::ramp::RampReport;
+use crate::report::{Report, Tool};
 use markup::{Figures, escape, script_json};
 use run::View;
 

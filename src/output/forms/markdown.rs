@@ -2,17 +2,19 @@
 
 use std::fmt::Write as _;
 
+use crate::analysis::compare::Comparison;
 use crate::core::units::format_count;
-use crate::report::compare::{self, Comparison};
-use crate::report::lookup::found;
-use crate::report::ramp::RampReport;
-use crate::report::ramp_text::{reasons, step_rows};
-use crate::report::requests::request_rows;
-use crate::report::result::RunResult;
-use crate::report::text::{
+use crate::output::TextOptions;
+use crate::output::comparison;
+use crate::output::ramp::{reasons, step_rows};
+use crate::output::requests::request_rows;
+use crate::output::text::{
     latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows, why_valid,
 };
-use crate::report::{Report, TextOptions};
+use crate::report::Report;
+use crate::report::lookup::found;
+use crate::report::ramp::RampReport;
+use crate::report::result::RunResult;
 
 pub(super) fn run(report: &Report, options: TextOptions) -> String {
     let mut out = heading("loadgen", &RunResult::of_run(report, options.allowed));
@@ -61,14 +63,15 @@ pub(super) fn ramp(ramp: &RampReport, options: TextOptions) -> String {
 }
 
 pub(super) fn comparison(comparison: &Comparison) -> String {
-    let mut out = format!("### loadgen compare\n\n**{}**\n\n", cell(&compare::verdict(comparison)));
+    let mut out =
+        format!("### loadgen compare\n\n**{}**\n\n", cell(&comparison::verdict(comparison)));
     for part in &comparison.parts {
-        out += &table(&compare::figure_rows(comparison, part));
+        out += &table(&comparison::figure_rows(comparison, part));
     }
     let files = |files: &[String]| cell(&files.join(", "));
     let mut items = vec![
         format!("Base: {}; new: {}", files(&comparison.base), files(&comparison.new)),
-        compare::footnote(comparison),
+        comparison::footnote(comparison),
     ];
     items.extend(comparison.failed.iter().map(|failure| line(failure)));
     items.extend(comparison.notes.iter().map(|note| line(note)));

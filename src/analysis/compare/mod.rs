@@ -1,20 +1,17 @@
 //! Two sides' reports → what changed, how sure that is, and whether the new side is worse.
 //!
 //! A figure is worse when the whole 99 % interval of its change lies beyond the tolerance: the change
-//! is larger than chance and larger than what is tolerated. `noise.rs` has the intervals.
+//! is larger than chance and larger than what is tolerated. `confidence.rs` has the intervals.
 
-mod figure;
 mod confidence;
+pub(crate) mod figure;
 mod pairs;
-mod text;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Report, SCHEMA_VERSION, Saved, Tool};
 use crate::core::printable::printable_json;
+use crate::report::{Report, SCHEMA_VERSION, Saved, Tool};
 pub use figure::{Figure, Noise, Outcome};
-pub use text::comparison_text;
-pub(super) use text::{figure_rows, footnote, value, verdict};
 
 /// The confidence of every interval, in percent.
 pub const CONFIDENCE_PERCENT: f64 = 99.0;

@@ -13,11 +13,12 @@ use std::path::Path;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use super::compare::{Comparison, comparison_text};
-use super::ramp::RampReport;
-use super::{Quantiles, Report, TextOptions, html, ramp_text, text};
+use super::{TextOptions, comparison_text, html, ramp_text, text};
+use crate::analysis::compare::Comparison;
 use crate::core::latency::HdrError;
 use crate::core::printable::with_printable_strings;
+use crate::report::ramp::RampReport;
+use crate::report::{Quantiles, Report, Saved};
 
 /// A form of a document. Its name for `--format` is its file ending.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Form {
     /// For people, as wrk prints.
     #[default]
     Text,
-    /// Everything; what [`super::Saved`] reads back.
+    /// Everything; what [`Saved`] reads back.
     Json,
     /// One self-contained page.
     Html,
@@ -195,6 +196,15 @@ pub enum FormError {
     /// The file was cut or edited.
     #[error("the histogram of {0} cannot be read")]
     Histogram(&'static str, #[source] HdrError),
+}
+
+impl<'a> From<&'a Saved> for Document<'a> {
+    fn from(saved: &'a Saved) -> Self {
+        match saved {
+            Saved::Run(report) => Self::Run(report),
+            Saved::Ramp(ramp) => Self::Ramp(ramp),
+        }
+    }
 }
 
 impl Document<'_> {

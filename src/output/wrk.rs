@@ -4,11 +4,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Quantiles, Report, Requests};
 use crate::core::latency::Latencies;
 use crate::core::units::{
     align, format_binary, format_length, format_metric, format_some, format_time,
 };
+use crate::report::{Quantiles, Report, Requests};
 
 /// The block; `distribution` is wrk's `--latency`.
 pub(super) fn block(report: &Report, distribution: bool) -> String {

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::lookup::it_is;
-use super::merge::StartClock;
 use super::requests::request_rows;
-use super::result::{Allowed, RunResult};
 use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
-use super::{Errors, Latency, Messages, Quantiles, Report, Run, Script};
 use crate::core::units::{format_binary, format_count, format_time};
+use crate::report::lookup::it_is;
+use crate::report::merge::StartClock;
+use crate::report::result::{Allowed, RunResult};
+use crate::report::{Errors, Latency, Messages, Quantiles, Report, Run, Script};
 
 /// The indent of a row that belongs to the label above it.
 const INDENT: &str = "            ";
@@ -266,7 +266,7 @@ pub(super) fn resource_rows(report: &Report) -> Vec<Vec<String>> {
 
 /// Queue and broker, where they are known.
 pub(super) fn servers(report: &Report) -> Option<String> {
-    let server = |name: &str, server: &Option<super::Server>| {
+    let server = |name: &str, server: &Option<crate::report::Server>| {
         server.as_ref().map(|s| format!("{name} {} ({})", s.version, s.kind))
     };
     let stack = &report.run.stack;

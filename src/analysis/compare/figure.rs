@@ -10,7 +10,7 @@ use crate::report::{Quantiles, Report, Row};
 
 /// So much more of failed requests and lost messages is tolerated, in percentage points: they come in
 /// groups, as when a connection breaks, and are not independent of each other.
-pub(super) const TOLERATED_POINTS: f64 = 0.1;
+pub(crate) const TOLERATED_POINTS: f64 = 0.1;
 
 /// What became of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub struct Figure {
 
 impl Figure {
     /// Whether it is neither of failures nor of losses.
-    pub(super) fn is_time_or_rate(&self) -> bool {
+    pub(crate) fn is_time_or_rate(&self) -> bool {
         !self.name.ends_with("_percent")
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::figure::{Figure, Noise, Outcome, TOLERATED_POINTS};
-use super::{Comparison, Part};
+use crate::analysis::compare::figure::{Figure, Noise, Outcome, TOLERATED_POINTS};
+use crate::analysis::compare::{Comparison, Part};
 use crate::core::units::format_time;
-use crate::report::table::{table, wrapped};
+use crate::output::table::{table, wrapped};
 
 /// The whole text.
 pub fn comparison_text(comparison: &Comparison) -> String {
@@ -27,7 +27,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
 }
 
 /// The verdict in a sentence.
-pub(in crate::report) fn verdict(comparison: &Comparison) -> String {
+pub(super) fn verdict(comparison: &Comparison) -> String {
     let tolerance = comparison.tolerance_percent;
     let of = |wanted: Outcome| {
         let mut names = Vec::new();
@@ -62,7 +62,7 @@ pub(in crate::report) fn verdict(comparison: &Comparison) -> String {
 }
 
 /// A part's figures, a row each; the first row is the head.
-pub(in crate::report) fn figure_rows(comparison: &Comparison, part: &Part) -> Vec<Vec<String>> {
+pub(super) fn figure_rows(comparison: &Comparison, part: &Part) -> Vec<Vec<String>> {
     let title = part.step.clone().unwrap_or_default();
     let interval = format!("{}% interval", comparison.confidence_percent);
     let head = [title.as_str(), "base", "new", "change", &interval, "noise of", ""];
@@ -72,7 +72,7 @@ pub(in crate::report) fn figure_rows(comparison: &Comparison, part: &Part) -> Ve
 }
 
 /// A value of the figure, with its unit.
-pub(in crate::report) fn value(figure: &Figure, value: f64) -> String {
+pub(super) fn value(figure: &Figure, value: f64) -> String {
     match figure.name.as_str() {
         "requests.completed_per_s" => format!("{value:.1}/s"),
         name if name.ends_with("_percent") => format!("{value:.3}%"),
@@ -115,7 +115,7 @@ fn row(figure: &Figure) -> Vec<String> {
 }
 
 /// What decides, for documents that have room to say it.
-pub(in crate::report) fn footnote(comparison: &Comparison) -> String {
+pub(super) fn footnote(comparison: &Comparison) -> String {
     format!(
         "Worse is what lies beyond {}% with its whole interval; of failed and lost beyond \
          {TOLERATED_POINTS} percentage points.",

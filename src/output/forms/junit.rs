@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 
+use crate::analysis::compare::{self, Comparison};
+use crate::output::comparison;
 use crate::report::Report;
-use crate::report::compare::{self, Comparison};
 use crate::report::lookup::it_is;
 use crate::report::ramp::{RampReport, RampStep};
 
@@ -62,7 +63,7 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
             let why = || {
                 let [low, high] = figure.interval_percent.unwrap_or_default();
                 let unit = if figure.name.ends_with("_percent") { " points" } else { "%" };
-                let value = |value| compare::value(figure, value);
+                let value = |value| comparison::value(figure, value);
                 format!(
                     "changed by {low}{unit} to {high}{unit}, from {} to {}",
                     value(figure.base),

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
-use super::failures::failure_name;
-use super::lookup::it_is;
-use super::ramp::{RampReport, RampStep, Trial};
-use super::result::RunResult;
 use super::table::{narrow_table, wrapped};
 use super::text::{TextOptions, time};
 use crate::core::units::format_count;
+use crate::report::Report;
+use crate::report::failures::failure_name;
+use crate::report::lookup::it_is;
+use crate::report::ramp::{RampReport, RampStep, Trial};
+use crate::report::result::RunResult;
 
 /// What stands where there is no figure.
 const NONE: &str = "-";

@@ -2,10 +2,10 @@
 
 use super::markup::{Figures, Unit, escape, head, table};
 use super::run::View;
+use crate::output::text::why_valid;
 use crate::report::failures::failure_name;
 use crate::report::lookup::{found, is_percent, is_time, name_in};
 use crate::report::result::{Allowed, RunResult};
-use crate::report::text::why_valid;
 use crate::report::{Report, ThresholdResult};
 
 /// The result of the whole and the verdict in a word or two, for the top of the page.

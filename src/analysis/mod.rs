@@ -1,0 +1,3 @@
+//! Conclusions from reports. Nothing in here runs a load or prints.
+
+pub mod compare;
