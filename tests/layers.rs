@@ -154,3 +154,14 @@ fn the_readme_stays_short() {
     let lines = fs::read_to_string(readme).expect("the README").lines().count();
     assert!(lines <= 180, "README.md has {lines} lines: move details to docs/");
 }
+
+#[test]
+fn the_book_has_every_page() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let contents = fs::read_to_string(docs.join("SUMMARY.md")).expect("the table of contents");
+    for page in fs::read_dir(&docs).expect("the pages").flatten() {
+        let name = page.file_name().into_string().expect("a name in UTF-8");
+        let is_page = name.ends_with(".md") && name != "SUMMARY.md";
+        assert!(!is_page || contents.contains(&format!("({name})")), "{name} is not in the book");
+    }
+}
