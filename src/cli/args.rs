@@ -86,6 +86,7 @@ pub(super) enum Command {
     /// Print the manual page (loadgen man | man -l -)
     Man,
     /// The servers a run brings up where Redis and Mosquitto are not installed
+    #[cfg(feature = "embedded")]
     #[command(hide = true)]
     Embedded(EmbeddedArgs),
 }
@@ -108,12 +109,14 @@ pub(super) struct CompletionsArgs {
     pub(super) shell: clap_complete::Shell,
 }
 
+#[cfg(feature = "embedded")]
 #[derive(Debug, Args)]
 pub(super) struct EmbeddedArgs {
     #[command(subcommand)]
     pub(super) server: EmbeddedServer,
 }
 
+#[cfg(feature = "embedded")]
 #[derive(Debug, Subcommand)]
 pub(super) enum EmbeddedServer {
     /// The queue: as much of Redis as the pipeline uses
@@ -122,6 +125,7 @@ pub(super) enum EmbeddedServer {
     Broker(EmbeddedListen),
 }
 
+#[cfg(feature = "embedded")]
 #[derive(Debug, Args)]
 pub(super) struct EmbeddedListen {
     /// Address to listen on; port 0 takes a free one. There is no password: keep it on loopback

@@ -3,6 +3,7 @@
 mod args;
 mod colour;
 mod compare;
+#[cfg(feature = "embedded")]
 mod embedded;
 mod init;
 mod logger;
@@ -78,6 +79,7 @@ pub fn main() -> ExitCode {
             Some(Command::Init(args)) => init::init(&args),
             Some(Command::Completions(args)) => manual::completions(&args),
             Some(Command::Man) => manual::manual(),
+            #[cfg(feature = "embedded")]
             Some(Command::Embedded(args)) => embedded::embedded(args).await,
         }
     });

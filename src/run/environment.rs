@@ -1,5 +1,9 @@
 //! The rig: everything behind the target that this run brought up, or was told of.
 
+#[cfg(feature = "embedded")]
+mod embedded;
+#[cfg(not(feature = "embedded"))]
+#[path = "environment/no_embedded.rs"]
 mod embedded;
 mod service;
 

@@ -32,8 +32,8 @@ use crate::host::health::{MachineWatch, Servers};
 use crate::host::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
 use crate::message::IdSpace;
 use crate::observations::{Observations, ServerInfo, StackInfo};
+use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::broker_status::{BrokerFacts, BrokerStatus};
-use crate::pipeline::servers::embedded::VERSION;
 use crate::pipeline::servers::redis::describe;
 use crate::pipeline::servers::{Kind, StackError};
 use crate::script::ScriptError;
@@ -330,7 +330,7 @@ async fn describe_stack(
             // Not somebody else's name before ours.
             Some(version) if kind == Kind::Embedded => version,
             Some(version) => format!("{name}{version}"),
-            None if kind == Kind::Embedded => VERSION.to_owned(),
+            None if kind == Kind::Embedded => EMBEDDED_VERSION.to_owned(),
             None => "unknown".to_owned(),
         },
     };

@@ -2,6 +2,7 @@
 
 pub mod broker_status;
 pub mod child;
+#[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod mqtt;
 mod read_size;
@@ -10,6 +11,9 @@ pub mod spawned;
 mod timed;
 
 use crate::config::plan::Address;
+
+/// Version that the embedded servers report: one word, as Redis's is.
+pub(crate) const EMBEDDED_VERSION: &str = concat!("loadgen-embedded-", env!("CARGO_PKG_VERSION"));
 
 /// Where a server comes from, as the report says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,16 @@ pub enum StackError {
         program: &'static str,
         /// The Debian package.
         package: &'static str,
+        /// The flag that makes it unnecessary.
+        flag: &'static str,
+    },
+    /// An embedded server is wanted, and this build has none.
+    #[error(
+        "this build has no embedded {server} (cargo feature `embedded`): install redis-server and mosquitto, or give {flag}"
+    )]
+    NoEmbedded {
+        /// `queue` or `broker`.
+        server: &'static str,
         /// The flag that makes it unnecessary.
         flag: &'static str,
     },

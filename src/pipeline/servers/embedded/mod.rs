@@ -6,6 +6,3 @@
 
 pub mod broker;
 pub mod queue;
-
-/// What both call themselves where a real server gives its version: one word, as Redis's is.
-pub const VERSION: &str = concat!("loadgen-embedded-", env!("CARGO_PKG_VERSION"));

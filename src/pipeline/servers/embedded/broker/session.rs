@@ -10,7 +10,7 @@ use rumqttc::mqttbytes::valid_filter;
 use super::frame::{Frame, Kind, Message, Refusal, cut, is_message, run_len};
 use super::hub::Hub;
 use super::topic::{VERSION_TOPIC, is_filter, matches};
-use crate::pipeline::servers::embedded::VERSION;
+use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::mqtt;
 
 /// The largest packet that is no message: a CONNECT with client id, user and password as long as they
@@ -200,7 +200,7 @@ fn subscribe(hub: &mut Hub, me: usize, wish: &Subscribe) -> Result<(), Stop> {
 }
 
 fn tell_version(hub: &mut Hub, me: usize) {
-    let (topic, payload) = (VERSION_TOPIC.as_bytes(), VERSION.as_bytes());
+    let (topic, payload) = (VERSION_TOPIC.as_bytes(), EMBEDDED_VERSION.as_bytes());
     if let Some(peer) = hub.peer(me) {
         peer.outbox.put_message(Message { topic, packet_id: None, payload }, 0, true);
     }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{CommandResult, Context, Done};
-use crate::pipeline::servers::embedded::VERSION;
+use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::embedded::queue::args::Args;
 use crate::pipeline::servers::embedded::queue::refusal::Refusal;
 use crate::pipeline::servers::embedded::queue::reply;
@@ -56,7 +56,7 @@ pub(super) fn hello(context: &mut Context<'_>, args: Args<'_>) -> CommandResult 
     }
     let out = &mut *context.out;
     reply::array(out, 14);
-    for (field, value) in [("server", "loadgen"), ("version", VERSION)] {
+    for (field, value) in [("server", "loadgen"), ("version", EMBEDDED_VERSION)] {
         reply::bulk(out, field.as_bytes());
         reply::bulk(out, value.as_bytes());
     }
@@ -133,7 +133,7 @@ pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             with_server.iter().any(|section| word.eq_ignore_ascii_case(section.as_bytes()))
         });
     let text = format!(
-        "# Server\r\nredis_version:{VERSION}\r\nredis_mode:standalone\r\nprocess_id:{}\r\n",
+        "# Server\r\nredis_version:{EMBEDDED_VERSION}\r\nredis_mode:standalone\r\nprocess_id:{}\r\n",
         std::process::id()
     );
     reply::bulk(context.out, if wanted { text.as_bytes() } else { b"" });

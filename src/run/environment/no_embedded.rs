@@ -1,0 +1,23 @@
+//! The embedded servers in a build without the feature `embedded`: there are none to start.
+
+use super::Services;
+use super::service::Service;
+use crate::pipeline::servers::StackError;
+use crate::run::RunError;
+
+/// The server that cannot be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    Queue,
+    Broker,
+}
+
+/// Always fails: the error names the server and the program to install.
+#[allow(clippy::unused_async, reason = "the same signature as with the feature")]
+pub(super) async fn start(server: Server, _: &Services) -> Result<(u16, Service), RunError> {
+    let (server, flag) = match server {
+        Server::Queue => ("queue", "--redis URL"),
+        Server::Broker => ("broker", "--mqtt URL"),
+    };
+    Err(StackError::NoEmbedded { server, flag }.into())
+}
