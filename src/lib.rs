@@ -19,10 +19,10 @@
 //! | --- | --- |
 //! | [`core`] | units, clock, latencies, backoff, masked secrets, printable text: no input or output |
 //! | [`message`] | MsgIDs, templates that carry them, due times, the account of every message |
-//! | [`config`] | settings, as flags or TOML, and the checked plan: nothing after it finds the input invalid |
 //! | [`host`] | CPU and memory of processes, limits and load of the machine |
 //! | `net` | kernel timestamps, TLS |
-//! | [`engine`] | schedule, workers, recorder; [`engine::transport`] carries requests |
+//! | [`engine`] | the load: its configuration, schedule, workers, recorder; [`engine::transport`] carries requests |
+//! | [`config`] | settings, as flags or TOML, and the checked plan: nothing after it finds the input invalid |
 //! | [`script`] | wrk's Lua scripts |
 //! | [`pipeline`] | api, push, subscriber, stamps, and the servers they use; it and the engine do not know each other |
 //! | [`observations`] [`run`] | one run: environment up, load, drain, down |

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use loadgen::config::plan::load::Pace;
+use loadgen::config::plan::Pace;
 use loadgen::config::settings::ArrivalProcess;
 use loadgen::core::clock::{self, Nanos};
 use loadgen::core::units::Rate;
@@ -107,7 +107,7 @@ fn allocations(
         let assignment = Assignment::new(Arc::clone(requests.mix()), space, (0, 1));
         recorder = recorder.of_mix(Mixture { assignment, carries_id: vec![true, true, false] });
     }
-    let brief = WorkerConfig {
+    let config = WorkerConfig {
         worker: 0,
         workers: 1,
         start,
@@ -117,7 +117,7 @@ fn allocations(
         work,
     };
     let worker = Worker {
-        brief,
+        config,
         transport: transport.expect("the server listens"),
         ids: IdWriter::new(space, 0, Some(Arc::<DueTable>::default())),
         recorder,

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer may use itself and those before it.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["core"],
     &["message"],
-    &["config"],
     &["host", "net"],
-    &["engine", "script", "pipeline"],
+    &["engine"],
+    &["config"],
+    &["script", "pipeline"],
     &["observations", "run"],
     &["report"],
     &["analysis"],
@@ -21,10 +22,8 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Pairs that may not know each other although their layers would let them.
-const STRANGERS: [(&str, &str); 11] = [
-    ("engine", "pipeline"),
+const STRANGERS: [(&str, &str); 9] = [
     ("pipeline", "engine"),
-    ("engine", "script"),
     ("report", "run"),
     ("analysis", "run"),
     ("output", "run"),

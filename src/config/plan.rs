@@ -22,13 +22,13 @@ pub mod tls;
 mod topics;
 pub mod transport;
 
+pub use crate::engine::load::{LoadConfig, Mode, Pace};
+pub use crate::engine::transport::config::TransportConfig;
 pub use address::{Address, Scheme};
-pub use load::{LoadPlan, Mode};
 pub use request::{Request, RequestPlan};
 pub use script::ScriptPlan;
 pub use threshold::{BoundUnit, Threshold};
 pub use topics::{check_filters, topic_to_publish};
-pub use transport::TransportPlan;
 
 use load::load;
 use request::request;
@@ -58,11 +58,11 @@ pub struct Plan {
     /// System under test.
     pub target: Target,
     /// Loop, rate, connections and times.
-    pub load: LoadPlan,
+    pub load: LoadConfig,
     /// Requests to send.
     pub request: RequestPlan,
     /// Protocol, route and certificates of the target.
-    pub transport: TransportPlan,
+    pub transport: TransportConfig,
     /// Script that writes the requests instead of `request`, if one is given.
     pub script: Option<ScriptPlan>,
     /// The pipeline behind the target.
@@ -157,9 +157,9 @@ impl Plan {
     /// the environment's proxies; touches nothing else.
     pub fn new(settings: Settings) -> Result<Self, PlanError> {
         let target = target(settings.url.as_deref())?;
-        let (engine, transport) = transport(&settings, &target)?;
-        let load = load(&settings, engine, transport.streams)?;
-        let script = script(&settings, engine)?;
+        let transport = transport(&settings, &target)?;
+        let load = load(&settings, transport.streams)?;
+        let script = script(&settings, transport.engine)?;
         let mut request = request(&settings, &target)?;
         if !transport.keep_alive {
             request.close_connections();

@@ -13,8 +13,11 @@ mod layering;
 mod request;
 mod table;
 
+pub use crate::engine::load::ArrivalProcess;
+pub use crate::engine::shards::Node;
+pub use crate::engine::transport::config::{Engine, Protocol};
 use options::de_words;
-pub use options::{ArrivalProcess, Coupling, Engine, Node, Pacer, Stack};
+pub use options::{Coupling, Pacer, Stack};
 pub use request::RequestSettings;
 pub use table::{Entry, ProfileError, Table, nearest, setting_keys};
 

@@ -3,8 +3,10 @@
 pub mod backoff;
 pub mod clock;
 pub mod latency;
+mod percent;
 pub mod printable;
 pub mod secrets;
 pub mod units;
 
 pub use backoff::Backoff;
+pub(crate) use percent::percent_decode;

@@ -106,9 +106,9 @@ impl<'a> Backlog<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::ArrivalProcess;
     use crate::core::units::Rate;
     use crate::engine::Schedule;
+    use crate::engine::load::ArrivalProcess;
     use proptest::prelude::*;
 
     proptest! {

@@ -3,6 +3,9 @@
 pub mod by_request;
 pub mod control;
 pub mod counters;
+pub mod load;
+pub(crate) mod pool;
+pub mod shards;
 mod rate_profile;
 pub mod stop;
 mod sender;

@@ -7,9 +7,9 @@
 //! from the order statistics: of *k* points left in what remains, the first leaves a fraction *U*^(1/k)
 //! (Bentley and Saxe, ACM TOMS 6:359, 1980).
 
-use crate::config::settings::ArrivalProcess;
 use crate::core::clock::Nanos;
 use crate::core::units::Rates;
+use crate::engine::load::ArrivalProcess;
 
 use super::rate_profile::RateProfile;
 

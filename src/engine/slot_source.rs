@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::backlog::Backlog;
 use super::schedule::{Schedule, Slot, Slots};
 use super::sender::SlotTimes;
-use crate::config::plan::load::Pace;
 use crate::core::clock::Nanos;
+use crate::engine::load::Pace;
 
 /// What there is to send.
 #[derive(Debug, Clone)]
@@ -54,11 +54,11 @@ pub(super) enum SlotSource<'a> {
 }
 
 impl<'a> SlotSource<'a> {
-    pub(super) fn new(brief: &WorkerConfig, work: &'a WorkerLoad) -> Self {
+    pub(super) fn new(config: &WorkerConfig, work: &'a WorkerLoad) -> Self {
         match work {
             WorkerLoad::Open { schedule, max_in_flight } => {
-                let mut due = schedule.slots(brief.worker as u64, brief.workers as u64);
-                let line = Backlog::new(due.clone(), brief.workers as u64);
+                let mut due = schedule.slots(config.worker as u64, config.workers as u64);
+                let line = Backlog::new(due.clone(), config.workers as u64);
                 let next = due.next();
                 Self::Open { due, next, line, max_in_flight: max_in_flight.unwrap_or(u64::MAX) }
             }
@@ -98,13 +98,13 @@ impl<'a> SlotSource<'a> {
     /// left. A slot that is not due yet is due `now`.
     pub(super) fn claim_batched_slot(
         &mut self,
-        brief: &WorkerConfig,
+        config: &WorkerConfig,
         now: Nanos,
     ) -> Option<BatchedSlot> {
         match self {
             Self::Open { due, next, line, .. } => match line.pop() {
                 Some((slot, ready)) => {
-                    let times = SlotTimes { due: brief.start + slot.due, ready };
+                    let times = SlotTimes { due: config.start + slot.due, ready };
                     Some(BatchedSlot { times, planned: true })
                 }
                 None => {
@@ -114,7 +114,7 @@ impl<'a> SlotSource<'a> {
                 }
             },
             Self::Closed { left, .. } => {
-                *left -= u64::from(now >= brief.measure_from && (1..u64::MAX).contains(left));
+                *left -= u64::from(now >= config.measure_from && (1..u64::MAX).contains(left));
                 None
             }
         }

@@ -15,8 +15,8 @@ use super::recorder::{IntervalReport, LoadResult, Recorder};
 use super::sender::{Sender, SlotTimes, WorkerIndex};
 use super::slot_source::{BatchedSlot, SlotSource, WorkerConfig};
 use super::stop::StopState;
-use crate::config::plan::load::Pace;
 use crate::core::clock::{self, Nanos};
+use crate::engine::load::Pace;
 use crate::engine::transport::{Completion, Traffic, Transport};
 use crate::host::health::run_queue_delay;
 use crate::message::IdWriter;
@@ -30,7 +30,7 @@ pub const INTERVAL: Nanos = Nanos::from_secs(1);
 #[derive(Debug)]
 pub struct Worker<T> {
     /// Its orders.
-    pub brief: WorkerConfig,
+    pub config: WorkerConfig,
     /// What carries its requests.
     pub transport: T,
     /// What gives its messages their ids.
@@ -49,9 +49,9 @@ impl<T: Transport> Worker<T> {
     /// Sends until the work is done and answered, or the drain has passed.
     pub fn run(self) -> (LoadResult, Traffic) {
         sharpen_timer();
-        let Self { brief, transport, ids, recorder, control, gauges, intervals } = self;
-        let work = brief.work.clone();
-        let supply = SlotSource::new(&brief, &work);
+        let Self { config, transport, ids, recorder, control, gauges, intervals } = self;
+        let work = config.work.clone();
+        let supply = SlotSource::new(&config, &work);
         let flow = Sender {
             ids,
             transport,
@@ -62,7 +62,7 @@ impl<T: Transport> Worker<T> {
             gauges,
         };
         let turns = WorkerLoop {
-            brief: &brief,
+            config: &config,
             supply,
             flow,
             control,
@@ -84,7 +84,7 @@ fn sharpen_timer() {
 }
 
 struct WorkerLoop<'a, T> {
-    brief: &'a WorkerConfig,
+    config: &'a WorkerConfig,
     supply: SlotSource<'a>,
     flow: Sender<T>,
     control: Arc<Control>,
@@ -102,7 +102,7 @@ impl<T: Transport> WorkerLoop<'_, T> {
     fn run(mut self) -> (LoadResult, Traffic) {
         // Reused for every wait: no allocation per request.
         let mut ended = Vec::with_capacity(1_024);
-        self.flow.transport.begin(self.brief.start);
+        self.flow.transport.begin(self.config.start);
         loop {
             let now = clock::now();
             self.begin_turn(now);
@@ -130,11 +130,11 @@ impl<T: Transport> WorkerLoop<'_, T> {
     /// What comes before sending: slots join the line, unless somebody wants it to stop.
     fn begin_turn(&mut self, now: Nanos) {
         self.mind_stops(now);
-        if self.warmup_traffic.is_none() && now >= self.brief.measure_from {
+        if self.warmup_traffic.is_none() && now >= self.config.measure_from {
             self.warmup_traffic = Some(self.flow.transport.traffic());
             // This turn may come late because the thread waited for a CPU. That wait is part of the measured
             // time, so it is left out of the waits before it.
-            self.delayed_before = run_queue_delay() - (now - self.brief.measure_from);
+            self.delayed_before = run_queue_delay() - (now - self.config.measure_from);
         }
         self.admit(now);
     }
@@ -163,8 +163,8 @@ impl<T: Transport> WorkerLoop<'_, T> {
     fn admit(&mut self, now: Nanos) {
         let SlotSource::Open { due, next, line, max_in_flight } = &mut self.supply else { return };
         while line.len() + self.flow.on_wire < *max_in_flight {
-            let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) else { break };
-            self.flow.recorder.planned(self.brief.start + slot.due, now);
+            let Some(slot) = next.filter(|slot| self.config.start + slot.due <= now) else { break };
+            self.flow.recorder.planned(self.config.start + slot.due, now);
             line.push(slot.number, now);
             *next = due.next();
         }
@@ -173,12 +173,12 @@ impl<T: Transport> WorkerLoop<'_, T> {
     /// Slots whose time had come at `now` and which could not join the line then are dropped.
     fn drop_the_rest(&mut self, now: Nanos) {
         let SlotSource::Open { due, next, line, .. } = &mut self.supply else { return };
-        while let Some(slot) = next.filter(|slot| self.brief.start + slot.due <= now) {
-            let slot_due = self.brief.start + slot.due;
+        while let Some(slot) = next.filter(|slot| self.config.start + slot.due <= now) {
+            let slot_due = self.config.start + slot.due;
             self.flow.recorder.planned(slot_due, now);
             // It would have had to wait behind the oldest in flight, so at least as long as that has
             // waited already.
-            let waiting = line.peek().map(|first| self.brief.start + first.due);
+            let waiting = line.peek().map(|first| self.config.start + first.due);
             let oldest = self.flow.transport.oldest_due().into_iter().chain(waiting).min();
             let age = now - oldest.unwrap_or(slot_due).min(slot_due);
             self.flow.recorder.dropped(slot.number, slot_due, age, false);
@@ -189,23 +189,23 @@ impl<T: Transport> WorkerLoop<'_, T> {
 
     /// Whoever waits goes out as long as there are free connections.
     fn launch(&mut self) {
-        let who = WorkerIndex { worker: self.brief.worker, workers: self.brief.workers };
+        let who = WorkerIndex { worker: self.config.worker, workers: self.config.workers };
         while self.flow.transport.idle() > 0 && !self.flow.transport.stopped() {
             let (index, times) = match &mut self.supply {
                 SlotSource::Open { line, .. } => match line.pop() {
                     Some((slot, ready)) => {
-                        let due = self.brief.start + slot.due;
+                        let due = self.config.start + slot.due;
                         (slot.number / who.workers as u64, SlotTimes { due, ready })
                     }
                     None => break,
                 },
                 SlotSource::Closed { until, left } => {
                     let now = clock::now();
-                    if *left == 0 || !(self.brief.start..*until).contains(&now) {
+                    if *left == 0 || !(self.config.start..*until).contains(&now) {
                         break;
                     }
                     // A count is of measured requests; those of the warm-up do not use it up.
-                    *left -= u64::from(now >= self.brief.measure_from && *left < u64::MAX);
+                    *left -= u64::from(now >= self.config.measure_from && *left < u64::MAX);
                     self.flow.recorder.planned(now, now);
                     (self.flow.next_index, SlotTimes { due: now, ready: now })
                 }
@@ -235,7 +235,7 @@ impl<T: Transport> WorkerLoop<'_, T> {
             SlotSource::Closed { .. } => due,
         };
         for index in first + 1..first + requests {
-            let along = self.supply.claim_batched_slot(self.brief, now);
+            let along = self.supply.claim_batched_slot(self.config, now);
             let BatchedSlot { times, planned } = along.unwrap_or(BatchedSlot {
                 times: SlotTimes { due: now, ready: now },
                 planned: false,
@@ -260,20 +260,20 @@ impl<T: Transport> WorkerLoop<'_, T> {
         // Nobody sends what still waits where a script has stopped this worker.
         let none_waits = self.supply.waiting() == 0 || self.flow.transport.stopped();
         let nothing_left = self.flow.on_wire == 0 && none_waits;
-        nothing_left || self.ending.has_waited(self.brief.drain, now)
+        nothing_left || self.ending.has_waited(self.config.drain, now)
     }
 
     /// Until when nothing needs to wake it (0: it is not to rest), and when it must wake at the latest.
     fn next_wake(&self, now: Nanos) -> (Nanos, Nanos) {
         let latest = now + LONGEST_WAIT;
         let next = match &self.supply {
-            SlotSource::Open { next: Some(next), .. } => self.brief.start + next.due,
+            SlotSource::Open { next: Some(next), .. } => self.config.start + next.due,
             SlotSource::Open { next: None, .. } => latest,
-            SlotSource::Closed { .. } if now < self.brief.start => self.brief.start,
+            SlotSource::Closed { .. } if now < self.config.start => self.config.start,
             SlotSource::Closed { until, .. } if now < *until => *until,
             SlotSource::Closed { .. } => latest,
         };
-        match (&self.supply, self.brief.pace) {
+        match (&self.supply, self.config.pace) {
             (SlotSource::Open { .. }, Pace::Tick(tick)) => {
                 let rest = now + tick;
                 (rest, next.max(rest).min(latest))
@@ -285,14 +285,14 @@ impl<T: Transport> WorkerLoop<'_, T> {
     }
 
     fn close_intervals(&mut self, now: Nanos) {
-        while now >= self.brief.measure_from + Nanos(INTERVAL.0 * (self.interval + 1)) {
+        while now >= self.config.measure_from + Nanos(INTERVAL.0 * (self.interval + 1)) {
             self.close_interval();
         }
     }
 
     fn close_interval(&mut self) {
         let in_flight = self.flow.on_wire + self.supply.waiting();
-        let report = self.flow.recorder.interval(self.brief.worker, self.interval, in_flight);
+        let report = self.flow.recorder.interval(self.config.worker, self.interval, in_flight);
         self.interval += 1;
         // Nobody listens when the run was given up; the result goes with it.
         let _ = self.intervals.send(report);
@@ -305,7 +305,7 @@ impl<T: Transport> WorkerLoop<'_, T> {
         self.flow.settle(&ended);
         if let SlotSource::Open { line, .. } = &mut self.supply {
             while let Some((slot, _)) = line.pop() {
-                let due = self.brief.start + slot.due;
+                let due = self.config.start + slot.due;
                 self.flow.recorder.dropped(slot.number, due, now - due, true);
             }
         }

@@ -4,15 +4,25 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::sign::SingleCertAndKey;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::WantsClientCert};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-
-use crate::config::plan::tls::TlsPlan;
 
 mod verify;
 
 pub(crate) use verify::is_authoritys_own;
+
+/// Certificate verification and the client certificate.
+#[derive(Debug, Clone, Default)]
+pub struct TlsConfig {
+    /// True if the target's certificate is not verified.
+    pub insecure: bool,
+    /// Trusted CA certificates; if empty, those of the system.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Client certificate with its chain and key.
+    pub identity: Option<Arc<CertifiedKey>>,
+}
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -34,7 +44,7 @@ pub(crate) fn client_config(protocols: &[&str]) -> Result<ClientConfig, rustls::
 /// The configuration for connections to the target. No session is taken up again: each connection is
 /// made as that of a new user.
 pub(crate) fn target_config(
-    plan: &TlsPlan,
+    plan: &TlsConfig,
     protocols: &[&str],
 ) -> Result<ClientConfig, rustls::Error> {
     let verified = trusting(plan)?;
@@ -49,7 +59,9 @@ pub(crate) fn target_config(
     Ok(offering(config, protocols))
 }
 
-fn trusting(plan: &TlsPlan) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+fn trusting(
+    plan: &TlsConfig,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
     if plan.insecure {
         let verifier = Arc::new(verify::Anyone::new());
         return Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier));

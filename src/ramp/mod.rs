@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::config::plan::LoadPlan;
+use crate::config::plan::LoadConfig;
 use crate::report::ramp::{RampReport, RampStep, Search, Trial};
 use crate::report::{Report, SCHEMA_VERSION, Tool};
 use crate::run::{Progress, RunError, Runner, Services, clear};
@@ -281,6 +281,6 @@ fn empty_search(planned: &PlannedSearch) -> Search {
 }
 
 /// How long a step sends, where time ends it.
-fn span(load: &LoadPlan) -> Option<Duration> {
+fn span(load: &LoadConfig) -> Option<Duration> {
     load.duration.map(|duration| load.warmup + duration)
 }

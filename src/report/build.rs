@@ -7,9 +7,8 @@ use super::{
     PerThread, Quantiles, Report, Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server,
     Stack, Stage, StampList, Tool, Verdict, judge,
 };
-use crate::config::plan::load::Pace;
-use crate::config::plan::{Mode, ScriptPlan};
-use crate::config::settings::{ArrivalProcess, Engine};
+use crate::config::plan::{Mode, Pace, ScriptPlan};
+use crate::config::settings::{ArrivalProcess, Engine, Protocol};
 use crate::core::clock::Nanos;
 use crate::core::latency::{AgedLatencies, Latencies, QUANTILES};
 use crate::core::printable::shortened;
@@ -93,8 +92,14 @@ fn run(seen: &Observations) -> Run {
         arrivals,
         connections: load.connections as u64,
         threads: load.threads as u64,
-        engine: if load.engine == Engine::Raw { "raw" } else { "reqwest" }.to_owned(),
-        protocol: if seen.plan.transport.http2 { "HTTP/2" } else { "HTTP/1.1" }.to_owned(),
+        engine: if seen.plan.transport.engine == Engine::Raw { "raw" } else { "reqwest" }
+            .to_owned(),
+        protocol: if seen.plan.transport.protocol == Protocol::Http2 {
+            "HTTP/2"
+        } else {
+            "HTTP/1.1"
+        }
+        .to_owned(),
         streams: seen.plan.transport.streams as u64,
         tick_us: match (load.mode, load.pace) {
             (Mode::Closed, _) => None,

@@ -1,8 +1,7 @@
 //! The generator's own part of the verdict: why it did not hold its plan, and what it adds to the times.
 
 use super::{Latency, Report};
-use crate::config::plan::load::Pace;
-use crate::config::plan::{LoadPlan, Mode};
+use crate::config::plan::{LoadConfig, Mode, Pace};
 use crate::core::clock::Nanos;
 use crate::core::latency::Latencies;
 use crate::core::units::{format_count, format_some, format_time};
@@ -90,7 +89,7 @@ fn shortages(report: &Report) -> Vec<String> {
 }
 
 /// How long a worker sleeps by plan while slots fall due.
-fn tick(load: &LoadPlan) -> Nanos {
+fn tick(load: &LoadConfig) -> Nanos {
     match load.pace {
         Pace::Tick(tick) => tick,
         Pace::Spin => Nanos::ZERO,

@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::pool::LoadShards;
 use crate::config::plan::{Plan, PlanError};
+use crate::engine::shards::LoadShards;
 use crate::message::mix::scatter;
 use crate::message::{IdSpace, MsgId};
+use crate::script;
 
 /// Lifetime of a reservation beyond the planned end of the run that made it.
 const LIFETIME: Duration = Duration::from_secs(86_400);
@@ -24,11 +25,11 @@ pub(super) struct NeededIds {
 }
 
 impl NeededIds {
-    pub(super) fn new(plan: &Plan, split: &LoadShards) -> Self {
+    pub(super) fn new(plan: &Plan, shards: &LoadShards) -> Self {
         let load = &plan.load;
         Self {
-            workers: split.id_lanes(),
-            per_worker: split.ids_each(),
+            workers: id_lanes(plan),
+            per_worker: ids_each(plan, shards),
             sample: plan.pipeline.sample,
             node: (plan.request.node.index, plan.request.node.count),
             planned: load.warmup + load.duration.unwrap_or_default() + load.drain,
@@ -79,6 +80,18 @@ impl NeededIds {
             )
         })
     }
+}
+
+/// Number of lanes of ids: one per worker, and more with a script.
+fn id_lanes(plan: &Plan) -> u64 {
+    let workers = plan.load.threads as u64;
+    if plan.script.is_some() { script::id_lanes(workers) } else { workers }
+}
+
+/// Number of ids in each lane.
+pub(super) fn ids_each(plan: &Plan, shards: &LoadShards) -> u64 {
+    let messages = shards.most_per_worker();
+    if plan.script.is_some() { script::ids_each(messages) } else { messages }
 }
 
 /// A uniform random number: of the system and mixed with the time, which alone must do where the system

@@ -2,7 +2,6 @@
 
 mod clear;
 mod participants;
-mod pool;
 mod ids;
 mod list_ends;
 mod arrivals;
@@ -24,6 +23,8 @@ use crate::config::settings::Node;
 use crate::core::clock::{self, Nanos};
 use crate::core::units::{format_count, format_some};
 use crate::engine::LoadResult;
+use crate::engine::pool::PoolError;
+use crate::engine::shards::LoadShards;
 use crate::engine::stop::GONE_AFTER;
 use crate::engine::transport::ConnectError;
 use crate::engine::transport::link::TargetEndpoint;
@@ -45,7 +46,6 @@ use ids::NeededIds;
 use monitor::{Audience, Monitor, MonitorInputs};
 pub use monitor::{Phase, Progress};
 use participants::Participants;
-use pool::LoadShards;
 use redis_log::LogServer;
 
 /// Why a run could not be done.
@@ -81,6 +81,16 @@ pub enum RunError {
     /// A part of the run ended without a result: a defect of ours.
     #[error("{0} ended without a result; this is a defect of loadgen")]
     Lost(&'static str),
+}
+
+impl From<PoolError> for RunError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Connect(error) => Self::Connect(error),
+            PoolError::Thread(error) => Self::Thread(error),
+            PoolError::Lost => Self::Lost("a worker"),
+        }
+    }
 }
 
 impl From<redis::RedisError> for RunError {
@@ -147,11 +157,11 @@ impl Runner {
         // Where each request has its connection, those that are closing are open still.
         let each = if plan.transport.keep_alive { 1 } else { 2 };
         ensure_descriptors(plan.load.connections as u64 * each + OWN_FILES)?;
-        let split = LoadShards::new(plan);
-        let needed = NeededIds::new(plan, &split);
+        let shards = LoadShards::new(&plan.load, plan.request.node);
+        let needed = NeededIds::new(plan, &shards);
         needed.check_first(plan.request.first_id)?;
         let mut rig = Environment::up(plan, &self.services).await?;
-        let result = self.run_on(plan, &mut rig, &split, &needed).await;
+        let result = self.run_on(plan, &mut rig, &shards, &needed).await;
         rig.down().await;
         result
     }
@@ -160,12 +170,12 @@ impl Runner {
         self,
         plan: &Plan,
         rig: &mut Environment,
-        split: &LoadShards,
+        shards: &LoadShards,
         needed: &NeededIds,
     ) -> Result<Observations, RunError> {
         let mut log_server = LogServer::open(plan, rig).await?;
         let space = log_server.lease(needed, plan.request.first_id).await;
-        let result = self.run_with_ids(plan, rig, split, space, &mut log_server).await;
+        let result = self.run_with_ids(plan, rig, shards, space, &mut log_server).await;
         log_server.release_ids().await;
         let rounded = plan.request.first_id.and_then(|first| needed.rounding_note(first));
         result.map(|mut seen| {
@@ -178,7 +188,7 @@ impl Runner {
         mut self,
         plan: &Plan,
         rig: &mut Environment,
-        split: &LoadShards,
+        shards: &LoadShards,
         space: IdSpace,
         log_server: &mut LogServer,
     ) -> Result<Observations, RunError> {
@@ -189,7 +199,7 @@ impl Runner {
             start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }
-        let mustered = Participants::muster(plan, split, rig, space);
+        let mustered = Participants::muster(plan, shards, rig, space);
         let mut crew = tokio::select! {
             crew = mustered => crew?,
             () = monitor::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
@@ -197,12 +207,12 @@ impl Runner {
 
         let machine = MachineWatch::new();
         let (start, start_at) = start::zero(self.start_at, log_server)?;
-        let measure_from = start + split.measure_from();
-        let started_at = start_at + split.measure_from().as_duration();
+        let measure_from = start + shards.measure_from();
+        let started_at = start_at + shards.measure_from().as_duration();
         crew.start(start, measure_from);
         let sampler = Sampler::new(components(rig, crew.listener.is_some()));
         let inputs = MonitorInputs { machine, sampler, stop: self.stop, audience: self.progress };
-        let mut watch = Monitor::new(plan, split, start, space, inputs);
+        let mut watch = Monitor::new(plan, shards, start, space, inputs);
         watch.until_sent(&mut crew, log_server, rig).await;
         if let Some(error) = crew.script_failure() {
             return Err(error.into());
@@ -228,7 +238,7 @@ impl Runner {
         let since = |at: Option<Nanos>| at.map_or(Nanos::ZERO, |at| at - measure_from);
         // While it is silent it sends, too, until its time is up or it has nothing more to send.
         let cut = Some(load.over_at).filter(|at| *at < Nanos::MAX).map(|at| at - measure_from);
-        let over = split.measured_span().into_iter().chain(cut).min();
+        let over = shards.measured_span().into_iter().chain(cut).min();
         let left_out = left_out(seen.joined.left_out);
         let notes = [seen.notes, last.notes].concat();
         let notes = notes.into_iter().chain(left_out).chain(given_up(&load)).collect();

@@ -10,13 +10,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::environment::Environment;
 use super::participants::{Participants, RunResults};
-use super::pool::LoadShards;
 use super::redis_log::LogServer;
 use super::series::Series;
 use super::stages::{JoinedStages, StageJoin};
 use crate::config::plan::Plan;
 use crate::core::clock::{self, Nanos};
 use crate::engine::Gauges;
+use crate::engine::shards::LoadShards;
 use crate::engine::worker::INTERVAL;
 use crate::host::health::MachineWatch;
 use crate::host::resources::{ResourceUse, Sampler};
@@ -123,12 +123,13 @@ pub(super) struct MonitorInputs {
 impl Monitor {
     pub(super) fn new(
         plan: &Plan,
-        split: &LoadShards,
+        shards: &LoadShards,
         start: Nanos,
         space: IdSpace,
         inputs: MonitorInputs,
     ) -> Self {
-        let planned = split.measured_span().map(|span| (split.measure_from() + span).as_duration());
+        let planned =
+            shards.measured_span().map(|span| (shards.measure_from() + span).as_duration());
         Self {
             join: StageJoin::new(
                 space,
@@ -148,7 +149,7 @@ impl Monitor {
             series: Series::new(plan.load.threads, plan.listens()),
             drain: plan.load.drain.into(),
             start,
-            measure_from: start + split.measure_from(),
+            measure_from: start + shards.measure_from(),
             planned,
             last: (start, 0),
             depth: None,

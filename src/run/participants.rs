@@ -9,19 +9,21 @@ use url::Url;
 use super::RunError;
 use super::arrivals::{ArrivalInterval, ListenSettings, Listener};
 use super::environment::Environment;
+use super::ids::ids_each;
 use super::other_topics::OtherTopics;
-use super::pool::{LoadShards, Supplies, WorkerPool};
-use crate::config::plan::load::Pace;
-use crate::config::plan::{Address, Plan, Request, Target};
+use crate::config::plan::{Address, Pace, Plan, Request, Target};
 use crate::core::clock::Nanos;
 use crate::core::units::format_some;
-use crate::engine::LoadResult;
+use crate::engine::pool::{OwnSource, PoolConfig, WorkerPool};
+use crate::engine::shards::LoadShards;
 use crate::engine::transport::Traffic;
 use crate::engine::transport::link::{TargetEndpoint, TargetLink};
 use crate::engine::transport::probe;
 use crate::engine::transport::request::{RequestShape, Requests};
+use crate::engine::{LoadResult, Mixture};
 use crate::message::{
-    DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template, Unjoined,
+    Assignment, DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template,
+    Unjoined,
 };
 use crate::observations::ArrivalInfo;
 use crate::pipeline::stamps::Passage;
@@ -62,7 +64,7 @@ impl Participants {
     /// Subscribes first, then connects the workers: when it returns, all are ready.
     pub(super) async fn muster(
         plan: &Plan,
-        split: &LoadShards,
+        shards: &LoadShards,
         rig: &Environment,
         space: IdSpace,
     ) -> Result<Self, RunError> {
@@ -76,7 +78,7 @@ impl Participants {
                         qos: plan.pipeline.qos,
                     },
                     space,
-                    assignment: split.assignment(&plan.request, space),
+                    assignment: assignment(plan, shards, space),
                     table: Arc::clone(table),
                     id_fields: plan.request.id_fields.clone(),
                     sample: plan.pipeline.sample,
@@ -93,14 +95,25 @@ impl Participants {
         let (script, writers) = match (&plan.script, &link) {
             (Some(_), Some(link)) => {
                 let (session, writers) =
-                    open_script(plan, split, (link, &rig.target, space)).await?;
+                    open_script(plan, shards, (link, &rig.target, space)).await?;
                 (Some(session), writers)
             }
             _ => (None, Vec::new()),
         };
         let endpoint = link.as_ref().map(|link| link.endpoint.clone());
-        let supplies = Supplies { requests, link, space, table };
-        let fleet = WorkerPool::muster(plan, split, supplies, writers).await?;
+        let config = PoolConfig {
+            shards: shards.clone(),
+            transport: plan.transport.clone(),
+            requests,
+            link,
+            space,
+            due_times: table,
+            sample: plan.pipeline.sample,
+            mixture: mixture(plan, shards, space),
+            carries_id: carries_id(plan),
+        };
+        let own_sources = writers.into_iter().map(own_source).collect();
+        let fleet = WorkerPool::connect(config, own_sources).await?;
         let foreign_broker = match (&plan.target, &rig.mqtt) {
             (Target::Url(_), Some((_, mqtt))) => {
                 Some((mqtt.clone(), plan.request.id_fields.clone()))
@@ -222,6 +235,27 @@ impl Participants {
     }
 }
 
+/// Requests of a mix by slot and id; `None` if the plan has only one request.
+fn assignment(plan: &Plan, shards: &LoadShards, space: IdSpace) -> Option<Assignment> {
+    plan.request.is_mix().then(|| shards.assignment(&plan.request.mix, space))
+}
+
+/// Requests of a mix, and which of them carry their id.
+fn mixture(plan: &Plan, shards: &LoadShards, space: IdSpace) -> Option<Mixture> {
+    let assignment = assignment(plan, shards, space)?;
+    let carries_id = plan.request.requests.iter().map(Request::carries_id).collect();
+    Some(Mixture { assignment, carries_id })
+}
+
+/// Returns true if the first request carries its id. For a script it is assumed, and checked for each request.
+fn carries_id(plan: &Plan) -> bool {
+    plan.script.is_some() || plan.request.requests.first().is_none_or(Request::carries_id)
+}
+
+fn own_source(writer: Writer) -> OwnSource {
+    OwnSource { endpoint: writer.endpoint(), source: Box::new(writer) }
+}
+
 /// Spans that a note names; the report has all.
 const NAMED_SPANS: usize = 3;
 
@@ -261,11 +295,11 @@ fn reconnect_note(reconnects: u64, missed: u64, spans: &[MissedSpan], qos: u8) -
 /// where that holds nobody up.
 async fn open_script(
     plan: &Plan,
-    split: &LoadShards,
+    shards: &LoadShards,
     (link, target, space): (&TargetLink, &Url, IdSpace),
 ) -> Result<(Session, Vec<Writer>), RunError> {
     let (plan, link, target) = (plan.clone(), link.clone(), target.clone());
-    let ids_each = split.ids_each();
+    let ids_each = ids_each(&plan, shards);
     let open = move || {
         let script = plan.script.as_ref()?;
         Some(Session::open(&Setting {

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use loadgen::config::plan::load::Pace;
+use loadgen::config::plan::Pace;
 use loadgen::config::settings::ArrivalProcess;
 use loadgen::core::clock::{self, Nanos};
 use loadgen::core::units::Rate;
@@ -117,7 +117,7 @@ fn work(
     let space = IdSpace::from_authority(0, 1, 100);
     let (intervals, _rows) = mpsc::unbounded_channel();
     let worker = Worker {
-        brief: WorkerConfig {
+        config: WorkerConfig {
             worker: 0,
             workers: 1,
             start,

@@ -5,6 +5,7 @@ use std::fmt;
 use url::Url;
 
 use super::{PlanError, refuse};
+use crate::core::percent_decode;
 
 /// Transport security of a connection to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,26 +100,6 @@ impl Address {
             host => format!("{host}:{}", self.port),
         }
     }
-}
-
-/// Decodes percent escapes (`%40` → `@`); invalid escapes stay unchanged.
-pub(crate) fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = || u8::from_str_radix(std::str::from_utf8(tail.get(..2)?).ok()?, 16).ok();
-        match (first, hex()) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl fmt::Display for Address {

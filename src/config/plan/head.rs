@@ -3,8 +3,8 @@
 
 use url::Url;
 
-use super::address::percent_decode;
 use super::{PlanError, refuse};
+use crate::core::percent_decode;
 use crate::core::secrets::mask_parts;
 use crate::message::template::{EscapeContext, OWN_NAMES, is_word};
 use crate::message::{Data, Template};

@@ -3,61 +3,9 @@
 use std::time::Duration;
 
 use super::{MOST_THREADS, PlanError, refuse};
-use crate::config::settings::{ArrivalProcess, Engine, Pacer, Settings};
+use crate::config::settings::{Pacer, Settings};
 use crate::core::clock::Nanos;
-use crate::core::units::Rates;
-
-/// Open or closed loop.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Mode {
-    /// Slot n is due at a fixed time, independent of responses.
-    Open {
-        /// Slots per second, in total. The warm-up uses the initial rate.
-        rate: Rates,
-        /// Spacing of the slots.
-        arrivals: ArrivalProcess,
-        /// Seed of the spacing.
-        seed: u64,
-    },
-    /// Each connection sends its next request when the last one ended.
-    Closed,
-}
-
-/// Method by which a worker of an open loop waits for its slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// Sleeps for at least this long; slots that become due meanwhile are sent together.
-    Tick(Nanos),
-    /// Polls the clock and never sleeps.
-    Spin,
-}
-
-/// Loop, rate, connections and times of a run.
-#[derive(Debug, Clone)]
-pub struct LoadPlan {
-    /// Open or closed loop.
-    pub mode: Mode,
-    /// Connections, at least `threads`.
-    pub connections: usize,
-    /// Worker threads, at least 1.
-    pub threads: usize,
-    /// Sending time of the measured part; `None` if only `requests` ends it.
-    pub duration: Option<Duration>,
-    /// Most requests of the measured part.
-    pub requests: Option<u64>,
-    /// Sending time of the warm-up, which is not measured.
-    pub warmup: Duration,
-    /// Longest wait for outstanding responses and messages after the last request.
-    pub drain: Duration,
-    /// Time allowed per request from its send.
-    pub timeout: Duration,
-    /// Limit of requests in flight or in the backlog, at least `threads`.
-    pub max_in_flight: Option<u64>,
-    /// HTTP client that sends the requests.
-    pub engine: Engine,
-    /// Method by which a worker waits for slots; no effect in a closed loop.
-    pub pace: Pace,
-}
+use crate::engine::load::{LoadConfig, Mode, Pace};
 
 /// Default wake interval, chosen by measurement (docs/performance.md has the figures).
 const TICK: Duration = Duration::from_micros(100);
@@ -72,43 +20,9 @@ const MOST_CONNECTIONS: u64 = 1_000_000;
 /// Largest number of slots in a plan: about 100 days at a million per second.
 const MOST_SLOTS: f64 = 1e13;
 
-impl LoadPlan {
-    /// End of the sending time, including the warm-up; `None` if no duration is set.
-    pub fn end(&self) -> Option<Nanos> {
-        self.duration.map(|duration| Nanos::from(self.warmup) + Nanos::from(duration))
-    }
-
-    /// Largest number of measured requests; `None` if the plan does not limit it.
-    pub fn most_requests(&self) -> Option<u64> {
-        let scheduled = match (self.mode, self.duration) {
-            (Mode::Open { rate, arrivals: ArrivalProcess::Constant, .. }, Some(duration)) => {
-                Some((rate.mean() * duration.as_secs_f64()).ceil() as u64)
-            }
-            _ => None,
-        };
-        scheduled.into_iter().chain(self.requests).min()
-    }
-}
-
-impl LoadPlan {
-    /// Longest sending time in seconds; `None` if the plan does not limit it.
-    pub fn longest_s(&self) -> Option<f64> {
-        let all_sent = match (self.mode, self.requests) {
-            (Mode::Open { rate, .. }, Some(requests)) => Some(requests as f64 / rate.mean()),
-            _ => None,
-        };
-        let ends = self.duration.map(|duration| duration.as_secs_f64()).into_iter().chain(all_sent);
-        ends.min_by(f64::total_cmp)
-    }
-}
-
 /// Checks the settings of the load and fills in the defaults. `streams` is the number of concurrent requests
 /// per connection.
-pub(super) fn load(
-    settings: &Settings,
-    engine: Engine,
-    streams: usize,
-) -> Result<LoadPlan, PlanError> {
+pub(super) fn load(settings: &Settings, streams: usize) -> Result<LoadConfig, PlanError> {
     let (connections, threads) = connections_and_threads(settings)?;
     let duration = match (settings.duration, settings.requests) {
         (None, None) => Some(Duration::from_secs(10)),
@@ -130,7 +44,7 @@ pub(super) fn load(
             "--connections times --streams is more than {MOST_CONNECTIONS} requests at once"
         ));
     }
-    Ok(LoadPlan {
+    Ok(LoadConfig {
         mode,
         connections,
         threads,
@@ -140,7 +54,6 @@ pub(super) fn load(
         drain: settings.drain.unwrap_or(Duration::from_secs(5)),
         timeout,
         max_in_flight: max_in_flight(settings, threads)?,
-        engine,
         pace: pace(settings, mode, connections * streams)?,
     })
 }
@@ -233,7 +146,7 @@ mod tests {
     fn pace_of(settings: Settings) -> Result<Pace, String> {
         let rate = settings.rate;
         let rated = Settings { rate: rate.or("24000".parse().ok()), ..settings };
-        load(&rated, Engine::Raw, 1).map(|plan| plan.pace).map_err(|e| e.to_string())
+        load(&rated, 1).map(|plan| plan.pace).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -250,7 +163,7 @@ mod tests {
     #[test]
     fn a_pace_without_a_schedule_is_refused() {
         let closed = Settings { tick: Some(Duration::ZERO), ..Settings::default() };
-        let error = load(&closed, Engine::Raw, 1).map(|_| ()).expect_err("closed loop");
+        let error = load(&closed, 1).map(|_| ()).expect_err("closed loop");
         assert!(error.to_string().contains("--rate"), "{error}");
         let long = Settings { tick: Some(Duration::from_millis(11)), ..Settings::default() };
         assert!(pace_of(long).is_err_and(|e| e.contains("10ms")));

@@ -13,20 +13,10 @@ use rustls::sign::CertifiedKey;
 use super::read::{MOST_PEM, read_bounded};
 use super::{PlanError, refuse};
 use crate::config::settings::Settings;
-
-/// Certificate verification and the client certificate.
-#[derive(Debug, Clone, Default)]
-pub struct TlsPlan {
-    /// True if the target's certificate is not verified.
-    pub insecure: bool,
-    /// Trusted CA certificates; if empty, those of the system.
-    pub authorities: Vec<CertificateDer<'static>>,
-    /// Client certificate with its chain and key.
-    pub identity: Option<Arc<CertifiedKey>>,
-}
+use crate::net::tls::TlsConfig;
 
 /// Reads and checks the files that the settings name.
-pub(super) fn tls(settings: &Settings) -> Result<TlsPlan, PlanError> {
+pub(super) fn tls(settings: &Settings) -> Result<TlsConfig, PlanError> {
     let insecure = settings.insecure.unwrap_or(false);
     if let (true, Some(file)) = (insecure, &settings.cacert) {
         return refuse(format!(
@@ -43,7 +33,7 @@ pub(super) fn tls(settings: &Settings) -> Result<TlsPlan, PlanError> {
         (None, Some(_)) => return refuse("--key goes with --cert, whose key it is"),
         (None, None) => None,
     };
-    Ok(TlsPlan { insecure, authorities, identity })
+    Ok(TlsConfig { insecure, authorities, identity })
 }
 
 fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {
@@ -107,7 +97,7 @@ mod tests {
         Some(format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR")).into())
     }
 
-    fn read(change: impl FnOnce(&mut Settings)) -> Result<TlsPlan, String> {
+    fn read(change: impl FnOnce(&mut Settings)) -> Result<TlsConfig, String> {
         let mut settings = Settings::default();
         change(&mut settings);
         tls(&settings).map_err(|e| e.to_string())

@@ -1,74 +1,13 @@
 //! Transport to the target: protocol, route, certificates, and the engine that supports them.
 
-use std::fmt;
-use std::path::PathBuf;
-
 use hyper_util::client::proxy::matcher::Matcher;
 use url::{Host, Url};
 
 use super::connect_to::redirected;
-use super::tls::{TlsPlan, tls};
+use super::tls::tls;
 use super::{PlanError, Target, refuse};
-use crate::config::settings::{Engine, Settings};
-use crate::core::secrets::mask_url;
-
-/// Protocol, route and certificates of the connections to the target.
-#[derive(Debug, Clone)]
-pub struct TransportPlan {
-    /// True for HTTP/2 only, also without TLS.
-    pub http2: bool,
-    /// Concurrent requests per connection, at least 1; with HTTP/1.1 always 1.
-    pub streams: usize,
-    /// True if a connection is reused for further requests.
-    pub keep_alive: bool,
-    /// Unix socket to connect to, instead of TCP.
-    pub unix_socket: Option<PathBuf>,
-    /// Host and port to connect to, instead of the URL's.
-    pub connect_to: Option<(String, u16)>,
-    /// Proxy between loadgen and the target.
-    pub proxy: Option<Proxy>,
-    /// Largest number of redirects to follow per request.
-    pub redirects: usize,
-    /// Certificates.
-    pub tls: TlsPlan,
-}
-
-/// A proxy. `Debug` and `Display` leave its credentials out.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Proxy {
-    /// `--proxy`
-    Url(Url),
-    /// Host and port from `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY`.
-    Environment(String, u16),
-}
-
-impl Proxy {
-    /// Host and port to connect to.
-    pub fn place(&self) -> (String, u16) {
-        match self {
-            Self::Url(url) => {
-                let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-                (host.to_owned(), url.port_or_known_default().unwrap_or(80))
-            }
-            Self::Environment(host, port) => (host.trim_matches(['[', ']']).to_owned(), *port),
-        }
-    }
-}
-
-impl fmt::Display for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(url) => f.write_str(&mask_url(url.as_str())),
-            Self::Environment(host, port) => write!(f, "{host}:{port} (from the environment)"),
-        }
-    }
-}
-
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+use crate::config::settings::Settings;
+use crate::engine::transport::config::{Engine, Protocol, Proxy, TransportConfig};
 
 /// Largest number of streams per connection; a larger value is probably a typing error.
 const MOST_STREAMS: u64 = 10_000;
@@ -79,7 +18,7 @@ const MOST_REDIRECTS: u64 = 20;
 pub(super) fn transport(
     settings: &Settings,
     target: &Target,
-) -> Result<(Engine, TransportPlan), PlanError> {
+) -> Result<TransportConfig, PlanError> {
     check_target(settings, target)?;
     let http2 = settings.http2.unwrap_or(false);
     let streams = settings.streams.unwrap_or(1);
@@ -96,8 +35,9 @@ pub(super) fn transport(
     check_ways(settings)?;
     let proxy = proxy(settings, target)?;
     let engine = engine(settings, proxy.as_ref())?;
-    let transport = TransportPlan {
-        http2,
+    let transport = TransportConfig {
+        engine,
+        protocol: if http2 { Protocol::Http2 } else { Protocol::Http1 },
         streams: streams as usize,
         keep_alive: !settings.disable_keepalive.unwrap_or(false),
         unix_socket: settings.unix_socket.clone(),
@@ -109,7 +49,7 @@ pub(super) fn transport(
     if let (Engine::Reqwest, Target::Url(url)) = (engine, target) {
         check_reqwest(&transport, url)?;
     }
-    Ok((engine, transport))
+    Ok(transport)
 }
 
 /// Refuses route settings for a pipeline that the run starts: its route is fixed.
@@ -227,14 +167,14 @@ fn connect_to(settings: &Settings, target: &Target) -> Result<Option<(String, u1
 }
 
 /// reqwest's way to connect elsewhere is to resolve the URL's name differently.
-fn check_reqwest(transport: &TransportPlan, url: &Url) -> Result<(), PlanError> {
+fn check_reqwest(transport: &TransportConfig, url: &Url) -> Result<(), PlanError> {
     let Some((_, port)) = &transport.connect_to else { return Ok(()) };
     if !matches!(url.host(), Some(Host::Domain(_))) {
         return refuse(
             "--connect-to through reqwest needs a name as the URL's host, not an address",
         );
     }
-    if transport.http2 && url.port().is_some_and(|own| own != *port) {
+    if transport.protocol == Protocol::Http2 && url.port().is_some_and(|own| own != *port) {
         return refuse(
             "--connect-to with --http2 cannot change a port that stands in the URL; leave it out \
              of the URL, or leave the port of --connect-to empty",
@@ -247,10 +187,7 @@ fn check_reqwest(transport: &TransportPlan, url: &Url) -> Result<(), PlanError> 
 mod tests {
     use super::*;
 
-    fn plan(
-        url: &str,
-        change: impl FnOnce(&mut Settings),
-    ) -> Result<(Engine, TransportPlan), String> {
+    fn plan(url: &str, change: impl FnOnce(&mut Settings)) -> Result<TransportConfig, String> {
         let mut settings = Settings::default();
         change(&mut settings);
         let target = Target::Url(Url::parse(url).expect("a URL"));
@@ -270,7 +207,7 @@ mod tests {
             ("http://h/", |s| s.redirects = Some(0), Engine::Raw),
         ];
         for (url, change, engine) in cases {
-            assert_eq!(plan(url, change).map(|(engine, _)| engine), Ok(engine), "{url}");
+            assert_eq!(plan(url, change).map(|transport| transport.engine), Ok(engine), "{url}");
         }
     }
 
@@ -338,8 +275,7 @@ mod tests {
     #[test]
     fn a_proxys_password_is_not_printed() {
         let proxied = plan("http://h/", |s| s.proxy = Some("http://u:onyx@p:1/".into()));
-        let (_, transport) = proxied.expect("valid");
-        let proxy = transport.proxy.expect("given");
+        let proxy = proxied.expect("valid").proxy.expect("given");
         assert_eq!(format!("{proxy} {proxy:?}").matches("onyx").count(), 0, "{proxy}");
     }
 }

@@ -11,6 +11,7 @@ use request_source::Batch;
 
 pub mod cause;
 mod chunked;
+pub mod config;
 pub mod request_source;
 mod connection;
 mod deadline;

@@ -15,9 +15,8 @@ use rustls::{
 use url::Url;
 
 use super::ConnectError;
+use super::config::{Protocol, Proxy, TransportConfig};
 use super::link::{Secure, TargetEndpoint, TargetLink, connect_unix};
-use crate::config::plan::TransportPlan;
-use crate::config::plan::transport::Proxy;
 use crate::net::tls;
 
 /// With TLS 1.3 a server refuses a client's certificate after the handshake. One that has nothing to say
@@ -28,7 +27,7 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(250);
 /// spoken there is tried out.
 pub fn reach(
     url: &Url,
-    plan: &TransportPlan,
+    plan: &TransportConfig,
     timeout: Duration,
 ) -> Result<TargetLink, ConnectError> {
     let tls = if url.scheme() == "https" { Some(secure(url, plan)?) } else { None };
@@ -37,10 +36,11 @@ pub fn reach(
         None => dial(&place(url, plan), timeout)?,
     };
     let link = TargetLink { endpoint, tls, keep_alive: plan.keep_alive };
-    let probe = Probe { address, wants_http2: plan.http2, streams: plan.streams };
+    let probe =
+        Probe { address, wants_http2: plan.protocol == Protocol::Http2, streams: plan.streams };
     match &link.tls {
         Some(secure) => probe.secure(secure, socket)?,
-        None if plan.http2 => probe.http2(socket)?,
+        None if plan.protocol == Protocol::Http2 => probe.http2(socket)?,
         None => {}
     }
     Ok(link)
@@ -53,11 +53,11 @@ pub fn reach_proxy(proxy: &Proxy, timeout: Duration) -> Result<(), ConnectError>
 }
 
 /// The protocols to offer (ALPN).
-pub(super) fn protocols(plan: &TransportPlan) -> [&'static str; 1] {
-    [if plan.http2 { "h2" } else { "http/1.1" }]
+pub(super) fn protocols(plan: &TransportConfig) -> [&'static str; 1] {
+    [if plan.protocol == Protocol::Http2 { "h2" } else { "http/1.1" }]
 }
 
-fn secure(url: &Url, plan: &TransportPlan) -> Result<Secure, ConnectError> {
+fn secure(url: &Url, plan: &TransportConfig) -> Result<Secure, ConnectError> {
     let config = tls::target_config(&plan.tls, &protocols(plan)).map_err(|error| {
         let hint = "name the authorities with --cacert, or check no certificate with -k";
         ConnectError::Setup(format!("{error}; {hint}"))
@@ -106,7 +106,7 @@ fn dial_unix(path: &Path, timeout: Duration) -> Result<Dialed, ConnectError> {
 }
 
 /// Host, without brackets, and port to connect to.
-fn place(url: &Url, plan: &TransportPlan) -> (String, u16) {
+fn place(url: &Url, plan: &TransportConfig) -> (String, u16) {
     plan.connect_to.clone().unwrap_or_else(|| {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         (host.to_owned(), url.port_or_known_default().unwrap_or(80))

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use url::Url;
 
-use crate::config::plan::address::percent_decode;
+use crate::core::percent_decode;
 use crate::core::secrets::mask_parts;
 use crate::message::{Body, Mix, Rendered, Template};
 

@@ -21,13 +21,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use url::Url;
 
 use super::cause::Cause;
+use super::config::{Protocol, Proxy, TransportConfig};
 use super::link::{TargetEndpoint, TargetLink};
 use super::probe::protocols;
 use super::prototype::Prototypes;
 use super::request::Requests;
 use super::{Completion, ConnectError, RequestFailure, RequestOutcome, Ticket, Traffic, Transport};
-use crate::config::plan::TransportPlan;
-use crate::config::plan::transport::Proxy;
 use crate::core::clock::{self, Nanos};
 use crate::message::Values;
 use crate::net::tls;
@@ -61,7 +60,7 @@ impl ReqwestTransport {
     /// link a proxy finds the target.
     pub fn new(
         requests: &Requests,
-        (plan, link): (&TransportPlan, Option<&TargetLink>),
+        (plan, link): (&TransportConfig, Option<&TargetLink>),
         connections: usize,
         timeout: Duration,
     ) -> Result<Self, ConnectError> {
@@ -70,8 +69,10 @@ impl ReqwestTransport {
             .enable_all()
             .build()
             .map_err(|e| setup(&e))?;
-        let (width, clients) =
-            (connections * plan.streams, if plan.http2 { connections } else { 1 });
+        let (width, clients) = (
+            connections * plan.streams,
+            if plan.protocol == Protocol::Http2 { connections } else { 1 },
+        );
         let url = requests.url();
         let tls = client_tls(url, plan).map_err(|e| setup(&e))?;
         let client = || {
@@ -81,7 +82,11 @@ impl ReqwestTransport {
                 .timeout(timeout)
                 // Without one the client looks for a process-wide default, and panics as there is none.
                 .tls_backend_preconfigured(tls.clone());
-            let builder = if plan.http2 { builder.http2_prior_knowledge() } else { builder };
+            let builder = if plan.protocol == Protocol::Http2 {
+                builder.http2_prior_knowledge()
+            } else {
+                builder
+            };
             through(proxied(builder, plan)?, (url, plan), link).build()
         };
         let clients = (0..clients).map(|_| client()).collect::<Result<_, _>>();
@@ -128,7 +133,7 @@ impl ReqwestTransport {
     }
 }
 
-fn client_tls(url: &Url, plan: &TransportPlan) -> Result<ClientConfig, rustls::Error> {
+fn client_tls(url: &Url, plan: &TransportConfig) -> Result<ClientConfig, rustls::Error> {
     let tls = tls::target_config(&plan.tls, &protocols(plan));
     match url.scheme() {
         "https" => tls,
@@ -148,7 +153,10 @@ fn redirects(most: usize) -> Policy {
 }
 
 /// The environment's proxy only where the plan says so.
-fn proxied(builder: ClientBuilder, plan: &TransportPlan) -> Result<ClientBuilder, reqwest::Error> {
+fn proxied(
+    builder: ClientBuilder,
+    plan: &TransportConfig,
+) -> Result<ClientBuilder, reqwest::Error> {
     Ok(match &plan.proxy {
         Some(Proxy::Environment(..)) => builder,
         Some(Proxy::Url(url)) => builder.proxy(reqwest::Proxy::all(url.clone())?),
@@ -160,7 +168,7 @@ fn proxied(builder: ClientBuilder, plan: &TransportPlan) -> Result<ClientBuilder
 /// it, which only `--connect-to` overrules.
 fn through(
     builder: ClientBuilder,
-    (url, plan): (&Url, &TransportPlan),
+    (url, plan): (&Url, &TransportConfig),
     link: Option<&TargetLink>,
 ) -> ClientBuilder {
     match (link.map(|link| &link.endpoint), url.domain()) {

@@ -1,0 +1,98 @@
+//! Configuration of the load: open or closed loop, rate, connections and times.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::core::clock::Nanos;
+use crate::core::units::Rates;
+
+/// The spacing of an open loop's slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArrivalProcess {
+    /// Evenly: slot n is due at n / rate.
+    #[default]
+    Constant,
+    /// As independent users come: exponential gaps, the total exact, repeatable by `--seed`.
+    Poisson,
+}
+
+/// Open or closed loop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// Slot n is due at a fixed time, independent of responses.
+    Open {
+        /// Slots per second, in total. The warm-up uses the initial rate.
+        rate: Rates,
+        /// Spacing of the slots.
+        arrivals: ArrivalProcess,
+        /// Seed of the spacing.
+        seed: u64,
+    },
+    /// Each connection sends its next request when the last one ended.
+    Closed,
+}
+
+/// Method by which a worker of an open loop waits for its slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Sleeps for at least this long; slots that become due meanwhile are sent together.
+    Tick(Nanos),
+    /// Polls the clock and never sleeps.
+    Spin,
+}
+
+/// Loop, rate, connections and times of a run.
+#[derive(Debug, Clone)]
+pub struct LoadConfig {
+    /// Open or closed loop.
+    pub mode: Mode,
+    /// Connections, at least `threads`.
+    pub connections: usize,
+    /// Worker threads, at least 1.
+    pub threads: usize,
+    /// Sending time of the measured part; `None` if only `requests` ends it.
+    pub duration: Option<Duration>,
+    /// Most requests of the measured part.
+    pub requests: Option<u64>,
+    /// Sending time of the warm-up, which is not measured.
+    pub warmup: Duration,
+    /// Longest wait for outstanding responses and messages after the last request.
+    pub drain: Duration,
+    /// Time allowed per request from its send.
+    pub timeout: Duration,
+    /// Limit of requests in flight or in the backlog, at least `threads`.
+    pub max_in_flight: Option<u64>,
+    /// Method by which a worker waits for slots; no effect in a closed loop.
+    pub pace: Pace,
+}
+
+impl LoadConfig {
+    /// End of the sending time, including the warm-up; `None` if no duration is set.
+    pub fn end(&self) -> Option<Nanos> {
+        self.duration.map(|duration| Nanos::from(self.warmup) + Nanos::from(duration))
+    }
+
+    /// Largest number of measured requests; `None` if the plan does not limit it.
+    pub fn most_requests(&self) -> Option<u64> {
+        let scheduled = match (self.mode, self.duration) {
+            (Mode::Open { rate, arrivals: ArrivalProcess::Constant, .. }, Some(duration)) => {
+                Some((rate.mean() * duration.as_secs_f64()).ceil() as u64)
+            }
+            _ => None,
+        };
+        scheduled.into_iter().chain(self.requests).min()
+    }
+
+    /// Longest sending time in seconds; `None` if the plan does not limit it.
+    pub fn longest_s(&self) -> Option<f64> {
+        let all_sent = match (self.mode, self.requests) {
+            (Mode::Open { rate, .. }, Some(requests)) => Some(requests as f64 / rate.mean()),
+            _ => None,
+        };
+        let ends = self.duration.map(|duration| duration.as_secs_f64()).into_iter().chain(all_sent);
+        ends.min_by(f64::total_cmp)
+    }
+}
