@@ -27,9 +27,9 @@
 //! | [`pipeline`] | api, push, subscriber, stamps, and the servers they use; it and the engine do not know each other |
 //! | [`observations`] [`run`] | one run: environment up, load, drain, down |
 //! | [`report`] | the results, judged, merged, saved and read back |
-//! | [`analysis`] | conclusions from reports: comparison with a confidence interval |
+//! | [`analysis`] | conclusions from reports: comparison with a confidence interval, findings of a ramp |
 //! | [`output`] | reports, ramps and comparisons as text, HTML and other forms |
-//! | [`ramp`] | steps and searches, one run after another, and what follows from them |
+//! | [`ramp`] | steps and searches, one run after another |
 //! | [`cli`] | arguments, progress, exit codes |
 //!
 //! # Promises

@@ -1,3 +1,8 @@
 //! Conclusions from reports. Nothing in here runs a load or prints.
 
+pub(crate) mod bottleneck;
 pub mod compare;
+#[cfg(test)]
+pub(crate) mod example;
+pub(crate) mod findings;
+pub(crate) mod queue_growth;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::queue::growth;
+use crate::analysis::queue_growth::growth;
 use crate::config::plan::{Plan, PlanError, Target, Threshold};
 use crate::core::units::format_count;
 use crate::report::ramp::NOT_KNOWN;
@@ -151,8 +151,8 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
     use super::*;
+    use crate::analysis::example;
 
     #[test]
     fn all_parts_must_hold() {

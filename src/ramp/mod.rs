@@ -1,15 +1,10 @@
 //! A ramp: complete runs one after another, each with a rig, a window and a report of its own. Its
 //! steps are known beforehand, or found by a search; never is a number made of two of them.
 
-mod conclude;
 mod condition;
-#[cfg(test)]
-mod example;
 mod file;
 mod first_ids;
 mod knee_file;
-mod queue;
-mod saturation;
 mod search;
 mod steps;
 
@@ -17,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+use crate::analysis::findings::{StepFacts, conclude};
 use crate::config::plan::LoadConfig;
 use crate::report::ramp::{RampReport, RampStep, Search, Trial};
 use crate::report::{Report, SCHEMA_VERSION, Tool};
@@ -27,8 +23,6 @@ pub use file::is_ramp;
 pub use knee_file::Axis;
 pub use search::{Bracket, KneeSearch, Tried, standing, votes};
 pub use steps::{PlannedSearch, PlannedStep, RampPlan, Work};
-
-use conclude::{Facts, conclude};
 
 /// A step that begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,7 +56,7 @@ pub struct Ramp {
     services: Services,
     stop: Option<watch::Receiver<bool>>,
     report: RampReport,
-    facts: Vec<Facts>,
+    facts: Vec<StepFacts>,
     tried: Vec<Tried>,
 }
 
@@ -199,7 +193,7 @@ impl Ramp {
             Err(error) => (None, Some(error.to_string())),
         };
         let interrupted = report.as_ref().is_some_and(|report| report.run.interrupted);
-        self.facts.push(Facts::new(step));
+        self.facts.push(facts(step));
         self.report.steps.push(RampStep {
             name: step.name.clone(),
             x: step.x,
@@ -266,6 +260,17 @@ impl Ramp {
     fn conclude(&mut self) {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         self.report.findings = conclude(&self.report, &self.facts, cores);
+    }
+}
+
+/// Settings of a step that its report does not have.
+fn facts(step: &PlannedStep) -> StepFacts {
+    let pipeline = &step.plan.pipeline;
+    StepFacts {
+        group: step.group.clone(),
+        api_threads: pipeline.api_threads,
+        push_threads: pipeline.push_threads,
+        push_limit: pipeline.push_limit.map(|limit| limit.as_f64()),
     }
 }
 

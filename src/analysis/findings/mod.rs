@@ -7,7 +7,6 @@ mod curve;
 mod knee;
 mod sizing;
 
-use super::steps::PlannedStep;
 use crate::core::units::format_count;
 use crate::report::Report;
 use crate::report::ramp::{Finding, RampReport, RampStep};
@@ -17,23 +16,11 @@ const HELD: f64 = 0.99;
 
 /// What a step's report does not say, of its plan.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Facts {
-    pub(super) group: String,
-    pub(super) api_threads: usize,
-    pub(super) push_threads: usize,
-    pub(super) push_limit: Option<f64>,
-}
-
-impl Facts {
-    pub(super) fn new(step: &PlannedStep) -> Self {
-        let pipeline = &step.plan.pipeline;
-        Self {
-            group: step.group.clone(),
-            api_threads: pipeline.api_threads,
-            push_threads: pipeline.push_threads,
-            push_limit: pipeline.push_limit.map(|limit| limit.as_f64()),
-        }
-    }
+pub(crate) struct StepFacts {
+    pub(crate) group: String,
+    pub(crate) api_threads: usize,
+    pub(crate) push_threads: usize,
+    pub(crate) push_limit: Option<f64>,
 }
 
 /// A step that has a report.
@@ -42,7 +29,7 @@ struct Point<'a> {
     name: &'a str,
     x: Option<f64>,
     report: &'a Report,
-    facts: &'a Facts,
+    facts: &'a StepFacts,
 }
 
 impl Point<'_> {
@@ -80,7 +67,7 @@ impl Point<'_> {
 }
 
 /// All findings, of `cores` cores.
-pub(super) fn conclude(report: &RampReport, facts: &[Facts], cores: usize) -> Vec<Finding> {
+pub(crate) fn conclude(report: &RampReport, facts: &[StepFacts], cores: usize) -> Vec<Finding> {
     let pairs = report.steps.iter().zip(facts);
     let points: Vec<_> = pairs.filter_map(|(step, facts)| point(step, facts)).collect();
     let mut groups: Vec<&str> = Vec::new();
@@ -118,7 +105,7 @@ pub(super) fn conclude(report: &RampReport, facts: &[Facts], cores: usize) -> Ve
     findings
 }
 
-fn point<'a>(step: &'a RampStep, facts: &'a Facts) -> Option<Point<'a>> {
+fn point<'a>(step: &'a RampStep, facts: &'a StepFacts) -> Option<Point<'a>> {
     let report = step.report.as_ref().filter(|_| step.error.is_none())?;
     Some(Point { name: &step.name, x: step.x, report, facts })
 }

@@ -1,8 +1,8 @@
 //! A search: where the knee is, how sure that is, and what stands in the way of more.
 
 use super::{Point, finding, rate};
+use crate::analysis::bottleneck::{Saturated, saturated};
 use crate::core::units::format_count;
-use crate::ramp::saturation::{Saturated, saturated};
 use crate::report::ramp::{Finding, RampReport, Search, Trial};
 
 /// What the trials so far say.

@@ -20,7 +20,7 @@ fn used(component: &str, percent: f64) -> Value {
 
 /// A step of five seconds at an open loop's rate in which all went well: response p50 0.5 ms and p99
 /// 1 ms, arrival p50 0.6 ms and p99 2 ms.
-pub(super) fn report(rate: f64) -> Report {
+pub(crate) fn report(rate: f64) -> Report {
     let sent = rate * 5.0;
     let row = |second: u32| {
         json!({
@@ -79,7 +79,7 @@ pub(super) fn report(rate: f64) -> Report {
 }
 
 /// The same step in a closed loop.
-pub(super) fn closed(connections: u64, rate: f64) -> Report {
+pub(crate) fn closed(connections: u64, rate: f64) -> Report {
     let mut report = report(rate);
     report.run.mode = "closed".to_owned();
     (report.run.rate_target, report.run.arrivals) = (None, None);

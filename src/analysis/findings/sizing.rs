@@ -1,8 +1,8 @@
 //! How many connections a rate needs, measured, and by Little's law.
 
 use super::{Point, finding, rate};
+use crate::analysis::queue_growth::median;
 use crate::core::units::format_time;
-use crate::ramp::queue::median;
 use crate::report::ramp::Finding;
 
 /// How many connections a rate needs. Little's law: on average, rate × mean time are under way.

@@ -5,9 +5,9 @@
 
 use super::sizing::sizing;
 use super::{Point, finding, rate};
+use crate::analysis::bottleneck::{fullest, saturated};
+use crate::analysis::queue_growth::median;
 use crate::core::units::format_time;
-use crate::ramp::queue::median;
-use crate::ramp::saturation::{fullest, saturated};
 use crate::report::ramp::Finding;
 
 /// So many times as long is broken.

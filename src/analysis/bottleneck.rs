@@ -7,8 +7,8 @@
 //! 3. the stage that takes the most longer than in the calmest step: its component is slow for another
 //!    reason.
 
-use super::conclude::Facts;
-use super::queue::growth;
+use super::findings::StepFacts;
+use super::queue_growth::growth;
 use crate::core::units::{format_count, format_time};
 use crate::message::StagePair;
 use crate::report::{Report, Resource};
@@ -20,18 +20,18 @@ const BROKERS: [&str; 2] = ["mosquitto", "broker"];
 
 /// A component and the evidence against it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Saturated {
-    pub(super) component: String,
-    pub(super) evidence: Vec<String>,
+pub(crate) struct Saturated {
+    pub(crate) component: String,
+    pub(crate) evidence: Vec<String>,
     /// A queue or CPU time says so, not only a stage.
-    pub(super) is_clear: bool,
+    pub(crate) is_clear: bool,
 }
 
 /// A component that has no more to give at a step; `calm` is a step at which all was well.
-pub(super) fn saturated(
+pub(crate) fn saturated(
     report: &Report,
     calm: Option<&Report>,
-    facts: &Facts,
+    facts: &StepFacts,
     cores: usize,
 ) -> Option<Saturated> {
     let machine = machine_share(report, cores);
@@ -75,14 +75,14 @@ pub(super) fn saturated(
 }
 
 /// The component that uses the most of its threads' time, in percent of it.
-pub(super) fn fullest(report: &Report, facts: &Facts) -> Option<(String, f64)> {
+pub(crate) fn fullest(report: &Report, facts: &StepFacts) -> Option<(String, f64)> {
     let share = |used: &Resource| used.cpu_percent_mean / threads(used, report, facts) as f64;
     let most = report.resources.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
     Some((most.component.clone(), share(most)))
 }
 
 /// Threads that do the component's work: as many cores it can use at most.
-fn threads(used: &Resource, report: &Report, facts: &Facts) -> u64 {
+fn threads(used: &Resource, report: &Report, facts: &StepFacts) -> u64 {
     match used.component.as_str() {
         "generator" => report.run.threads,
         "api" => facts.api_threads as u64,
@@ -97,7 +97,7 @@ fn machine_share(report: &Report, cores: usize) -> Option<f64> {
     (!report.resources.is_empty()).then(|| all / cores as f64)
 }
 
-fn cpu(report: &Report, facts: &Facts, component: &str) -> Option<String> {
+fn cpu(report: &Report, facts: &StepFacts, component: &str) -> Option<String> {
     let used = report.resources.iter().find(|used| used.component == component)?;
     let threads = threads(used, report, facts);
     let share = used.cpu_percent_mean / threads as f64;
@@ -137,11 +137,16 @@ fn component_of(stage: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
     use super::*;
+    use crate::analysis::example;
 
-    fn facts() -> Facts {
-        Facts { group: String::new(), api_threads: 2, push_threads: 1, push_limit: Some(1_000.0) }
+    fn facts() -> StepFacts {
+        StepFacts {
+            group: String::new(),
+            api_threads: 2,
+            push_threads: 1,
+            push_limit: Some(1_000.0),
+        }
     }
 
     fn find(report: &Report) -> Saturated {

@@ -15,9 +15,9 @@ const TIMES_NOISE: f64 = 3.0;
 
 /// How the queue changed over a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Growth {
+pub(crate) struct Growth {
     /// Messages a second; below zero where it shrank.
-    pub(super) per_s: f64,
+    pub(crate) per_s: f64,
     /// Messages over the whole step.
     rise: f64,
     /// Messages by which rows differ from the line.
@@ -27,13 +27,13 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    pub(super) fn is_growing(&self) -> bool {
+    pub(crate) fn is_growing(&self) -> bool {
         self.rise > (TIMES_NOISE * self.noise).max(self.notable)
     }
 }
 
 /// `None` where fewer than two rows of the sending time know the queue's length.
-pub(super) fn growth(report: &Report) -> Option<Growth> {
+pub(crate) fn growth(report: &Report) -> Option<Growth> {
     let sending = report.run.duration_s + 0.001;
     let rows = report.series.iter().filter(|row| row.t_s <= sending);
     let points: Vec<_> = rows.filter_map(|row| Some((row.t_s, row.queue_depth? as f64))).collect();
@@ -55,7 +55,7 @@ pub(super) fn growth(report: &Report) -> Option<Growth> {
 }
 
 /// The middle one, or the mean of the two.
-pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let (half, odd) = (values.len() / 2, values.len() % 2 == 1);
     if odd {
@@ -67,8 +67,8 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
     use super::*;
+    use crate::analysis::example;
 
     /// Of a step of 10,000/s.
     fn grows(depths: &[u64]) -> bool {

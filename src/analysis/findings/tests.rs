@@ -1,11 +1,11 @@
 //! What follows from the steps of made-up ramps.
 
-use super::super::example;
 use super::*;
+use crate::analysis::example;
 use crate::report::ramp::{Search, Trial};
 
-fn facts(group: &str) -> Facts {
-    Facts { group: group.to_owned(), api_threads: 1, push_threads: 1, push_limit: None }
+fn facts(group: &str) -> StepFacts {
+    StepFacts { group: group.to_owned(), api_threads: 1, push_threads: 1, push_limit: None }
 }
 
 fn ramp(axis: &str, steps: Vec<(f64, Report)>) -> RampReport {
