@@ -17,7 +17,9 @@ use loadgen::observations::{
     Stage, StampCount,
 };
 use loadgen::output::{TextOptions, ramp_text, text};
-use loadgen::report::ramp::{Finding, RampReport, RampStep, Search, Trial};
+use loadgen::report::ramp::{
+    Finding, FindingKind, RampReport, RampStep, Search, Trial, TrialOutcome,
+};
 use loadgen::report::{Report, check_names};
 
 mod report {
@@ -250,13 +252,15 @@ fn ramp() -> RampReport {
         settings: BTreeMap::from([("rate".to_owned(), value.to_string())]),
         error: error.map(str::to_owned),
         report,
+        ..RampStep::default()
     };
     let report = Report::from(&observations(|_| ()));
     let trial = |value, step, because: Option<&str>| Trial {
         value,
         step,
-        held: because.is_none(),
+        outcome: if because.is_none() { TrialOutcome::Holds } else { TrialOutcome::Fails },
         because: because.map(str::to_owned),
+        ..Trial::default()
     };
     RampReport {
         schema_version: report.schema_version,
@@ -282,7 +286,7 @@ fn ramp() -> RampReport {
             fails: Some(2_000.0),
             confirmed: (1, 1),
         }),
-        findings: vec![Finding { kind: "knee".to_owned(), text: "it is in between".to_owned() }],
+        findings: vec![Finding::from_text(FindingKind::Knee, "it is in between".to_owned())],
     }
 }
 

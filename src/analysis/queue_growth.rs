@@ -1,64 +1,81 @@
-//! Whether the queue grew while a step was sent.
+//! Growth of the queue while a run sends.
 //!
-//! Each row of the series has the most messages seen in the queue in its second. The slope is that of
-//! Theil and Sen, the median of the slopes between all pairs of rows, which neither a burst nor a hiccup
-//! moves; the noise is the median distance of the rows from that line. The queue grew when the line's
-//! rise over the step is above three times the noise and above what arrives in 50 ms: less is no backlog
-//! that anybody would notice.
+//! Each row of the series has the largest queue depth seen in its second. The slope is that of Theil and Sen, the
+//! median of the slopes between all pairs of rows: a burst or a hiccup does not move it. The noise is the
+//! median distance of the rows from that line. The queue grew if the line's rise over the run is above three
+//! times the noise and above the messages that arrive in 50 ms: a smaller backlog is not noticeable.
 
 use crate::report::Report;
 
-/// The backlog, as time, below which a queue is not called growing.
+/// The backlog, as seconds of load, below which a queue does not count as growing.
 const NOTABLE_S: f64 = 0.05;
-/// How often the noise a rise must be.
+/// Smallest ratio of rise and noise of a growing queue.
 const TIMES_NOISE: f64 = 3.0;
+/// Tolerance for the end of the sending time, in seconds: times in a report are rounded.
+const ROUNDING_S: f64 = 0.001;
 
-/// How the queue changed over a step.
+/// Change of the queue depth over a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Growth {
-    /// Messages a second; below zero where it shrank.
+pub(crate) struct QueueGrowth {
+    /// Messages a second; below zero if the queue shrank.
     pub(crate) per_s: f64,
-    /// Messages over the whole step.
+    /// Messages over the whole run.
     rise: f64,
-    /// Messages by which rows differ from the line.
+    /// Median distance of the rows from the line, in messages.
     noise: f64,
-    /// Messages of [`NOTABLE_S`].
+    /// Messages that arrive in [`NOTABLE_S`].
     notable: f64,
 }
 
-impl Growth {
+impl QueueGrowth {
     pub(crate) fn is_growing(&self) -> bool {
         self.rise > (TIMES_NOISE * self.noise).max(self.notable)
     }
 }
 
-/// `None` where fewer than two rows of the sending time know the queue's length.
-pub(crate) fn growth(report: &Report) -> Option<Growth> {
-    let sending = report.run.duration_s + 0.001;
+/// The queue depth at a time.
+#[derive(Debug, Clone, Copy)]
+struct DepthAt {
+    t_s: f64,
+    depth: f64,
+}
+
+impl DepthAt {
+    /// Messages a second from here to a later time.
+    fn slope_to(self, later: Self) -> f64 {
+        (later.depth - self.depth) / (later.t_s - self.t_s)
+    }
+
+    /// The depth that a line through this point has at time 0.
+    fn level(self, per_s: f64) -> f64 {
+        self.depth - per_s * self.t_s
+    }
+}
+
+/// The growth of the queue; `None` if fewer than two rows of the sending time have a queue depth.
+pub(crate) fn queue_growth(report: &Report) -> Option<QueueGrowth> {
+    let sending = report.run.duration_s + ROUNDING_S;
     let rows = report.series.iter().filter(|row| row.t_s <= sending);
-    let points: Vec<_> = rows.filter_map(|row| Some((row.t_s, row.queue_depth? as f64))).collect();
+    let points: Vec<_> = rows
+        .filter_map(|row| Some(DepthAt { t_s: row.t_s, depth: row.queue_depth? as f64 }))
+        .collect();
     let pairs = (1..points.len()).flat_map(|n| points[..n].iter().map(move |first| (first, n)));
-    let slope = |(first, n): (&(f64, f64), usize)| {
-        let (from, to) = (first, points[n]);
-        (to.1 - from.1) / (to.0 - from.0)
-    };
-    let per_s = median(pairs.map(slope).collect())?;
-    let level = median(points.iter().map(|(t, depth)| depth - per_s * t).collect())?;
-    let apart = |(t, depth): &(f64, f64)| (depth - level - per_s * t).abs();
-    let (first, last) = (points.first()?, points.last()?);
-    Some(Growth {
+    let per_s = median(pairs.map(|(first, n)| first.slope_to(points[n])).collect())?;
+    let level = median(points.iter().map(|point| point.level(per_s)).collect())?;
+    let distances = points.iter().map(|point| (point.level(per_s) - level).abs());
+    Some(QueueGrowth {
         per_s,
-        rise: per_s * (last.0 - first.0),
-        noise: median(points.iter().map(apart).collect())?,
+        rise: per_s * (points.last()?.t_s - points.first()?.t_s),
+        noise: median(distances.collect())?,
         notable: report.requests.rate_achieved * NOTABLE_S,
     })
 }
 
-/// The middle one, or the mean of the two.
+/// The median: the middle value, or the mean of the two in the middle. `None` without values.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    let (half, odd) = (values.len() / 2, values.len() % 2 == 1);
-    if odd {
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 {
         values.get(half).copied()
     } else {
         Some((values.get(half.checked_sub(1)?)? + values.get(half)?) / 2.0)
@@ -70,7 +87,7 @@ mod tests {
     use super::*;
     use crate::analysis::example;
 
-    /// Of a step of 10,000/s.
+    /// Judges a run of 10,000/s with these depths, one a second.
     fn grows(depths: &[u64]) -> bool {
         let mut report = example::report(10_000.0);
         let row = report.series[0].clone();
@@ -89,11 +106,11 @@ mod tests {
             ..row
         };
         report.series.push(drain);
-        growth(&report).expect("rows").is_growing()
+        queue_growth(&report).expect("rows").is_growing()
     }
 
     #[test]
-    fn a_backlog_that_builds_up_is_told_from_bursts_and_noise() {
+    fn a_growing_queue_differs_from_bursts_and_noise() {
         assert!(grows(&[50, 210, 340, 520, 660]), "150 a second");
         assert!(grows(&[0, 4_000, 9_000, 13_000, 40_000, 22_000]), "with a burst in it");
         assert!(!grows(&[5, 9, 0, 12, 3]), "noise");
@@ -104,9 +121,9 @@ mod tests {
     }
 
     #[test]
-    fn of_one_row_nothing_is_said() {
+    fn one_row_is_too_few() {
         let mut report = example::report(1_000.0);
         report.series.truncate(1);
-        assert_eq!(growth(&report), None);
+        assert_eq!(queue_growth(&report), None);
     }
 }

@@ -2,6 +2,7 @@
 //! step, so that an interrupted ramp keeps its finished steps.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -15,10 +16,9 @@ use super::{Outcome, logger, own_program};
 use crate::config::plan::command::{quoted, words};
 use crate::config::settings::Settings;
 use crate::output::forms::{Document, Subject};
-use crate::ramp::{Ramp, RampObserver, RampPlan, StepStart, Watcher};
+use crate::ramp::{Ramp, RampEvent, RampPlan};
 use crate::report::RunResult;
-use crate::report::ramp::RampReport;
-use crate::run::Services;
+use crate::run::{Progress, Services};
 
 pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
@@ -36,41 +36,68 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let endpoint = args.watch.endpoint()?;
-    let progress = View::new(args.watch.quiet);
-    let mut desk = RampScreen { outputs, endpoint, progress };
-    let ramp = Ramp::new(plan, Services::Children(own_program())).stop_on(stopped);
+    let screen = RampScreen {
+        outputs,
+        endpoint,
+        progress: View::new(args.watch.quiet),
+        show_progress: None,
+    };
+    let screen = Arc::new(Mutex::new(screen));
+    let events = Arc::clone(&screen);
+    let ramp = Ramp::new(plan, Services::Children(own_program()))
+        .stop_on(stopped)
+        .on_event(move |event| lock(&events).handle(event));
     let report = tokio::select! {
-        report = ramp.run(&mut desk) => Some(report),
+        report = ramp.run() => Some(report),
         // Returning drops the run and its child processes; the saved report stays.
         () = signals.ask_then_insist(&stop) => None,
     };
-    desk.progress.finish();
+    let screen = lock(&screen);
+    screen.progress.finish();
     let Some(report) = report else { return Ok(Outcome::Interrupted) };
-    let delivered = desk.outputs.deliver(Document::Ramp(&report));
-    desk.outputs.add_to_step_summary(Document::Ramp(&report));
+    let delivered = screen.outputs.deliver(Document::Ramp(&report));
+    screen.outputs.add_to_step_summary(Document::Ramp(&report));
     delivered?;
     Ok(RunResult::of_ramp(&report, allowed).outcome())
 }
 
-/// Saves the report and shows the progress.
+/// Callback for the progress of one run.
+type ShowProgress = Box<dyn FnMut(&Progress) + Send>;
+
+/// Outputs of a ramp: the saved report, the metrics, and the progress on stderr.
 struct RampScreen {
     outputs: Outputs,
     endpoint: Option<Endpoint>,
     progress: View,
+    show_progress: Option<ShowProgress>,
 }
 
-impl RampObserver for RampScreen {
-    fn begins(&mut self, step: &StepStart<'_>) -> Option<Watcher> {
-        self.progress.begin_step(step);
-        let publish = self.endpoint.as_ref().map(|endpoint| endpoint.updater(step_labels(step)));
-        Some(Box::new(tee(self.progress.updater(), publish)))
-    }
-
-    fn report(&mut self, so_far: &RampReport) {
-        if let Err(error) = self.outputs.keep(Document::Ramp(so_far)) {
-            log::warn!("{error:#}");
+impl RampScreen {
+    fn handle(&mut self, event: RampEvent<'_>) {
+        match event {
+            RampEvent::StepStart(step) => {
+                self.progress.begin_step(&step);
+                let labels = step_labels(&step);
+                let publish = self.endpoint.as_ref().map(|endpoint| endpoint.updater(labels));
+                self.show_progress = Some(Box::new(tee(self.progress.updater(), publish)));
+            }
+            RampEvent::Progress(progress) => {
+                if let Some(show) = &mut self.show_progress {
+                    show(progress);
+                }
+            }
+            RampEvent::Report(so_far) => {
+                if let Err(error) = self.outputs.keep(Document::Ramp(so_far)) {
+                    log::warn!("{error:#}");
+                }
+            }
         }
     }
+}
+
+/// The screen; a panic in an earlier event does not keep it from being used.
+fn lock(screen: &Mutex<RampScreen>) -> MutexGuard<'_, RampScreen> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Command line that repeats the ramp, without secrets.

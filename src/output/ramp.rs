@@ -8,10 +8,10 @@ use crate::core::units::format_count;
 use crate::report::Report;
 use crate::report::failures::failure_name;
 use crate::report::lookup::it_is;
-use crate::report::ramp::{RampReport, RampStep, Trial};
+use crate::report::ramp::{RampReport, RampStep};
 use crate::report::result::RunResult;
 
-/// What stands where there is no figure.
+/// Text of a cell without a figure.
 const NONE: &str = "-";
 
 /// The whole text.
@@ -33,7 +33,7 @@ pub fn ramp_text(report: &RampReport, options: TextOptions) -> String {
         out += "\nFindings\n";
     }
     for finding in &report.findings {
-        out += &wrapped(&format!("  {:<12}", finding.kind), &finding.text);
+        out += &wrapped(&format!("  {:<12}", finding.kind.name()), &finding.text);
     }
     if !report.complete {
         out += "\nNot complete: it ended before its last step\n";
@@ -121,7 +121,7 @@ fn figures(report: &Report) -> [String; 9] {
     ]
 }
 
-/// What became of the step, in a word or two.
+/// Result of a step in a few words.
 fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
     let Some(report) = step.report.as_ref().filter(|_| step.error.is_none()) else {
         return "error".to_owned();
@@ -129,7 +129,7 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
     let trials = ramp.search.iter().flat_map(|search| &search.trials);
     let trial = trials.into_iter().find(|trial| trial.step == number as u64);
     let mut words = Vec::new();
-    words.extend(trial.map(Trial::outcome));
+    words.extend(trial.map(|trial| trial.outcome.words()));
     if report.verdict.generator != "valid" {
         words.push(&report.verdict.generator);
     }

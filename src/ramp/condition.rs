@@ -2,69 +2,77 @@
 
 use std::fmt;
 
-use crate::analysis::queue_growth::growth;
+use crate::analysis::queue_growth::{QueueGrowth, queue_growth};
 use crate::config::plan::{Plan, PlanError, Target, Threshold};
-use crate::core::units::format_count;
-use crate::report::ramp::NOT_KNOWN;
-use crate::report::{Report, check_name, check_unit, format_number, number, numbers_ending_in};
+use crate::report::ramp::UnmetReason;
+use crate::report::{Report, check_name, check_unit, number, numbers_ending_in};
 
-/// Where the parts of a condition come from, for errors.
+/// Key of the condition in a profile, for errors.
 const PLACE: &str = "holds";
 
-/// A share of requests without a good answer, in percent, above which a trial does not hold, whatever
-/// its condition: answers that are neither 2xx nor 3xx are no capacity, nor are those that never came.
+/// Percentage of requests without a good answer above which a trial does not hold, whatever its condition:
+/// neither errors nor missing answers are capacity.
 const MOST_BAD_PERCENT: f64 = 0.1;
-/// Below so long a time the series has fewer than two whole seconds, and no queue is seen to grow.
+/// Shortest sending time, in seconds, in which growth of the queue can be seen: two rows of the series.
 const LEAST_TO_GROW_S: f64 = 2.0;
 
-/// What must hold of a report: all of its parts.
+/// The condition on a report: all of its parts must hold.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Condition {
+pub(crate) struct Condition {
     text: String,
-    parts: Vec<Part>,
+    parts: Vec<ConditionPart>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Part {
+enum ConditionPart {
     Number(Threshold),
     QueueNotGrowing,
     GeneratorValid,
 }
 
 impl Condition {
-    /// Parts joined by `and`: comparisons of the report's numbers, which may go by the end of their
-    /// name where only one ends so, `queue not growing`, and `generator valid`.
-    pub fn parse(text: &str) -> Result<Self, PlanError> {
+    /// Parses parts joined by `and`: comparisons of the report's numbers, `queue not growing`, and
+    /// `generator valid`. The end of a number's name is enough if only one name ends so.
+    pub(crate) fn parse(text: &str) -> Result<Self, PlanError> {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let parts = words.split(" and ").map(part).collect::<Result<_, _>>()?;
+        let parts = words.split(" and ").map(ConditionPart::parse).collect::<Result<_, _>>()?;
         Ok(Self { text: words, parts })
     }
 
-    /// Adds the rows of the stages that it is about to the plan.
-    pub fn add_stages(&self, plan: &mut Plan) -> Result<(), PlanError> {
+    /// Adds the stages that the condition needs to the plan.
+    pub(crate) fn add_stages(&self, plan: &mut Plan) -> Result<(), PlanError> {
         self.parts.iter().try_for_each(|part| match part {
-            Part::Number(threshold) => plan.pipeline.add_stage_of(PLACE, threshold),
-            Part::QueueNotGrowing | Part::GeneratorValid => Ok(()),
+            ConditionPart::Number(threshold) => plan.pipeline.add_stage_of(PLACE, threshold),
+            ConditionPart::QueueNotGrowing | ConditionPart::GeneratorValid => Ok(()),
         })
     }
 
-    /// Refuses what a run of this plan cannot tell.
-    pub fn check(&self, plan: &Plan) -> Result<(), PlanError> {
+    /// Refuses a condition that a run of this plan cannot decide.
+    pub(crate) fn check(&self, plan: &Plan) -> Result<(), PlanError> {
         self.parts.iter().try_for_each(|part| match part {
-            Part::Number(threshold) => plan.check_values(PLACE, threshold),
-            Part::QueueNotGrowing => check_queue(plan),
-            Part::GeneratorValid => Ok(()),
+            ConditionPart::Number(threshold) => plan.check_values(PLACE, threshold),
+            ConditionPart::QueueNotGrowing => check_queue(plan),
+            ConditionPart::GeneratorValid => Ok(()),
         })
     }
 
-    /// Reasons why it does not hold, with the numbers: of every condition, a run that proves nothing, and
-    /// more than a thousandth of the requests without a good answer; then its parts. `None` when all
-    /// hold. What cannot be judged does not hold.
-    pub fn broken_by(&self, report: &Report) -> Option<String> {
-        let parts = self.parts.iter().filter_map(|part| part.broken_by(report));
-        let always = report.failure_names().into_iter().chain(unanswered(report));
-        let broken: Vec<_> = always.chain(parts).collect();
-        (!broken.is_empty()).then(|| broken.join("; "))
+    /// The reasons why it does not hold; none if it holds. Every condition includes that the run did not fail and
+    /// that at most a thousandth of the requests had no good answer. A part that cannot be judged does not hold.
+    pub(crate) fn unmet_reasons(&self, report: &Report) -> Vec<UnmetReason> {
+        let failures = report.failure_names().into_iter();
+        let mut reasons: Vec<_> =
+            failures.map(|failure| UnmetReason::RunFailed { failure }).collect();
+        let requests = &report.requests;
+        let percent = percent(requests.refused(), requests.completed);
+        if percent > MOST_BAD_PERCENT {
+            reasons.push(UnmetReason::BadAnswers { percent });
+        }
+        let percent = missing_percent(report);
+        if percent > MOST_BAD_PERCENT {
+            reasons.push(UnmetReason::NotAnswered { percent });
+        }
+        reasons.extend(self.parts.iter().filter_map(|part| part.unmet_reason(report)));
+        reasons
     }
 }
 
@@ -74,51 +82,36 @@ impl fmt::Display for Condition {
     }
 }
 
-/// Of a report without requests there is nothing to say.
-fn unanswered(report: &Report) -> Option<String> {
+/// Requests without an answer in percent of the planned ones.
+fn missing_percent(report: &Report) -> f64 {
     let requests = &report.requests;
-    let percent = |some: u64, all: u64| some as f64 * 100.0 / all.max(1) as f64;
-    let refused = percent(requests.refused(), requests.completed);
     let missing = requests.failed + requests.dropped + requests.unfinished;
-    let missing = percent(missing, requests.planned);
-    let told = [
-        (refused, "of the answers were neither 2xx nor 3xx"),
-        (missing, "of the requests were not answered"),
-    ];
-    let reasons = told.into_iter().filter(|(percent, _)| *percent > MOST_BAD_PERCENT);
-    let reasons: Vec<_> = reasons.map(|(percent, what)| format!("{percent:.1}% {what}")).collect();
-    (!reasons.is_empty()).then(|| reasons.join("; "))
+    percent(missing, requests.planned)
+}
+
+/// A part of a whole in percent; 0 of an empty whole.
+fn percent(part: u64, whole: u64) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
 }
 
 fn check_queue(plan: &Plan) -> Result<(), PlanError> {
     if plan.target != Target::Pipeline && plan.pipeline.redis.is_none() {
         return Err(PlanError::new(format!(
-            "{PLACE} 'queue not growing': no queue is watched; name its Redis with redis = \"redis://HOST\""
+            "{PLACE} 'queue not growing': this run does not watch a queue; name its Redis with \
+             redis = \"redis://HOST\""
         )));
     }
     match plan.load.longest_s().filter(|seconds| *seconds < LEAST_TO_GROW_S) {
         Some(seconds) => Err(PlanError::new(format!(
-            "{PLACE} 'queue not growing': it needs at least {LEAST_TO_GROW_S} s, and this run sends \
-             for {seconds} s; let it run longer"
+            "{PLACE} 'queue not growing' needs at least {LEAST_TO_GROW_S} s; this run sends for {seconds} s. \
+             Run longer"
         ))),
         None => Ok(()),
     }
 }
 
-fn part(text: &str) -> Result<Part, PlanError> {
-    match text {
-        "queue not growing" => return Ok(Part::QueueNotGrowing),
-        "generator valid" => return Ok(Part::GeneratorValid),
-        _ => {}
-    }
-    let refused = |why: String| PlanError::new(format!("{PLACE}: {why}"));
-    let threshold = known(Threshold::parse(PLACE, text)?).map_err(refused)?;
-    check_unit(&threshold).map_err(refused)?;
-    Ok(Part::Number(threshold))
-}
-
-/// The condition on the number that it names, or that alone ends so.
-fn known(threshold: Threshold) -> Result<Threshold, String> {
+/// The threshold on the number that it names, or on the only number whose name ends so.
+fn with_full_name(threshold: Threshold) -> Result<Threshold, String> {
     let Err(why) = check_name(threshold.name()) else { return Ok(threshold) };
     match numbers_ending_in(threshold.name()).as_slice() {
         [only] => Ok(threshold.named(only)),
@@ -126,38 +119,61 @@ fn known(threshold: Threshold) -> Result<Threshold, String> {
     }
 }
 
-impl Part {
-    fn broken_by(&self, report: &Report) -> Option<String> {
+impl ConditionPart {
+    fn parse(text: &str) -> Result<Self, PlanError> {
+        match text {
+            "queue not growing" => return Ok(Self::QueueNotGrowing),
+            "generator valid" => return Ok(Self::GeneratorValid),
+            _ => {}
+        }
+        let threshold = with_full_name(Threshold::parse(PLACE, text)?).map_err(refused)?;
+        check_unit(&threshold).map_err(refused)?;
+        Ok(Self::Number(threshold))
+    }
+
+    fn unmet_reason(&self, report: &Report) -> Option<UnmetReason> {
         match self {
-            Self::Number(threshold) => match number(report, threshold.name()) {
-                Some(value) if threshold.holds(value) => None,
-                Some(value) => {
-                    let name = threshold.name();
-                    Some(format!("{name} is {}", format_number(name, value)))
+            Self::Number(threshold) => {
+                let name = threshold.name().to_owned();
+                match number(report, threshold.name()) {
+                    Some(value) if threshold.holds(value) => None,
+                    Some(value) => Some(UnmetReason::Number { name, value }),
+                    None => Some(UnmetReason::NumberNotKnown { name }),
                 }
-                None => Some(format!("{} {NOT_KNOWN}", threshold.name())),
-            },
-            Self::QueueNotGrowing => match growth(report) {
-                None => Some(format!("how the queue grew {NOT_KNOWN}")),
-                Some(growth) => growth.is_growing().then(|| {
-                    format!("the queue grew by {}/s", format_count(growth.per_s.round() as u64))
-                }),
+            }
+            Self::QueueNotGrowing => match queue_growth(report) {
+                None => Some(UnmetReason::QueueGrowthNotKnown),
+                Some(growth) => growth_reason(growth),
             },
             Self::GeneratorValid => (report.verdict.generator != "valid")
-                .then(|| format!("the generator is {}", report.verdict.generator)),
+                .then(|| UnmetReason::Generator { state: report.verdict.generator.clone() }),
         }
     }
+}
+
+fn growth_reason(growth: QueueGrowth) -> Option<UnmetReason> {
+    growth.is_growing().then_some(UnmetReason::QueueGrew { per_s: growth.per_s })
+}
+
+fn refused(why: String) -> PlanError {
+    PlanError::new(format!("{PLACE}: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::analysis::example;
+    use crate::report::ramp::Trial;
+
+    /// The reasons as one sentence.
+    fn because(condition: &Condition, report: &Report) -> Option<String> {
+        Trial::new(1.0, 0, condition.unmet_reasons(report)).because
+    }
 
     #[test]
     fn all_parts_must_hold() {
         let report = example::report(1_000.0);
-        let broken = |text: &str| Condition::parse(text).expect(text).broken_by(&report);
+        let broken = |text: &str| because(&Condition::parse(text).expect(text), &report);
         let all = "arrival.p99 < 5ms  and lost == 0 and queue not growing and generator valid";
         assert_eq!(broken(all), None);
         assert_eq!(broken("arrival.p99 < 1us").as_deref(), Some("arrival.p99 is 2.00ms"));
@@ -166,17 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_grows_and_a_generator_that_is_late_break_it() {
+    fn a_growing_queue_and_a_limited_generator_break_it() {
         let mut report = example::report(1_000.0);
         for (second, row) in report.series.iter_mut().enumerate() {
             row.queue_depth = Some(200 * second as u64);
         }
         report.verdict.generator = "limited".to_owned();
         let condition = Condition::parse("queue not growing and generator valid").expect("valid");
-        let broken = condition.broken_by(&report);
+        let broken = because(&condition, &report);
         assert_eq!(broken.as_deref(), Some("the queue grew by 200/s; the generator is limited"));
         report.series.iter_mut().for_each(|row| row.queue_depth = None);
-        assert!(condition.broken_by(&report).is_some_and(|why| why.contains("not known")));
+        assert!(because(&condition, &report).is_some_and(|why| why.contains("not known")));
     }
 
     #[test]
@@ -185,7 +201,7 @@ mod tests {
         let broken = |change: fn(&mut Report)| {
             let mut report = example::report(1_000.0);
             change(&mut report);
-            condition.broken_by(&report)
+            because(&condition, &report)
         };
         let shed = broken(|report| {
             report.requests.status = [("200".to_owned(), 1_250), ("503".to_owned(), 3_750)].into();
@@ -197,16 +213,16 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_proves_nothing_does_not_hold_whatever_its_condition() {
+    fn a_trial_of_a_failed_run_does_not_hold_whatever_its_condition() {
         let condition = Condition::parse("generator valid and messages.lost == 0").expect("valid");
         let mut report = example::report(1_000.0);
-        assert_eq!(condition.broken_by(&report), None);
+        assert_eq!(because(&condition, &report), None);
         report.verdict.failures = vec!["nothing arrived: 9 messages were accepted.".to_owned()];
-        assert_eq!(condition.broken_by(&report).as_deref(), Some("nothing arrived"));
+        assert_eq!(because(&condition, &report).as_deref(), Some("nothing arrived"));
     }
 
     #[test]
-    fn what_is_no_condition_is_refused() {
+    fn a_text_that_is_not_a_condition_is_refused() {
         for (text, part) in [
             ("", "no comparison"),
             ("queue growing", "no comparison"),

@@ -73,7 +73,7 @@ pub(super) struct RampFile {
 }
 
 /// Whether a profile has anything that makes it a ramp's. What cannot be read has not.
-pub fn is_ramp(text: &str) -> bool {
+pub(crate) fn is_ramp(text: &str) -> bool {
     let entries = Table::parse(text).map(|table| table.entries().to_vec()).unwrap_or_default();
     entries.iter().any(|entry| RAMP_KEYS.contains(&entry.key.as_str()))
 }

@@ -16,7 +16,7 @@ pub(super) struct SearchFile {
 
 /// What a search varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Axis {
+pub(crate) enum Axis {
     /// Requests a second.
     Rate,
     /// Connections: in a closed loop, the concurrency.
@@ -25,7 +25,7 @@ pub enum Axis {
 
 impl Axis {
     /// The setting's key.
-    pub fn key(self) -> &'static str {
+    pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Rate => "rate",
             Self::Connections => "connections",

@@ -1,5 +1,5 @@
-//! A ramp: complete runs one after another, each with a rig, a window and a report of its own. Its
-//! steps are known beforehand, or found by a search; never is a number made of two of them.
+//! A ramp: complete runs one after another, each with its own servers, measured part and report. The steps are
+//! known before the first run, or a search finds them. No number combines two runs.
 
 mod condition;
 mod file;
@@ -8,6 +8,8 @@ mod knee_file;
 mod search;
 mod steps;
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
@@ -18,178 +20,189 @@ use crate::report::ramp::{RampReport, RampStep, Search, Trial};
 use crate::report::{Report, SCHEMA_VERSION, Tool};
 use crate::run::{Progress, RunError, Runner, Services, clear};
 
-pub use condition::Condition;
-pub use file::is_ramp;
-pub use knee_file::Axis;
-pub use search::{Bracket, KneeSearch, Tried, standing, votes};
-pub use steps::{PlannedSearch, PlannedStep, RampPlan, Work};
+pub(crate) use file::is_ramp;
+pub(crate) use steps::RampPlan;
 
-/// A step that begins.
+use search::{Bracket, TriedValue, bracket, tally};
+use steps::{PlannedSearch, PlannedStep, Work};
+
+/// An event of a ramp.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RampEvent<'a> {
+    /// A step starts.
+    StepStart(StepStart<'a>),
+    /// Progress of the step's run, several times a second.
+    Progress(&'a Progress),
+    /// A step or a trial has ended: the report so far, to be saved.
+    Report(&'a RampReport),
+}
+
+/// A step that starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepStart<'a> {
+pub(crate) struct StepStart<'a> {
     /// Its number, from 1.
-    pub number: usize,
-    /// Of how many; in a search, of how many at most.
-    pub of: usize,
-    /// Its name.
-    pub name: &'a str,
-    /// Until the ramp's end, by plan; in a search, at most. What it takes to bring stacks up is not in it.
-    pub left: Option<Duration>,
+    pub(crate) number: usize,
+    /// Number of steps; in a search, the most there can be.
+    pub(crate) of: usize,
+    pub(crate) name: &'a str,
+    /// Planned time until the ramp's end, without the start of servers; in a search, the most it can be.
+    /// `None` if a step has no planned duration.
+    pub(crate) left: Option<Duration>,
 }
 
-/// Who is told of a run's progress.
-pub type Watcher = Box<dyn FnMut(&Progress) + Send>;
+/// Callback for the events of a ramp.
+type OnEvent = Arc<Mutex<dyn FnMut(RampEvent<'_>) + Send>>;
 
-/// Follows a ramp. A side channel, but for [`Self::report`].
-pub trait RampObserver {
-    /// A step begins; whoever is returned is told of its progress.
-    fn begins(&mut self, step: &StepStart<'_>) -> Option<Watcher>;
-
-    /// A step has ended: the report so far, to be saved.
-    fn report(&mut self, so_far: &RampReport);
-}
-
-/// Runs a ramp.
-#[derive(Debug)]
-pub struct Ramp {
+/// The loop over the runs of a ramp.
+pub(crate) struct Ramp {
     plan: RampPlan,
     services: Services,
     stop: Option<watch::Receiver<bool>>,
+    on_event: Option<OnEvent>,
     report: RampReport,
     facts: Vec<StepFacts>,
-    tried: Vec<Tried>,
+    tried: Vec<TriedValue>,
 }
 
-/// How a step went, as far as the ramp is concerned.
-enum StepEnd {
-    On,
-    /// Nothing after it can be run either, or somebody asked to stop.
-    Over,
+/// Continuation of a ramp after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterStep {
+    Continue,
+    /// No later step can run either, or a stop was requested.
+    Stop,
+}
+
+/// A run that was made, with its report.
+struct RunDone {
+    report: Report,
+    /// The reason if it broke off.
+    error: Option<String>,
 }
 
 impl Ramp {
-    /// Nothing runs yet.
-    pub fn new(plan: RampPlan, services: Services) -> Self {
-        let (steps, search) = match &plan.work {
+    /// A ramp that has not begun.
+    pub(crate) fn new(plan: RampPlan, services: Services) -> Self {
+        let (planned_steps, search) = match &plan.work {
             Work::Steps(steps) => (Some(steps.len() as u64), None),
             Work::Search(planned) => (None, Some(empty_search(planned))),
         };
         let report = RampReport {
             schema_version: SCHEMA_VERSION,
             kind: "ramp".to_owned(),
-            tool: Tool {
-                name: "loadgen".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            tool: Tool::own(),
             name: plan.name.clone(),
             question: plan.question.clone(),
             command: plan.command.clone(),
-            started_at: String::new(),
             axis: plan.axis.clone(),
-            planned_steps: steps,
-            complete: false,
-            steps: Vec::new(),
+            planned_steps,
             search,
-            findings: Vec::new(),
+            ..RampReport::default()
         };
-        Self { plan, services, stop: None, report, facts: Vec::new(), tried: Vec::new() }
+        Self {
+            plan,
+            services,
+            stop: None,
+            on_event: None,
+            report,
+            facts: Vec::new(),
+            tried: Vec::new(),
+        }
     }
 
-    /// Ends the ramp when `stop` becomes true: the step that runs is drained and reported.
+    /// Ends the ramp when `stop` becomes true: the running step is drained and reported.
     #[must_use]
-    pub fn stop_on(mut self, stop: watch::Receiver<bool>) -> Self {
+    pub(crate) fn stop_on(mut self, stop: watch::Receiver<bool>) -> Self {
         self.stop = Some(stop);
         self
     }
 
-    /// Runs all steps. What goes wrong in one is in its place in the report.
-    pub async fn run(mut self, follower: &mut dyn RampObserver) -> RampReport {
+    /// Sets the callback for events.
+    #[must_use]
+    pub(crate) fn on_event(mut self, callback: impl FnMut(RampEvent<'_>) + Send + 'static) -> Self {
+        self.on_event = Some(Arc::new(Mutex::new(callback)));
+        self
+    }
+
+    /// Runs all steps. The report contains the error of a step that failed.
+    pub(crate) async fn run(mut self) -> RampReport {
         self.report.started_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         match self.plan.work.clone() {
-            Work::Steps(steps) => self.run_steps(&steps, follower).await,
-            Work::Search(search) => self.search(&search, follower).await,
+            Work::Steps(steps) => self.run_steps(&steps).await,
+            Work::Search(search) => self.run_search(&search).await,
         }
-        self.conclude();
-        follower.report(&self.report);
+        self.publish_report();
         self.report
     }
 
-    async fn run_steps(&mut self, steps: &[PlannedStep], follower: &mut dyn RampObserver) {
+    async fn run_steps(&mut self, steps: &[PlannedStep]) {
         for (n, step) in steps.iter().enumerate() {
-            let left =
-                steps[n..].iter().map(|step| span(&step.plan.load)).sum::<Option<Duration>>();
-            let rests = self.plan.rest * (steps.len() - n - 1) as u32;
-            let left = left.map(|left| left + rests);
-            let ahead = StepStart { number: n + 1, of: steps.len(), name: &step.name, left };
-            if let StepEnd::Over = self.step(step, &ahead, follower).await {
+            let left = steps[n..]
+                .iter()
+                .map(|step| sending_time(&step.plan.load))
+                .sum::<Option<Duration>>();
+            let pauses = self.plan.rest * (steps.len() - n - 1) as u32;
+            let left = left.map(|left| left + pauses);
+            let start = StepStart { number: n + 1, of: steps.len(), name: &step.name, left };
+            if self.run_step(step, start).await == AfterStep::Stop {
                 return;
             }
         }
         self.report.complete = true;
     }
 
-    async fn search(&mut self, search: &PlannedSearch, follower: &mut dyn RampObserver) {
+    async fn run_search(&mut self, search: &PlannedSearch) {
         while let Some(value) = search.knee.next(&self.tried) {
             let Ok(step) = search.step(value) else { return };
             let (done, most) = (self.tried.len(), search.knee.runs as usize);
-            let each = span(&step.plan.load).map(|span| span + self.plan.rest);
+            let each = sending_time(&step.plan.load).map(|time| time + self.plan.rest);
             let left = each.map(|each| each * (most - done) as u32);
-            let ahead = StepStart { number: done + 1, of: most, name: &step.name, left };
+            let start = StepStart { number: done + 1, of: most, name: &step.name, left };
             let steps_before = self.report.steps.len();
-            let went = self.step(&step, &ahead, follower).await;
+            let after = self.run_step(&step, start).await;
             if self.report.steps.len() == steps_before {
                 return;
             }
-            // A step that was not run to its end is no trial.
+            // A step that did not run to its end is not a trial.
             let Some(RampStep { error: None, report: Some(report), .. }) = self.report.steps.last()
             else {
                 return;
             };
-            let because = search.condition.broken_by(report);
-            let trial = Trial {
-                value,
-                step: self.report.steps.len() as u64 - 1,
-                held: because.is_none(),
-                because,
-            };
-            self.note(trial, search);
-            self.conclude();
-            follower.report(&self.report);
-            if let StepEnd::Over = went {
+            let reasons = search.condition.unmet_reasons(report);
+            self.add_trial(Trial::new(value, self.report.steps.len() as u64 - 1, reasons), search);
+            self.publish_report();
+            if after == AfterStep::Stop {
                 return;
             }
         }
         self.report.complete = true;
     }
 
-    fn note(&mut self, trial: Trial, search: &PlannedSearch) {
-        self.tried.push((trial.value, trial.held));
-        let Bracket { holds, fails } = standing(&self.tried);
+    fn add_trial(&mut self, trial: Trial, search: &PlannedSearch) {
+        self.tried.push(TriedValue { value: trial.value, held: trial.held() });
+        let Bracket { holds, fails } = bracket(&self.tried);
         let found = self.report.search.get_or_insert_with(|| empty_search(search));
         found.trials.push(trial);
         (found.holds, found.fails) = (holds, fails);
-        found.confirmed = holds.map_or((0, 0), |holds| votes(&self.tried, holds));
+        found.confirmed = holds.map_or((0, 0), |holds| {
+            let tally = tally(&self.tried, holds);
+            (tally.held, tally.all)
+        });
     }
 
-    async fn step(
-        &mut self,
-        step: &PlannedStep,
-        ahead: &StepStart<'_>,
-        follower: &mut dyn RampObserver,
-    ) -> StepEnd {
+    async fn run_step(&mut self, step: &PlannedStep, start: StepStart<'_>) -> AfterStep {
         let is_first = self.report.steps.is_empty();
-        if !is_first && self.rest().await {
-            return StepEnd::Over;
+        if !is_first && self.pause().await {
+            return AfterStep::Stop;
         }
-        let watcher = follower.begins(ahead);
-        let result = self.run_one(step, watcher).await;
+        self.emit(RampEvent::StepStart(start));
+        let result = self.run_once(step).await;
         if matches!(result, Err(RunError::Stopped)) {
-            // It was stopped before it began: it is not a step that broke off.
-            return StepEnd::Over;
+            // Stopped before it began: not a step that broke off.
+            return AfterStep::Stop;
         }
-        let stack_is_away = matches!(result, Err(RunError::Stack(_)));
+        let no_stack = matches!(result, Err(RunError::Stack(_)));
         let (report, error) = match result {
-            Ok((report, error)) => (Some(report), error),
+            Ok(done) => (Some(done.report), done.error),
             Err(error) => (None, Some(error.to_string())),
         };
         let interrupted = report.as_ref().is_some_and(|report| report.run.interrupted);
@@ -198,23 +211,20 @@ impl Ramp {
             name: step.name.clone(),
             x: step.x,
             settings: step.settings.clone(),
+            curve: Some(step.group.clone()),
             error,
             report,
         });
-        self.conclude();
-        follower.report(&self.report);
-        // Where not even the first stack comes up, none will.
-        if interrupted || self.is_stopped() || is_first && stack_is_away {
-            return StepEnd::Over;
+        self.publish_report();
+        // If the first servers do not start, later ones will not either.
+        if interrupted || self.is_stopped() || is_first && no_stack {
+            AfterStep::Stop
+        } else {
+            AfterStep::Continue
         }
-        StepEnd::On
     }
 
-    async fn run_one(
-        &self,
-        step: &PlannedStep,
-        watcher: Option<Watcher>,
-    ) -> Result<(Report, Option<String>), RunError> {
+    async fn run_once(&self, step: &PlannedStep) -> Result<RunDone, RunError> {
         if self.plan.clear {
             clear(&step.plan).await?;
         }
@@ -222,8 +232,10 @@ impl Ramp {
         if let Some(stop) = &self.stop {
             runner = runner.stop_on(stop.clone());
         }
-        if let Some(watcher) = watcher {
-            runner = runner.on_progress(watcher);
+        if let Some(on_event) = self.on_event.clone() {
+            let callback =
+                move |progress: &Progress| call(&on_event, RampEvent::Progress(progress));
+            runner = runner.on_progress(callback);
         }
         let seen = runner.run(&step.plan).await?;
         let error = match seen.casualties.as_slice() {
@@ -232,22 +244,22 @@ impl Ramp {
             casualties => Some(casualties.join("; ")),
         };
         let report = Report::from(&seen);
-        // A script may take its time, and whoever waits for it must hear a Ctrl-C.
-        let last_word = tokio::task::spawn_blocking(move || seen.finish_script()).await;
-        last_word.map_err(|_| RunError::Lost("the script's done"))??;
-        Ok((report, error))
+        // The script's `done` may take long; on a thread of its own it does not delay a Ctrl-C.
+        let script_done = tokio::task::spawn_blocking(move || seen.finish_script()).await;
+        script_done.map_err(|_| RunError::Lost("the script's done"))??;
+        Ok(RunDone { report, error })
     }
 
-    /// Waits between two steps; whether a stop was asked for.
-    async fn rest(&mut self) -> bool {
-        let rest = tokio::time::sleep(self.plan.rest);
+    /// Waits between two steps. Returns true if a stop was requested.
+    async fn pause(&mut self) -> bool {
+        let pause = tokio::time::sleep(self.plan.rest);
         match &mut self.stop {
             Some(stop) => tokio::select! {
-                () = rest => false,
-                asked = stop.wait_for(|stop| *stop) => asked.is_ok(),
+                () = pause => false,
+                requested = stop.wait_for(|stop| *stop) => requested.is_ok(),
             },
             None => {
-                rest.await;
+                pause.await;
                 false
             }
         }
@@ -257,17 +269,36 @@ impl Ramp {
         self.stop.as_ref().is_some_and(|stop| *stop.borrow())
     }
 
-    fn conclude(&mut self) {
+    /// Hands the report so far to the callback, with its findings.
+    fn publish_report(&mut self) {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         self.report.findings = conclude(&self.report, &self.facts, cores);
+        self.emit(RampEvent::Report(&self.report));
     }
+
+    fn emit(&self, event: RampEvent<'_>) {
+        if let Some(on_event) = &self.on_event {
+            call(on_event, event);
+        }
+    }
+}
+
+impl fmt::Debug for Ramp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ramp").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+fn call(on_event: &OnEvent, event: RampEvent<'_>) {
+    // A callback that panicked once is called again: losing progress must not end the ramp.
+    let mut callback = on_event.lock().unwrap_or_else(PoisonError::into_inner);
+    (*callback)(event);
 }
 
 /// Settings of a step that its report does not have.
 fn facts(step: &PlannedStep) -> StepFacts {
     let pipeline = &step.plan.pipeline;
     StepFacts {
-        group: step.group.clone(),
         api_threads: pipeline.api_threads,
         push_threads: pipeline.push_threads,
         push_limit: pipeline.push_limit.map(|limit| limit.as_f64()),
@@ -278,14 +309,11 @@ fn empty_search(planned: &PlannedSearch) -> Search {
     Search {
         axis: planned.axis.key().to_owned(),
         condition: planned.condition.to_string(),
-        trials: Vec::new(),
-        holds: None,
-        fails: None,
-        confirmed: (0, 0),
+        ..Search::default()
     }
 }
 
-/// How long a step sends, where time ends it.
-fn span(load: &LoadConfig) -> Option<Duration> {
+/// Planned sending time of a run, warm-up included; `None` if only a number of requests ends it.
+fn sending_time(load: &LoadConfig) -> Option<Duration> {
     load.duration.map(|duration| load.warmup + duration)
 }

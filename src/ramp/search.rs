@@ -1,57 +1,70 @@
-//! The knee search: which value to try next, given what was tried. It runs nothing and remembers
-//! nothing, so it is repeated exactly.
+//! The knee search: it chooses the next value from the trials so far. It runs nothing and remembers nothing, so
+//! that it is repeatable.
 //!
-//! From the low end it doubles until a value fails, then halves the gap until that is narrow enough.
-//! Then both ends of the gap are tried again, as often as is asked: a value holds when most of its
-//! trials did, and a result that noise had turned moves the ends, after which the gap is narrowed anew.
+//! From the low end it doubles the value until a trial fails, then halves the gap until it is narrow enough. Then it
+//! repeats the trials at both ends of the gap. A value holds if most of its trials did. If a repeated trial
+//! changes this, the ends move and the gap is narrowed again.
 
-/// Where to search, how closely, and how often to make sure.
+/// Range, precision and repetitions of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct KneeSearch {
-    /// The lowest value to try, whole and positive.
-    pub low: f64,
+pub(crate) struct KneeSearch {
+    /// The lowest value to try: a whole number above 0.
+    pub(crate) low: f64,
     /// The highest, above `low`.
-    pub high: f64,
-    /// The gap between what holds and what fails, as a share of the latter, that is narrow enough.
-    pub within: f64,
+    pub(crate) high: f64,
+    /// Widest gap between the value that holds and the one that fails, as a share of the latter, at which the search
+    /// stops narrowing.
+    pub(crate) within: f64,
     /// Trials of each end of the gap, at least 1.
-    pub confirm: u64,
+    pub(crate) confirm: u64,
     /// Trials in all, at least 1.
-    pub runs: u64,
+    pub(crate) runs: u64,
 }
 
-/// A trial: the value, and whether the condition held.
-pub type Tried = (f64, bool);
+/// A value with the judgement of one trial.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct TriedValue {
+    pub(crate) value: f64,
+    pub(crate) held: bool,
+}
 
-/// What the trials so far say.
+/// Trials of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Trials that held.
+    pub(crate) held: u64,
+    /// All trials.
+    pub(crate) all: u64,
+}
+
+/// The gap that contains the knee.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Bracket {
-    /// The highest value that holds below all that fail.
-    pub holds: Option<f64>,
+pub(crate) struct Bracket {
+    /// The highest value that holds, below all that fail.
+    pub(crate) holds: Option<f64>,
     /// The lowest value that fails.
-    pub fails: Option<f64>,
+    pub(crate) fails: Option<f64>,
 }
 
 impl KneeSearch {
     /// The value to try next; `None` when the search is over.
-    pub fn next(&self, tried: &[Tried]) -> Option<f64> {
+    pub(crate) fn next(&self, tried: &[TriedValue]) -> Option<f64> {
         if tried.len() as u64 >= self.runs {
             return None;
         }
-        let unsure = |value: &f64| votes(tried, *value).1 < self.confirm;
-        match standing(tried) {
+        match bracket(tried) {
             Bracket { holds: None, fails: None } => Some(self.low),
-            // Nothing holds: make sure of the lowest, where that is not it go there.
+            // No value holds yet. If the lowest was not tried, try it; else confirm it.
             Bracket { holds: None, fails: Some(fails) } if fails > self.low => Some(self.low),
-            Bracket { holds: None, fails } => fails.filter(unsure),
+            Bracket { holds: None, fails: Some(fails) } => self.unconfirmed(tried, fails),
             Bracket { holds: Some(holds), fails: None } if holds < self.high => {
                 Some((holds * 2.0).min(self.high))
             }
-            Bracket { holds, fails: None } => holds.filter(unsure),
+            Bracket { holds: Some(holds), fails: None } => self.unconfirmed(tried, holds),
             Bracket { holds: Some(holds), fails: Some(fails) } => self
                 .between(holds, fails)
-                .or(Some(holds).filter(unsure))
-                .or(Some(fails).filter(unsure)),
+                .or_else(|| self.unconfirmed(tried, holds))
+                .or_else(|| self.unconfirmed(tried, fails)),
         }
     }
 
@@ -61,25 +74,36 @@ impl KneeSearch {
         let wide = fails - holds > self.within * fails;
         (wide && middle > holds && middle < fails).then_some(middle)
     }
+
+    /// The value if it needs more trials.
+    fn unconfirmed(&self, tried: &[TriedValue], value: f64) -> Option<f64> {
+        (tally(tried, value).all < self.confirm).then_some(value)
+    }
 }
 
-/// Trials of a value that held, and all.
-pub fn votes(tried: &[Tried], value: f64) -> (u64, u64) {
-    let of_value = tried.iter().filter(|(tried, _)| *tried == value);
-    of_value.fold((0, 0), |(held, all), (_, holds)| (held + u64::from(*holds), all + 1))
+/// Counts the trials of a value.
+pub(crate) fn tally(tried: &[TriedValue], value: f64) -> Tally {
+    let mut tally = Tally { held: 0, all: 0 };
+    for trial in tried.iter().filter(|trial| trial.value == value) {
+        tally.held += u64::from(trial.held);
+        tally.all += 1;
+    }
+    tally
 }
 
-/// What the trials say, each value by its majority.
-pub fn standing(tried: &[Tried]) -> Bracket {
-    let held = |value: f64| {
-        let (held, all) = votes(tried, value);
-        held * 2 > all
-    };
-    let values = || tried.iter().map(|(value, _)| *value);
-    let fails = values().filter(|value| !held(*value)).min_by(f64::total_cmp);
-    let below = |value: &f64| fails.is_none_or(|fails| *value < fails);
-    let holds = values().filter(|value| held(*value) && below(value)).max_by(f64::total_cmp);
-    Bracket { holds, fails }
+/// The bracket that the trials give, each value judged by the majority of its trials.
+pub(crate) fn bracket(tried: &[TriedValue]) -> Bracket {
+    let (holding, failing): (Vec<f64>, Vec<f64>) =
+        tried.iter().map(|trial| trial.value).partition(|value| holds(tried, *value));
+    let fails = failing.into_iter().min_by(f64::total_cmp);
+    let below = holding.into_iter().filter(|value| fails.is_none_or(|fails| *value < fails));
+    Bracket { holds: below.max_by(f64::total_cmp), fails }
+}
+
+/// Returns true if most trials of a value held.
+fn holds(tried: &[TriedValue], value: f64) -> bool {
+    let tally = tally(tried, value);
+    tally.held * 2 > tally.all
 }
 
 #[cfg(test)]
@@ -87,14 +111,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Searches on a system that is asked with the value and the number of the trial.
-    fn search(knee: KneeSearch, mut holds: impl FnMut(f64, usize) -> bool) -> Vec<Tried> {
+    /// Searches on a system that judges a value and the number of the trial.
+    fn search(knee: KneeSearch, mut holds: impl FnMut(f64, usize) -> bool) -> Vec<TriedValue> {
         let mut tried = Vec::new();
         while let Some(value) = knee.next(&tried) {
             let held = holds(value, tried.len());
-            tried.push((value, held));
+            tried.push(TriedValue { value, held });
         }
         tried
+    }
+
+    /// Trials of a value that held, and all.
+    fn votes(tried: &[TriedValue], value: f64) -> (u64, u64) {
+        let tally = tally(tried, value);
+        (tally.held, tally.all)
     }
 
     const RATES: KneeSearch =
@@ -103,9 +133,9 @@ mod tests {
     #[test]
     fn a_ceiling_is_bracketed_narrowed_and_confirmed() {
         let tried = search(RATES, |rate, _| rate <= 10_000.0);
-        let values: Vec<_> = tried.iter().map(|(value, _)| *value).collect();
+        let values: Vec<_> = tried.iter().map(|trial| trial.value).collect();
         assert_eq!(values[..6], [5_000.0, 10_000.0, 20_000.0, 15_000.0, 12_500.0, 11_250.0]);
-        let Bracket { holds: Some(holds), fails: Some(fails) } = standing(&tried) else {
+        let Bracket { holds: Some(holds), fails: Some(fails) } = bracket(&tried) else {
             panic!("{tried:?}")
         };
         assert_eq!((holds, votes(&tried, holds), votes(&tried, fails)), (10_000.0, (3, 3), (0, 3)));
@@ -114,19 +144,18 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_finds_no_end_says_so() {
+    fn a_search_may_find_only_one_end() {
         let all = search(RATES, |_, _| true);
         let end = Bracket { holds: Some(60_000.0), fails: None };
-        assert_eq!((standing(&all), votes(&all, 60_000.0), all.len()), (end, (3, 3), 7));
+        assert_eq!((bracket(&all), votes(&all, 60_000.0), all.len()), (end, (3, 3), 7));
         let none = search(RATES, |_, _| false);
-        assert_eq!(standing(&none), Bracket { holds: None, fails: Some(5_000.0) });
-        assert_eq!(none, [(5_000.0, false); 3]);
+        assert_eq!(bracket(&none), Bracket { holds: None, fails: Some(5_000.0) });
+        assert_eq!(none, [TriedValue { value: 5_000.0, held: false }; 3]);
     }
 
     #[test]
     fn one_bad_run_at_a_good_value_is_outvoted() {
-        // The first run at 10,000 fails by mischance; the gap closes below it, and its other trials
-        // open it again.
+        // The first run at 10,000 fails by chance. The gap closes below it, and its other trials open it again.
         let mut first = true;
         let tried = search(RATES, |rate, _| {
             if rate == 10_000.0 && first {
@@ -136,12 +165,12 @@ mod tests {
                 rate <= 12_000.0
             }
         });
-        let Bracket { holds: Some(holds), .. } = standing(&tried) else { panic!("{tried:?}") };
+        let Bracket { holds: Some(holds), .. } = bracket(&tried) else { panic!("{tried:?}") };
         assert!((11_700.0..=12_000.0).contains(&holds), "{tried:?}");
     }
 
     #[test]
-    fn the_number_of_runs_is_kept() {
+    fn the_search_stops_at_its_number_of_runs() {
         let knee = KneeSearch { runs: 4, ..RATES };
         assert_eq!(search(knee, |rate, _| rate < 7_000.0).len(), 4);
     }
@@ -158,7 +187,7 @@ mod tests {
             let knee = KneeSearch { low, high, within, confirm, runs: 200 };
             let tried = search(knee, |value, _| value <= ceiling);
             prop_assert!(tried.len() < 80, "{} runs", tried.len());
-            let found = standing(&tried);
+            let found = bracket(&tried);
             let holds = found.holds.expect("the low end holds");
             prop_assert!(holds <= ceiling);
             prop_assert!(votes(&tried, holds) == (confirm, confirm));
@@ -173,7 +202,7 @@ mod tests {
 
         /// Whatever a noisy system does, the search ends, stays in its range, and is repeatable.
         #[test]
-        fn a_noisy_system_is_survived(seed in any::<u64>(), runs in 1u64..60) {
+        fn a_search_on_a_noisy_system_ends(seed in any::<u64>(), runs in 1u64..60) {
             let knee = KneeSearch { runs, ..RATES };
             let noisy = |value: f64, n: usize| {
                 let noise = (seed.rotate_left(n as u32 % 64) ^ value as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
@@ -181,7 +210,7 @@ mod tests {
             };
             let tried = search(knee, noisy);
             prop_assert!(tried.len() as u64 <= runs);
-            prop_assert!(tried.iter().all(|(value, _)| (5_000.0..=60_000.0).contains(value)));
+            prop_assert!(tried.iter().all(|trial| (5_000.0..=60_000.0).contains(&trial.value)));
             prop_assert_eq!(tried, search(knee, noisy));
         }
     }

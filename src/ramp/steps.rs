@@ -16,26 +16,26 @@ use crate::report::check_conditions;
 
 /// What a ramp will do.
 #[derive(Debug, Clone)]
-pub struct RampPlan {
+pub(crate) struct RampPlan {
     /// The profile's file name without its ending.
-    pub name: String,
+    pub(crate) name: String,
     /// The comment that opens it.
-    pub question: Option<String>,
+    pub(crate) question: Option<String>,
     /// What repeats it, without secrets.
-    pub command: String,
+    pub(crate) command: String,
     /// Between two steps.
-    pub rest: Duration,
+    pub(crate) rest: Duration,
     /// Whether the queue and the stamps of a Redis that is not ours are deleted before each step.
-    pub clear: bool,
+    pub(crate) clear: bool,
     /// The setting that steps differ in, if it is one number.
-    pub axis: Option<String>,
+    pub(crate) axis: Option<String>,
     /// The steps.
-    pub work: Work,
+    pub(crate) work: Work,
 }
 
 /// Steps that are known, or to be found.
 #[derive(Debug, Clone)]
-pub enum Work {
+pub(crate) enum Work {
     /// One after another.
     Steps(Vec<PlannedStep>),
     /// As the search goes.
@@ -44,29 +44,29 @@ pub enum Work {
 
 /// One step.
 #[derive(Debug, Clone)]
-pub struct PlannedStep {
+pub(crate) struct PlannedStep {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// What it shares with other steps on the same curve; empty where there is one curve only.
-    pub group: String,
+    pub(crate) group: String,
     /// The axis's setting in it.
-    pub x: Option<f64>,
+    pub(crate) x: Option<f64>,
     /// What it changes, without secrets.
-    pub settings: BTreeMap<String, String>,
+    pub(crate) settings: BTreeMap<String, String>,
     /// What it does.
-    pub plan: Plan,
+    pub(crate) plan: Plan,
 }
 
 /// A search for the highest value that holds a condition.
 #[derive(Debug, Clone)]
-pub struct PlannedSearch {
+pub(crate) struct PlannedSearch {
     pub(super) base: Settings,
     /// What is varied.
-    pub axis: Axis,
+    pub(crate) axis: Axis,
     /// Where and how.
-    pub knee: KneeSearch,
+    pub(crate) knee: KneeSearch,
     /// What must hold.
-    pub condition: Condition,
+    pub(crate) condition: Condition,
 }
 
 impl PlannedSearch {
@@ -88,7 +88,7 @@ impl PlannedSearch {
 impl RampPlan {
     /// Reads the profile `text` of `file`. `typed` is what was given on the command line, which wins
     /// over what the profile says for all steps, and `command` is that line.
-    pub fn new(
+    pub(crate) fn new(
         file: &Path,
         text: &str,
         typed: Settings,
@@ -129,7 +129,7 @@ impl RampPlan {
 
 impl RampPlan {
     /// The warning of the first step, see [`Plan::warning`].
-    pub fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         self.work.first().and_then(|plan| plan.warning())
     }
 }
@@ -313,7 +313,7 @@ mod tests {
             ),
             (
                 "duration = '1s'\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",
-                "holds 'queue not growing': it needs at least 2 s, and this run sends for 1 s",
+                "holds 'queue not growing' needs at least 2 s; this run sends for 1 s",
             ),
             (
                 "requests = 1000\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",
@@ -329,7 +329,7 @@ mod tests {
             ),
             (
                 "url = 'http://host/'\n[search]\nrate = '1k..9k'\nholds = 'queue not growing'\n",
-                "no queue is watched",
+                "this run does not watch a queue",
             ),
         ] {
             let error = plan(text).map(|_| ()).expect_err(text);

@@ -5,6 +5,7 @@ mod arrival_notes;
 pub(crate) mod build;
 mod check;
 pub(crate) mod failures;
+pub(crate) mod finding;
 mod figures;
 mod generator;
 mod judge;
@@ -15,6 +16,7 @@ pub mod ramp;
 mod requests;
 pub(crate) mod result;
 mod saved;
+mod trial;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +80,8 @@ pub struct Report {
     pub verdict: Verdict,
 }
 
-/// What wrote a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The program that wrote a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
     /// `loadgen`
     pub name: String,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use loadgen::output::TextOptions;
 use loadgen::output::html::{page, ramp_page};
-use loadgen::report::ramp::{Finding, RampReport, Search, Trial};
+use loadgen::report::ramp::{Finding, FindingKind, RampReport, Search, Trial, TrialOutcome};
 use loadgen::report::{ByRequest, Report, ThresholdResult};
 use serde_json::Value;
 
@@ -89,11 +89,16 @@ pub(super) fn ramp() -> Page {
 /// The same, as if its steps had been a search's.
 pub(super) fn search() -> Page {
     let mut ramp = saved_ramp();
-    let trial = |step, held| Trial { value: step as f64 + 1.0, step, held, because: None };
+    let trial =
+        |step, outcome| Trial { value: step as f64 + 1.0, step, outcome, ..Trial::default() };
     ramp.search = Some(Search {
         axis: "connections".to_owned(),
         condition: "arrival.p99 < 3ms".to_owned(),
-        trials: vec![trial(0, true), trial(9, false), trial(8, true)],
+        trials: vec![
+            trial(0, TrialOutcome::Holds),
+            trial(9, TrialOutcome::Fails),
+            trial(8, TrialOutcome::Holds),
+        ],
         holds: Some(9.0),
         fails: Some(10.0),
         confirmed: (1, 1),
@@ -127,7 +132,7 @@ pub(super) fn hostile() -> Page {
     (ramp.name, ramp.question, ramp.command) = (text(), Some(text()), text());
     (ramp.started_at, ramp.tool.version, ramp.complete) = (text(), text(), false);
     ramp.axis = Some(text());
-    ramp.findings = vec![Finding { kind: text(), text: text() }];
+    ramp.findings = vec![Finding::from_text(FindingKind::Other(text()), text())];
     ramp.steps.truncate(3);
     for step in &mut ramp.steps {
         step.name = text();
@@ -136,11 +141,17 @@ pub(super) fn hostile() -> Page {
         }
     }
     (ramp.steps[2].report, ramp.steps[2].error) = (None, Some(text()));
-    let trial = |step, held| Trial { value: 1.0, step, held, because: Some(text()) };
+    let trial = |step, outcome| Trial {
+        value: 1.0,
+        step,
+        outcome,
+        because: Some(text()),
+        ..Trial::default()
+    };
     ramp.search = Some(Search {
         axis: text(),
         condition: text(),
-        trials: vec![trial(0, true), trial(1, false)],
+        trials: vec![trial(0, TrialOutcome::Holds), trial(1, TrialOutcome::Fails)],
         holds: Some(1.0),
         fails: None,
         confirmed: (2, 3),

@@ -64,7 +64,7 @@ fn the_knee_of_a_slower_push_server_is_found_and_push_is_named() {
     assert!(findings(&report, "knee")[0].starts_with("the knee is between 900/s and 1,200/s"));
     let cause = &findings(&report, "bottleneck")[0];
     assert!(
-        cause.starts_with("what stands in the way is push") && cause.contains("--push-limit"),
+        cause.starts_with("the bottleneck is push") && cause.contains("--push-limit"),
         "{cause}"
     );
 }

@@ -8,7 +8,9 @@ use loadgen::core::latency::Latencies;
 use loadgen::observations::StackInfo;
 use loadgen::output::TextOptions;
 use loadgen::output::forms::{Distribution, Document, Form, Subject};
-use loadgen::report::ramp::{Finding, RampReport, RampStep, Search, Trial};
+use loadgen::report::ramp::{
+    Finding, FindingKind, RampReport, RampStep, Search, Trial, TrialOutcome,
+};
 use loadgen::report::{Report, Saved, Tool};
 
 use crate::observations;
@@ -34,6 +36,7 @@ pub(super) fn ramp() -> RampReport {
         settings: BTreeMap::from([("connections".to_owned(), n.to_string())]),
         error: error.map(str::to_owned),
         report,
+        ..RampStep::default()
     };
     RampReport {
         schema_version: 1,
@@ -54,15 +57,15 @@ pub(super) fn ramp() -> RampReport {
         search: Some(Search {
             axis: "connections".to_owned(),
             condition: "arrival.p99 < 5ms and messages.lost == 0".to_owned(),
-            trials: vec![Trial { value: 4.0, step: 0, held: true, because: None }],
+            trials: vec![Trial { value: 4.0, ..Trial::default() }],
             holds: Some(4.0),
             fails: Some(64.0),
             confirmed: (2, 3),
         }),
-        findings: vec![Finding {
-            kind: "capacity".to_owned(),
-            text: "The API holds 1,994/s at | 64 connections.".to_owned(),
-        }],
+        findings: vec![Finding::from_text(
+            FindingKind::Capacity,
+            "The API holds 1,994/s at | 64 connections.".to_owned(),
+        )],
     }
 }
 
@@ -104,21 +107,21 @@ fn the_forms_of_a_ramp() {
 }
 
 #[test]
-fn a_trial_that_nobody_can_judge_is_not_said_to_fail() {
+fn a_trial_that_cannot_be_judged_is_not_reported_as_failed() {
     let mut ramp = ramp();
-    let mut forms = |because: &str| {
+    let mut forms = |outcome, because: &str| {
         let because = Some(because.to_owned());
-        let trial = Trial { value: 64.0, step: 1, held: false, because };
+        let trial = Trial { value: 64.0, step: 1, outcome, because, ..Trial::default() };
         let search = ramp.search.as_mut().expect("a search");
         search.trials.truncate(1);
         search.trials.push(trial);
         let page = loadgen::output::html::ramp_page(&ramp, TextOptions::default());
         (rendered(Document::Ramp(&ramp), Form::Text), page)
     };
-    let (text, page) = forms("arrival.p99 is not known");
+    let (text, page) = forms(TrialOutcome::NotKnown, "arrival.p99 is not known");
     assert!(text.contains("not known") && !text.contains("fails"), "{text}");
     assert!(page.contains("whether it does at ") && !page.contains("and fails at "));
-    let (text, page) = forms("arrival.p99 is 7.00ms");
+    let (text, page) = forms(TrialOutcome::Fails, "arrival.p99 is 7.00ms");
     assert!(text.contains("fails") && !text.contains("not known"), "{text}");
     assert!(page.contains("and fails at ") && !page.contains("whether it does at "));
 }

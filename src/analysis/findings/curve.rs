@@ -1,39 +1,50 @@
-//! One curve: what the API holds along it, where arrival breaks, and what was full first.
+//! Findings about one curve: the API's capacity along it, the step at which arrival breaks, and the component
+//! that was saturated first.
 //!
 //! Arrival *breaks* at the first step from which on its 99th percentile stays above [`BREAK`] times the
 //! median of the steps before, and a millisecond more than that; the response breaks likewise.
 
+use super::Point;
 use super::sizing::sizing;
-use super::{Point, finding, rate};
-use crate::analysis::bottleneck::{fullest, saturated};
+use crate::analysis::bottleneck::{busiest, saturation};
 use crate::analysis::queue_growth::median;
-use crate::core::units::format_time;
-use crate::report::ramp::Finding;
+use crate::report::finding::{
+    ArrivalBreak, ArrivalHeld, ArrivalStep, Bottleneck, BusiestComponent, ClosedLoopCapacity,
+    Conclusion, EndState, OpenLoopCapacity, Overload, ResponseAtBreak, Seen, Trend,
+};
 
-/// So many times as long is broken.
+/// Ratio of a percentile to its usual value above which it counts as broken.
 const BREAK: f64 = 4.0;
-/// In microseconds: less than this longer is nothing that breaks.
+/// Smallest rise of a percentile that counts as broken, in microseconds.
 const LEAST_BREAK: f64 = 1_000.0;
-/// A rise above this share is a rise.
+/// Share by which a rate must rise to count as still rising.
 const RISE: f64 = 0.05;
-/// A rise above this share is no chance.
+/// Share below which a rise is chance.
 const NOISE: f64 = 0.02;
 
-/// All that one curve says.
-pub(super) fn findings(curve: &[Point<'_>], axis: &str, cores: usize) -> Vec<Finding> {
+/// All findings about one curve, whose points are in the order of the axis.
+pub(super) fn findings(curve: &[Point<'_>], axis: &str, cores: usize) -> Vec<Conclusion> {
     let break_at = broken_from(&curve.iter().map(Point::arrival_p99).collect::<Vec<_>>());
-    let mut findings: Vec<_> = capacity(curve, axis).into_iter().collect();
-    // What piles up in a step that falls behind is no measure of what a rate needs.
+    // Requests that pile up in a step that falls behind are not a measure of what a rate needs.
     let calm_and_held = curve[..break_at.unwrap_or(curve.len())]
         .iter()
         .rfind(|point| !point.is_open() || point.is_held());
+    let mut findings: Vec<_> = capacity(curve, axis).into_iter().collect();
     findings.extend(sizing(curve, calm_and_held));
-    findings.extend(arrival(curve, break_at));
-    findings.extend(bottleneck(curve, break_at, cores));
+    match break_at {
+        Some(at) => {
+            findings.extend(arrival_break(curve, at).map(Conclusion::ArrivalBreak));
+            findings.extend(bottleneck_at_break(curve, at, cores).map(Conclusion::Bottleneck));
+        }
+        None => {
+            findings.extend(arrival_held(curve).map(Conclusion::ArrivalHeld));
+            findings.extend(busiest_at_end(curve).map(Conclusion::BusiestComponent));
+        }
+    }
     findings
 }
 
-/// The first of the steps' 99th percentiles from which on all are broken.
+/// The first of the steps from which on all percentiles are broken.
 fn broken_from(all: &[Option<f64>]) -> Option<usize> {
     (1..all.len()).find(|at| {
         let usual = usual(&all[..*at]);
@@ -52,140 +63,115 @@ fn is_broken(value: Option<f64>, usual: Option<f64>) -> bool {
     }
 }
 
-/// What the API holds.
-fn capacity(curve: &[Point<'_>], axis: &str) -> Option<Finding> {
-    let last = curve.last()?;
-    if last.is_open() {
-        let Some(best) = curve
-            .iter()
-            .filter(|p| p.is_held())
-            .max_by(|a, b| a.answered().total_cmp(&b.answered()))
-        else {
-            let least = curve.first()?;
-            let text = format!(
-                "the API holds less than {}: it answered {} of it",
-                rate(least.report.run.rate_target?),
-                rate(least.answered())
-            );
-            return Some(finding("capacity", text));
-        };
-        let above = curve.iter().find(|p| !p.is_held() && p.x > best.x);
-        let text = match above {
-            Some(above) => format!(
-                "the API holds {}: all of it was answered, and of {} it was {}",
-                rate(best.answered()),
-                rate(above.report.run.rate_target?),
-                rate(above.answered())
-            ),
-            None => format!(
-                "the API holds {} at least: all of it was answered, and more was not tried",
-                rate(best.answered())
-            ),
-        };
-        return Some(finding("capacity", text));
+/// The highest rate that the API answers.
+fn capacity(curve: &[Point<'_>], axis: &str) -> Option<Conclusion> {
+    if curve.last()?.is_open() {
+        open_loop_capacity(curve).map(Conclusion::OpenLoopCapacity)
+    } else {
+        closed_loop_capacity(curve, axis).map(Conclusion::ClosedLoopCapacity)
     }
-    let best = curve.iter().max_by(|a, b| a.answered().total_cmp(&b.answered()))?;
-    let before = curve.iter().rev().nth(1);
-    if best.answered() == 0.0 {
-        let text = "the API holds nothing: no answer was 2xx or 3xx".to_owned();
-        return Some(finding("capacity", text));
-    }
-    let rise = match before {
-        Some(before) if best.name == last.name => last.answered() / before.answered() - 1.0,
-        _ => 0.0,
-    };
-    let end = match rise {
-        _ if before.is_none() => String::new(),
-        rise if rise > RISE => match axis {
-            "connections" => "; it was still rising, so more connections may bring more".to_owned(),
-            _ => "; it was still rising".to_owned(),
-        },
-        rise if rise > NOISE => {
-            format!(", the most that was tried; that is {:.1}% above the step before", rise * 100.0)
-        }
-        _ => "; more brought no more".to_owned(),
-    };
-    let with = best.name;
-    Some(finding("capacity", format!("the API holds {} (at {with}){end}", rate(best.answered()))))
 }
 
-/// Where arrival breaks, and whether the response shows it.
-fn arrival(curve: &[Point<'_>], break_at: Option<usize>) -> Option<Finding> {
-    let p99 = |p: &Point<'_>| p.arrival_p99().map(format_time);
-    let Some(at) = break_at else {
-        let last = curve.last().filter(|_| curve.len() > 1)?;
-        let longest = |a: &&Point<'_>, b: &&Point<'_>| {
-            a.arrival_p99().unwrap_or(0.0).total_cmp(&b.arrival_p99().unwrap_or(0.0))
-        };
-        let most = curve.iter().max_by(longest)?;
-        let text = format!(
-            "arrival does not break up to {} ({}): its p99 is {} there, and at most {} (at {})",
-            last.name,
-            rate(last.answered()),
-            p99(last)?,
-            p99(most)?,
-            most.name
-        );
-        return Some(finding("arrival", text));
+fn open_loop_capacity(curve: &[Point<'_>]) -> Option<OpenLoopCapacity> {
+    let held = curve.iter().filter(|point| point.is_held());
+    let Some(best) = held.max_by(|a, b| a.answered().total_cmp(&b.answered())) else {
+        let overload = Some(overload(curve.first()?)?);
+        return Some(OpenLoopCapacity { held_per_s: None, overload });
     };
+    let overload = match curve.iter().find(|point| !point.is_held() && point.x > best.x) {
+        Some(above) => Some(overload(above)?),
+        None => None,
+    };
+    Some(OpenLoopCapacity { held_per_s: Some(best.answered()), overload })
+}
+
+fn overload(point: &Point<'_>) -> Option<Overload> {
+    Some(Overload {
+        planned_per_s: point.report.run.rate_target?,
+        answered_per_s: point.answered(),
+    })
+}
+
+fn closed_loop_capacity(curve: &[Point<'_>], axis: &str) -> Option<ClosedLoopCapacity> {
+    let best = curve.iter().max_by(|a, b| a.answered().total_cmp(&b.answered()))?;
+    Some(ClosedLoopCapacity {
+        per_s: best.answered(),
+        step: best.name.to_owned(),
+        trend: trend(curve, best, axis),
+    })
+}
+
+/// The change of the rate at the last step; `None` for a single step.
+fn trend(curve: &[Point<'_>], best: &Point<'_>, axis: &str) -> Option<Trend> {
+    let [.., before, last] = curve else { return None };
+    if best.name != last.name {
+        return Some(Trend::Flat);
+    }
+    let rise = last.answered() / before.answered() - 1.0;
+    Some(if rise > RISE {
+        Trend::Rising { of_connections: axis == "connections" }
+    } else if rise > NOISE {
+        Trend::Flattening { percent: rise * 100.0 }
+    } else {
+        Trend::Flat
+    })
+}
+
+fn arrival_held(curve: &[Point<'_>]) -> Option<ArrivalHeld> {
+    let [_, .., last] = curve else { return None };
+    let slowest = curve
+        .iter()
+        .max_by(|a, b| a.arrival_p99().unwrap_or(0.0).total_cmp(&b.arrival_p99().unwrap_or(0.0)))?;
+    Some(ArrivalHeld { last: arrival_step(last)?, slowest: arrival_step(slowest)? })
+}
+
+fn arrival_break(curve: &[Point<'_>], at: usize) -> Option<ArrivalBreak> {
     let (before, after) = (&curve[at - 1], &curve[at]);
     let responses: Vec<_> = curve.iter().map(Point::response_p99).collect();
     let response = match broken_from(&responses) {
-        Some(response) if response < at => {
-            format!("; the response broke at {} already", curve[response].name)
+        Some(earlier) if earlier < at => {
+            ResponseAtBreak::BrokeEarlier { step: curve[earlier].name.to_owned() }
         }
-        // It may come back later; here it shows.
-        _ if is_broken(responses[at], usual(&responses[..at])) => {
-            "; the response shows it too".to_owned()
-        }
-        _ => format!(
-            ", although the response does not: its p99 goes from {} to {}",
-            before.response_p99().map_or_else(|| "n/a".to_owned(), format_time),
-            after.response_p99().map_or_else(|| "n/a".to_owned(), format_time),
-        ),
+        // It may recover at a later step; at this one it is broken.
+        _ if is_broken(responses[at], usual(&responses[..at])) => ResponseAtBreak::BreaksToo,
+        _ => ResponseAtBreak::Holds {
+            before_us: before.response_p99(),
+            after_us: after.response_p99(),
+        },
     };
-    let text = format!(
-        "arrival breaks between {} ({}) and {} ({}): its p99 goes from {} to {}{response}",
-        before.name,
-        rate(before.answered()),
-        after.name,
-        rate(after.answered()),
-        p99(before)?,
-        p99(after)?,
-    );
-    Some(finding("arrival", text))
+    Some(ArrivalBreak { before: arrival_step(before)?, after: arrival_step(after)?, response })
 }
 
-/// What was full first: where arrival breaks, else at the end of the curve.
-fn bottleneck(curve: &[Point<'_>], break_at: Option<usize>, cores: usize) -> Option<Finding> {
+fn arrival_step(point: &Point<'_>) -> Option<ArrivalStep> {
+    Some(ArrivalStep {
+        step: point.name.to_owned(),
+        per_s: point.answered(),
+        p99_us: point.arrival_p99()?,
+    })
+}
+
+/// The component that is saturated at the step at which arrival breaks.
+fn bottleneck_at_break(curve: &[Point<'_>], at: usize, cores: usize) -> Option<Bottleneck> {
     let calm = curve.first().filter(|_| curve.len() > 1).map(|point| point.report);
-    let look = |point: &Point<'_>| saturated(point.report, calm, point.facts, cores);
-    if let Some(at) = break_at {
-        let found = look(&curve[at])?;
-        let evidence = found.evidence.join("; ");
-        let text = if found.is_clear {
-            format!("the component that saturated first is {}: {evidence}", found.component)
-        } else {
-            format!(
-                "neither a queue nor CPU time says which component saturated first; by the stages it \
-                 is {}: {evidence}",
-                found.component
-            )
-        };
-        return Some(finding("bottleneck", text));
-    }
+    let found = saturation(curve[at].report, calm, curve[at].facts, cores)?;
+    Some(found.into_bottleneck(Seen::AtBreak))
+}
+
+/// The busiest component of the last step.
+fn busiest_at_end(curve: &[Point<'_>]) -> Option<BusiestComponent> {
     let last = curve.last()?;
-    let (name, share) = fullest(last.report, last.facts)?;
-    let broke = if last.is_open() && !last.is_held() {
-        "not all of the rate was answered"
+    let busiest = busiest(last.report, last.facts)?;
+    let end = if last.is_open() && !last.is_held() {
+        EndState::RateNotAnswered
     } else if curve.iter().any(Point::is_silent) {
-        "at a step nothing was answered"
+        EndState::StepWithoutAnswer
     } else {
-        "nothing broke"
+        EndState::NothingBroke
     };
-    let text = format!(
-        "{broke}; the busiest component at {} is {name}, with {share:.0}% of the time of its threads",
-        last.name
-    );
-    Some(finding("bottleneck", text))
+    Some(BusiestComponent {
+        end,
+        step: last.name.to_owned(),
+        component: busiest.component,
+        percent: busiest.percent,
+    })
 }

@@ -1,107 +1,68 @@
-//! A search: where the knee is, how sure that is, and what stands in the way of more.
+//! Findings about a search: the knee, how often it was confirmed, and the bottleneck above it.
 
-use super::{Point, finding, rate};
-use crate::analysis::bottleneck::{Saturated, saturated};
-use crate::core::units::format_count;
-use crate::report::ramp::{Finding, RampReport, Search, Trial};
+use super::Point;
+use crate::analysis::bottleneck::{Saturation, saturation};
+use crate::report::finding::{Conclusion, KneeEnd, KneeFinding, Seen};
+use crate::report::ramp::{RampReport, Search, Trial};
 
-/// What the trials so far say.
-pub(super) fn knee(
+/// The findings from the trials so far.
+pub(super) fn findings(
     report: &RampReport,
     points: &[Point<'_>],
     search: &Search,
     cores: usize,
-) -> Vec<Finding> {
-    let Some(mut text) = result(search) else { return Vec::new() };
-    text += &format!("; {} runs in all", search.trials.len());
-    if !report.complete {
-        text += ", and the search is not at its end";
+) -> Vec<Conclusion> {
+    if search.holds.is_none() && search.fails.is_none() {
+        return Vec::new();
     }
-    let mut findings = vec![finding("knee", text)];
-    if let Some((trial, found)) = obstacle(points, search, cores) {
-        let text = format!(
-            "what stands in the way is {}: at {}, {}",
-            found.component,
-            value(search, trial.value),
-            found.evidence.join("; ")
-        );
-        findings.push(finding("bottleneck", text));
+    let mut findings = vec![Conclusion::Knee(knee(search, report.complete))];
+    if let Some((trial, found)) = saturation_above(points, search, cores) {
+        let value = KneeFinding::value_text(&search.axis, trial.value);
+        findings.push(Conclusion::Bottleneck(found.into_bottleneck(Seen::AtTrial { value })));
     }
     findings
 }
 
-fn value(search: &Search, value: f64) -> String {
-    match search.axis.as_str() {
-        "rate" => rate(value),
-        axis => format!("{} {axis}", format_count(value as u64)),
+fn knee(search: &Search, complete: bool) -> KneeFinding {
+    let failed = search.trials.iter().filter(|trial| Some(trial.value) == search.fails);
+    KneeFinding {
+        axis: search.axis.clone(),
+        condition: search.condition.clone(),
+        holds: search.holds.map(|value| knee_end(search, value)),
+        fails: search.fails.map(|value| knee_end(search, value)),
+        not_known: search.fails.and_then(|fails| search.unknown_at(fails)).map(str::to_owned),
+        because: failed.filter_map(|trial| trial.because.clone()).next_back(),
+        runs: search.trials.len() as u64,
+        complete,
     }
 }
 
-/// Where the knee is, and how sure that is.
-fn result(search: &Search) -> Option<String> {
-    let condition = &search.condition;
-    let at = |at: f64| {
-        let trials = || search.trials.iter().filter(|trial| trial.value == at);
-        let held = trials().filter(|trial| trial.held).count();
-        format!("{} in {held} of {} runs", value(search, at), trials().count())
-    };
-    if let Some((fails, why)) =
-        search.fails.and_then(|fails| Some((fails, search.unknown_at(fails)?)))
-    {
-        let held = search.holds.map(|holds| format!("'{condition}' held at {}; ", at(holds)));
-        return Some(format!(
-            "{}whether '{condition}' holds at {} cannot be told ({why})",
-            held.unwrap_or_default(),
-            value(search, fails)
-        ));
-    }
-    Some(match (search.holds, search.fails) {
-        (Some(holds), Some(fails)) => format!(
-            "the knee is between {} and {}: '{condition}' held at {}, and at {}",
-            value(search, holds),
-            value(search, fails),
-            at(holds),
-            at(fails)
-        ),
-        (Some(holds), None) => {
-            format!(
-                "there is no knee up to {}: '{condition}' held at {}",
-                value(search, holds),
-                at(holds)
-            )
-        }
-        (None, Some(fails)) => {
-            let trials = search.trials.iter().filter(|trial| trial.value == fails);
-            let why = trials.filter_map(|trial| trial.because.as_deref()).next_back();
-            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-            format!("there is no value at which '{condition}' holds: it held at {}{why}", at(fails))
-        }
-        (None, None) => return None,
-    })
+fn knee_end(search: &Search, value: f64) -> KneeEnd {
+    let trials: Vec<_> = search.trials.iter().filter(|trial| trial.value == value).collect();
+    let held = trials.iter().filter(|trial| trial.held()).count();
+    KneeEnd { value, held: held as u64, trials: trials.len() as u64 }
 }
 
-/// What was full at the lowest failed trial at which a queue or CPU time says so; just above the knee
-/// that may be too little to tell.
-fn obstacle<'a>(
+/// The saturated component at the lowest failed trial at which a queue or CPU time shows it, else at the lowest
+/// failed trial: just above the knee the load may be too small to show it.
+fn saturation_above<'a>(
     points: &[Point<'_>],
     search: &'a Search,
     cores: usize,
-) -> Option<(&'a Trial, Saturated)> {
+) -> Option<(&'a Trial, Saturation)> {
     let fails = search.fails?;
     let mut failed: Vec<_> =
-        search.trials.iter().filter(|trial| !trial.held && trial.value >= fails).collect();
+        search.trials.iter().filter(|trial| !trial.held() && trial.value >= fails).collect();
     failed.sort_by(|a, b| a.value.total_cmp(&b.value));
-    let of_x = |point: &&Point<'_>| point.x.is_some();
-    let calm = points
-        .iter()
-        .filter(of_x)
-        .min_by(|a, b| a.x.unwrap_or_default().total_cmp(&b.x.unwrap_or_default()));
-    let look = |trial: &'a Trial| {
+    let calm = points.iter().filter(|point| point.x.is_some());
+    let calm = calm.min_by(|a, b| a.x.unwrap_or_default().total_cmp(&b.x.unwrap_or_default()));
+    let calm = calm.map(|point| point.report);
+    let found = failed.into_iter().filter_map(|trial| {
         // A search ends at the first step without a report: a trial's step is a point's place.
         let at = points.get(trial.step as usize)?;
-        Some((trial, saturated(at.report, calm.map(|p| p.report), at.facts, cores)?))
-    };
-    let found: Vec<_> = failed.into_iter().filter_map(look).collect();
+        Some((trial, saturation(at.report, calm, at.facts, cores)?))
+    });
+    let found: Vec<_> = found.collect();
     let clear = found.iter().position(|(_, found)| found.is_clear);
     found.into_iter().nth(clear.unwrap_or(0))
 }

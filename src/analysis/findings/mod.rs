@@ -1,23 +1,22 @@
-//! What follows from the steps, in sentences with their figures.
+//! Findings of a ramp: conclusions from its steps, with their numbers.
 //!
-//! Steps that differ in the axis alone make a curve, and each curve is concluded on by itself; a search
-//! has its knee. Nothing here measures or runs: it reads the report.
+//! Steps that differ in the axis alone make a curve, and each curve is judged by itself; a search has its knee.
+//! Nothing here measures or runs: it reads the report.
 
 mod curve;
 mod knee;
 mod sizing;
 
-use crate::core::units::format_count;
 use crate::report::Report;
-use crate::report::ramp::{Finding, RampReport, RampStep};
+use crate::report::finding::{Caution, Conclusion, Finding};
+use crate::report::ramp::{RampReport, RampStep};
 
-/// An open loop's rate is held when so much of it was answered.
+/// Share of an open loop's rate that must be answered for the rate to be held.
 const HELD: f64 = 0.99;
 
-/// What a step's report does not say, of its plan.
+/// Settings of a step that its report does not have.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StepFacts {
-    pub(crate) group: String,
     pub(crate) api_threads: usize,
     pub(crate) push_threads: usize,
     pub(crate) push_limit: Option<f64>,
@@ -27,12 +26,20 @@ pub(crate) struct StepFacts {
 #[derive(Debug, Clone, Copy)]
 struct Point<'a> {
     name: &'a str,
+    curve: &'a str,
     x: Option<f64>,
     report: &'a Report,
     facts: &'a StepFacts,
 }
 
-impl Point<'_> {
+impl<'a> Point<'a> {
+    /// The point of a step; `None` if the step did not run to its end.
+    fn new(step: &'a RampStep, facts: &'a StepFacts) -> Option<Self> {
+        let report = step.report.as_ref().filter(|_| step.error.is_none())?;
+        let curve = step.curve.as_deref().unwrap_or_default();
+        Some(Self { name: &step.name, curve, x: step.x, report, facts })
+    }
+
     fn is_open(&self) -> bool {
         self.report.run.mode == "open"
     }
@@ -44,7 +51,7 @@ impl Point<'_> {
         requests.completed_per_s * (1.0 - refused)
     }
 
-    /// Without a single answer.
+    /// Returns true if no request was answered.
     fn is_silent(&self) -> bool {
         self.report.requests.completed == 0
     }
@@ -57,7 +64,7 @@ impl Point<'_> {
         self.report.latency.response.p99
     }
 
-    /// Whether an open loop's rate was answered, all of it.
+    /// Returns true if all of an open loop's rate was answered.
     fn is_held(&self) -> bool {
         let requests = &self.report.requests;
         let target = self.report.run.rate_target.unwrap_or(0.0);
@@ -66,98 +73,87 @@ impl Point<'_> {
     }
 }
 
-/// All findings, of `cores` cores.
+/// All findings of a ramp that ran on `cores` cores.
 pub(crate) fn conclude(report: &RampReport, facts: &[StepFacts], cores: usize) -> Vec<Finding> {
     let pairs = report.steps.iter().zip(facts);
-    let points: Vec<_> = pairs.filter_map(|(step, facts)| point(step, facts)).collect();
-    let mut groups: Vec<&str> = Vec::new();
-    for point in &points {
-        if !groups.contains(&point.facts.group.as_str()) {
-            groups.push(&point.facts.group);
-        }
-    }
+    let points: Vec<_> = pairs.filter_map(|(step, facts)| Point::new(step, facts)).collect();
     let mut findings = Vec::new();
     if let Some(search) = &report.search {
-        findings.extend(knee::knee(report, &points, search, cores));
+        let found = knee::findings(report, &points, search, cores);
+        findings.extend(found.into_iter().map(|data| Finding::new("", data)));
     } else {
-        for group in groups {
-            let is_on_it = |p: &Point<'_>| {
-                // A step that has no place on the axis is on no curve.
-                p.facts.group == group && p.x.is_some() == report.axis.is_some()
-            };
-            let mut curve: Vec<_> = points.iter().copied().filter(is_on_it).collect();
-            // Of what was never answered there is nothing to say but that.
+        for name in curve_names(&points) {
+            let curve = curve(report, &points, name);
+            // Steps without any answer have only their caution.
             if curve.iter().all(Point::is_silent) {
                 continue;
             }
-            // As they are on the axis, whatever the order they were run in.
-            curve.sort_by(|a, b| a.x.unwrap_or(0.0).total_cmp(&b.x.unwrap_or(0.0)));
             let axis = report.axis.as_deref().unwrap_or_default();
-            findings.extend(curve::findings(&curve, axis, cores).into_iter().map(|finding| {
-                match group {
-                    "" => finding,
-                    group => Finding { text: format!("[{group}] {}", finding.text), ..finding },
-                }
-            }));
+            let found = curve::findings(&curve, axis, cores);
+            findings.extend(found.into_iter().map(|data| Finding::new(name, data)));
         }
     }
-    findings.extend(cautions(report));
+    let cautions = cautions(report).into_iter().map(Conclusion::Caution);
+    findings.extend(cautions.map(|data| Finding::new("", data)));
     findings
 }
 
-fn point<'a>(step: &'a RampStep, facts: &'a StepFacts) -> Option<Point<'a>> {
-    let report = step.report.as_ref().filter(|_| step.error.is_none())?;
-    Some(Point { name: &step.name, x: step.x, report, facts })
+/// Names of the curves, in the order of their first steps.
+fn curve_names<'a>(points: &[Point<'a>]) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
+    for point in points {
+        if !names.contains(&point.curve) {
+            names.push(point.curve);
+        }
+    }
+    names
 }
 
-fn finding(kind: &str, text: String) -> Finding {
-    Finding { kind: kind.to_owned(), text }
+/// Points of one curve in the order of the axis, whatever the order they were run in. A step without a place on the
+/// axis is on no curve.
+fn curve<'a>(report: &RampReport, points: &[Point<'a>], name: &str) -> Vec<Point<'a>> {
+    let mut curve = points.to_vec();
+    curve.retain(|p| p.curve == name && p.x.is_some() == report.axis.is_some());
+    curve.sort_by(|a, b| a.x.unwrap_or(0.0).total_cmp(&b.x.unwrap_or(0.0)));
+    curve
 }
 
-fn rate(value: f64) -> String {
-    format!("{}/s", format_count(value.round() as u64))
-}
-
-/// What a reader must know beside the figures.
-fn cautions(report: &RampReport) -> Vec<Finding> {
-    let named = |wanted: &dyn Fn(&RampStep) -> bool| {
-        let names = report.steps.iter().filter(|step| wanted(step));
-        names.map(|step| step.name.as_str()).collect::<Vec<_>>().join("; ")
-    };
-    let broken = named(&|step| step.error.is_some());
-    let limited = named(&|step| {
-        step.report.as_ref().is_some_and(|report| report.verdict.generator == "limited")
-    });
+/// Reasons to be careful with the numbers.
+fn cautions(report: &RampReport) -> Vec<Caution> {
     let mut cautions = Vec::new();
-    if !broken.is_empty() {
-        cautions.push(format!("not run to their end, and left out here: {broken}"));
+    let steps = step_names(report, |step| step.error.is_some());
+    if !steps.is_empty() {
+        cautions.push(Caution::NotRunToEnd { steps });
     }
-    let silent = named(&RampStep::is_silent);
-    if !silent.is_empty() {
-        cautions.push(format!("not a single request was answered at: {silent}"));
+    let steps = step_names(report, RampStep::is_silent);
+    if !steps.is_empty() {
+        cautions.push(Caution::NoAnswer { steps });
     }
-    if !limited.is_empty() {
-        cautions.push(format!("the generator could not hold its plan at: {limited}"));
+    let steps = reported_step_names(report, |report| report.verdict.generator == "limited");
+    if !steps.is_empty() {
+        cautions.push(Caution::GeneratorLimited { steps });
     }
-    let refused =
-        named(&|step| step.report.as_ref().is_some_and(|report| report.requests.refused() > 0));
-    if !refused.is_empty() {
-        cautions.push(format!(
-            "answers that were neither 2xx nor 3xx, and count for nothing: {refused}"
-        ));
+    let steps = reported_step_names(report, |report| report.requests.refused() > 0);
+    if !steps.is_empty() {
+        cautions.push(Caution::BadAnswers { steps });
     }
-    let embedded = report.steps.iter().filter_map(|step| step.report.as_ref()).any(|report| {
-        let servers = [&report.run.stack.queue, &report.run.stack.broker];
-        servers.into_iter().flatten().any(|server| server.kind == "embedded")
-    });
-    if embedded {
-        cautions.push(
-            "queue or broker are loadgen's own stand-ins (embedded): these are not the \
-                       figures of a real deployment"
-                .to_owned(),
-        );
+    if !reported_step_names(report, has_embedded_server).is_empty() {
+        cautions.push(Caution::EmbeddedServers);
     }
-    cautions.into_iter().map(|text| finding("caution", text)).collect()
+    cautions
+}
+
+fn step_names(report: &RampReport, is_wanted: impl Fn(&RampStep) -> bool) -> Vec<String> {
+    report.steps.iter().filter(|step| is_wanted(step)).map(|step| step.name.clone()).collect()
+}
+
+fn reported_step_names(report: &RampReport, is_wanted: impl Fn(&Report) -> bool) -> Vec<String> {
+    step_names(report, |step| step.report.as_ref().is_some_and(&is_wanted))
+}
+
+fn has_embedded_server(report: &Report) -> bool {
+    let servers = [&report.run.stack.queue, &report.run.stack.broker];
+    servers.into_iter().flatten().any(|server| server.kind == "embedded")
 }
 
 #[cfg(test)]

@@ -1,67 +1,60 @@
-//! How many connections a rate needs, measured, and by Little's law.
+//! Connections that a rate needs, measured and by Little's law.
 
-use super::{Point, finding, rate};
+use super::Point;
 use crate::analysis::queue_growth::median;
-use crate::core::units::format_time;
-use crate::report::ramp::Finding;
+use crate::report::finding::{ClosedLoopSizing, Conclusion, OpenLoopSizing};
 
-/// How many connections a rate needs. Little's law: on average, rate × mean time are under way.
-pub(super) fn sizing(curve: &[Point<'_>], calm: Option<&Point<'_>>) -> Vec<Finding> {
+/// Connections that a rate needs. By Little's law the mean number of requests in flight is the rate times the mean
+/// time. `calm` is the last step before trouble.
+pub(super) fn sizing(curve: &[Point<'_>], calm: Option<&Point<'_>>) -> Vec<Conclusion> {
     let Some(calm) = calm else { return Vec::new() };
     if calm.is_open() {
-        return open_sizing(calm).into_iter().collect();
+        return open_loop(calm).map(Conclusion::OpenLoopSizing).into_iter().collect();
     }
     let top = calm.answered();
     let wanted = [top / 2.0, top].map(round_down);
-    let needed = |wanted: f64| {
-        let enough = curve.iter().filter(|p| p.answered() >= wanted && wanted > 0.0);
-        let least = enough.min_by_key(|p| p.report.run.connections)?;
-        let connections = least.report.run.connections;
-        let mean_s = least.report.latency.service.mean? / 1e6;
-        let little = wanted * mean_s;
-        let agree = if agrees(little, connections) { "agree" } else { "disagree" };
-        let text = format!(
-            "for {} use c = {connections}: measured {} there; Little's law says {little:.1} \
-             ({} × {}): they {agree}",
-            rate(wanted),
-            rate(least.answered()),
-            rate(wanted),
-            format_time(mean_s * 1e6),
-        );
-        Some(finding("sizing", text))
-    };
-    let mut found: Vec<_> = wanted.into_iter().filter_map(needed).collect();
+    let mut found: Vec<_> =
+        wanted.into_iter().filter_map(|wanted| closed_loop(curve, wanted)).collect();
     found.dedup();
-    found
+    found.into_iter().map(Conclusion::ClosedLoopSizing).collect()
 }
 
-/// To two digits: a number that one would ask for.
+/// The fewest connections of the curve that reached a rate; `None` if no step did.
+fn closed_loop(curve: &[Point<'_>], wanted_per_s: f64) -> Option<ClosedLoopSizing> {
+    let enough = curve.iter().filter(|p| p.answered() >= wanted_per_s && wanted_per_s > 0.0);
+    let least = enough.min_by_key(|p| p.report.run.connections)?;
+    let connections = least.report.run.connections;
+    let mean_s = least.report.latency.service.mean? / 1e6;
+    let in_flight = wanted_per_s * mean_s;
+    Some(ClosedLoopSizing {
+        wanted_per_s,
+        connections,
+        measured_per_s: least.answered(),
+        mean_us: mean_s * 1e6,
+        in_flight,
+        agrees: agrees(in_flight, connections),
+    })
+}
+
+/// Rounds a rate down to two digits: a number that a user would plan with.
 fn round_down(rate: f64) -> f64 {
     let step = 10f64.powf(rate.log10().floor() - 1.0);
     if rate > 0.0 { (rate / step).floor() * step } else { 0.0 }
 }
 
-/// Whether so many connections are what a mean of so many under way needs, within a tenth.
-fn agrees(little: f64, connections: u64) -> bool {
-    let (least, most) = ((little * 0.9).ceil() as u64, (little * 1.1).ceil() as u64);
+/// Returns true if a number of connections fits a mean number of requests in flight within a tenth.
+fn agrees(in_flight: f64, connections: u64) -> bool {
+    let (least, most) = ((in_flight * 0.9).ceil() as u64, (in_flight * 1.1).ceil() as u64);
     (least..=most.max(1)).contains(&connections)
 }
 
-fn open_sizing(calm: &Point<'_>) -> Option<Finding> {
+fn open_loop(calm: &Point<'_>) -> Option<OpenLoopSizing> {
     let report = calm.report;
-    let little = report.requests.rate_achieved * report.latency.response.mean? / 1e6;
+    let (per_s, mean_us) = (report.requests.rate_achieved, report.latency.response.mean?);
+    let in_flight = per_s * mean_us / 1e6;
     let rows = report.series.iter().filter(|row| row.t_s <= report.run.duration_s + 0.001);
     let seen = median(rows.map(|row| row.in_flight as f64).collect())?;
-    // What is seen is a moment of each second: a handful of samples of a number that jumps.
-    let close = (little - seen).abs() <= 2.0 + 0.5 * little;
-    let text = format!(
-        "for {} use c = {:.0} at least: so many requests are under way by Little's law ({} × {}), and \
-         {seen:.0} were seen: they {}",
-        rate(report.requests.rate_achieved),
-        little.ceil().max(1.0),
-        rate(report.requests.rate_achieved),
-        format_time(report.latency.response.mean?),
-        if close { "agree" } else { "disagree" },
-    );
-    Some(finding("sizing", text))
+    // Each row is one moment of its second: a handful of samples of a number that jumps.
+    let agrees = (in_flight - seen).abs() <= 2.0 + 0.5 * in_flight;
+    Some(OpenLoopSizing { per_s, mean_us, in_flight, seen, agrees })
 }

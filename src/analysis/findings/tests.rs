@@ -1,34 +1,32 @@
-//! What follows from the steps of made-up ramps.
+//! Findings of made-up ramps.
 
 use super::*;
 use crate::analysis::example;
-use crate::report::ramp::{Search, Trial};
+use crate::report::ramp::{Search, Trial, UnmetReason};
 
-fn facts(group: &str) -> StepFacts {
-    StepFacts { group: group.to_owned(), api_threads: 1, push_threads: 1, push_limit: None }
+fn facts() -> StepFacts {
+    StepFacts { api_threads: 1, push_threads: 1, push_limit: None }
 }
 
 fn ramp(axis: &str, steps: Vec<(f64, Report)>) -> RampReport {
-    let step = |(x, report)| RampStep {
+    let steps = steps.into_iter().map(|(x, report)| RampStep {
         name: format!("{axis} {x}"),
         x: Some(x),
-        settings: std::collections::BTreeMap::new(),
-        error: None,
         report: Some(report),
-    };
-    let text = r#"{"schema_version":1,"kind":"ramp","tool":{"name":"loadgen","version":"0"},
-        "name":"x","question":null,"command":"","started_at":"","axis":null,"planned_steps":null,
-        "complete":true,"steps":[],"search":null,"findings":[]}"#;
-    let mut report: RampReport = serde_json::from_str(text).expect("a report");
-    report.axis = Some(axis.to_owned());
-    report.steps = steps.into_iter().map(step).collect();
-    report
+        ..RampStep::default()
+    });
+    RampReport {
+        axis: Some(axis.to_owned()),
+        complete: true,
+        steps: steps.collect(),
+        ..RampReport::default()
+    }
 }
 
 fn texts(report: &RampReport, kind: &str) -> Vec<String> {
-    let facts = vec![facts(""); report.steps.len()];
+    let facts = vec![facts(); report.steps.len()];
     let all = conclude(report, &facts, 8);
-    all.into_iter().filter(|f| f.kind == kind).map(|f| f.text).collect()
+    all.into_iter().filter(|f| f.kind.name() == kind).map(|f| f.text).collect()
 }
 
 fn with_p99(mut report: Report, arrival: f64, response: f64) -> Report {
@@ -50,18 +48,21 @@ fn original() -> RampReport {
 }
 
 #[test]
-fn the_originals_three_questions_are_answered() {
+fn capacity_sizing_and_the_break_of_arrival_are_found() {
     let report = original();
     assert_eq!(
         texts(&report, "capacity"),
         [
-            "the API holds 23,428/s (at connections 10), the most that was tried; that is 3.7% above the \
-          step before"
+            "the API holds 23,428/s (at connections 10), the highest rate of all steps; that is 3.7% above \
+             the step before"
         ]
     );
     let sizing = texts(&report, "sizing");
-    assert!(sizing[0].starts_with("for 11,000/s use c = 7: measured 20,141/s there"), "{sizing:?}");
-    assert!(sizing[1].starts_with("for 22,000/s use c = 9: measured 22,589/s"), "{sizing:?}");
+    assert!(
+        sizing[0].starts_with("for 11,000/s use c = 7: 20,141/s were measured with it"),
+        "{sizing:?}"
+    );
+    assert!(sizing[1].starts_with("for 22,000/s use c = 9: 22,589/s were"), "{sizing:?}");
     assert!(sizing[1].ends_with("they agree"), "{sizing:?}");
     assert_eq!(
         texts(&report, "arrival"),
@@ -72,7 +73,7 @@ fn the_originals_three_questions_are_answered() {
 }
 
 #[test]
-fn a_response_that_is_late_at_the_same_step_is_not_called_calm() {
+fn a_response_that_breaks_at_the_same_step_is_reported() {
     let mut report = original();
     let late = with_p99(example::closed(10, 23_428.4), 71_881.0, 9_000.0);
     report.steps[5].report = Some(late);
@@ -100,21 +101,21 @@ fn one_bad_step_is_no_break() {
 }
 
 #[test]
-fn an_open_loops_rate_is_held_when_all_of_it_is_answered() {
+fn an_open_loops_rate_is_held_if_all_requests_are_answered() {
     let mut short = example::report(30_000.0);
     short.requests.completed_per_s = 26_000.0;
     let report = ramp("rate", vec![(10e3, example::report(10_000.0)), (30e3, short)]);
     assert_eq!(
         texts(&report, "capacity"),
-        ["the API holds 10,000/s: all of it was answered, and of 30,000/s it was 26,000/s"]
+        ["the API holds 10,000/s: all requests were answered; of 30,000/s only 26,000/s were"]
     );
     // 10,000/s × 0.5 ms: what piled up at 30,000/s is no measure.
-    assert!(texts(&report, "sizing")[0].starts_with("for 10,000/s use c = 5 at least"));
+    assert!(texts(&report, "sizing")[0].starts_with("for 10,000/s use at least c = 5:"));
     assert!(texts(&report, "bottleneck")[0].starts_with("not all of the rate was answered; "));
 }
 
 #[test]
-fn answers_that_are_no_success_are_no_capacity() {
+fn answers_other_than_2xx_and_3xx_are_not_capacity() {
     let refuse = |mut report: Report, share: u64| {
         let completed = report.requests.completed;
         let (bad, good) = (completed / share, completed - completed / share);
@@ -129,25 +130,25 @@ fn answers_that_are_no_success_are_no_capacity() {
     let open = ramp("rate", steps);
     assert_eq!(
         texts(&open, "capacity"),
-        ["the API holds 10,000/s: all of it was answered, and of 20,000/s it was 10,000/s"]
+        ["the API holds 10,000/s: all requests were answered; of 20,000/s only 10,000/s were"]
     );
     let caution = texts(&open, "caution");
-    assert!(caution[0].ends_with("count for nothing: rate 20000"), "{caution:?}");
+    assert!(caution[0].ends_with("do not count as capacity, at: rate 20000"), "{caution:?}");
     let closed = ramp("connections", vec![(4.0, refuse(example::closed(4, 8_000.0), 1))]);
     assert_eq!(texts(&closed, "capacity"), ["the API holds nothing: no answer was 2xx or 3xx"]);
 }
 
 #[test]
-fn a_rate_that_no_longer_rises_at_the_last_step_is_the_most() {
+fn the_trend_at_the_last_step_is_reported() {
     let ends = |rates: [f64; 3]| {
         let steps = [1, 2, 3].iter().zip(rates);
         let steps = steps.map(|(c, rate)| (*c as f64, example::closed(*c, rate))).collect();
         texts(&ramp("connections", steps), "capacity")[0].clone()
     };
-    assert!(ends([5e3, 9e3, 9.1e3]).ends_with("; more brought no more"));
-    assert!(ends([5e3, 9e3, 8e3]).ends_with("; more brought no more"));
-    assert!(ends([5e3, 9e3, 9.4e3]).ends_with("tried; that is 4.4% above the step before"));
-    assert!(ends([5e3, 9e3, 12e3]).contains("it was still rising"));
+    assert!(ends([5e3, 9e3, 9.1e3]).ends_with("; the last step brought no notable rise"));
+    assert!(ends([5e3, 9e3, 8e3]).ends_with("; the last step brought no notable rise"));
+    assert!(ends([5e3, 9e3, 9.4e3]).ends_with("steps; that is 4.4% above the step before"));
+    assert!(ends([5e3, 9e3, 12e3]).contains("the rate was still rising"));
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn a_step_without_an_answer_is_named_and_holds_nothing() {
             (8.0, silent(example::closed(8, 1_000.0))),
         ],
     );
-    let found = conclude(&all, &[facts(""), facts("")], 8);
+    let found = conclude(&all, &[facts(), facts()], 8);
     let found: Vec<_> = found.iter().map(|f| f.text.as_str()).collect();
     assert_eq!(found, ["not a single request was answered at: connections 4; connections 8"]);
     let last = ramp(
@@ -175,57 +176,56 @@ fn a_step_without_an_answer_is_named_and_holds_nothing() {
     );
     assert_eq!(
         texts(&last, "capacity"),
-        ["the API holds 1,000/s: all of it was answered, and of 2,000/s it was 0/s"]
+        ["the API holds 1,000/s: all requests were answered; of 2,000/s only 0/s were"]
     );
     assert!(texts(&last, "bottleneck")[0].starts_with("not all of the rate was answered"));
 }
 
 #[test]
-fn what_a_search_cannot_tell_is_not_called_broken() {
+fn a_search_reports_a_result_that_is_not_known() {
     let mut report = ramp("rate", vec![(10e3, example::report(10_000.0))]);
-    let trial = |value, held: bool, why: &str| Trial {
-        value,
-        step: 0,
-        held,
-        because: (!held).then(|| why.to_owned()),
+    let search = |reason: UnmetReason| {
+        Some(Search {
+            axis: "rate".to_owned(),
+            condition: "queue not growing".to_owned(),
+            trials: vec![Trial::new(10e3, 0, vec![reason])],
+            fails: Some(10e3),
+            ..Search::default()
+        })
     };
-    let mut search = Search {
-        axis: "rate".to_owned(),
-        condition: "queue not growing".to_owned(),
-        trials: vec![trial(10e3, false, "how the queue grew is not known")],
-        holds: None,
-        fails: Some(10e3),
-        confirmed: (0, 0),
-    };
-    report.search = Some(search.clone());
+    report.search = search(UnmetReason::QueueGrowthNotKnown);
     let knee = texts(&report, "knee");
-    assert!(knee[0].starts_with("whether 'queue not growing' holds at 10,000/s cannot be told (how the queue grew is not known)"), "{knee:?}");
-    search.trials[0].because = Some("the queue grew by 5/s".to_owned());
-    report.search = Some(search);
+    let text = "it is not known whether 'queue not growing' holds at 10,000/s (the growth of the queue is not known)";
+    assert!(knee[0].starts_with(text), "{knee:?}");
+    report.search = search(UnmetReason::QueueGrew { per_s: 5.0 });
     assert!(texts(&report, "knee")[0].starts_with("there is no value at which"));
 }
 
 #[test]
-fn curves_are_concluded_on_one_by_one() {
-    let report = ramp("rate", (1..=4).map(|n| (f64::from(n), example::report(1_000.0))).collect());
-    let facts = ["a", "b", "a", "b"].map(facts);
+fn each_curve_has_its_own_findings() {
+    let mut report =
+        ramp("rate", (1..=4).map(|n| (f64::from(n), example::report(1_000.0))).collect());
+    for (step, curve) in report.steps.iter_mut().zip(["a", "b", "a", "b"]) {
+        step.curve = Some(curve.to_owned());
+    }
+    let facts = vec![facts(); report.steps.len()];
     let all = conclude(&report, &facts, 8);
-    let arrival: Vec<_> = all.iter().filter(|f| f.kind == "arrival").collect();
+    let arrival: Vec<_> = all.iter().filter(|f| f.kind.name() == "arrival").collect();
     assert!(arrival.len() == 2 && arrival[1].text.starts_with("[b] arrival does not"), "{all:?}");
 }
 
 #[test]
-fn a_search_says_what_it_found_how_sure_it_is_and_why() {
+fn a_search_reports_the_knee_its_confirmation_and_the_bottleneck() {
     let mut above = example::report(10_200.0);
     for (second, row) in above.series.iter_mut().enumerate() {
         row.queue_depth = Some(200 * second as u64);
     }
     let mut report = ramp("rate", vec![(10e3, example::report(10_000.0)), (10_200.0, above)]);
-    let trial = |value, step, held| Trial { value, step, held, because: None };
+    let grew = vec![UnmetReason::QueueGrew { per_s: 200.0 }];
     report.search = Some(Search {
         axis: "rate".to_owned(),
         condition: "lost == 0".to_owned(),
-        trials: vec![trial(10e3, 0, true), trial(10_200.0, 1, false)],
+        trials: vec![Trial::new(10e3, 0, Vec::new()), Trial::new(10_200.0, 1, grew)],
         holds: Some(10e3),
         fails: Some(10_200.0),
         confirmed: (1, 1),
@@ -239,15 +239,14 @@ fn a_search_says_what_it_found_how_sure_it_is_and_why() {
     );
     let why = texts(&report, "bottleneck");
     assert!(
-        why[0].starts_with(
-            "what stands in the way is push: at 10,200/s, the queue before it grew by 200/s"
-        ),
+        why[0]
+            .starts_with("the bottleneck is push: at 10,200/s, the queue before it grew by 200/s"),
         "{why:?}"
     );
 }
 
 #[test]
-fn what_is_not_to_be_trusted_is_named() {
+fn steps_that_need_caution_are_named() {
     let mut report = original();
     report.steps[0].error = Some("push ended".to_owned());
     if let Some(step) = &mut report.steps[1].report {
@@ -257,7 +256,7 @@ fn what_is_not_to_be_trusted_is_named() {
         texts(&report, "caution"),
         [
             "not run to their end, and left out here: connections 1",
-            "the generator could not hold its plan at: connections 2"
+            "the generator was limited at: connections 2"
         ]
     );
 }

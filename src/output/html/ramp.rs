@@ -54,7 +54,7 @@ fn progress(ramp: &RampReport, allowed: Allowed) -> String {
 
 fn findings(ramp: &RampReport) -> String {
     let item = |finding: &crate::report::ramp::Finding| {
-        let (kind, text) = (escape(&finding.kind), escape(&finding.text));
+        let (kind, text) = (escape(finding.kind.name()), escape(&finding.text));
         format!("<li class=\"{kind}\"><b>{kind}</b><span>{text}</span></li>\n")
     };
     let items: String = ramp.findings.iter().map(item).collect();
@@ -240,9 +240,9 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
     let row = |(n, trial): (usize, &crate::report::ramp::Trial)| {
         let value = figures.show(&format!("/trials/{n}/value"), Unit::Rate);
         let because = trial.because.as_deref().map(escape).unwrap_or_default();
-        let word = trial.outcome();
+        let word = trial.outcome.words();
         let step = format!("<a href=\"#step-{}\">{}</a>", trial.step, n + 1);
-        vec![step, value, badge(trial.held, word), because]
+        vec![step, value, badge(trial.held(), word), because]
     };
     let rows: Vec<_> = search.trials.iter().enumerate().map(row).collect();
     text + &table("Trials", &head(["trial", &search.axis, "", "because"]), &rows)

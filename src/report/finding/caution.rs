@@ -1,0 +1,46 @@
+//! Reasons to be careful with a ramp's numbers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A reason to be careful, with the names of the steps that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub(crate) enum Caution {
+    /// Steps that did not run to their end; no other finding uses them.
+    NotRunToEnd { steps: Vec<String> },
+    /// Steps without a single answer.
+    NoAnswer { steps: Vec<String> },
+    /// Steps at which the generator could not hold its plan.
+    GeneratorLimited { steps: Vec<String> },
+    /// Steps with answers that are neither 2xx nor 3xx.
+    BadAnswers { steps: Vec<String> },
+    /// A server behind the target is loadgen's own.
+    EmbeddedServers,
+}
+
+impl fmt::Display for Caution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunToEnd { steps } => {
+                write!(f, "not run to their end, and left out here: {}", steps.join("; "))
+            }
+            Self::NoAnswer { steps } => {
+                write!(f, "not a single request was answered at: {}", steps.join("; "))
+            }
+            Self::GeneratorLimited { steps } => {
+                write!(f, "the generator was limited at: {}", steps.join("; "))
+            }
+            Self::BadAnswers { steps } => write!(
+                f,
+                "answers that were neither 2xx nor 3xx do not count as capacity, at: {}",
+                steps.join("; ")
+            ),
+            Self::EmbeddedServers => f.write_str(
+                "the queue or the broker is loadgen's own (embedded): these are not the figures of a real \
+                 deployment",
+            ),
+        }
+    }
+}
