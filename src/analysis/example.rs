@@ -78,7 +78,7 @@ pub(crate) fn report(rate: f64) -> Report {
     serde_json::from_value(value).expect("a report")
 }
 
-/// The same step in a closed loop.
+/// A closed-loop step with the numbers of [`report`].
 pub(crate) fn closed(connections: u64, rate: f64) -> Report {
     let mut report = report(rate);
     report.run.mode = "closed".to_owned();

@@ -1,4 +1,4 @@
-//! A ramp's report for people: a row for each step, and the findings as sentences.
+//! A ramp's report as text: a row for each step, and the findings as sentences.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use crate::report::result::RunResult;
 /// Text of a cell without a figure.
 const NONE: &str = "-";
 
-/// The whole text.
+/// The report as text.
 pub fn ramp_text(report: &RampReport, options: TextOptions) -> String {
     let kind = if report.planned_steps.is_some() { "Ramp" } else { "Search" };
     let mut out = format!("{kind} {}: {}\n", report.name, report.progress());
@@ -42,18 +42,18 @@ pub fn ramp_text(report: &RampReport, options: TextOptions) -> String {
     out + &RunResult::of_ramp(report, options.allowed).line()
 }
 
-/// Why steps went wrong, by kind: what broke them off, why they failed, then the conditions that held.
+/// Reasons why steps went wrong, each with its label: errors first, then failures and thresholds of each step.
 pub(super) fn reasons(report: &RampReport) -> Vec<(&'static str, String)> {
-    let broken = report
-        .steps
-        .iter()
-        .filter_map(|step| Some(("Error", format!("{}: {}", step.name, step.error.as_ref()?))));
-    let mut reasons: Vec<_> = broken.collect();
+    let mut reasons = Vec::new();
+    for step in &report.steps {
+        let error = step.error.iter();
+        reasons.extend(error.map(|why| ("Error", format!("{}: {why}", step.name))));
+    }
     for step in &report.steps {
         let failures = step.failures().iter();
         reasons.extend(failures.map(|why| ("Failed", format!("{}: {why}", step.name))));
         let thresholds = step.report.iter().flat_map(|report| &report.verdict.thresholds);
-        // A search has its condition here, too, and fails on purpose.
+        // A search tries values that fail on purpose.
         for failed in thresholds.filter(|one| !one.ok && report.search.is_none()) {
             let reason = format!("{}: {} ({})", step.name, failed.expr, it_is(failed));
             reasons.push(("Fail if", reason));
@@ -62,7 +62,7 @@ pub(super) fn reasons(report: &RampReport) -> Vec<(&'static str, String)> {
     reasons
 }
 
-/// The steps, a row each; the first row is the head.
+/// A row for each step, below a row of column names.
 pub(super) fn step_rows(report: &RampReport) -> Vec<Vec<String>> {
     let head = [
         "Step",
@@ -79,20 +79,22 @@ pub(super) fn step_rows(report: &RampReport) -> Vec<Vec<String>> {
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (number, step) in report.steps.iter().enumerate() {
-        rows.push(row(report, number, step));
+        rows.push(step_row(report, number, step));
     }
-    without_empty(&rows)
+    without_empty_columns(&rows)
 }
 
-/// Without the columns of which no step has a figure: without messages, a third of them.
-fn without_empty(rows: &[Vec<String>]) -> Vec<Vec<String>> {
-    let is_empty =
-        |column: usize| rows.len() > 1 && rows[1..].iter().all(|row| row[column] == NONE);
-    let kept: Vec<_> = (0..rows[0].len()).filter(|column| !is_empty(*column)).collect();
+/// The rows without the columns in which no step has a figure: a third of them in a ramp without messages.
+fn without_empty_columns(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    let kept: Vec<_> = (0..rows[0].len()).filter(|column| has_figure(rows, *column)).collect();
     rows.iter().map(|row| kept.iter().map(|column| row[*column].clone()).collect()).collect()
 }
 
-fn row(ramp: &RampReport, number: usize, step: &RampStep) -> Vec<String> {
+fn has_figure(rows: &[Vec<String>], column: usize) -> bool {
+    rows.len() == 1 || rows[1..].iter().any(|row| row[column] != NONE)
+}
+
+fn step_row(ramp: &RampReport, number: usize, step: &RampStep) -> Vec<String> {
     let mut row = vec![step.name.clone()];
     match &step.report {
         Some(report) => row.extend(figures(report)),
@@ -107,18 +109,21 @@ fn figures(report: &Report) -> [String; 9] {
     let busiest =
         (report.resources.iter()).max_by(|a, b| a.cpu_percent_mean.total_cmp(&b.cpu_percent_mean));
     let depth = report.series.iter().filter_map(|row| row.queue_depth).max();
-    let none = || NONE.to_owned();
     [
         format!("{}/s", format_count(report.requests.rate_achieved.round() as u64)),
         time(response.p50),
         time(response.p99),
-        arrival.map_or_else(none, |arrival| time(arrival.p50)),
-        arrival.map_or_else(none, |arrival| time(arrival.p99)),
-        report.messages.as_ref().map_or_else(none, |messages| format_count(messages.lost)),
-        busiest.map_or_else(none, |used| used.component.clone()),
-        busiest.map_or_else(none, |used| format!("{:.0}%", used.cpu_percent_mean)),
-        depth.map_or_else(none, format_count),
+        cell(arrival.map(|arrival| time(arrival.p50))),
+        cell(arrival.map(|arrival| time(arrival.p99))),
+        cell(report.messages.as_ref().map(|messages| format_count(messages.lost))),
+        cell(busiest.map(|used| used.component.clone())),
+        cell(busiest.map(|used| format!("{:.0}%", used.cpu_percent_mean))),
+        cell(depth.map(format_count)),
     ]
+}
+
+fn cell(figure: Option<String>) -> String {
+    figure.unwrap_or_else(|| NONE.to_owned())
 }
 
 /// Result of a step in a few words.
@@ -156,6 +161,6 @@ mod tests {
         let all: Vec<Vec<_>> =
             rows(&[&["Step", "lost", "rate"], &["a", "-", "-"], &["b", "-", "1"]]);
         let kept: Vec<Vec<String>> = rows(&[&["Step", "rate"], &["a", "-"], &["b", "1"]]);
-        assert_eq!(without_empty(&all), kept);
+        assert_eq!(without_empty_columns(&all), kept);
     }
 }

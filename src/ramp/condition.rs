@@ -18,7 +18,7 @@ const LEAST_TO_GROW_S: f64 = 2.0;
 
 /// The condition on a report: all of its parts must hold.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Condition {
+pub(super) struct Condition {
     text: String,
     parts: Vec<ConditionPart>,
 }
@@ -33,14 +33,14 @@ enum ConditionPart {
 impl Condition {
     /// Parses parts joined by `and`: comparisons of the report's numbers, `queue not growing`, and
     /// `generator valid`. The end of a number's name is enough if only one name ends so.
-    pub(crate) fn parse(text: &str) -> Result<Self, PlanError> {
+    pub(super) fn parse(text: &str) -> Result<Self, PlanError> {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let parts = words.split(" and ").map(ConditionPart::parse).collect::<Result<_, _>>()?;
         Ok(Self { text: words, parts })
     }
 
     /// Adds the stages that the condition needs to the plan.
-    pub(crate) fn add_stages(&self, plan: &mut Plan) -> Result<(), PlanError> {
+    pub(super) fn add_stages(&self, plan: &mut Plan) -> Result<(), PlanError> {
         self.parts.iter().try_for_each(|part| match part {
             ConditionPart::Number(threshold) => plan.pipeline.add_stage_of(PLACE, threshold),
             ConditionPart::QueueNotGrowing | ConditionPart::GeneratorValid => Ok(()),
@@ -48,7 +48,7 @@ impl Condition {
     }
 
     /// Refuses a condition that a run of this plan cannot decide.
-    pub(crate) fn check(&self, plan: &Plan) -> Result<(), PlanError> {
+    pub(super) fn check(&self, plan: &Plan) -> Result<(), PlanError> {
         self.parts.iter().try_for_each(|part| match part {
             ConditionPart::Number(threshold) => plan.check_values(PLACE, threshold),
             ConditionPart::QueueNotGrowing => check_queue(plan),
@@ -58,7 +58,7 @@ impl Condition {
 
     /// The reasons why it does not hold; none if it holds. Every condition includes that the run did not fail and
     /// that at most a thousandth of the requests had no good answer. A part that cannot be judged does not hold.
-    pub(crate) fn unmet_reasons(&self, report: &Report) -> Vec<UnmetReason> {
+    pub(super) fn unmet_reasons(&self, report: &Report) -> Vec<UnmetReason> {
         let failures = report.failure_names().into_iter();
         let mut reasons: Vec<_> =
             failures.map(|failure| UnmetReason::RunFailed { failure }).collect();

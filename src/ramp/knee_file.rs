@@ -6,7 +6,16 @@ use super::search::KneeSearch;
 use crate::config::settings::{Entry, ProfileError, Settings, Table};
 use crate::core::units::{Rate, parse_count};
 
-/// What a search looks for.
+/// Trials at each end of the result, if the profile does not set it.
+const CONFIRM: u64 = 3;
+/// Most trials at each end of the result that a profile may ask for.
+const MOST_CONFIRM: u64 = 100;
+/// Most runs, if the profile does not set it.
+const RUNS: u64 = 20;
+/// Widest gap between the value that holds and the one that fails, if the profile does not set it.
+const WITHIN: f64 = 0.02;
+
+/// The `[search]` of a profile.
 #[derive(Debug, Clone)]
 pub(super) struct SearchFile {
     pub(super) axis: Axis,
@@ -14,9 +23,9 @@ pub(super) struct SearchFile {
     pub(super) condition: Condition,
 }
 
-/// What a search varies.
+/// The setting that a search varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Axis {
+pub(super) enum Axis {
     /// Requests a second.
     Rate,
     /// Connections: in a closed loop, the concurrency.
@@ -25,14 +34,14 @@ pub(crate) enum Axis {
 
 impl Axis {
     /// The setting's key.
-    pub(crate) fn key(self) -> &'static str {
+    pub(super) fn key(self) -> &'static str {
         match self {
             Self::Rate => "rate",
             Self::Connections => "connections",
         }
     }
 
-    /// The setting with that value, which is whole and positive.
+    /// The setting with a value, which is a whole number above 0.
     pub(super) fn settings(self, value: f64) -> Settings {
         match self {
             Self::Rate => Settings {
@@ -46,7 +55,7 @@ impl Axis {
     }
 }
 
-/// Reads it.
+/// Reads the table.
 pub(super) fn search(mut table: Table<'_>) -> Result<SearchFile, ProfileError> {
     let known = ["rate", "connections", "holds", "within", "confirm", "runs"].map(str::to_owned);
     table.check_keys(&known)?;
@@ -66,32 +75,39 @@ pub(super) fn search(mut table: Table<'_>) -> Result<SearchFile, ProfileError> {
     let texts: Vec<_> = holds.clone().items().iter().map(Entry::shown).collect();
     let condition =
         Condition::parse(&texts.join(" and ")).map_err(|e| holds.refuse(e.to_string()))?;
-    let count = |table: &mut Table<'_>, key: &str, default: u64, most: u64| match table.take(key) {
-        None => Ok(default),
-        Some(entry) => match parse_count(&entry.shown()) {
-            Ok(n) if (1..=most).contains(&n) => Ok(n),
-            _ => Err(entry.refuse(format!("'{key}' is from 1 to {most}"))),
-        },
-    };
-    let confirm = count(&mut table, "confirm", 3, 100)?;
-    let runs = count(&mut table, "runs", 20, MOST_STEPS as u64)?;
-    let within = table.take("within").as_ref().map_or(Ok(0.02), within)?;
+    let confirm = count(table.take("confirm"), MOST_CONFIRM)?.unwrap_or(CONFIRM);
+    let runs = count(table.take("runs"), MOST_STEPS as u64)?.unwrap_or(RUNS);
+    let within = table.take("within").as_ref().map_or(Ok(WITHIN), share)?;
     Ok(SearchFile { axis, knee: KneeSearch { low, high, within, confirm, runs }, condition })
 }
 
-/// Where a search looks, both ends included.
+/// A whole number from 1 to `most`; `None` if the key is not there.
+fn count(entry: Option<Entry<'_>>, most: u64) -> Result<Option<u64>, ProfileError> {
+    let Some(entry) = entry else { return Ok(None) };
+    match parse_count(&entry.shown()) {
+        Ok(n) if (1..=most).contains(&n) => Ok(Some(n)),
+        _ => Err(entry.refuse(format!("'{}' must be from 1 to {most}", entry.key))),
+    }
+}
+
+/// The range to search, both ends included.
 fn ends(range: &Entry<'_>) -> Result<(f64, f64), ProfileError> {
     let text = range.shown();
-    let number = |text: &str| parse_count(text).ok().filter(|n| *n > 0).map(|n| n as f64);
-    let ends = text.split_once("..").and_then(|(low, high)| Some((number(low)?, number(high)?)));
+    let ends = text.split_once("..").and_then(|(low, high)| Some((end(low)?, end(high)?)));
     ends.filter(|(low, high)| low < high).ok_or_else(|| {
-        range
-            .refuse(format!("'{text}' is not where to search: write the ends, such as \"5k..60k\""))
+        range.refuse(format!(
+            "'{text}' is not a range to search: write its ends, such as \"5k..60k\""
+        ))
     })
 }
 
-/// `2%` or `0.02`.
-fn within(entry: &Entry<'_>) -> Result<f64, ProfileError> {
+/// An end of the range: a whole number above 0.
+fn end(text: &str) -> Option<f64> {
+    parse_count(text).ok().filter(|n| *n > 0).map(|n| n as f64)
+}
+
+/// A share such as `2%` or `0.02`.
+fn share(entry: &Entry<'_>) -> Result<f64, ProfileError> {
     let text = entry.shown();
     let share = match text.trim().strip_suffix('%') {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),

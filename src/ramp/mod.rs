@@ -211,7 +211,7 @@ impl Ramp {
             name: step.name.clone(),
             x: step.x,
             settings: step.settings.clone(),
-            curve: Some(step.group.clone()),
+            curve: Some(step.curve.clone()),
             error,
             report,
         });

@@ -7,48 +7,48 @@
 
 /// Range, precision and repetitions of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct KneeSearch {
+pub(super) struct KneeSearch {
     /// The lowest value to try: a whole number above 0.
-    pub(crate) low: f64,
+    pub(super) low: f64,
     /// The highest, above `low`.
-    pub(crate) high: f64,
+    pub(super) high: f64,
     /// Widest gap between the value that holds and the one that fails, as a share of the latter, at which the search
     /// stops narrowing.
-    pub(crate) within: f64,
+    pub(super) within: f64,
     /// Trials of each end of the gap, at least 1.
-    pub(crate) confirm: u64,
+    pub(super) confirm: u64,
     /// Trials in all, at least 1.
-    pub(crate) runs: u64,
+    pub(super) runs: u64,
 }
 
 /// A value with the judgement of one trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct TriedValue {
-    pub(crate) value: f64,
-    pub(crate) held: bool,
+pub(super) struct TriedValue {
+    pub(super) value: f64,
+    pub(super) held: bool,
 }
 
 /// Trials of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(super) struct Tally {
     /// Trials that held.
-    pub(crate) held: u64,
+    pub(super) held: u64,
     /// All trials.
-    pub(crate) all: u64,
+    pub(super) all: u64,
 }
 
 /// The gap that contains the knee.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Bracket {
+pub(super) struct Bracket {
     /// The highest value that holds, below all that fail.
-    pub(crate) holds: Option<f64>,
+    pub(super) holds: Option<f64>,
     /// The lowest value that fails.
-    pub(crate) fails: Option<f64>,
+    pub(super) fails: Option<f64>,
 }
 
 impl KneeSearch {
     /// The value to try next; `None` when the search is over.
-    pub(crate) fn next(&self, tried: &[TriedValue]) -> Option<f64> {
+    pub(super) fn next(&self, tried: &[TriedValue]) -> Option<f64> {
         if tried.len() as u64 >= self.runs {
             return None;
         }
@@ -82,7 +82,7 @@ impl KneeSearch {
 }
 
 /// Counts the trials of a value.
-pub(crate) fn tally(tried: &[TriedValue], value: f64) -> Tally {
+pub(super) fn tally(tried: &[TriedValue], value: f64) -> Tally {
     let mut tally = Tally { held: 0, all: 0 };
     for trial in tried.iter().filter(|trial| trial.value == value) {
         tally.held += u64::from(trial.held);
@@ -92,7 +92,7 @@ pub(crate) fn tally(tried: &[TriedValue], value: f64) -> Tally {
 }
 
 /// The bracket that the trials give, each value judged by the majority of its trials.
-pub(crate) fn bracket(tried: &[TriedValue]) -> Bracket {
+pub(super) fn bracket(tried: &[TriedValue]) -> Bracket {
     let (holding, failing): (Vec<f64>, Vec<f64>) =
         tried.iter().map(|trial| trial.value).partition(|value| holds(tried, *value));
     let fails = failing.into_iter().min_by(f64::total_cmp);

@@ -1,11 +1,11 @@
-//! Profile → planned steps: each is a whole plan, checked before the first one runs.
+//! Profile → planned steps. Each step is a complete plan, and all are checked before the first one runs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use super::condition::Condition;
-use super::file::{Changes, RampFile, SweepKey};
+use super::file::{Changes, RampFile, StepChanges, SweepKey};
 use super::first_ids::check_first_ids;
 use super::knee_file::{Axis, SearchFile};
 use super::search::KneeSearch;
@@ -14,59 +14,54 @@ use crate::config::settings::Settings;
 use crate::core::units::format_count;
 use crate::report::check_conditions;
 
-/// What a ramp will do.
+/// The plan of a ramp.
 #[derive(Debug, Clone)]
 pub(crate) struct RampPlan {
     /// The profile's file name without its ending.
-    pub(crate) name: String,
-    /// The comment that opens it.
-    pub(crate) question: Option<String>,
-    /// What repeats it, without secrets.
-    pub(crate) command: String,
-    /// Between two steps.
-    pub(crate) rest: Duration,
-    /// Whether the queue and the stamps of a Redis that is not ours are deleted before each step.
-    pub(crate) clear: bool,
+    pub(super) name: String,
+    /// The comment at the top of the profile.
+    pub(super) question: Option<String>,
+    /// The command that repeats the ramp, without secrets.
+    pub(super) command: String,
+    /// Pause between two steps.
+    pub(super) rest: Duration,
+    /// True if the queue and the stamps of an external Redis are deleted before each step.
+    pub(super) clear: bool,
     /// The setting that steps differ in, if it is one number.
-    pub(crate) axis: Option<String>,
-    /// The steps.
-    pub(crate) work: Work,
+    pub(super) axis: Option<String>,
+    pub(super) work: Work,
 }
 
-/// Steps that are known, or to be found.
+/// Steps that are known, or that a search finds.
 #[derive(Debug, Clone)]
-pub(crate) enum Work {
-    /// One after another.
+pub(super) enum Work {
+    /// Steps in the order they run.
     Steps(Vec<PlannedStep>),
-    /// As the search goes.
+    /// A search, which plans each step from the results of the earlier ones.
     Search(Box<PlannedSearch>),
 }
 
 /// One step.
 #[derive(Debug, Clone)]
-pub(crate) struct PlannedStep {
-    /// Its name.
-    pub(crate) name: String,
-    /// What it shares with other steps on the same curve; empty where there is one curve only.
-    pub(crate) group: String,
-    /// The axis's setting in it.
-    pub(crate) x: Option<f64>,
-    /// What it changes, without secrets.
-    pub(crate) settings: BTreeMap<String, String>,
-    /// What it does.
-    pub(crate) plan: Plan,
+pub(super) struct PlannedStep {
+    pub(super) name: String,
+    /// Name that it shares with the steps on the same curve; empty if there is one curve only.
+    pub(super) curve: String,
+    /// Value of the axis.
+    pub(super) x: Option<f64>,
+    /// Settings that it changes, without secrets.
+    pub(super) settings: BTreeMap<String, String>,
+    pub(super) plan: Plan,
 }
 
 /// A search for the highest value that holds a condition.
 #[derive(Debug, Clone)]
-pub(crate) struct PlannedSearch {
+pub(super) struct PlannedSearch {
     pub(super) base: Settings,
-    /// What is varied.
-    pub(crate) axis: Axis,
-    /// Where and how.
-    pub(crate) knee: KneeSearch,
-    /// What must hold.
-    pub(crate) condition: Condition,
+    /// The setting that is varied.
+    pub(super) axis: Axis,
+    pub(super) knee: KneeSearch,
+    pub(super) condition: Condition,
 }
 
 impl PlannedSearch {
@@ -77,7 +72,7 @@ impl PlannedSearch {
         self.condition.add_stages(&mut plan)?;
         Ok(PlannedStep {
             name: format!("{key} {}", format_count(value as u64)),
-            group: String::new(),
+            curve: String::new(),
             x: Some(value),
             settings: BTreeMap::from([(key.to_owned(), format!("{value}"))]),
             plan,
@@ -86,8 +81,8 @@ impl PlannedSearch {
 }
 
 impl RampPlan {
-    /// Reads the profile `text` of `file`. `typed` is what was given on the command line, which wins
-    /// over what the profile says for all steps, and `command` is that line.
+    /// Reads the profile `text` of `file`. The settings `typed` on the command line win over those that the profile
+    /// has for all steps. `command` is the command line without secrets.
     pub(crate) fn new(
         file: &Path,
         text: &str,
@@ -111,8 +106,8 @@ impl RampPlan {
         });
         if profile.clear && !has_redis {
             return Err(PlanError::new(format!(
-                "{place}: clear is for a Redis of yours: name it with redis = \"redis://HOST\"; what \
-                 loadgen brings up is new for each step"
+                "{place}: clear needs a Redis of your own: set redis = \"redis://HOST\". The Redis that \
+                 loadgen starts is new for each step"
             )));
         }
         Ok(Self {
@@ -125,9 +120,7 @@ impl RampPlan {
             work,
         })
     }
-}
 
-impl RampPlan {
     /// The warning of the first step, see [`Plan::warning`].
     pub(crate) fn warning(&self) -> Option<String> {
         self.work.first().and_then(|plan| plan.warning())
@@ -143,7 +136,7 @@ impl Work {
     }
 }
 
-/// Both ends are tried on paper, so that a search does not end in a refusal.
+/// Plans a search and checks the steps at both ends of its range, so that no later step is refused.
 fn planned_search(search: &SearchFile, base: Settings) -> Result<PlannedSearch, PlanError> {
     let SearchFile { axis, knee, condition } = search.clone();
     let search = PlannedSearch { base, axis, knee, condition };
@@ -160,74 +153,93 @@ fn planned_steps(
     base: &Settings,
     axis: Option<&str>,
 ) -> Result<Vec<PlannedStep>, PlanError> {
-    let plan = |(number, (step, point)): (usize, (Changes, Changes))| {
-        let name = name(number + 1, &step, &point);
-        let changed = point.settings.clone().over(step.settings.clone());
-        let wrong = |e: PlanError| PlanError::new(format!("step '{name}': {e}"));
-        let settings = changed.over(base.clone());
-        check_conditions(&settings.fail_if).map_err(wrong)?;
-        let plan = Plan::new(settings).map_err(wrong)?;
-        let written = || step.written.iter().chain(&point.written);
-        let mut of_axis = written().filter(|(key, _)| Some(key.as_str()) == axis);
-        Ok(PlannedStep {
-            group: group(&step, &point, axis),
-            x: of_axis.next_back().and_then(|(_, value)| as_number(value)),
-            settings: written().cloned().collect(),
-            name,
-            plan,
-        })
-    };
-    profile.all_steps().into_iter().enumerate().map(plan).collect()
+    let steps = profile.all_steps();
+    let numbered = steps.iter().enumerate();
+    numbered.map(|(index, changes)| planned_step(index + 1, changes, base, axis)).collect()
 }
 
-/// Its own name, or what it changes; then where in the sweep it is.
-fn name(number: usize, step: &Changes, point: &Changes) -> String {
-    let own = step.name.clone().into_iter();
-    let unnamed = step.written.iter().filter(|_| step.name.is_none());
-    let parts: Vec<_> = own.chain(unnamed.chain(&point.written).map(words)).collect();
+/// The step `number`, counted from 1. Errors name the step.
+fn planned_step(
+    number: usize,
+    changes: &StepChanges,
+    base: &Settings,
+    axis: Option<&str>,
+) -> Result<PlannedStep, PlanError> {
+    let name = step_name(number, changes);
+    let plan = plan_of(changes, base).map_err(|e| PlanError::new(format!("step '{name}': {e}")))?;
+    let settings: Vec<_> = changes.written().cloned().collect();
+    let on_axis = settings.iter().rfind(|(key, _)| Some(key.as_str()) == axis);
+    Ok(PlannedStep {
+        curve: curve_name(changes, axis),
+        x: on_axis.and_then(|(_, value)| as_number(value)),
+        settings: settings.iter().cloned().collect(),
+        name,
+        plan,
+    })
+}
+
+fn plan_of(changes: &StepChanges, base: &Settings) -> Result<Plan, PlanError> {
+    let changed = changes.point.settings.clone().over(changes.step.settings.clone());
+    let settings = changed.over(base.clone());
+    check_conditions(&settings.fail_if)?;
+    Plan::new(settings)
+}
+
+/// The name in the profile, or else the settings that the step changes; then the values of the sweep.
+fn step_name(number: usize, changes: &StepChanges) -> String {
+    let named = changes.step.name.clone().into_iter();
+    let parts: Vec<_> = named.chain(changes.unnamed().map(key_and_value)).collect();
     if parts.is_empty() { format!("step {number}") } else { parts.join(", ") }
 }
 
-/// As [`name`], without the axis.
-fn group(step: &Changes, point: &Changes, axis: Option<&str>) -> String {
-    let off_axis = |(key, _): &&(String, String)| Some(key.as_str()) != axis;
-    let unnamed = step.written.iter().filter(|_| step.name.is_none());
-    let rest = unnamed.chain(&point.written).filter(off_axis).map(words);
-    let named = step.name.clone().filter(|_| !point.written.is_empty());
-    named.into_iter().chain(rest).collect::<Vec<_>>().join(", ")
+/// The step's name without the axis; empty if the step differs from the others in the axis alone.
+fn curve_name(changes: &StepChanges, axis: Option<&str>) -> String {
+    let off_axis = changes.unnamed().filter(|(key, _)| Some(key.as_str()) != axis);
+    let named = changes.step.name.clone().filter(|_| !changes.point.written.is_empty());
+    named.into_iter().chain(off_axis.map(key_and_value)).collect::<Vec<_>>().join(", ")
 }
 
-fn words((key, value): &(String, String)) -> String {
-    format!("{key} {value}")
+fn key_and_value(setting: &(String, String)) -> String {
+    format!("{} {}", setting.0, setting.1)
 }
 
-/// The key that is varied in numbers: the first of the sweep that has two; else rate, connections or the only
-/// other key that steps differ in.
+/// The setting that is the axis: the first of a sweep that has two numbers; else rate, connections or the only other
+/// setting that steps differ in by numbers.
 fn axis(profile: &RampFile) -> Option<String> {
-    let is_number = |value: &&Changes| value.written.iter().all(|(_, v)| as_number(v).is_some());
-    let numbers = |key: &SweepKey| key.values.iter().filter(is_number).count();
-    let swept = profile.sweep.iter().find(|key| numbers(key) > 1);
-    if swept.is_some() || !profile.sweep.is_empty() {
-        return swept.map(|key| key.key.clone());
+    if !profile.sweep.is_empty() {
+        let axis = profile.sweep.iter().find(|key| count_numbers(key) > 1);
+        return axis.map(|key| key.key.clone());
     }
-    let of = |key: &str| -> Vec<Option<&str>> {
-        (profile.steps.iter())
-            .map(|step| step.written.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str()))
-            .collect()
-    };
-    let varies = |key: &&String| {
-        let values = of(key);
-        values.iter().any(|value| *value != values[0])
-            && values.iter().all(|value| value.is_some_and(|value| as_number(value).is_some()))
-    };
     let mut keys: Vec<_> =
         profile.steps.iter().flat_map(|step| step.written.iter().map(|(key, _)| key)).collect();
     keys.sort();
     keys.dedup();
-    let varied: Vec<_> = keys.into_iter().filter(varies).collect();
-    let first = |name: &str| varied.iter().find(|key| key.as_str() == name).copied();
-    let only = || varied.first().copied().filter(|_| varied.len() == 1);
-    first("rate").or(first("connections")).or_else(only).cloned()
+    keys.retain(|key| differs_in_numbers(profile, key));
+    let preferred = ["rate", "connections"].into_iter().find(|name| keys.iter().any(|k| k == name));
+    match (preferred, keys.as_slice()) {
+        (Some(name), _) => Some(name.to_owned()),
+        (None, [only]) => Some((*only).clone()),
+        (None, _) => None,
+    }
+}
+
+/// Values of a sweep's key that are numbers.
+fn count_numbers(key: &SweepKey) -> usize {
+    let numbers =
+        key.values.iter().filter(|value| value.written.iter().all(|(_, v)| as_number(v).is_some()));
+    numbers.count()
+}
+
+/// Returns true if all steps set the key to a number, and not all to the same one.
+fn differs_in_numbers(profile: &RampFile, key: &str) -> bool {
+    let values: Vec<_> = profile.steps.iter().map(|step| written_value(step, key)).collect();
+    values.iter().any(|value| *value != values[0])
+        && values.iter().all(|value| value.is_some_and(|value| as_number(value).is_some()))
+}
+
+fn written_value<'a>(changes: &'a Changes, key: &str) -> Option<&'a str> {
+    let (_, value) = changes.written.iter().find(|(own, _)| own == key)?;
+    Some(value)
 }
 
 /// A value that is one number, as rates and counts are.
@@ -256,7 +268,7 @@ mod tests {
     fn a_sweep_gives_names_an_axis_and_curves() {
         let (axis, all) = steps("[sweep]\ncoupling = ['channel', 'direct']\nrate = ['1k', '2k']\n");
         assert_eq!(axis.as_deref(), Some("rate"));
-        let seen: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.group.as_str(), s.x)).collect();
+        let seen: Vec<_> = all.iter().map(|s| (s.name.as_str(), s.curve.as_str(), s.x)).collect();
         assert_eq!(
             seen[1..3],
             [
@@ -277,7 +289,7 @@ mod tests {
         assert_eq!((all[0].plan.load.threads, all[1].plan.load.threads), (1, 2));
         let (axis, all) = steps("connections = 3\n");
         assert_eq!(
-            (axis, all.len(), all[0].name.as_str(), all[0].group.as_str()),
+            (axis, all.len(), all[0].name.as_str(), all[0].curve.as_str()),
             (None, 1, "step 1", "")
         );
     }
@@ -297,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_makes_no_sense_is_refused_before_any_runs() {
+    fn an_invalid_step_is_refused_before_any_step_runs() {
         for (text, part) in [
             ("[sweep]\nconnections = [1, 0]\n", "step 'connections 0': --connections is from"),
             ("fail-if = ['lots>0']\n", "step 'step 1': --fail-if"),
@@ -306,7 +318,7 @@ mod tests {
                 "unknown key 'threads'",
             ),
             ("threads = 4\n[search]\nconnections = '1..9'\nholds = 'lost == 0'\n", "--threads 4"),
-            ("clear = true\n", "clear is for a Redis of yours"),
+            ("clear = true\n", "clear needs a Redis of your own"),
             (
                 "duration = '3s'\n[search]\nrate = '100..9k'\nholds = 'arrival.p99 < 5ms'\n",
                 "holds 'arrival.p99 < 5ms': p99 needs at least 1,000 values; this run plans 300",
@@ -343,7 +355,7 @@ mod tests {
         let (_, all) = steps(
             "[[step]]\nredis = 'redis://me:secret@host/1'\nheader = ['A: secret']\nbody = 'secret'\n",
         );
-        let shown = format!("{} {} {:?}", all[0].name, all[0].group, all[0].settings);
+        let shown = format!("{} {} {:?}", all[0].name, all[0].curve, all[0].settings);
         assert!(!shown.contains("secret") && shown.contains("host/1"), "{shown}");
     }
 

@@ -12,9 +12,9 @@ use crate::core::units::format_count;
 pub struct Search {
     /// `rate` or `connections`
     pub axis: String,
-    /// As written in the profile.
+    /// Text of the condition in the profile.
     pub condition: String,
-    /// In the order they were tried.
+    /// Trials in the order they were run.
     pub trials: Vec<Trial>,
     /// The highest value that held in most of its trials, below all that did not.
     pub holds: Option<f64>,

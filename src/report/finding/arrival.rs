@@ -44,7 +44,7 @@ pub(crate) enum ResponseAtBreak {
     Holds {
         /// Its 99th percentile before the break, in microseconds.
         before_us: Option<f64>,
-        /// The same after it.
+        /// Its 99th percentile after the break, in microseconds.
         after_us: Option<f64>,
     },
 }

@@ -68,7 +68,7 @@ pub(crate) enum Evidence {
         percent: f64,
         /// Threads that do its work, if known.
         threads: Option<u64>,
-        /// So much that nothing is left.
+        /// True if hardly any time is left.
         is_full: bool,
     },
     /// CPU time of all components.
