@@ -104,7 +104,7 @@ fn allocations(
         Http1Transport::connect(composer(&requests), address, CONNECTIONS, timeout, rests);
     let mut recorder = Recorder::new(space, SAMPLE, start);
     if requests.shapes().len() > 1 {
-        let assignment = Assignment::new(Arc::clone(requests.mix()), space, (0, 1));
+        let assignment = Assignment::new(Arc::clone(requests.mix()), space, 0, 1);
         recorder = recorder.of_mix(Mixture { assignment, carries_id: vec![true, true, false] });
     }
     let config = WorkerConfig {

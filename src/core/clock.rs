@@ -40,12 +40,12 @@ impl Nanos {
         self.0 as f64 / 1e3
     }
 
-    /// The same span for the standard library.
+    /// Converts the span for the standard library.
     pub fn as_duration(self) -> Duration {
         Duration::from_nanos(self.0)
     }
 
-    /// The same span for the kernel.
+    /// Converts the span for system calls.
     pub fn as_timespec(self) -> Timespec {
         Timespec {
             tv_sec: (self.0 / 1_000_000_000) as i64,
@@ -92,8 +92,8 @@ pub fn now() -> Nanos {
     Nanos(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
 }
 
-/// How far two machines' crystals of ordinary quality drift apart: 50 parts in a million. On one
-/// machine all clocks follow the same crystal, and NTP bends them alike.
+/// Drift between two machines' crystals of ordinary quality: 50 parts in a million. On one machine all
+/// clocks follow the same crystal, and NTP adjusts them alike.
 const DRIFT_PPM: u64 = 50;
 
 /// One question to the log server: asked at `asked`, answered at `answered` with `server_us`.

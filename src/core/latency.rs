@@ -40,7 +40,7 @@ pub const QUANTILES: [(&str, f64); 7] = [
     ("p99_99", 0.9999),
 ];
 
-/// The fewest values of which the quantile of this name in [`QUANTILES`] is told.
+/// Fewest values for which the quantile of this name in [`QUANTILES`] is reported.
 pub fn fewest_values(name: &str) -> Option<u64> {
     let (_, place) = QUANTILES.iter().find(|(own, _)| *own == name)?;
     // A float again: 10 / (1 - 0.9) is 100.00000000000003.
@@ -57,11 +57,11 @@ pub struct SpectrumStep {
     pub value: Nanos,
     /// Its place, in [0, 1].
     pub quantile: f64,
-    /// How many values are not above it.
+    /// Values that are not above it.
     pub up_to: u64,
 }
 
-/// What is wrong with an HDR text.
+/// Faults of an HDR text.
 #[derive(Debug, thiserror::Error)]
 pub enum HdrError {
     /// The text is not base64: it was cut or edited.
@@ -121,7 +121,7 @@ impl Latencies {
         self.histogram.reset();
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
@@ -176,8 +176,8 @@ impl Latencies {
         self.mean().unwrap_or_default() * self.count() as f64 / 1e9
     }
 
-    /// How many values lie at or below each of the bounds, which ascend; right to a thousandth of a
-    /// bound, as the values are.
+    /// Counts the values at or below each of the bounds, which must be ascending. A bound is exact to a
+    /// thousandth, as the values are.
     pub fn counts_up_to(&self, bounds: &[Nanos]) -> Vec<u64> {
         let mut values = self.histogram.iter_recorded().peekable();
         let mut below = 0;

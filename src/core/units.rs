@@ -22,7 +22,7 @@ pub use start_time::StartTime;
 /// a slipped digit is caught.
 const MAX_PER_SECOND: f64 = 10_000_000.0;
 
-/// What is wrong with a quantity, as a fragment that fits after the flag's name.
+/// Fault of a quantity, as a fragment that fits after the name of the flag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnitError(String);

@@ -92,8 +92,8 @@ impl LoadShards {
 
     /// Requests of `mix` by slot and id, for ids in `space`.
     pub(crate) fn assignment(&self, mix: &Arc<Mix>, space: IdSpace) -> Assignment {
-        let numbers = (self.number(0) as u64, self.workers() as u64);
-        Assignment::new(Arc::clone(mix), space, numbers)
+        let (first, workers) = (self.number(0) as u64, self.workers() as u64);
+        Assignment::new(Arc::clone(mix), space, first, workers)
     }
 
     /// Part of `worker` in a total that this node has alone.

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::core::clock::{self, Nanos};
 
-/// What is watched: a process, or the threads of one whose names begin alike.
+/// A process, or those of its threads whose names begin with a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
     /// The report's word for it.
@@ -19,10 +19,10 @@ pub struct Component {
     pub threads: Option<&'static str>,
 }
 
-/// What a component used over the watched time.
+/// Resources that a component used over the measured time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResourceUse {
-    /// Which component.
+    /// Name of the component.
     pub component: String,
     /// Its process.
     pub pid: u32,
@@ -44,7 +44,7 @@ struct Watched {
     component: Component,
     first_cpu: Option<f64>,
     last_cpu: f64,
-    /// Of the last span between two samples.
+    /// CPU between the last two samples.
     percent: Option<f64>,
     percent_max: f64,
     rss_max: u64,
@@ -121,7 +121,7 @@ impl Sampler {
         self.sampled
     }
 
-    /// What each component used between the beginning and the last sample.
+    /// Returns the resources that each component used between the beginning and the last sample.
     pub fn used(&self) -> Vec<ResourceUse> {
         let span = (self.sampled - self.started).as_secs_f64().max(1e-9);
         let used = |watched: &Watched| {

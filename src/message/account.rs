@@ -14,10 +14,10 @@ use super::idset::IdSet;
 use super::outages::{MissedSpan, Outages};
 use crate::core::clock::Nanos;
 
-/// How many ids of a kind the report names.
+/// The most ids of a kind that the report names.
 const EXAMPLES: usize = 10;
 
-/// What one received message was.
+/// Kind of a received message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
     /// The first copy of a measured message, which was due then.
@@ -235,7 +235,7 @@ pub struct SentMessages<'a> {
     pub sent: u64,
 }
 
-/// What became of a run's messages. `sent = arrived + lost + missed + unknown`.
+/// Results of all messages of a run. `sent = arrived + lost + missed + unknown`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct MessageAccount {
     /// The api answered 2xx.
@@ -254,7 +254,7 @@ pub struct MessageAccount {
     pub unexpected: u64,
     /// Unexpected messages with an id that is not of this run.
     pub foreign: u64,
-    /// Not accepted and not arrived: nobody knows.
+    /// Not accepted and not arrived: it cannot be known whether they were lost.
     pub unknown: u64,
     /// The first lost ids.
     pub lost_examples: Vec<MsgId>,
@@ -263,8 +263,8 @@ pub struct MessageAccount {
 }
 
 impl MessageAccount {
-    /// Joins the senders' books with the receiver's. `age_at_end` is told the age that each lost message,
-    /// and each failed one that has not arrived, had reached at `end`.
+    /// Joins the counts of the senders with those of the receiver. `age_at_end` is called with the age at `end` of each lost
+    /// message, and of each failed one that has not arrived.
     pub fn join(
         messages: &SentMessages<'_>,
         arrivals: &mut ArrivalTracker,

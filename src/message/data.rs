@@ -5,14 +5,14 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::sync::Arc;
 
-/// How a value is written into the text around its hole.
+/// Escaping of a value for the text around its placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Escape {
-    /// As it is.
+    /// None.
     Plain,
     /// Percent-encoded: all but letters, digits and `-._~`.
     Percent,
-    /// As the inside of a JSON string.
+    /// For the inside of a JSON string.
     JsonString,
 }
 
@@ -20,7 +20,7 @@ pub enum Escape {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Column {
     text: Vec<u8>,
-    /// Where each cell ends in `text`.
+    /// End of each cell in `text`.
     ends: Vec<usize>,
     longest: usize,
 }
@@ -144,7 +144,7 @@ impl Data {
         self.lines.push(line);
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.lines.len()
     }
@@ -154,7 +154,7 @@ impl Data {
         self.columns.iter().map(|column| column.name.as_str())
     }
 
-    /// Whether any column was asked for.
+    /// Returns true if a template uses any column.
     pub fn is_used(&self) -> bool {
         self.used.get()
     }

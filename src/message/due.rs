@@ -28,7 +28,7 @@ pub struct DueTable {
 impl DueTable {
     /// The block, made if it is not there yet, for the worker that is about to write it. Blocks from
     /// which nothing arrived until [`KEPT`] further messages were sent are given up.
-    fn open(&self, block: u64, (len, workers): (u64, u64)) -> DueBlock {
+    fn open(&self, block: u64, len: u64, workers: u64) -> DueBlock {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stale) = block.checked_sub(kept_blocks(len) * workers) {
             blocks.remove(&stale);
@@ -56,7 +56,7 @@ pub struct IdWriter {
 }
 
 impl IdWriter {
-    /// `table` is `None` where nobody listens for arrivals.
+    /// `table` is `None` if arrivals are not measured.
     pub fn new(space: IdSpace, worker: u64, table: Option<Arc<DueTable>>) -> Self {
         Self { space, worker, table, current: None }
     }
@@ -73,7 +73,7 @@ impl IdWriter {
         let block = self.space.block_of(self.worker, index);
         if self.current.as_ref().is_none_or(|(open, _)| *open != block) {
             self.current =
-                Some((block, table.open(block, (self.space.block_len(), self.space.workers()))));
+                Some((block, table.open(block, self.space.block_len(), self.space.workers())));
         }
         if let Some((_, dues)) = &self.current {
             // Release pairs with the receiver's Acquire; the message itself travels over sockets,

@@ -17,7 +17,7 @@ pub enum IdError {
     /// None of the fields that may carry the id is there.
     #[error("has no {0}")]
     Missing(String),
-    /// The field is there, but is no integer from 0 to 2^53 − 1.
+    /// The value of the field is not an integer from 0 to 2^53 − 1.
     #[error("has a {0} that is not an integer from 0 to 9007199254740991")]
     NotAnId(String),
 }

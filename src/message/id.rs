@@ -99,7 +99,7 @@ impl IdSpace {
     /// Restricts the space to node `k` of `N`: of a grid of blocks that is the same for all nodes it takes
     /// every N-th. It begins up to N blocks later and is N times as long ([`Self::needed_on`]).
     #[must_use]
-    pub fn on_node(self, (node, nodes): (u64, u64)) -> Self {
+    pub fn on_node(self, node: u64, nodes: u64) -> Self {
         let nodes = nodes.max(1);
         if nodes == 1 {
             return self;
@@ -283,13 +283,13 @@ mod tests {
             let nodes = bases.len() as u64;
             for (k, base) in bases.iter().enumerate() {
                 let space = IdSpace::from_authority(*base, workers, sample);
-                let space = space.on_node((k as u64, nodes));
+                let space = space.on_node(k as u64, nodes);
                 for worker in 0..workers {
                     let id = space.id(worker, index);
                     let row = id.map(|id| id.get() / space.block_len() % nodes);
                     prop_assert_eq!(row, Some(k as u64));
                     prop_assert!(id.is_some_and(|id| !space.is_of_another_node(id)));
-                    let other = space.on_node(((k as u64 + 1) % nodes, nodes));
+                    let other = space.on_node((k as u64 + 1) % nodes, nodes);
                     prop_assert!(id.is_some_and(|id| other.is_of_another_node(id)));
                 }
             }
@@ -300,7 +300,7 @@ mod tests {
             base in 0u64..1 << 40, nodes in 2u64..9, node in 0u64..9, workers in 1u64..5, count in 1u64..25_000,
         ) {
             let end = base + IdSpace::needed_on(nodes, count, workers, 100);
-            let space = IdSpace::from_authority(base, workers, 100).on_node((node % nodes, nodes));
+            let space = IdSpace::from_authority(base, workers, 100).on_node(node % nodes, nodes);
             for worker in 0..workers {
                 for index in [0, count / 2, count - 1] {
                     let id = space.id(worker, index).map(MsgId::get);
@@ -316,7 +316,7 @@ mod tests {
             let worker = worker % workers;
             for space in [
                 IdSpace::from_authority(base, workers, 100),
-                IdSpace::from_authority(base, workers, 100).on_node((nodes - 1, nodes)),
+                IdSpace::from_authority(base, workers, 100).on_node(nodes - 1, nodes),
             ] {
                 let Some(id) = space.id(worker, index) else { continue };
                 let place = (space.block_of(worker, index), (index % space.block_len()) as usize);

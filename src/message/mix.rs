@@ -1,8 +1,8 @@
-//! Which of several weighted requests a slot sends: a pure function of its number and the seed.
+//! Choice of one of several weighted requests for a slot: a pure function of the slot's number and the seed.
 //!
-//! The slots go in cycles as long as the weights' sum. In each cycle every request comes exactly as
-//! often as its weight says, spread evenly. Where in the pattern a cycle begins is drawn from the seed:
-//! else a request could always fall to the same worker, connection or second.
+//! The slots go in cycles as long as the sum of the weights. In each cycle every request comes exactly as
+//! often as its weight says, spread evenly. The seed decides where in the pattern a cycle begins:
+//! otherwise a request could always fall to the same worker, connection or second.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ pub fn slot(worker: u64, workers: u64, index: u64) -> u64 {
     index.saturating_mul(workers).saturating_add(worker)
 }
 
-/// What a slot sends.
+/// Request of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
-    /// Which request, from 0.
+    /// Index of the request, from 0.
     pub request: usize,
-    /// How often that request was sent in the slots before.
+    /// Times that this request was sent in the slots before.
     pub nth: u64,
 }
 
@@ -28,7 +28,7 @@ pub struct Turn {
 pub struct Mix {
     /// The request at each place of the pattern.
     pattern: Vec<usize>,
-    /// How often the request at each place came before in the pattern.
+    /// For each place of the pattern, the times that its request came before in the pattern.
     before: Vec<usize>,
     /// The places of each request, rising.
     places: Vec<Vec<usize>>,
@@ -57,12 +57,12 @@ impl Mix {
         Self { pattern, before, places, seed }
     }
 
-    /// How many requests there are.
+    /// Returns the number of requests.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there is none to choose.
+    /// Returns true if there is no request.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
@@ -72,7 +72,7 @@ impl Mix {
         self.pattern.len() as u64
     }
 
-    /// What slot `slot` sends.
+    /// Returns the request that slot `slot` sends.
     pub fn turn(&self, slot: u64) -> Turn {
         let len = self.cycle();
         if len <= 1 {
@@ -102,8 +102,8 @@ pub fn scatter(n: u64) -> u64 {
     n ^ (n >> 31)
 }
 
-/// Which of several requests a message of this process was: ids tell their slots, and slots their
-/// requests, so it needs no table of messages.
+/// Request of each message of this process. An id gives its slot, and a slot its request, so no table of
+/// messages is needed.
 #[derive(Debug, Clone)]
 pub struct Assignment {
     mix: Arc<Mix>,
@@ -115,12 +115,12 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Of a node whose workers have the numbers from `first` on among all nodes' `workers`.
-    pub fn new(mix: Arc<Mix>, space: IdSpace, (first, workers): (u64, u64)) -> Self {
+    /// Assignment of a node whose workers have the numbers from `first` on among all nodes' `workers`.
+    pub fn new(mix: Arc<Mix>, space: IdSpace, first: u64, workers: u64) -> Self {
         Self { mix, space, workers, first }
     }
 
-    /// How many requests there are.
+    /// Returns the number of requests.
     pub fn requests(&self) -> usize {
         self.mix.len()
     }
@@ -201,9 +201,9 @@ mod tests {
         fn an_id_tells_its_request(
             node in 0u64..3, worker in 0u64..2, index in 0u64..50_000, base in 0u64..1 << 40,
         ) {
-            let space = IdSpace::from_authority(base, 2, 100).on_node((node, 3));
+            let space = IdSpace::from_authority(base, 2, 100).on_node(node, 3);
             let mix = Arc::new(Mix::new(&[5, 3, 1], 9));
-            let assignment = Assignment::new(Arc::clone(&mix), space, (2 * node, 6));
+            let assignment = Assignment::new(Arc::clone(&mix), space, 2 * node, 6);
             let id = space.id(worker, index).expect("small");
             let turn = mix.turn(slot(2 * node + worker, 6, index));
             prop_assert_eq!(assignment.of(id), Some(turn.request));

@@ -58,7 +58,7 @@ impl Body {
     }
 }
 
-/// What fills a hole. A number is at hand, without a look at the template: most holes are for one.
+/// Value for a placeholder. A number needs no look into the template: most placeholders are numbers.
 #[derive(Debug, Clone, Copy)]
 enum Filler {
     Number(Field),
@@ -106,7 +106,7 @@ impl Rendered {
             self.render(values);
             return &self.bytes;
         }
-        let parts = (self.head.parts.as_slice(), self.body.lines[line].parts.as_slice());
+        let (head, body) = (&self.head, &self.body.lines[line]);
         for hole in &mut self.holes {
             let target = hole.start..hole.end;
             let value = match hole.filler {
@@ -119,7 +119,7 @@ impl Rendered {
                     value
                 }
                 Filler::Cell { in_head, part } => {
-                    let Some(column) = column(parts, in_head, part) else { continue };
+                    let Some(column) = column(head, body, in_head, part) else { continue };
                     let row = column.row(values.turn);
                     if row != hole.value {
                         self.bytes[target].copy_from_slice(column.cell(row));
@@ -132,13 +132,13 @@ impl Rendered {
         &self.bytes
     }
 
-    /// Returns whether all that fills the holes now is as long as what is in them.
+    /// Returns true if the values for the holes are as long as those in them.
     fn fits(&self, values: &Values) -> bool {
-        let parts = (self.head.parts.as_slice(), self.body.lines[self.line].parts.as_slice());
+        let (head, body) = (&self.head, &self.body.lines[self.line]);
         self.holes.iter().all(|hole| {
             let len = match hole.filler {
                 Filler::Number(field) => digits(values.of(field)),
-                Filler::Cell { in_head, part } => column(parts, in_head, part)
+                Filler::Cell { in_head, part } => column(head, body, in_head, part)
                     .map_or(0, |column| column.cell(column.row(values.turn)).len()),
             };
             len == hole.end - hole.start
@@ -149,30 +149,32 @@ impl Rendered {
         self.bytes.clear();
         self.holes.clear();
         let body = &self.body.lines[self.line];
-        write(&self.head, values, true, (&mut self.bytes, &mut self.holes));
+        write(&self.head, values, true, &mut self.bytes, &mut self.holes);
         (self.end_head)(body.len(values), &mut self.bytes);
-        write(body, values, false, (&mut self.bytes, &mut self.holes));
+        write(body, values, false, &mut self.bytes, &mut self.holes);
     }
 }
 
 /// The column that fills a part.
 fn column<'a>(
-    (head, body): (&'a [Part], &'a [Part]),
+    head: &'a Template,
+    body: &'a Template,
     in_head: bool,
     part: usize,
 ) -> Option<&'a Column> {
-    match if in_head { head } else { body }.get(part) {
+    match if in_head { head } else { body }.parts.get(part) {
         Some(Part::Cell(column)) => Some(column),
         _ => None,
     }
 }
 
-/// Appends a template and tells where its holes are.
+/// Appends a template to `out`, and its holes to `holes`.
 fn write(
     template: &Template,
     values: &Values,
     in_head: bool,
-    (out, holes): (&mut Vec<u8>, &mut Vec<Hole>),
+    out: &mut Vec<u8>,
+    holes: &mut Vec<Hole>,
 ) {
     for (n, part) in template.parts.iter().enumerate() {
         let start = out.len();

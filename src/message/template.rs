@@ -32,7 +32,7 @@ pub(super) enum Part {
     Cell(Arc<Column>),
 }
 
-/// What fills the holes of one message.
+/// Values for the placeholders of one message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Values {
     /// `{{msg_id}}`: globally unique.
@@ -41,7 +41,7 @@ pub struct Values {
     pub worker: u64,
     /// `{{seq}}`: the worker's count of messages from 0.
     pub seq: u64,
-    /// Which message it is of all workers' together, from 0: so it picks its line and its row.
+    /// Number of the message among those of all workers, from 0. It selects the line and the row.
     pub turn: u64,
 }
 
@@ -77,7 +77,7 @@ pub(super) fn digits(value: u64) -> usize {
     value.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
-/// What a template is part of, which says how a column's values are written.
+/// Text that a template is part of. It decides how values of columns are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EscapeContext {
     /// Path and query of a URL, or a body of an HTML form: percent-encoded.
@@ -132,7 +132,7 @@ impl Template {
         Self::parse_with(source, None, EscapeContext::Plain)
     }
 
-    /// The same with the columns of a table, whose names may be of several words.
+    /// Parses a template with the columns of a table, whose names may have several words.
     pub fn parse_with(
         source: &[u8],
         data: Option<&Data>,

@@ -33,12 +33,12 @@ pub(crate) fn note_times(socket: &impl AsFd, on: bool) -> bool {
     sockopt::ReceiveTimestampns.set(&socket.as_fd(), &on).is_ok()
 }
 
-/// How the wall clock lies to the monotonic one.
+/// Offset of the wall clock from the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WallClock {
     /// Wall clock minus monotonic clock, in nanoseconds.
     offset: i128,
-    /// How long the closest pair of readings took: what an undisturbed one takes here.
+    /// Shortest time that a pair of readings took: that of a pair without an interruption.
     closest: Nanos,
     /// Time of the last measurement of the offset.
     measured: Nanos,

@@ -73,7 +73,7 @@ fn trusting(
     Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier))
 }
 
-/// A configuration that trusts nobody, for a client that must have one and will not use it.
+/// Configuration without trusted certificates, for a client that must have one and does not use it.
 pub(crate) fn unused_config() -> Result<ClientConfig, rustls::Error> {
     Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }

@@ -21,7 +21,7 @@ use crate::host::resources::Component;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
 use crate::pipeline::servers::child::{Child, Launch};
-use crate::pipeline::servers::spawned::{Spawned, is_installed, start_mosquitto, start_redis};
+use crate::pipeline::servers::spawned::{Spawned, are_installed, start_mosquitto, start_redis};
 use crate::pipeline::servers::{Kind, mqtt, redis};
 use embedded::Server;
 use service::{Service, listening_port, start_thread};
@@ -57,8 +57,12 @@ fn provider(plan: &Plan) -> Kind {
         Stack::Spawned => Kind::Spawned,
         Stack::Embedded => Kind::Embedded,
         Stack::Auto => {
-            let wanted = (plan.pipeline.redis.is_none(), plan.pipeline.mqtt.is_none());
-            if is_installed(wanted) { Kind::Spawned } else { Kind::Embedded }
+            let (redis, broker) = (&plan.pipeline.redis, &plan.pipeline.mqtt);
+            if are_installed(redis.is_none(), broker.is_none()) {
+                Kind::Spawned
+            } else {
+                Kind::Embedded
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ impl NeededIds {
     /// The space that begins at `first`; with several nodes, at the next place of their grid.
     pub(super) fn space(&self, first: u64) -> IdSpace {
         IdSpace::from_authority(first, self.workers, self.sample)
-            .on_node(self.node)
+            .on_node(self.node.0, self.node.1)
             .with_end_after(self.per_worker)
     }
 

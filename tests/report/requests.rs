@@ -24,7 +24,7 @@ fn mixed(change: impl FnOnce(&mut Settings)) -> Observations {
     });
     let request = &seen.plan.request;
     let space = IdSpace::from_authority(0, 1, 100);
-    let assignment = Assignment::new(Arc::clone(&request.mix), space, (0, 1));
+    let assignment = Assignment::new(Arc::clone(&request.mix), space, 0, 1);
     let carries_id = request.requests.iter().map(|one| one.carries_id()).collect();
     let recorder = Recorder::new(space, 100, SECOND).of_mix(Mixture { assignment, carries_id });
     seen.load = written_by(recorder).result;

@@ -7,7 +7,7 @@ use super::{HIDDEN, is_secret_name, mask_pairs};
 /// JSON in strings of JSON is looked into as deep as this.
 const DEEPEST: usize = 4;
 
-/// What a private key in PEM begins and ends with.
+/// Last words of the first and the last line of a private key in PEM.
 const PRIVATE_KEY: &str = "PRIVATE KEY-----";
 
 /// A body as it is shown. In JSON and in forms the values of secret names are hidden and the rest stays; a body of

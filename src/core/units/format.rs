@@ -79,7 +79,7 @@ pub fn format_count(count: u64) -> String {
     out
 }
 
-/// So many of something: `1 message was`, `2,000 messages were`.
+/// Formats a count with the noun that fits: `1 message was`, `2,000 messages were`.
 pub fn format_some(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", format_count(count), if count == 1 { one } else { many })
 }

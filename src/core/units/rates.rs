@@ -17,7 +17,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Whether it stays the same.
+    /// Returns true if the rate does not change.
     pub fn is_constant(self) -> bool {
         self.from == self.to
     }

@@ -10,7 +10,7 @@ use super::{UnitError, bad};
 pub enum StartTime {
     /// A date and a time.
     At(SystemTime),
-    /// So long after midnight of the current day in UTC.
+    /// Time after midnight of the current day in UTC.
     Today(Duration),
 }
 

@@ -72,7 +72,7 @@ fn a_refused_message_is_answered_and_not_accepted() {
 #[test]
 fn each_request_of_a_mix_has_its_part_and_only_messages_are_accepted() {
     let (space, mix) = (IdSpace::from_authority(0, 1, 100), Arc::new(Mix::new(&[1, 1], 3)));
-    let assignment = Assignment::new(Arc::clone(&mix), space, (0, 1));
+    let assignment = Assignment::new(Arc::clone(&mix), space, 0, 1);
     let mixture = Mixture { assignment, carries_id: vec![true, false] };
     let mut recorder = Recorder::new(space, 100, Nanos::ZERO).of_mix(mixture);
     for slot in 0..60 {

@@ -27,9 +27,9 @@ fn join(w: &mut World, accepted: &IdSet, sent: u64) -> MessageAccount {
 fn another_nodes_messages_are_left_to_it() {
     let space = IdSpace::from_authority(0, 1, 100);
     let table = Arc::new(DueTable::default());
-    let mut arrivals = ArrivalTracker::new(space.on_node((0, 2)), table, Nanos(10));
-    assert_eq!(arrivals.note(space.on_node((1, 2)).id(0, 5)), Arrival::OtherNode);
-    assert_eq!(arrivals.note(space.on_node((0, 2)).id(0, 5)), Arrival::Unexpected);
+    let mut arrivals = ArrivalTracker::new(space.on_node(0, 2), table, Nanos(10));
+    assert_eq!(arrivals.note(space.on_node(1, 2).id(0, 5)), Arrival::OtherNode);
+    assert_eq!(arrivals.note(space.on_node(0, 2).id(0, 5)), Arrival::Unexpected);
     assert_eq!((arrivals.arrived(), arrivals.unexpected), (0, 1));
 }
 

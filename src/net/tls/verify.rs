@@ -1,4 +1,4 @@
-//! Whose certificate a target may show where the system's authorities are not asked.
+//! Check of a target's certificate against certificates that the user named.
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ impl Named {
     }
 }
 
-/// Whether only that it is an authority's speaks against a certificate.
+/// Returns true if the only fault of the certificate is that it is a CA certificate.
 pub(crate) fn is_authoritys_own(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(why)) = error else { return false };
     format!("{:?}", why.0) == "CaUsedAsEndEntity"

@@ -26,10 +26,10 @@ pub struct Child {
     stdout: mpsc::Receiver<String>,
 }
 
-/// What to start.
+/// Program to start as a child process.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// What the report and errors call it.
+    /// Name in the report and in errors.
     pub name: &'a str,
     /// Program, as a path or to be found on `PATH`.
     pub program: &'a str,
@@ -37,7 +37,7 @@ pub struct Launch<'a> {
     pub args: Vec<String>,
     /// Environment beside our own; secrets go here.
     pub env: Vec<(&'static str, String)>,
-    /// What it reads on its standard input.
+    /// Text for its standard input.
     pub stdin: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl Child {
         Ok(Self { name: launch.name.to_owned(), process, pid, log, stdout })
     }
 
-    /// What it is called.
+    /// Returns the name of the child.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -114,7 +114,7 @@ impl Child {
         StackError::Start { program: self.name.clone(), reason }
     }
 
-    /// How it ended, if it did.
+    /// Returns the exit status if the child has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
@@ -130,8 +130,8 @@ impl Child {
     }
 }
 
-/// Reads lines until the end, keeps the last ones, and passes them on while somebody wants them. A
-/// pipe nobody reads would stop the child.
+/// Reads lines until the end, keeps the last ones, and passes them on while there is a receiver. An
+/// unread pipe would stop the child.
 fn follow(
     source: Option<impl AsyncRead + Unpin + Send + 'static>,
     log: Arc<Mutex<VecDeque<String>>>,
@@ -161,7 +161,7 @@ fn die_with_parent(command: &mut Command) {
     let parent = rustix::process::getpid();
     let arm = move || {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // It may have died before the signal was set: then nobody would send it.
+        // The parent may have died before the signal was set: then the signal is never sent.
         if rustix::process::getppid() != Some(parent) {
             return Err(std::io::ErrorKind::NotFound.into());
         }

@@ -1,4 +1,4 @@
-//! Where Redis and the broker come from, and how to speak with them.
+//! Redis and the broker: started here or named by the user, and the clients for them.
 
 pub mod broker_status;
 pub mod child;
@@ -15,7 +15,7 @@ use crate::config::plan::Address;
 /// Version that the embedded servers report: one word, as Redis's is.
 pub(crate) const EMBEDDED_VERSION: &str = concat!("loadgen-embedded-", env!("CARGO_PKG_VERSION"));
 
-/// Where a server comes from, as the report says it.
+/// Origin of a server, in the words of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The user named it.
@@ -37,7 +37,7 @@ impl Kind {
     }
 }
 
-/// What went wrong with a server, with its address and what to do.
+/// Failure of a server, with its address and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// It does not answer, or refuses.
@@ -47,7 +47,7 @@ pub enum StackError {
         server: &'static str,
         /// Without credentials.
         address: Box<Address>,
-        /// What it said, and what to do.
+        /// Error of the server or of the connection, and what to do.
         reason: String,
     },
     /// A program is not installed.
@@ -78,7 +78,7 @@ pub enum StackError {
     Start {
         /// The program.
         program: String,
-        /// What it said.
+        /// Error that the program printed.
         reason: String,
     },
 }

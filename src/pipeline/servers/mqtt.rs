@@ -28,7 +28,7 @@ use crate::config::plan::{Address, MAX_BODY, Scheme};
 use crate::core::clock::{self, Nanos};
 use crate::net::tls;
 
-/// How long connecting and subscribing may take.
+/// The longest time for connecting and subscribing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Seconds of silence after which the broker gives a client up; a ping goes out at half of it.
 const KEEP_ALIVE_SECS: u16 = 30;
@@ -45,12 +45,12 @@ pub fn quality(qos: u8) -> QoS {
     if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
 }
 
-/// A client id nobody else has: a broker ends an older connection of the same one.
+/// Returns a unique client id: a broker ends an older connection with the same one.
 pub fn client_id(role: &str) -> String {
     format!("loadgen-{role}-{}-{}", std::process::id(), clock::now().0)
 }
 
-/// Which times a receiver gives.
+/// Times that a receiver takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiptTimes {
     /// When it read.
@@ -73,7 +73,7 @@ pub struct Receiver {
 pub struct ReceivedAt {
     /// The time.
     pub at: Nanos,
-    /// It is that of the reading: nobody noted when they were received.
+    /// The time is that of the reading, since the kernel gave none.
     pub when_read: bool,
 }
 
@@ -110,7 +110,7 @@ pub struct MqttConnection {
     pub session_present: bool,
 }
 
-/// Connects with a clean session under a client id nobody else has.
+/// Connects with a clean session under a unique client id.
 pub async fn connect(
     address: &Address,
     client_id: &str,

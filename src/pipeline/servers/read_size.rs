@@ -1,19 +1,19 @@
-//! How much of a stream of packets to read at once. The kernel gives one time for all that a read brings,
-//! that of the last byte: where each packet is to have its own, each is a read of its own.
+//! Number of bytes to read at once from a stream of packets. The kernel gives one time for all bytes of a
+//! read, that of the last byte. So if each packet is to have its own time, each needs a read of its own.
 
 /// Bytes that a read may bring at most.
 pub(super) const CHUNK: usize = 64 * 1024;
 
-/// What a read is to bring.
+/// Goal of a read.
 #[derive(Debug)]
 pub(super) enum ReadSize {
     /// All that is there.
     All,
     /// One packet.
     Packet {
-        /// How long the next one may be.
+        /// Likely length of the next packet.
         likely: usize,
-        /// How much is missing of the one that has begun; 0 if none has.
+        /// Bytes that are missing of the packet that has begun; 0 if none has.
         missing: usize,
     },
 }
@@ -25,7 +25,7 @@ impl ReadSize {
         Self::Packet { likely: CHUNK, missing: 0 }
     }
 
-    /// How many bytes to read, 1 to [`CHUNK`].
+    /// Returns the number of bytes to read, 1 to [`CHUNK`].
     pub(super) fn room(&self) -> usize {
         match *self {
             Self::All => CHUNK,

@@ -10,11 +10,11 @@ use super::child::{Child, Launch};
 use super::{StackError, mqtt, redis};
 use crate::config::plan::Address;
 
-/// How long a server may take to come up.
+/// The longest time that a server may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// Attempts on another port, should somebody take the free one before our child does.
+/// Attempts on another port if another program takes the free one before our child does.
 const PORT_ATTEMPTS: usize = 5;
-/// How long a server may take to end.
+/// The longest time that a server may take to end.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// The programs.
@@ -24,24 +24,24 @@ const MOSQUITTO: &str = "mosquitto";
 /// A server of ours.
 #[derive(Debug)]
 pub struct Spawned {
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: Address,
     /// Its process.
     pub child: Child,
 }
 
-/// Whether both servers can be spawned here, of those that are `wanted`: Redis, the broker.
-pub fn is_installed((redis, broker): (bool, bool)) -> bool {
-    (!redis || find(REDIS).is_some()) && (!broker || find(MOSQUITTO).is_some())
+/// Returns true if the programs are installed of those servers that are needed.
+pub fn are_installed(needs_redis: bool, needs_broker: bool) -> bool {
+    (!needs_redis || find(REDIS).is_some()) && (!needs_broker || find(MOSQUITTO).is_some())
 }
 
 fn find(program: &str) -> Option<String> {
     find_on(&std::env::var_os("PATH").unwrap_or_default(), program)
 }
 
-/// Where a program is on that `PATH`. Debian puts servers into `/usr/sbin` and leaves that out of the
-/// `PATH` of users: it is looked into as well, but only where `/usr/bin` is. Whoever takes the
-/// system's programs off `PATH` does not want to get them all the same.
+/// Finds a program on that `PATH`. Debian puts servers into `/usr/sbin` and leaves that out of the
+/// `PATH` of users, so `/usr/sbin` is searched as well, but only where `/usr/bin` is on it: a user who removes the
+/// system's programs from `PATH` does not want these either.
 fn find_on(path: &OsStr, program: &str) -> Option<String> {
     let on_path = || std::env::split_paths(path).filter(|folder| folder.is_absolute());
     let servers = on_path().any(|folder| folder == Path::new("/usr/bin"));
@@ -55,7 +55,7 @@ fn is_executable(file: &Path) -> bool {
     file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// A port nobody listens on right now.
+/// Returns a port without a listener at this moment.
 fn free_port() -> Result<u16, StackError> {
     let failed = |e: std::io::Error| StackError::Start {
         program: "the stack".to_owned(),
@@ -136,7 +136,7 @@ async fn start<'a, F: Future<Output = Result<(), StackError>>>(
                 break child.failure("it ended at once").await;
             }
             match probe(address.clone()).await {
-                // Somebody else's server may have taken the port: ours has ended then.
+                // The server of another program may have the port: then ours has ended.
                 Ok(()) if child.ended().is_none() => return Ok(Spawned { address, child }),
                 Err(_) if Instant::now() >= deadline => {
                     break child.failure("it does not answer within 10 s").await;

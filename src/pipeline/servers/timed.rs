@@ -22,7 +22,7 @@ use crate::net::kernel_timestamp::{self, WallClock};
 /// Bytes that one read brings at most.
 const CHUNK: usize = 64 * 1024;
 
-/// When the bytes read last were received; shared with whoever reads through TLS.
+/// Time of receipt of the bytes that were read last, shared with the reader through TLS.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastReceipt(Arc<AtomicU64>);
 

@@ -25,7 +25,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Room for a part of a packet that a connection keeps.
 const KEEP: usize = 4 * 1024;
 
-/// What the connections of a broker share.
+/// State that the connections of a broker share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) hub: RefCell<Hub>,
@@ -38,7 +38,7 @@ impl Shared {
     }
 }
 
-/// How a connection ended.
+/// Reason for which a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CloseReason {
     #[error("it closed")]
@@ -236,7 +236,7 @@ impl Connection {
         [silence, stalled].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 
-    /// How long it may be silent. A client that is held back by us cannot be heard.
+    /// The longest time without a packet. A client whose packets we do not read is not limited.
     fn silence_limit(&self, settings: &Settings) -> Option<Duration> {
         match (self.held, self.session.keep_alive()) {
             (true, _) => None,

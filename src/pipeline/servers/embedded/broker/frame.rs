@@ -20,7 +20,7 @@ pub struct Refusal(pub &'static str);
 pub struct Frame<'a> {
     /// Header and body.
     pub bytes: &'a [u8],
-    /// What the remaining length counts.
+    /// Bytes that the remaining length counts.
     pub body: &'a [u8],
 }
 
@@ -66,7 +66,7 @@ pub fn cut(bytes: &[u8], max: usize) -> Result<Option<Frame<'_>>, Refusal> {
     if bytes.len() > 4 { Err(Refusal("a malformed length")) } else { Ok(None) }
 }
 
-/// Whether the first packet of `bytes`, complete or not, is a message.
+/// Returns true if the first packet of `bytes`, complete or not, is a PUBLISH.
 pub fn is_message(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first >> 4 == PLAIN >> 4)
 }
@@ -108,8 +108,8 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Whether every subscriber may get it as it is: QoS 0, no flags, and its length written in as
-    /// few bytes as it takes.
+    /// Returns true if the packet can be passed on unchanged to every subscriber: QoS 0, no flags, and its
+    /// length in as few bytes as possible.
     pub fn is_plain(&self) -> bool {
         let head = self.bytes.len() - self.body.len();
         self.bytes[0] == PLAIN && (head == 2 || self.bytes[head - 1] != 0)
@@ -122,7 +122,7 @@ impl<'a> Frame<'a> {
         Packet::read(&mut copy, self.body.len()).map_err(|_| Refusal("a malformed packet"))
     }
 
-    /// What the codec does not look at.
+    /// Checks the parts of a packet that the codec does not check.
     fn check(&self) -> Result<(), Refusal> {
         let id_is_zero = || self.body.starts_with(&[0, 0]);
         let known = match self.bytes[0] {

@@ -1,4 +1,4 @@
-//! What all connections share: who is there, what they subscribed to, and what they are owed.
+//! State that all connections share: the clients, their subscriptions and their outboxes.
 //!
 //! One thread, no await: a connection's task borrows it for a batch of packets and gives it back.
 
@@ -41,7 +41,7 @@ pub(super) struct Peer {
     filters: Vec<(String, u8)>,
 }
 
-/// Who gets a message, and at which QoS at most.
+/// Receiver of a message, and the highest QoS that it wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) key: usize,
@@ -74,7 +74,7 @@ impl Hub {
         }
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub(super) fn len(&self) -> usize {
         self.peers.len() - self.vacant.len()
     }
@@ -116,7 +116,7 @@ impl Hub {
         self.peers.get_mut(key)?.as_mut()
     }
 
-    /// What a client is called in the log: its own words, made harmless.
+    /// Name of a client in the log: its own id, made printable.
     pub(super) fn name(&self, key: usize) -> String {
         let peer = self.peers.get(key).and_then(Option::as_ref);
         match peer.and_then(|peer| peer.name.as_ref()) {
@@ -141,7 +141,7 @@ impl Hub {
         }
     }
 
-    /// Ends a connection: nothing more is routed to it, and its task is told.
+    /// Ends a connection: nothing more is routed to it, and its task gets the reason.
     fn end(&mut self, key: usize, end: End) {
         self.routes.clear();
         if let Some(peer) = self.peer(key) {
@@ -184,7 +184,7 @@ impl Hub {
         }
     }
 
-    /// Who gets the messages of a topic.
+    /// Returns the receivers of the messages of a topic.
     pub(super) fn targets(&mut self, topic: &[u8]) -> Result<Rc<[Target]>, Refusal> {
         if let Some(targets) = self.routes.get(topic) {
             return Ok(Rc::clone(targets));
@@ -260,7 +260,7 @@ impl Hub {
         self.wake(&waiting);
     }
 
-    /// Since when others wait in vain for a client that has no room. Where it has some, they go on.
+    /// Time since which others wait for a client whose outbox is full. If it has room, they go on.
     pub(super) fn stalled_since(&mut self, key: usize) -> Option<Instant> {
         let outbox = &mut self.peer(key)?.outbox;
         let since = outbox.stalled_since()?;

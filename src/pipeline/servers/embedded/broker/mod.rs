@@ -1,19 +1,19 @@
 //! A small MQTT 3.1.1 broker for loopback, on rumqttc's codec.
 //!
-//! What it has: clean sessions, `+` and `#`, QoS 0 and 1, take-over of a client id, keep-alive. Any
-//! user and password will do. Each client gets a message once, at the best QoS among its filters.
+//! Supported: clean sessions, `+` and `#`, QoS 0 and 1, take-over of a client id, keep-alive. Any
+//! user and password are accepted. Each client gets a message once, at the best QoS among its filters.
 //!
-//! What it has not, it refuses rather than pretends: QoS 2 in a message, retained messages, wills and
+//! Not supported, and refused rather than ignored: QoS 2 in a message, retained messages, wills and
 //! kept sessions end the connection (a will or a kept session with return code 3 in CONNACK). A
 //! subscription at QoS 2 is granted 1. The one retained message is its own `$SYS/broker/version`.
 //!
-//! What it promises: **no message is dropped for a slow subscriber.** Whoever publishes to one that
-//! has no room is not read until it has. A subscriber that takes nothing for a while although others
-//! wait for it is disconnected, and the log says so. Whatever a client sends costs only itself: its
-//! memory is bounded, half a packet is waited for as long as a keep-alive, and a protocol error closes
-//! that connection.
+//! Promise: **no message is dropped for a slow subscriber.** A publisher to a subscriber without
+//! room is not read until there is room. A subscriber that reads nothing for a while although others
+//! wait for it is disconnected, and the log says so. A client can harm only itself: its memory is
+//! bounded, the wait for the rest of a packet is as long as its keep-alive, and a protocol error closes
+//! its connection only.
 //!
-//! The price: a client that publishes to itself must read while it writes, and one with 60,000
+//! Consequences: a client that publishes to itself must read while it writes, and one with 60,000
 //! messages unacknowledged at QoS 1 holds its publishers back until it acknowledges some.
 //!
 //! ```text
@@ -43,7 +43,7 @@ pub use topic::{is_filter, is_topic, matches};
 
 /// A pause after a connection could not be taken: most likely there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often the end of the last connection is looked for.
+/// Interval between two checks for the end of the last connection.
 const LAST_LOOK: Duration = Duration::from_millis(5);
 
 /// Bounds. The defaults are what [`run`] uses.
@@ -53,15 +53,15 @@ pub struct Settings {
     pub connections: usize,
     /// The largest message: bytes of its packet's body. All other packets are small.
     pub frame_bytes: usize,
-    /// What a client may be owed, give or take one packet, before those who publish to it wait.
+    /// Bytes in the outbox of a client, give or take one packet, from which on its publishers wait.
     pub outbox_bytes: usize,
-    /// How long a client may take nothing while others wait for it.
+    /// The longest time that a client may read nothing while others wait for it.
     pub stall_limit: Duration,
-    /// How long a connection may go without CONNECT.
+    /// The longest time that a connection may take to send CONNECT.
     pub connect_limit: Duration,
-    /// How long a part of a packet is waited for where the client has no keep-alive.
+    /// The longest wait for the rest of a packet from a client without keep-alive.
     pub part_limit: Duration,
-    /// How long what clients are owed is written when the broker stops.
+    /// The longest time for writing the outboxes when the broker stops.
     pub stop_limit: Duration,
 }
 
@@ -100,7 +100,7 @@ pub async fn run_with(
     let serve = async {
         tokio::select! {
             () = accept(&listener, &shared) => {}
-            // Nobody left who could ask it to stop is a reason to stop too.
+            // If nothing is left that could stop it, stop as well.
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
         drop(listener);
@@ -110,7 +110,7 @@ pub async fn run_with(
     Ok(())
 }
 
-/// Takes connections for ever.
+/// Accepts connections until the task is dropped.
 async fn accept(listener: &TcpListener, shared: &Rc<Shared>) {
     let mut crowded = false;
     loop {

@@ -1,7 +1,7 @@
-//! What a connection is owed: bytes on their way out, and which packet ids are in use at QoS 1.
+//! Outbox of a connection: bytes that are to be written to it, and the packet ids in use at QoS 1.
 //!
 //! Bytes are copied in rather than shared: a message of 70 bytes that shares its buffer keeps all of
-//! that buffer, so a bound on what is owed would bound nothing. It also makes each batch one write.
+//! that buffer, so a bound on the outbox would bound nothing. It also makes each batch one write.
 
 use std::time::Instant;
 
@@ -39,12 +39,12 @@ impl Outbox {
         }
     }
 
-    /// Whether whoever has something for this client must wait.
+    /// Returns true if publishers to this client must wait.
     pub(super) fn is_full(&self) -> bool {
         self.is_unread() || self.in_flight.count >= WINDOW
     }
 
-    /// Whether the client must read before it is answered any more.
+    /// Returns true if the client must read before it gets further answers.
     pub(super) fn is_unread(&self) -> bool {
         self.bytes.len() >= self.bound
     }
@@ -107,7 +107,7 @@ impl Outbox {
         std::mem::take(&mut self.waiting)
     }
 
-    /// Since when others wait for this client in vain.
+    /// Time since which others wait for this client without success.
     pub(super) fn stalled_since(&self) -> Option<Instant> {
         (!self.waiting.is_empty()).then_some(self.stalled_since)
     }

@@ -1,4 +1,4 @@
-//! What each packet of a client does.
+//! Effects of each packet of a client.
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::v4::{
@@ -13,12 +13,12 @@ use super::topic::{VERSION_TOPIC, is_filter, matches};
 use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::mqtt;
 
-/// The largest packet that is no message: a CONNECT with client id, user and password as long as they
-/// can be, or a SUBSCRIBE to all filters that a client may have. Who has not introduced itself may not
-/// fill our memory, and a million filters at once are work that all others would wait for.
+/// The largest packet other than PUBLISH: a CONNECT with client id, user and password of full
+/// length, or a SUBSCRIBE to as many filters as a client may have. A client before its CONNECT must
+/// not fill our memory, and a million filters at once would make all others wait.
 const MAX_CONTROL: usize = 272 * 1024;
 
-/// What a connection has agreed on.
+/// Agreements of a connection: client id and keep-alive.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     connected: bool,
@@ -26,7 +26,7 @@ pub(super) struct Session {
     keep_alive: u16,
 }
 
-/// Why no more of the bytes was taken, other than that the rest is no whole packet.
+/// Reason for which no more bytes were taken, other than that the next packet is not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// The client with this key has no room for the next message.
@@ -91,7 +91,7 @@ impl Session {
         match (frame.kind(), self.connected) {
             (Kind::Connect, false) => self.connect(hub, me, &frame)?,
             (Kind::Connect, true) => return Err(refused("a second CONNECT")),
-            (_, false) => return Err(refused("a first packet that is no CONNECT")),
+            (_, false) => return Err(refused("a first packet other than CONNECT")),
             (Kind::Publish, true) => return publish(hub, me, bytes, &frame),
             (Kind::PubAck | Kind::Other, true) => {
                 control(hub, me, frame.packet().map_err(Stop::Refused)?)?
@@ -124,7 +124,7 @@ impl Session {
         connect: &Connect,
     ) -> Result<(), (ConnectReturnCode, &'static str)> {
         if connect.client_id.is_empty() && !connect.clean_session {
-            return Err((ConnectReturnCode::BadClientId, "a session to be kept for nobody"));
+            return Err((ConnectReturnCode::BadClientId, "a kept session without a client id"));
         }
         // Accepted and not kept would be a promise broken later, in silence.
         if !connect.clean_session {

@@ -5,21 +5,21 @@
 
 use rumqttc::mqttbytes;
 
-/// Where a broker says what it is.
+/// Topic on which a broker publishes its name and version.
 pub(super) const VERSION_TOPIC: &str = "$SYS/broker/version";
 
-/// Whether a message may be published to this topic.
+/// Returns true if messages may be published to this topic.
 pub fn is_topic(topic: &str) -> bool {
     !topic.is_empty() && !topic.contains(['+', '#', '\0'])
 }
 
-/// Whether this filter may be subscribed to: `+` is a whole level, `#` a whole one and the last.
+/// Returns true if the filter is valid: `+` is a whole level, `#` is a whole level and the last.
 pub fn is_filter(filter: &str) -> bool {
     mqttbytes::valid_filter(filter) && !filter.contains('\0')
 }
 
-/// Whether a valid filter takes a valid topic. Wildcards in the first place take no topic that
-/// begins with `$`: those are the broker's own.
+/// Returns true if a valid filter matches a valid topic. A wildcard in the first place does not match topics that
+/// begin with `$`: those belong to the broker.
 pub fn matches(topic: &str, filter: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::refusal::Refusal;
 
-/// Where a word lies in what was read. Half the size of a range: a command may have a million words.
+/// Position of a word in the bytes that were read. Half the size of a range: a command may have a million words.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
     begin: u32,
@@ -30,12 +30,12 @@ impl<'a> Args<'a> {
         Self { input, spans }
     }
 
-    /// How many, the command's name included.
+    /// Returns the number of words, with the name of the command.
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// Whether there is not even a name.
+    /// Returns true if there is not even a name.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
@@ -67,7 +67,7 @@ impl<'a> Args<'a> {
         number.and_then(|number| usize::try_from(number).ok()).ok_or(or)
     }
 
-    /// How long to wait: seconds with fractions, 0 for ever.
+    /// Reads a time to wait: seconds with fractions; 0 is without limit.
     pub(super) fn timeout(&self, n: usize) -> Result<Option<Duration>, Refusal> {
         let text = std::str::from_utf8(self.word(n)).ok();
         let seconds: f64 =

@@ -160,14 +160,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for something to pop; `false` when the peer went meanwhile. All replies before this one
-    /// are written, so that whoever serves it may write to the socket directly.
+    /// Waits for something to pop; `false` if the peer left meanwhile. All replies before this one
+    /// are written first, so that the command that serves it may write to the socket directly.
     async fn wait(&mut self, request: PopRequest) -> bool {
         let (deadline, served) = {
             let mut hub = self.hub.borrow_mut();
             // Writing took a moment.
             let keys = request.keys.iter().map(AsRef::as_ref);
-            match hub.pop_first(keys, (request.end, request.take), &mut self.out) {
+            match hub.pop_first(keys, request.end, request.take, &mut self.out) {
                 Ok(true) => return true,
                 Ok(false) => {}
                 Err(refusal) => {
@@ -175,7 +175,7 @@ impl Connection {
                     return true;
                 }
             }
-            // What no clock can count is for ever.
+            // A time beyond the range of the clock is without limit.
             let deadline = request.timeout.and_then(|t| Instant::now().checked_add(t));
             (deadline, hub.wait(request, Rc::clone(&self.stream)))
         };

@@ -1,9 +1,9 @@
-//! What all connections share: the keys, and those who wait for something to pop.
+//! State that all connections share: the keys, and the clients that wait for something to pop.
 //!
-//! Who waits is served by the command that brings the data, in that moment and in the order of
-//! waiting: its reply is written to its socket before anything else happens. So an element is never
-//! on its way to somebody who has gone: a peer that has hung up is passed over, and where the write
-//! fails the elements are back in their place before the next command runs.
+//! The command that brings the data also serves the waiting clients, in the order of their
+//! waiting: a reply is written to its socket before anything else happens. So an element is never
+//! on its way to a client that has left: a client that has closed is passed over, and if the write
+//! fails, the elements are back in their place before the next command runs.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -21,12 +21,12 @@ use super::reply;
 /// Elements that the list of those just popped keeps room for.
 const KEPT_ELEMENTS: usize = 4_096;
 
-/// What a pop takes, and how its reply looks.
+/// Number of elements that a pop takes, and the form of its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Take {
     /// One: key and element, as `BLPOP` has it.
     One,
-    /// Up to so many: key and elements, as `LMPOP` has it.
+    /// Up to that number: key and elements, as `LMPOP` replies.
     UpTo(usize),
 }
 
@@ -37,9 +37,9 @@ pub(super) struct PopRequest {
     pub(super) keys: Vec<Box<[u8]>>,
     /// From which end.
     pub(super) end: End,
-    /// How many.
+    /// Number of elements.
     pub(super) take: Take,
-    /// How long to wait; `None` for ever.
+    /// Longest wait; `None` is without limit.
     pub(super) timeout: Option<Duration>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Hub {
     /// The keys.
     pub(super) keys: Keys,
     waiters: HashMap<u64, Waiter>,
-    /// Who waits for a key, the longest first.
+    /// Clients that wait for a key, the longest wait first.
     lines: HashMap<Box<[u8]>, VecDeque<u64>>,
     last_id: u64,
     popped: Vec<Element>,
@@ -67,7 +67,7 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// A number nobody else has.
+    /// Returns a new number for a waiting client.
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
@@ -77,7 +77,8 @@ impl Hub {
     pub(super) fn pop_first<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k [u8]>,
-        (end, take): (End, Take),
+        end: End,
+        take: Take,
         out: &mut Vec<u8>,
     ) -> Result<bool, Refusal> {
         for key in keys {
@@ -92,7 +93,7 @@ impl Hub {
     }
 
     /// Pops elements and hands them over by reference.
-    pub(super) fn pop_each(&mut self, key: &[u8], (end, count): (End, usize), out: &mut Vec<u8>) {
+    pub(super) fn pop_each(&mut self, key: &[u8], end: End, count: usize, out: &mut Vec<u8>) {
         self.pop(key, end, count);
         self.popped.iter().for_each(|element| reply::bulk(out, element));
         self.forget_popped();
@@ -107,7 +108,7 @@ impl Hub {
         self.popped.shrink_to(KEPT_ELEMENTS);
     }
 
-    /// Lets a connection wait. It is told the rest of its reply once it has been served.
+    /// Lets a connection wait. It gets the rest of its reply once it has been served.
     pub(super) fn wait(
         &mut self,
         request: PopRequest,
@@ -136,7 +137,7 @@ impl Hub {
     fn leave_lines(&mut self, id: u64, keys: &[Box<[u8]>]) {
         for key in keys {
             let Some(line) = self.lines.get_mut(key) else { continue };
-            // Whoever leaves is the first most of the time.
+            // The client that leaves is the first one most of the time.
             if let Some(place) = line.iter().position(|&other| other == id) {
                 line.remove(place);
             }
@@ -202,7 +203,7 @@ impl Take {
     }
 }
 
-/// Whether the peer has closed, even if it has sent something before that nobody has read yet.
+/// Returns true if the peer has closed, even if bytes that it sent before are still unread.
 pub(super) fn has_hung_up(stream: &TcpStream) -> bool {
     let mut sockets = [PollFd::new(stream, PollFlags::RDHUP)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };

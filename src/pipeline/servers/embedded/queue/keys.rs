@@ -1,4 +1,4 @@
-//! What is kept: lists and counters by their keys, in memory.
+//! The data: lists and counters by their keys, in memory.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,7 +18,7 @@ pub(super) enum End {
 
 #[derive(Debug)]
 enum Value {
-    /// Never empty: an empty list is no key.
+    /// Never empty: an empty list has no key.
     List(VecDeque<Element>),
     Counter(i64),
 }
@@ -111,7 +111,7 @@ impl Keys {
         }
     }
 
-    /// Whether there is such a key.
+    /// Returns true if the key exists.
     pub(super) fn contains(&self, key: &[u8]) -> bool {
         self.values.contains_key(key)
     }

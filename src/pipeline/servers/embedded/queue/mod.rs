@@ -40,7 +40,7 @@ use hub::Hub;
 pub const MAX_CLIENTS: usize = 10_000;
 /// Bytes of a buffer that are kept for the next use.
 const KEPT_BUFFER: usize = 64 << 10;
-/// How long to wait when the system has no socket for a new connection.
+/// Pause if the system has no socket for a new connection.
 const NO_SOCKET: Duration = Duration::from_millis(10);
 
 /// Serves RESP on `listener` until `shutdown` becomes true or its sender is gone.

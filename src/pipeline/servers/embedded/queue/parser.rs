@@ -20,7 +20,7 @@ const MAX_HEADER: usize = 32;
 /// Places that are kept between two commands.
 const KEPT_SPANS: usize = 4_096;
 
-/// What is wrong with a peer that does not speak the protocol; its connection ends with this.
+/// Fault of a peer that does not follow the protocol; it ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProtocolError {
     /// The number of an array's elements.
@@ -60,7 +60,7 @@ pub struct Parser {
     spans: Vec<Span>,
     /// Elements that the array still lacks.
     missing: usize,
-    /// How far the current command has been looked at.
+    /// Position up to which the current command has been parsed.
     at: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a command is refused with, in Redis's words: clients look at them.
+//! Errors of commands, in the words of Redis: clients compare them.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub(super) enum Refusal {
     Count,
     /// A counter at its end.
     Overflow,
-    /// A time to wait that is no number.
+    /// A time to wait that is not a number.
     TimeoutNotAFloat,
     /// A time to wait that no clock can count.
     TimeoutOutOfRange,
@@ -37,7 +37,7 @@ pub(super) enum Refusal {
     NoPassword,
     /// `HELLO` with another version than 2.
     Protocol,
-    /// `HELLO` with a version that is no number.
+    /// `HELLO` with a version that is not a number.
     ProtocolNotAnInteger,
     /// A name with characters that a list of clients could not show.
     ClientName,

@@ -23,7 +23,7 @@ pub(super) fn integer(out: &mut Vec<u8>, value: i64) {
     header(out, b':', value);
 }
 
-/// How many there are of something in memory.
+/// Writes the number of elements of something in memory.
 pub(super) fn count(out: &mut Vec<u8>, value: usize) {
     integer(out, value as i64);
 }

@@ -29,18 +29,14 @@ fn push(context: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
 }
 
 pub(super) fn lpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    pop(context, args, ("lpop", End::Left))
+    pop(context, args, "lpop", End::Left)
 }
 
 pub(super) fn rpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    pop(context, args, ("rpop", End::Right))
+    pop(context, args, "rpop", End::Right)
 }
 
-fn pop(
-    context: &mut Context<'_>,
-    args: Args<'_>,
-    (name, end): (&'static str, End),
-) -> CommandResult {
+fn pop(context: &mut Context<'_>, args: Args<'_>, name: &'static str, end: End) -> CommandResult {
     if args.len() > 3 {
         return Err(Refusal::Arity(name));
     }
@@ -53,10 +49,10 @@ fn pop(
     match (context.hub.keys.list(key)?, count) {
         (None, None) => reply::null(out),
         (None, Some(_)) => reply::null_array(out),
-        (Some(_), None) => context.hub.pop_each(key, (end, 1), out),
+        (Some(_), None) => context.hub.pop_each(key, end, 1, out),
         (Some(list), Some(count)) => {
             reply::array(out, count.min(list.len()));
-            context.hub.pop_each(key, (end, count), out);
+            context.hub.pop_each(key, end, count, out);
         }
     }
     Ok(Done::Replied)
@@ -99,7 +95,8 @@ pub(super) fn brpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult 
 fn blocking_pop(context: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
     let last = args.len() - 1;
     let timeout = args.timeout(last)?;
-    pop_or_wait(context, (args, 1..last), (end, Take::One), Some(timeout))
+    let keys = Keys { args, places: 1..last };
+    pop_or_wait(context, &keys, end, Take::One, Some(timeout))
 }
 
 pub(super) fn lmpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -132,23 +129,36 @@ fn pop_many(
         }
         _ => return Err(Refusal::Syntax),
     };
-    pop_or_wait(context, (args, n + 1..after_keys), (end, Take::UpTo(count)), wait)
+    let keys = Keys { args, places: n + 1..after_keys };
+    pop_or_wait(context, &keys, end, Take::UpTo(count), wait)
 }
 
-/// Pops, or waits where `wait` says how long, or else says that there was nothing.
+/// The words of a command that are keys.
+struct Keys<'a> {
+    args: Args<'a>,
+    places: std::ops::Range<usize>,
+}
+
+impl<'a> Keys<'a> {
+    fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.args.from(self.places.start).take(self.places.len())
+    }
+}
+
+/// Pops, or waits as long as `wait` says. Without `wait` it replies at once that there is nothing.
 fn pop_or_wait(
     context: &mut Context<'_>,
-    (args, places): (Args<'_>, std::ops::Range<usize>),
-    (end, take): (End, Take),
+    keys: &Keys<'_>,
+    end: End,
+    take: Take,
     wait: Option<Option<Duration>>,
 ) -> CommandResult {
-    let keys = || args.from(places.start).take(places.len());
-    if context.hub.pop_first(keys(), (end, take), context.out)? {
+    if context.hub.pop_first(keys.iter(), end, take, context.out)? {
         return Ok(Done::Replied);
     }
     match wait {
         Some(timeout) => {
-            let keys = keys().map(Into::into).collect();
+            let keys = keys.iter().map(Into::into).collect();
             Ok(Done::Wait(PopRequest { keys, end, take, timeout }))
         }
         None => {

@@ -9,7 +9,7 @@ use super::hub::{Hub, PopRequest};
 use super::refusal::Refusal;
 use super::reply;
 
-/// What becomes of the connection.
+/// Next step of the connection after a command.
 pub(super) enum Done {
     /// It goes on.
     Replied,
@@ -19,7 +19,7 @@ pub(super) enum Done {
     Wait(PopRequest),
 }
 
-/// What a connection has told of itself.
+/// Facts that a connection sent about itself.
 #[derive(Debug)]
 pub(super) struct Session {
     id: u64,
@@ -33,7 +33,7 @@ impl Session {
     }
 }
 
-/// What a command works on.
+/// Data that a command works on.
 struct Context<'a> {
     hub: &'a mut Hub,
     session: &'a mut Session,
@@ -45,7 +45,7 @@ type CommandResult = Result<Done, Refusal>;
 struct Command {
     /// In lower case, as Redis puts it into errors.
     name: &'static str,
-    /// Words with the name; below zero at least so many, as Redis counts.
+    /// Number of words with the name; a negative number is a minimum, as Redis counts.
     arity: isize,
     run: fn(&mut Context<'_>, Args<'_>) -> CommandResult,
 }
@@ -102,7 +102,7 @@ pub(super) fn execute(
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) -> Done {
-    // An empty line or array is no command and gets no reply.
+    // An empty line or array is not a command and gets no reply.
     if args.is_empty() {
         return Done::Replied;
     }

@@ -1,4 +1,4 @@
-//! What a client asks the server about itself, and tells it of itself.
+//! Commands with which a client asks about the server, or describes itself.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
