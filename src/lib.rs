@@ -13,7 +13,7 @@
 //! Settings ─▶ Plan ─▶ Slot{number, due} ─▶ Ended ─▶ Recorder (per worker) ─▶ Observations ─▶ Report
 //! ```
 //!
-//! Data flows one way, and so do imports (`tests/layers.rs` holds it). Each room may use those above it:
+//! Data flows one way, and so do imports (`tests/library/layers.rs` holds it). Each room may use those above it:
 //!
 //! | room | contents |
 //! | --- | --- |

@@ -1,5 +1,5 @@
 //! What must hold for whatever a peer sends, or a file holds. Each `check` takes any bytes and panics where something
-//! does not hold; fuzz targets and `tests/fuzz.rs` call it.
+//! does not hold; fuzz targets and `tests/library/fuzz` call it.
 
 pub mod broker_frame;
 pub mod broker_topic;

@@ -1,0 +1,21 @@
+//! The public items of the crate, and the structure of its sources and documents.
+
+/// The raw path makes no allocation per request.
+mod allocations;
+/// Corpora and mutations through the properties that the fuzz targets check.
+mod fuzz;
+/// Direction of the imports, links of the documents.
+mod layers;
+/// Reports from hand-made observations: text, JSON, forms, merge and compare.
+mod report;
+/// Helpers of all test binaries.
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "shared with the other binaries, which use the rest"
+)]
+#[path = "../support/mod.rs"]
+mod support;
+/// Order of a worker's turns.
+mod worker;

@@ -1,0 +1,313 @@
+//! `loadgen compare`: what is worse, what is chance, and what cannot be told.
+
+use loadgen::analysis::compare::{CompareError, Comparison, Figure, Noise, Outcome, compare};
+use loadgen::core::latency::Latencies;
+use loadgen::output::TextOptions;
+use loadgen::output::forms::{Document, Form, Subject};
+use loadgen::report::{Report, Row, Saved};
+
+use super::{check_against, micros, observations};
+
+/// A run of 10 s whose latencies in each second are those of `second` times this second's factor.
+fn run(id: &str, seconds: &[f64]) -> Report {
+    let mut report = Report::from(&observations(|_| ()));
+    let (mut response, mut arrival) = (Latencies::default(), Latencies::default());
+    report.series.clear();
+    for (n, factor) in seconds.iter().enumerate() {
+        let mut second = Latencies::default();
+        (0..1_000).for_each(|n| second.record(micros((f64::from(1_000 + n) * factor) as u64)));
+        let at = |q| second.quantile(q).map(|nanos| nanos.as_micros_f64());
+        report.series.push(Row {
+            t_s: (n + 1) as f64,
+            sent: 1_000,
+            completed: 1_000,
+            arrived: 1_000,
+            response_p50: at(0.5),
+            response_p99: at(0.99),
+            arrival_p50: at(0.5),
+            arrival_p99: at(0.99),
+            ..Row::default()
+        });
+        response.merge(&second);
+        arrival.merge(&second);
+    }
+    report.latency.response = (&response).into();
+    report.arrival = Some((&arrival).into());
+    report.run.duration_s = seconds.len() as f64;
+    report.run.id = id.to_owned();
+    report.requests.completed_per_s = 1_000.0;
+    report.requests.planned = 10_000;
+    report.requests.status = [("200".to_owned(), 10_000)].into();
+    if let Some(messages) = &mut report.messages {
+        (messages.accepted, messages.lost) = (10_000, 0);
+    }
+    report
+}
+
+/// Ten seconds around `level`, of which every other is `by` above, the others below.
+fn wavering(id: &str, level: f64, by: f64) -> Report {
+    let seconds: Vec<_> =
+        (0..10).map(|n| level * (1.0 + if n % 2 == 0 { by } else { -by })).collect();
+    run(id, &seconds)
+}
+
+fn side(runs: &[Report]) -> Vec<(String, Saved)> {
+    let named = |run: &Report| (format!("{}.json", run.run.id), Saved::Run(Box::new(run.clone())));
+    runs.iter().map(named).collect()
+}
+
+fn compared(base: &[Report], new: &[Report]) -> Comparison {
+    compare(&side(base), &side(new), 5.0).expect("like with like")
+}
+
+fn figure<'a>(comparison: &'a Comparison, name: &str) -> &'a Figure {
+    let figures = &comparison.parts[0].figures;
+    figures.iter().find(|figure| figure.name == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn outcome(comparison: &Comparison, name: &str) -> Option<Outcome> {
+    figure(comparison, name).outcome
+}
+
+#[test]
+fn the_same_is_the_same() {
+    let comparison = compared(&[wavering("a", 1.0, 0.02)], &[wavering("b", 1.0, 0.02)]);
+    assert!(!comparison.worse && comparison.trusted, "{comparison:?}");
+    for name in ["arrival.p50", "latency.response.p99", "requests.completed_per_s", "lost_percent"]
+    {
+        assert_eq!(outcome(&comparison, name), Some(Outcome::Same), "{name}");
+    }
+    assert_eq!(outcome(&comparison, "arrival.p90"), None, "its noise is not known");
+    assert_eq!(comparison.notes, [""; 0]);
+}
+
+#[test]
+fn a_fifth_more_latency_is_worse_and_less_is_better() {
+    let (base, new) = (wavering("a", 1.0, 0.02), wavering("b", 1.2, 0.02));
+    let comparison = compared(std::slice::from_ref(&base), std::slice::from_ref(&new));
+    assert!(comparison.worse);
+    let p50 = figure(&comparison, "latency.response.p50");
+    assert_eq!((p50.outcome, p50.noise), (Some(Outcome::Worse), Some(Noise::Seconds)));
+    assert!((p50.change_percent - 20.0).abs() < 0.3, "{p50:?}");
+    let [low, high] = p50.interval_percent.expect("known");
+    assert!(low > 10.0 && low < 20.0 && high > 20.0 && high < 30.0, "{p50:?}");
+    let comparison = compared(&[new], &[base]);
+    assert!(!comparison.worse);
+    assert_eq!(outcome(&comparison, "latency.response.p50"), Some(Outcome::Better));
+}
+
+#[test]
+fn what_seconds_differ_by_is_no_change() {
+    // The same fifth more, but the seconds of each run differ by as much.
+    let comparison = compared(&[wavering("a", 1.0, 0.2)], &[wavering("b", 1.2, 0.2)]);
+    assert!(!comparison.worse, "{comparison:?}");
+    assert_eq!(outcome(&comparison, "latency.response.p50"), Some(Outcome::Unclear));
+    let text = rendered(&comparison, Form::Text);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("too noisy to exclude it: arrival.p50"), "{text}");
+}
+
+#[test]
+fn what_runs_differ_by_is_no_change() {
+    let runs = |names: [&str; 3], levels: [f64; 3]| {
+        let run = |n: usize| wavering(names[n], levels[n], 0.001);
+        [run(0), run(1), run(2)]
+    };
+    let (a, b) = (["a", "b", "c"], ["d", "e", "f"]);
+    // A single pair of these would be called worse: within themselves they hardly waver.
+    let (base, new) = (runs(a, [1.0, 1.3, 1.0]), runs(b, [1.3, 1.2, 1.25]));
+    assert!(compared(&base[..1], &new[..1]).worse);
+    let comparison = compared(&base, &new);
+    assert!(!comparison.worse, "{comparison:?}");
+    assert_eq!(figure(&comparison, "latency.response.p50").noise, Some(Noise::Runs));
+    // Repeated runs that agree find a smaller change than the tolerance's double.
+    let comparison = compared(&runs(a, [1.0, 1.01, 1.0]), &runs(b, [1.1, 1.11, 1.1]));
+    assert!(comparison.worse, "{comparison:?}");
+}
+
+#[test]
+fn a_rate_that_falls_is_worse_and_one_that_rises_is_better() {
+    let (base, mut new) = (wavering("a", 1.0, 0.0), wavering("b", 1.0, 0.0));
+    new.requests.completed_per_s = 900.0;
+    let comparison = compared(std::slice::from_ref(&base), std::slice::from_ref(&new));
+    assert_eq!(outcome(&comparison, "requests.completed_per_s"), Some(Outcome::Worse));
+    let comparison = compared(&[new], &[base]);
+    assert_eq!(outcome(&comparison, "requests.completed_per_s"), Some(Outcome::Better));
+}
+
+#[test]
+fn failures_and_losses_beyond_one_in_a_thousand_are_worse() {
+    let base = wavering("a", 1.0, 0.0);
+    let with = |failed: u64, lost: u64| {
+        let mut new = wavering("b", 1.0, 0.0);
+        new.requests.status =
+            [("200".to_owned(), 10_000 - failed), ("503".to_owned(), failed)].into();
+        new.messages.as_mut().expect("it listened").lost = lost;
+        let comparison = compared(std::slice::from_ref(&base), &[new]);
+        (outcome(&comparison, "failed_percent"), outcome(&comparison, "lost_percent"))
+    };
+    assert_eq!(with(0, 0), (Some(Outcome::Same), Some(Outcome::Same)));
+    assert_eq!(with(1, 3), (Some(Outcome::Same), Some(Outcome::Same)));
+    assert_eq!(with(12, 12), (Some(Outcome::Unclear), Some(Outcome::Unclear)));
+    assert_eq!(with(50, 0), (Some(Outcome::Worse), Some(Outcome::Same)));
+    assert_eq!(with(0, 50), (Some(Outcome::Same), Some(Outcome::Worse)));
+}
+
+#[test]
+fn runs_too_short_to_tell_are_refused_and_repeated_ones_are_not() {
+    let short = |id: &str, level: f64| run(id, &[level, level]);
+    let error = compare(&side(&[short("a", 1.0)]), &side(&[short("b", 1.0)]), 5.0);
+    assert_eq!(error, Err(CompareError::TooShort));
+    let base = [short("a", 1.0), short("b", 1.01)];
+    let comparison = compared(&base, &[short("c", 1.5), short("d", 1.51)]);
+    assert_eq!(outcome(&comparison, "latency.response.p50"), Some(Outcome::Worse));
+}
+
+#[test]
+fn only_like_is_compared_with_like() {
+    let (a, b) = (wavering("a", 1.0, 0.0), wavering("b", 1.0, 0.0));
+    let mut closed = b.clone();
+    closed.run.mode = "closed".to_owned();
+    let ramp = |names: &[&str]| {
+        let mut ramp = super::forms::ramp();
+        ramp.steps = (names.iter())
+            .map(|name| {
+                let mut step = super::forms::ramp().steps.remove(0);
+                step.name = (*name).to_owned();
+                step.report = Some(wavering(name, 1.0, 0.0));
+                step
+            })
+            .collect();
+        vec![("r.json".to_owned(), Saved::Ramp(Box::new(ramp)))]
+    };
+    let error = |base: &[(String, Saved)], new: &[(String, Saved)]| {
+        compare(base, new, 5.0).expect_err("unlike").to_string()
+    };
+    let base = side(&[a]);
+    assert!(error(&base, &side(&[closed])).contains("closed"));
+    assert!(error(&base, &ramp(&["x"])).contains("of a ramp"));
+    assert!(error(&ramp(&["x"]), &ramp(&["y"])).contains("no step of the same name"));
+    let mut edited = b.clone();
+    edited.latency.response.hdr.truncate(20);
+    assert!(error(&base, &side(&[edited])).contains("b.json: a histogram"));
+
+    let comparison = compare(&ramp(&["x", "y"]), &ramp(&["y", "z"]), 5.0).expect("one in common");
+    assert_eq!(comparison.parts.len(), 1);
+    assert_eq!(comparison.parts[0].step.as_deref(), Some("y"));
+    assert!(comparison.notes.iter().any(|note| note.starts_with("x: the new side")));
+    assert!(comparison.notes.iter().any(|note| note.starts_with("z: the base")));
+}
+
+#[test]
+fn what_a_reader_must_know_is_noted() {
+    let (a, mut b) = (wavering("a", 1.0, 0.0), wavering("b", 1.0, 0.0));
+    b.run.connections += 1;
+    b.run.interrupted = true;
+    b.verdict.generator = "limited".to_owned();
+    let comparison = compared(std::slice::from_ref(&a), &[b]);
+    assert!(!comparison.trusted);
+    for part in ["connections: 64 in a.json, 65 in b.json", "b.json could not hold", "whole run"] {
+        assert!(comparison.notes.iter().any(|note| note.contains(part)), "{part}");
+    }
+    let comparison = compared(std::slice::from_ref(&a), std::slice::from_ref(&a));
+    assert!(comparison.notes[0].contains("with itself"), "{:?}", comparison.notes);
+}
+
+fn rendered(comparison: &Comparison, form: Form) -> String {
+    let document = Document::Comparison(comparison);
+    let text = document.render(form, TextOptions::default()).expect("there is such a form");
+    text.replace(env!("CARGO_PKG_VERSION"), "VERSION")
+}
+
+#[test]
+fn the_forms_of_a_comparison() {
+    let comparison = compared(&[wavering("a", 1.0, 0.02)], &[wavering("b", 1.2, 0.02)]);
+    assert_snapshot!("comparison_text", rendered(&comparison, Form::Text));
+    assert_snapshot!("comparison_markdown", rendered(&comparison, Form::Markdown));
+    assert_snapshot!("comparison_junit", rendered(&comparison, Form::Junit));
+    assert_snapshot!("comparison_json", rendered(&comparison, Form::Json));
+    roxmltree::Document::parse(&rendered(&comparison, Form::Junit)).expect("XML");
+    assert_eq!(check_against("comparison", &rendered(&comparison, Form::Json)), Ok(()));
+    assert!(check_against("comparison", "{}").is_err(), "the schema lets anything pass");
+    assert!(Form::Hlog.fits(Subject::Comparison).is_err());
+    let error = Saved::from_json(&comparison.to_json()).expect_err("no report").to_string();
+    assert!(error.contains("it is a comparison"), "{error}");
+}
+
+/// As [`run`], with so few values that no second has a 99th percentile: 300 a second, of which each
+/// 25th takes `tail` µs.
+fn slow(id: &str, tail: u64, seconds: usize) -> Report {
+    let mut report = run(id, &vec![1.0; seconds]);
+    let mut all = Latencies::default();
+    for n in 0..300 * seconds as u64 {
+        all.record(micros(if n % 25 == 0 { tail + n % 300 } else { 1_000 + n % 300 }));
+    }
+    for row in &mut report.series {
+        (row.completed, row.response_p99, row.arrival_p99) = (300, None, None);
+    }
+    report.latency.response = (&all).into();
+    report.arrival = Some((&all).into());
+    report.requests.completed_per_s = 300.0;
+    report
+}
+
+#[test]
+fn a_p99_decides_although_no_second_has_one() {
+    let base = slow("a", 2_000, 10);
+    let comparison = compared(std::slice::from_ref(&base), &[slow("b", 180_000, 10)]);
+    let p99 = figure(&comparison, "latency.response.p99");
+    assert_eq!((p99.outcome, p99.noise), (Some(Outcome::Worse), Some(Noise::Values)), "{p99:?}");
+    assert_eq!(outcome(&comparison, "latency.response.p50"), Some(Outcome::Same));
+    assert_eq!(comparison.undecided, [""; 0]);
+    let same = compared(std::slice::from_ref(&base), &[slow("b", 2_010, 10)]);
+    assert!(!same.worse, "{same:?}");
+}
+
+#[test]
+fn seconds_on_the_edge_of_a_p99_do_not_change_what_decides() {
+    let (base, mut new) = (wavering("a", 1.0, 0.02), wavering("b", 90.0, 0.02));
+    for row in new.series.iter_mut().step_by(3) {
+        row.response_p99 = None;
+    }
+    let comparison = compared(&[base], &[new]);
+    let p99 = figure(&comparison, "latency.response.p99");
+    assert_eq!((p99.outcome, p99.noise), (Some(Outcome::Worse), Some(Noise::Seconds)), "{p99:?}");
+}
+
+#[test]
+fn what_should_decide_and_cannot_is_named() {
+    let mut new = slow("b", 2_000, 10);
+    new.latency.response.p99 = None;
+    let comparison = compared(&[slow("a", 2_000, 10)], &[new]);
+    assert_eq!(comparison.undecided, ["latency.response.p99"]);
+    let text = rendered(&comparison, Form::Text);
+    assert!(
+        text.contains("CANNOT TELL") && text.contains("seconds: latency.response.p99"),
+        "{text}"
+    );
+    assert_eq!(check_against("comparison", &rendered(&comparison, Form::Json)), Ok(()));
+}
+
+#[test]
+fn a_total_failure_is_worse_however_little_else_is_known() {
+    let dead = |id: &str| {
+        let mut dead = wavering(id, 1.0, 0.0);
+        dead.requests.status.clear();
+        dead.requests.completed_per_s = 0.0;
+        for row in &mut dead.series {
+            (row.completed, row.response_p50, row.response_p99) = (0, None, None);
+        }
+        dead.latency.response = (&Latencies::default()).into();
+        dead.arrival = Some((&Latencies::default()).into());
+        dead
+    };
+    let comparison = compared(&[wavering("a", 1.0, 0.0)], &[dead("b")]);
+    assert!(comparison.worse, "{comparison:?}");
+    assert_eq!(outcome(&comparison, "failed_percent"), Some(Outcome::Worse));
+    // As of runs that are too short for anything else.
+    let comparison = compared(&[run("a", &[1.0, 1.0])], &[dead("b")]);
+    assert!(comparison.worse, "{comparison:?}");
+    // Two that fail alike are long enough, and say nothing of times.
+    let comparison = compared(&[dead("a")], &[dead("b")]);
+    assert!(!comparison.worse && comparison.undecided.len() == 5, "{comparison:?}");
+}

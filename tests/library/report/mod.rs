@@ -1,0 +1,424 @@
+//! What people and machines read: the text and the JSON of hand-made observations, and the JSON of a
+//! real run against the schema file.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use loadgen::config::plan::Plan;
+use loadgen::config::settings::Settings;
+use loadgen::core::clock::Nanos;
+use loadgen::core::latency::Latencies;
+use loadgen::engine::recorder::Recorder;
+use loadgen::engine::transport::cause::{Cause, CauseCounts};
+use loadgen::engine::transport::{Completion, RequestFailure, RequestOutcome, Ticket, Traffic};
+use loadgen::message::{Checkpoint, IdSpace, MessageAccount, MsgId, Unjoined};
+use loadgen::observations::{
+    ArrivalInfo, ClockInfo, Machine, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo,
+    Stage, StampCount,
+};
+use loadgen::output::{TextOptions, ramp_text, text};
+use loadgen::report::ramp::{
+    Finding, FindingKind, RampReport, RampStep, Search, Trial, TrialOutcome,
+};
+use loadgen::report::{Report, check_names};
+
+/// Compares a text with a file of `tests/snapshots`.
+macro_rules! assert_snapshot {
+    ($name:expr, $text:expr) => {
+        insta::with_settings!({
+            snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots"),
+            prepend_module_to_snapshot => false,
+        }, { insta::assert_snapshot!($name, $text) })
+    };
+}
+
+/// Every form of a run and of a ramp, read as the tools that they are for read them.
+mod forms;
+/// Two sides of made-up runs whose noise is known.
+mod compare;
+/// Strings and numbers that no run has written.
+mod hostile;
+/// Parts of a load and their sum.
+mod merge;
+/// The verdict, and the notes beside it.
+mod notes;
+/// Several requests, each with results of its own.
+mod requests;
+/// wrk's block: its text to the letter, and its parsers on ours.
+mod wrk;
+
+const SECOND: Nanos = Nanos::from_secs(1);
+
+fn micros(n: u64) -> Nanos {
+    Nanos(n * 1_000)
+}
+
+/// `count` values rising evenly from one to the other.
+fn spread(count: u64, from: u64, to: u64) -> Latencies {
+    let mut latencies = Latencies::default();
+    (0..count).for_each(|n| latencies.record(micros(from + (to - from) * n / count)));
+    latencies
+}
+
+fn plan(change: impl FnOnce(&mut Settings)) -> Plan {
+    let mut settings = Settings {
+        rate: Some("2k".parse().expect("a rate")),
+        duration: Some(Duration::from_secs(1)),
+        threads: Some(2),
+        ..Settings::default()
+    };
+    change(&mut settings);
+    Plan::new(settings).expect("valid")
+}
+
+/// Two thousand requests of which one timed out, one broke off, one was refused and two were dropped.
+fn recorder() -> Recorder {
+    written_by(Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND).of_open_loop())
+}
+
+fn written_by(mut recorder: Recorder) -> Recorder {
+    for n in 0..2_000 {
+        let due = SECOND + micros(500 * n);
+        recorder.planned(due, due + micros(20));
+        if n >= 1_998 {
+            recorder.dropped(n, due, micros(2_000_000), false);
+            continue;
+        }
+        recorder.sent(n, due);
+        let sent = due + micros(40 + n % 50);
+        let (at, outcome) = match n {
+            500 => (
+                sent + micros(2_000_000),
+                RequestOutcome::Failed(RequestFailure::Timeout, Cause::Timeout),
+            ),
+            501 => (sent + micros(10), RequestOutcome::Failed(RequestFailure::Read, Cause::Reset)),
+            502 => (sent + micros(100), RequestOutcome::Answered { status: 503 }),
+            _ => (sent + micros(100 + n % 900), RequestOutcome::Answered { status: 200 }),
+        };
+        let id = MsgId::new(n).expect("small");
+        recorder.ended(&Completion {
+            ticket: Ticket { due, ready: due + micros(20), id },
+            sent,
+            at,
+            outcome,
+            connect: None,
+        });
+    }
+    recorder
+}
+
+fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
+    let server = |kind, version: &str| Some(ServerInfo { kind, version: version.to_owned() });
+    let used = |component: &str, pid, cpu_s: f64, megabytes: u64| ResourceUse {
+        component: component.to_owned(),
+        pid,
+        cpu_s,
+        cpu_percent_mean: cpu_s * 100.0,
+        cpu_percent_max: cpu_s * 120.0,
+        rss_max_bytes: megabytes << 20,
+    };
+    let stage = |name: &str, latencies| Stage { pair: name.parse().expect("a stage"), latencies };
+    let list = |checkpoint, joined| StampCount {
+        read: joined + 7,
+        joined,
+        foreign: 5,
+        unreadable: 2,
+        ..StampCount::new(checkpoint)
+    };
+    let id = |n| MsgId::new(n).expect("small");
+    Observations {
+        plan: plan(change),
+        run_id: "62d8b5a3f1c40-1f".to_owned(),
+        started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_400_000_123),
+        target: "http://127.0.0.1:8080/".to_owned(),
+        sending: SECOND,
+        answering: micros(1_000_900),
+        interrupted: false,
+        stack: StackInfo {
+            queue: server("spawned", "Redis 7.0.15"),
+            broker: server("external", "mosquitto version 2.0.11"),
+        },
+        clock: ClockInfo {
+            offset_us: Some(1_795_300_000_000_000),
+            error_bound: Some(micros(25)),
+            start_us: Some(1_795_400_000_123_004),
+            server: Some("00112233".to_owned()),
+        },
+        machine: Machine { span: SECOND, cores: 2, other_cpu_s: Some(0.05), ..Machine::default() },
+        load: recorder().result,
+        traffic: Traffic {
+            timed_when_read: 0,
+            bytes_read: 151_848,
+            bytes_written: 380_000,
+            reconnects: 2,
+            connect_failures: 0,
+            connect_causes: CauseCounts::default(),
+            reconnecting: Nanos::ZERO,
+            paused: Nanos::ZERO,
+            unrequested: 0,
+            looked: Nanos::ZERO,
+            scripted: micros(1_500),
+            unnumbered: 1_998,
+        },
+        script: None,
+        broker_dropped: 0,
+        arrivals: Some(ArrivalInfo {
+            account: MessageAccount {
+                accepted: 1_995,
+                arrived: 1_994,
+                lost: 2,
+                duplicated: 1,
+                reordered: 7,
+                unexpected: 3,
+                foreign: 2,
+                missed: 0,
+                unknown: 2,
+                lost_examples: vec![id(17), id(42)],
+                duplicated_examples: vec![id(99)],
+            },
+            timed_when_read: 0,
+            missed_spans: Vec::new(),
+            unjoined: Unjoined::default(),
+            other_topics: Unjoined::default(),
+            latencies: spread(1_996, 300, 4_000).into(),
+            by_request: Vec::new(),
+        }),
+        stages: vec![
+            stage("due-sent", spread(20, 40, 90)),
+            stage("sent-api", spread(20, 1, 60)),
+            stage("sent-answered", spread(20, 100, 900)),
+        ],
+        stamps: vec![list(Checkpoint::Api, 20), list(Checkpoint::MqttClient, 0)],
+        stamps_dropped: 0,
+        resources: vec![used("generator", 31, 0.034, 15), used("redis", 32, 0.016, 12)],
+        series: vec![SeriesRow {
+            t_s: 1.0,
+            sent: 1_998,
+            completed: 1_996,
+            failed: 2,
+            arrived: 1_994,
+            in_flight: 0,
+            queue_depth: Some(4),
+            response_p50: Some(micros(600)),
+            response_p99: None,
+            arrival_p50: Some(micros(2_150)),
+            arrival_p99: None,
+            cpu_percent: vec![("generator".into(), 3.44), ("redis".into(), 1.61)],
+        }],
+        notes: Vec::new(),
+        casualties: vec!["push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned()],
+    }
+}
+
+/// What serves as the snapshot of JSON: the blobs are checked on their own.
+fn without_blobs(report: &Report) -> String {
+    let lines: Vec<_> = report.to_json().lines().map(str::to_owned).collect();
+    let shorten = |line: &String| match line.split_once("\"hdr\": ") {
+        Some((indent, _)) => format!("{indent}\"hdr\": …"),
+        None => line.clone(),
+    };
+    lines.iter().map(shorten).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_text_of_a_troubled_run() {
+    let conditions = |s: &mut Settings| {
+        s.fail_if = vec!["messages.lost>0".to_owned(), "latency.response.p99>5ms".to_owned()];
+    };
+    let report = Report::from(&observations(conditions));
+    assert_snapshot!(
+        "troubled_text",
+        text(&report, TextOptions { latency: true, ..TextOptions::default() })
+    );
+}
+
+#[test]
+fn the_json_of_a_troubled_run() {
+    let report = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
+    let mut json = without_blobs(&report);
+    json = json.replace(&format!("\"{}\"", env!("CARGO_PKG_VERSION")), "\"VERSION\"");
+    assert_snapshot!("troubled_json", json);
+}
+
+#[test]
+fn the_text_of_a_plain_closed_loop() {
+    let closed = |s: &mut Settings| {
+        (s.rate, s.connections) = (None, Some(10));
+        s.url = Some("http://127.0.0.1:8080/".to_owned());
+    };
+    let mut seen = observations(closed);
+    (seen.arrivals, seen.stack, seen.stages, seen.casualties) =
+        (None, StackInfo::default(), Vec::new(), Vec::new());
+    assert_snapshot!("closed_text", text(&Report::from(&seen), TextOptions::default()));
+}
+
+/// A search of two runs, of which one failed, and a step that came to nothing.
+fn ramp() -> RampReport {
+    let step = |value: f64, report: Option<Report>, error: Option<&str>| RampStep {
+        name: format!("rate {value}"),
+        x: Some(value),
+        settings: BTreeMap::from([("rate".to_owned(), value.to_string())]),
+        error: error.map(str::to_owned),
+        report,
+        ..RampStep::default()
+    };
+    let report = Report::from(&observations(|_| ()));
+    let trial = |value, step, because: Option<&str>| Trial {
+        value,
+        step,
+        outcome: if because.is_none() { TrialOutcome::Holds } else { TrialOutcome::Fails },
+        because: because.map(str::to_owned),
+        ..Trial::default()
+    };
+    RampReport {
+        schema_version: report.schema_version,
+        kind: "ramp".to_owned(),
+        tool: report.tool.clone(),
+        name: "knee".to_owned(),
+        question: Some("How much does it hold?".to_owned()),
+        command: "loadgen ramp profiles/knee.toml".to_owned(),
+        started_at: report.run.started_at.clone(),
+        axis: Some("rate".to_owned()),
+        planned_steps: None,
+        complete: false,
+        steps: vec![
+            step(1_000.0, Some(report.clone()), None),
+            step(2_000.0, Some(report), None),
+            step(1_500.0, None, Some("Redis at redis://host cannot be reached")),
+        ],
+        search: Some(Search {
+            axis: "rate".to_owned(),
+            condition: "messages.lost == 0".to_owned(),
+            trials: vec![trial(1_000.0, 0, None), trial(2_000.0, 1, Some("messages.lost is 2"))],
+            holds: Some(1_000.0),
+            fails: Some(2_000.0),
+            confirmed: (1, 1),
+        }),
+        findings: vec![Finding::from_text(FindingKind::Knee, "it is in between".to_owned())],
+    }
+}
+
+#[test]
+fn the_text_of_a_ramp() {
+    assert_snapshot!("ramp_text", ramp_text(&ramp(), TextOptions::default()));
+}
+
+#[test]
+fn the_json_of_a_ramp_is_what_its_schema_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/ramp.schema.json");
+    let mut schemas = boon::Schemas::new();
+    let schema = boon::Compiler::new().compile(path, &mut schemas).expect("a valid schema");
+    let mut json: serde_json::Value = serde_json::from_str(&ramp().to_json()).expect("JSON");
+    assert_eq!(schemas.validate(&json, schema).map_err(|e| e.to_string()), Ok(()));
+    json["steps"][0]["report"]["verdict"]["generator"] = "fine".into();
+    assert!(schemas.validate(&json, schema).is_err(), "the schema lets a step's report pass");
+}
+
+/// Sentences are as long as they are, and a terminal breaks them; a table that is broken cannot be read.
+#[test]
+fn the_text_fits_a_terminal_of_80_columns() {
+    let mut seen = observations(|s| s.rate = "9999999".parse().ok());
+    let counters = &mut seen.load.counters;
+    (counters.planned, counters.sent, counters.completed) = (9_999_999, 9_999_999, 9_999_999);
+    seen.arrivals.as_mut().expect("it listens").account.arrived = 9_999_999;
+    let text = text(&Report::from(&seen), TextOptions { latency: true, ..TextOptions::default() });
+    let is_sentence =
+        |line: &&str| ["  Note", "  Fail if", "  Stack"].iter().any(|name| line.starts_with(name));
+    for line in text.lines().filter(|line| !is_sentence(line)) {
+        assert!(line.chars().count() <= 80, "{line}\n{text}");
+    }
+}
+
+#[test]
+fn a_latency_may_be_named_in_short() {
+    let conditions = ["response.p50>1us", "latency.response.p50>1us"].map(str::to_owned);
+    let report = Report::from(&observations(|s| s.fail_if = conditions.to_vec()));
+    let [short, whole] = &report.verdict.thresholds[..] else { panic!("two") };
+    assert_eq!((short.value, short.ok), (report.latency.response.p50, false));
+    assert_eq!((whole.value, whole.ok), (short.value, short.ok));
+}
+
+#[test]
+fn a_condition_that_cannot_be_judged_does_not_pass() {
+    let mut seen = observations(|s| s.fail_if = vec!["arrival.p99>1h".to_owned()]);
+    // Enough was planned, and less arrived.
+    seen.arrivals.as_mut().expect("it listens").latencies = spread(500, 300, 4_000).into();
+    let report = Report::from(&seen);
+    assert!(text(&report, TextOptions::default()).contains("FAILED (it was not measured)"));
+    let threshold = &report.verdict.thresholds[0];
+    assert_eq!((threshold.value, threshold.ok, report.verdict.pass), (None, false, false));
+}
+
+#[test]
+fn conditions_name_numbers_of_the_report() {
+    let check = |text: &str| check_names(&plan(|s| s.fail_if = vec![text.to_owned()]).thresholds);
+    for text in [
+        "arrival.p99>5ms",
+        "messages.lost>0",
+        "requests.status.500>0",
+        "resources.api.cpu_percent_max>90",
+        "stages.sent-api.p50>1ms",
+        "requests.rate_achieved<23900",
+        "latency.service.p99>1s",
+        "service.p99>1s",
+    ] {
+        assert_eq!(check(text), Ok(()), "{text}");
+    }
+    for (text, hint) in [
+        ("arival.p99>1", "arrival.p99"),
+        ("p99>1", "did you mean"),
+        ("response.p99.9>1", "write response.p99_9"),
+        ("other.p99.9>1", "such as arrival.p99"),
+        ("lost>0", "messages.lost"),
+        ("x>0", "such as"),
+    ] {
+        let error = check(text).expect_err(text).to_string();
+        assert!(error.contains("--fail-if") && error.contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn a_saved_report_is_read_back_whole() {
+    let report = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
+    assert_eq!(Report::from_json(&report.to_json()).expect("our own"), report);
+}
+
+#[test]
+fn the_blobs_hold_the_numbers_beside_them() {
+    let report = Report::from(&observations(|_| ()));
+    for q in [&report.latency.response, &report.latency.service, &report.latency.lateness] {
+        let blob = Latencies::from_hdr(&q.hdr).expect("HDR V2");
+        assert_eq!(blob.count(), q.count);
+        assert_eq!(blob.quantile(0.99).map(|n| (n.as_micros_f64() * 1e3).round() / 1e3), q.p99);
+    }
+}
+
+/// Whether a JSON text is what a schema file says.
+fn check_against(schema: &str, json: &str) -> Result<(), String> {
+    let path = format!("{}/schema/{schema}.schema.json", env!("CARGO_MANIFEST_DIR"));
+    let mut schemas = boon::Schemas::new();
+    let schema = boon::Compiler::new().compile(&path, &mut schemas).expect("a valid schema");
+    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    schemas.validate(&json, schema).map_err(|e| e.to_string())
+}
+
+fn check_schema(report: &Report) -> Result<(), String> {
+    check_against("report", &report.to_json())
+}
+
+#[test]
+fn the_json_is_what_the_schema_says() {
+    let check = check_schema;
+    let full = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
+    assert_eq!(check(&full), Ok(()));
+    let mut bare = observations(|s| s.rate = None);
+    (bare.arrivals, bare.stack, bare.clock) = (None, StackInfo::default(), ClockInfo::default());
+    bare.load = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND).result;
+    assert_eq!(check(&Report::from(&bare)), Ok(()));
+    let mut embedded = observations(|_| ());
+    embedded.stack.broker = Some(ServerInfo { kind: "embedded", version: "x".to_owned() });
+    assert_eq!(check(&Report::from(&embedded)), Ok(()));
+    let mut wrong = full;
+    wrong.verdict.generator = "fine".to_owned();
+    assert!(check(&wrong).is_err(), "the schema lets anything pass");
+}
