@@ -137,12 +137,13 @@ impl Latencies {
     /// each share to the one half as far from 1, at least 1, as HdrHistogram's plots have it.
     pub fn steps(&self, per_halving: u32) -> Vec<Step> {
         let steps = self.histogram.iter_quantiles(per_halving.max(1));
-        let step = |at: hdrhistogram::iterators::IterationValue<u64>| Step {
-            quantile: at.quantile_iterated_to(),
-            value: Nanos(at.value_iterated_to()),
-            count: self.count(),
-        };
-        steps.map(step).collect()
+        steps
+            .map(|at: hdrhistogram::iterators::IterationValue<u64>| Step {
+                quantile: at.quantile_iterated_to(),
+                value: Nanos(at.value_iterated_to()),
+                count: self.count(),
+            })
+            .collect()
     }
 
     /// The values that were counted, ascending, right to a thousandth, with their counts.
@@ -181,13 +182,15 @@ impl Latencies {
     pub fn counts_up_to(&self, bounds: &[Nanos]) -> Vec<u64> {
         let mut values = self.histogram.iter_recorded().peekable();
         let mut below = 0;
-        let mut up_to = |bound: &Nanos| {
-            while let Some(step) = values.next_if(|step| step.value_iterated_to() <= bound.0) {
-                below += step.count_at_value();
-            }
-            below
-        };
-        bounds.iter().map(&mut up_to).collect()
+        bounds
+            .iter()
+            .map(|bound: &Nanos| {
+                while let Some(step) = values.next_if(|step| step.value_iterated_to() <= bound.0) {
+                    below += step.count_at_value();
+                }
+                below
+            })
+            .collect()
     }
 
     /// The share of values within one standard deviation of the mean, in [0, 1]: wrk's `+/- Stdev`.

@@ -110,8 +110,11 @@ impl Sampler {
             watched.last_cpu = cpu;
             watched.rss_max = watched.rss_max.max(rss);
         }
-        let share = |w: &Watched| Some((Arc::clone(&w.component.name), w.percent?));
-        let mut shares: Shares = self.watched.iter().filter_map(share).collect();
+        let mut shares: Shares = self
+            .watched
+            .iter()
+            .filter_map(|w: &Watched| Some((Arc::clone(&w.component.name), w.percent?)))
+            .collect();
         shares.shrink_to_fit();
         shares
     }
@@ -124,20 +127,22 @@ impl Sampler {
     /// Returns the resources that each component used between the beginning and the last sample.
     pub fn used(&self) -> Vec<ResourceUse> {
         let span = (self.sampled - self.started).as_secs_f64().max(1e-9);
-        let used = |watched: &Watched| {
-            let first = watched.first_cpu?;
-            let cpu_s = (watched.last_cpu - first).max(0.0);
-            let mean = cpu_s / span * 100.0;
-            Some(ResourceUse {
-                component: watched.component.name.to_string(),
-                pid: watched.component.pid,
-                cpu_s,
-                cpu_percent_mean: mean,
-                cpu_percent_max: watched.percent_max.max(mean),
-                rss_max_bytes: watched.rss_max,
+        self.watched
+            .iter()
+            .filter_map(|watched: &Watched| {
+                let first = watched.first_cpu?;
+                let cpu_s = (watched.last_cpu - first).max(0.0);
+                let mean = cpu_s / span * 100.0;
+                Some(ResourceUse {
+                    component: watched.component.name.to_string(),
+                    pid: watched.component.pid,
+                    cpu_s,
+                    cpu_percent_mean: mean,
+                    cpu_percent_max: watched.percent_max.max(mean),
+                    rss_max_bytes: watched.rss_max,
+                })
             })
-        };
-        self.watched.iter().filter_map(used).collect()
+            .collect()
     }
 }
 

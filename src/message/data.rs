@@ -123,13 +123,15 @@ impl Data {
         if names.is_empty() {
             return Err("it has no columns".to_owned());
         }
-        let column = |name| Named {
-            name,
-            plain: Arc::default(),
-            percent: OnceCell::new(),
-            json: OnceCell::new(),
-        };
-        let columns = names.into_iter().map(column).collect();
+        let columns = names
+            .into_iter()
+            .map(|name| Named {
+                name,
+                plain: Arc::default(),
+                percent: OnceCell::new(),
+                json: OnceCell::new(),
+            })
+            .collect();
         Ok(Self { columns, lines: Vec::new(), used: Cell::new(false) })
     }
 

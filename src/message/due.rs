@@ -33,8 +33,9 @@ impl DueTable {
         if let Some(stale) = block.checked_sub(kept_blocks(len) * workers) {
             blocks.remove(&stale);
         }
-        let fresh = || (0..len).map(|_| AtomicU64::new(0)).collect();
-        Arc::clone(blocks.entry(block).or_insert_with(fresh))
+        Arc::clone(
+            blocks.entry(block).or_insert_with(|| (0..len).map(|_| AtomicU64::new(0)).collect()),
+        )
     }
 
     pub(super) fn get(&self, block: u64) -> Option<DueBlock> {

@@ -60,10 +60,13 @@ fn describe(value: &Value, depth: usize) -> String {
         },
         Value::Object(_) if depth == DEPTH => "{…}".to_owned(),
         Value::Object(fields) => {
-            let field = |(key, value): (&String, &Value)| {
-                format!("{}:{}", Value::from(short(key)), describe(value, depth + 1))
-            };
-            let mut named: Vec<_> = fields.iter().take(MOST_KEYS).map(field).collect();
+            let mut named: Vec<_> = fields
+                .iter()
+                .take(MOST_KEYS)
+                .map(|(key, value): (&String, &Value)| {
+                    format!("{}:{}", Value::from(short(key)), describe(value, depth + 1))
+                })
+                .collect();
             if fields.len() > MOST_KEYS {
                 named.push("…".to_owned());
             }
@@ -74,8 +77,10 @@ fn describe(value: &Value, depth: usize) -> String {
 
 /// A key as far as it is named, without characters that a terminal acts on.
 fn short(key: &str) -> String {
-    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    key.chars().take(KEY_CHARS).map(plain).collect()
+    key.chars()
+        .take(KEY_CHARS)
+        .map(|c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 fn collect_integers(value: &Value, path: &mut Vec<String>, shape: &mut Shape) {

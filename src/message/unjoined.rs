@@ -75,8 +75,11 @@ impl Unjoined {
 
     /// The messages of each topic, in words.
     pub fn counts(&self) -> String {
-        let one = |on: &OnTopic| format!("{} on '{}'", format_count(on.count), visible(&on.topic));
-        let mut all: Vec<_> = self.topics.iter().map(one).collect();
+        let mut all: Vec<_> = self
+            .topics
+            .iter()
+            .map(|on: &OnTopic| format!("{} on '{}'", format_count(on.count), visible(&on.topic)))
+            .collect();
         if self.elsewhere > 0 {
             all.push(format!("{} on further topics", format_count(self.elsewhere)));
         }
@@ -152,8 +155,11 @@ impl First {
 
 /// A foreign text as far as it is shown, without characters that a terminal acts on.
 fn visible(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    let mut shown: String = text.chars().take(KEPT_CHARS).map(plain).collect();
+    let mut shown: String = text
+        .chars()
+        .take(KEPT_CHARS)
+        .map(|c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
     if text.chars().nth(KEPT_CHARS).is_some() {
         shown.push('…');
     }

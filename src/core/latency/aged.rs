@@ -93,11 +93,12 @@ impl AgedLatencies {
     fn measured_at(&self, rank: u64) -> Option<Nanos> {
         let mut up_to = 0;
         let mut values = self.measured.recorded();
-        let reached = |(_, count): &(Nanos, u64)| {
-            up_to += count;
-            up_to >= rank
-        };
-        values.find(reached).map(|(value, _)| value)
+        values
+            .find(|(_, count): &(Nanos, u64)| {
+                up_to += count;
+                up_to >= rank
+            })
+            .map(|(value, _)| value)
     }
 }
 

@@ -69,12 +69,13 @@ fn named_value(name: &str, after: &str) -> Option<(usize, usize)> {
     let value = quote.map_or(value, |quote| &value[quote.len_utf8()..]);
     let is_header =
         ["authorization", "cookie"].iter().any(|part| name.to_lowercase().ends_with(part));
-    let ends = |c: char| match quote {
-        Some(quote) => c == quote,
-        None if is_header => matches!(c, '\n' | '\r' | '`' | '"' | '\''),
-        None => c.is_whitespace() || matches!(c, '&' | ',' | ';' | '"' | '\'' | '`'),
-    };
-    let len = value.find(ends).unwrap_or(value.len());
+    let len = value
+        .find(|c: char| match quote {
+            Some(quote) => c == quote,
+            None if is_header => matches!(c, '\n' | '\r' | '`' | '"' | '\''),
+            None => c.is_whitespace() || matches!(c, '&' | ',' | ';' | '"' | '\'' | '`'),
+        })
+        .unwrap_or(value.len());
     Some((after.len() - value.len(), len))
 }
 

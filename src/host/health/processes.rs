@@ -27,12 +27,15 @@ impl Processes {
     pub(super) fn read() -> Self {
         let all = all_processes().into_iter().flatten().flatten();
         let stats = all.filter_map(|process| process.stat().ok());
-        let one = |stat: procfs::process::Stat| {
-            let children = (stat.cutime + stat.cstime).max(0).cast_unsigned();
-            let ticks = stat.utime + stat.stime + children;
-            (stat.pid, ProcessCpu { parent: stat.ppid, started: stat.starttime, ticks })
-        };
-        Self(stats.map(one).collect())
+        Self(
+            stats
+                .map(|stat: procfs::process::Stat| {
+                    let children = (stat.cutime + stat.cstime).max(0).cast_unsigned();
+                    let ticks = stat.utime + stat.stime + children;
+                    (stat.pid, ProcessCpu { parent: stat.ppid, started: stat.starttime, ticks })
+                })
+                .collect(),
+        )
     }
 
     /// All processes that are not members.
@@ -58,11 +61,17 @@ impl Processes {
 
     fn add_children(&self, members: &mut HashSet<i32>) {
         loop {
-            let is_new = |(pid, process): &(&i32, &ProcessCpu)| {
-                // Everything descends from the first process, which may listen for others.
-                process.parent > 1 && members.contains(&process.parent) && !members.contains(pid)
-            };
-            let new: Vec<_> = self.0.iter().filter(is_new).map(|(pid, _)| *pid).collect();
+            let new: Vec<_> = self
+                .0
+                .iter()
+                .filter(|(pid, process): &(&i32, &ProcessCpu)| {
+                    // Everything descends from the first process, which may listen for others.
+                    process.parent > 1
+                        && members.contains(&process.parent)
+                        && !members.contains(pid)
+                })
+                .map(|(pid, _)| *pid)
+                .collect();
             if new.is_empty() {
                 return;
             }
@@ -98,12 +107,11 @@ impl Sockets {
 
     /// Sockets that listen on an address of this machine.
     fn listeners(&self, address: SocketAddr) -> impl Iterator<Item = &TcpNetEntry> {
-        let listens = move |entry: &&TcpNetEntry| {
+        self.tcp.iter().filter(move |entry: &&TcpNetEntry| {
             let own = entry.local_address;
             let fits = own.ip().is_unspecified() || own.ip().to_canonical() == address.ip();
             entry.state == TcpState::Listen && own.port() == address.port() && fits
-        };
-        self.tcp.iter().filter(listens)
+        })
     }
 
     /// Adds the processes at the other ends of the members' connections.

@@ -159,17 +159,16 @@ fn follow(
 /// Asks the kernel to kill the child when the thread that starts it ends, even by SIGKILL.
 fn die_with_parent(command: &mut Command) {
     let parent = rustix::process::getpid();
-    let arm = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The parent may have died before the signal was set: then the signal is never sent.
-        if rustix::process::getppid() != Some(parent) {
-            return Err(std::io::ErrorKind::NotFound.into());
-        }
-        Ok(())
-    };
     // SAFETY: between fork and exec the closure makes two system calls and touches no memory.
     #[expect(unsafe_code, reason = "the only way to set a death signal from std's Command")]
     unsafe {
-        command.pre_exec(arm)
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The parent may have died before the signal was set: then the signal is never sent.
+            if rustix::process::getppid() != Some(parent) {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
+            Ok(())
+        })
     };
 }

@@ -206,8 +206,9 @@ async fn open(address: &Address, received: Option<&LastReceipt>) -> io::Result<B
 
 /// A request to subscribe to topics.
 pub(crate) fn subscription(topics: &[String], qos: u8) -> Subscribe {
-    let filter = |topic: &String| SubscribeFilter::new(topic.clone(), quality(qos));
-    let mut request = Subscribe::new_many(topics.iter().map(filter));
+    let mut request = Subscribe::new_many(
+        topics.iter().map(|topic: &String| SubscribeFilter::new(topic.clone(), quality(qos))),
+    );
     request.pkid = 1;
     request
 }

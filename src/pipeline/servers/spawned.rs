@@ -75,16 +75,17 @@ pub async fn start_redis() -> Result<Spawned, StackError> {
              maxclients 10000\ntcp-backlog 511\nloglevel warning\n"
         )
     };
-    let launch = |port| Launch {
-        name: "redis",
-        program: &program,
-        args: vec!["-".to_owned()],
-        env: Vec::new(),
-        stdin: Some(config(port)),
-    };
-    start(launch, "redis", |address| async move {
-        redis::connect(&address, redis::Use::Commands).await.map(|_| ())
-    })
+    start(
+        |port| Launch {
+            name: "redis",
+            program: &program,
+            args: vec!["-".to_owned()],
+            env: Vec::new(),
+            stdin: Some(config(port)),
+        },
+        "redis",
+        |address| async move { redis::connect(&address, redis::Use::Commands).await.map(|_| ()) },
+    )
     .await
 }
 
@@ -104,18 +105,21 @@ pub async fn start_mosquitto() -> Result<Spawned, StackError> {
              sys_interval 1\nlog_dest stderr\nlog_type error\nlog_type warning\n"
         )
     };
-    let launch = |port| Launch {
-        name: "mosquitto",
-        program: &program,
-        args: vec!["-c".to_owned(), "/dev/stdin".to_owned()],
-        env: Vec::new(),
-        stdin: Some(config(port)),
-    };
-    start(launch, "mqtt", |address| async move {
-        mqtt::connect(&address, &mqtt::client_id("probe"), mqtt::ReceiptTimes::Read)
-            .await
-            .map(|_| ())
-    })
+    start(
+        |port| Launch {
+            name: "mosquitto",
+            program: &program,
+            args: vec!["-c".to_owned(), "/dev/stdin".to_owned()],
+            env: Vec::new(),
+            stdin: Some(config(port)),
+        },
+        "mqtt",
+        |address| async move {
+            mqtt::connect(&address, &mqtt::client_id("probe"), mqtt::ReceiptTimes::Read)
+                .await
+                .map(|_| ())
+        },
+    )
     .await
 }
 

@@ -77,8 +77,11 @@ impl Keys {
 
     /// Puts elements that were popped back to where they were.
     pub(super) fn put_back(&mut self, key: &[u8], end: End, elements: &mut Vec<Element>) {
-        let empty = || Value::List(VecDeque::new());
-        let Value::List(list) = self.values.entry(key.into()).or_insert_with(empty) else { return };
+        let Value::List(list) =
+            self.values.entry(key.into()).or_insert_with(|| Value::List(VecDeque::new()))
+        else {
+            return;
+        };
         for element in elements.drain(..).rev() {
             match end {
                 End::Left => list.push_front(element),
