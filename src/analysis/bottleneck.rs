@@ -6,7 +6,6 @@
 //!    nearly all of this machine's cores;
 //! 3. the stage whose median rose the most since the calm step: its component is slow for another reason.
 
-use super::findings::StepFacts;
 use super::queue_growth::{QueueGrowth, queue_growth};
 use crate::message::{Checkpoint, StagePair};
 use crate::report::finding::{Bottleneck, Evidence, Seen, Suspect};
@@ -57,14 +56,9 @@ impl SlowerStage {
 }
 
 /// The saturated component of a run; `calm` is a run without trouble, if there is one.
-pub(crate) fn saturation(
-    report: &Report,
-    calm: Option<&Report>,
-    facts: &StepFacts,
-    cores: usize,
-) -> Option<Saturation> {
-    let all_cores = all_cores_percent(report, cores).filter(|percent| *percent >= FULL);
-    let full = busiest(report, facts).filter(|busiest| busiest.percent >= FULL);
+pub(crate) fn saturation(report: &Report, calm: Option<&Report>) -> Option<Saturation> {
+    let all_cores = all_cores(report).filter(|all| all.percent >= FULL);
+    let full = busiest(report).filter(|busiest| busiest.percent >= FULL);
     let stage = calm.and_then(|calm| slower_stage(report, calm));
     let growth = queue_growth(report).filter(QueueGrowth::is_growing);
     let component = match (&growth, &full) {
@@ -81,13 +75,11 @@ pub(crate) fn saturation(
     if let Some(growth) = growth {
         let to = report.series.iter().filter_map(|row| row.queue_depth).max().unwrap_or(0);
         evidence.push(Evidence::QueueGrew { per_s: growth.per_s, to });
-        if let Some(per_s) = facts.push_limit.filter(|_| is_push(&component)) {
-            evidence.push(Evidence::PushLimit { per_s });
-        }
+        evidence.extend(push_limit(report, &component));
     }
-    evidence.extend(cpu_evidence(report, facts, &component));
-    if let Some(percent) = all_cores {
-        evidence.push(Evidence::AllCores { percent, cores: cores as u64 });
+    evidence.extend(cpu_evidence(report, &component));
+    if let Some(AllCores { percent, cores }) = all_cores {
+        evidence.push(Evidence::AllCores { percent, cores });
     }
     evidence.extend(stage.map(|slower| Evidence::StageGrew {
         stage: slower.stage,
@@ -100,40 +92,54 @@ pub(crate) fn saturation(
 
 /// The component that uses the largest share of its threads' time. Components with an unknown number of threads
 /// are left out.
-pub(crate) fn busiest(report: &Report, facts: &StepFacts) -> Option<CpuUse> {
+pub(crate) fn busiest(report: &Report) -> Option<CpuUse> {
     let uses = report.resources.iter().filter_map(|used| {
-        let percent = used.cpu_percent_mean / threads(used, report, facts)? as f64;
+        let percent = used.cpu_percent_mean / threads(used, report)? as f64;
         Some(CpuUse { component: used.component.clone(), percent })
     });
     uses.max_by(|a, b| a.percent.total_cmp(&b.percent))
 }
 
-fn is_push(component: &Suspect) -> bool {
-    matches!(component, Suspect::Component(name) if name == "push")
+/// The limit of the push server, if that is the component.
+fn push_limit(report: &Report, component: &Suspect) -> Option<Evidence> {
+    let is_push = matches!(component, Suspect::Component(name) if name == "push");
+    let per_s = report.run.services.filter(|_| is_push)?.push_limit?;
+    Some(Evidence::PushLimit { per_s })
 }
 
-/// Threads that do the component's work: the most cores that it can use.
-fn threads(used: &Resource, report: &Report, facts: &StepFacts) -> Option<u64> {
+/// Threads that do the component's work: the most cores that it can use. `None` if the report does not have it.
+fn threads(used: &Resource, report: &Report) -> Option<u64> {
     match used.component.as_str() {
         "generator" => Some(report.run.threads),
-        "api" => Some(facts.api_threads as u64),
-        "push" => Some(facts.push_threads as u64),
+        "api" => report.run.services.map(|services| services.api_threads),
+        "push" => report.run.services.map(|services| services.push_threads),
         _ => Some(1),
     }
 }
 
-/// CPU time of all components in percent of all cores; `None` without a component.
-fn all_cores_percent(report: &Report, cores: usize) -> Option<f64> {
-    let all: f64 = report.resources.iter().map(|used| used.cpu_percent_mean).sum();
-    (!report.resources.is_empty()).then(|| all / cores as f64)
+/// CPU time of all components.
+struct AllCores {
+    /// Percent of the cores' time.
+    percent: f64,
+    /// Cores that the components share.
+    cores: u64,
 }
 
-fn cpu_evidence(report: &Report, facts: &StepFacts, component: &Suspect) -> Option<Evidence> {
+/// CPU time of all components; `None` if the report has no component or not the number of cores.
+fn all_cores(report: &Report) -> Option<AllCores> {
+    let generator = report.generator.as_ref()?;
+    let cores = generator.available_cores.unwrap_or(generator.cores);
+    let all: f64 = report.resources.iter().map(|used| used.cpu_percent_mean).sum();
+    let is_known = !report.resources.is_empty() && cores > 0;
+    is_known.then(|| AllCores { percent: all / cores as f64, cores })
+}
+
+fn cpu_evidence(report: &Report, component: &Suspect) -> Option<Evidence> {
     let Suspect::Component(name) = component else { return None };
     let used = report.resources.iter().find(|used| used.component == *name)?;
-    let threads = threads(used, report, facts);
+    let threads = threads(used, report);
     let percent = used.cpu_percent_mean / threads.unwrap_or(1) as f64;
-    Some(Evidence::Cpu { percent, threads, is_full: percent >= FULL })
+    Some(Evidence::Cpu { percent, threads, is_full: threads.is_some() && percent >= FULL })
 }
 
 /// The stage whose median rose the most since the calm run, if any rose.
@@ -179,13 +185,20 @@ fn component_of(stage: StagePair) -> Option<Suspect> {
 mod tests {
     use super::*;
     use crate::analysis::example;
+    use crate::report::{Generator, ServiceSettings};
 
-    fn facts() -> StepFacts {
-        StepFacts { api_threads: 2, push_threads: 1, push_limit: Some(1_000.0) }
+    /// A run of a push server with a limit, two threads of the api and `cores` cores.
+    fn run(rate: f64, cores: u64) -> Report {
+        let mut report = example::report(rate);
+        let push_limit = Some(1_000.0);
+        report.run.services = Some(ServiceSettings { api_threads: 2, push_threads: 1, push_limit });
+        let available_cores = Some(cores);
+        report.generator = Some(Generator { cores, available_cores, ..Generator::default() });
+        report
     }
 
     fn find(report: &Report) -> Saturation {
-        saturation(report, Some(&example::report(500.0)), &facts(), 4).expect("one")
+        saturation(report, Some(&example::report(500.0))).expect("one")
     }
 
     fn texts(found: &Saturation) -> Vec<String> {
@@ -200,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_growing_queue_points_to_push_or_to_a_full_broker() {
-        let mut report = example::report(1_500.0);
+        let mut report = run(1_500.0, 4);
         grow(&mut report);
         let found = find(&report);
         assert_eq!(found.component.to_string(), "push");
@@ -219,14 +232,11 @@ mod tests {
 
     #[test]
     fn a_component_is_full_when_its_own_threads_are_busy() {
-        let mut report = example::report(1_500.0);
+        let mut report = run(1_500.0, 4);
         // Of two threads.
         report.resources[1].cpu_percent_mean = 120.0;
-        assert_eq!(
-            busiest(&report, &facts()).map(|busiest| busiest.component).as_deref(),
-            Some("api")
-        );
-        assert_eq!(saturation(&report, None, &facts(), 4), None);
+        assert_eq!(busiest(&report).map(|busiest| busiest.component).as_deref(), Some("api"));
+        assert_eq!(saturation(&report, None), None);
         report.resources[1].cpu_percent_mean = 180.0;
         let found = find(&report);
         assert_eq!(
@@ -237,8 +247,8 @@ mod tests {
 
     #[test]
     fn the_machine_can_be_full_when_no_component_is() {
-        let report = example::report(1_500.0);
-        let found = saturation(&report, None, &facts(), 1).expect("one");
+        let report = run(1_500.0, 1);
+        let found = saturation(&report, None).expect("one");
         assert_eq!(found.component, Suspect::Machine);
         assert_eq!(texts(&found), ["all components together use 110% of the 1 core they share"]);
     }
@@ -250,10 +260,10 @@ mod tests {
             q.p50 = Some(p50);
             crate::report::Stage { from: "popped".into(), to: "published".into(), quantiles: q }
         };
-        let (mut calm, mut report) = (example::report(500.0), example::report(1_500.0));
+        let (mut calm, mut report) = (example::report(500.0), run(1_500.0, 4));
         calm.stages = vec![stage(20.0)];
         report.stages = vec![stage(900.0)];
-        let found = saturation(&report, Some(&calm), &facts(), 4).expect("one");
+        let found = saturation(&report, Some(&calm)).expect("one");
         assert_eq!((found.component.to_string().as_str(), found.is_clear), ("push", false));
         assert!(
             texts(&found)[1].contains("popped → published grew the most: p50 20.00us → 0.90ms")

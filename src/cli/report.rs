@@ -7,13 +7,18 @@ use anyhow::Context as _;
 use super::args::ReportArgs;
 use super::output::Outputs;
 use super::{Outcome, logger};
+use crate::analysis::findings::conclude_again;
 use crate::config::plan::read::{MOST_REPORT, read_text_bounded};
 use crate::output::forms::Document;
 use crate::report::Saved;
 
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
-    let saved = read(&args.file)?;
+    let mut saved = read(&args.file)?;
+    if let Saved::Ramp(ramp) = &mut saved {
+        // The saved ones may be of a version that knew less.
+        ramp.findings = conclude_again(ramp);
+    }
     let document = Document::from(&saved);
     let outputs = Outputs::check(&args.output, document.subject())?;
     outputs.deliver(document)?;

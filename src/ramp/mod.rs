@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::analysis::findings::{StepFacts, conclude};
+use crate::analysis::findings::conclude;
 use crate::config::plan::LoadConfig;
 use crate::report::ramp::{RampReport, RampStep, Search, Trial};
 use crate::report::{Report, SCHEMA_VERSION, Tool};
@@ -60,7 +60,6 @@ pub(crate) struct Ramp {
     stop: Option<watch::Receiver<bool>>,
     on_event: Option<OnEvent>,
     report: RampReport,
-    facts: Vec<StepFacts>,
     tried: Vec<TriedValue>,
 }
 
@@ -98,15 +97,7 @@ impl Ramp {
             search,
             ..RampReport::default()
         };
-        Self {
-            plan,
-            services,
-            stop: None,
-            on_event: None,
-            report,
-            facts: Vec::new(),
-            tried: Vec::new(),
-        }
+        Self { plan, services, stop: None, on_event: None, report, tried: Vec::new() }
     }
 
     /// Ends the ramp when `stop` becomes true: the running step is drained and reported.
@@ -206,7 +197,6 @@ impl Ramp {
             Err(error) => (None, Some(error.to_string())),
         };
         let interrupted = report.as_ref().is_some_and(|report| report.run.interrupted);
-        self.facts.push(facts(step));
         self.report.steps.push(RampStep {
             name: step.name.clone(),
             x: step.x,
@@ -271,8 +261,7 @@ impl Ramp {
 
     /// Hands the report so far to the callback, with its findings.
     fn publish_report(&mut self) {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        self.report.findings = conclude(&self.report, &self.facts, cores);
+        self.report.findings = conclude(&self.report);
         self.emit(RampEvent::Report(&self.report));
     }
 
@@ -293,16 +282,6 @@ fn call(on_event: &OnEvent, event: RampEvent<'_>) {
     // A callback that panicked once is called again: losing progress must not end the ramp.
     let mut callback = on_event.lock().unwrap_or_else(PoisonError::into_inner);
     (*callback)(event);
-}
-
-/// Settings of a step that its report does not have.
-fn facts(step: &PlannedStep) -> StepFacts {
-    let pipeline = &step.plan.pipeline;
-    StepFacts {
-        api_threads: pipeline.api_threads,
-        push_threads: pipeline.push_threads,
-        push_limit: pipeline.push_limit.map(|limit| limit.as_f64()),
-    }
 }
 
 fn empty_search(planned: &PlannedSearch) -> Search {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{
     ByRequest, Clock, Errors, Examples, Generator, Latency, Messages, MissedWindow, Node,
     PerThread, Quantiles, Report, Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server,
-    Stack, Stage, StampList, Tool, Verdict, judge,
+    ServiceSettings, Stack, Stage, StampList, Tool, Verdict, judge,
 };
-use crate::config::plan::{Mode, Pace, ScriptPlan};
+use crate::config::plan::{Mode, Pace, PipelinePlan, Plan, ScriptPlan, Target};
 use crate::config::settings::{ArrivalProcess, Engine, Protocol};
 use crate::core::clock::Nanos;
 use crate::core::latency::{AgedLatencies, Latencies, QUANTILES};
@@ -110,6 +110,7 @@ fn run(seen: &Observations) -> Run {
         requests_limit: load.requests,
         interrupted: seen.interrupted,
         command: seen.plan.command.clone(),
+        services: services(&seen.plan),
         stack: Stack {
             queue: seen.stack.queue.as_ref().map(server),
             broker: seen.stack.broker.as_ref().map(server),
@@ -125,6 +126,16 @@ fn run(seen: &Observations) -> Run {
         parts: None,
         partial: false,
     }
+}
+
+/// Settings of the services; `None` if the run did not start them.
+fn services(plan: &Plan) -> Option<ServiceSettings> {
+    let PipelinePlan { api_threads, push_threads, push_limit, .. } = &plan.pipeline;
+    (plan.target == Target::Pipeline).then(|| ServiceSettings {
+        api_threads: *api_threads as u64,
+        push_threads: *push_threads as u64,
+        push_limit: push_limit.map(|limit| limit.as_f64()),
+    })
 }
 
 fn requests(seen: &Observations) -> Requests {

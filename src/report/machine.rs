@@ -16,6 +16,10 @@ pub(super) const SHORTAGES: [&str; 3] = ["no_local_port", "too_many_open_files",
 pub struct Generator {
     /// CPUs of the machine.
     pub cores: u64,
+    /// CPUs that loadgen may use at a time, by its affinity and its cgroup's quota; `null` in reports of versions
+    /// that did not save it.
+    #[serde(default)]
+    pub available_cores: Option<u64>,
     /// Measured time in seconds.
     pub measured_s: f64,
     /// Seconds that the load threads waited for a CPU, added over the threads.
@@ -61,6 +65,7 @@ impl Generator {
         let own = by_cause.iter().filter(|(cause, _)| SHORTAGES.contains(&cause.as_str()));
         Self {
             cores,
+            available_cores: Some(seen.machine.available_cores),
             measured_s: seconds(span),
             run_queue_s: seconds(seen.load.run_queue),
             run_queue_percent: percent(
@@ -84,12 +89,15 @@ impl Generator {
 
     /// Several machines' sections as one: times and counts added, shares weighted by what they are of.
     pub(super) fn sum(parts: &[&Self]) -> Option<Self> {
-        let mut sum = Self { other_cpu_percent: Some(0.0), ..Self::default() };
+        let mut sum =
+            Self { other_cpu_percent: Some(0.0), available_cores: Some(0), ..Self::default() };
         let cores: f64 = parts.iter().map(|part| part.cores as f64).sum();
         for part in parts {
             let weight = part.cores as f64 / cores.max(1.0);
             let even = 1.0 / parts.len() as f64;
             sum.cores += part.cores;
+            sum.available_cores =
+                sum.available_cores.zip(part.available_cores).map(|(sum, part)| sum + part);
             sum.measured_s = sum.measured_s.max(part.measured_s);
             sum.run_queue_s += part.run_queue_s;
             sum.run_queue_percent += part.run_queue_percent * even;

@@ -133,6 +133,10 @@ pub struct Run {
     /// What repeats it, without secrets; empty in reports of before it was told.
     #[serde(default)]
     pub command: String,
+    /// Settings of the services that loadgen started; `null` if it started none, and in reports of versions that did
+    /// not save them.
+    #[serde(default)]
+    pub services: Option<ServiceSettings>,
     /// The servers behind the target.
     pub stack: Stack,
     /// The clock of the stamps.
@@ -177,6 +181,17 @@ pub struct Parts {
     /// `own`, each node's; empty in reports of before it was told.
     #[serde(default)]
     pub start_clock: String,
+}
+
+/// Settings of the api and the push server that limit what they can do.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSettings {
+    /// Threads of the api.
+    pub api_threads: u64,
+    /// Threads of the push server.
+    pub push_threads: u64,
+    /// Highest rate of the push server, in messages a second; `null` without a limit.
+    pub push_limit: Option<f64>,
 }
 
 /// The servers behind the target; `null` where unknown.

@@ -115,14 +115,60 @@ impl RampReport {
         Ok(ramp)
     }
 
-    /// Fills in what follows from other fields of each step's report.
+    /// Fills in the fields that follow from others, also in files of versions that did not save them.
     pub(crate) fn complete(&mut self) {
-        self.steps.iter_mut().filter_map(|step| step.report.as_mut()).for_each(Report::complete);
+        let axis = self.axis.as_deref();
+        for step in &mut self.steps {
+            if let Some(report) = &mut step.report {
+                report.complete();
+            }
+            if step.curve.is_none() {
+                step.curve = Some(curve_from_name(step, axis));
+            }
+        }
     }
 
     /// The file's text: JSON, two spaces deep, ending in a newline.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("plain data can be written");
         printable_json(text + "\n")
+    }
+}
+
+/// The curve of a step of a file that does not have it. The step's name consists of a name from the profile, or of all
+/// changed settings; then come the values of a sweep. The curve is the name without the axis.
+fn curve_from_name(step: &RampStep, axis: Option<&str>) -> String {
+    let settings: Vec<_> =
+        step.settings.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    let mut parts: Vec<&str> = step.name.split(", ").collect();
+    if !parts.iter().any(|part| settings.iter().any(|setting| setting == part)) {
+        return String::new();
+    }
+    let value = axis.and_then(|axis| Some(format!("{axis} {}", step.settings.get(axis)?)));
+    parts.retain(|part| value.as_deref() != Some(*part));
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_curve_of_an_older_step_follows_from_its_name() {
+        let curve = |name: &str, settings: &[(&str, &str)]| {
+            let settings = settings.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+            let step = RampStep {
+                name: name.to_owned(),
+                settings: settings.collect(),
+                ..RampStep::default()
+            };
+            curve_from_name(&step, Some("rate"))
+        };
+        assert_eq!(curve("rate 2000", &[("rate", "2000")]), "");
+        let swept = [("rate", "2000"), ("coupling", "direct")];
+        assert_eq!(curve("coupling direct, rate 2000", &swept), "coupling direct");
+        assert_eq!(curve("one, rate 2000", &[("rate", "2000"), ("threads", "1")]), "one");
+        assert_eq!(curve("one", &[("rate", "2000")]), "", "named steps share a curve");
+        assert_eq!(curve("step 1", &[]), "");
     }
 }

@@ -23,7 +23,7 @@ const RISE: f64 = 0.05;
 const NOISE: f64 = 0.02;
 
 /// All findings about one curve, whose points are in the order of the axis.
-pub(super) fn findings(curve: &[Point<'_>], axis: &str, cores: usize) -> Vec<Conclusion> {
+pub(super) fn findings(curve: &[Point<'_>], axis: &str) -> Vec<Conclusion> {
     let break_at = broken_from(&curve.iter().map(Point::arrival_p99).collect::<Vec<_>>());
     // Requests that pile up in a step that falls behind are not a measure of what a rate needs.
     let calm_and_held = curve[..break_at.unwrap_or(curve.len())]
@@ -34,7 +34,7 @@ pub(super) fn findings(curve: &[Point<'_>], axis: &str, cores: usize) -> Vec<Con
     match break_at {
         Some(at) => {
             findings.extend(arrival_break(curve, at).map(Conclusion::ArrivalBreak));
-            findings.extend(bottleneck_at_break(curve, at, cores).map(Conclusion::Bottleneck));
+            findings.extend(bottleneck_at_break(curve, at).map(Conclusion::Bottleneck));
         }
         None => {
             findings.extend(arrival_held(curve).map(Conclusion::ArrivalHeld));
@@ -151,16 +151,16 @@ fn arrival_step(point: &Point<'_>) -> Option<ArrivalStep> {
 }
 
 /// The component that is saturated at the step at which arrival breaks.
-fn bottleneck_at_break(curve: &[Point<'_>], at: usize, cores: usize) -> Option<Bottleneck> {
+fn bottleneck_at_break(curve: &[Point<'_>], at: usize) -> Option<Bottleneck> {
     let calm = curve.first().filter(|_| curve.len() > 1).map(|point| point.report);
-    let found = saturation(curve[at].report, calm, curve[at].facts, cores)?;
+    let found = saturation(curve[at].report, calm)?;
     Some(found.into_bottleneck(Seen::AtBreak))
 }
 
 /// The busiest component of the last step.
 fn busiest_at_end(curve: &[Point<'_>]) -> Option<BusiestComponent> {
     let last = curve.last()?;
-    let busiest = busiest(last.report, last.facts)?;
+    let busiest = busiest(last.report)?;
     let end = if last.is_open() && !last.is_held() {
         EndState::RateNotAnswered
     } else if curve.iter().any(Point::is_silent) {

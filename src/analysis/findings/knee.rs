@@ -10,13 +10,12 @@ pub(super) fn findings(
     report: &RampReport,
     points: &[Point<'_>],
     search: &Search,
-    cores: usize,
 ) -> Vec<Conclusion> {
     if search.holds.is_none() && search.fails.is_none() {
         return Vec::new();
     }
     let mut findings = vec![Conclusion::Knee(knee(search, report.complete))];
-    if let Some((trial, found)) = saturation_above(points, search, cores) {
+    if let Some((trial, found)) = saturation_above(points, search) {
         let value = KneeFinding::value_text(&search.axis, trial.value);
         findings.push(Conclusion::Bottleneck(found.into_bottleneck(Seen::AtTrial { value })));
     }
@@ -48,7 +47,6 @@ fn knee_end(search: &Search, value: f64) -> KneeEnd {
 fn saturation_above<'a>(
     points: &[Point<'_>],
     search: &'a Search,
-    cores: usize,
 ) -> Option<(&'a Trial, Saturation)> {
     let fails = search.fails?;
     let mut failed: Vec<_> =
@@ -60,7 +58,7 @@ fn saturation_above<'a>(
     let found = failed.into_iter().filter_map(|trial| {
         // A search ends at the first step without a report: a trial's step is a point's place.
         let at = points.get(trial.step as usize)?;
-        Some((trial, saturation(at.report, calm, at.facts, cores)?))
+        Some((trial, saturation(at.report, calm)?))
     });
     let found: Vec<_> = found.collect();
     let clear = found.iter().position(|(_, found)| found.is_clear);

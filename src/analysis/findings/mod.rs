@@ -8,19 +8,11 @@ mod knee;
 mod sizing;
 
 use crate::report::Report;
-use crate::report::finding::{Caution, Conclusion, Finding};
+use crate::report::finding::{Caution, Conclusion, Finding, FindingKind};
 use crate::report::ramp::{RampReport, RampStep};
 
 /// Share of an open loop's rate that must be answered for the rate to be held.
 const HELD: f64 = 0.99;
-
-/// Settings of a step that its report does not have.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct StepFacts {
-    pub(crate) api_threads: usize,
-    pub(crate) push_threads: usize,
-    pub(crate) push_limit: Option<f64>,
-}
 
 /// A step that has a report.
 #[derive(Debug, Clone, Copy)]
@@ -29,15 +21,14 @@ struct Point<'a> {
     curve: &'a str,
     x: Option<f64>,
     report: &'a Report,
-    facts: &'a StepFacts,
 }
 
 impl<'a> Point<'a> {
     /// The point of a step; `None` if the step did not run to its end.
-    fn new(step: &'a RampStep, facts: &'a StepFacts) -> Option<Self> {
+    fn new(step: &'a RampStep) -> Option<Self> {
         let report = step.report.as_ref().filter(|_| step.error.is_none())?;
         let curve = step.curve.as_deref().unwrap_or_default();
-        Some(Self { name: &step.name, curve, x: step.x, report, facts })
+        Some(Self { name: &step.name, curve, x: step.x, report })
     }
 
     fn is_open(&self) -> bool {
@@ -73,13 +64,12 @@ impl<'a> Point<'a> {
     }
 }
 
-/// All findings of a ramp that ran on `cores` cores.
-pub(crate) fn conclude(report: &RampReport, facts: &[StepFacts], cores: usize) -> Vec<Finding> {
-    let pairs = report.steps.iter().zip(facts);
-    let points: Vec<_> = pairs.filter_map(|(step, facts)| Point::new(step, facts)).collect();
+/// All findings of a ramp.
+pub(crate) fn conclude(report: &RampReport) -> Vec<Finding> {
+    let points: Vec<_> = report.steps.iter().filter_map(Point::new).collect();
     let mut findings = Vec::new();
     if let Some(search) = &report.search {
-        let found = knee::findings(report, &points, search, cores);
+        let found = knee::findings(report, &points, search);
         findings.extend(found.into_iter().map(|data| Finding::new("", data)));
     } else {
         for name in curve_names(&points) {
@@ -89,12 +79,22 @@ pub(crate) fn conclude(report: &RampReport, facts: &[StepFacts], cores: usize) -
                 continue;
             }
             let axis = report.axis.as_deref().unwrap_or_default();
-            let found = curve::findings(&curve, axis, cores);
+            let found = curve::findings(&curve, axis);
             findings.extend(found.into_iter().map(|data| Finding::new(name, data)));
         }
     }
     let cautions = cautions(report).into_iter().map(Conclusion::Caution);
     findings.extend(cautions.map(|data| Finding::new("", data)));
+    findings
+}
+
+/// The findings of a saved ramp, made again from its reports. Saved findings of an unknown kind, which another version
+/// wrote, are kept.
+pub(crate) fn conclude_again(report: &RampReport) -> Vec<Finding> {
+    let mut findings = conclude(report);
+    let unknown =
+        report.findings.iter().filter(|finding| matches!(finding.kind, FindingKind::Other(_)));
+    findings.extend(unknown.cloned());
     findings
 }
 

@@ -4,10 +4,6 @@ use super::*;
 use crate::analysis::example;
 use crate::report::ramp::{Search, Trial, UnmetReason};
 
-fn facts() -> StepFacts {
-    StepFacts { api_threads: 1, push_threads: 1, push_limit: None }
-}
-
 fn ramp(axis: &str, steps: Vec<(f64, Report)>) -> RampReport {
     let steps = steps.into_iter().map(|(x, report)| RampStep {
         name: format!("{axis} {x}"),
@@ -24,8 +20,7 @@ fn ramp(axis: &str, steps: Vec<(f64, Report)>) -> RampReport {
 }
 
 fn texts(report: &RampReport, kind: &str) -> Vec<String> {
-    let facts = vec![facts(); report.steps.len()];
-    let all = conclude(report, &facts, 8);
+    let all = conclude(report);
     all.into_iter().filter(|f| f.kind.name() == kind).map(|f| f.text).collect()
 }
 
@@ -167,7 +162,7 @@ fn a_step_without_an_answer_is_named_and_holds_nothing() {
             (8.0, silent(example::closed(8, 1_000.0))),
         ],
     );
-    let found = conclude(&all, &[facts(), facts()], 8);
+    let found = conclude(&all);
     let found: Vec<_> = found.iter().map(|f| f.text.as_str()).collect();
     assert_eq!(found, ["not a single request was answered at: connections 4; connections 8"]);
     let last = ramp(
@@ -208,8 +203,7 @@ fn each_curve_has_its_own_findings() {
     for (step, curve) in report.steps.iter_mut().zip(["a", "b", "a", "b"]) {
         step.curve = Some(curve.to_owned());
     }
-    let facts = vec![facts(); report.steps.len()];
-    let all = conclude(&report, &facts, 8);
+    let all = conclude(&report);
     let arrival: Vec<_> = all.iter().filter(|f| f.kind.name() == "arrival").collect();
     assert!(arrival.len() == 2 && arrival[1].text.starts_with("[b] arrival does not"), "{all:?}");
 }
@@ -259,4 +253,20 @@ fn steps_that_need_caution_are_named() {
             "the generator was limited at: connections 2"
         ]
     );
+}
+
+/// The file has neither the services' settings nor the number of cores.
+#[test]
+fn findings_are_made_again_from_a_file_of_an_older_version() {
+    let text = include_str!("../../../tests/data/ramp.json");
+    let mut report = RampReport::from_json(text).expect("a ramp's report");
+    let unknown = Finding::from_text(FindingKind::Other("cost".to_owned()), "5 EUR".to_owned());
+    report.findings.push(unknown.clone());
+    let findings = conclude_again(&report);
+    let kinds: Vec<_> = findings.iter().map(|finding| finding.kind.name()).collect();
+    assert_eq!(kinds, ["capacity", "sizing", "sizing", "arrival", "bottleneck", "cost"]);
+    assert!(findings[0].text.starts_with("the API holds 28,803/s (at connections 10)"));
+    assert_eq!(findings.last(), Some(&unknown));
+    let json = serde_json::to_value(&findings).expect("plain data");
+    assert_eq!(serde_json::from_value::<Vec<Finding>>(json).expect("findings"), findings);
 }

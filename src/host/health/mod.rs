@@ -22,6 +22,8 @@ pub struct Machine {
     pub span: Nanos,
     /// CPUs of the machine.
     pub cores: u64,
+    /// CPUs that this process may use at a time, by its affinity and its cgroup's quota; at least 1.
+    pub available_cores: u64,
     /// CPU seconds of processes outside the experiment; `None` where the target runs here under another
     /// user, so that its part cannot be told.
     pub other_cpu_s: Option<f64>,
@@ -111,6 +113,7 @@ impl MachineWatch {
         Machine {
             span: last.at - first.at,
             cores: cpus.max(1) as u64,
+            available_cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
             other_cpu_s: all_known.then_some(other as f64 / ticks),
             steal_s: last.steal_ticks.saturating_sub(first.steal_ticks) as f64 / ticks,
             periods: last.throttling.periods.saturating_sub(first.throttling.periods),

@@ -164,7 +164,8 @@ impl fmt::Display for Evidence {
                     Some(threads) => format!("the time of its {threads} threads"),
                     None => "a core".to_owned(),
                 };
-                let end = if *is_full { "" } else { ", so it is not CPU-bound" };
+                let end =
+                    if *is_full || threads.is_none() { "" } else { ", so it is not CPU-bound" };
                 write!(f, "it uses {percent:.0}% of {of}{end}")
             }
             Self::AllCores { percent, cores } => {

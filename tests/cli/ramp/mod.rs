@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Process, loadgen, matches_schema};
+use crate::support::{Process, loadgen, matches_schema, run};
 
 /// A ramp of the built binary, with its files in a folder of its own.
 struct Ramp {
@@ -52,6 +52,16 @@ fn saved(folder: &Path) -> Option<Value> {
     let report = serde_json::from_str(&text).expect("the report is JSON");
     matches_schema(&report, "ramp.schema.json");
     Some(report)
+}
+
+/// The report that `loadgen report` makes of a saved one.
+fn report_again(report: &Value) -> Value {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("saved.json");
+    std::fs::write(&file, report.to_string()).expect("a file");
+    let shown = run(&format!("report {} --format json", file.display()));
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    serde_json::from_str(&shown.stdout).expect("the report is JSON")
 }
 
 /// The steps' names.

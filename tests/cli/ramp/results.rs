@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Ramp, findings, names, steps};
+use super::{Ramp, findings, names, report_again, steps};
 use crate::support::{Redis, loadgen, require, run};
 
 #[test]
@@ -28,6 +28,7 @@ fn each_step_is_a_run_of_its_own() {
         assert_eq!(run["messages"]["unexpected"], 0);
     }
     assert_eq!(findings(&report, "capacity").len(), 1);
+    assert_eq!(report_again(&report), report, "a saved ramp is reported as it was");
     for part in ["Is it whole?", "connections 3", "arrival p50", "the API holds", "embedded"] {
         assert!(printed.contains(part), "'{part}' is missing: {printed}");
     }
@@ -62,6 +63,7 @@ fn the_knee_of_a_slower_push_server_is_found_and_push_is_named() {
         search["trials"].as_array().expect("a list").iter().map(|trial| &trial["value"]).collect();
     assert_eq!(tried, [&json!(600.0), &json!(1_200.0), &json!(900.0)]);
     assert!(findings(&report, "knee")[0].starts_with("the knee is between 900/s and 1,200/s"));
+    assert_eq!(report_again(&report)["findings"], report["findings"]);
     let cause = &findings(&report, "bottleneck")[0];
     assert!(
         cause.starts_with("the bottleneck is push") && cause.contains("--push-limit"),

@@ -36,7 +36,7 @@ pub(super) fn ramp() -> RampReport {
         settings: BTreeMap::from([("connections".to_owned(), n.to_string())]),
         error: error.map(str::to_owned),
         report,
-        ..RampStep::default()
+        curve: Some(String::new()),
     };
     RampReport {
         schema_version: 1,
