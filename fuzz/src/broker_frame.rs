@@ -1,9 +1,9 @@
 //! The embedded broker's frames, messages and packets.
 
 use bytes::BytesMut;
-use loadgen::pipeline::servers::embedded::broker::Settings;
+use loadgen::pipeline::servers::embedded::broker::BrokerLimits;
 use loadgen::pipeline::servers::embedded::broker::frame::{
-    Frame, Kind, Refusal, cut, put_message, run_len,
+    Frame, FrameError, PacketKind, cut, put_message, run_len,
 };
 use rumqttc::mqttbytes::v4::{Connect, Packet};
 
@@ -17,7 +17,7 @@ const SMALL: usize = 100;
 /// Frames in any pieces: the same however they are cut, bounded, and what is read can be written and
 /// read again.
 pub fn check(input: &[u8]) {
-    for max in [Settings::default().frame_bytes, SMALL] {
+    for max in [BrokerLimits::default().frame_bytes, SMALL] {
         let whole = read(&[input], max);
         for pieces in ways(input) {
             assert_eq!(read(&pieces, max), whole, "in pieces");
@@ -27,7 +27,7 @@ pub fn check(input: &[u8]) {
         }
     }
     let mut rest = input;
-    while let Ok(Some(frame)) = cut(rest, Settings::default().frame_bytes) {
+    while let Ok(Some(frame)) = cut(rest, BrokerLimits::default().frame_bytes) {
         check_message(&frame, rest);
         check_packet(&frame);
         rest = &rest[frame.bytes.len()..];
@@ -35,7 +35,7 @@ pub fn check(input: &[u8]) {
 }
 
 /// The frames of an input, and the refusal at its end.
-fn read(pieces: &[&[u8]], max: usize) -> (Vec<Vec<u8>>, Option<Refusal>) {
+fn read(pieces: &[&[u8]], max: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
     let (mut input, mut frames) = (Vec::new(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);
@@ -67,7 +67,7 @@ fn assert_is_bounded(input: &[u8], max: usize, frames: &[Vec<u8>]) {
 }
 
 fn check_message(frame: &Frame<'_>, rest: &[u8]) {
-    if frame.kind() != Kind::Publish {
+    if frame.kind() != PacketKind::Publish {
         return assert!(!frame.is_plain());
     }
     let Ok(message) = frame.message() else { return };

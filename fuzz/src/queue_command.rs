@@ -1,9 +1,7 @@
 //! The embedded queue's parser of commands.
 
 use loadgen::pipeline::servers::embedded::queue::args::Args;
-use loadgen::pipeline::servers::embedded::queue::parser::{
-    MAX_FRAME, MAX_LINE, Parser, ProtocolError,
-};
+use loadgen::pipeline::servers::embedded::queue::parser::{MAX_FRAME, MAX_LINE, Parser, RespError};
 
 use super::{filled, ways};
 
@@ -17,7 +15,7 @@ type Words = Vec<Vec<u8>>;
 struct Read {
     /// With the length that each had.
     commands: Vec<(Words, usize)>,
-    error: Option<ProtocolError>,
+    error: Option<RespError>,
 }
 
 /// Commands and lines in any pieces: the same however they are cut, bounded, and what is found can be

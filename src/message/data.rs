@@ -18,14 +18,14 @@ pub enum Escape {
 
 /// The cells of one column, escaped once, in the order of the rows.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Column {
+pub struct TableColumn {
     text: Vec<u8>,
     /// End of each cell in `text`.
     ends: Vec<usize>,
     longest: usize,
 }
 
-impl Column {
+impl TableColumn {
     /// The row of this turn: the rows come in order, and after the last the first again.
     pub(super) fn row(&self, turn: u64) -> u64 {
         turn % (self.ends.len() as u64).max(1)
@@ -65,7 +65,7 @@ impl Column {
     }
 }
 
-impl fmt::Debug for Column {
+impl fmt::Debug for TableColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Column({} rows)", self.ends.len())
     }
@@ -87,17 +87,17 @@ fn json(cell: &[u8], out: &mut Vec<u8>) {
 }
 
 #[derive(Debug)]
-struct Named {
+struct NamedColumn {
     name: String,
-    plain: Arc<Column>,
-    percent: OnceCell<Arc<Column>>,
-    json: OnceCell<Arc<Column>>,
+    plain: Arc<TableColumn>,
+    percent: OnceCell<Arc<TableColumn>>,
+    json: OnceCell<Arc<TableColumn>>,
 }
 
 /// A table: columns with names, rows of text.
 #[derive(Debug)]
 pub struct Data {
-    columns: Vec<Named>,
+    columns: Vec<NamedColumn>,
     /// The line of its file that each row begins on, from 1.
     lines: Vec<u64>,
     used: Cell<bool>,
@@ -125,7 +125,7 @@ impl Data {
         }
         let columns = names
             .into_iter()
-            .map(|name| Named {
+            .map(|name| NamedColumn {
                 name,
                 plain: Arc::default(),
                 percent: OnceCell::new(),
@@ -162,7 +162,7 @@ impl Data {
     }
 
     /// The column of that name, escaped; one copy for all who ask.
-    pub fn column(&self, name: &str, escape: Escape) -> Option<Arc<Column>> {
+    pub fn column(&self, name: &str, escape: Escape) -> Option<Arc<TableColumn>> {
         let column = self.columns.iter().find(|column| column.name == name)?;
         self.used.set(true);
         let escaped = || Arc::new(column.plain.escaped(escape));

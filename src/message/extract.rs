@@ -89,7 +89,7 @@ impl<'de> Visitor<'de> for Object<'_> {
         while let Some(rank) = map.next_key_seed(Key { fields: self.fields })? {
             match rank {
                 Some(rank) if found.is_none_or(|(best, _)| rank < best) => {
-                    found = Some((rank, map.next_value_seed(Value)?));
+                    found = Some((rank, map.next_value_seed(IdValue)?));
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -123,16 +123,16 @@ impl Visitor<'_> for Key<'_> {
 }
 
 /// The value of the id's field: an id, or `None` for anything else that is valid JSON.
-struct Value;
+struct IdValue;
 
-impl<'de> DeserializeSeed<'de> for Value {
+impl<'de> DeserializeSeed<'de> for IdValue {
     type Value = Option<MsgId>;
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
         source.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Value {
+impl<'de> Visitor<'de> for IdValue {
     type Value = Option<MsgId>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")

@@ -24,6 +24,6 @@ pub use id::{IdSpace, MsgId};
 pub use idset::IdSet;
 pub use mix::{Assignment, Mix};
 pub use outages::MissedSpan;
-pub use rendered::{Body, Rendered};
+pub use rendered::{MessageBody, Rendered};
 pub use template::{Template, TemplateError, Values};
 pub use unjoined::{Expected, Unjoined};

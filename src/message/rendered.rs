@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use super::data::Column;
-use super::template::{Field, Part, Template, Values, digits};
+use super::data::TableColumn;
+use super::template::{Field, Template, TemplatePart, Values, digits};
 
 /// A body: one template, or a line for each turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body {
+pub struct MessageBody {
     lines: Arc<[Template]>,
 }
 
-impl From<Template> for Body {
+impl From<Template> for MessageBody {
     fn from(template: Template) -> Self {
         Self { lines: Arc::new([template]) }
     }
 }
 
-impl Body {
+impl MessageBody {
     /// Bodies that are sent in turn: in order, and after the last the first again. None is empty.
     pub fn lines(lines: Vec<Template>) -> Option<Self> {
         (!lines.is_empty()).then(|| Self { lines: lines.into() })
@@ -88,13 +88,17 @@ pub struct Rendered {
     holes: Vec<Hole>,
     head: Template,
     end_head: fn(usize, &mut Vec<u8>),
-    body: Body,
+    body: MessageBody,
     line: usize,
 }
 
 impl Rendered {
     /// `end_head(body_len, out)` writes what stands between the head and a body of that length.
-    pub(crate) fn new(head: Template, end_head: fn(usize, &mut Vec<u8>), body: Body) -> Self {
+    pub(crate) fn new(
+        head: Template,
+        end_head: fn(usize, &mut Vec<u8>),
+        body: MessageBody,
+    ) -> Self {
         Self { bytes: Vec::new(), holes: Vec::new(), head, end_head, body, line: 0 }
     }
 
@@ -161,9 +165,9 @@ fn column<'a>(
     body: &'a Template,
     in_head: bool,
     part: usize,
-) -> Option<&'a Column> {
+) -> Option<&'a TableColumn> {
     match if in_head { head } else { body }.parts.get(part) {
-        Some(Part::Cell(column)) => Some(column),
+        Some(TemplatePart::Cell(column)) => Some(column),
         _ => None,
     }
 }
@@ -179,16 +183,16 @@ fn write(
     for (n, part) in template.parts.iter().enumerate() {
         let start = out.len();
         let (filler, value) = match part {
-            Part::Text(text) => {
+            TemplatePart::Text(text) => {
                 out.extend_from_slice(text);
                 continue;
             }
-            Part::Number(field) => {
+            TemplatePart::Number(field) => {
                 let value = values.of(*field);
                 out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
                 (Filler::Number(*field), value)
             }
-            Part::Cell(column) => {
+            TemplatePart::Cell(column) => {
                 let row = column.row(values.turn);
                 out.extend_from_slice(column.cell(row));
                 (Filler::Cell { in_head, part: n }, row)
@@ -232,7 +236,7 @@ mod tests {
             let head = parse("len {{worker}} {{cell}} ");
             let all = ["a{{msg_id}}b{{seq}}{{worker}}{{msg_id}}", "{{cell}}-{{seq}}", "x{{cell}}"];
             let templates: Vec<_> = all[..lines].iter().map(|text| parse(text)).collect();
-            let body = Body::lines(templates.clone()).expect("not empty");
+            let body = MessageBody::lines(templates.clone()).expect("not empty");
             let mut rendered = Rendered::new(head.clone(), end_head, body);
             for (seq, (msg_id, turn)) in ids.iter().enumerate() {
                 let values = Values { msg_id: *msg_id, worker, seq: seq as u64, turn: *turn };
@@ -245,13 +249,13 @@ mod tests {
     #[test]
     fn lines_are_sent_in_turn() {
         let lines = ["one", "two"].map(Template::text).to_vec();
-        let body = Body::lines(lines).expect("not empty");
+        let body = MessageBody::lines(lines).expect("not empty");
         assert_eq!((body.only(), body.longest(), body.is_empty()), (None, 3, false));
         let mut rendered = Rendered::new(Template::default(), |_, _| (), body);
         for (turn, wanted) in ["one", "two", "one"].into_iter().enumerate() {
             let values = Values { turn: turn as u64, ..Values::default() };
             assert_eq!(rendered.fill(&values), wanted.as_bytes());
         }
-        assert_eq!(Body::lines(Vec::new()), None);
+        assert_eq!(MessageBody::lines(Vec::new()), None);
     }
 }

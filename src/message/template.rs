@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::data::{Column, Data, Escape};
+use super::data::{Data, Escape, TableColumn};
 
 /// The holes that every template may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +26,10 @@ const MOST_DIGITS: usize = 20;
 
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TemplatePart {
     Text(Vec<u8>),
     Number(Field),
-    Cell(Arc<Column>),
+    Cell(Arc<TableColumn>),
 }
 
 /// Values for the placeholders of one message.
@@ -55,7 +55,7 @@ impl Values {
     }
 }
 
-impl Part {
+impl TemplatePart {
     fn len(&self, values: &Values) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -117,7 +117,7 @@ impl std::error::Error for TemplateError {}
 /// A parsed template. Text that only looks like a hole (`{{}}`, `{{ a b }}`, JSON) stays text.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Template {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<TemplatePart>,
 }
 
 /// The default body where the MsgID is in the field `MsgID`, as the original's packet generator sent it.
@@ -163,7 +163,7 @@ impl Template {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         // Appended part by part: a field name with braces stays text.
         let mut body = Self::text(format!("{{{}:", quoted(id_field)));
-        body.parts.push(Part::Number(Field::MsgId));
+        body.parts.push(TemplatePart::Number(Field::MsgId));
         for (name, value) in DEFAULT_MEMBERS {
             if name != id_field {
                 body.push_text(format!(",{}:{}", quoted(name), quoted(value)).as_bytes());
@@ -184,7 +184,7 @@ impl Template {
     pub fn append(&mut self, other: Self) {
         for part in other.parts {
             match part {
-                Part::Text(text) => self.push_text(&text),
+                TemplatePart::Text(text) => self.push_text(&text),
                 hole => self.parts.push(hole),
             }
         }
@@ -193,8 +193,8 @@ impl Template {
     fn push_text(&mut self, more: &[u8]) {
         match self.parts.last_mut() {
             _ if more.is_empty() => {}
-            Some(Part::Text(text)) => text.extend_from_slice(more),
-            _ => self.parts.push(Part::Text(more.to_vec())),
+            Some(TemplatePart::Text(text)) => text.extend_from_slice(more),
+            _ => self.parts.push(TemplatePart::Text(more.to_vec())),
         }
     }
 
@@ -202,14 +202,14 @@ impl Template {
     pub fn as_text(&self) -> Option<&[u8]> {
         match self.parts.as_slice() {
             [] => Some(b""),
-            [Part::Text(text)] => Some(text),
+            [TemplatePart::Text(text)] => Some(text),
             _ => None,
         }
     }
 
     /// Returns whether each message carries its id, so that its arrival can be joined.
     pub fn carries_id(&self) -> bool {
-        self.parts.contains(&Part::Number(Field::MsgId))
+        self.parts.contains(&TemplatePart::Number(Field::MsgId))
     }
 
     /// Bytes of the message that `values` give.
@@ -219,7 +219,7 @@ impl Template {
 
     /// Bytes that no message is longer than.
     pub fn longest(&self) -> usize {
-        self.parts.iter().map(Part::longest).sum()
+        self.parts.iter().map(TemplatePart::longest).sum()
     }
 
     /// Returns whether the template is empty, holes and all.
@@ -231,11 +231,11 @@ impl Template {
     pub fn write(&self, values: &Values, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Number(field) => {
+                TemplatePart::Text(text) => out.extend_from_slice(text),
+                TemplatePart::Number(field) => {
                     out.extend_from_slice(itoa::Buffer::new().format(values.of(*field)).as_bytes());
                 }
-                Part::Cell(column) => {
+                TemplatePart::Cell(column) => {
                     out.extend_from_slice(column.cell(column.row(values.turn)));
                 }
             }
@@ -248,9 +248,9 @@ impl fmt::Debug for Template {
         f.write_str("Template(")?;
         for part in &self.parts {
             match part {
-                Part::Text(text) => write!(f, "{}", String::from_utf8_lossy(text))?,
-                Part::Number(field) => write!(f, "{{{{{field:?}}}}}")?,
-                Part::Cell(column) => write!(f, "{{{{{column:?}}}}}")?,
+                TemplatePart::Text(text) => write!(f, "{}", String::from_utf8_lossy(text))?,
+                TemplatePart::Number(field) => write!(f, "{{{{{field:?}}}}}")?,
+                TemplatePart::Cell(column) => write!(f, "{{{{{column:?}}}}}")?,
             }
         }
         f.write_str(")")
@@ -295,17 +295,17 @@ fn hole_at(
     text: &[u8],
     data: Option<&Data>,
     escape: Escape,
-) -> Result<Option<(Part, usize)>, TemplateError> {
+) -> Result<Option<(TemplatePart, usize)>, TemplateError> {
     let Some(inner) = text.strip_prefix(b"{{") else { return Ok(None) };
     let end = inner.windows(2).take(LONGEST_NAME + 1).position(|pair| pair == b"}}");
     let name = end.and_then(|end| std::str::from_utf8(&inner[..end]).ok());
     let Some(name) = name else { return Ok(None) };
     let len = name.len() + 4;
     if let Some((_, field)) = FIELDS.iter().find(|(known, _)| *known == name) {
-        return Ok(Some((Part::Number(*field), len)));
+        return Ok(Some((TemplatePart::Number(*field), len)));
     }
     match data.and_then(|data| data.column(name, escape)) {
-        Some(column) => Ok(Some((Part::Cell(column), len))),
+        Some(column) => Ok(Some((TemplatePart::Cell(column), len))),
         None if is_word(name) => {
             let columns = data.into_iter().flat_map(Data::names);
             let known = OWN_NAMES.into_iter().chain(columns).map(str::to_owned).collect();

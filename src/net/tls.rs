@@ -69,7 +69,7 @@ fn trusting(
     if plan.authorities.is_empty() {
         return builder()?.with_platform_verifier();
     }
-    let verifier = Arc::new(verify::Named::new(&plan.authorities)?);
+    let verifier = Arc::new(verify::TrustedCertificates::new(&plan.authorities)?);
     Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier))
 }
 

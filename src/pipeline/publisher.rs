@@ -21,7 +21,7 @@ use crate::core::Backoff;
 use crate::core::clock::Nanos;
 use crate::message::{Checkpoint, MsgId};
 use crate::pipeline::servers::StackError;
-use crate::pipeline::servers::mqtt::{self, PING_EVERY, Receiver, Sender};
+use crate::pipeline::servers::mqtt::{self, MqttSender, PING_EVERY, Receiver};
 
 /// Unacknowledged messages at QoS 1: far more than a loopback round trip needs, below the 65,535
 /// that packet ids allow.
@@ -84,7 +84,7 @@ pub struct Publisher {
 /// One connection's lifetime.
 #[derive(Debug)]
 struct Session {
-    sender: Sender,
+    sender: MqttSender,
     receiver: Receiver,
     frames: BytesMut,
     /// Bytes framed since the connection stands.
@@ -162,7 +162,7 @@ impl Session {
 }
 
 /// Writes some of the frames, and gives the time; or hands the kernel what was written, when there are none.
-async fn put(sender: &mut Sender, frames: &mut BytesMut) -> io::Result<Option<Nanos>> {
+async fn put(sender: &mut MqttSender, frames: &mut BytesMut) -> io::Result<Option<Nanos>> {
     if frames.is_empty() {
         sender.flush().await?;
         return Ok(None);

@@ -15,7 +15,7 @@ use crate::config::plan::Address;
 use crate::core::Backoff;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::mqtt::{
-    self, MqttConnection, PING_EVERY, ReceiptTimes, ReceivedAt, Receiver, Sender, SessionKind,
+    self, MqttConnection, MqttSender, PING_EVERY, ReceiptTimes, ReceivedAt, Receiver, SessionKind,
 };
 
 /// Whose messages to receive.
@@ -225,7 +225,7 @@ async fn receive(connection: &mut MqttConnection, sink: &mut impl Sink) -> std::
     }
 }
 
-async fn reply(sender: &mut Sender, replies: &mut BytesMut) -> std::io::Result<()> {
+async fn reply(sender: &mut MqttSender, replies: &mut BytesMut) -> std::io::Result<()> {
     if replies.is_empty() {
         return Ok(());
     }

@@ -36,7 +36,7 @@ use crate::observations::{Observations, ServerInfo, StackInfo};
 use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::broker_status::{BrokerFacts, BrokerStatus};
 use crate::pipeline::servers::redis::describe;
-use crate::pipeline::servers::{Kind, StackError};
+use crate::pipeline::servers::{ServerOrigin, StackError};
 use crate::script::ScriptError;
 
 pub use clear::clear;
@@ -310,7 +310,8 @@ async fn servers_of(plan: &Plan, rig: &Environment, crew: &Participants) -> Serv
         (Target::Url(_), Some(TargetEndpoint::Unix(path))) => servers.unix = Some(path.clone()),
         _ => {}
     }
-    let told = rig.redis.iter().chain(&rig.mqtt).filter(|(kind, _)| *kind == Kind::External);
+    let told =
+        rig.redis.iter().chain(&rig.mqtt).filter(|(kind, _)| *kind == ServerOrigin::External);
     for (_, address) in told {
         let found = tokio::net::lookup_host((address.host(), address.port())).await;
         servers.addresses.extend(found.into_iter().flatten().next());
@@ -334,13 +335,13 @@ async fn describe_stack(
     log_server: &mut LogServer,
     broker: &BrokerFacts,
 ) -> StackInfo {
-    let server = |kind: Kind, name: &str, version: Option<String>| ServerInfo {
+    let server = |kind: ServerOrigin, name: &str, version: Option<String>| ServerInfo {
         kind: kind.name(),
         version: match version {
             // Not somebody else's name before ours.
-            Some(version) if kind == Kind::Embedded => version,
+            Some(version) if kind == ServerOrigin::Embedded => version,
             Some(version) => format!("{name}{version}"),
-            None if kind == Kind::Embedded => EMBEDDED_VERSION.to_owned(),
+            None if kind == ServerOrigin::Embedded => EMBEDDED_VERSION.to_owned(),
             None => "unknown".to_owned(),
         },
     };

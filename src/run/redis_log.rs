@@ -18,7 +18,7 @@ use crate::core::clock::{self, Jump, Nanos, ServerClock};
 use crate::core::units::{format_some, format_time};
 use crate::message::IdSpace;
 use crate::observations::{ClockInfo, StampCount};
-use crate::pipeline::servers::Kind;
+use crate::pipeline::servers::ServerOrigin;
 use crate::pipeline::servers::redis::{
     Link, Use, info, is_denied, release_ids, reserve_ids, server_time,
 };
@@ -118,7 +118,7 @@ impl Redis {
 impl LogServer {
     pub(super) async fn open(plan: &Plan, rig: &Environment) -> Result<Self, RunError> {
         let queue = plan.pipeline.queue.clone();
-        let is_shared = rig.redis.as_ref().is_some_and(|(kind, _)| *kind == Kind::External);
+        let is_shared = rig.redis.as_ref().is_some_and(|(kind, _)| *kind == ServerOrigin::External);
         let clock = ServerClock::new(true);
         let mut server = Self {
             redis: None,

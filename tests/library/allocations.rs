@@ -19,7 +19,7 @@ use loadgen::engine::transport::request_source::composer;
 use loadgen::engine::{Counters, Mixture, Schedule, Worker};
 use loadgen::engine::{WorkerConfig, WorkerLoad};
 use loadgen::message::template::{DEFAULT_BODY, EscapeContext};
-use loadgen::message::{Assignment, Body, Data, DueTable, IdSpace, IdWriter, Mix, Template};
+use loadgen::message::{Assignment, Data, DueTable, IdSpace, IdWriter, MessageBody, Mix, Template};
 use tokio::sync::mpsc;
 
 const REQUESTS: u64 = 20_000;
@@ -65,7 +65,7 @@ fn default_request(address: SocketAddr) -> Requests {
     request(address, body).into()
 }
 
-fn request(address: SocketAddr, body: impl Into<Body>) -> RequestShape {
+fn request(address: SocketAddr, body: impl Into<MessageBody>) -> RequestShape {
     let url = format!("http://{address}/").parse().expect("a URL");
     RequestShape::new(url, "POST".to_owned(), Vec::new(), body)
 }
@@ -82,7 +82,7 @@ fn mix(address: SocketAddr) -> Requests {
         .with_path(parse("/{{x}}", EscapeContext::Url));
     rows.headers.push(("X".to_owned(), parse("{{x}}", EscapeContext::Plain)));
     let lines = ["{}", r#"{"x":"{{x}}"}"#].map(|line| parse(line, EscapeContext::Json));
-    let lines = request(address, Body::lines(lines.to_vec()).expect("two lines"));
+    let lines = request(address, MessageBody::lines(lines.to_vec()).expect("two lines"));
     let first = request(address, parse(DEFAULT_BODY, EscapeContext::Json));
     Requests::new(first.url.clone(), vec![first, rows, lines], Arc::new(Mix::new(&[3, 2, 1], 1)))
 }

@@ -11,7 +11,7 @@ use super::{MAX_BODY, PlanError, Target, refuse};
 use crate::config::settings::{Node, RequestSettings, Settings};
 use crate::core::secrets::mask_parts;
 use crate::message::template::EscapeContext;
-use crate::message::{Body, Data, IdFields, Mix, Template};
+use crate::message::{Data, IdFields, MessageBody, Mix, Template};
 use carried_id::{check_lines, head_carries_id};
 
 /// Requests of a run and their mix.
@@ -43,7 +43,7 @@ pub struct Request {
     /// Names and values, valid for HTTP/1.1.
     pub headers: Vec<(String, Template)>,
     /// Body with its holes.
-    pub body: Body,
+    pub body: MessageBody,
 }
 
 impl RequestPlan {
@@ -182,7 +182,7 @@ impl Draft<'_> {
         method: &str,
         headers: &[(String, Template)],
         data: Option<&Data>,
-    ) -> Result<Body, PlanError> {
+    ) -> Result<MessageBody, PlanError> {
         let (own, all) = (self.own, self.settings);
         let silent = matches!(method, "GET" | "HEAD");
         let given = if own.has_body() {
@@ -215,7 +215,7 @@ impl Draft<'_> {
                     files::lines(&text).map_err(|why| PlanError(format!("{flag}: {why}")))?;
                 let parse = |(number, line)| parse(&format!("{flag}: line {number}"), line);
                 let lines = lines.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-                Body::lines(lines).ok_or_else(|| PlanError(format!("{flag}: it is empty")))
+                MessageBody::lines(lines).ok_or_else(|| PlanError(format!("{flag}: it is empty")))
             }
             (None, None, None) if silent => Ok(Template::default().into()),
             (None, None, None) => Ok(Template::default_body(id_fields(all).first()).into()),

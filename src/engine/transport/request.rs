@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::core::percent_decode;
 use crate::core::secrets::mask_parts;
-use crate::message::{Body, Mix, Rendered, Template};
+use crate::message::{MessageBody, Mix, Rendered, Template};
 
 /// Everything about the request that does not change during a run.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct RequestShape {
     /// Path and query with their holes.
     pub path: Template,
     /// Body with its holes.
-    pub body: Body,
+    pub body: MessageBody,
 }
 
 impl RequestShape {
@@ -33,7 +33,7 @@ impl RequestShape {
         url: Url,
         method: String,
         mut headers: Vec<(String, Template)>,
-        body: impl Into<Body>,
+        body: impl Into<MessageBody>,
     ) -> Self {
         let body = body.into();
         let mut add = |name: &str, value: String| {

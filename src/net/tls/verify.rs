@@ -63,12 +63,12 @@ impl ServerCertVerifier for Anyone {
 /// authority's. The standard check refuses that kind, with this very error and after it has looked at
 /// the dates; where it is one of those that were named, only its name is left to check.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct TrustedCertificates {
     standard: Arc<WebPkiServerVerifier>,
     own: Vec<CertificateDer<'static>>,
 }
 
-impl Named {
+impl TrustedCertificates {
     pub(super) fn new(authorities: &[CertificateDer<'static>]) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         authorities.iter().try_for_each(|one| roots.add(one.clone()))?;
@@ -85,7 +85,7 @@ pub(crate) fn is_authoritys_own(error: &Error) -> bool {
     format!("{:?}", why.0) == "CaUsedAsEndEntity"
 }
 
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for TrustedCertificates {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -17,7 +17,7 @@ pub(crate) const EMBEDDED_VERSION: &str = concat!("loadgen-embedded-", env!("CAR
 
 /// Origin of a server, in the words of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ServerOrigin {
     /// The user named it.
     External,
     /// A private process of this run.
@@ -26,7 +26,7 @@ pub enum Kind {
     Embedded,
 }
 
-impl Kind {
+impl ServerOrigin {
     /// The report's word.
     pub fn name(self) -> &'static str {
         match self {

@@ -37,8 +37,8 @@ pub const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2)
 /// Larger frames are refused: room for the largest body and its topic.
 const MAX_FRAME: usize = MAX_BODY + 1024 * 1024;
 
-trait Socket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Socket for T {}
+trait MqttSocket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> MqttSocket for T {}
 
 /// A quality of service from its number.
 pub fn quality(qos: u8) -> QoS {
@@ -62,7 +62,7 @@ pub enum ReceiptTimes {
 /// The receiving half.
 #[derive(Debug)]
 pub struct Receiver {
-    half: ReadHalf<Box<dyn Socket>>,
+    half: ReadHalf<Box<dyn MqttSocket>>,
     buffer: BytesMut,
     received: LastReceipt,
     piece: ReadSize,
@@ -86,8 +86,8 @@ impl ReceivedAt {
 
 /// The sending half.
 #[derive(Debug)]
-pub struct Sender {
-    half: WriteHalf<Box<dyn Socket>>,
+pub struct MqttSender {
+    half: WriteHalf<Box<dyn MqttSocket>>,
 }
 
 /// Treatment of the subscriptions and unacknowledged messages of a client that is disconnected.
@@ -103,7 +103,7 @@ pub enum SessionKind {
 #[derive(Debug)]
 pub struct MqttConnection {
     /// The sending half.
-    pub sender: Sender,
+    pub sender: MqttSender,
     /// The receiving half.
     pub receiver: Receiver,
     /// The broker had kept a session of this client id.
@@ -115,7 +115,7 @@ pub async fn connect(
     address: &Address,
     client_id: &str,
     times: ReceiptTimes,
-) -> Result<(Sender, Receiver), StackError> {
+) -> Result<(MqttSender, Receiver), StackError> {
     let connection = connect_session(address, client_id, times, SessionKind::Clean).await?;
     Ok((connection.sender, connection.receiver))
 }
@@ -131,7 +131,7 @@ pub async fn connect_session(
         let received = LastReceipt::default();
         let socket = open(address, (times == ReceiptTimes::Received).then_some(&received)).await?;
         let (read, write) = tokio::io::split(socket);
-        let mut sender = Sender { half: write };
+        let mut sender = MqttSender { half: write };
         let buffer = BytesMut::with_capacity(CHUNK);
         let piece = match (times, address.scheme()) {
             // What TLS decrypts at once has one time anyway.
@@ -186,11 +186,14 @@ fn refusal(code: ConnectReturnCode, address: &Address) -> String {
     }
 }
 
-async fn open(address: &Address, received: Option<&LastReceipt>) -> io::Result<Box<dyn Socket>> {
+async fn open(
+    address: &Address,
+    received: Option<&LastReceipt>,
+) -> io::Result<Box<dyn MqttSocket>> {
     let tcp = TcpStream::connect((address.host(), address.port())).await?;
     // Without it Nagle's algorithm and delayed acknowledgements hold small frames back for 40 ms.
     tcp.set_nodelay(true)?;
-    let socket: Box<dyn Socket> = match received {
+    let socket: Box<dyn MqttSocket> = match received {
         Some(received) => Box::new(Timed::new(tcp, received.clone())),
         None => Box::new(tcp),
     };
@@ -240,7 +243,7 @@ pub async fn subscribe(
     within_limit(address, attempt).await
 }
 
-impl Sender {
+impl MqttSender {
     /// Writes one packet.
     pub async fn send(&mut self, packet: &Packet) -> io::Result<()> {
         let mut bytes = BytesMut::new();

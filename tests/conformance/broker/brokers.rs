@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use loadgen::pipeline::servers::embedded::broker::{self, Settings};
+use loadgen::pipeline::servers::embedded::broker::{self, BrokerLimits};
 use tokio::sync::watch;
 
 /// Longer than anything here takes.
@@ -28,10 +28,10 @@ enum Running {
 
 impl Broker {
     pub(crate) fn embedded() -> Self {
-        Self::embedded_with(Settings::default())
+        Self::embedded_with(BrokerLimits::default())
     }
 
-    pub(crate) fn embedded_with(settings: Settings) -> Self {
+    pub(crate) fn embedded_with(settings: BrokerLimits) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = listener.local_addr().expect("it listens");
         let (stop, shutdown) = watch::channel(false);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use loadgen::pipeline::servers::embedded::broker::Settings;
+use loadgen::pipeline::servers::embedded::broker::BrokerLimits;
 
 use super::brokers::Broker;
 use super::client::{Client, connect, packet, puback, publish, string, subscribe};
@@ -16,13 +16,13 @@ fn numbered(n: u32) -> Vec<u8> {
     payload
 }
 
-fn hasty() -> Settings {
-    Settings {
+fn hasty() -> BrokerLimits {
+    BrokerLimits {
         outbox_bytes: 64 * 1024,
         stall_limit: Duration::from_millis(700),
         connect_limit: Duration::from_millis(500),
         part_limit: Duration::from_millis(500),
-        ..Settings::default()
+        ..BrokerLimits::default()
     }
 }
 
@@ -111,7 +111,8 @@ fn half_a_packet_is_not_waited_for_for_ever() {
 #[test]
 fn a_slow_subscriber_gets_everything_and_holds_its_publisher_back() {
     const COUNT: u32 = 40_000;
-    let broker = Broker::embedded_with(Settings { outbox_bytes: 64 * 1024, ..hasty_but_patient() });
+    let broker =
+        Broker::embedded_with(BrokerLimits { outbox_bytes: 64 * 1024, ..hasty_but_patient() });
     for qos in [0, 1_u8] {
         let mut slow = Client::subscribed(&broker, "slow", &[("a", qos)]);
         let mut sender = Client::connected(&broker, "sender");
@@ -140,8 +141,8 @@ fn a_slow_subscriber_gets_everything_and_holds_its_publisher_back() {
     }
 }
 
-fn hasty_but_patient() -> Settings {
-    Settings { stall_limit: Duration::from_secs(20), ..hasty() }
+fn hasty_but_patient() -> BrokerLimits {
+    BrokerLimits { stall_limit: Duration::from_secs(20), ..hasty() }
 }
 
 #[test]
@@ -232,7 +233,7 @@ fn a_flood_leaves_the_others_their_turn() {
 
 #[test]
 fn a_publisher_that_is_held_back_is_not_called_silent() {
-    let settings = Settings { stall_limit: Duration::from_secs(20), ..hasty() };
+    let settings = BrokerLimits { stall_limit: Duration::from_secs(20), ..hasty() };
     let broker = Broker::embedded_with(settings);
     let mut slow = Client::subscribed(&broker, "slow", &[("a", 0)]);
     let mut sender = Client::raw(broker.address);
@@ -249,7 +250,7 @@ fn a_publisher_that_is_held_back_is_not_called_silent() {
 
 #[test]
 fn connections_are_bounded() {
-    let broker = Broker::embedded_with(Settings { connections: 3, ..Settings::default() });
+    let broker = Broker::embedded_with(BrokerLimits { connections: 3, ..BrokerLimits::default() });
     let mut clients: Vec<_> =
         ["a", "b", "c"].map(|id| Client::connected(&broker, id)).into_iter().collect();
     assert!(Client::raw(broker.address).ends_within(SOON));

@@ -2,7 +2,7 @@
 
 use super::{Request, RequestPlan};
 use crate::config::plan::{PlanError, refuse};
-use crate::message::{Body, Template};
+use crate::message::{MessageBody, Template};
 
 impl Request {
     /// Returns whether each request carries its MsgID: in the body, in a header, or in the URL. Without it no
@@ -50,7 +50,7 @@ impl RequestPlan {
 }
 
 /// Refuses lines of which only some carry the MsgID, unless the head carries it for all.
-pub(super) fn check_lines(body: &Body, in_head: bool) -> Result<(), PlanError> {
+pub(super) fn check_lines(body: &MessageBody, in_head: bool) -> Result<(), PlanError> {
     match body.first_line_without_id().filter(|_| !in_head) {
         Some(line) => refuse(format!(
             "--body-lines: line {line} does not have {{{{msg_id}}}} and others have: give it to all or none"

@@ -15,10 +15,10 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::Settings;
-use super::frame::Refusal;
-use super::hub::{End, Hub};
-use super::session::{Session, Stop};
+use super::BrokerLimits;
+use super::frame::FrameError;
+use super::hub::{BrokerHub, EndReason};
+use super::session::{ClientSession, ReadStop};
 
 /// Bytes that one read may bring. All connections of a thread read into the same memory.
 const READ_BYTES: usize = 64 * 1024;
@@ -28,12 +28,12 @@ const KEEP: usize = 4 * 1024;
 /// State that the connections of a broker share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) hub: RefCell<Hub>,
+    pub(super) hub: RefCell<BrokerHub>,
     scratch: RefCell<Vec<u8>>,
 }
 
 impl Shared {
-    pub(super) fn new(hub: Hub) -> Self {
+    pub(super) fn new(hub: BrokerHub) -> Self {
         Self { hub: RefCell::new(hub), scratch: RefCell::new(vec![0; READ_BYTES]) }
     }
 }
@@ -44,9 +44,9 @@ pub(super) enum CloseReason {
     #[error("it closed")]
     Closed,
     #[error("its client id was taken over, or the broker stops ({0:?})")]
-    Completion(End),
+    Completion(EndReason),
     #[error("refused: {0}")]
-    Refused(Refusal),
+    Refused(FrameError),
     #[error("it was silent for too long")]
     Silent,
     #[error("it took nothing while others waited for it")]
@@ -57,11 +57,11 @@ pub(super) enum CloseReason {
 
 /// A connection and what it has read.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct BrokerConnection {
     shared: Rc<Shared>,
     key: usize,
     socket: TcpStream,
-    session: Session,
+    session: ClientSession,
     /// Bytes read and not taken in: a part of a packet, or what waits for room.
     rest: Vec<u8>,
     held: bool,
@@ -70,7 +70,7 @@ pub(super) struct Connection {
     timer: Pin<Box<Sleep>>,
 }
 
-impl Connection {
+impl BrokerConnection {
     pub(super) fn new(shared: Rc<Shared>, socket: TcpStream) -> Self {
         let key = shared.hub.borrow_mut().enter();
         let first = shared.hub.borrow().settings.connect_limit;
@@ -78,7 +78,7 @@ impl Connection {
             shared,
             key,
             socket,
-            session: Session::default(),
+            session: ClientSession::default(),
             rest: Vec::new(),
             held: false,
             heard: Instant::now(),
@@ -107,8 +107,8 @@ impl Connection {
         }
         match (written, end) {
             (Poll::Ready(Err(error)), _) => return Poll::Ready(CloseReason::Failed(error)),
-            (_, Some(End::TakenOver)) => {
-                return Poll::Ready(CloseReason::Completion(End::TakenOver));
+            (_, Some(EndReason::TakenOver)) => {
+                return Poll::Ready(CloseReason::Completion(EndReason::TakenOver));
             }
             // What it is owed is written before the broker stops.
             (Poll::Ready(Ok(())), Some(end)) => return Poll::Ready(CloseReason::Completion(end)),
@@ -118,7 +118,7 @@ impl Connection {
     }
 
     /// Leaves word of how to wake this task, and hears whether it is to end.
-    fn begin(&mut self, cx: &Context<'_>) -> Option<End> {
+    fn begin(&mut self, cx: &Context<'_>) -> Option<EndReason> {
         let mut hub = self.shared.hub.borrow_mut();
         let peer = hub.peer(self.key)?;
         match &mut peer.waker {
@@ -182,9 +182,9 @@ impl Connection {
         }
         self.held = false;
         match taken.stop? {
-            Stop::Goodbye => Some(CloseReason::Closed),
-            Stop::Refused(why) => Some(CloseReason::Refused(why)),
-            Stop::Held(full) => {
+            ReadStop::Goodbye => Some(CloseReason::Closed),
+            ReadStop::Refused(why) => Some(CloseReason::Refused(why)),
+            ReadStop::Held(full) => {
                 self.held = true;
                 hub.wait(self.key, full);
                 None
@@ -237,7 +237,7 @@ impl Connection {
     }
 
     /// The longest time without a packet. A client whose packets we do not read is not limited.
-    fn silence_limit(&self, settings: &Settings) -> Option<Duration> {
+    fn silence_limit(&self, settings: &BrokerLimits) -> Option<Duration> {
         match (self.held, self.session.keep_alive()) {
             (true, _) => None,
             _ if !self.session.is_connected() => Some(settings.connect_limit),
@@ -247,7 +247,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for BrokerConnection {
     fn drop(&mut self) {
         if let Ok(mut hub) = self.shared.hub.try_borrow_mut() {
             hub.leave(self.key);

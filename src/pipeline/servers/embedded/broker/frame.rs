@@ -13,7 +13,7 @@ const RUN_BYTES: usize = 64 * 1024;
 /// Why a connection is closed: its peer broke the protocol, or asked for what is not here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Refusal(pub &'static str);
+pub struct FrameError(pub &'static str);
 
 /// One whole packet.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub struct Frame<'a> {
 
 /// The kinds of packets a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PacketKind {
     /// It introduces itself.
     Connect,
     /// A message.
@@ -50,12 +50,12 @@ pub struct Message<'a> {
 
 /// The first packet of `bytes`; `None` while it is not complete. `max` bounds what its body may
 /// promise.
-pub fn cut(bytes: &[u8], max: usize) -> Result<Option<Frame<'_>>, Refusal> {
+pub fn cut(bytes: &[u8], max: usize) -> Result<Option<Frame<'_>>, FrameError> {
     let mut promised = 0;
     for (at, byte) in bytes.iter().skip(1).take(4).enumerate() {
         promised |= usize::from(byte & 0x7f) << (7 * at);
         if promised > max {
-            return Err(Refusal("a packet larger than allowed"));
+            return Err(FrameError("a packet larger than allowed"));
         }
         if byte & 0x80 == 0 {
             let (head, end) = (2 + at, 2 + at + promised);
@@ -63,7 +63,7 @@ pub fn cut(bytes: &[u8], max: usize) -> Result<Option<Frame<'_>>, Refusal> {
             return Ok(whole.map(|bytes| Frame { bytes, body: &bytes[head..] }));
         }
     }
-    if bytes.len() > 4 { Err(Refusal("a malformed length")) } else { Ok(None) }
+    if bytes.len() > 4 { Err(FrameError("a malformed length")) } else { Ok(None) }
 }
 
 /// Returns true if the first packet of `bytes`, complete or not, is a PUBLISH.
@@ -73,38 +73,38 @@ pub fn is_message(bytes: &[u8]) -> bool {
 
 impl<'a> Frame<'a> {
     /// Its kind, by its first four bits.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> PacketKind {
         match self.bytes[0] >> 4 {
-            1 => Kind::Connect,
-            3 => Kind::Publish,
-            4 => Kind::PubAck,
-            _ => Kind::Other,
+            1 => PacketKind::Connect,
+            3 => PacketKind::Publish,
+            4 => PacketKind::PubAck,
+            _ => PacketKind::Other,
         }
     }
 
     /// Reads it as a message.
-    pub fn message(&self) -> Result<Message<'a>, Refusal> {
+    pub fn message(&self) -> Result<Message<'a>, FrameError> {
         let packet_id = match self.bytes[0] & 0x0f {
             flags if flags & 0b0110 > 0b0010 => {
-                return Err(Refusal("a message at a QoS above 1"));
+                return Err(FrameError("a message at a QoS above 1"));
             }
             flags if flags & 1 != 0 => {
-                return Err(Refusal("a message to be retained: nothing is retained here"));
+                return Err(FrameError("a message to be retained: nothing is retained here"));
             }
-            0b1000 => return Err(Refusal("a duplicate at QoS 0")),
+            0b1000 => return Err(FrameError("a duplicate at QoS 0")),
             flags => flags != 0,
         };
-        let (topic, rest) = string(self.body).ok_or(Refusal("a message without a topic"))?;
+        let (topic, rest) = string(self.body).ok_or(FrameError("a message without a topic"))?;
         if !packet_id {
             return Ok(Message { topic, packet_id: None, payload: rest });
         }
         match rest {
-            [0, 0, ..] => Err(Refusal("a message with the packet id 0")),
+            [0, 0, ..] => Err(FrameError("a message with the packet id 0")),
             [high, low, payload @ ..] => {
                 let id = u16::from_be_bytes([*high, *low]);
                 Ok(Message { topic, packet_id: Some(id), payload })
             }
-            _ => Err(Refusal("a message without a packet id")),
+            _ => Err(FrameError("a message without a packet id")),
         }
     }
 
@@ -116,14 +116,14 @@ impl<'a> Frame<'a> {
     }
 
     /// Reads any other packet.
-    pub fn packet(&self) -> Result<Packet, Refusal> {
+    pub fn packet(&self) -> Result<Packet, FrameError> {
         self.check()?;
         let mut copy = BytesMut::from(self.bytes);
-        Packet::read(&mut copy, self.body.len()).map_err(|_| Refusal("a malformed packet"))
+        Packet::read(&mut copy, self.body.len()).map_err(|_| FrameError("a malformed packet"))
     }
 
     /// Checks the parts of a packet that the codec does not check.
-    fn check(&self) -> Result<(), Refusal> {
+    fn check(&self) -> Result<(), FrameError> {
         let id_is_zero = || self.body.starts_with(&[0, 0]);
         let known = match self.bytes[0] {
             0x10 => connect_is_sound(self.body),
@@ -131,9 +131,9 @@ impl<'a> Frame<'a> {
             0x82 => !id_is_zero() && wishes_are_sound(self.body.get(2..).unwrap_or_default()),
             0xa2 => self.body.len() > 2 && !id_is_zero(),
             0xc0 | 0xe0 => self.body.is_empty(),
-            _ => return Err(Refusal("a packet that clients do not send, or not here")),
+            _ => return Err(FrameError("a packet that clients do not send, or not here")),
         };
-        if known { Ok(()) } else { Err(Refusal("a malformed packet")) }
+        if known { Ok(()) } else { Err(FrameError("a malformed packet")) }
     }
 
     /// Protocol name and level of a CONNECT.

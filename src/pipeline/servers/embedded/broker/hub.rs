@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
 
-use super::Settings;
-use super::frame::{Message, Refusal};
+use super::BrokerLimits;
+use super::frame::{FrameError, Message};
 use super::outbox::Outbox;
 use super::topic::{is_topic, matches};
 
@@ -23,7 +23,7 @@ const MAX_FILTER_BYTES: usize = 256 * 1024;
 
 /// Why a connection ends without its own doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum EndReason {
     /// Another one came under its client id.
     TakenOver,
     /// The broker stops.
@@ -34,7 +34,7 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) outbox: Outbox,
-    pub(super) end: Option<End>,
+    pub(super) end: Option<EndReason>,
     /// Wakes its task.
     pub(super) waker: Option<Waker>,
     name: Option<Rc<str>>,
@@ -43,26 +43,26 @@ pub(super) struct Peer {
 
 /// Receiver of a message, and the highest QoS that it wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct Recipient {
     pub(super) key: usize,
     pub(super) qos: u8,
 }
 
 /// The shared state.
 #[derive(Debug)]
-pub(super) struct Hub {
-    pub(super) settings: Settings,
+pub(super) struct BrokerHub {
+    pub(super) settings: BrokerLimits,
     peers: Vec<Option<Peer>>,
     vacant: Vec<usize>,
     names: HashMap<Rc<str>, usize>,
-    routes: HashMap<Box<[u8]>, Rc<[Target]>>,
+    routes: HashMap<Box<[u8]>, Rc<[Recipient]>>,
     /// Clients that came without a name.
     unnamed: u64,
     stopping: bool,
 }
 
-impl Hub {
-    pub(super) fn new(settings: Settings) -> Self {
+impl BrokerHub {
+    pub(super) fn new(settings: BrokerLimits) -> Self {
         Self {
             settings,
             peers: Vec::new(),
@@ -83,7 +83,7 @@ impl Hub {
     pub(super) fn enter(&mut self) -> usize {
         let peer = Peer {
             outbox: Outbox::new(self.settings.outbox_bytes),
-            end: self.stopping.then_some(End::Stopping),
+            end: self.stopping.then_some(EndReason::Stopping),
             waker: None,
             name: None,
             filters: Vec::new(),
@@ -134,7 +134,7 @@ impl Hub {
             name.into()
         };
         if let Some(older) = self.names.insert(Rc::clone(&name), key) {
-            self.end(older, End::TakenOver);
+            self.end(older, EndReason::TakenOver);
         }
         if let Some(peer) = self.peer(key) {
             peer.name = Some(name);
@@ -142,7 +142,7 @@ impl Hub {
     }
 
     /// Ends a connection: nothing more is routed to it, and its task gets the reason.
-    fn end(&mut self, key: usize, end: End) {
+    fn end(&mut self, key: usize, end: EndReason) {
         self.routes.clear();
         if let Some(peer) = self.peer(key) {
             peer.end = Some(end);
@@ -157,7 +157,7 @@ impl Hub {
     pub(super) fn stop(&mut self) {
         self.stopping = true;
         for key in 0..self.peers.len() {
-            self.end(key, End::Stopping);
+            self.end(key, EndReason::Stopping);
         }
     }
 
@@ -185,16 +185,16 @@ impl Hub {
     }
 
     /// Returns the receivers of the messages of a topic.
-    pub(super) fn targets(&mut self, topic: &[u8]) -> Result<Rc<[Target]>, Refusal> {
+    pub(super) fn targets(&mut self, topic: &[u8]) -> Result<Rc<[Recipient]>, FrameError> {
         if let Some(targets) = self.routes.get(topic) {
             return Ok(Rc::clone(targets));
         }
         let name = str::from_utf8(topic).ok().filter(|name| is_topic(name));
-        let name = name.ok_or(Refusal("a topic that is none"))?;
+        let name = name.ok_or(FrameError("a topic that is none"))?;
         if name.starts_with("$SYS/") {
-            return Err(Refusal("a message to the broker's own topics"));
+            return Err(FrameError("a message to the broker's own topics"));
         }
-        let targets: Rc<[Target]> = self.subscribers(name).collect();
+        let targets: Rc<[Recipient]> = self.subscribers(name).collect();
         if self.routes.len() >= REMEMBERED {
             self.routes.clear();
         }
@@ -205,17 +205,17 @@ impl Hub {
     }
 
     /// Each client once, however many of its filters match, at the best QoS among them.
-    fn subscribers(&self, topic: &str) -> impl Iterator<Item = Target> {
+    fn subscribers(&self, topic: &str) -> impl Iterator<Item = Recipient> {
         let peers = self.peers.iter().enumerate();
         peers.filter_map(move |(key, peer)| {
             let filters = peer.as_ref()?.filters.iter();
             let granted = filters.filter(|(filter, _)| matches(topic, filter)).map(|(_, qos)| *qos);
-            granted.max().map(|qos| Target { key, qos })
+            granted.max().map(|qos| Recipient { key, qos })
         })
     }
 
     /// The first of them that has no room.
-    pub(super) fn full(&self, targets: &[Target]) -> Option<usize> {
+    pub(super) fn full(&self, targets: &[Recipient]) -> Option<usize> {
         let is_full = |key: usize| {
             let peer = self.peers.get(key).and_then(Option::as_ref);
             peer.is_some_and(|peer| peer.outbox.is_full())
@@ -224,7 +224,7 @@ impl Hub {
     }
 
     /// Gives a run of frames to all of them as it is.
-    pub(super) fn forward(&mut self, targets: &[Target], frames: &[u8]) {
+    pub(super) fn forward(&mut self, targets: &[Recipient], frames: &[u8]) {
         for target in targets {
             if let Some(peer) = self.peer(target.key) {
                 peer.outbox.put(frames);
@@ -234,7 +234,7 @@ impl Hub {
     }
 
     /// Gives one message to all of them, each at its own QoS.
-    pub(super) fn deliver(&mut self, targets: &[Target], message: Message<'_>) {
+    pub(super) fn deliver(&mut self, targets: &[Recipient], message: Message<'_>) {
         let qos = u8::from(message.packet_id.is_some());
         for target in targets {
             if let Some(peer) = self.peer(target.key) {

@@ -36,8 +36,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
-use connection::{Connection, Shared};
-use hub::Hub;
+use connection::{BrokerConnection, Shared};
+use hub::BrokerHub;
 
 pub use topic::{is_filter, is_topic, matches};
 
@@ -48,7 +48,7 @@ const LAST_LOOK: Duration = Duration::from_millis(5);
 
 /// Bounds. The defaults are what [`run`] uses.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct BrokerLimits {
     /// Connections at a time; one more is closed at once.
     pub connections: usize,
     /// The largest message: bytes of its packet's body. All other packets are small.
@@ -65,7 +65,7 @@ pub struct Settings {
     pub stop_limit: Duration,
 }
 
-impl Default for Settings {
+impl Default for BrokerLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
@@ -84,18 +84,18 @@ pub async fn run(
     listener: std::net::TcpListener,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    run_with(listener, Settings::default(), shutdown).await
+    run_with(listener, BrokerLimits::default(), shutdown).await
 }
 
 /// [`run`], under other bounds.
 pub async fn run_with(
     listener: std::net::TcpListener,
-    settings: Settings,
+    settings: BrokerLimits,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let shared = Rc::new(Shared::new(Hub::new(settings)));
+    let shared = Rc::new(Shared::new(BrokerHub::new(settings)));
     let tasks = LocalSet::new();
     let serve = async {
         tokio::select! {
@@ -135,7 +135,7 @@ async fn accept(listener: &TcpListener, shared: &Rc<Shared>) {
         crowded = false;
         // Without it Nagle's algorithm and delayed acknowledgements hold small frames back for 40 ms.
         if socket.set_nodelay(true).is_ok() {
-            spawn_local(Connection::new(Rc::clone(shared), socket).serve());
+            spawn_local(BrokerConnection::new(Rc::clone(shared), socket).serve());
         }
     }
 }

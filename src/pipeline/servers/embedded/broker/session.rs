@@ -7,8 +7,8 @@ use rumqttc::mqttbytes::v4::{
 };
 use rumqttc::mqttbytes::valid_filter;
 
-use super::frame::{Frame, Kind, Message, Refusal, cut, is_message, run_len};
-use super::hub::Hub;
+use super::frame::{Frame, FrameError, Message, PacketKind, cut, is_message, run_len};
+use super::hub::BrokerHub;
 use super::topic::{VERSION_TOPIC, is_filter, matches};
 use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::mqtt;
@@ -20,7 +20,7 @@ const MAX_CONTROL: usize = 272 * 1024;
 
 /// Agreements of a connection: client id and keep-alive.
 #[derive(Debug, Default)]
-pub(super) struct Session {
+pub(super) struct ClientSession {
     connected: bool,
     /// Seconds; 0 is none.
     keep_alive: u16,
@@ -28,13 +28,13 @@ pub(super) struct Session {
 
 /// Reason for which no more bytes were taken, other than that the next packet is not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum ReadStop {
     /// The client with this key has no room for the next message.
     Held(usize),
     /// The client said goodbye.
     Goodbye,
     /// The client was refused.
-    Refused(Refusal),
+    Refused(FrameError),
 }
 
 /// The packets that bytes began with.
@@ -42,10 +42,10 @@ pub(super) enum Stop {
 pub(super) struct Taken {
     /// Their length.
     pub(super) used: usize,
-    pub(super) stop: Option<Stop>,
+    pub(super) stop: Option<ReadStop>,
 }
 
-impl Session {
+impl ClientSession {
     pub(super) fn is_connected(&self) -> bool {
         self.connected
     }
@@ -55,7 +55,7 @@ impl Session {
     }
 
     /// Takes in all whole packets, as far as there is room for what they cause.
-    pub(super) fn take(&mut self, hub: &mut Hub, me: usize, bytes: &[u8]) -> Taken {
+    pub(super) fn take(&mut self, hub: &mut BrokerHub, me: usize, bytes: &[u8]) -> Taken {
         let mut used = 0;
         let stop = loop {
             let rest = &bytes[used..];
@@ -64,7 +64,7 @@ impl Session {
             let step = match cut(rest, max) {
                 Ok(Some(frame)) => self.step(hub, me, rest, frame),
                 Ok(None) => break None,
-                Err(refusal) => Err(Stop::Refused(refusal)),
+                Err(refusal) => Err(ReadStop::Refused(refusal)),
             };
             match step {
                 Ok(count) => used += count,
@@ -77,32 +77,38 @@ impl Session {
     /// Takes in the first packet, and with a message those that go the same way; their length.
     fn step(
         &mut self,
-        hub: &mut Hub,
+        hub: &mut BrokerHub,
         me: usize,
         bytes: &[u8],
         frame: Frame<'_>,
-    ) -> Result<usize, Stop> {
+    ) -> Result<usize, ReadStop> {
         // Answers need room: who sends without reading is held by itself. An acknowledgement makes
         // room, and is never held.
-        if frame.kind() != Kind::PubAck && hub.peer(me).is_some_and(|peer| peer.outbox.is_unread())
+        if frame.kind() != PacketKind::PubAck
+            && hub.peer(me).is_some_and(|peer| peer.outbox.is_unread())
         {
-            return Err(Stop::Held(me));
+            return Err(ReadStop::Held(me));
         }
         match (frame.kind(), self.connected) {
-            (Kind::Connect, false) => self.connect(hub, me, &frame)?,
-            (Kind::Connect, true) => return Err(refused("a second CONNECT")),
+            (PacketKind::Connect, false) => self.connect(hub, me, &frame)?,
+            (PacketKind::Connect, true) => return Err(refused("a second CONNECT")),
             (_, false) => return Err(refused("a first packet other than CONNECT")),
-            (Kind::Publish, true) => return publish(hub, me, bytes, &frame),
-            (Kind::PubAck | Kind::Other, true) => {
-                control(hub, me, frame.packet().map_err(Stop::Refused)?)?
+            (PacketKind::Publish, true) => return publish(hub, me, bytes, &frame),
+            (PacketKind::PubAck | PacketKind::Other, true) => {
+                control(hub, me, frame.packet().map_err(ReadStop::Refused)?)?
             }
         }
         Ok(frame.bytes.len())
     }
 
-    fn connect(&mut self, hub: &mut Hub, me: usize, frame: &Frame<'_>) -> Result<(), Stop> {
+    fn connect(
+        &mut self,
+        hub: &mut BrokerHub,
+        me: usize,
+        frame: &Frame<'_>,
+    ) -> Result<(), ReadStop> {
         let answer = match frame.protocol() {
-            Some((b"MQTT", 4)) => match frame.packet().map_err(Stop::Refused)? {
+            Some((b"MQTT", 4)) => match frame.packet().map_err(ReadStop::Refused)? {
                 Packet::Connect(connect) => self.introduce(hub, me, &connect),
                 _ => return Err(refused("a malformed CONNECT")),
             },
@@ -119,7 +125,7 @@ impl Session {
     /// Any user and password will do.
     fn introduce(
         &mut self,
-        hub: &mut Hub,
+        hub: &mut BrokerHub,
         me: usize,
         connect: &Connect,
     ) -> Result<(), (ConnectReturnCode, &'static str)> {
@@ -140,16 +146,21 @@ impl Session {
     }
 }
 
-fn refused(why: &'static str) -> Stop {
-    Stop::Refused(Refusal(why))
+fn refused(why: &'static str) -> ReadStop {
+    ReadStop::Refused(FrameError(why))
 }
 
 /// Routes a message, or a run of them.
-fn publish(hub: &mut Hub, me: usize, bytes: &[u8], frame: &Frame<'_>) -> Result<usize, Stop> {
-    let message = frame.message().map_err(Stop::Refused)?;
-    let targets = hub.targets(message.topic).map_err(Stop::Refused)?;
+fn publish(
+    hub: &mut BrokerHub,
+    me: usize,
+    bytes: &[u8],
+    frame: &Frame<'_>,
+) -> Result<usize, ReadStop> {
+    let message = frame.message().map_err(ReadStop::Refused)?;
+    let targets = hub.targets(message.topic).map_err(ReadStop::Refused)?;
     if let Some(full) = hub.full(&targets) {
-        return Err(Stop::Held(full));
+        return Err(ReadStop::Held(full));
     }
     if frame.is_plain() {
         let len = run_len(bytes, frame, message.topic);
@@ -163,7 +174,7 @@ fn publish(hub: &mut Hub, me: usize, bytes: &[u8], frame: &Frame<'_>) -> Result<
     Ok(frame.bytes.len())
 }
 
-fn control(hub: &mut Hub, me: usize, packet: Packet) -> Result<(), Stop> {
+fn control(hub: &mut BrokerHub, me: usize, packet: Packet) -> Result<(), ReadStop> {
     match packet {
         Packet::PubAck(ack) => {
             if let Some(peer) = hub.peer(me) {
@@ -173,13 +184,13 @@ fn control(hub: &mut Hub, me: usize, packet: Packet) -> Result<(), Stop> {
         Packet::Subscribe(wish) => subscribe(hub, me, &wish)?,
         Packet::Unsubscribe(wish) => unsubscribe(hub, me, &wish)?,
         Packet::PingReq => reply(hub, me, &Packet::PingResp),
-        Packet::Disconnect => return Err(Stop::Goodbye),
+        Packet::Disconnect => return Err(ReadStop::Goodbye),
         _ => return Err(refused("a packet that clients do not send")),
     }
     Ok(())
 }
 
-fn subscribe(hub: &mut Hub, me: usize, wish: &Subscribe) -> Result<(), Stop> {
+fn subscribe(hub: &mut BrokerHub, me: usize, wish: &Subscribe) -> Result<(), ReadStop> {
     if !wish.filters.iter().all(|filter| is_filter(&filter.path)) {
         return Err(refused("a filter that is none"));
     }
@@ -199,14 +210,14 @@ fn subscribe(hub: &mut Hub, me: usize, wish: &Subscribe) -> Result<(), Stop> {
     Ok(())
 }
 
-fn tell_version(hub: &mut Hub, me: usize) {
+fn tell_version(hub: &mut BrokerHub, me: usize) {
     let (topic, payload) = (VERSION_TOPIC.as_bytes(), EMBEDDED_VERSION.as_bytes());
     if let Some(peer) = hub.peer(me) {
         peer.outbox.put_message(Message { topic, packet_id: None, payload }, 0, true);
     }
 }
 
-fn unsubscribe(hub: &mut Hub, me: usize, wish: &Unsubscribe) -> Result<(), Stop> {
+fn unsubscribe(hub: &mut BrokerHub, me: usize, wish: &Unsubscribe) -> Result<(), ReadStop> {
     if !wish.topics.iter().all(|filter| valid_filter(filter)) {
         return Err(refused("a filter that is none"));
     }
@@ -217,7 +228,7 @@ fn unsubscribe(hub: &mut Hub, me: usize, wish: &Unsubscribe) -> Result<(), Stop>
     Ok(())
 }
 
-fn reply(hub: &mut Hub, me: usize, packet: &Packet) {
+fn reply(hub: &mut BrokerHub, me: usize, packet: &Packet) {
     let Some(peer) = hub.peer(me) else { return };
     let out: &mut BytesMut = peer.outbox.buffer();
     // It can only fail above a size that no answer has.

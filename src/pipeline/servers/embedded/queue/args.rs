@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::refusal::Refusal;
+use super::refusal::CommandError;
 
 /// Position of a word in the bytes that were read. Half the size of a range: a command may have a million words.
 #[derive(Debug, Clone, Copy)]
@@ -57,29 +57,34 @@ impl<'a> Args<'a> {
     }
 
     /// A number as Redis reads it: no sign but a minus, no zero in front.
-    pub(super) fn integer(&self, n: usize) -> Result<i64, Refusal> {
-        integer(self.word(n)).ok_or(Refusal::NotAnInteger)
+    pub(super) fn integer(&self, n: usize) -> Result<i64, CommandError> {
+        integer(self.word(n)).ok_or(CommandError::NotAnInteger)
     }
 
     /// A number that is at least `least`, or what Redis says of any other.
-    pub(super) fn at_least(&self, n: usize, least: i64, or: Refusal) -> Result<usize, Refusal> {
+    pub(super) fn at_least(
+        &self,
+        n: usize,
+        least: i64,
+        or: CommandError,
+    ) -> Result<usize, CommandError> {
         let number = integer(self.word(n)).filter(|&number| number >= least);
         number.and_then(|number| usize::try_from(number).ok()).ok_or(or)
     }
 
     /// Reads a time to wait: seconds with fractions; 0 is without limit.
-    pub(super) fn timeout(&self, n: usize) -> Result<Option<Duration>, Refusal> {
+    pub(super) fn timeout(&self, n: usize) -> Result<Option<Duration>, CommandError> {
         let text = std::str::from_utf8(self.word(n)).ok();
         let seconds: f64 =
-            text.and_then(|text| text.parse().ok()).ok_or(Refusal::TimeoutNotAFloat)?;
+            text.and_then(|text| text.parse().ok()).ok_or(CommandError::TimeoutNotAFloat)?;
         // Redis counts milliseconds, and a fraction of one is one.
         let millis = (seconds * 1_000.0).ceil();
         if seconds.is_nan() {
-            Err(Refusal::TimeoutNotAFloat)
+            Err(CommandError::TimeoutNotAFloat)
         } else if millis > i64::MAX as f64 {
-            Err(Refusal::TimeoutOutOfRange)
+            Err(CommandError::TimeoutOutOfRange)
         } else if millis < 0.0 {
-            Err(Refusal::TimeoutNegative)
+            Err(CommandError::TimeoutNegative)
         } else {
             Ok(Some(millis as u64).filter(|&millis| millis > 0).map(Duration::from_millis))
         }
@@ -126,7 +131,7 @@ mod tests {
             let expected = number.and_then(|number| i64::try_from(number).ok());
             prop_assert_eq!(read(&word, |args| args.integer(0).ok()), expected);
             let count = expected.filter(|&number| number >= least.max(0)).map(|number| number as usize);
-            prop_assert_eq!(read(&word, |args| args.at_least(0, least, Refusal::Count).ok()), count);
+            prop_assert_eq!(read(&word, |args| args.at_least(0, least, CommandError::Count).ok()), count);
         }
 
         #[test]
@@ -141,9 +146,9 @@ mod tests {
                     prop_assert!(wait >= seconds * (1.0 - error));
                     prop_assert!(wait <= (seconds + 0.001) * (1.0 + error));
                 }
-                (Err(Refusal::TimeoutNegative), Some(seconds)) => prop_assert!(seconds < 0.0),
-                (Err(Refusal::TimeoutOutOfRange), Some(seconds)) => prop_assert!(seconds > 1e15),
-                (Err(Refusal::TimeoutNotAFloat), seconds) => {
+                (Err(CommandError::TimeoutNegative), Some(seconds)) => prop_assert!(seconds < 0.0),
+                (Err(CommandError::TimeoutOutOfRange), Some(seconds)) => prop_assert!(seconds > 1e15),
+                (Err(CommandError::TimeoutNotAFloat), seconds) => {
                     prop_assert!(seconds.is_none_or(f64::is_nan));
                 }
                 other => prop_assert!(false, "{:?}", other),

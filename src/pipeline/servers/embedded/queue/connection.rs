@@ -13,8 +13,8 @@ use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use super::KEPT_BUFFER;
-use super::commands::{self, Done, Session};
-use super::hub::{Hub, PopRequest, has_hung_up};
+use super::commands::{self, ClientInfo, Done};
+use super::hub::{PopRequest, QueueHub, has_hung_up};
 use super::parser::Parser;
 use super::reply;
 
@@ -27,7 +27,7 @@ const OUT_HIGH: usize = 256 << 10;
 const PENDING: usize = 64 << 10;
 
 /// Why a turn's commands ended.
-enum Stop {
+enum TurnEnd {
     /// All complete commands are done.
     Hungry,
     /// There are enough replies to be written first.
@@ -39,19 +39,19 @@ enum Stop {
 }
 
 /// One client.
-pub(super) struct Connection {
+pub(super) struct QueueConnection {
     stream: Rc<TcpStream>,
-    hub: Rc<RefCell<Hub>>,
-    session: Session,
+    hub: Rc<RefCell<QueueHub>>,
+    session: ClientInfo,
     parser: Parser,
     input: BytesMut,
     out: Vec<u8>,
 }
 
-impl Connection {
+impl QueueConnection {
     /// A client that has just come.
-    pub(super) fn new(stream: TcpStream, hub: Rc<RefCell<Hub>>) -> Self {
-        let session = Session::new(hub.borrow_mut().next_id());
+    pub(super) fn new(stream: TcpStream, hub: Rc<RefCell<QueueHub>>) -> Self {
+        let session = ClientInfo::new(hub.borrow_mut().next_id());
         Self {
             stream: Rc::new(stream),
             hub,
@@ -96,10 +96,10 @@ impl Connection {
             let stop = self.execute();
             self.flush().await?;
             match stop {
-                Stop::Hungry => break,
-                Stop::Full => yield_now().await,
-                Stop::Close => return Ok(false),
-                Stop::Wait(request) => {
+                TurnEnd::Hungry => break,
+                TurnEnd::Full => yield_now().await,
+                TurnEnd::Close => return Ok(false),
+                TurnEnd::Wait(request) => {
                     if !self.wait(request).await {
                         return Ok(false);
                     }
@@ -113,16 +113,16 @@ impl Connection {
         Ok(true)
     }
 
-    fn execute(&mut self) -> Stop {
+    fn execute(&mut self) -> TurnEnd {
         let mut hub = self.hub.borrow_mut();
         let mut done_to = 0;
         let stop = loop {
             if self.out.len() >= OUT_HIGH {
-                break Stop::Full;
+                break TurnEnd::Full;
             }
             let input = &self.input[done_to..];
             match self.parser.advance(input) {
-                Ok(None) => break Stop::Hungry,
+                Ok(None) => break TurnEnd::Hungry,
                 Ok(Some(len)) => {
                     let args = self.parser.args(input);
                     let done = commands::execute(&mut hub, &mut self.session, args, &mut self.out);
@@ -130,13 +130,13 @@ impl Connection {
                     done_to += len;
                     match done {
                         Done::Replied => {}
-                        Done::Close => break Stop::Close,
-                        Done::Wait(request) => break Stop::Wait(request),
+                        Done::Close => break TurnEnd::Close,
+                        Done::Wait(request) => break TurnEnd::Wait(request),
                     }
                 }
                 Err(error) => {
                     reply::error(&mut self.out, &format!("ERR {error}"));
-                    break Stop::Close;
+                    break TurnEnd::Close;
                 }
             }
         };
@@ -202,7 +202,7 @@ impl Connection {
 
 /// A wait that ends with its guard.
 struct Wait {
-    hub: Rc<RefCell<Hub>>,
+    hub: Rc<RefCell<QueueHub>>,
     id: u64,
 }
 

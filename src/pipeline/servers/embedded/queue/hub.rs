@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::keys::{Element, End, Keys};
-use super::refusal::Refusal;
+use super::keys::{Element, Keys, ListEnd};
+use super::refusal::CommandError;
 use super::reply;
 
 /// Elements that the list of those just popped keeps room for.
@@ -36,7 +36,7 @@ pub(super) struct PopRequest {
     /// The first of these that has a list.
     pub(super) keys: Vec<Box<[u8]>>,
     /// From which end.
-    pub(super) end: End,
+    pub(super) end: ListEnd,
     /// Number of elements.
     pub(super) take: Take,
     /// Longest wait; `None` is without limit.
@@ -55,7 +55,7 @@ struct Waiter {
 
 /// Keys and waiters.
 #[derive(Debug, Default)]
-pub(super) struct Hub {
+pub(super) struct QueueHub {
     /// The keys.
     pub(super) keys: Keys,
     waiters: HashMap<u64, Waiter>,
@@ -66,7 +66,7 @@ pub(super) struct Hub {
     reply: Vec<u8>,
 }
 
-impl Hub {
+impl QueueHub {
     /// Returns a new number for a waiting client.
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
@@ -77,10 +77,10 @@ impl Hub {
     pub(super) fn pop_first<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k [u8]>,
-        end: End,
+        end: ListEnd,
         take: Take,
         out: &mut Vec<u8>,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, CommandError> {
         for key in keys {
             if self.keys.list(key)?.is_some() {
                 self.pop(key, end, take.most());
@@ -93,13 +93,13 @@ impl Hub {
     }
 
     /// Pops elements and hands them over by reference.
-    pub(super) fn pop_each(&mut self, key: &[u8], end: End, count: usize, out: &mut Vec<u8>) {
+    pub(super) fn pop_each(&mut self, key: &[u8], end: ListEnd, count: usize, out: &mut Vec<u8>) {
         self.pop(key, end, count);
         self.popped.iter().for_each(|element| reply::bulk(out, element));
         self.forget_popped();
     }
 
-    fn pop(&mut self, key: &[u8], end: End, count: usize) {
+    fn pop(&mut self, key: &[u8], end: ListEnd, count: usize) {
         self.keys.pop(key, end, count, &mut self.popped);
     }
 

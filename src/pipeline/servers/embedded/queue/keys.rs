@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::refusal::Refusal;
+use super::refusal::CommandError;
 
 /// An element: its own allocation, so that one that stays keeps nothing else of what was read alive.
 pub(super) type Element = Box<[u8]>;
 
 /// An end of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ListEnd {
     /// Its head.
     Left,
     /// Its tail.
@@ -17,7 +17,7 @@ pub(super) enum End {
 }
 
 #[derive(Debug)]
-enum Value {
+enum StoredValue {
     /// Never empty: an empty list has no key.
     List(VecDeque<Element>),
     Counter(i64),
@@ -26,7 +26,7 @@ enum Value {
 /// All keys.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    values: HashMap<Box<[u8]>, Value>,
+    values: HashMap<Box<[u8]>, StoredValue>,
 }
 
 impl Keys {
@@ -34,41 +34,41 @@ impl Keys {
     pub(super) fn push<'a>(
         &mut self,
         key: &[u8],
-        end: End,
+        end: ListEnd,
         elements: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, CommandError> {
         if !self.values.contains_key(key) {
             let list = VecDeque::with_capacity(elements.len());
-            self.values.insert(key.into(), Value::List(list));
+            self.values.insert(key.into(), StoredValue::List(list));
         }
-        let Some(Value::List(list)) = self.values.get_mut(key) else {
-            return Err(Refusal::WrongType);
+        let Some(StoredValue::List(list)) = self.values.get_mut(key) else {
+            return Err(CommandError::WrongType);
         };
         for element in elements {
             match end {
-                End::Left => list.push_front(element.into()),
-                End::Right => list.push_back(element.into()),
+                ListEnd::Left => list.push_front(element.into()),
+                ListEnd::Right => list.push_back(element.into()),
             }
         }
         Ok(list.len())
     }
 
     /// The list of a key, if there is one.
-    pub(super) fn list(&self, key: &[u8]) -> Result<Option<&VecDeque<Element>>, Refusal> {
+    pub(super) fn list(&self, key: &[u8]) -> Result<Option<&VecDeque<Element>>, CommandError> {
         match self.values.get(key) {
             None => Ok(None),
-            Some(Value::List(list)) => Ok(Some(list)),
-            Some(Value::Counter(_)) => Err(Refusal::WrongType),
+            Some(StoredValue::List(list)) => Ok(Some(list)),
+            Some(StoredValue::Counter(_)) => Err(CommandError::WrongType),
         }
     }
 
     /// Takes up to `count` elements off an end, in that order.
-    pub(super) fn pop(&mut self, key: &[u8], end: End, count: usize, into: &mut Vec<Element>) {
-        let Some(Value::List(list)) = self.values.get_mut(key) else { return };
+    pub(super) fn pop(&mut self, key: &[u8], end: ListEnd, count: usize, into: &mut Vec<Element>) {
+        let Some(StoredValue::List(list)) = self.values.get_mut(key) else { return };
         let count = count.min(list.len());
         match end {
-            End::Left => into.extend(list.drain(..count)),
-            End::Right => into.extend(list.drain(list.len() - count..).rev()),
+            ListEnd::Left => into.extend(list.drain(..count)),
+            ListEnd::Right => into.extend(list.drain(list.len() - count..).rev()),
         }
         if list.is_empty() {
             self.values.remove(key);
@@ -76,41 +76,41 @@ impl Keys {
     }
 
     /// Puts elements that were popped back to where they were.
-    pub(super) fn put_back(&mut self, key: &[u8], end: End, elements: &mut Vec<Element>) {
-        let Value::List(list) =
-            self.values.entry(key.into()).or_insert_with(|| Value::List(VecDeque::new()))
+    pub(super) fn put_back(&mut self, key: &[u8], end: ListEnd, elements: &mut Vec<Element>) {
+        let StoredValue::List(list) =
+            self.values.entry(key.into()).or_insert_with(|| StoredValue::List(VecDeque::new()))
         else {
             return;
         };
         for element in elements.drain(..).rev() {
             match end {
-                End::Left => list.push_front(element),
-                End::Right => list.push_back(element),
+                ListEnd::Left => list.push_front(element),
+                ListEnd::Right => list.push_back(element),
             }
         }
     }
 
     /// Adds to a counter, which begins at 0.
-    pub(super) fn increment(&mut self, key: &[u8], by: i64) -> Result<i64, Refusal> {
+    pub(super) fn increment(&mut self, key: &[u8], by: i64) -> Result<i64, CommandError> {
         match self.values.get_mut(key) {
             None => {
-                self.values.insert(key.into(), Value::Counter(by));
+                self.values.insert(key.into(), StoredValue::Counter(by));
                 Ok(by)
             }
-            Some(Value::Counter(value)) => {
-                *value = value.checked_add(by).ok_or(Refusal::Overflow)?;
+            Some(StoredValue::Counter(value)) => {
+                *value = value.checked_add(by).ok_or(CommandError::Overflow)?;
                 Ok(*value)
             }
-            Some(Value::List(_)) => Err(Refusal::WrongType),
+            Some(StoredValue::List(_)) => Err(CommandError::WrongType),
         }
     }
 
     /// A counter.
-    pub(super) fn counter(&self, key: &[u8]) -> Result<Option<i64>, Refusal> {
+    pub(super) fn counter(&self, key: &[u8]) -> Result<Option<i64>, CommandError> {
         match self.values.get(key) {
             None => Ok(None),
-            Some(Value::Counter(value)) => Ok(Some(*value)),
-            Some(Value::List(_)) => Err(Refusal::WrongType),
+            Some(StoredValue::Counter(value)) => Ok(Some(*value)),
+            Some(StoredValue::List(_)) => Err(CommandError::WrongType),
         }
     }
 

@@ -33,8 +33,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
-use connection::Connection;
-use hub::Hub;
+use connection::QueueConnection;
+use hub::QueueHub;
 
 /// Connections at a time.
 pub const MAX_CLIENTS: usize = 10_000;
@@ -63,7 +63,7 @@ pub async fn run(
 }
 
 async fn accept(listener: &TcpListener) -> std::convert::Infallible {
-    let hub = Rc::<RefCell<Hub>>::default();
+    let hub = Rc::<RefCell<QueueHub>>::default();
     let clients = Rc::<Cell<usize>>::default();
     loop {
         match listener.accept().await {
@@ -72,7 +72,7 @@ async fn accept(listener: &TcpListener) -> std::convert::Infallible {
                 // A reply that waits for the peer's acknowledgement is 40 ms late.
                 let _ = stream.set_nodelay(true);
                 let seat = Seat::take(&clients);
-                let connection = Connection::new(stream, Rc::clone(&hub));
+                let connection = QueueConnection::new(stream, Rc::clone(&hub));
                 spawn_local(async move {
                     connection.run().await;
                     drop(seat);

@@ -22,7 +22,7 @@ const KEPT_SPANS: usize = 4_096;
 
 /// Fault of a peer that does not follow the protocol; it ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProtocolError {
+pub enum RespError {
     /// The number of an array's elements.
     ArrayLength,
     /// The length of a string.
@@ -39,7 +39,7 @@ pub enum ProtocolError {
     TooLarge,
 }
 
-impl std::fmt::Display for ProtocolError {
+impl std::fmt::Display for RespError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Protocol error: ")?;
         match self {
@@ -67,7 +67,7 @@ pub struct Parser {
 impl Parser {
     /// The length of the command at the beginning of `input`, once it is complete. `input` must begin
     /// with the same command until then.
-    pub fn advance(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+    pub fn advance(&mut self, input: &[u8]) -> Result<Option<usize>, RespError> {
         match input.first() {
             None => Ok(None),
             Some(b'*') => self.array(input),
@@ -87,15 +87,15 @@ impl Parser {
         (self.missing, self.at) = (0, 0);
     }
 
-    fn array(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+    fn array(&mut self, input: &[u8]) -> Result<Option<usize>, RespError> {
         if self.at == 0 {
-            let Some((count, next)) = number(input, 1, ProtocolError::ArrayLength)? else {
+            let Some((count, next)) = number(input, 1, RespError::ArrayLength)? else {
                 return Ok(None);
             };
             // Redis takes a negative count for none as well.
             self.missing = usize::try_from(count).unwrap_or(0);
             if self.missing > MAX_ARGS {
-                return Err(ProtocolError::ArrayLength);
+                return Err(RespError::ArrayLength);
             }
             self.at = next;
         }
@@ -108,18 +108,18 @@ impl Parser {
     }
 
     /// Takes in one string, and says where it ends.
-    fn bulk(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+    fn bulk(&mut self, input: &[u8]) -> Result<Option<usize>, RespError> {
         match input.get(self.at) {
             None => return Ok(None),
             Some(b'$') => {}
-            Some(&other) => return Err(ProtocolError::NotABulk(other)),
+            Some(&other) => return Err(RespError::NotABulk(other)),
         }
-        let Some((len, begin)) = number(input, self.at + 1, ProtocolError::BulkLength)? else {
+        let Some((len, begin)) = number(input, self.at + 1, RespError::BulkLength)? else {
             return Ok(None);
         };
-        let len = usize::try_from(len).map_err(|_| ProtocolError::BulkLength)?;
+        let len = usize::try_from(len).map_err(|_| RespError::BulkLength)?;
         if len > MAX_FRAME || begin + len + 2 > MAX_FRAME {
-            return Err(ProtocolError::TooLarge);
+            return Err(RespError::TooLarge);
         }
         match input.get(begin + len..begin + len + 2) {
             None => Ok(None),
@@ -127,19 +127,19 @@ impl Parser {
                 self.spans.push(Span::new(begin, len));
                 Ok(Some(begin + len + 2))
             }
-            Some(_) => Err(ProtocolError::BulkEnd),
+            Some(_) => Err(RespError::BulkEnd),
         }
     }
 
-    fn line(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+    fn line(&mut self, input: &[u8]) -> Result<Option<usize>, RespError> {
         let end = input[self.at..].iter().position(|&byte| byte == b'\n');
         let Some(end) = end.map(|end| self.at + end).filter(|&end| end <= MAX_LINE) else {
             self.at = input.len();
-            return if self.at > MAX_LINE { Err(ProtocolError::LineTooLong) } else { Ok(None) };
+            return if self.at > MAX_LINE { Err(RespError::LineTooLong) } else { Ok(None) };
         };
         let line = &input[..end];
         if line.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
-            return Err(ProtocolError::Quotes);
+            return Err(RespError::Quotes);
         }
         let mut begin = 0;
         for word in line.split(u8::is_ascii_whitespace) {
@@ -153,11 +153,7 @@ impl Parser {
 }
 
 /// A decimal number and its line end, from `begin`: its value and where the next thing begins.
-fn number(
-    input: &[u8],
-    begin: usize,
-    wrong: ProtocolError,
-) -> Result<Option<(i64, usize)>, ProtocolError> {
+fn number(input: &[u8], begin: usize, wrong: RespError) -> Result<Option<(i64, usize)>, RespError> {
     let rest = input.get(begin..).unwrap_or_default();
     let rest = &rest[..rest.len().min(MAX_HEADER)];
     let negative = rest.first() == Some(&b'-');
@@ -191,7 +187,7 @@ mod tests {
     fn parse(
         input: &[u8],
         pieces: impl IntoIterator<Item = usize>,
-    ) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
+    ) -> (Vec<Vec<Vec<u8>>>, Option<RespError>) {
         let (mut parser, mut commands) = (Parser::default(), Vec::new());
         let (mut from, mut to) = (0, 0);
         for piece in pieces.into_iter().chain([input.len()]) {
@@ -225,12 +221,9 @@ mod tests {
     #[test]
     fn a_header_without_end_is_refused_early() {
         assert_eq!(parse(b"*1", []).1, None);
-        assert_eq!(
-            parse(&[b"*", &[b'0'; 40][..]].concat(), []).1,
-            Some(ProtocolError::ArrayLength)
-        );
-        assert_eq!(parse(b"*1\rx", []).1, Some(ProtocolError::ArrayLength));
-        assert_eq!(parse(b"*1\r\n$67108864\r\n", []).1, Some(ProtocolError::TooLarge));
+        assert_eq!(parse(&[b"*", &[b'0'; 40][..]].concat(), []).1, Some(RespError::ArrayLength));
+        assert_eq!(parse(b"*1\rx", []).1, Some(RespError::ArrayLength));
+        assert_eq!(parse(b"*1\r\n$67108864\r\n", []).1, Some(RespError::TooLarge));
     }
 
     fn hostile() -> impl Strategy<Value = Vec<u8>> {

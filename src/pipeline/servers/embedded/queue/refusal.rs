@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a command was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum CommandError {
     /// There is no such command; its name and what it was given.
     UnknownCommand(String),
     /// There is no such part of a command; both names.
@@ -45,7 +45,7 @@ pub(super) enum Refusal {
     ReplyTooLarge,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownCommand(what) => return write!(f, "ERR unknown command {what}"),

@@ -5,23 +5,23 @@ use std::time::Duration;
 use super::{CommandResult, Context, Done};
 use crate::pipeline::servers::embedded::queue::args::Args;
 use crate::pipeline::servers::embedded::queue::hub::{PopRequest, Take};
-use crate::pipeline::servers::embedded::queue::keys::End;
+use crate::pipeline::servers::embedded::queue::keys::ListEnd;
 use crate::pipeline::servers::embedded::queue::parser::MAX_FRAME;
-use crate::pipeline::servers::embedded::queue::refusal::Refusal;
+use crate::pipeline::servers::embedded::queue::refusal::CommandError;
 use crate::pipeline::servers::embedded::queue::reply;
 
 /// Bytes around an element of a reply, at most.
 const AROUND: usize = 16;
 
 pub(super) fn lpush(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    push(context, args, End::Left)
+    push(context, args, ListEnd::Left)
 }
 
 pub(super) fn rpush(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    push(context, args, End::Right)
+    push(context, args, ListEnd::Right)
 }
 
-fn push(context: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
+fn push(context: &mut Context<'_>, args: Args<'_>, end: ListEnd) -> CommandResult {
     let len = context.hub.keys.push(args.word(1), end, args.from(2))?;
     reply::count(context.out, len);
     context.hub.serve(args.word(1));
@@ -29,19 +29,24 @@ fn push(context: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
 }
 
 pub(super) fn lpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    pop(context, args, "lpop", End::Left)
+    pop(context, args, "lpop", ListEnd::Left)
 }
 
 pub(super) fn rpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    pop(context, args, "rpop", End::Right)
+    pop(context, args, "rpop", ListEnd::Right)
 }
 
-fn pop(context: &mut Context<'_>, args: Args<'_>, name: &'static str, end: End) -> CommandResult {
+fn pop(
+    context: &mut Context<'_>,
+    args: Args<'_>,
+    name: &'static str,
+    end: ListEnd,
+) -> CommandResult {
     if args.len() > 3 {
-        return Err(Refusal::Arity(name));
+        return Err(CommandError::Arity(name));
     }
     let count = match args.get(2) {
-        Some(_) => Some(args.at_least(2, 0, Refusal::NotPositive)?),
+        Some(_) => Some(args.at_least(2, 0, CommandError::NotPositive)?),
         None => None,
     };
     let key = args.word(1);
@@ -77,7 +82,7 @@ pub(super) fn lrange(context: &mut Context<'_>, args: Args<'_>) -> CommandResult
     let end = (place(last).saturating_add(1)).clamp(first as i64, len) as usize;
     let size: usize = list.range(first..end).map(|element| element.len() + AROUND).sum();
     if size > MAX_FRAME {
-        return Err(Refusal::ReplyTooLarge);
+        return Err(CommandError::ReplyTooLarge);
     }
     reply::array(context.out, end - first);
     list.range(first..end).for_each(|element| reply::bulk(context.out, element));
@@ -85,14 +90,14 @@ pub(super) fn lrange(context: &mut Context<'_>, args: Args<'_>) -> CommandResult
 }
 
 pub(super) fn blpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    blocking_pop(context, args, End::Left)
+    blocking_pop(context, args, ListEnd::Left)
 }
 
 pub(super) fn brpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    blocking_pop(context, args, End::Right)
+    blocking_pop(context, args, ListEnd::Right)
 }
 
-fn blocking_pop(context: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
+fn blocking_pop(context: &mut Context<'_>, args: Args<'_>, end: ListEnd) -> CommandResult {
     let last = args.len() - 1;
     let timeout = args.timeout(last)?;
     let keys = Keys { args, places: 1..last };
@@ -115,19 +120,19 @@ fn pop_many(
     n: usize,
     wait: Option<Option<Duration>>,
 ) -> CommandResult {
-    let keys = args.at_least(n, 1, Refusal::NumKeys)?;
+    let keys = args.at_least(n, 1, CommandError::NumKeys)?;
     let after_keys = keys.saturating_add(n + 1);
     let end = match args.word(after_keys) {
-        word if word.eq_ignore_ascii_case(b"left") => End::Left,
-        word if word.eq_ignore_ascii_case(b"right") => End::Right,
-        _ => return Err(Refusal::Syntax),
+        word if word.eq_ignore_ascii_case(b"left") => ListEnd::Left,
+        word if word.eq_ignore_ascii_case(b"right") => ListEnd::Right,
+        _ => return Err(CommandError::Syntax),
     };
     let count = match args.len() - after_keys {
         1 => 1,
         3 if args.word(after_keys + 1).eq_ignore_ascii_case(b"count") => {
-            args.at_least(after_keys + 2, 1, Refusal::Count)?
+            args.at_least(after_keys + 2, 1, CommandError::Count)?
         }
-        _ => return Err(Refusal::Syntax),
+        _ => return Err(CommandError::Syntax),
     };
     let keys = Keys { args, places: n + 1..after_keys };
     pop_or_wait(context, &keys, end, Take::UpTo(count), wait)
@@ -149,7 +154,7 @@ impl<'a> Keys<'a> {
 fn pop_or_wait(
     context: &mut Context<'_>,
     keys: &Keys<'_>,
-    end: End,
+    end: ListEnd,
     take: Take,
     wait: Option<Option<Duration>>,
 ) -> CommandResult {

@@ -5,8 +5,8 @@ mod server;
 mod values;
 
 use super::args::Args;
-use super::hub::{Hub, PopRequest};
-use super::refusal::Refusal;
+use super::hub::{PopRequest, QueueHub};
+use super::refusal::CommandError;
 use super::reply;
 
 /// Next step of the connection after a command.
@@ -21,12 +21,12 @@ pub(super) enum Done {
 
 /// Facts that a connection sent about itself.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct ClientInfo {
     id: u64,
     name: Box<[u8]>,
 }
 
-impl Session {
+impl ClientInfo {
     /// A connection that has said nothing yet.
     pub(super) fn new(id: u64) -> Self {
         Self { id, name: Box::default() }
@@ -35,14 +35,14 @@ impl Session {
 
 /// Data that a command works on.
 struct Context<'a> {
-    hub: &'a mut Hub,
-    session: &'a mut Session,
+    hub: &'a mut QueueHub,
+    session: &'a mut ClientInfo,
     out: &'a mut Vec<u8>,
 }
 
-type CommandResult = Result<Done, Refusal>;
+type CommandResult = Result<Done, CommandError>;
 
-struct Command {
+struct CommandEntry {
     /// In lower case, as Redis puts it into errors.
     name: &'static str,
     /// Number of words with the name; a negative number is a minimum, as Redis counts.
@@ -54,12 +54,12 @@ const fn command(
     name: &'static str,
     arity: isize,
     run: fn(&mut Context<'_>, Args<'_>) -> CommandResult,
-) -> Command {
-    Command { name, arity, run }
+) -> CommandEntry {
+    CommandEntry { name, arity, run }
 }
 
 /// Those of the hot path first.
-static COMMANDS: [Command; 31] = [
+static COMMANDS: [CommandEntry; 31] = [
     command("lpush", -3, lists::lpush),
     command("blmpop", -5, lists::blmpop),
     command("rpop", -2, lists::rpop),
@@ -97,8 +97,8 @@ static COMMANDS: [Command; 31] = [
 
 /// Does one command; its reply is written to `out`.
 pub(super) fn execute(
-    hub: &mut Hub,
-    session: &mut Session,
+    hub: &mut QueueHub,
+    session: &mut ClientInfo,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) -> Done {
@@ -110,7 +110,9 @@ pub(super) fn execute(
     let known = COMMANDS.iter().find(|command| name.eq_ignore_ascii_case(command.name.as_bytes()));
     let result = match known {
         None => Err(unknown(args)),
-        Some(command) if !takes(command.arity, args.len()) => Err(Refusal::Arity(command.name)),
+        Some(command) if !takes(command.arity, args.len()) => {
+            Err(CommandError::Arity(command.name))
+        }
         Some(command) => (command.run)(&mut Context { hub, session, out }, args),
     };
     result.unwrap_or_else(|refusal| {
@@ -124,7 +126,7 @@ fn takes(arity: isize, words: usize) -> bool {
 }
 
 /// Names the command and its first words, as far as Redis does.
-fn unknown(args: Args<'_>) -> Refusal {
+fn unknown(args: Args<'_>) -> CommandError {
     const SHOWN: usize = 128;
     let text = |word: &[u8], most: usize| {
         let word = &word[..word.len().min(most)];
@@ -140,5 +142,5 @@ fn unknown(args: Args<'_>) -> Refusal {
         shown.push_str(&format!("'{word}' "));
     }
     let name = text(args.word(0), SHOWN);
-    Refusal::UnknownCommand(format!("'{name}', with args beginning with: {shown}"))
+    CommandError::UnknownCommand(format!("'{name}', with args beginning with: {shown}"))
 }

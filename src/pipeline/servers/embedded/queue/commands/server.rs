@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{CommandResult, Context, Done};
 use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::embedded::queue::args::Args;
-use crate::pipeline::servers::embedded::queue::refusal::Refusal;
+use crate::pipeline::servers::embedded::queue::refusal::CommandError;
 use crate::pipeline::servers::embedded::queue::reply;
 
 pub(super) fn time(context: &mut Context<'_>, _: Args<'_>) -> CommandResult {
@@ -21,7 +21,7 @@ pub(super) fn ping(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match args.len() {
         1 => reply::simple(context.out, "PONG"),
         2 => reply::bulk(context.out, args.word(1)),
-        _ => return Err(Refusal::Arity("ping")),
+        _ => return Err(CommandError::Arity("ping")),
     }
     Ok(Done::Replied)
 }
@@ -34,21 +34,21 @@ pub(super) fn echo(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// `HELLO [2 [AUTH user password] [SETNAME name]]`.
 pub(super) fn hello(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 1 {
-        let version = args.integer(1).map_err(|_| Refusal::ProtocolNotAnInteger)?;
+        let version = args.integer(1).map_err(|_| CommandError::ProtocolNotAnInteger)?;
         if version != 2 {
-            return Err(Refusal::Protocol);
+            return Err(CommandError::Protocol);
         }
     }
     let mut n = 2;
     let mut name = None;
     while let Some(word) = args.get(n) {
         if word.eq_ignore_ascii_case(b"auth") && args.len() > n + 2 {
-            return Err(Refusal::NoPassword);
+            return Err(CommandError::NoPassword);
         } else if word.eq_ignore_ascii_case(b"setname") && args.len() > n + 1 {
             name = Some(client_name(args.word(n + 1))?);
             n += 2;
         } else {
-            return Err(Refusal::Syntax);
+            return Err(CommandError::Syntax);
         }
     }
     if let Some(name) = name {
@@ -77,7 +77,7 @@ pub(super) fn client(context: &mut Context<'_>, args: Args<'_>) -> CommandResult
     let words = args.len();
     let is = |name: &str| args.word(1).eq_ignore_ascii_case(name.as_bytes());
     let out = &mut *context.out;
-    let takes = |n: usize, name| if words == n { Ok(()) } else { Err(Refusal::Arity(name)) };
+    let takes = |n: usize, name| if words == n { Ok(()) } else { Err(CommandError::Arity(name)) };
     if is("setinfo") {
         // Clients tell their library's name; there is no list of clients to show it in.
         takes(4, "client|setinfo")?;
@@ -97,31 +97,31 @@ pub(super) fn client(context: &mut Context<'_>, args: Args<'_>) -> CommandResult
         reply::integer(out, context.session.id.cast_signed());
     } else {
         let what = String::from_utf8_lossy(&args.word(1)[..args.word(1).len().min(128)]);
-        return Err(Refusal::UnknownSubcommand("CLIENT", what.into_owned()));
+        return Err(CommandError::UnknownSubcommand("CLIENT", what.into_owned()));
     }
     Ok(Done::Replied)
 }
 
-fn client_name(name: &[u8]) -> Result<Box<[u8]>, Refusal> {
+fn client_name(name: &[u8]) -> Result<Box<[u8]>, CommandError> {
     if name.iter().all(|byte| byte.is_ascii_graphic()) {
         Ok(name.into())
     } else {
-        Err(Refusal::ClientName)
+        Err(CommandError::ClientName)
     }
 }
 
 pub(super) fn select(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match args.integer(1)? {
         0 => reply::ok(context.out),
-        _ => return Err(Refusal::Database),
+        _ => return Err(CommandError::Database),
     }
     Ok(Done::Replied)
 }
 
 pub(super) fn auth(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match args.len() {
-        2 | 3 => Err(Refusal::NoPassword),
-        _ => Err(Refusal::Syntax),
+        2 | 3 => Err(CommandError::NoPassword),
+        _ => Err(CommandError::Syntax),
     }
 }
 

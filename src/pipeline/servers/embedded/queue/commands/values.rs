@@ -2,7 +2,7 @@
 
 use super::{CommandResult, Context, Done};
 use crate::pipeline::servers::embedded::queue::args::Args;
-use crate::pipeline::servers::embedded::queue::refusal::Refusal;
+use crate::pipeline::servers::embedded::queue::refusal::CommandError;
 use crate::pipeline::servers::embedded::queue::reply;
 
 pub(super) fn incr(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -43,7 +43,7 @@ pub(super) fn flush(context: &mut Context<'_>, args: Args<'_>) -> CommandResult 
     let how = args.word(1);
     let known = how.eq_ignore_ascii_case(b"sync") || how.eq_ignore_ascii_case(b"async");
     if args.len() > 2 || (args.len() == 2 && !known) {
-        return Err(Refusal::Syntax);
+        return Err(CommandError::Syntax);
     }
     context.hub.keys.clear();
     reply::ok(context.out);
