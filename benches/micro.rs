@@ -12,10 +12,10 @@ use loadgen::config::settings;
 use loadgen::core::clock::{Nanos, ServerClock};
 use loadgen::core::units::Rate;
 use loadgen::engine::recorder::Recorder;
-use loadgen::engine::transport::request::RequestShape;
-use loadgen::engine::transport::response::{Progress, ResponseReader};
+use loadgen::engine::request::RequestShape;
+use loadgen::engine::transport::http1::response::{ReadProgress, ResponseReader};
 use loadgen::engine::transport::{Completion, RequestOutcome, Ticket};
-use loadgen::engine::{Schedule, Slot};
+use loadgen::engine::{Schedule, ScheduleConfig, Slot};
 use loadgen::message::template::DEFAULT_BODY;
 use loadgen::message::{
     Arrival, ArrivalTracker, Checkpoint, DueTable, IdFields, IdSpace, IdWriter, MsgId, Template,
@@ -60,7 +60,11 @@ fn id_space() -> IdSpace {
 fn schedule(criterion: &mut Criterion) {
     let due = |arrivals| {
         let rate: Rate = "24k".parse().expect("a rate");
-        Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (Some(Nanos::from_secs(10)), None))
+        Schedule::new(ScheduleConfig {
+            arrivals,
+            duration: Some(Nanos::from_secs(10)),
+            ..ScheduleConfig::constant(rate)
+        })
     };
 
     let constant = due(settings::ArrivalProcess::Constant);
@@ -158,7 +162,7 @@ fn response(criterion: &mut Criterion) {
         page("Transfer-Encoding: chunked", &format!("{PAGE_LEN:x}\r\n{text}\r\n0\r\n\r\n"));
     for (name, input) in [("response/length", whole), ("response/chunked", chunked)] {
         let mut reader = ResponseReader::new(false);
-        let done = Progress::Done { status: 200, keep_alive: true, used: input.len() };
+        let done = ReadProgress::Done { status: 200, keep_alive: true, used: input.len() };
         criterion.bench_function(name, |b| {
             b.iter(|| assert_eq!(reader.feed(black_box(&input)), Ok(done)));
         });
@@ -179,7 +183,7 @@ fn recorder(criterion: &mut Criterion) {
             let ticket = Ticket { due, ready: seen, id: msg_id(FIRST_ID + count) };
             recorder.planned(due, seen);
             recorder.sent(count, due);
-            recorder.ended(&Completion {
+            recorder.completed(&Completion {
                 ticket,
                 sent,
                 at,

@@ -21,7 +21,7 @@
 //! | [`message`] | MsgIDs, templates that carry them, due times, the account of every message |
 //! | [`host`] | CPU and memory of processes, limits and load of the machine |
 //! | `net` | kernel timestamps, TLS |
-//! | [`engine`] | the load: its configuration, schedule, workers, recorder; [`engine::transport`] carries requests |
+//! | [`engine`] | the load: its configuration, schedule, workers, recorder; [`engine::request`] chooses and renders requests, [`engine::transport`] carries them |
 //! | [`config`] | settings, as flags or TOML, and the checked plan: nothing after it finds the input invalid |
 //! | [`script`] | wrk's Lua scripts |
 //! | [`pipeline`] | api, push, subscriber, stamps, and the servers they use; it and the engine do not know each other |

@@ -10,7 +10,7 @@ pub use crate::engine::{LoadResult, RequestResult};
 pub use crate::host::health::Machine;
 pub use crate::host::resources::{ResourceUse, Shares};
 use crate::message::{Checkpoint, MessageAccount, MissedSpan, StagePair, Unjoined};
-use crate::script::{Errors, ScriptError, Session, Summary};
+use crate::script::{ScriptError, ScriptErrorCounts, ScriptSession, ScriptSummary};
 
 /// All numbers of one run.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Observations {
     /// Bytes and connections.
     pub traffic: Traffic,
     /// The script that wrote the requests, which has not said yet what it has to say at the end.
-    pub script: Option<Session>,
+    pub script: Option<ScriptSession>,
     /// Messages that the broker says it dropped during the run, for any of its clients.
     pub broker_dropped: u64,
     /// The messages; `None` where nobody listened.
@@ -67,11 +67,11 @@ impl Observations {
         let Some(script) = &self.script else { return Ok(()) };
         let LoadResult { counters, status, response, service, throughput, .. } = &self.load;
         let bad = status.iter().filter(|(status, _)| *status > 399);
-        script.done(&Summary {
+        script.done(&ScriptSummary {
             duration: self.sending.max(self.answering),
             requests: counters.completed,
             bytes: self.traffic.bytes_read,
-            errors: Errors {
+            errors: ScriptErrorCounts {
                 connect: counters.errors.connect.max(self.traffic.connect_failures),
                 read: counters.errors.read + counters.errors.protocol,
                 write: counters.errors.write,

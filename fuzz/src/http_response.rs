@@ -1,7 +1,7 @@
 //! The raw engine's reader of responses.
 
-use loadgen::engine::transport::ProtocolError;
-use loadgen::engine::transport::response::{Progress, ResponseReader};
+use loadgen::engine::transport::http1::InvalidResponse;
+use loadgen::engine::transport::http1::response::{ReadProgress, ResponseReader};
 
 use super::ways;
 
@@ -54,12 +54,12 @@ fn read(reader: &mut ResponseReader, pieces: &[&[u8]]) -> Read {
         let mut at = 0;
         while at < piece.len() {
             match reader.feed(&piece[at..]) {
-                Err(ProtocolError(why)) => {
+                Err(InvalidResponse(why)) => {
                     assert!(!why.is_empty());
                     return Read { responses, end: End::Broken };
                 }
-                Ok(Progress::More) => at = piece.len(),
-                Ok(Progress::Done { status, keep_alive, used }) => {
+                Ok(ReadProgress::More) => at = piece.len(),
+                Ok(ReadProgress::Done { status, keep_alive, used }) => {
                     assert!((200..=999).contains(&status), "{status}");
                     assert!((1..=piece.len() - at).contains(&used), "{used}");
                     at += used;
@@ -141,7 +141,7 @@ fn final_head(input: &[u8]) -> Option<(u16, usize)> {
 /// A head that does not end is given up.
 fn assert_is_bounded(begin: &[u8], bodyless: bool) {
     let mut reader = ResponseReader::new(bodyless);
-    assert!(begin.is_empty() || reader.feed(begin) == Ok(Progress::More));
+    assert!(begin.is_empty() || reader.feed(begin) == Ok(ReadProgress::More));
     let broken = (0..2).any(|_| reader.feed(&[b'a'; MAX_HEAD / 2 + 1]).is_err());
     assert!(broken, "a head without end");
 }

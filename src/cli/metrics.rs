@@ -23,7 +23,7 @@ use crate::config::plan::{Mode, Plan, Target};
 use crate::config::settings::{ArrivalProcess, Node};
 use crate::core::clock::Nanos;
 use crate::core::latency::Latencies;
-use crate::engine::transport::request::RequestShape;
+use crate::engine::request::RequestShape;
 use crate::pipeline::metrics::{Format, MetricsText};
 use crate::ramp::StepStart;
 use crate::run::Progress;

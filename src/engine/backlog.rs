@@ -1,102 +1,107 @@
-//! The line: slots that are due and wait for a connection.
+//! Backlog: slots that are due and wait for a connection.
 //!
-//! It holds ranges of slot numbers, not slots: a second walk over the schedule gives their due times
-//! again. So a server that stalls for minutes costs no memory, and in one with a limit on what is in
-//! flight each drop splits a range at most.
+//! It holds ranges of slot numbers, not slots: a second walk over the schedule computes their due times
+//! again. So a server that stalls for minutes costs no memory. With a limit on requests in flight, each drop
+//! adds at most one range.
 
 use std::collections::VecDeque;
 
 use super::schedule::{Slot, Slots};
 use crate::core::clock::Nanos;
 
-/// A first-in-first-out line of one worker's slots.
+/// First-in-first-out queue of one worker's slots.
 #[derive(Debug, Clone)]
-pub struct Backlog<'a> {
-    /// Inclusive, ascending.
-    ranges: VecDeque<(u64, u64)>,
+pub(super) struct Backlog<'a> {
+    /// Waiting slots, ascending.
+    ranges: VecDeque<SlotRange>,
+    /// Number of workers: the distance of one worker's slots.
     step: u64,
+    /// Walk that computes due times again.
     walk: Slots<'a>,
-    /// The slot at the front, once somebody has asked. The walk is behind it then.
+    /// First slot, once it was computed. The walk has passed it then.
     front: Option<Slot>,
     len: u64,
-    /// When the worker came to the slots, ascending: of all up to a number.
-    seen: VecDeque<ReadySlots>,
+    /// Times at which the worker was ready to send the slots, ascending.
+    ready: VecDeque<ReadySlots>,
 }
 
-/// The slots up to a number came into the line at once.
+/// Slot numbers `first` to `last`, both included, in steps of the number of workers.
+#[derive(Debug, Clone, Copy)]
+struct SlotRange {
+    first: u64,
+    last: u64,
+}
+
+/// Time at which the slots up to a number entered the backlog.
 #[derive(Debug, Clone, Copy)]
 struct ReadySlots {
     up_to: u64,
     at: Nanos,
 }
 
-/// With more entries neighbours are joined. A wait that spans so many ticks is told too short by a tick.
-const MOST_SEEN: usize = 1 << 16;
+/// Largest number of ready times. Beyond it, neighbours are merged, so that the waiting time of a slot can be
+/// too short by one tick.
+const MOST_READY_TIMES: usize = 1 << 16;
 
 impl<'a> Backlog<'a> {
-    /// An empty line; `walk` stands at the worker's first slot and `step` is the number of workers.
-    pub fn new(walk: Slots<'a>, step: u64) -> Self {
-        Self { ranges: VecDeque::new(), step, walk, front: None, len: 0, seen: VecDeque::new() }
+    /// Creates an empty backlog. `walk` is at the worker's first slot, and `step` is the number of workers.
+    pub(super) fn new(walk: Slots<'a>, step: u64) -> Self {
+        Self { ranges: VecDeque::new(), step, walk, front: None, len: 0, ready: VecDeque::new() }
     }
 
-    /// Slots in it.
-    pub fn len(&self) -> u64 {
+    /// Number of slots.
+    pub(super) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether nobody waits.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Puts a slot at the end, at a time. Its number is above all that came before.
-    pub fn push(&mut self, number: u64, at: Nanos) {
+    /// Appends a slot for which the worker is ready at `at`. Its number is larger than those before.
+    pub(super) fn push(&mut self, number: u64, at: Nanos) {
         self.len += 1;
-        match self.seen.back_mut() {
+        match self.ready.back_mut() {
             Some(last) if last.at == at => last.up_to = number,
-            _ => self.note_seen(ReadySlots { up_to: number, at }),
+            _ => self.push_ready(ReadySlots { up_to: number, at }),
         }
         match self.ranges.back_mut() {
-            Some((_, last)) if *last + self.step == number => *last = number,
-            _ => self.ranges.push_back((number, number)),
+            Some(range) if range.last + self.step == number => range.last = number,
+            _ => self.ranges.push_back(SlotRange { first: number, last: number }),
         }
     }
 
-    fn note_seen(&mut self, seen: ReadySlots) {
-        if self.seen.len() >= MOST_SEEN {
+    fn push_ready(&mut self, ready: ReadySlots) {
+        if self.ready.len() >= MOST_READY_TIMES {
             let mut is_second = false;
-            self.seen.retain(|_| {
+            self.ready.retain(|_| {
                 is_second = !is_second;
                 !is_second
             });
         }
-        self.seen.push_back(seen);
+        self.ready.push_back(ready);
     }
 
-    /// Takes the one that has waited longest, with the time at which it was put in.
-    pub fn pop(&mut self) -> Option<(Slot, Nanos)> {
+    /// Removes the first slot. Returns it with the time at which it entered the backlog.
+    pub(super) fn pop(&mut self) -> Option<(Slot, Nanos)> {
         let slot = self.peek()?;
-        while self.seen.front().is_some_and(|seen| seen.up_to < slot.number) {
-            self.seen.pop_front();
+        while self.ready.front().is_some_and(|ready| ready.up_to < slot.number) {
+            self.ready.pop_front();
         }
-        let at = self.seen.front().map_or(Nanos::ZERO, |seen| seen.at);
+        let at = self.ready.front().map_or(Nanos::ZERO, |ready| ready.at);
         self.front = None;
-        let (first, last) = self.ranges.front_mut()?;
-        if first == last {
+        let range = self.ranges.front_mut()?;
+        if range.first == range.last {
             self.ranges.pop_front();
         } else {
-            *first += self.step;
+            range.first += self.step;
         }
         self.len -= 1;
         Some((slot, at))
     }
 
-    /// The one that has waited longest, left in its place. The way to it is walked once: with random
-    /// spacing it is as long as the slots between.
-    pub fn peek(&mut self) -> Option<Slot> {
-        let (number, _) = self.ranges.front()?;
+    /// Returns the first slot without removing it. Its due time is computed once: with random spacing the walk
+    /// passes all slots before it.
+    pub(super) fn peek(&mut self) -> Option<Slot> {
+        let number = self.ranges.front()?.first;
         if self.front.is_none() {
-            self.walk.skip_to(*number);
+            self.walk.skip_to(number);
             self.front = self.walk.next();
         }
         self.front
@@ -107,30 +112,30 @@ impl<'a> Backlog<'a> {
 mod tests {
     use super::*;
     use crate::core::units::Rate;
-    use crate::engine::Schedule;
     use crate::engine::load::ArrivalProcess;
+    use crate::engine::schedule::{Schedule, ScheduleConfig};
     use proptest::prelude::*;
 
     proptest! {
-        /// As a queue of slots would, with whatever is left out, pushed and popped.
+        /// Compares it with a queue of slots, for any slots left out, pushed and popped.
         #[test]
-        fn it_is_a_queue(
+        fn it_behaves_as_a_queue_of_slots(
             steps in prop::collection::vec((any::<bool>(), any::<bool>()), 1..300), workers in 1u64..4, poisson in any::<bool>(),
         ) {
             let arrivals = if poisson { ArrivalProcess::Poisson } else { ArrivalProcess::Constant };
             let rate = Rate::per_second(1_000).expect("a rate");
-            let schedule = Schedule::new(rate, (arrivals, 3), Nanos::ZERO, (None, Some(2_000)));
+            let schedule = Schedule::new(ScheduleConfig { arrivals, seed: 3, requests: Some(2_000), ..ScheduleConfig::constant(rate) });
             let mut due = schedule.slots(workers - 1, workers);
-            let mut line = Backlog::new(due.clone(), workers);
+            let mut backlog = Backlog::new(due.clone(), workers);
             let mut queue = VecDeque::new();
             for (turn, (admit, take)) in steps.into_iter().enumerate() {
-                // Two slots come at once.
+                // Two slots enter at the same time.
                 let at = Nanos(turn as u64 / 2);
                 let Some(slot) = due.next() else { break };
-                if admit { line.push(slot.number, at); queue.push_back((slot, at)); }
-                prop_assert_eq!(line.peek(), queue.front().map(|(slot, _)| *slot));
-                if take { prop_assert_eq!(line.pop(), queue.pop_front()); }
-                prop_assert_eq!(line.len(), queue.len() as u64);
+                if admit { backlog.push(slot.number, at); queue.push_back((slot, at)); }
+                prop_assert_eq!(backlog.peek(), queue.front().map(|(slot, _)| *slot));
+                if take { prop_assert_eq!(backlog.pop(), queue.pop_front()); }
+                prop_assert_eq!(backlog.len(), queue.len() as u64);
             }
         }
     }
@@ -138,17 +143,19 @@ mod tests {
     #[test]
     fn a_long_wait_costs_one_range_and_a_bounded_number_of_times() {
         let rate = Rate::per_second(1_000_000).expect("a rate");
-        let schedule =
-            Schedule::new(rate, (ArrivalProcess::Constant, 1), Nanos::ZERO, (None, Some(100_000)));
-        let mut line = Backlog::new(schedule.slots(1, 2), 2);
+        let schedule = Schedule::new(ScheduleConfig {
+            requests: Some(100_000),
+            ..ScheduleConfig::constant(rate)
+        });
+        let mut backlog = Backlog::new(schedule.slots(1, 2), 2);
         let last = schedule.slots(1, 2).map(|slot| slot.number).max().unwrap_or_default();
         for turn in 0..100_000 {
-            line.push(last + 2 * turn, Nanos(turn));
+            backlog.push(last + 2 * turn, Nanos(turn));
         }
-        assert!(line.seen.len() <= MOST_SEEN && line.len() == 100_000);
-        assert!(line.seen.iter().all(|seen| seen.at.0 * 2 + last == seen.up_to));
-        let mut line = Backlog::new(schedule.slots(1, 2), 2);
-        schedule.slots(1, 2).for_each(|slot| line.push(slot.number, Nanos::ZERO));
-        assert_eq!((line.len(), line.ranges.len(), line.seen.len()), (50_000, 1, 1));
+        assert!(backlog.ready.len() <= MOST_READY_TIMES && backlog.len() == 100_000);
+        assert!(backlog.ready.iter().all(|ready| ready.at.0 * 2 + last == ready.up_to));
+        let mut backlog = Backlog::new(schedule.slots(1, 2), 2);
+        schedule.slots(1, 2).for_each(|slot| backlog.push(slot.number, Nanos::ZERO));
+        assert_eq!((backlog.len(), backlog.ranges.len(), backlog.ready.len()), (50_000, 1, 1));
     }
 }

@@ -1,4 +1,4 @@
-//! Results of each request of a mix, beside those of all.
+//! Results of each request of a mix.
 
 use super::counters::{Counters, StatusCounts};
 use crate::core::clock::Nanos;
@@ -6,23 +6,23 @@ use crate::core::latency::Latencies;
 use crate::engine::transport::{Completion, RequestOutcome};
 use crate::message::Assignment;
 
-/// One request's part of the result.
+/// Results of one request of a mix.
 #[derive(Debug, Clone, Default)]
 pub struct RequestResult {
     /// Counts of the measured part.
     pub counters: Counters,
-    /// Its answers by status.
+    /// Responses by status.
     pub status: StatusCounts,
-    /// answered − due
+    /// Response times: answered − due.
     pub response: Latencies,
-    /// answered − sent
+    /// Service times: answered − sent.
     pub service: Latencies,
-    /// Ages of the dropped ones; part of `response`.
+    /// Ages of the dropped slots; part of `response`.
     pub dropped: Latencies,
 }
 
 impl RequestResult {
-    /// Takes in another worker's.
+    /// Adds the results of another worker.
     pub fn absorb(&mut self, other: &Self) {
         self.counters.add(other.counters);
         self.status.add(&other.status);
@@ -44,9 +44,9 @@ impl RequestResult {
         self.counters.sent += 1;
     }
 
-    /// Records its end, as [`super::recorder::Recorder::ended`] does for all.
-    pub(super) fn ended(&mut self, ended: &Completion) {
-        match ended.outcome {
+    /// Records a completion, as [`super::recorder::Recorder::completed`] does for all requests.
+    pub(super) fn completed(&mut self, completion: &Completion) {
+        match completion.outcome {
             RequestOutcome::Answered { status } => {
                 self.counters.completed += 1;
                 self.status.count(status);
@@ -57,19 +57,19 @@ impl RequestResult {
             }
             RequestOutcome::Unfinished => self.counters.unfinished += 1,
         }
-        if ended.outcome.has_latency() {
-            self.service.record(ended.at - ended.sent);
-            self.response.record(ended.at - ended.ticket.due);
+        if completion.outcome.has_latency() {
+            self.service.record(completion.at - completion.sent);
+            self.response.record(completion.at - completion.ticket.due);
         }
     }
 }
 
-/// The request of each slot and each id, and which of them are messages.
+/// Requests of a mix by slot and id.
 #[derive(Debug, Clone)]
 pub struct Mixture {
-    /// From slots and ids to requests.
+    /// Mapping of slots and ids to requests.
     pub assignment: Assignment,
-    /// For each request: whether it carries its id, so that its message can be joined.
+    /// For each request, true if it carries its id, so that its arrival can be joined.
     pub carries_id: Vec<bool>,
 }
 

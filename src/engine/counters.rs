@@ -1,22 +1,22 @@
-//! The counts of a run.
+//! Counts of requests.
 
 use crate::engine::transport::RequestFailure;
 use crate::engine::transport::cause::{Cause, CauseCounts};
 
-/// Requests that failed, by cause.
+/// Failed requests by phase and by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FailureCounts {
-    /// No connection.
+    /// No connection could be opened.
     pub connect: u64,
-    /// Broken off before the response was complete.
+    /// The connection broke before the response was complete.
     pub read: u64,
-    /// Not written whole.
+    /// The request could not be written completely.
     pub write: u64,
-    /// Not answered in time.
+    /// There was no complete response within the timeout.
     pub timeout: u64,
-    /// Not answered in HTTP.
+    /// The response was not HTTP.
     pub protocol: u64,
-    /// The same failures, as the operating system or the protocol names the cause.
+    /// All failures by their cause in the operating system or the protocol.
     pub by_cause: CauseCounts,
 }
 
@@ -42,29 +42,29 @@ impl FailureCounts {
     }
 }
 
-/// The counts of a run. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
+/// Counts of a load. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Slots whose time came; in a closed loop, requests sent.
+    /// Slots that became due; in a closed loop, requests sent.
     pub planned: u64,
-    /// Handed to a connection.
+    /// Requests handed to a connection.
     pub sent: u64,
-    /// Not sent: too many in flight, or no connection until the drain ended.
+    /// Slots not sent: too many in flight, or no free connection until the drain ended.
     pub dropped: u64,
-    /// Answered, with whatever status.
+    /// Requests with a response, of any status.
     pub completed: u64,
-    /// Ended without an answer.
+    /// Requests that ended without a response.
     pub failed: u64,
-    /// On the wire when the drain ended.
+    /// Requests in flight when the drain ended.
     pub unfinished: u64,
-    /// Of the dropped: those for which no connection came free until the drain ended.
+    /// Part of `dropped`: slots without a free connection until the drain ended.
     pub never_sent: u64,
-    /// The failed ones by cause.
+    /// Failed requests by phase and cause.
     pub errors: FailureCounts,
 }
 
 impl Counters {
-    /// Adds another worker's.
+    /// Adds the counts of another worker.
     pub fn add(&mut self, other: Self) {
         self.planned += other.planned;
         self.sent += other.sent;
@@ -77,7 +77,7 @@ impl Counters {
     }
 }
 
-/// Answers by status, 0 to 999.
+/// Responses by status, 0 to 999.
 #[derive(Debug, Clone)]
 pub struct StatusCounts(Box<[u64; 1000]>);
 
@@ -96,12 +96,12 @@ impl StatusCounts {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(own, other)| *own += other);
     }
 
-    /// Answers that are no success: neither 2xx nor 3xx, as wrk has it.
+    /// Responses with neither 2xx nor 3xx, which wrk counts as errors.
     pub fn refused(&self) -> u64 {
         self.iter().filter(|(status, _)| !(200..400).contains(status)).map(|(_, count)| count).sum()
     }
 
-    /// The statuses that came, with their counts.
+    /// Statuses that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.0.iter().enumerate().filter(|(_, n)| **n > 0).map(|(status, n)| (status as u16, *n))
     }

@@ -1,25 +1,30 @@
-//! The load: when each request is due, the loop that sends it, and the numbers it leaves behind.
+//! The engine: sends the load and measures it. It knows neither settings nor plan.
+//!
+//! A [`Schedule`] gives each slot its due time. A [`Worker`] takes its share of the slots, gets each request from
+//! a [`request::RequestSource`], sends it over a [`transport::Transport`], and records the completion in a
+//! [`recorder::Recorder`].
 
-pub mod by_request;
-pub mod control;
-pub mod counters;
+pub(crate) mod backlog;
+mod by_request;
+pub(crate) mod control;
+pub(crate) mod counters;
 pub mod load;
 pub(crate) mod pool;
-pub mod shards;
 mod rate_profile;
-pub mod stop;
-mod sender;
-pub mod backlog;
 pub mod recorder;
-pub mod schedule;
-pub mod slot_source;
+pub mod request;
+mod schedule;
+mod sender;
+pub mod shards;
+pub(crate) mod slot_source;
+pub(crate) mod stop;
 pub mod transport;
-pub mod worker;
+pub(crate) mod worker;
 
 pub use by_request::{Mixture, RequestResult};
 pub use control::{Control, Gauges};
 pub use counters::{Counters, FailureCounts, StatusCounts};
 pub use recorder::{IntervalReport, LoadResult, Sampled};
-pub use schedule::{Schedule, Slot};
-pub use slot_source::{WorkerConfig, WorkerLoad};
+pub use schedule::{Schedule, ScheduleConfig, Slot};
+pub use slot_source::{WorkerConfig, WorkerIndex, WorkerLoad};
 pub use worker::Worker;

@@ -10,13 +10,13 @@ use super::by_request::Mixture;
 use super::control::{Control, Gauges};
 use super::load::Mode;
 use super::recorder::{IntervalReport, LoadResult, Recorder};
+use super::request::{RequestSource, Requests, source_of};
 use super::shards::LoadShards;
 use super::slot_source::WorkerConfig;
 use super::transport::config::{Engine, TransportConfig};
-use super::transport::http1::Http1Transport;
+use super::transport::http1::hooks::ConnectionHooks;
+use super::transport::http1::{Http1Config, Http1Transport};
 use super::transport::link::{TargetEndpoint, TargetLink};
-use super::transport::request::Requests;
-use super::transport::request_source::{RequestSource, composer};
 use super::transport::reqwest::ReqwestTransport;
 use super::transport::{ConnectError, Traffic, Transport};
 use super::worker::Worker;
@@ -46,10 +46,13 @@ pub(crate) struct PoolConfig {
     pub(crate) carries_id: bool,
 }
 
-/// A request source of one worker alone, and the endpoint to which it sends.
+/// Request source of one worker alone, such as a script. It needs the raw engine.
 #[derive(Debug)]
 pub(crate) struct OwnSource {
-    pub(crate) source: Box<dyn RequestSource + Send>,
+    pub(crate) source: Box<dyn RequestSource>,
+    /// Hooks that see responses and hold connections back, if there are any.
+    pub(crate) hooks: Option<Box<dyn ConnectionHooks>>,
+    /// Endpoint to which the worker sends.
     pub(crate) endpoint: TargetEndpoint,
 }
 
@@ -175,34 +178,40 @@ impl WorkerThread {
         let connections = config.shards.own_share(load.connections as u64, self.worker) as usize;
         match (config.transport.engine, &config.link) {
             (Engine::Raw, Some(link)) => {
-                let (timeout, rests) = (load.timeout.into(), load.mode != Mode::Closed);
                 let mut link = link.clone();
-                let source: Box<dyn RequestSource> = match own_source {
+                let (source, hooks) = match own_source {
                     Some(own) => {
                         link.endpoint = own.endpoint;
-                        own.source
+                        (own.source, own.hooks)
                     }
-                    None => composer(&config.requests),
+                    None => (source_of(&config.requests), None),
                 };
-                let raw = Http1Transport::connect(source, link, connections, timeout, rests);
-                self.send(raw)
+                let timeout = load.timeout.into();
+                let rests = load.mode != Mode::Closed;
+                let raw = Http1Config { link, connections, timeout, rests };
+                let raw = Http1Transport::connect_with_hooks(&config.requests, raw, hooks);
+                self.send(source, raw, Http1Transport::begin)
             }
             (_, link) => {
-                let way = (&config.transport, link.as_ref());
+                let PoolConfig { requests, transport, .. } = config;
+                let link = link.as_ref();
+                let source = source_of(requests);
                 let reqwest =
-                    ReqwestTransport::new(&config.requests, way, connections, load.timeout);
-                self.send(reqwest)
+                    ReqwestTransport::new(requests, transport, link, connections, load.timeout);
+                self.send(source, reqwest, |_, _| ())
             }
         }
     }
 
-    /// Reports that the transport is connected, waits for the start, and sends. Returns `None` if there was
-    /// no start.
+    /// Reports that the transport is connected, waits for the start, and sends. `begin` prepares the transport
+    /// for the time of the start. Returns `None` if there was no start.
     fn send<T: Transport>(
         self,
+        source: Box<dyn RequestSource>,
         transport: Result<T, ConnectError>,
+        begin: impl FnOnce(&mut T, Nanos),
     ) -> Option<(LoadResult, Traffic)> {
-        let transport = match transport {
+        let mut transport = match transport {
             Ok(transport) => transport,
             Err(error) => {
                 let _ = self.connected.blocking_send(Err(error));
@@ -212,6 +221,7 @@ impl WorkerThread {
         let _ = self.connected.blocking_send(Ok(()));
         // The sender is gone if the run was aborted.
         let start = self.start.recv().ok()?;
+        begin(&mut transport, start);
         let config = &*self.config;
         let (shards, load) = (&config.shards, config.shards.load());
         let measure_from = start + shards.measure_from();
@@ -225,14 +235,14 @@ impl WorkerThread {
         };
         let worker = Worker {
             config: WorkerConfig {
-                worker: shards.number(self.worker),
-                workers: shards.workers(),
+                index: shards.index(self.worker),
                 start,
                 measure_from,
                 drain: load.drain.into(),
                 pace: load.pace,
-                work: shards.worker_load(self.worker, start),
+                load: shards.worker_load(self.worker, start),
             },
+            source,
             transport,
             ids: IdWriter::new(config.space, self.worker as u64, config.due_times.clone()),
             recorder,

@@ -1,27 +1,29 @@
-//! The arithmetic of a rate: how many slots fit into a time, and when each is due.
+//! Arithmetic of a rate: the number of slots in a time, and the due time of each.
 //!
-//! At a constant rate *r*, slot *n* is due at *n / r*. Where the rate changes evenly from *a* to *b*
+//! At a constant rate *r*, slot *n* is due at *n / r*. If the rate changes evenly from *a* to *b*
 //! over *D*, the slots due before *t* are *a t + (b − a) t² / 2D*, and slot *n* is due when that
-//! reaches *n*. Both are exact to the nanosecond, below which is rounded down: a floating-point root is
-//! a first guess only, and integers decide.
+//! reaches *n*. Both are exact and rounded down to the nanosecond: a floating-point root gives only
+//! a first guess, and integers decide.
 
 use crate::core::clock::Nanos;
 use crate::core::units::{Rate, Rates};
 
-/// Nanoseconds in a second times millionths of a request: one request in the unit of the sums here.
+/// One request in the unit of the sums here: nanoseconds times millionths of a request per second.
 const REQUEST: u128 = 1_000_000_000 * 1_000_000;
 
-/// A rate over a stretch of time, from its beginning on.
+/// Constant or linearly changing rate over a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RateProfile {
-    /// Millionths of a request a second, at the beginning and after `over`.
+    /// Rate at the beginning, in millionths of a request per second.
     from: u64,
+    /// Rate after `over`.
     to: u64,
+    /// Time of the change.
     over: Nanos,
 }
 
 impl RateProfile {
-    /// `rates` change over `over`, which is above zero where they are two.
+    /// Creates a profile in which the rate changes over `over`, which must be above zero if it changes.
     pub(super) fn new(rates: Rates, over: Nanos) -> Self {
         Self { from: rates.from.micro_hertz(), to: rates.to.micro_hertz(), over }
     }
@@ -34,12 +36,12 @@ impl RateProfile {
         self.from == self.to
     }
 
-    /// Slots due before `length`, which is not beyond the change.
+    /// Number of slots due before `length`, which must not exceed the time of the change.
     pub(super) fn slots_within(&self, length: Nanos) -> u64 {
         u64::try_from(self.sum(length.0).div_ceil(REQUEST)).unwrap_or(u64::MAX)
     }
 
-    /// When slot `n` is due, from the beginning.
+    /// Due time of slot `n` from the beginning.
     pub(super) fn due(&self, n: u64) -> Nanos {
         let wanted = u128::from(n) * REQUEST;
         if self.is_constant() {
@@ -52,9 +54,9 @@ impl RateProfile {
         Nanos(last_within(guess.min(self.over.0), self.over.0, |t| self.sum(t) <= wanted))
     }
 
-    /// Of `length`, the share that has passed when the share `of_slots` of its slots has come.
+    /// Share of `length` that has passed when the share `of_slots` of its slots is due.
     ///
-    /// The root of the sum, in the form that loses no digits however far apart the two rates are.
+    /// This is the root of the sum in a form without cancellation, also if the two rates differ widely.
     pub(super) fn passed(&self, of_slots: f64, length: Nanos) -> f64 {
         if self.is_constant() {
             return of_slots;
@@ -68,8 +70,8 @@ impl RateProfile {
         self.from as f64 + (self.to as f64 - self.from as f64) * share
     }
 
-    /// The requests of the first `t` nanoseconds in parts of [`REQUEST`], rounded up. No step of it
-    /// overflows for rates up to 10^13 and times up to ten years.
+    /// Requests of the first `t` nanoseconds in units of 1/[`REQUEST`], rounded up. No step overflows for
+    /// rates up to 10^13 and times up to ten years.
     fn sum(&self, t: u64) -> u128 {
         let at_first = u128::from(self.from) * u128::from(t);
         if self.is_constant() {
@@ -77,7 +79,7 @@ impl RateProfile {
         }
         let (time, twice) = (u128::from(t), 2 * u128::from(self.over.0));
         let product = u128::from(self.from.abs_diff(self.to)) * time;
-        // product × time / twice, without the product of all three.
+        // product × time / twice, without the large product of product and time.
         let (whole, rest) = (product / twice, product % twice * time);
         if self.to > self.from {
             at_first + whole * time + rest.div_ceil(twice)
@@ -87,9 +89,10 @@ impl RateProfile {
     }
 }
 
-/// The last of 0 to `end` for which `holds`, which it does up to some point; found from a near guess.
+/// Returns the last value of 0 to `end` for which `holds` is true, given that it is true up to some point.
+/// Searches from a guess that is near.
 fn last_within(guess: u64, end: u64, holds: impl Fn(u64) -> bool) -> u64 {
-    // Steps that double until the point is between `low`, where it holds, and `high`, where it does not.
+    // Doubles the steps until `holds` is true for `low` and false for `high`.
     let (mut low, mut high, mut step) = (guess, guess, 1);
     if holds(guess) {
         loop {
@@ -126,28 +129,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn course(rates: &str, millis: u64) -> RateProfile {
+    fn profile(rates: &str, millis: u64) -> RateProfile {
         RateProfile::new(rates.parse().expect("rates"), Nanos::from_millis(millis))
     }
 
     #[test]
-    fn an_even_change_has_the_mean_rates_slots() {
+    fn an_even_change_has_the_slots_of_the_mean_rate() {
         for (rates, millis, slots) in [
             ("1k..10k", 10_000, 55_000),
             ("10k..1k", 10_000, 55_000),
             ("1..2", 1_000, 2),
             ("0.000001..10M", 10_000, 50_000_001),
         ] {
-            assert_eq!(course(rates, millis).slots_within(Nanos::from_millis(millis)), slots);
+            assert_eq!(profile(rates, millis).slots_within(Nanos::from_millis(millis)), slots);
         }
     }
 
     #[test]
-    fn slots_come_closer_as_the_rate_grows() {
+    fn slots_are_closer_as_the_rate_grows() {
         // t + t²/2 = n: 0, √3 − 1, √5 − 1 …
-        let course = course("1..2", 1_000);
-        assert_eq!(course.due(0), Nanos(0));
-        assert_eq!(course.due(1), Nanos(732_050_807));
+        let profile = profile("1..2", 1_000);
+        assert_eq!(profile.due(0), Nanos(0));
+        assert_eq!(profile.due(1), Nanos(732_050_807));
     }
 
     fn any_rates() -> impl Strategy<Value = Rates> {
@@ -157,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_constant_rates_slot_is_due_at_n_over_rate(hertz in 1u64..10_000_000_000_000, n in 0u64..1 << 40) {
+        fn a_slot_of_a_constant_rate_is_due_at_n_over_rate(hertz in 1u64..10_000_000_000_000, n in 0u64..1 << 40) {
             let rate: Rate = format!("{}", hertz as f64 / 1e6).parse().expect("in range");
             let exact = u128::from(n) * REQUEST;
             let due = u128::from(RateProfile::constant(rate).due(n).0);
@@ -167,30 +170,30 @@ mod tests {
             }
         }
 
-        /// Slot n is due at the last nanosecond before which no more than n have come.
+        /// Slot n is due at the last nanosecond before which at most n slots are due.
         #[test]
-        fn a_changing_rates_slot_is_due_when_so_many_have_come(
+        fn a_slot_of_a_changing_rate_is_due_after_n_others(
             rates in any_rates(), over in 1u64..315_360_000_000_000_000, at in 0.0..1.0f64,
         ) {
             let over = Nanos(over);
-            let course = RateProfile::new(rates, over);
-            let slots = course.slots_within(over);
-            prop_assert_eq!(u128::from(slots), course.sum(over.0).div_ceil(REQUEST));
+            let profile = RateProfile::new(rates, over);
+            let slots = profile.slots_within(over);
+            prop_assert_eq!(u128::from(slots), profile.sum(over.0).div_ceil(REQUEST));
             let n = (slots as f64 * at) as u64;
-            let (due, wanted) = (course.due(n).0, u128::from(n) * REQUEST);
-            prop_assert!(course.sum(due) <= wanted);
-            prop_assert!(due == over.0 || course.sum(due + 1) > wanted);
+            let (due, wanted) = (profile.due(n).0, u128::from(n) * REQUEST);
+            prop_assert!(profile.sum(due) <= wanted);
+            prop_assert!(due == over.0 || profile.sum(due + 1) > wanted);
         }
 
         #[test]
         fn the_share_passed_rises_from_none_to_all(rates in any_rates(), x in 0.0..1.0f64, y in 0.0..1.0f64) {
             let over = Nanos::from_secs(10);
-            let course = RateProfile::new(rates, over);
+            let profile = RateProfile::new(rates, over);
             let (low, high) = (x.min(y), x.max(y));
-            prop_assert!(course.passed(low, over) <= course.passed(high, over) + 1e-12);
-            prop_assert!(course.passed(0.0, over) == 0.0 && (course.passed(1.0, over) - 1.0).abs() < 1e-9);
-            // The slots of that share, counted.
-            let share = course.sum((course.passed(x, over) * over.0 as f64) as u64) as f64 / course.sum(over.0) as f64;
+            prop_assert!(profile.passed(low, over) <= profile.passed(high, over) + 1e-12);
+            prop_assert!(profile.passed(0.0, over) == 0.0 && (profile.passed(1.0, over) - 1.0).abs() < 1e-9);
+            // The slots of that share, by the sum.
+            let share = profile.sum((profile.passed(x, over) * over.0 as f64) as u64) as f64 / profile.sum(over.0) as f64;
             prop_assert!((share - x).abs() < 1e-6, "{share} {x}");
         }
     }

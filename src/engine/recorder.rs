@@ -1,30 +1,30 @@
-//! Records of one worker: counts, latencies, accepted ids, and a row per interval. Private to
-//! the worker; handed over at the end and, for the rows, once an interval.
+//! Recorder of one worker: counts, latencies, accepted ids, and a row per interval. Only the worker uses it; it
+//! hands over the rows once an interval and the rest at the end.
 
 use super::by_request::{Mixture, RequestResult};
 use super::counters::{Counters, StatusCounts};
 use crate::core::clock::Nanos;
 use crate::core::latency::Latencies;
-use crate::engine::transport::{Completion, RequestOutcome, Ticket};
+use crate::engine::transport::{Completion, RequestOutcome};
 use crate::message::{IdSet, IdSpace, MsgId};
 
-/// A sampled request's own stamps, to be joined with those of the services.
+/// Times of a sampled request, to be joined with the stamps of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sampled {
-    /// The message.
+    /// Id of the message.
     pub id: MsgId,
-    /// When it was due.
+    /// Due time.
     pub due: Nanos,
-    /// When it was sent.
+    /// Time of sending.
     pub sent: Nanos,
-    /// When its response was complete.
+    /// Time at which the response was complete.
     pub answered: Nanos,
 }
 
-/// One worker's numbers for one interval.
+/// Numbers of one worker in one interval.
 #[derive(Debug, Clone)]
 pub struct IntervalReport {
-    /// The worker.
+    /// Number of the worker.
     pub worker: usize,
     /// Number of the interval, from 0 at the start of the measured part.
     pub index: u64,
@@ -38,62 +38,61 @@ pub struct IntervalReport {
     pub refused: u64,
     /// Requests that failed in it.
     pub failed: u64,
-    /// On the wire or in line at its end.
+    /// Requests in flight at its end.
     pub in_flight: u64,
-    /// Response latencies of the requests that ended in it.
+    /// Response times of the requests completed in it.
     pub response: Latencies,
-    /// Sampled requests that were answered in it.
+    /// Sampled requests answered in it.
     pub sampled: Vec<Sampled>,
 }
 
-/// Everything a worker, or all of them together, found out.
+/// Results of one worker, or of all.
 #[derive(Debug, Default)]
 pub struct LoadResult {
     /// Counts of the measured part.
     pub counters: Counters,
-    /// Its answers by status.
+    /// Responses of the measured part by status.
     pub status: StatusCounts,
-    /// answered − due
+    /// Response times: answered − due.
     pub response: Latencies,
-    /// answered − sent
+    /// Service times: answered − sent.
     pub service: Latencies,
-    /// sent − due
+    /// Lateness: sent − due.
     pub lateness: Latencies,
-    /// Time to make the connections that were made for one request each; part of lateness.
+    /// Times to open connections that were opened for one request each; part of lateness.
     pub connect: Latencies,
-    /// The part of lateness that is the generator's own: from due to the moment the worker saw it.
-    /// The rest is waiting for a free connection.
+    /// Pacing, the part of lateness that is the generator's own: from due to the moment the worker was ready.
     pub pacing: Latencies,
-    /// The rest of lateness in an open loop: from then until it was sent, for want of a free connection.
+    /// Waiting, the rest of lateness in an open loop: from then to the send, for a free connection.
     pub waiting: Latencies,
-    /// Time that the worker's thread waited for a CPU from the beginning of measuring to the end of sending.
+    /// Time for which the worker's thread waited for a CPU, from the begin of the measured part to the end of sending.
     pub run_queue: Nanos,
-    /// Ids the target accepted.
+    /// Ids of accepted messages.
     pub accepted: IdSet,
-    /// Ids of messages whose request got no answer, although it had time to.
+    /// Ids of messages whose request timed out or was unfinished.
     pub failed: IdSet,
-    /// Ages of dropped requests that would have been messages; part of `response`.
+    /// Ages of dropped slots of messages; part of `response`.
     pub dropped_messages: Latencies,
-    /// Messages among the requests sent: all that carry their id.
+    /// Number of messages sent: the requests that carry their id.
     pub messages_sent: u64,
-    /// Messages whose request ended.
+    /// Number of messages whose request completed.
     pub messages_ended: u64,
-    /// Each request's part, in the plan's order; none where there is but one.
+    /// Results of each request of a mix, in the plan's order; empty if there is only one request.
     pub by_request: Vec<RequestResult>,
-    /// Requests a second, one value per worker and tenth of a second, in thousandths: wrk's Req/Sec.
+    /// Requests per second in thousandths, one value per worker and tenth of a second: wrk's Req/Sec.
     pub throughput: Latencies,
-    /// When the last measured request was sent.
+    /// Time at which the last measured request was sent.
     pub last_sent: Option<Nanos>,
-    /// When the last answer to a measured request came.
+    /// Time of the last response to a measured request.
     pub last_answered: Option<Nanos>,
-    /// When nothing was left to send before the time was up; [`Nanos::MAX`] where sending lasted as planned.
+    /// Time at which nothing was left to send before the planned end; [`Nanos::MAX`] if sending lasted as planned.
     pub over_at: Nanos,
-    /// Sending was given up, as the target was gone.
+    /// True if sending was stopped because the target was gone.
     pub target_gone: bool,
 }
 
 impl LoadResult {
-    /// Takes in another worker's.
+    /// Adds the results of another worker.
     pub fn absorb(&mut self, other: Self) {
         self.counters.add(other.counters);
         self.status.add(&other.status);
@@ -119,7 +118,7 @@ impl LoadResult {
     }
 }
 
-/// The pen of one worker. Only what was due in the measured part is written down.
+/// Recorder of one worker. It records only requests that are due in the measured part.
 #[derive(Debug)]
 pub struct Recorder {
     /// Results, handed over at the end.
@@ -128,22 +127,22 @@ pub struct Recorder {
     sample: u64,
     measure_from: Nanos,
     interval_start: Counters,
-    /// Answers that were no success until then.
+    /// Refused requests until then.
     refused_before: u64,
     interval_response: Latencies,
     sampled: Vec<Sampled>,
     rate_window: RateWindow,
     mixture: Option<Mixture>,
-    /// True if the one request carries its id; a mixture knows it for each of its requests.
+    /// True if the only request carries its id; a mixture has it for each request.
     carries_id: bool,
-    /// Ids of requests that a script wrote without them.
+    /// Ids of requests that do not carry them, from a script.
     unnumbered: IdSet,
-    /// Requests wait for connections; in a closed loop they do not.
+    /// True in an open loop, in which requests wait for connections.
     is_open: bool,
 }
 
 impl Recorder {
-    /// `measure_from` is a point on the clock; one id in `sample` is kept with its stamps.
+    /// Creates a recorder. `measure_from` is a time on the clock. It keeps the times of one id in `sample`.
     pub fn new(space: IdSpace, sample: u64, measure_from: Nanos) -> Self {
         Self {
             result: LoadResult::default(),
@@ -162,19 +161,19 @@ impl Recorder {
         }
     }
 
-    /// Records one request that carries its id or not; without it, it is not a message.
+    /// Sets whether the only request carries its id; without it, it is not a message.
     #[must_use]
     pub fn of_one(self, carries_id: bool) -> Self {
         Self { carries_id, ..self }
     }
 
-    /// The same for an open loop, in which requests wait for connections.
+    /// Makes it a recorder of an open loop, in which requests wait for connections.
     #[must_use]
     pub fn of_open_loop(self) -> Self {
         Self { is_open: true, ..self }
     }
 
-    /// Records a mix of requests, also each by itself.
+    /// Records the requests of a mix, also each separately.
     #[must_use]
     pub fn of_mix(mut self, mixture: Mixture) -> Self {
         let requests = mixture.assignment.requests();
@@ -186,7 +185,7 @@ impl Recorder {
         due >= self.measure_from
     }
 
-    /// A slot's time came, and the worker saw it at `now`.
+    /// Records a slot that became due and for which the worker was ready at `now`.
     pub fn planned(&mut self, due: Nanos, now: Nanos) {
         if self.measures(due) {
             self.result.counters.planned += 1;
@@ -194,8 +193,8 @@ impl Recorder {
         }
     }
 
-    /// The slot of this number was not sent. It enters the response latencies as `age`: what it had
-    /// waited, or would have had to wait at least. Leaving it out would let overload improve the tail.
+    /// Records a slot that is not sent. It enters the response times with `age`: the time that it has waited, or
+    /// would have had to wait at least. Without it, overload would improve the tail.
     pub fn dropped(&mut self, slot: u64, due: Nanos, age: Nanos, never_sent: bool) {
         if self.measures(due) {
             let mut is_message = self.carries_id;
@@ -213,7 +212,7 @@ impl Recorder {
         }
     }
 
-    /// The request of this slot was handed over.
+    /// Records a request that was handed to the transport.
     pub fn sent(&mut self, slot: u64, due: Nanos) {
         if self.measures(due) {
             self.result.counters.sent += 1;
@@ -227,8 +226,7 @@ impl Recorder {
         }
     }
 
-    /// Takes back that the request of this id is a message: it was sent, but a script wrote it without
-    /// its id.
+    /// Records that a request that was sent does not carry its id, so that it is not a message.
     pub fn unnumbered(&mut self, id: MsgId, due: Nanos) {
         if self.measures(due) {
             self.result.messages_sent -= 1;
@@ -236,9 +234,9 @@ impl Recorder {
         }
     }
 
-    /// A request ended.
-    pub fn ended(&mut self, ended: &Completion) {
-        let Completion { ticket, sent, at, outcome, connect } = *ended;
+    /// Records a completion.
+    pub fn completed(&mut self, completion: &Completion) {
+        let Completion { ticket, sent, at, outcome, connect } = *completion;
         if !self.measures(ticket.due) {
             return;
         }
@@ -250,11 +248,11 @@ impl Recorder {
         if let Some(connect) = connect {
             self.result.connect.record(connect);
         }
-        let is_message = self.ended_in_mix(ended);
+        let is_message = self.completed_in_mix(completion);
         self.result.messages_ended += u64::from(is_message);
         match outcome {
             RequestOutcome::Answered { status } => {
-                self.answered((ticket, is_message), sent, at, status);
+                self.answered(completion, status, is_message);
             }
             RequestOutcome::Failed(failure, cause) => {
                 self.result.counters.failed += 1;
@@ -271,26 +269,21 @@ impl Recorder {
         }
     }
 
-    /// Writes it down for its request of a mix. Whether it was a message.
-    fn ended_in_mix(&mut self, ended: &Completion) -> bool {
+    /// Records a completion for its request of a mix. Returns true if it was a message.
+    fn completed_in_mix(&mut self, completion: &Completion) -> bool {
+        let id = completion.ticket.id;
         let Some(mixture) = &self.mixture else {
-            let id = ended.ticket.id;
             return self.carries_id && !self.unnumbered.contains(&self.space, id);
         };
-        let request = mixture.assignment.of(ended.ticket.id);
+        let request = mixture.assignment.of(id);
         if let Some(own) = request.and_then(|n| self.result.by_request.get_mut(n)) {
-            own.ended(ended);
+            own.completed(completion);
         }
         mixture.carries_id(request)
     }
 
-    fn answered(
-        &mut self,
-        (ticket, is_message): (Ticket, bool),
-        sent: Nanos,
-        at: Nanos,
-        status: u16,
-    ) {
+    fn answered(&mut self, completion: &Completion, status: u16, is_message: bool) {
+        let Completion { ticket, sent, at, .. } = *completion;
         self.result.counters.completed += 1;
         self.result.last_answered = self.result.last_answered.max(Some(at));
         self.result.status.count(status);
@@ -308,7 +301,7 @@ impl Recorder {
         self.interval_response.record(latency);
     }
 
-    /// Closes an interval.
+    /// Ends an interval and returns its numbers.
     pub fn interval(&mut self, worker: usize, index: u64, in_flight: u64) -> IntervalReport {
         let (now, then) = (self.result.counters, self.interval_start);
         let refused = self.result.status.refused();
@@ -330,7 +323,7 @@ impl Recorder {
     }
 }
 
-/// A tenth of a second's completions, as wrk samples its Req/Sec.
+/// Completions in a tenth of a second, the sample of wrk's Req/Sec.
 #[derive(Debug)]
 struct RateWindow {
     start: Nanos,

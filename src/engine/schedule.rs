@@ -1,11 +1,11 @@
-//! When each slot of an open loop is due: arithmetic on the plan, without a clock.
+//! Schedule of an open loop: the due time of each slot, computed without a clock.
 //!
-//! Each slot's due time is computed for itself from integers (`course`): no interval is rounded and added
-//! up, so 24,000/s for 10 s is 240,000 slots and the last is due on its nanosecond. With Poisson
-//! arrivals the *N* slots of a segment are *N* independent points in order, as dense as the rate is
-//! high, which is what a Poisson process is once its count is known; they come ascending, one by one,
-//! from the order statistics: of *k* points left in what remains, the first leaves a fraction *U*^(1/k)
-//! (Bentley and Saxe, ACM TOMS 6:359, 1980).
+//! Each due time is computed independently from integers (`rate_profile`): no rounded interval is added up,
+//! so 24,000/s for 10 s is 240,000 slots and the last one is due at its exact nanosecond. With Poisson
+//! arrivals the *N* slots of a segment are *N* independent points in order, with a density proportional to
+//! the rate: a Poisson process whose count is known. They are generated in ascending order from the order
+//! statistics: if *k* points are left in the remaining part, the first of them leaves a fraction *U*^(1/k)
+//! of it (Bentley and Saxe, ACM TOMS 6:359, 1980).
 
 use crate::core::clock::Nanos;
 use crate::core::units::Rates;
@@ -13,26 +13,28 @@ use crate::engine::load::ArrivalProcess;
 
 use super::rate_profile::RateProfile;
 
-/// One request's place in an open loop.
+/// Planned request of an open loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// Its number over all workers, from 0, warm-up included.
+    /// Number over all workers, from 0, warm-up included.
     pub number: u64,
-    /// When it is due, from the start of the run.
+    /// Due time from the start of the run.
     pub due: Nanos,
 }
 
-/// A stretch of the run with one shape.
+/// Part of the run with one rate profile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Segment {
     start: Nanos,
     length: Nanos,
-    course: RateProfile,
+    profile: RateProfile,
+    /// Number of its first slot.
     first: u64,
+    /// Number of slots.
     slots: u64,
 }
 
-/// All slots of a run: the warm-up's, then the measured ones.
+/// Slots of a run: those of the warm-up, then the measured ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     arrivals: ArrivalProcess,
@@ -41,56 +43,82 @@ pub struct Schedule {
     measured: Segment,
 }
 
+/// Configuration of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScheduleConfig {
+    /// Slots per second. The warm-up uses the initial rate.
+    pub rates: Rates,
+    /// Spacing of the slots.
+    pub arrivals: ArrivalProcess,
+    /// Seed of the spacing.
+    pub seed: u64,
+    /// Length of the warm-up.
+    pub warmup: Nanos,
+    /// Length of the measured part. Required if the rate changes or `requests` is `None`.
+    pub duration: Option<Nanos>,
+    /// Largest number of slots in the measured part.
+    pub requests: Option<u64>,
+}
+
+impl ScheduleConfig {
+    /// Evenly spaced slots without a warm-up. `duration` or `requests` is still to be set.
+    pub fn constant(rate: impl Into<Rates>) -> Self {
+        Self {
+            rates: rate.into(),
+            arrivals: ArrivalProcess::Constant,
+            seed: 1,
+            warmup: Nanos::ZERO,
+            duration: None,
+            requests: None,
+        }
+    }
+}
+
 impl Schedule {
-    /// `duration` and `requests`: whichever ends the measured part first; one of them is given, and the
-    /// duration where the rate changes. The warm-up keeps the rate of the beginning.
-    pub fn new(
-        rate: impl Into<Rates>,
-        (arrivals, seed): (ArrivalProcess, u64),
-        warmup: Nanos,
-        (duration, requests): (Option<Nanos>, Option<u64>),
-    ) -> Self {
-        let rates = rate.into();
+    /// Computes the number of slots. The measured part ends with the duration or the number of requests,
+    /// whichever comes first.
+    pub fn new(config: ScheduleConfig) -> Self {
+        let ScheduleConfig { rates, arrivals, seed, warmup, duration, requests } = config;
         let at_first = RateProfile::constant(rates.from);
-        let course = duration.map_or(at_first, |duration| RateProfile::new(rates, duration));
-        let within = duration.map_or(u64::MAX, |d| course.slots_within(d));
+        let profile = duration.map_or(at_first, |duration| RateProfile::new(rates, duration));
+        let within = duration.map_or(u64::MAX, |d| profile.slots_within(d));
         let slots = within.min(requests.unwrap_or(u64::MAX));
-        // Where the count ends the run, it ends where the slot after the last would have been due.
+        // If the number of requests ends the run, it ends when the slot after the last would have been due.
         let length = match duration {
             Some(duration) if slots == within => duration,
-            _ => course.due(slots),
+            _ => profile.due(slots),
         };
         let first = at_first.slots_within(warmup);
         let start = Nanos::ZERO;
         Self {
             arrivals,
             seed,
-            warmup: Segment { start, length: warmup, course: at_first, first: 0, slots: first },
-            measured: Segment { start: warmup, length, course, first, slots },
+            warmup: Segment { start, length: warmup, profile: at_first, first: 0, slots: first },
+            measured: Segment { start: warmup, length, profile, first, slots },
         }
     }
 
-    /// Slots of the measured part.
+    /// Number of slots in the measured part.
     pub fn measured_slots(&self) -> u64 {
         self.measured.slots
     }
 
-    /// All slots.
+    /// Number of slots, warm-up included.
     pub fn total_slots(&self) -> u64 {
         self.warmup.slots + self.measured.slots
     }
 
-    /// When the measured part begins, from the start of the run.
+    /// Begin of the measured part, from the start of the run.
     pub fn measure_from(&self) -> Nanos {
         self.measured.start
     }
 
-    /// When the last segment ends, from the start of the run.
+    /// End of the measured part, from the start of the run.
     pub fn end(&self) -> Nanos {
         self.measured.start + self.measured.length
     }
 
-    /// The slots of one of `workers` workers: those with number ≡ `worker`, in order.
+    /// Slots of one of `workers` workers, in order: those whose number mod `workers` is `worker`.
     pub fn slots(&self, worker: u64, workers: u64) -> Slots<'_> {
         Slots { schedule: self, next: worker, step: workers.max(1), poisson: Poisson::new(self) }
     }
@@ -100,7 +128,7 @@ impl Schedule {
     }
 }
 
-/// A walk over one worker's slots. A copy of it goes its own way.
+/// Iterator over one worker's slots. A clone is independent.
 #[derive(Debug, Clone)]
 pub struct Slots<'a> {
     schedule: &'a Schedule,
@@ -110,8 +138,8 @@ pub struct Slots<'a> {
 }
 
 impl Slots<'_> {
-    /// Leaves out the slots before `number`, which must be one of this worker's and not passed yet.
-    pub fn skip_to(&mut self, number: u64) {
+    /// Skips the slots before `number`, which must be one of this worker's and not passed yet.
+    pub(super) fn skip_to(&mut self, number: u64) {
         self.next = self.next.max(number);
     }
 }
@@ -128,7 +156,7 @@ impl Iterator for Slots<'_> {
         let due = match self.schedule.arrivals {
             ArrivalProcess::Constant => {
                 let segment = self.schedule.segment_of(number);
-                segment.start + segment.course.due(number - segment.first)
+                segment.start + segment.profile.due(number - segment.first)
             }
             ArrivalProcess::Poisson => self.poisson.due(self.schedule, number),
         };
@@ -136,44 +164,44 @@ impl Iterator for Slots<'_> {
     }
 }
 
-/// The ordered points, generated as far as they were asked for.
+/// Ordered points of a Poisson process, generated on demand.
 #[derive(Debug, Clone)]
 struct Poisson {
     random: SplitMix,
-    /// Number of the point that comes next.
-    at: u64,
-    /// The fraction of its segment's slots that is expected behind the last point.
+    /// Number of the next point.
+    next: u64,
+    /// Fraction of the segment's slots that is expected after the last point.
     left: f64,
-    /// The last point that came.
+    /// Last point.
     due: Nanos,
 }
 
 impl Poisson {
     fn new(schedule: &Schedule) -> Self {
-        Self { random: SplitMix(schedule.seed), at: 0, left: 1.0, due: Nanos::ZERO }
+        Self { random: SplitMix(schedule.seed), next: 0, left: 1.0, due: Nanos::ZERO }
     }
 
-    /// The point `number`, which lies not before the last one asked for.
+    /// Returns point `number`, which must not precede the last one returned.
     fn due(&mut self, schedule: &Schedule, number: u64) -> Nanos {
-        while self.at <= number {
-            let segment = schedule.segment_of(self.at);
-            let place = self.at - segment.first;
+        while self.next <= number {
+            let segment = schedule.segment_of(self.next);
+            let place = self.next - segment.first;
             if place == 0 {
                 self.left = 1.0;
             }
             let points_left = (segment.slots - place) as f64;
             self.left *= (self.random.open_unit().ln() / points_left).exp();
-            let share = segment.course.passed(1.0 - self.left, segment.length);
+            let share = segment.profile.passed(1.0 - self.left, segment.length);
             let passed = (segment.length.0 as f64 * share) as u64;
             self.due = segment.start + Nanos(passed.min(segment.length.0.saturating_sub(1)));
-            self.at += 1;
+            self.next += 1;
         }
         self.due
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): the same numbers for the same seed, everywhere,
-/// for good; a library's generator may change with its version, and with it every saved plan.
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). It is our own, because a library's generator may change
+/// with its version, and with it the schedule for a seed.
 #[derive(Debug, Clone)]
 struct SplitMix(u64);
 
@@ -186,7 +214,7 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 
-    /// Uniform in (0, 1]: its logarithm is finite.
+    /// Uniform number in (0, 1], so that its logarithm is finite.
     fn open_unit(&mut self) -> f64 {
         ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
@@ -200,12 +228,10 @@ mod tests {
 
     fn constant(rate: &str, millis: u64) -> Schedule {
         let rate: Rates = rate.parse().expect("a rate");
-        Schedule::new(
-            rate,
-            (ArrivalProcess::Constant, 1),
-            Nanos::ZERO,
-            (Some(Nanos::from_millis(millis)), None),
-        )
+        Schedule::new(ScheduleConfig {
+            duration: Some(Nanos::from_millis(millis)),
+            ..ScheduleConfig::constant(rate)
+        })
     }
 
     #[test]
@@ -233,8 +259,11 @@ mod tests {
     #[test]
     fn the_warm_up_is_a_segment_of_its_own() {
         let rate = Rate::per_second(10).expect("a rate");
-        let schedule =
-            Schedule::new(rate, (ArrivalProcess::Constant, 1), Nanos(250_000_000), (None, Some(4)));
+        let schedule = Schedule::new(ScheduleConfig {
+            warmup: Nanos(250_000_000),
+            requests: Some(4),
+            ..ScheduleConfig::constant(rate)
+        });
         let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.0 / 1_000_000).collect();
         assert_eq!(due, [0, 100, 200, 250, 350, 450, 550]);
         assert_eq!((schedule.measured_slots(), schedule.end()), (4, Nanos(650_000_000)));
@@ -244,15 +273,22 @@ mod tests {
     fn a_changing_rate_is_exact_and_starts_after_a_steady_warm_up() {
         let rates: Rates = "1k..3k".parse().expect("rates");
         let span = Nanos::from_secs(2);
-        let steady = (ArrivalProcess::Constant, 1);
-        let schedule = Schedule::new(rates, steady, Nanos::from_secs(1), (Some(span), None));
+        let schedule = Schedule::new(ScheduleConfig {
+            warmup: Nanos::from_secs(1),
+            duration: Some(span),
+            ..ScheduleConfig::constant(rates)
+        });
         assert_eq!((schedule.measured.first, schedule.measured_slots()), (1_000, 4_000));
         let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.as_secs_f64() - 1.0).collect();
         let before = |t: f64| due.iter().filter(|due| (0.0..t).contains(*due)).count();
         // Half the time at 1k to 2k: 1,500 of the 4,000.
         assert_eq!((due.len(), before(1.0), before(2.0)), (5_000, 1_500, 4_000));
-        let random =
-            Schedule::new(rates, (ArrivalProcess::Poisson, 7), Nanos::ZERO, (Some(span), None));
+        let random = Schedule::new(ScheduleConfig {
+            arrivals: ArrivalProcess::Poisson,
+            seed: 7,
+            duration: Some(span),
+            ..ScheduleConfig::constant(rates)
+        });
         let early = random.slots(0, 1).filter(|s| s.due < Nanos::from_secs(1)).count();
         // Five standard deviations of a binomial with 4,000 tries and 3/8.
         assert!(early.abs_diff(1_500) < 153, "{early}");
@@ -262,8 +298,12 @@ mod tests {
     fn poisson_gaps_are_exponential() {
         let rate = Rate::per_second(1_000).expect("a rate");
         let span = Nanos::from_secs(100);
-        let schedule =
-            Schedule::new(rate, (ArrivalProcess::Poisson, 7), Nanos::ZERO, (Some(span), None));
+        let schedule = Schedule::new(ScheduleConfig {
+            arrivals: ArrivalProcess::Poisson,
+            seed: 7,
+            duration: Some(span),
+            ..ScheduleConfig::constant(rate)
+        });
         let due: Vec<_> = schedule.slots(0, 1).map(|s| s.due.as_secs_f64()).collect();
         assert_eq!(due.len(), 100_000);
         let gaps: Vec<_> = due.windows(2).map(|w| (w[1] - w[0]) * 1_000.0).collect();
@@ -287,12 +327,14 @@ mod tests {
                 let arrivals =
                     if poisson { ArrivalProcess::Poisson } else { ArrivalProcess::Constant };
                 let span = Nanos::from_millis(millis);
-                Schedule::new(
-                    rate,
-                    (arrivals, seed),
-                    Nanos::from_millis(warmup),
-                    (Some(span), Some(20_000)),
-                )
+                Schedule::new(ScheduleConfig {
+                    arrivals,
+                    seed,
+                    warmup: Nanos::from_millis(warmup),
+                    duration: Some(span),
+                    requests: Some(20_000),
+                    ..ScheduleConfig::constant(rate)
+                })
             },
         )
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::load::{LoadConfig, Mode};
-use super::schedule::Schedule;
-use super::slot_source::WorkerLoad;
+use super::schedule::{Schedule, ScheduleConfig};
+use super::slot_source::{WorkerIndex, WorkerLoad};
 use crate::core::clock::Nanos;
 use crate::message::{Assignment, IdSpace, Mix};
 
@@ -67,10 +67,14 @@ impl LoadShards {
     pub fn new(load: &LoadConfig, node: Node) -> Self {
         let schedule = match load.mode {
             Mode::Closed => None,
-            Mode::Open { rate, arrivals, seed } => {
-                let end = (load.duration.map(Nanos::from), load.requests);
-                Some(Arc::new(Schedule::new(rate, (arrivals, seed), load.warmup.into(), end)))
-            }
+            Mode::Open { rate, arrivals, seed } => Some(Arc::new(Schedule::new(ScheduleConfig {
+                rates: rate,
+                arrivals,
+                seed,
+                warmup: load.warmup.into(),
+                duration: load.duration.map(Nanos::from),
+                requests: load.requests,
+            }))),
         };
         Self { load: load.clone(), node, schedule }
     }
@@ -80,20 +84,18 @@ impl LoadShards {
         &self.load
     }
 
-    /// Number of workers of all nodes.
-    pub(super) fn workers(&self) -> usize {
-        self.load.threads * self.node.count as usize
-    }
-
-    /// Number of this node's worker `worker` among those of all nodes.
-    pub(super) fn number(&self, worker: usize) -> usize {
-        self.load.threads * self.node.index as usize + worker
+    /// Number of this node's worker `worker` among the workers of all nodes.
+    pub(super) fn index(&self, worker: usize) -> WorkerIndex {
+        WorkerIndex {
+            worker: self.load.threads * self.node.index as usize + worker,
+            workers: self.load.threads * self.node.count as usize,
+        }
     }
 
     /// Requests of `mix` by slot and id, for ids in `space`.
     pub(crate) fn assignment(&self, mix: &Arc<Mix>, space: IdSpace) -> Assignment {
-        let (first, workers) = (self.number(0) as u64, self.workers() as u64);
-        Assignment::new(Arc::clone(mix), space, first, workers)
+        let WorkerIndex { worker, workers } = self.index(0);
+        Assignment::new(Arc::clone(mix), space, worker as u64, workers as u64)
     }
 
     /// Part of `worker` in a total that this node has alone.
@@ -103,13 +105,14 @@ impl LoadShards {
 
     /// Part of `worker` in a total of all nodes.
     fn common_share(&self, total: u64, worker: usize) -> u64 {
-        share(total, self.number(worker), self.workers())
+        let WorkerIndex { worker, workers } = self.index(worker);
+        share(total, worker, workers)
     }
 
     /// Largest number of messages that one worker can send in the run, with the warm-up.
     pub(crate) fn most_per_worker(&self) -> u64 {
         if let Some(schedule) = &self.schedule {
-            return schedule.total_slots() / self.workers() as u64 + 1;
+            return schedule.total_slots() / self.index(0).workers as u64 + 1;
         }
         let counted = self.load.requests.map_or(u64::MAX, |n| self.common_share(n, 0));
         let timed = self.load.duration.map_or(u64::MAX, most_in);
@@ -180,8 +183,8 @@ mod tests {
     }
 
     fn slots(shards: &LoadShards, worker: usize) -> Vec<Slot> {
-        let number = shards.number(worker) as u64;
-        schedule(shards).slots(number, shards.workers() as u64).collect()
+        let WorkerIndex { worker, workers } = shards.index(worker);
+        schedule(shards).slots(worker as u64, workers as u64).collect()
     }
 
     #[test]

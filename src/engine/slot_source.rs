@@ -1,4 +1,4 @@
-//! What a worker has to send: the slots of a schedule, or a request whenever a connection is free.
+//! Slots of a worker: those of a schedule, or one whenever a connection is free.
 
 use std::sync::Arc;
 
@@ -7,60 +7,76 @@ use super::schedule::{Schedule, Slot, Slots};
 use super::sender::SlotTimes;
 use crate::core::clock::Nanos;
 use crate::engine::load::Pace;
+use crate::message::mix::slot;
 
-/// What there is to send.
+/// Load of a worker.
 #[derive(Debug, Clone)]
 pub enum WorkerLoad {
-    /// The slots of a schedule; beyond `max_in_flight` on the wire or in line they are dropped.
+    /// Slots of a schedule; beyond `max_in_flight` requests in flight they are dropped.
     Open {
-        /// The schedule of all workers.
+        /// Schedule of all workers.
         schedule: Arc<Schedule>,
-        /// This worker's share of the limit.
+        /// Share of this worker in the limit, if there is one.
         max_in_flight: Option<u64>,
     },
-    /// A request whenever a connection is free.
+    /// One request whenever a connection is free.
     Closed {
-        /// Stop at this point of the clock.
+        /// Time on the clock at which sending stops.
         until: Option<Nanos>,
-        /// Stop after so many of the measured part: this worker's share.
+        /// Share of this worker in the number of measured requests.
         requests: Option<u64>,
     },
 }
 
-/// A worker's orders.
-#[derive(Debug)]
-pub struct WorkerConfig {
-    /// Its number, from 0.
+/// Number of a worker among all workers.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerIndex {
+    /// Number of the worker, from 0.
     pub worker: usize,
-    /// How many there are.
+    /// Number of workers of all nodes, at least 1.
     pub workers: usize,
-    /// The clock's time at the schedule's zero.
-    pub start: Nanos,
-    /// The clock's time at which measuring begins.
-    pub measure_from: Nanos,
-    /// How long to wait for stragglers after the last slot was due.
-    pub drain: Nanos,
-    /// How it waits for slots.
-    pub pace: Pace,
-    /// What to send.
-    pub work: WorkerLoad,
 }
 
-/// Where slots come from.
+impl WorkerIndex {
+    /// Returns the slot of this worker's message `index`.
+    pub(super) fn slot(self, index: u64) -> u64 {
+        slot(self.worker as u64, self.workers as u64, index)
+    }
+}
+
+/// Configuration of a worker. Times are on the clock.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// Number of the worker.
+    pub index: WorkerIndex,
+    /// Time of the schedule's zero.
+    pub start: Nanos,
+    /// Begin of the measured part.
+    pub measure_from: Nanos,
+    /// Longest wait for outstanding responses after the last slot was due.
+    pub drain: Nanos,
+    /// Method of waiting for slots.
+    pub pace: Pace,
+    /// Load to send.
+    pub load: WorkerLoad,
+}
+
+/// Source of a worker's slots.
 #[expect(clippy::large_enum_variant, reason = "a worker has one, on its stack")]
 pub(super) enum SlotSource<'a> {
-    Open { due: Slots<'a>, next: Option<Slot>, line: Backlog<'a>, max_in_flight: u64 },
+    Open { due: Slots<'a>, next: Option<Slot>, backlog: Backlog<'a>, max_in_flight: u64 },
     Closed { until: Nanos, left: u64 },
 }
 
 impl<'a> SlotSource<'a> {
-    pub(super) fn new(config: &WorkerConfig, work: &'a WorkerLoad) -> Self {
-        match work {
+    pub(super) fn new(config: &WorkerConfig, load: &'a WorkerLoad) -> Self {
+        let WorkerIndex { worker, workers } = config.index;
+        match load {
             WorkerLoad::Open { schedule, max_in_flight } => {
-                let mut due = schedule.slots(config.worker as u64, config.workers as u64);
-                let line = Backlog::new(due.clone(), config.workers as u64);
+                let mut due = schedule.slots(worker as u64, workers as u64);
+                let backlog = Backlog::new(due.clone(), workers as u64);
                 let next = due.next();
-                Self::Open { due, next, line, max_in_flight: max_in_flight.unwrap_or(u64::MAX) }
+                Self::Open { due, next, backlog, max_in_flight: max_in_flight.unwrap_or(u64::MAX) }
             }
             WorkerLoad::Closed { until, requests } => Self::Closed {
                 until: until.unwrap_or(Nanos::MAX),
@@ -69,11 +85,12 @@ impl<'a> SlotSource<'a> {
         }
     }
 
+    /// Number of slots in the backlog.
     pub(super) fn waiting(&self) -> u64 {
-        if let Self::Open { line, .. } = self { line.len() } else { 0 }
+        if let Self::Open { backlog, .. } = self { backlog.len() } else { 0 }
     }
 
-    /// Whether its time is up, where it has one.
+    /// Returns true if its planned time is over; false if only a number of requests ends it.
     pub(super) fn is_time_up(&self, now: Nanos) -> bool {
         match self {
             Self::Open { next, .. } => next.is_none(),
@@ -81,12 +98,12 @@ impl<'a> SlotSource<'a> {
         }
     }
 
-    /// Whether only a count ends it.
+    /// Returns true if it has no end in time: only a number of requests ends it.
     pub(super) fn is_endless(&self) -> bool {
         matches!(self, Self::Closed { until: Nanos::MAX, .. })
     }
 
-    /// Whether no further slot will come.
+    /// Returns true if there are no further slots.
     pub(super) fn is_over(&self, now: Nanos) -> bool {
         match self {
             Self::Open { next, .. } => next.is_none(),
@@ -94,23 +111,26 @@ impl<'a> SlotSource<'a> {
         }
     }
 
-    /// Takes one more slot, for a request that goes out with one before it; `None` where none is
-    /// left. A slot that is not due yet is due `now`.
+    /// Claims a slot for a request that is sent together with the one before it; `None` if there is none. A
+    /// slot that is not due yet becomes due `now`.
     pub(super) fn claim_batched_slot(
         &mut self,
         config: &WorkerConfig,
         now: Nanos,
     ) -> Option<BatchedSlot> {
         match self {
-            Self::Open { due, next, line, .. } => match line.pop() {
+            Self::Open { due, next, backlog, .. } => match backlog.pop() {
                 Some((slot, ready)) => {
                     let times = SlotTimes { due: config.start + slot.due, ready };
-                    Some(BatchedSlot { times, planned: true })
+                    Some(BatchedSlot { times, is_planned: true })
                 }
                 None => {
                     next.take()?;
                     *next = due.next();
-                    Some(BatchedSlot { times: SlotTimes { due: now, ready: now }, planned: false })
+                    Some(BatchedSlot {
+                        times: SlotTimes { due: now, ready: now },
+                        is_planned: false,
+                    })
                 }
             },
             Self::Closed { left, .. } => {
@@ -120,7 +140,7 @@ impl<'a> SlotSource<'a> {
         }
     }
 
-    /// Gives up what has not come yet.
+    /// Discards the slots that are not due yet.
     pub(super) fn stop(&mut self) {
         match self {
             Self::Open { next, .. } => *next = None,
@@ -129,9 +149,9 @@ impl<'a> SlotSource<'a> {
     }
 }
 
-/// A slot that is taken along.
+/// Slot of a further request in a batch.
 pub(super) struct BatchedSlot {
     pub(super) times: SlotTimes,
-    /// It is written down as planned already.
-    pub(super) planned: bool,
+    /// True if the recorder has counted it as planned.
+    pub(super) is_planned: bool,
 }

@@ -1,53 +1,55 @@
-//! When a worker stops sending, and when it stops waiting: its work is done, it was told to, or its
+//! End of a worker: stop of sending and drain. Sending stops when the load is done, on request, or when the
 //! target is gone.
 
 use crate::core::clock::Nanos;
 
-/// A closed loop that only a count ends is given up after no connection stood for so long: it would
-/// knock for ever.
-pub const GONE_AFTER: Nanos = Nanos::from_secs(5);
+/// Time without any open connection after which a closed loop without a duration is stopped. Otherwise it
+/// would retry forever.
+pub(crate) const GONE_AFTER: Nanos = Nanos::from_secs(5);
 
-/// How far a worker's end has come.
+/// Progress of a worker's end. Times are on the clock.
 #[derive(Debug, Default)]
 pub(super) struct StopState {
-    /// Since when nothing is left to send.
+    /// Time since which nothing is left to send.
     over_since: Option<Nanos>,
-    /// Sending ended before its time.
+    /// True if sending ended before its planned end.
     early: bool,
-    /// A stop was asked for, and nothing was left to send by then.
-    hurried: Option<bool>,
-    /// Since when no connection stands.
+    /// First stop request: true if nothing was left to send by then.
+    requested_while_draining: Option<bool>,
+    /// Time since which no connection is open.
     cut_off_since: Option<Nanos>,
 }
 
 impl StopState {
-    /// Whoever runs the load wants it to stop.
-    pub(super) fn ask(&mut self) {
-        self.hurried.get_or_insert(self.over_since.is_some());
+    /// Records a stop request.
+    pub(super) fn request(&mut self) {
+        self.requested_while_draining.get_or_insert(self.over_since.is_some());
     }
 
-    /// Nothing more is to be sent, although it is not time.
+    /// Ends sending before its planned end.
     pub(super) fn cut_short(&mut self) {
         self.early |= self.over_since.is_none();
     }
 
-    /// Nothing is left to send, now: whether that is seen for the first time.
+    /// Records that nothing is left to send. Returns true at the first call.
     pub(super) fn is_over_now(&mut self, now: Nanos) -> bool {
         let first = self.over_since.is_none();
         self.over_since.get_or_insert(now);
         first
     }
 
+    /// Returns true if sending ended before its planned end.
     pub(super) fn is_early(&self) -> bool {
         self.early
     }
 
-    /// Whether stragglers have been waited for as long as `drain` says, or nobody wants to wait.
-    pub(super) fn has_waited(&self, drain: Nanos, now: Nanos) -> bool {
-        self.hurried == Some(true) || self.over_since.is_some_and(|since| now >= since + drain)
+    /// Returns true if the drain has passed or was cut short by a stop request.
+    pub(super) fn has_drained(&self, drain: Nanos, now: Nanos) -> bool {
+        self.requested_while_draining == Some(true)
+            || self.over_since.is_some_and(|since| now >= since + drain)
     }
 
-    /// Whether the target has been gone for [`GONE_AFTER`]; `cut_off` is whether it is just now.
+    /// Returns true if no connection has been open for [`GONE_AFTER`]. `cut_off` is true if none is open now.
     pub(super) fn is_target_gone(&mut self, cut_off: bool, now: Nanos) -> bool {
         if !cut_off {
             self.cut_off_since = None;
@@ -68,26 +70,26 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_while_it_sends_still_waits_and_one_while_it_waits_does_not() {
+    fn a_stop_request_while_sending_keeps_the_drain_and_one_while_draining_ends_it() {
         let mut sending = StopState::default();
-        sending.ask();
+        sending.request();
         sending.cut_short();
         assert!(sending.is_over_now(at(1)) && sending.is_early());
-        sending.ask();
-        assert!(!sending.has_waited(DRAIN, at(2)) && sending.has_waited(DRAIN, at(3)));
+        sending.request();
+        assert!(!sending.has_drained(DRAIN, at(2)) && sending.has_drained(DRAIN, at(3)));
 
-        let mut waiting = StopState::default();
-        assert!(waiting.is_over_now(at(1)) && !waiting.is_over_now(at(2)));
-        waiting.ask();
-        waiting.cut_short();
-        assert!(waiting.has_waited(DRAIN, at(2)) && !waiting.is_early());
+        let mut draining = StopState::default();
+        assert!(draining.is_over_now(at(1)) && !draining.is_over_now(at(2)));
+        draining.request();
+        draining.cut_short();
+        assert!(draining.has_drained(DRAIN, at(2)) && !draining.is_early());
     }
 
     #[test]
-    fn a_target_is_gone_that_stays_away() {
-        let mut ending = StopState::default();
+    fn a_target_is_gone_after_some_time_without_a_connection() {
+        let mut stop = StopState::default();
         let seen = [(true, 0), (true, 4), (false, 5), (true, 6), (true, 10), (true, 11)];
-        let gone = seen.map(|(cut_off, second)| ending.is_target_gone(cut_off, at(second)));
+        let gone = seen.map(|(cut_off, second)| stop.is_target_gone(cut_off, at(second)));
         assert_eq!(gone, [false, false, false, false, false, true]);
     }
 }

@@ -1,9 +1,9 @@
-//! The loop that sends: one thread, one transport, one recorder. It is written once, for open and
-//! closed loops and for every transport.
+//! The worker: one thread, one request source, one transport, one recorder. Its loop is written once, for
+//! open and closed loops and for every transport.
 //!
-//! Each turn: let in what is due, put on the wire what finds a connection, read what came. Where the
-//! kernel notes when that is, a turn rests for a tick before it reads, and what fell due meanwhile goes
-//! out first. It never sleeps per request: all that is due goes out on one wake.
+//! Each turn admits the slots that are due, sends as many as there are free connections, and reads
+//! responses. With kernel timestamps, a turn rests for a tick before it reads, and first sends the slots that
+//! became due meanwhile. A worker never sleeps per request: all slots that are due are sent in one turn.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::control::{Control, Gauges};
 use super::recorder::{IntervalReport, LoadResult, Recorder};
-use super::sender::{Sender, SlotTimes, WorkerIndex};
+use super::request::{Batch, RequestSource};
+use super::sender::{Sender, SlotTimes};
 use super::slot_source::{BatchedSlot, SlotSource, WorkerConfig};
 use super::stop::StopState;
 use crate::core::clock::{self, Nanos};
@@ -21,78 +22,71 @@ use crate::engine::transport::{Completion, Traffic, Transport};
 use crate::host::health::run_queue_delay;
 use crate::message::IdWriter;
 
-/// The longest a worker sleeps, so that it hears of a stop.
+/// Longest sleep of a worker, so that it sees a stop request.
 const LONGEST_WAIT: Nanos = Nanos::from_millis(50);
-/// The length of an interval of the series.
-pub const INTERVAL: Nanos = Nanos::from_secs(1);
+/// Length of an interval of the series.
+pub(crate) const INTERVAL: Nanos = Nanos::from_secs(1);
 
-/// One worker, ready to run on its thread.
+/// Worker that is ready to run on its thread.
 #[derive(Debug)]
 pub struct Worker<T> {
-    /// Its orders.
+    /// Load and times.
     pub config: WorkerConfig,
-    /// What carries its requests.
+    /// Source of its requests.
+    pub source: Box<dyn RequestSource>,
+    /// Transport of its requests.
     pub transport: T,
-    /// What gives its messages their ids.
+    /// Ids of its messages.
     pub ids: IdWriter,
-    /// Its pen.
+    /// Recorder of its results.
     pub recorder: Recorder,
-    /// What stops it.
+    /// Stop request from other threads.
     pub control: Arc<Control>,
-    /// What shows its progress.
+    /// Counts for the progress display.
     pub gauges: Arc<Gauges>,
-    /// Where its intervals go.
+    /// Channel for its intervals.
     pub intervals: UnboundedSender<IntervalReport>,
 }
 
 impl<T: Transport> Worker<T> {
-    /// Sends until the work is done and answered, or the drain has passed.
+    /// Sends until the load is done and answered, or the drain has passed.
     pub fn run(self) -> (LoadResult, Traffic) {
         sharpen_timer();
-        let Self { config, transport, ids, recorder, control, gauges, intervals } = self;
-        let work = config.work.clone();
-        let supply = SlotSource::new(&config, &work);
-        let flow = Sender {
-            ids,
-            transport,
-            recorder,
-            on_wire: 0,
-            next_index: 0,
-            numbered_until: 0,
-            gauges,
-        };
-        let turns = WorkerLoop {
+        let Self { config, source, transport, ids, recorder, control, gauges, intervals } = self;
+        let load = config.load.clone();
+        let worker_loop = WorkerLoop {
             config: &config,
-            supply,
-            flow,
+            slots: SlotSource::new(&config, &load),
+            sender: Sender::new(config.index, source, transport, ids, recorder, gauges),
             control,
             intervals,
             interval: 0,
-            ending: StopState::default(),
+            stop: StopState::default(),
             warmup_traffic: None,
             delayed_before: Nanos::ZERO,
         };
-        turns.run()
+        worker_loop.run()
     }
 }
 
-/// The thread's timers expire to the nanosecond instead of up to 50 µs late (Linux's timer slack).
+/// Makes the thread's timers exact to the nanosecond instead of up to 50 µs late (Linux's timer slack).
 fn sharpen_timer() {
     let thread = rustix::thread::gettid().as_raw_nonzero();
-    // Where it is not allowed, sends are a little later, and the report's lateness shows it.
+    // If it is not allowed, requests are sent a little later, and the report's lateness shows it.
     let _ = std::fs::write(format!("/proc/{thread}/timerslack_ns"), "1");
 }
 
+/// State of a worker's loop.
 struct WorkerLoop<'a, T> {
     config: &'a WorkerConfig,
-    supply: SlotSource<'a>,
-    flow: Sender<T>,
+    slots: SlotSource<'a>,
+    sender: Sender<T>,
     control: Arc<Control>,
     intervals: UnboundedSender<IntervalReport>,
-    /// The interval that is being filled.
+    /// Number of the current interval.
     interval: u64,
-    ending: StopState,
-    /// What the warm-up had read and written, once it is over.
+    stop: StopState,
+    /// Traffic of the warm-up, once it is over.
     warmup_traffic: Option<Traffic>,
     /// Time that this thread had waited for a CPU when measuring began.
     delayed_before: Nanos,
@@ -101,37 +95,36 @@ struct WorkerLoop<'a, T> {
 impl<T: Transport> WorkerLoop<'_, T> {
     fn run(mut self) -> (LoadResult, Traffic) {
         // Reused for every wait: no allocation per request.
-        let mut ended = Vec::with_capacity(1_024);
-        self.flow.transport.begin(self.config.start);
+        let mut completed = Vec::with_capacity(1_024);
         loop {
             let now = clock::now();
             self.begin_turn(now);
-            self.drop_the_rest(now);
-            self.launch();
+            self.drop_excess(now);
+            self.send_due();
             self.close_intervals(now);
             if self.is_finished(now) {
                 break;
             }
             let (rest, until) = self.next_wake(now);
-            let rested = rest > Nanos::ZERO && self.flow.transport.rest(rest);
-            if rested && self.flow.transport.idle() > 0 {
-                // What fell due meanwhile goes out before what came is read, which has its time already.
-                // Nothing is dropped yet: what is read may make room.
+            let rested = rest > Nanos::ZERO && self.sender.transport.rest(rest);
+            if rested && self.sender.transport.idle() > 0 {
+                // Sends the slots that became due meanwhile before it reads responses, which have their
+                // timestamps already. Nothing is dropped yet: responses may make room.
                 self.begin_turn(clock::now());
-                self.launch();
+                self.send_due();
             }
-            self.flow.transport.wait(until, &mut ended);
-            self.flow.settle(&ended);
-            ended.clear();
+            self.sender.transport.wait(until, &mut completed);
+            self.sender.record_completions(&completed);
+            completed.clear();
         }
-        self.finish(ended)
+        self.finish(completed)
     }
 
-    /// What comes before sending: slots join the line, unless somebody wants it to stop.
+    /// Begins a turn: handles stops and admits slots to the backlog.
     fn begin_turn(&mut self, now: Nanos) {
-        self.mind_stops(now);
+        self.handle_stops(now);
         if self.warmup_traffic.is_none() && now >= self.config.measure_from {
-            self.warmup_traffic = Some(self.flow.transport.traffic());
+            self.warmup_traffic = Some(self.sender.traffic());
             // This turn may come late because the thread waited for a CPU. That wait is part of the measured
             // time, so it is left out of the waits before it.
             self.delayed_before = run_queue_delay() - (now - self.config.measure_from);
@@ -139,63 +132,64 @@ impl<T: Transport> WorkerLoop<'_, T> {
         self.admit(now);
     }
 
-    /// Ends the sending where somebody wants that, or nobody is there to send to.
-    fn mind_stops(&mut self, now: Nanos) {
-        let asked = self.control.stopped();
-        if asked {
-            self.ending.ask();
+    /// Stops sending if a stop was requested or the target is gone.
+    fn handle_stops(&mut self, now: Nanos) {
+        let is_requested = self.control.is_stopped();
+        if is_requested {
+            self.stop.request();
         }
-        let transport = &mut self.flow.transport;
-        let cut_off = self.supply.is_endless() && transport.is_cut_off();
-        let gone = self.ending.is_target_gone(cut_off, now);
-        self.flow.recorder.result.target_gone |= gone;
-        if asked || gone || transport.stopped() {
-            self.give_up();
+        let cut_off = self.slots.is_endless() && self.sender.transport.is_cut_off();
+        let gone = self.stop.is_target_gone(cut_off, now);
+        self.sender.recorder.result.target_gone |= gone;
+        if is_requested || gone || self.sender.is_stopped() {
+            self.stop_sending();
         }
     }
 
-    fn give_up(&mut self) {
-        self.ending.cut_short();
-        self.supply.stop();
+    fn stop_sending(&mut self) {
+        self.stop.cut_short();
+        self.slots.stop();
     }
 
-    /// Slots whose time has come join the line, as long as not too many are in flight.
+    /// Moves slots that are due to the backlog, up to the limit of requests in flight.
     fn admit(&mut self, now: Nanos) {
-        let SlotSource::Open { due, next, line, max_in_flight } = &mut self.supply else { return };
-        while line.len() + self.flow.on_wire < *max_in_flight {
+        let SlotSource::Open { due, next, backlog, max_in_flight } = &mut self.slots else {
+            return;
+        };
+        while backlog.len() + self.sender.on_wire < *max_in_flight {
             let Some(slot) = next.filter(|slot| self.config.start + slot.due <= now) else { break };
-            self.flow.recorder.planned(self.config.start + slot.due, now);
-            line.push(slot.number, now);
+            self.sender.recorder.planned(self.config.start + slot.due, now);
+            backlog.push(slot.number, now);
             *next = due.next();
         }
     }
 
-    /// Slots whose time had come at `now` and which could not join the line then are dropped.
-    fn drop_the_rest(&mut self, now: Nanos) {
-        let SlotSource::Open { due, next, line, .. } = &mut self.supply else { return };
+    /// Drops the slots that are due at `now` and not admitted.
+    fn drop_excess(&mut self, now: Nanos) {
+        let SlotSource::Open { due, next, backlog, .. } = &mut self.slots else { return };
         while let Some(slot) = next.filter(|slot| self.config.start + slot.due <= now) {
             let slot_due = self.config.start + slot.due;
-            self.flow.recorder.planned(slot_due, now);
-            // It would have had to wait behind the oldest in flight, so at least as long as that has
+            self.sender.recorder.planned(slot_due, now);
+            // It would have had to wait for the oldest request in flight, so at least as long as that has
             // waited already.
-            let waiting = line.peek().map(|first| self.config.start + first.due);
-            let oldest = self.flow.transport.oldest_due().into_iter().chain(waiting).min();
+            let waiting = backlog.peek().map(|first| self.config.start + first.due);
+            let oldest = self.sender.transport.oldest_due().into_iter().chain(waiting).min();
             let age = now - oldest.unwrap_or(slot_due).min(slot_due);
-            self.flow.recorder.dropped(slot.number, slot_due, age, false);
-            self.flow.gauges.dropped.fetch_add(1, Relaxed);
+            self.sender.recorder.dropped(slot.number, slot_due, age, false);
+            self.sender.gauges.dropped.fetch_add(1, Relaxed);
             *next = due.next();
         }
     }
 
-    /// Whoever waits goes out as long as there are free connections.
-    fn launch(&mut self) {
-        let who = WorkerIndex { worker: self.config.worker, workers: self.config.workers };
-        while self.flow.transport.idle() > 0 && !self.flow.transport.stopped() {
-            let (index, times) = match &mut self.supply {
-                SlotSource::Open { line, .. } => match line.pop() {
+    /// Sends the slots of the backlog, or of a closed loop, as long as there are free connections.
+    fn send_due(&mut self) {
+        let workers = self.config.index.workers as u64;
+        while self.sender.transport.idle() > 0 && !self.sender.is_stopped() {
+            let (index, times) = match &mut self.slots {
+                SlotSource::Open { backlog, .. } => match backlog.pop() {
                     Some((slot, ready)) => {
                         let due = self.config.start + slot.due;
-                        (slot.number / who.workers as u64, SlotTimes { due, ready })
+                        (slot.number / workers, SlotTimes { due, ready })
                     }
                     None => break,
                 },
@@ -204,82 +198,79 @@ impl<T: Transport> WorkerLoop<'_, T> {
                     if *left == 0 || !(self.config.start..*until).contains(&now) {
                         break;
                     }
-                    // A count is of measured requests; those of the warm-up do not use it up.
+                    // A number of requests is of measured ones; those of the warm-up do not count.
                     *left -= u64::from(now >= self.config.measure_from && *left < u64::MAX);
-                    self.flow.recorder.planned(now, now);
-                    (self.flow.next_index, SlotTimes { due: now, ready: now })
+                    self.sender.recorder.planned(now, now);
+                    (self.sender.next_index, SlotTimes { due: now, ready: now })
                 }
             };
-            let Some((taken, batch)) = self.flow.take(who, index, times) else {
-                self.give_up();
+            let Some(claimed) = self.sender.claim(index, times) else {
+                self.stop_sending();
                 break;
             };
-            if batch.requests > 1 {
-                self.claim_batched_slot(
-                    who,
-                    self.flow.next_index - batch.ids,
-                    (times.due, batch.requests),
-                );
+            if claimed.batch().requests > 1 {
+                self.claim_batched_slots(claimed.batch(), times.due);
             }
-            self.flow.send(&taken);
+            self.sender.send(&claimed);
         }
-        self.flow.gauges.waiting.store(self.supply.waiting(), Relaxed);
+        self.sender.gauges.waiting.store(self.slots.waiting(), Relaxed);
     }
 
-    /// The requests that a script wrote together with the message `first`, which is due at `due`: each
-    /// takes a slot of its own, so that a rate is one of requests. Where no slot is left, they are sent
-    /// beyond the plan. What is not due yet is due now that it goes out.
-    fn claim_batched_slot(&mut self, who: WorkerIndex, first: u64, (due, requests): (Nanos, u64)) {
-        let now = match &self.supply {
+    /// Claims slots for the further requests of a batch, whose first one is due at `due`: each takes a slot
+    /// of its own, so that the rate is one of requests. If no slot is left, they are sent beyond the plan. A
+    /// slot that is not due yet becomes due now.
+    fn claim_batched_slots(&mut self, batch: Batch, due: Nanos) {
+        let now = match &self.slots {
             SlotSource::Open { .. } => clock::now(),
             SlotSource::Closed { .. } => due,
         };
-        for index in first + 1..first + requests {
-            let along = self.supply.claim_batched_slot(self.config, now);
-            let BatchedSlot { times, planned } = along.unwrap_or(BatchedSlot {
+        let first = self.sender.next_index - batch.ids;
+        for index in first + 1..first + batch.requests {
+            let slot = self.slots.claim_batched_slot(self.config, now);
+            let BatchedSlot { times, is_planned } = slot.unwrap_or(BatchedSlot {
                 times: SlotTimes { due: now, ready: now },
-                planned: false,
+                is_planned: false,
             });
-            if !planned {
-                self.flow.recorder.planned(times.due, now);
+            if !is_planned {
+                self.sender.recorder.planned(times.due, now);
             }
-            self.flow.claim_batched_slot(who, index, times);
+            self.sender.claim_following(index, times);
         }
     }
 
     fn is_finished(&mut self, now: Nanos) -> bool {
-        if !self.supply.is_over(now) {
+        if !self.slots.is_over(now) {
             return false;
         }
-        if self.ending.is_over_now(now) {
-            let by_plan = self.supply.is_time_up(now) && !self.ending.is_early();
-            let result = &mut self.flow.recorder.result;
+        if self.stop.is_over_now(now) {
+            let by_plan = self.slots.is_time_up(now) && !self.stop.is_early();
+            let result = &mut self.sender.recorder.result;
             result.over_at = if by_plan { Nanos::MAX } else { now };
             result.run_queue = run_queue_delay() - self.delayed_before;
         }
-        // Nobody sends what still waits where a script has stopped this worker.
-        let none_waits = self.supply.waiting() == 0 || self.flow.transport.stopped();
-        let nothing_left = self.flow.on_wire == 0 && none_waits;
-        nothing_left || self.ending.has_waited(self.config.drain, now)
+        // If the source has stopped this worker, slots in the backlog are never sent.
+        let none_waits = self.slots.waiting() == 0 || self.sender.is_stopped();
+        let nothing_left = self.sender.on_wire == 0 && none_waits;
+        nothing_left || self.stop.has_drained(self.config.drain, now)
     }
 
-    /// Until when nothing needs to wake it (0: it is not to rest), and when it must wake at the latest.
+    /// Returns the end of the rest (0: no rest) and the latest time to wake up.
     fn next_wake(&self, now: Nanos) -> (Nanos, Nanos) {
         let latest = now + LONGEST_WAIT;
-        let next = match &self.supply {
+        let next = match &self.slots {
             SlotSource::Open { next: Some(next), .. } => self.config.start + next.due,
             SlotSource::Open { next: None, .. } => latest,
             SlotSource::Closed { .. } if now < self.config.start => self.config.start,
             SlotSource::Closed { until, .. } if now < *until => *until,
             SlotSource::Closed { .. } => latest,
         };
-        match (&self.supply, self.config.pace) {
+        match (&self.slots, self.config.pace) {
             (SlotSource::Open { .. }, Pace::Tick(tick)) => {
                 let rest = now + tick;
                 (rest, next.max(rest).min(latest))
             }
             (SlotSource::Open { .. }, Pace::Spin) => (Nanos::ZERO, Nanos::ZERO),
-            // The next request waits for nothing but an answer.
+            // The next request waits only for a response.
             (SlotSource::Closed { .. }, _) => (Nanos::ZERO, next.min(latest)),
         }
     }
@@ -291,27 +282,31 @@ impl<T: Transport> WorkerLoop<'_, T> {
     }
 
     fn close_interval(&mut self) {
-        let in_flight = self.flow.on_wire + self.supply.waiting();
-        let report = self.flow.recorder.interval(self.config.worker, self.interval, in_flight);
+        let in_flight = self.sender.on_wire + self.slots.waiting();
+        let report =
+            self.sender.recorder.interval(self.config.index.worker, self.interval, in_flight);
         self.interval += 1;
-        // Nobody listens when the run was given up; the result goes with it.
+        // The receiver is gone if the run was aborted.
         let _ = self.intervals.send(report);
     }
 
-    /// What is left is unfinished, and what still waits was never sent.
-    fn finish(mut self, mut ended: Vec<Completion>) -> (LoadResult, Traffic) {
+    /// Returns the results. Requests in flight are unfinished, and slots in the backlog were never sent.
+    fn finish(mut self, mut completed: Vec<Completion>) -> (LoadResult, Traffic) {
         let now = clock::now();
-        self.flow.transport.abandon(&mut ended);
-        self.flow.settle(&ended);
-        if let SlotSource::Open { line, .. } = &mut self.supply {
-            while let Some((slot, _)) = line.pop() {
+        self.sender.transport.abandon(&mut completed);
+        self.sender.record_completions(&completed);
+        if let SlotSource::Open { backlog, .. } = &mut self.slots {
+            while let Some((slot, _)) = backlog.pop() {
                 let due = self.config.start + slot.due;
-                self.flow.recorder.dropped(slot.number, due, now - due, true);
+                self.sender.recorder.dropped(slot.number, due, now - due, true);
             }
         }
         self.close_interval();
-        let traffic = self.flow.transport.traffic();
+        let traffic = self.sender.traffic();
         let warmup = self.warmup_traffic.unwrap_or(traffic);
-        (self.flow.recorder.result, traffic.since(warmup))
+        (self.sender.recorder.result, traffic.since(warmup))
     }
 }
+
+#[cfg(test)]
+mod tests;

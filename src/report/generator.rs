@@ -145,7 +145,7 @@ pub(crate) fn notes(report: &Report, seen: &Observations) -> Vec<String> {
 /// next answer is to wait.
 fn busy_share(report: &Report, seen: &Observations) -> Option<f64> {
     let generator = report.resources.iter().find(|used| used.component == "generator")?;
-    let looked = seen.traffic.looked.as_secs_f64() / report.run.duration_s * 100.0;
+    let looked = seen.traffic.busy_polled.as_secs_f64() / report.run.duration_s * 100.0;
     let share = (generator.cpu_percent_mean - looked) / report.run.threads as f64;
     // The kernel counts in hundredths of a second.
     (share >= 90.0 && report.run.duration_s >= 0.2).then_some(share)

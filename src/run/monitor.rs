@@ -341,7 +341,7 @@ impl Monitor {
         audience(&Progress {
             phase: match () {
                 () if now < self.measure_from => Phase::Warmup,
-                () if over || crew.fleet.control.stopped() => Phase::Draining,
+                () if over || crew.fleet.control.is_stopped() => Phase::Draining,
                 () => Phase::Measuring,
             },
             elapsed,

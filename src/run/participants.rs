@@ -15,11 +15,11 @@ use crate::config::plan::{Address, Pace, Plan, Request, Target};
 use crate::core::clock::Nanos;
 use crate::core::units::format_some;
 use crate::engine::pool::{OwnSource, PoolConfig, WorkerPool};
+use crate::engine::request::{RequestShape, Requests};
 use crate::engine::shards::LoadShards;
 use crate::engine::transport::Traffic;
 use crate::engine::transport::link::{TargetEndpoint, TargetLink};
 use crate::engine::transport::probe;
-use crate::engine::transport::request::{RequestShape, Requests};
 use crate::engine::{LoadResult, Mixture};
 use crate::message::{
     Assignment, DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template,
@@ -28,7 +28,7 @@ use crate::message::{
 use crate::observations::ArrivalInfo;
 use crate::pipeline::stamps::Passage;
 use crate::pipeline::subscriber::SubscribeSettings;
-use crate::script::{ScriptError, Session, Setting, Writer};
+use crate::script::{ScriptError, ScriptSession, ScriptSetup};
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
 const QUIET: Nanos = Nanos::from_millis(100);
@@ -44,7 +44,7 @@ pub(super) struct RunResults {
     pub(super) last_sampled: Vec<Passage>,
     pub(super) sampled_dropped: u64,
     pub(super) notes: Vec<String>,
-    pub(super) script: Option<Session>,
+    pub(super) script: Option<ScriptSession>,
 }
 
 /// Workers and listener at work.
@@ -53,7 +53,7 @@ pub(super) struct Participants {
     pub(super) listener: Option<Listener>,
     /// Where requests go; `None` where a proxy or the client finds it.
     pub(super) endpoint: Option<TargetEndpoint>,
-    script: Option<Session>,
+    script: Option<ScriptSession>,
     qos: u8,
     /// Broker of a pipeline that is not ours, to look for messages on other topics once.
     foreign_broker: Option<(Address, IdFields)>,
@@ -92,11 +92,11 @@ impl Participants {
             _ => None,
         };
         let (requests, link) = reach(plan, rig).await?;
-        let (script, writers) = match (&plan.script, &link) {
+        let (script, own_sources) = match (&plan.script, &link) {
             (Some(_), Some(link)) => {
-                let (session, writers) =
+                let (session, own_sources) =
                     open_script(plan, shards, (link, &rig.target, space)).await?;
-                (Some(session), writers)
+                (Some(session), own_sources)
             }
             _ => (None, Vec::new()),
         };
@@ -112,7 +112,6 @@ impl Participants {
             mixture: mixture(plan, shards, space),
             carries_id: carries_id(plan),
         };
-        let own_sources = writers.into_iter().map(own_source).collect();
         let fleet = WorkerPool::connect(config, own_sources).await?;
         let foreign_broker = match (&plan.target, &rig.mqtt) {
             (Target::Url(_), Some((_, mqtt))) => {
@@ -126,7 +125,7 @@ impl Participants {
 
     /// The script's error, if one has ended the load.
     pub(super) fn script_failure(&self) -> Option<ScriptError> {
-        self.script.as_ref().and_then(Session::failure)
+        self.script.as_ref().and_then(ScriptSession::failure)
     }
 
     /// Gives the starting signal.
@@ -252,10 +251,6 @@ fn carries_id(plan: &Plan) -> bool {
     plan.script.is_some() || plan.request.requests.first().is_none_or(Request::carries_id)
 }
 
-fn own_source(writer: Writer) -> OwnSource {
-    OwnSource { endpoint: writer.endpoint(), source: Box::new(writer) }
-}
-
 /// Spans that a note names; the report has all.
 const NAMED_SPANS: usize = 3;
 
@@ -297,12 +292,12 @@ async fn open_script(
     plan: &Plan,
     shards: &LoadShards,
     (link, target, space): (&TargetLink, &Url, IdSpace),
-) -> Result<(Session, Vec<Writer>), RunError> {
+) -> Result<(ScriptSession, Vec<OwnSource>), RunError> {
     let (plan, link, target) = (plan.clone(), link.clone(), target.clone());
     let ids_each = ids_each(&plan, shards);
     let open = move || {
         let script = plan.script.as_ref()?;
-        Some(Session::open(&Setting {
+        Some(ScriptSession::open(&ScriptSetup {
             script,
             target: &target,
             headers: headers_of(&plan),
@@ -336,8 +331,8 @@ pub(super) async fn reach(
     let (target, transport) = (rig.target.clone(), plan.transport.clone());
     let timeout = plan.load.timeout.max(Duration::from_secs(1));
     let reached = tokio::task::spawn_blocking(move || match &transport.proxy {
-        Some(proxy) => probe::reach_proxy(proxy, timeout).map(|()| None),
-        None => probe::reach(&target, &transport, timeout).map(Some),
+        Some(proxy) => probe::probe_proxy(proxy, timeout).map(|()| None),
+        None => probe::probe_target(&target, &transport, timeout).map(Some),
     });
     Ok((requests, reached.await.map_err(|_| RunError::Lost("the resolver"))??))
 }

@@ -1,46 +1,26 @@
-//! What stands in for scripts where Lua is not built in: nothing of it can exist, as the plan refuses
-//! a script then.
+//! Stand-in for scripts in a build without Lua. No value of its types can exist: the plan refuses scripts.
 
-use super::{ScriptError, Setting, Summary};
-use crate::engine::transport::link::TargetEndpoint;
-use crate::engine::transport::request_source::{ComposedRequest, RequestSource};
-use crate::message::Values;
+use super::{ScriptError, ScriptSetup, ScriptSummary};
+use crate::engine::pool::OwnSource;
 
-/// A run's script.
+/// Script of a run.
 #[derive(Debug)]
-pub enum Session {}
+pub enum ScriptSession {}
 
-/// What writes one worker's requests.
-#[derive(Debug)]
-pub enum Writer {}
-
-impl Session {
-    /// Refuses.
-    pub fn open(_: &Setting<'_>) -> Result<(Self, Vec<Writer>), ScriptError> {
+impl ScriptSession {
+    /// Refuses the script.
+    pub(crate) fn open(_: &ScriptSetup<'_>) -> Result<(Self, Vec<OwnSource>), ScriptError> {
         let text = "this loadgen was built without Lua".to_owned();
         Err(ScriptError { text, place: "before the run".to_owned() })
     }
 
     /// Never called.
-    pub fn failure(&self) -> Option<ScriptError> {
+    pub(crate) fn failure(&self) -> Option<ScriptError> {
         match *self {}
     }
 
     /// Never called.
-    pub fn done(&self, _: &Summary<'_>) -> Result<(), ScriptError> {
-        match *self {}
-    }
-}
-
-impl Writer {
-    /// Never called.
-    pub fn endpoint(&self) -> TargetEndpoint {
-        match *self {}
-    }
-}
-
-impl RequestSource for Writer {
-    fn compose(&mut self, _: &Values) -> ComposedRequest<'_> {
+    pub(crate) fn done(&self, _: &ScriptSummary<'_>) -> Result<(), ScriptError> {
         match *self {}
     }
 }

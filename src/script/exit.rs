@@ -6,21 +6,21 @@ use std::sync::Arc;
 use mlua::{Error, Function, Lua, Value};
 
 use super::ScriptError;
-use super::worker_handle::Failure;
+use super::worker_handle::FirstFailure;
 
-/// The most calls that are looked through for a line of the script.
+/// Largest number of call levels that are searched for a line of the script.
 const DEEPEST: usize = 20;
 
-/// One state's `os.exit`.
+/// `os.exit` of one state.
 pub(super) struct Exit {
-    pub(super) failure: Arc<Failure>,
+    pub(super) failure: Arc<FirstFailure>,
     pub(super) file: String,
-    /// The state's name in messages.
+    /// Name of the state in messages.
     pub(super) place: String,
 }
 
 impl Exit {
-    /// The function. It fails the run, also where the script catches its error.
+    /// Returns the function. It fails the run, even if the script catches its error.
     pub(super) fn function(self, lua: &Lua) -> mlua::Result<Function> {
         lua.create_function(move |lua, code: Option<Value>| {
             let code =
@@ -36,17 +36,17 @@ impl Exit {
         })
     }
 
-    /// The script's file, and the line that called, where Lua knows it.
+    /// Returns the script's file and the line of the call, if Lua knows it.
     fn caller(&self, lua: &Lua) -> String {
         let own = format!("@{}", self.file);
-        let line_at = |level| {
+        let line = (1..DEEPEST).find_map(|level| {
             let line = lua.inspect_stack(level, |call| {
                 let is_own = call.source().source.is_some_and(|source| *source == *own);
                 call.current_line().filter(|_| is_own)
             });
             line.flatten()
-        };
-        match (1..DEEPEST).find_map(line_at) {
+        });
+        match line {
             Some(line) => format!("{}:{line}", self.file),
             None => self.file.clone(),
         }

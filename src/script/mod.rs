@@ -1,8 +1,8 @@
 //! wrk's Lua scripts (`--script`): one Lua state for `setup` and `done`, and one for each worker, which
 //! writes that worker's requests and sees its responses.
 //!
-//! A worker's state is made, set up and tried before the load begins. While it lasts, the worker's
-//! thread alone uses it; afterwards `done` may read its globals. A script that fails ends the run.
+//! A worker's state is created, set up and tried before the load. During the load only the worker's thread
+//! uses it; afterwards `done` may read its globals. A script that fails ends the run.
 
 #[cfg(not(feature = "lua"))]
 mod disabled;
@@ -23,11 +23,13 @@ mod state;
 #[cfg(feature = "lua")]
 mod stats;
 #[cfg(feature = "lua")]
+mod source;
+#[cfg(feature = "lua")]
 mod worker_handle;
 #[cfg(feature = "lua")]
-mod raw_url;
+mod hooks;
 #[cfg(feature = "lua")]
-mod worker;
+mod raw_url;
 
 use url::Url;
 
@@ -38,86 +40,84 @@ use crate::engine::transport::link::TargetEndpoint;
 use crate::message::{IdSpace, Template};
 
 #[cfg(not(feature = "lua"))]
-pub use disabled::{Session, Writer};
+pub use disabled::ScriptSession;
 #[cfg(feature = "lua")]
-pub use session::Session;
-#[cfg(feature = "lua")]
-pub use worker::Writer;
+pub use session::ScriptSession;
 
-/// A script failed: its file and line, what happened, and where it was called from.
+/// Failure of a script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text} ({place})")]
 pub struct ScriptError {
-    /// File, line and cause, as Lua says it.
+    /// File, line and cause, as Lua reports them.
     pub text: String,
-    /// What was called, and in which worker.
+    /// Function that was called, and the worker.
     pub place: String,
 }
 
-/// What a script is told before the load begins.
+/// Input of a script before the load.
 #[derive(Debug)]
-pub struct Setting<'a> {
-    /// The script itself.
-    pub script: &'a ScriptPlan,
-    /// The URL that is driven.
-    pub target: &'a Url,
+pub(crate) struct ScriptSetup<'a> {
+    /// Script and its arguments.
+    pub(crate) script: &'a ScriptPlan,
+    /// URL of the target.
+    pub(crate) target: &'a Url,
     /// Headers of the command line.
-    pub headers: &'a [(String, Template)],
-    /// Where workers connect unless `setup` says otherwise.
-    pub endpoint: &'a TargetEndpoint,
-    /// How long `wrk.connect` waits.
-    pub timeout: Nanos,
-    /// Workers, at least 1.
-    pub workers: usize,
-    /// The run's ids, laid out for [`id_lanes`] workers.
-    pub space: IdSpace,
-    /// How many ids each of them has.
-    pub ids_each: u64,
+    pub(crate) headers: &'a [(String, Template)],
+    /// Endpoint to which workers connect, unless `setup` sets another.
+    pub(crate) endpoint: &'a TargetEndpoint,
+    /// Timeout of `wrk.connect`.
+    pub(crate) timeout: Nanos,
+    /// Number of workers, at least 1.
+    pub(crate) workers: usize,
+    /// Ids of the run, divided into [`id_lanes`].
+    pub(crate) space: IdSpace,
+    /// Number of ids in each lane.
+    pub(crate) ids_each: u64,
 }
 
-/// How many lanes of ids a run with a script takes: one for each worker's messages, one for each
-/// worker's ids that belong to no message, and one for `setup` and `done`.
-pub fn id_lanes(workers: u64) -> u64 {
+/// Returns the number of id lanes in a run with a script: one for each worker's messages, one for each
+/// worker's ids that do not belong to a message, and one for `setup` and `done`.
+pub(crate) fn id_lanes(workers: u64) -> u64 {
     2 * workers + 1
 }
 
-/// How many ids a lane has, where a worker sends `messages`: a script may take a thousand for one, and in
-/// the longest runs still four. A thousand of each would use up a server's 2^53 ids in some hundred runs.
-pub fn ids_each(messages: u64) -> u64 {
+/// Returns the number of ids in a lane if a worker sends `messages` messages: a thousand for each, and at least
+/// four in the longest runs. A thousand in every run would use up a server's 2^53 ids in about a hundred runs.
+pub(crate) fn ids_each(messages: u64) -> u64 {
     let many = messages.saturating_mul(1_000).clamp(1_000_000, 1_000_000_000);
     messages.saturating_mul(4).saturating_add(many)
 }
 
-/// What `done` is told.
+/// Results that are passed to `done`.
 #[derive(Debug)]
-pub struct Summary<'a> {
-    /// How long it was sent and answered.
-    pub duration: Nanos,
-    /// Requests that were answered.
-    pub requests: u64,
+pub(crate) struct ScriptSummary<'a> {
+    /// Time of sending and answering.
+    pub(crate) duration: Nanos,
+    /// Number of responses.
+    pub(crate) requests: u64,
     /// Bytes of responses.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Failures.
-    pub errors: Errors,
-    /// How long responses took.
-    pub latency: &'a Latencies,
-    /// Each thread's requests a second, in thousandths.
-    pub rates: &'a Latencies,
+    pub(crate) errors: ScriptErrorCounts,
+    /// Response times.
+    pub(crate) latency: &'a Latencies,
+    /// Requests per second of each thread, in thousandths.
+    pub(crate) rates: &'a Latencies,
 }
 
 /// Failures as wrk counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Errors {
-    /// No connection.
-    pub connect: u64,
-    /// Broken off, or not HTTP.
-    pub read: u64,
-    /// Not written whole.
-    pub write: u64,
-    /// Answered with a status above 399.
-    pub status: u64,
-    /// Not answered in time.
-    pub timeout: u64,
+pub(crate) struct ScriptErrorCounts {
+    /// Connections that could not be opened.
+    pub(crate) connect: u64,
+    /// Connections that broke, and responses that were not HTTP.
+    pub(crate) read: u64,
+    /// Requests that could not be written completely.
+    pub(crate) write: u64,
+    /// Responses with a status above 399.
+    pub(crate) status: u64,
+    /// Timeouts.
+    pub(crate) timeout: u64,
 }
 
 #[cfg(test)]
@@ -126,11 +126,11 @@ mod tests {
     use crate::message::MsgId;
 
     #[test]
-    fn there_are_ids_for_bodies_of_hundreds_and_for_many_runs() {
+    fn a_lane_has_ids_for_bodies_with_hundreds_and_for_many_runs() {
         // A hundred ids a message at 1,000 a second for ten minutes, and ten times that.
         assert!(ids_each(600_000) >= 600_000 * 1_000);
         assert!(ids_each(1) >= 1_000_000);
-        // An hour as fast as it goes on 32 threads, five thousand times.
+        // An hour at the highest rate on 32 threads, five thousand times.
         let messages = 3_600_000_000;
         let run = IdSpace::needed(ids_each(messages), id_lanes(32), 100);
         assert!(MsgId::MAX / run >= 5_000, "{run}");

@@ -1,4 +1,4 @@
-//! One Lua state: the prelude, wrk's table filled in, and the script run once.
+//! Lua state in which the prelude and the script have run.
 
 use std::sync::Arc;
 
@@ -10,50 +10,61 @@ use url::Position;
 use super::address::{self, Address};
 use super::error::{self, explain};
 use super::exit::Exit;
-use super::ids::Ids;
-use super::worker_handle::Failure;
-use super::{ScriptError, Setting, raw_url};
-use crate::message::Template;
+use super::ids::ScriptIds;
+use super::worker_handle::FirstFailure;
+use super::{ScriptError, ScriptSetup, raw_url};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
-/// A state in which the script has been run.
-#[derive(Debug)]
-pub(super) struct State {
+/// Lua state. A clone is the same state.
+#[derive(Debug, Clone)]
+pub(super) struct ScriptState {
     pub(super) lua: Lua,
-    /// The prelude's functions that call the script's.
+    /// Functions of the prelude, which call those of the script.
     calls: Table,
     file: String,
 }
 
-impl State {
-    /// Makes a state and runs the script in it. `place` says whose it is.
+impl ScriptState {
+    /// Creates a state and runs the script in it. `place` is its name in messages.
     pub(super) fn new(
-        setting: &Setting<'_>,
-        ids: &Arc<Ids>,
-        failure: &Arc<Failure>,
+        setup: &ScriptSetup<'_>,
+        ids: &Arc<ScriptIds>,
+        failure: &Arc<FirstFailure>,
         place: &str,
     ) -> Result<Self, ScriptError> {
-        let file = setting.script.file.display().to_string();
-        let failed =
-            |error: mlua::Error| explain(&error, &file, None, format!("loading it, {place}"));
-        let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::new().catch_rust_panics(false));
-        let lua = lua.map_err(failed)?;
-        let native = native(&lua, setting, ids).map_err(failed)?;
+        let file = setup.script.file.display().to_string();
         let exit =
             Exit { failure: Arc::clone(failure), file: file.clone(), place: place.to_owned() };
-        native.set("exit", exit.function(&lua).map_err(failed)?).map_err(failed)?;
+        Self::load(setup, ids, exit, &file)
+            .map_err(|error| explain(&error, &file, None, format!("loading it, {place}")))
+    }
+
+    fn load(
+        setup: &ScriptSetup<'_>,
+        ids: &Arc<ScriptIds>,
+        exit: Exit,
+        file: &str,
+    ) -> mlua::Result<Self> {
+        let lua = Lua::new_with(StdLib::ALL_SAFE, LuaOptions::new().catch_rust_panics(false))?;
+        let native = native(&lua, setup, ids)?;
+        native.set("exit", exit.function(&lua)?)?;
         let prelude = lua
             .load(PRELUDE)
             .set_name(format!("={}", error::PRELUDE_NAME))
             .set_mode(ChunkMode::Text);
-        let calls = prelude.call(native).map_err(failed)?;
-        let script = lua.load(setting.script.source.as_slice()).set_mode(ChunkMode::Text);
-        script.set_name(format!("@{file}")).exec().map_err(failed)?;
-        Ok(Self { lua, calls, file })
+        let calls = prelude.call(native)?;
+        let script = lua.load(setup.script.source.as_slice()).set_mode(ChunkMode::Text);
+        script.set_name(format!("@{file}")).exec()?;
+        Ok(Self { lua, calls, file: file.to_owned() })
     }
 
-    /// The prelude's function of that name.
+    /// Returns the prelude's function that calls the script's function `name`, if the script has one.
+    pub(super) fn own_function(&self, name: &str) -> Result<Option<Function>, ScriptError> {
+        if self.has(name) { self.function(name).map(Some) } else { Ok(None) }
+    }
+
+    /// Returns the prelude's function `name`.
     pub(super) fn function(&self, name: &str) -> Result<Function, ScriptError> {
         self.calls.raw_get(name).map_err(|e| self.explain(&e, name))
     }
@@ -69,62 +80,70 @@ impl State {
         result.map_err(|e| self.explain_in(name, &e, place))
     }
 
-    /// Whether the script has a function of that name right now.
+    /// Returns true if the script has a function `name` now.
     pub(super) fn has(&self, name: &str) -> bool {
         matches!(self.lua.globals().get(name), Ok(Value::Function(_)))
     }
 
-    /// Lua writes through the C library's buffer, which all states share.
+    /// Flushes the C library's output buffer, which all states share.
     pub(super) fn flush(&self) {
-        // What cannot be written cannot be said either.
+        // There is no other way to report that it failed.
         let _ = self.call("flush", (), "");
     }
 
-    /// Lua's error as ours.
+    /// Converts an error of Lua.
     pub(super) fn explain(&self, error: &mlua::Error, place: &str) -> ScriptError {
         explain(error, &self.file, None, place)
     }
 
-    /// The same of an error that the script's function `name` ended with.
+    /// Converts an error of the script's function `name`.
     pub(super) fn explain_in(&self, name: &str, error: &mlua::Error, place: &str) -> ScriptError {
         explain(error, &self.file, self.line_of(name), format!("{name}(), {place}"))
     }
 
-    /// Where the script's function `name` begins.
+    /// Line at which the script's function `name` begins.
     fn line_of(&self, name: &str) -> Option<usize> {
         let function: Option<Function> = self.lua.globals().get(name).ok();
         function.and_then(|function| function.info().line_defined)
     }
 
-    /// An error of the script's function `name`, which is told by where it begins.
-    pub(super) fn refuse(&self, name: &str, what: &str, place: &str) -> ScriptError {
+    /// Creates an error about the result of the script's function `name`, with the line at which it begins.
+    pub(super) fn refuse(&self, name: &str, problem: &str, place: &str) -> ScriptError {
         let line = self.line_of(name).map(|line| format!("{line}: ")).unwrap_or_default();
-        let text = format!("{}:{line} {name}() {what}", self.file);
+        let text = format!("{}:{line} {name}() {problem}", self.file);
         ScriptError { text: text.replace(":  ", ": "), place: place.to_owned() }
     }
 }
 
-/// What the prelude is given: the target's parts, and functions of ours.
-fn native(lua: &Lua, setting: &Setting<'_>, ids: &Arc<Ids>) -> mlua::Result<Table> {
-    let Setting { script, target, headers, endpoint, timeout, .. } = setting;
+/// Returns the name of a Lua type with an article.
+pub(super) fn with_article(type_name: &str) -> String {
+    match type_name {
+        "nil" => type_name.to_owned(),
+        "integer" => "a number".to_owned(),
+        _ => format!("a {type_name}"),
+    }
+}
+
+/// Returns the input of the prelude: parts of the target, and functions of loadgen.
+fn native(lua: &Lua, setup: &ScriptSetup<'_>, ids: &Arc<ScriptIds>) -> mlua::Result<Table> {
+    let ScriptSetup { script, target, headers, endpoint, timeout, .. } = setup;
     let table = lua.create_table()?;
     table.set("scheme", target.scheme())?;
     table.set("host", target.host_str().unwrap_or_default().trim_matches(['[', ']']))?;
-    // A text, as in wrk, which has it where it was typed.
+    // A text, and only if the URL contains it, as in wrk.
     let url = script.url.as_deref().unwrap_or(target.as_str());
     let known = target.port_or_known_default().filter(|_| raw_url::has_port(url));
     table.set("port", known.map(|port| port.to_string()))?;
-    let parsed = || target[Position::BeforePath..Position::AfterQuery].to_owned();
-    table.set("path", raw_url::path(url).unwrap_or_else(parsed))?;
+    let path = raw_url::path(url)
+        .unwrap_or_else(|| target[Position::BeforePath..Position::AfterQuery].to_owned());
+    table.set("path", path)?;
     table.set("method", script.method.as_deref().unwrap_or("GET"))?;
-    let header = |(name, value): &(String, Template)| {
-        (name.clone(), lua.create_string(value.as_text().unwrap_or_default()))
-    };
-    let all = lua.create_table()?;
-    for (name, value) in headers.iter().map(header) {
-        all.set(name, value?)?;
+    let header_table = lua.create_table()?;
+    for (name, value) in *headers {
+        let value = lua.create_string(value.as_text().unwrap_or_default())?;
+        header_table.set(name.as_str(), value)?;
     }
-    table.set("headers", all)?;
+    table.set("headers", header_table)?;
     table.set("address", Address((*endpoint).clone()))?;
     table.set("lookup", address::lookup(lua)?)?;
     table.set("connect", address::connect(lua, *timeout)?)?;

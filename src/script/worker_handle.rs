@@ -1,7 +1,7 @@
-//! The `thread` of `setup` and `wrk.thread`: a worker as scripts see it.
+//! The `thread` of `setup` and `wrk.thread`: a script's handle of a worker.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mlua::{
@@ -11,24 +11,27 @@ use mlua::{
 use super::ScriptError;
 use super::address::Address;
 use super::transfer::PlainValue;
+use crate::core::clock::{self, Nanos};
 use crate::engine::transport::link::TargetEndpoint;
 
-/// What a worker and the scripts share about it.
+/// State that a worker shares with the scripts.
 pub(super) struct WorkerHandle {
-    /// The worker's own state; it holds a thread itself, so this must not keep it alive.
+    /// The worker's Lua state. It owns a handle itself, so the handle must not keep it alive.
     lua: WeakLua,
     endpoint: Mutex<TargetEndpoint>,
     stopped: AtomicBool,
-    failure: Arc<Failure>,
+    /// Time that the worker's thread has spent in the script, in nanoseconds. Only that thread writes it.
+    time_spent: AtomicU64,
+    failure: Arc<FirstFailure>,
 }
 
-/// The first error of any state.
+/// First error of all states.
 #[derive(Debug, Default)]
-pub(super) struct Failure(OnceLock<ScriptError>);
+pub(super) struct FirstFailure(OnceLock<ScriptError>);
 
-impl Failure {
+impl FirstFailure {
     pub(super) fn set(&self, error: ScriptError) {
-        // Later ones are of no interest.
+        // Keeps the first one.
         let _ = self.0.set(error);
     }
 
@@ -39,44 +42,63 @@ impl Failure {
 
 impl fmt::Debug for WorkerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("endpoint", &self.endpoint()).finish_non_exhaustive()
+        f.debug_struct("WorkerHandle").field("endpoint", &self.endpoint()).finish_non_exhaustive()
     }
 }
 
 impl WorkerHandle {
-    pub(super) fn new(lua: WeakLua, endpoint: TargetEndpoint, failure: Arc<Failure>) -> Arc<Self> {
-        let (endpoint, stopped) = (Mutex::new(endpoint), AtomicBool::new(false));
-        Arc::new(Self { lua, endpoint, stopped, failure })
+    pub(super) fn new(
+        lua: WeakLua,
+        endpoint: TargetEndpoint,
+        failure: Arc<FirstFailure>,
+    ) -> Arc<Self> {
+        let endpoint = Mutex::new(endpoint);
+        let (stopped, time_spent) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { lua, endpoint, stopped, time_spent, failure })
     }
 
-    /// Where the worker connects.
+    /// Endpoint to which the worker connects.
     pub(super) fn endpoint(&self) -> TargetEndpoint {
         self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A worker that does not send yet cannot be stopped.
+    /// Discards a stop: a worker that does not send yet cannot be stopped.
     pub(super) fn begin(&self) {
         self.stopped.store(false, Relaxed);
     }
 
-    /// Whether it is to send no more: a script said so, or has failed in any worker.
-    pub(super) fn stopped(&self) -> bool {
+    /// Returns true if the worker must stop sending: a script stopped it, or failed in any worker.
+    pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Relaxed) || self.failure.get().is_some()
     }
 
-    /// The script failed in this worker, which ends the run.
+    /// Records a failure, which ends the run.
     pub(super) fn fail(&self, error: ScriptError) {
         self.failure.set(error);
     }
+
+    /// Adds the time since `began` to the time in the script.
+    pub(super) fn add_time_since(&self, began: Nanos) {
+        let took = clock::now() - began;
+        self.time_spent.store(self.time_spent.load(Relaxed) + took.0, Relaxed);
+    }
+
+    /// Time that the worker's thread has spent in the script during the load.
+    pub(super) fn time_spent(&self) -> Nanos {
+        Nanos(self.time_spent.load(Relaxed))
+    }
 }
 
-/// The userdata. A clone is the same thread.
+/// Lua's value for a worker. A clone is the same worker.
 #[derive(Debug, Clone)]
 pub(super) struct Thread(pub(super) Arc<WorkerHandle>);
 
 impl Thread {
     fn state(&self) -> mlua::Result<mlua::Lua> {
-        self.0.lua.try_upgrade().ok_or_else(|| Error::runtime("the thread is no more"))
+        self.0
+            .lua
+            .try_upgrade()
+            .ok_or_else(|| Error::runtime("the thread does not exist any longer"))
     }
 }
 

@@ -13,11 +13,10 @@ use loadgen::config::settings::ArrivalProcess;
 use loadgen::core::clock::{self, Nanos};
 use loadgen::core::units::Rate;
 use loadgen::engine::recorder::Recorder;
-use loadgen::engine::transport::http1::Http1Transport;
-use loadgen::engine::transport::request::{RequestShape, Requests};
-use loadgen::engine::transport::request_source::composer;
-use loadgen::engine::{Counters, Mixture, Schedule, Worker};
-use loadgen::engine::{WorkerConfig, WorkerLoad};
+use loadgen::engine::request::{RequestShape, Requests, source_of};
+use loadgen::engine::transport::http1::{Http1Config, Http1Transport};
+use loadgen::engine::{Counters, Mixture, Schedule, ScheduleConfig, Worker};
+use loadgen::engine::{WorkerConfig, WorkerIndex, WorkerLoad};
 use loadgen::message::template::{DEFAULT_BODY, EscapeContext};
 use loadgen::message::{Assignment, Data, DueTable, IdSpace, IdWriter, MessageBody, Mix, Template};
 use tokio::sync::mpsc;
@@ -90,7 +89,7 @@ fn mix(address: SocketAddr) -> Requests {
 /// Lets one worker do its work: what it counted, and how often its thread allocated.
 fn allocations(
     requests: fn(SocketAddr) -> Requests,
-    work: impl FnOnce(Nanos) -> WorkerLoad,
+    load: impl FnOnce(Nanos) -> WorkerLoad,
 ) -> (Counters, u64) {
     let address = server();
     let requests = requests(address);
@@ -98,26 +97,26 @@ fn allocations(
     let space = IdSpace::from_authority(0, 1, SAMPLE);
     let (intervals, _rows) = mpsc::unbounded_channel();
     let start = clock::now();
-    let work = work(start);
-    let rests = matches!(work, WorkerLoad::Open { .. });
-    let transport =
-        Http1Transport::connect(composer(&requests), address, CONNECTIONS, timeout, rests);
+    let load = load(start);
+    let rests = matches!(load, WorkerLoad::Open { .. });
+    let transport = Http1Config::plain(address, CONNECTIONS, timeout, rests);
+    let transport = Http1Transport::connect(&requests, transport);
     let mut recorder = Recorder::new(space, SAMPLE, start);
     if requests.shapes().len() > 1 {
         let assignment = Assignment::new(Arc::clone(requests.mix()), space, 0, 1);
         recorder = recorder.of_mix(Mixture { assignment, carries_id: vec![true, true, false] });
     }
     let config = WorkerConfig {
-        worker: 0,
-        workers: 1,
+        index: WorkerIndex { worker: 0, workers: 1 },
         start,
         measure_from: start,
         drain: timeout,
         pace: Pace::Tick(Nanos(100_000)),
-        work,
+        load,
     };
     let worker = Worker {
         config,
+        source: source_of(&requests),
         transport: transport.expect("the server listens"),
         ids: IdWriter::new(space, 0, Some(Arc::<DueTable>::default())),
         recorder,
@@ -155,7 +154,11 @@ fn a_closed_loop_does_not_allocate_per_request() {
 fn an_open_loop_does_not_allocate_per_request() {
     for arrivals in [ArrivalProcess::Constant, ArrivalProcess::Poisson] {
         let rate: Rate = "20k".parse().expect("a rate");
-        let schedule = Schedule::new(rate, (arrivals, 1), Nanos::ZERO, (None, Some(REQUESTS)));
+        let schedule = Schedule::new(ScheduleConfig {
+            arrivals,
+            requests: Some(REQUESTS),
+            ..ScheduleConfig::constant(rate)
+        });
         let schedule = Arc::new(schedule);
         check(allocations(default_request, move |_| WorkerLoad::Open {
             schedule,

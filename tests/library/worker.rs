@@ -11,16 +11,17 @@ use std::thread;
 use std::time::Duration;
 
 use loadgen::config::plan::Pace;
-use loadgen::config::settings::ArrivalProcess;
 use loadgen::core::clock::{self, Nanos};
 use loadgen::core::units::Rate;
-use loadgen::engine::control::{Control, Gauges};
 use loadgen::engine::recorder::{LoadResult, Recorder};
-use loadgen::engine::transport::http1::Http1Transport;
-use loadgen::engine::transport::request::RequestShape;
-use loadgen::engine::transport::request_source::composer;
-use loadgen::engine::transport::{Completion, RequestOutcome, Ticket, Traffic, Transport};
-use loadgen::engine::{Schedule, Worker, WorkerConfig, WorkerLoad};
+use loadgen::engine::request::{RequestShape, source_of};
+use loadgen::engine::transport::http1::{Http1Config, Http1Transport};
+use loadgen::engine::transport::{
+    Completion, OutgoingRequest, RequestContent, RequestOutcome, Ticket, Traffic, Transport,
+};
+use loadgen::engine::{
+    Control, Gauges, Schedule, ScheduleConfig, Worker, WorkerConfig, WorkerIndex, WorkerLoad,
+};
 use loadgen::message::template::DEFAULT_BODY;
 use loadgen::message::{IdSpace, IdWriter, MsgId, Template, Values};
 use tokio::sync::mpsc;
@@ -58,8 +59,8 @@ impl Transport for Fake {
         self.connections - self.on_wire.len()
     }
 
-    fn send(&mut self, ticket: Ticket, _: &Values) {
-        self.on_wire.push(ticket);
+    fn send(&mut self, outgoing: OutgoingRequest<'_>) {
+        self.on_wire.push(outgoing.ticket);
         self.sent += 1;
         self.asked.borrow_mut().push(Asked::Send);
     }
@@ -93,6 +94,12 @@ impl Transport for Fake {
     }
 }
 
+fn request() -> RequestShape {
+    let url = "http://localhost/".parse().expect("a URL");
+    let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
+    RequestShape::new(url, "POST".to_owned(), Vec::new(), body)
+}
+
 /// Runs a worker with `connections` on the fake: what was asked until all was done, and the results.
 fn work(
     connections: usize,
@@ -112,20 +119,20 @@ fn work(
         all_due: start + Nanos::from_millis(SLOTS),
     };
     let rate: Rate = "1k".parse().expect("a rate");
-    let arrivals = (ArrivalProcess::Constant, 1);
-    let schedule = Schedule::new(rate, arrivals, Nanos::ZERO, (None, Some(SLOTS)));
+    let schedule =
+        Schedule::new(ScheduleConfig { requests: Some(SLOTS), ..ScheduleConfig::constant(rate) });
     let space = IdSpace::from_authority(0, 1, 100);
     let (intervals, _rows) = mpsc::unbounded_channel();
     let worker = Worker {
         config: WorkerConfig {
-            worker: 0,
-            workers: 1,
+            index: WorkerIndex { worker: 0, workers: 1 },
             start,
             measure_from: start,
             drain: Nanos::from_secs(5),
             pace: Pace::Tick(Nanos(100_000)),
-            work: WorkerLoad::Open { schedule: Arc::new(schedule), max_in_flight },
+            load: WorkerLoad::Open { schedule: Arc::new(schedule), max_in_flight },
         },
+        source: source_of(&request().into()),
         transport,
         ids: IdWriter::new(space, 0, None),
         recorder: Recorder::new(space, 100, start),
@@ -176,17 +183,17 @@ fn bytes_of_what_is_sent_after_a_rest_are_not_the_warm_ups() {
 fn a_connection_that_ended_in_a_rest_carries_no_request() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
     let address = listener.local_addr().expect("it is bound");
-    let url = format!("http://{address}/").parse().expect("a URL");
-    let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
-    let shape = RequestShape::new(url, "POST".to_owned(), Vec::new(), body);
     let timeout = Nanos::from_secs(30);
-    let raw = Http1Transport::connect(composer(&shape.into()), address, 3, timeout, true);
+    let config = Http1Config::plain(address, 3, timeout, true);
+    let raw = Http1Transport::connect(&request().into(), config);
     let mut raw = raw.expect("the listener takes connections");
     let mut streams: Vec<_> = listener.incoming().take(3).flatten().collect();
 
     let due = clock::now();
     let ticket = Ticket { due, ready: due, id: MsgId::new(1).expect("an id") };
-    raw.send(ticket, &Values { msg_id: 1, worker: 0, seq: 0, turn: 0 });
+    let values = Values { msg_id: 1, worker: 0, seq: 0, turn: 0 };
+    let content = RequestContent::Shape { index: 0, values };
+    raw.send(OutgoingRequest { ticket, following: &mut Vec::new(), content });
     // One of the three has the request; it is answered, the two others are closed.
     let asked = streams.iter_mut().position(|stream| {
         stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");

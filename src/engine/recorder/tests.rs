@@ -1,10 +1,10 @@
-//! What is written down of requests that end in each way.
+//! Records of requests with each outcome.
 
 use std::sync::Arc;
 
 use super::*;
-use crate::engine::transport::RequestFailure;
 use crate::engine::transport::cause::Cause;
+use crate::engine::transport::{RequestFailure, Ticket};
 use crate::message::{Assignment, Mix};
 
 fn recorder() -> Recorder {
@@ -26,7 +26,7 @@ fn max_ms(latencies: &Latencies) -> Option<u64> {
 #[test]
 fn the_three_times_are_kept_apart() {
     let mut recorder = recorder();
-    recorder.ended(&ended(1_100, 1_130, 1_150, RequestOutcome::Answered { status: 200 }));
+    recorder.completed(&ended(1_100, 1_130, 1_150, RequestOutcome::Answered { status: 200 }));
     let result = &recorder.result;
     assert_eq!(
         (max_ms(&result.lateness), max_ms(&result.service), max_ms(&result.response)),
@@ -38,20 +38,20 @@ fn the_three_times_are_kept_apart() {
 #[test]
 fn overload_enters_the_latencies_and_a_broken_connection_does_not() {
     let mut recorder = recorder();
-    recorder.ended(&ended(
+    recorder.completed(&ended(
         1_000,
         1_000,
         1_001,
         RequestOutcome::Failed(RequestFailure::Read, Cause::Reset),
     ));
     assert_eq!(recorder.result.response.count(), 0);
-    recorder.ended(&ended(
+    recorder.completed(&ended(
         1_000,
         1_010,
         3_010,
         RequestOutcome::Failed(RequestFailure::Timeout, Cause::Timeout),
     ));
-    recorder.ended(&ended(1_000, 1_000, 6_000, RequestOutcome::Unfinished));
+    recorder.completed(&ended(1_000, 1_000, 6_000, RequestOutcome::Unfinished));
     recorder.dropped(0, Nanos::from_millis(1_000), Nanos::from_millis(7_000), true);
     assert_eq!(recorder.result.response.count(), 3);
     assert_eq!(max_ms(&recorder.result.response).map(|ms| ms / 10), Some(700));
@@ -64,7 +64,7 @@ fn overload_enters_the_latencies_and_a_broken_connection_does_not() {
 #[test]
 fn a_refused_message_is_answered_and_not_accepted() {
     let mut recorder = recorder();
-    recorder.ended(&ended(1_000, 1_000, 1_001, RequestOutcome::Answered { status: 503 }));
+    recorder.completed(&ended(1_000, 1_000, 1_001, RequestOutcome::Answered { status: 503 }));
     assert_eq!((recorder.result.counters.completed, recorder.result.accepted.len()), (1, 0));
     assert_eq!(recorder.result.status.iter().collect::<Vec<_>>(), [(503, 1)]);
 }
@@ -78,7 +78,7 @@ fn each_request_of_a_mix_has_its_part_and_only_messages_are_accepted() {
     for slot in 0..60 {
         let status = if slot < 30 { 200 } else { 404 };
         recorder.sent(slot, Nanos::from_millis(slot));
-        recorder.ended(&ended(slot, slot, slot + 2, RequestOutcome::Answered { status }));
+        recorder.completed(&ended(slot, slot, slot + 2, RequestOutcome::Answered { status }));
     }
     (60..64).for_each(|slot| recorder.dropped(slot, Nanos::from_secs(9), Nanos(1), false));
     let result = &recorder.result;
@@ -100,7 +100,7 @@ fn the_warm_up_leaves_no_trace() {
     let before = Nanos::from_millis(999);
     recorder.planned(before, before);
     recorder.sent(0, before);
-    recorder.ended(&ended(999, 999, 1_500, RequestOutcome::Answered { status: 200 }));
+    recorder.completed(&ended(999, 999, 1_500, RequestOutcome::Answered { status: 200 }));
     assert_eq!(recorder.result.counters, Counters::default());
     assert_eq!(recorder.interval(0, 0, 0).response.count(), 0);
 }
@@ -108,15 +108,15 @@ fn the_warm_up_leaves_no_trace() {
 #[test]
 fn an_interval_holds_what_came_since_the_last() {
     let mut recorder = recorder();
-    recorder.ended(&ended(1_000, 1_000, 1_001, RequestOutcome::Answered { status: 200 }));
+    recorder.completed(&ended(1_000, 1_000, 1_001, RequestOutcome::Answered { status: 200 }));
     assert_eq!(recorder.interval(0, 0, 3).completed, 1);
-    recorder.ended(&ended(
+    recorder.completed(&ended(
         1_100,
         1_100,
         1_101,
         RequestOutcome::Failed(RequestFailure::Protocol, Cause::NotHttp),
     ));
-    recorder.ended(&ended(1_100, 1_100, 1_101, RequestOutcome::Answered { status: 503 }));
+    recorder.completed(&ended(1_100, 1_100, 1_101, RequestOutcome::Answered { status: 503 }));
     let second = recorder.interval(0, 1, 2);
     assert_eq!((second.completed, second.refused, second.failed), (1, 1, 1));
     assert_eq!(second.response.count(), 1);

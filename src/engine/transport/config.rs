@@ -63,7 +63,7 @@ pub enum Proxy {
 
 impl Proxy {
     /// Host and port to connect to.
-    pub fn place(&self) -> (String, u16) {
+    pub(crate) fn host_and_port(&self) -> (String, u16) {
         match self {
             Self::Url(url) => {
                 let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);

@@ -1,4 +1,4 @@
-//! Where connections go and what is spoken on them: found out once, before the run.
+//! Route to the target: endpoint and TLS, determined once before the run.
 
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -12,57 +12,57 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-/// How long to leave a unix socket in peace on which too many wait.
-const KNOCK_AGAIN: Duration = Duration::from_millis(5);
+/// Pause before the next attempt to connect to a unix socket whose queue is full.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Where a socket connects to.
+/// Address of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TargetEndpoint {
-    /// A port of a host.
+pub(crate) enum TargetEndpoint {
+    /// IP address and port.
     Tcp(SocketAddr),
-    /// A socket of this machine.
+    /// Path of a unix socket.
     Unix(PathBuf),
 }
 
-/// TLS with a certain server.
+/// TLS client configuration for a server.
 #[derive(Clone)]
-pub struct Secure {
-    /// Whom to trust, what to offer.
-    pub config: Arc<ClientConfig>,
-    /// Whose certificate it must be.
-    pub name: ServerName<'static>,
+pub(crate) struct TlsTarget {
+    /// Trusted certificates and offered protocols.
+    pub(crate) config: Arc<ClientConfig>,
+    /// Name that the server's certificate must have.
+    pub(crate) name: ServerName<'static>,
 }
 
-impl fmt::Debug for Secure {
+impl fmt::Debug for TlsTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secure").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("TlsTarget").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Secure {
-    /// A connection that has not said anything yet.
+impl TlsTarget {
+    /// Creates a session that has not started its handshake.
     pub(super) fn session(&self) -> Result<ClientConnection, rustls::Error> {
         let mut session = ClientConnection::new(Arc::clone(&self.config), self.name.clone())?;
-        // A large body is taken whole; what the kernel does not take of it waits here.
+        // A large body is buffered here until the kernel takes it.
         session.set_buffer_limit(None);
         Ok(session)
     }
 }
 
-/// How connections are made.
+/// Route to the target.
 #[derive(Debug, Clone)]
-pub struct TargetLink {
-    /// Where to.
-    pub endpoint: TargetEndpoint,
-    /// With TLS, or without.
-    pub tls: Option<Secure>,
-    /// Whether a connection carries more than one request.
-    pub keep_alive: bool,
+pub(crate) struct TargetLink {
+    /// Endpoint to connect to.
+    pub(crate) endpoint: TargetEndpoint,
+    /// TLS, if the target uses it.
+    pub(crate) tls: Option<TlsTarget>,
+    /// True if a connection carries more than one request.
+    pub(crate) keep_alive: bool,
 }
 
-/// Connects to a unix socket. One on which too many wait is tried again for as long as `patience`.
-pub fn connect_unix(path: &Path, patience: Duration) -> io::Result<UnixStream> {
-    let until = Instant::now() + patience;
+/// Connects to a unix socket. If its queue is full, retries until `timeout` has passed.
+pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let until = Instant::now() + timeout;
     let address = SocketAddrUnix::new(path)?;
     loop {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -73,7 +73,7 @@ pub fn connect_unix(path: &Path, patience: Duration) -> io::Result<UnixStream> {
                 stream.set_nonblocking(false)?;
                 return Ok(stream);
             }
-            Err(Errno::AGAIN) if Instant::now() < until => std::thread::sleep(KNOCK_AGAIN),
+            Err(Errno::AGAIN) if Instant::now() < until => std::thread::sleep(RETRY_PAUSE),
             Err(Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
             Err(error) => return Err(error.into()),
         }
@@ -81,7 +81,7 @@ pub fn connect_unix(path: &Path, patience: Duration) -> io::Result<UnixStream> {
 }
 
 impl From<SocketAddr> for TargetLink {
-    /// Plain connections that are kept.
+    /// Route with plain, persistent connections.
     fn from(address: SocketAddr) -> Self {
         Self { endpoint: TargetEndpoint::Tcp(address), tls: None, keep_alive: true }
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unix_socket_on_which_too_many_wait_is_given_up_in_time() {
+    fn connecting_to_a_unix_socket_with_a_full_queue_times_out() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("full");
         let listener = std::os::unix::net::UnixListener::bind(&path).expect("a path");
@@ -110,12 +110,12 @@ mod tests {
         let error = loop {
             match connect_unix(&path, Duration::from_millis(20)) {
                 Ok(stream) if waiting.len() < 10 => waiting.push(stream),
-                Ok(_) => panic!("ten wait on a socket that lets one wait"),
+                Ok(_) => panic!("ten wait in a queue of one"),
                 Err(error) => break error,
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        // Taken from the line, the next one has its place.
+        // Accepting one connection makes room in the queue.
         drop(listener.accept().expect("one waits"));
         assert!(connect_unix(&path, Duration::from_secs(5)).is_ok());
     }

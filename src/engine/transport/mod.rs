@@ -1,54 +1,41 @@
-//! Transports: what carries requests to the target and brings their ends back.
+//! Transports: they carry requests to the target and return their completions.
 //!
-//! A worker hands a transport one request at a time and waits on it with a deadline; the transport
-//! never blocks longer and never decides when to send. So the worker's loop is written once, and an
-//! event loop over sockets, a client library or a completion queue can stand behind it.
+//! A worker hands a transport one request at a time and waits on it with a deadline. The transport never
+//! blocks longer and never decides when to send. So the worker's loop is written once, for an event loop
+//! over sockets as for a client library.
 
 use crate::core::clock::Nanos;
 use crate::message::{MsgId, Values};
 use cause::{Cause, CauseCounts};
-use request_source::Batch;
 
 pub mod cause;
-mod chunked;
 pub mod config;
-pub mod request_source;
-mod connection;
-mod deadline;
-pub mod framing;
-pub mod reqwest;
-mod head;
-mod idle;
-pub mod captured;
-pub mod link;
-mod prototype;
 pub mod http1;
-pub mod probe;
-pub mod request;
-pub mod response;
-mod stream;
+pub(crate) mod link;
+pub(crate) mod probe;
+pub(crate) mod reqwest;
 
-/// A request's place in the run, carried along until its end.
+/// Identity and times of a request before it is sent; it comes back with the completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    /// When it was due; in a closed loop, when it was sent.
+    /// Due time; in a closed loop, the time of sending.
     pub due: Nanos,
-    /// When the worker came to it: from then on it waited for a connection.
+    /// Time at which the worker was ready to send it: from then on it waited for a connection.
     pub ready: Nanos,
-    /// The message's id.
+    /// Id of the message.
     pub id: MsgId,
 }
 
-/// Why a request failed.
+/// Phase in which a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestFailure {
-    /// No connection could be made.
+    /// No connection could be opened.
     Connect,
     /// The connection broke before the response was complete.
     Read,
     /// The request could not be written.
     Write,
-    /// No complete response within the timeout.
+    /// There was no complete response within the timeout.
     Timeout,
     /// The response was not HTTP.
     Protocol,
@@ -64,13 +51,13 @@ pub enum RequestOutcome {
     },
     /// No response.
     Failed(RequestFailure, Cause),
-    /// Still on the wire when the run ended.
+    /// Still in flight when the run ended.
     Unfinished,
 }
 
 impl RequestOutcome {
-    /// Whether its end says how long an answer takes: one that broke off early does not, and one that
-    /// was waited for in vain says: at least that long.
+    /// Returns true if the request counts in the latencies. A timeout and an unfinished request do, as
+    /// their age is a lower bound; a request whose connection broke does not.
     pub fn has_latency(self) -> bool {
         match self {
             Self::Answered { .. } | Self::Unfinished => true,
@@ -79,46 +66,46 @@ impl RequestOutcome {
     }
 }
 
-/// The end of a request.
+/// Completion of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Completion {
     /// Ticket of the request.
     pub ticket: Ticket,
-    /// Just before its first byte was written.
+    /// Time just before its first byte was written.
     pub sent: Nanos,
-    /// When it ended: when the kernel received the last of the response, where it says so, else
-    /// when the end was seen.
+    /// Time of its end: of a response the time at which the kernel received its last byte, if known; else
+    /// the time at which the end was seen.
     pub at: Nanos,
-    /// Its outcome.
+    /// Outcome of the request.
     pub outcome: RequestOutcome,
-    /// How long the connection took, TLS too, that was made for it alone; before `sent`.
+    /// Time to open the connection, with TLS, if it was opened for this request alone; before `sent`.
     pub connect: Option<Nanos>,
 }
 
-/// Bytes and connections so far.
+/// Bytes and connections of a transport so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes of responses, without those of TLS; with reqwest, of their bodies only.
     pub bytes_read: u64,
     /// Bytes of requests, likewise.
     pub bytes_written: u64,
-    /// Connections made again after one was lost or closed.
+    /// Connections opened again after one was lost or closed.
     pub reconnects: u64,
     /// Attempts to connect that failed.
     pub connect_failures: u64,
-    /// The causes of those that were made for no request.
+    /// Causes of the failed attempts that were not made for a request.
     pub connect_causes: CauseCounts,
-    /// Time that connections were closed or being made again, added over all connections.
+    /// Time for which connections were closed or being opened again, summed over all connections.
     pub reconnecting: Nanos,
-    /// The part of it that was a pause of our own before the next attempt.
+    /// Part of `reconnecting` that was a deliberate pause before the next attempt.
     pub paused: Nanos,
-    /// Times that a target sent an answer which no request was waiting for.
+    /// Responses for which no request was waiting.
     pub unrequested: u64,
-    /// Responses the kernel noted no time of: they are timed when they are read.
+    /// Responses without a kernel timestamp: their time is that of reading them.
     pub timed_when_read: u64,
-    /// Time spent looking for what was about to come, which is the same as waiting.
-    pub looked: Nanos,
-    /// Time spent in a script.
+    /// Time of busy polling, which counts as waiting and not as work.
+    pub busy_polled: Nanos,
+    /// Time in a user's script.
     pub scripted: Nanos,
     /// Requests of a script that do not carry the id of their message.
     pub unnumbered: u64,
@@ -138,13 +125,13 @@ impl Traffic {
             paused: self.paused - earlier.paused,
             unrequested: self.unrequested - earlier.unrequested,
             timed_when_read: self.timed_when_read - earlier.timed_when_read,
-            looked: self.looked - earlier.looked,
+            busy_polled: self.busy_polled - earlier.busy_polled,
             scripted: self.scripted - earlier.scripted,
             unnumbered: self.unnumbered - earlier.unnumbered,
         }
     }
 
-    /// Takes in another worker's.
+    /// Adds the traffic of another worker.
     pub fn absorb(&mut self, other: Self) {
         self.bytes_read += other.bytes_read;
         self.bytes_written += other.bytes_written;
@@ -155,70 +142,76 @@ impl Traffic {
         self.paused += other.paused;
         self.unrequested += other.unrequested;
         self.timed_when_read += other.timed_when_read;
-        self.looked += other.looked;
+        self.busy_polled += other.busy_polled;
         self.scripted += other.scripted;
         self.unnumbered += other.unnumbered;
     }
 }
 
+/// Content of a request that is handed to a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestContent<'a> {
+    /// One of the run's request shapes, for the transport to render.
+    Shape {
+        /// Index of the shape in [`crate::engine::request::Requests::shapes`].
+        index: usize,
+        /// Values of its placeholders.
+        values: Values,
+    },
+    /// Text of one or more HTTP/1.1 requests; empty if it could not be written. Only transports of
+    /// HTTP/1.1 can send it.
+    Text {
+        /// Heads and bodies.
+        bytes: &'a [u8],
+        /// True if the requests are HEAD, whose responses have no body.
+        bodyless: bool,
+    },
+}
+
+/// Request that is handed to a transport.
+#[derive(Debug)]
+pub struct OutgoingRequest<'a> {
+    /// Ticket of the request, or of the first one in a text.
+    pub ticket: Ticket,
+    /// Tickets of the further requests in a text, in their order. The transport takes them out.
+    pub following: &'a mut Vec<Ticket>,
+    /// Content to send.
+    pub content: RequestContent<'a>,
+}
+
 /// Transport of one worker. One thread owns it.
 pub trait Transport {
-    /// Number of requests that can be handed over right now.
+    /// Number of requests that can be sent right now.
     fn idle(&self) -> usize;
 
-    /// Sends one request. Only while [`Self::idle`] is above zero.
-    fn send(&mut self, ticket: Ticket, values: &Values);
-
-    /// Has a script write what the next [`Self::send`] puts on the wire: several requests, maybe.
-    fn prepare(&mut self, _values: &Values) -> Batch {
-        Batch::ONE
-    }
-
-    /// The ticket of a further request that was prepared; it goes out with the next [`Self::send`].
-    fn along(&mut self, _ticket: Ticket) {}
-
-    /// The first request may be sent at `at`: whatever is to pass before it begins then.
-    fn begin(&mut self, _at: Nanos) {}
-
-    /// Whether a script has said that this worker is to send no more.
-    fn stopped(&mut self) -> bool {
-        false
-    }
+    /// Sends a request. Called only while [`Self::idle`] is above zero.
+    fn send(&mut self, request: OutgoingRequest<'_>);
 
     /// Returns true if no connection is open, so that nothing can be sent.
     fn is_cut_off(&self) -> bool {
         false
     }
 
-    /// Sleeps until then whatever comes, if it can tell afterwards when that came: whether it did.
+    /// Sleeps until `until`, without waking up for responses, if the transport can tell later when they
+    /// arrived. Returns false if it cannot, without sleeping.
     fn rest(&mut self, _until: Nanos) -> bool {
         false
     }
 
-    /// Waits for ends until one comes or `until` has passed; appends them to `ended`.
-    fn wait(&mut self, until: Nanos, ended: &mut Vec<Completion>);
+    /// Waits until a request completes or `until` has passed. Appends completions to `completed`.
+    fn wait(&mut self, until: Nanos, completed: &mut Vec<Completion>);
 
-    /// Gives up what is on the wire: each request ends as unfinished.
-    fn abandon(&mut self, ended: &mut Vec<Completion>);
+    /// Gives up all requests in flight: each completes as unfinished.
+    fn abandon(&mut self, completed: &mut Vec<Completion>);
 
-    /// When the request that has been on the wire longest was due.
+    /// Due time of the request that has been in flight longest.
     fn oldest_due(&self) -> Option<Nanos>;
 
     /// Bytes and connections so far.
     fn traffic(&self) -> Traffic;
 }
 
-/// A longer head or trailer is no sane server's.
-const MAX_HEAD: usize = 64 * 1024;
-/// A head with more fields is no sane server's.
-const MAX_FIELDS: usize = 128;
-
-/// The response breaks HTTP/1.1; the text says how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ProtocolError(pub &'static str);
-
-/// The target could not be reached, or not well enough to start.
+/// Error of connecting to the target before the start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The name has no address.
@@ -226,34 +219,34 @@ pub enum ConnectError {
     Resolve {
         /// Host of the URL.
         host: String,
-        /// What the resolver said.
+        /// Error of the resolver.
         cause: std::io::Error,
     },
-    /// Nobody answers there.
+    /// No connection can be opened.
     #[error("cannot connect to {address}: {cause}")]
     Unreachable {
         /// Host and port.
         address: String,
-        /// What the kernel said.
+        /// Error of the kernel.
         cause: std::io::Error,
     },
-    /// The proxy that is to find the target cannot be reached itself.
+    /// The proxy cannot be reached.
     #[error("the proxy: {0}; name another with --proxy, or clear it from the environment")]
     Proxy(Box<Self>),
-    /// No TLS with it.
+    /// The TLS handshake failed.
     #[error("no TLS with {address}: {cause}")]
     Tls {
         /// Host and port.
         address: String,
-        /// Why, and what to do.
+        /// Cause and remedy.
         cause: String,
     },
-    /// No HTTP/2 with it.
+    /// The target does not speak HTTP/2.
     #[error("no HTTP/2 with {address}: {cause}")]
     Http2 {
         /// Host and port.
         address: String,
-        /// Why, and what to do.
+        /// Cause and remedy.
         cause: String,
     },
     /// The client could not be set up.

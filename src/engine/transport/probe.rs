@@ -1,5 +1,5 @@
-//! Finds the target before the run, once: its address, that it takes a connection, and that TLS and
-//! HTTP/2 work on it where they are wanted, so that what is wrong is said in words and not in counts.
+//! Probe of the target before the run: resolves its address, opens a connection, and tries TLS and HTTP/2 if
+//! they are configured, so that a mistake is reported in words and not as failed requests.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -16,115 +16,129 @@ use url::Url;
 
 use super::ConnectError;
 use super::config::{Protocol, Proxy, TransportConfig};
-use super::link::{Secure, TargetEndpoint, TargetLink, connect_unix};
+use super::link::{TargetEndpoint, TargetLink, TlsTarget, connect_unix};
 use crate::net::tls;
 
-/// With TLS 1.3 a server refuses a client's certificate after the handshake. One that has nothing to say
-/// is waited for so long.
-const AFTERTHOUGHT: Duration = Duration::from_millis(250);
+/// Time to wait after the handshake for an alert: with TLS 1.3 a server refuses a client certificate only
+/// then.
+const ALERT_WAIT: Duration = Duration::from_millis(250);
 
-/// Resolves the target and finds the address that takes a connection within `timeout`. What is to be
-/// spoken there is tried out.
-pub fn reach(
+/// Resolves the target, finds an address that accepts a connection within `timeout`, and tries the protocol
+/// there.
+pub(crate) fn probe_target(
     url: &Url,
-    plan: &TransportConfig,
+    config: &TransportConfig,
     timeout: Duration,
 ) -> Result<TargetLink, ConnectError> {
-    let tls = if url.scheme() == "https" { Some(secure(url, plan)?) } else { None };
-    let (endpoint, socket, address) = match &plan.unix_socket {
+    let tls = if url.scheme() == "https" { Some(tls_target(url, config)?) } else { None };
+    let Dialed { endpoint, socket, address } = match &config.unix_socket {
         Some(path) => dial_unix(path, timeout)?,
-        None => dial(&place(url, plan), timeout)?,
+        None => {
+            let (host, port) = host_and_port(url, config);
+            dial(&host, port, timeout)?
+        }
     };
-    let link = TargetLink { endpoint, tls, keep_alive: plan.keep_alive };
-    let probe =
-        Probe { address, wants_http2: plan.protocol == Protocol::Http2, streams: plan.streams };
+    let link = TargetLink { endpoint, tls, keep_alive: config.keep_alive };
+    let probe = TargetProbe { address, protocol: config.protocol, streams: config.streams };
     match &link.tls {
-        Some(secure) => probe.secure(secure, socket)?,
-        None if plan.protocol == Protocol::Http2 => probe.http2(socket)?,
+        Some(tls) => probe.try_tls(tls, socket)?,
+        None if config.protocol == Protocol::Http2 => probe.try_http2(socket)?,
         None => {}
     }
     Ok(link)
 }
 
-/// Finds out whether the proxy that is to find the target takes a connection within `timeout`.
-pub fn reach_proxy(proxy: &Proxy, timeout: Duration) -> Result<(), ConnectError> {
-    let dialed = dial(&proxy.place(), timeout);
+/// Checks that the proxy accepts a connection within `timeout`.
+pub(crate) fn probe_proxy(proxy: &Proxy, timeout: Duration) -> Result<(), ConnectError> {
+    let (host, port) = proxy.host_and_port();
+    let dialed = dial(&host, port, timeout);
     dialed.map(drop).map_err(|error| ConnectError::Proxy(Box::new(error)))
 }
 
-/// The protocols to offer (ALPN).
-pub(super) fn protocols(plan: &TransportConfig) -> [&'static str; 1] {
-    [if plan.protocol == Protocol::Http2 { "h2" } else { "http/1.1" }]
+/// Protocols to offer (ALPN).
+pub(super) fn alpn_protocols(config: &TransportConfig) -> [&'static str; 1] {
+    [if config.protocol == Protocol::Http2 { "h2" } else { "http/1.1" }]
 }
 
-fn secure(url: &Url, plan: &TransportConfig) -> Result<Secure, ConnectError> {
-    let config = tls::target_config(&plan.tls, &protocols(plan)).map_err(|error| {
-        let hint = "name the authorities with --cacert, or check no certificate with -k";
+fn tls_target(url: &Url, config: &TransportConfig) -> Result<TlsTarget, ConnectError> {
+    let client = tls::target_config(&config.tls, &alpn_protocols(config)).map_err(|error| {
+        let hint = "pass the CA with --cacert, or skip verification with -k";
         ConnectError::Setup(format!("{error}; {hint}"))
     })?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
-        ConnectError::Setup(format!("{host} is no name that a certificate can have"))
+        ConnectError::Setup(format!("{host} is not a name that a certificate can have"))
     })?;
-    Ok(Secure { config: Arc::new(config), name })
+    Ok(TlsTarget { config: Arc::new(client), name })
 }
 
-/// A connection that is used as it comes.
-trait Socket: Read + Write + Send {
-    fn patience(&self, time: Duration) -> io::Result<()>;
+/// Connected socket of either kind.
+trait ProbeSocket: Read + Write + Send {
+    fn set_timeouts(&self, time: Duration) -> io::Result<()>;
 }
 
-impl Socket for TcpStream {
-    fn patience(&self, time: Duration) -> io::Result<()> {
+impl ProbeSocket for TcpStream {
+    fn set_timeouts(&self, time: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(time))?;
         self.set_write_timeout(Some(time))
     }
 }
 
-impl Socket for UnixStream {
-    fn patience(&self, time: Duration) -> io::Result<()> {
+impl ProbeSocket for UnixStream {
+    fn set_timeouts(&self, time: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(time))?;
         self.set_write_timeout(Some(time))
     }
 }
 
-/// Where it is, a connection to it, and how it is called.
-type Dialed = (TargetEndpoint, Box<dyn Socket>, String);
+/// Open connection.
+struct Dialed {
+    endpoint: TargetEndpoint,
+    socket: Box<dyn ProbeSocket>,
+    /// Address for messages.
+    address: String,
+}
 
 fn dial_unix(path: &Path, timeout: Duration) -> Result<Dialed, ConnectError> {
     let endpoint = TargetEndpoint::Unix(path.to_owned());
     let address = endpoint.to_string();
-    let connect = || {
-        let socket = connect_unix(path, timeout)?;
-        socket.patience(timeout)?;
+    let socket = connect_unix(path, timeout).and_then(|socket| {
+        socket.set_timeouts(timeout)?;
         Ok(socket)
-    };
-    match connect() {
-        Ok(socket) => Ok((endpoint, Box::new(socket), address)),
+    });
+    match socket {
+        Ok(socket) => Ok(Dialed { endpoint, socket: Box::new(socket), address }),
         Err(cause) => Err(ConnectError::Unreachable { address, cause }),
     }
 }
 
 /// Host, without brackets, and port to connect to.
-fn place(url: &Url, plan: &TransportConfig) -> (String, u16) {
-    plan.connect_to.clone().unwrap_or_else(|| {
+fn host_and_port(url: &Url, config: &TransportConfig) -> (String, u16) {
+    config.connect_to.clone().unwrap_or_else(|| {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         (host.to_owned(), url.port_or_known_default().unwrap_or(80))
     })
 }
 
-fn dial((host, port): &(String, u16), timeout: Duration) -> Result<Dialed, ConnectError> {
-    let unresolved = |cause| ConnectError::Resolve { host: host.clone(), cause };
-    let addresses = (host.as_str(), *port).to_socket_addrs().map_err(unresolved)?;
-    let mut last = unresolved(io::Error::other("the name has no address"));
+fn unresolved(host: &str, cause: io::Error) -> ConnectError {
+    ConnectError::Resolve { host: host.to_owned(), cause }
+}
+
+/// Connects to the first address of `host` that accepts a connection.
+fn dial(host: &str, port: u16, timeout: Duration) -> Result<Dialed, ConnectError> {
+    let addresses = (host, port).to_socket_addrs().map_err(|cause| unresolved(host, cause))?;
+    let mut last = unresolved(host, io::Error::other("the name has no address"));
     for address in addresses {
-        let shown = if address.ip().to_string() == *host {
+        let shown = if address.ip().to_string() == host {
             address.to_string()
         } else {
             format!("{host}:{port} ({address})")
         };
         match connect(address, timeout) {
-            Ok(socket) => return Ok((TargetEndpoint::Tcp(address), Box::new(socket), shown)),
+            Ok(socket) => {
+                let (endpoint, socket) = (TargetEndpoint::Tcp(address), Box::new(socket));
+                return Ok(Dialed { endpoint, socket, address: shown });
+            }
             Err(cause) => last = ConnectError::Unreachable { address: shown, cause },
         }
     }
@@ -134,47 +148,45 @@ fn dial((host, port): &(String, u16), timeout: Duration) -> Result<Dialed, Conne
 fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     let socket = TcpStream::connect_timeout(&address, timeout)?;
     socket.set_nodelay(true)?;
-    socket.patience(timeout)?;
+    socket.set_timeouts(timeout)?;
     Ok(socket)
 }
 
-/// A first connection, to see what is spoken there.
-struct Probe {
+/// Trial of the protocol on a first connection.
+struct TargetProbe {
     address: String,
-    wants_http2: bool,
+    protocol: Protocol,
     streams: usize,
 }
 
-impl Probe {
-    fn secure(&self, secure: &Secure, socket: Box<dyn Socket>) -> Result<(), ConnectError> {
-        let refused = |error: &io::Error| self.no_tls(error, secure);
-        let session = secure.session().map_err(|e| ConnectError::Setup(e.to_string()))?;
+impl TargetProbe {
+    fn try_tls(&self, tls: &TlsTarget, socket: Box<dyn ProbeSocket>) -> Result<(), ConnectError> {
+        let session = tls.session().map_err(|e| ConnectError::Setup(e.to_string()))?;
         let mut stream = StreamOwned::new(session, socket);
         while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).map_err(|e| refused(&e))?;
+            stream.conn.complete_io(&mut stream.sock).map_err(|e| self.no_tls(&e, tls))?;
         }
-        if self.wants_http2 {
+        if self.protocol == Protocol::Http2 {
             if stream.conn.alpn_protocol() != Some(b"h2") {
                 return Err(self.no_http2("it does not offer it (ALPN h2); leave --http2 out"));
             }
-            return self.http2(stream);
+            return self.try_http2(stream);
         }
-        match afterthought(&mut stream.conn, &mut stream.sock) {
-            Err(error) if error.get_ref().is_some() => Err(refused(&error)),
-            // It closed, or said nothing: that is seen where it matters.
+        match wait_for_alert(&mut stream.conn, &mut stream.sock) {
+            Err(error) if error.get_ref().is_some() => Err(self.no_tls(&error, tls)),
+            // It closed the connection or sent nothing, which requests will show.
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    fn no_tls(&self, error: &io::Error, secure: &Secure) -> ConnectError {
+    fn no_tls(&self, error: &io::Error, target: &TlsTarget) -> ConnectError {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-        if let (Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)), true) =
-            (tls, self.wants_http2)
-        {
+        let no_protocol = Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+        if self.protocol == Protocol::Http2 && tls == Some(&no_protocol) {
             return self.no_http2("it does not offer it (ALPN h2); leave --http2 out");
         }
         let cause = match tls {
-            Some(error) => explain(error, secure),
+            Some(error) => tls_remedy(error, target),
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
                 "it closed the connection during the handshake; does it speak TLS?".to_owned()
             }
@@ -190,8 +202,8 @@ impl Probe {
         ConnectError::Http2 { address: self.address.clone(), cause: cause.into() }
     }
 
-    /// Says what a client says first, and hears whether it gets what a server says first (RFC 9113, 3.4).
-    fn http2(&self, mut stream: impl Read + Write) -> Result<(), ConnectError> {
+    /// Sends a client's preface and expects that of a server (RFC 9113, 3.4).
+    fn try_http2(&self, mut stream: impl Read + Write) -> Result<(), ConnectError> {
         const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         const NO_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
         let settings = stream
@@ -212,7 +224,7 @@ impl Probe {
     }
 }
 
-/// The most requests at once that a server's first frame allows, if it says.
+/// Returns the limit of concurrent requests in a server's first frame, if there is one.
 fn read_settings(stream: &mut impl Read) -> io::Result<Option<u32>> {
     const SETTINGS: u8 = 4;
     const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
@@ -221,63 +233,63 @@ fn read_settings(stream: &mut impl Read) -> io::Result<Option<u32>> {
     let [high, middle, low, kind, ..] = head;
     let len = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
     if kind != SETTINGS || len > 16_384 {
-        return Err(io::Error::other("its first words are others"));
+        return Err(io::Error::other("its first frame is not SETTINGS"));
     }
     let mut settings = vec![0; len];
     stream.read_exact(&mut settings)?;
     let mut most = None;
     for setting in settings.chunks_exact(6) {
-        if let ([a, b, c, d], true) = (
-            [setting[2], setting[3], setting[4], setting[5]],
-            setting[..2] == MAX_CONCURRENT_STREAMS,
-        ) {
-            most = Some(u32::from_be_bytes([a, b, c, d]));
+        if setting[..2] == MAX_CONCURRENT_STREAMS {
+            most = Some(u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]));
         }
     }
     Ok(most)
 }
 
-/// Hears what a server says after the handshake, if it says something soon.
-fn afterthought(session: &mut ClientConnection, socket: &mut Box<dyn Socket>) -> io::Result<()> {
+/// Waits for an alert of the server after the handshake.
+fn wait_for_alert(
+    session: &mut ClientConnection,
+    socket: &mut Box<dyn ProbeSocket>,
+) -> io::Result<()> {
     if session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
         return Ok(());
     }
-    socket.patience(AFTERTHOUGHT)?;
+    socket.set_timeouts(ALERT_WAIT)?;
     session.read_tls(socket)?;
     session.process_new_packets().map_err(io::Error::other)?;
     Ok(())
 }
 
-/// What a user can do about it.
-fn explain(error: &Error, secure: &Secure) -> String {
+/// Describes a TLS error and its remedy.
+fn tls_remedy(error: &Error, target: &TlsTarget) -> String {
     use CertificateError as C;
-    let host = secure.name.to_str();
-    let or_not = "or check no certificate with -k";
+    let host = target.name.to_str();
+    let or_not = "or skip verification with -k";
     match error {
         Error::InvalidCertificate(C::UnknownIssuer) => format!(
-            "nobody who is trusted here vouches for its certificate; name the authority, or the \
-             certificate itself, with --cacert FILE, {or_not}"
+            "certificate not trusted: unknown issuer. Pass the CA (or the certificate) with --cacert \
+             FILE, {or_not}"
         ),
         Error::InvalidCertificate(C::NotValidForName) => {
-            format!("its certificate is not for {host}; take the name it is for, {or_not}")
+            format!("its certificate is not valid for {host}; use the name in it, {or_not}")
         }
         Error::InvalidCertificate(C::NotValidForNameContext { presented, .. }) => format!(
-            "its certificate is for {}, not for {host}; take a name it is for (--connect-to can say \
-             where that is), {or_not}",
+            "its certificate is for {}, not for {host}; use a name in it (--connect-to sets the \
+             address), {or_not}",
             presented.join(", ")
         ),
         Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
-            format!("its certificate has expired; have it renewed, {or_not} ({error})")
+            format!("its certificate has expired; renew it, {or_not} ({error})")
         }
         Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
-            format!("its certificate is not valid yet; look at the clocks, {or_not} ({error})")
+            format!("its certificate is not valid yet; check the clocks, {or_not} ({error})")
         }
         error if tls::is_authoritys_own(error) => format!(
-            "it vouches for itself (its certificate is an authority's); name that certificate with \
-             --cacert FILE, {or_not}"
+            "its certificate is a CA certificate and signs itself; pass that certificate with --cacert \
+             FILE, {or_not}"
         ),
         Error::InvalidCertificate(_) => {
-            format!("its certificate cannot be trusted: {error}; have it mended, {or_not}")
+            format!("its certificate cannot be trusted: {error}; replace it, {or_not}")
         }
         Error::AlertReceived(
             AlertDescription::CertificateRequired
@@ -288,13 +300,15 @@ fn explain(error: &Error, secure: &Secure) -> String {
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied,
         ) => format!(
-            "it refuses us ({error}): it may want a client certificate that it knows, see --cert \
-             and --key"
+            "it refused the connection ({error}): it may require a client certificate, see --cert and \
+             --key"
         ),
         Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
             "it does not speak HTTP/1.1 (ALPN); try --http2".to_owned()
         }
-        Error::InvalidMessage(_) => "what it says is no TLS; is it an http:// address?".to_owned(),
+        Error::InvalidMessage(_) => {
+            "the server did not answer with TLS; is this an http:// address?".to_owned()
+        }
         error => error.to_string(),
     }
 }

@@ -1,6 +1,6 @@
-//! The full client: reqwest behind the same trait, for HTTP/2, proxies and redirects.
+//! The reqwest transport: for HTTP/2, proxies and redirects.
 //!
-//! Each request is a task on a runtime of this worker's own; a channel brings the ends back.
+//! Each request is a task on the worker's own runtime; a channel returns the completions.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -23,95 +23,106 @@ use url::Url;
 use super::cause::Cause;
 use super::config::{Protocol, Proxy, TransportConfig};
 use super::link::{TargetEndpoint, TargetLink};
-use super::probe::protocols;
-use super::prototype::Prototypes;
-use super::request::Requests;
-use super::{Completion, ConnectError, RequestFailure, RequestOutcome, Ticket, Traffic, Transport};
+use super::probe::alpn_protocols;
+use super::{
+    Completion, ConnectError, OutgoingRequest, RequestContent, RequestFailure, RequestOutcome,
+    Ticket, Traffic, Transport,
+};
 use crate::core::clock::{self, Nanos};
-use crate::message::Values;
+use crate::engine::request::Requests;
+use crate::engine::request::prototype::Prototypes;
 use crate::net::tls;
 
-/// The pause before a place whose connection could not be made is used again: a target that is gone is
-/// not to be knocked at without end.
+/// Pause before a place is used again whose connection could not be opened, so that a target that is gone
+/// does not get attempts without pause.
 const PAUSE: Nanos = Nanos::from_millis(20);
+
+/// Result of one request's task.
+#[derive(Debug, Clone, Copy)]
+struct TaskResult {
+    place: usize,
+    completion: Completion,
+    /// Bytes of the response's body.
+    bytes: u64,
+}
 
 /// The reqwest transport of one worker.
 #[derive(Debug)]
-pub struct ReqwestTransport {
+pub(crate) struct ReqwestTransport {
     runtime: Runtime,
-    /// With HTTP/2 one for each connection, else one with a pool of them.
+    /// Clients: with HTTP/2 one for each connection, else one with a pool of connections.
     clients: Vec<reqwest::Client>,
     requests: Prototypes,
-    /// The requests on the wire, each in the place it has there. Place n is on client n mod their number.
+    /// Places for requests in flight, with the time of sending. Place n belongs to client n mod their number.
     places: Vec<Option<(Ticket, Nanos)>>,
-    /// Free places, the one that has been free longest first: so the connections share the load.
+    /// Free places, the one that has been free longest first, so that the connections share the load.
     free: VecDeque<usize>,
-    /// Places that pause, and until when.
+    /// Places that pause, with the end of the pause.
     pausing: VecDeque<(Nanos, usize)>,
-    results: UnboundedReceiver<(usize, Completion, u64)>,
-    report: UnboundedSender<(usize, Completion, u64)>,
+    results: UnboundedReceiver<TaskResult>,
+    result_sender: UnboundedSender<TaskResult>,
     timer: Timer,
     traffic: Traffic,
 }
 
 impl ReqwestTransport {
-    /// Sets clients up for `connections` connections with as many requests at once as the plan has
-    /// streams, each allowed `timeout`. Opens no connection: a client makes it as it needs it. Without a
-    /// link a proxy finds the target.
-    pub fn new(
+    /// Sets up clients for `connections` connections with as many requests at once as the configuration has
+    /// streams, each allowed `timeout`. Opens no connection: a client opens it when it needs it. `link` is
+    /// `None` if a proxy finds the target.
+    pub(crate) fn new(
         requests: &Requests,
-        (plan, link): (&TransportConfig, Option<&TargetLink>),
+        config: &TransportConfig,
+        link: Option<&TargetLink>,
         connections: usize,
         timeout: Duration,
     ) -> Result<Self, ConnectError> {
-        let setup = |e: &dyn std::fmt::Display| ConnectError::Setup(e.to_string());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| setup(&e))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(setup_error)?;
         let (width, clients) = (
-            connections * plan.streams,
-            if plan.protocol == Protocol::Http2 { connections } else { 1 },
+            connections * config.streams,
+            if config.protocol == Protocol::Http2 { connections } else { 1 },
         );
         let url = requests.url();
-        let tls = client_tls(url, plan).map_err(|e| setup(&e))?;
-        let client = || {
+        let tls = client_tls(url, config).map_err(setup_error)?;
+        let clients = (0..clients).map(|_| {
             let builder = reqwest::Client::builder()
                 .pool_max_idle_per_host(width)
-                .redirect(redirects(plan.redirects))
+                .redirect(redirects(config.redirects))
                 .timeout(timeout)
-                // Without one the client looks for a process-wide default, and panics as there is none.
+                // Without this, the client would look for a process-wide default and panic: there is none.
                 .tls_backend_preconfigured(tls.clone());
-            let builder = if plan.protocol == Protocol::Http2 {
+            let builder = if config.protocol == Protocol::Http2 {
                 builder.http2_prior_knowledge()
             } else {
                 builder
             };
-            through(proxied(builder, plan)?, (url, plan), link).build()
-        };
-        let clients = (0..clients).map(|_| client()).collect::<Result<_, _>>();
+            resolved_to_link(proxied(builder, config)?, url, config, link).build()
+        });
+        let clients = clients.collect::<Result<_, _>>().map_err(setup_error)?;
         let timer = {
             let _context = runtime.enter();
-            Timer::new().map_err(|e| setup(&e))?
+            Timer::new().map_err(setup_error)?
         };
-        let (report, results) = unbounded_channel();
+        let (result_sender, results) = unbounded_channel();
         Ok(Self {
             runtime,
-            clients: clients.map_err(|e| setup(&e))?,
+            clients,
             requests: Prototypes::new(requests, link)?,
             places: vec![None; width],
             free: (0..width).collect(),
             pausing: VecDeque::new(),
             results,
-            report,
+            result_sender,
             timer,
             traffic: Traffic::default(),
         })
     }
 
-    fn settle(&mut self, place: usize, ended: Completion, bytes: u64) -> Option<Completion> {
+    /// Frees the place of a completed request. Returns `None` if the request was abandoned.
+    fn complete(&mut self, result: TaskResult) -> Option<Completion> {
+        let TaskResult { place, completion, bytes } = result;
         self.places[place].take()?;
-        match ended.outcome {
+        match completion.outcome {
             RequestOutcome::Failed(RequestFailure::Connect, _) => {
                 self.traffic.connect_failures += 1;
                 self.pausing.push_back((clock::now() + PAUSE, place));
@@ -120,11 +131,11 @@ impl ReqwestTransport {
         }
         self.traffic.bytes_read += bytes;
         self.traffic.timed_when_read +=
-            u64::from(matches!(ended.outcome, RequestOutcome::Answered { .. }));
-        Some(ended)
+            u64::from(matches!(completion.outcome, RequestOutcome::Answered { .. }));
+        Some(completion)
     }
 
-    /// Lets go the places that have paused.
+    /// Frees the places whose pause is over.
     fn resume(&mut self) {
         let now = clock::now();
         while self.pausing.front().is_some_and(|(until, _)| *until <= now) {
@@ -133,16 +144,20 @@ impl ReqwestTransport {
     }
 }
 
-fn client_tls(url: &Url, plan: &TransportConfig) -> Result<ClientConfig, rustls::Error> {
-    let tls = tls::target_config(&plan.tls, &protocols(plan));
+fn setup_error(error: impl std::fmt::Display) -> ConnectError {
+    ConnectError::Setup(error.to_string())
+}
+
+fn client_tls(url: &Url, config: &TransportConfig) -> Result<ClientConfig, rustls::Error> {
+    let tls = tls::target_config(&config.tls, &alpn_protocols(config));
     match url.scheme() {
         "https" => tls,
-        // A redirect may want it; a machine without certificates can still speak plain http.
+        // A redirect may need TLS; a machine without certificates can still use plain http.
         _ => tls.or_else(|_| tls::unused_config()),
     }
 }
 
-/// Follows so many; the next one is the answer.
+/// Follows at most `most` redirects; the next one counts as the response.
 fn redirects(most: usize) -> Policy {
     match most {
         0 => Policy::none(),
@@ -152,28 +167,29 @@ fn redirects(most: usize) -> Policy {
     }
 }
 
-/// The environment's proxy only where the plan says so.
+/// Sets the proxy of the configuration; that of the environment is reqwest's default.
 fn proxied(
     builder: ClientBuilder,
-    plan: &TransportConfig,
+    config: &TransportConfig,
 ) -> Result<ClientBuilder, reqwest::Error> {
-    Ok(match &plan.proxy {
+    Ok(match &config.proxy {
         Some(Proxy::Environment(..)) => builder,
         Some(Proxy::Url(url)) => builder.proxy(reqwest::Proxy::all(url.clone())?),
         None => builder.no_proxy(),
     })
 }
 
-/// To where the target was found: its name is not resolved again. A redirect may name another port of
-/// it, which only `--connect-to` overrules.
-fn through(
+/// Connects to the address at which the target was found, without resolving its name again. A redirect may
+/// name another port of the target, which only `--connect-to` overrides.
+fn resolved_to_link(
     builder: ClientBuilder,
-    (url, plan): (&Url, &TransportConfig),
+    url: &Url,
+    config: &TransportConfig,
     link: Option<&TargetLink>,
 ) -> ClientBuilder {
     match (link.map(|link| &link.endpoint), url.domain()) {
         (Some(TargetEndpoint::Unix(path)), _) => builder.unix_socket(path.clone()),
-        (Some(TargetEndpoint::Tcp(address)), Some(name)) => match plan.connect_to {
+        (Some(TargetEndpoint::Tcp(address)), Some(name)) => match config.connect_to {
             Some(_) => builder.resolve(name, *address),
             None => builder.resolve(name, SocketAddr::new(address.ip(), 0)),
         },
@@ -181,7 +197,7 @@ fn through(
     }
 }
 
-/// Sends and reads to the end; the body is counted, not kept.
+/// Sends a request and reads the response to its end. Returns the bytes of its body.
 async fn exchange(client: reqwest::Client, request: reqwest::Request) -> (RequestOutcome, u64) {
     let mut bytes = 0;
     let result = async {
@@ -218,7 +234,7 @@ fn classify(error: &reqwest::Error) -> RequestFailure {
                 return RequestFailure::Write;
             }
         }
-        // What breaks the chunked coding comes as an input error of the body.
+        // An invalid chunked coding appears as an input error of the body.
         if let Some(io) = inner.downcast_ref::<std::io::Error>()
             && matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
         {
@@ -229,7 +245,7 @@ fn classify(error: &reqwest::Error) -> RequestFailure {
     RequestFailure::Read
 }
 
-/// The cause at the end of the client's chain of errors.
+/// Cause of a failure, from the client's chain of errors.
 fn cause_of(error: &reqwest::Error, failure: RequestFailure) -> Cause {
     match failure {
         RequestFailure::Timeout => return Cause::Timeout,
@@ -239,7 +255,7 @@ fn cause_of(error: &reqwest::Error, failure: RequestFailure) -> Cause {
     let first = std::error::Error::source(error);
     let mut known = Cause::Other;
     for inner in std::iter::successors(first, |inner| inner.source()) {
-        // The connector has this text for it, and no type that is public.
+        // The connector's error has this text, and its type is not public.
         if inner.to_string() == "dns error" {
             return Cause::Dns;
         }
@@ -259,24 +275,28 @@ impl Transport for ReqwestTransport {
         self.free.len()
     }
 
-    fn send(&mut self, ticket: Ticket, values: &Values) {
+    fn send(&mut self, outgoing: OutgoingRequest<'_>) {
+        let RequestContent::Shape { index, values } = outgoing.content else {
+            unreachable!("the plan refuses scripts, which write text, with reqwest")
+        };
         let Some(place) = self.free.pop_front() else { return };
-        let (request, len) = self.requests.request(values);
+        let (request, len) = self.requests.request(index, &values);
         self.traffic.bytes_written += len;
         let client = self.clients[place % self.clients.len()].clone();
         let exchange = exchange(client, request);
-        let report = self.report.clone();
-        let sent = clock::now();
+        let result_sender = self.result_sender.clone();
+        let (ticket, sent) = (outgoing.ticket, clock::now());
         self.places[place] = Some((ticket, sent));
         self.runtime.spawn(async move {
             let (outcome, bytes) = exchange.await;
-            let ended = Completion { ticket, sent, at: clock::now(), outcome, connect: None };
-            // The receiver goes only with the whole transport.
-            let _ = report.send((place, ended, bytes));
+            let at = clock::now();
+            let completion = Completion { ticket, sent, at, outcome, connect: None };
+            // The receiver is dropped only together with the runtime.
+            let _ = result_sender.send(TaskResult { place, completion, bytes });
         });
     }
 
-    fn wait(&mut self, until: Nanos, ended: &mut Vec<Completion>) {
+    fn wait(&mut self, until: Nanos, completed: &mut Vec<Completion>) {
         let until = self.pausing.front().map_or(until, |(end, _)| until.min(*end));
         let (results, timer) = (&mut self.results, &self.timer);
         let first = self.runtime.block_on(async {
@@ -287,18 +307,18 @@ impl Transport for ReqwestTransport {
             }
         });
         let mut next = first;
-        while let Some((place, end, bytes)) = next {
-            ended.extend(self.settle(place, end, bytes));
+        while let Some(result) = next {
+            completed.extend(self.complete(result));
             next = self.results.try_recv().ok();
         }
         self.resume();
     }
 
-    fn abandon(&mut self, ended: &mut Vec<Completion>) {
+    fn abandon(&mut self, completed: &mut Vec<Completion>) {
         let at = clock::now();
         for (ticket, sent) in self.places.iter_mut().filter_map(Option::take) {
             let outcome = RequestOutcome::Unfinished;
-            ended.push(Completion { ticket, sent, at, outcome, connect: None });
+            completed.push(Completion { ticket, sent, at, outcome, connect: None });
         }
     }
 
@@ -311,7 +331,7 @@ impl Transport for ReqwestTransport {
     }
 }
 
-/// A timer to the nanosecond: tokio's own rounds up to the next millisecond.
+/// Timer with nanosecond resolution: tokio's own rounds up to the next millisecond.
 #[derive(Debug)]
 struct Timer {
     fd: AsyncFd<OwnedFd>,
@@ -321,27 +341,24 @@ impl Timer {
     fn new() -> std::io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // SAFETY: an `OwnedFd` is open, and stays the same one, until it is dropped.
-        #[expect(
-            unsafe_code,
-            reason = "tokio has no safe call to wait on a descriptor of one's own"
-        )]
+        // SAFETY: an `OwnedFd` is open, and stays the same descriptor, until it is dropped.
+        #[expect(unsafe_code, reason = "tokio has no safe function to wait on an own descriptor")]
         let fd = unsafe { AsyncFd::register(timer)? };
         Ok(Self { fd })
     }
 
     async fn sleep_until(&self, until: Nanos) {
         if until <= clock::now() {
-            // Still lets the tasks run once: under overload `until` is always past.
+            // Lets the tasks run once all the same: under overload `until` is always past.
             return tokio::task::yield_now().await;
         }
-        // Farther away than a kernel's time can say is the same as never.
+        // The kernel's largest time is far enough away to mean never.
         let until = until.min(Nanos(i64::MAX as u64));
         let once = Itimerspec {
             it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: until.as_timespec(),
         };
-        // Setting a timer anew also clears an expiry of the last one.
+        // Setting the timer also clears its last expiry.
         let set = timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &once);
         if set.is_err() {
             return tokio::time::sleep(Duration::from_millis(1)).await;

@@ -96,7 +96,7 @@ fn written_by(mut recorder: Recorder) -> Recorder {
             _ => (sent + micros(100 + n % 900), RequestOutcome::Answered { status: 200 }),
         };
         let id = MsgId::new(n).expect("small");
-        recorder.ended(&Completion {
+        recorder.completed(&Completion {
             ticket: Ticket { due, ready: due + micros(20), id },
             sent,
             at,
@@ -156,7 +156,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             reconnecting: Nanos::ZERO,
             paused: Nanos::ZERO,
             unrequested: 0,
-            looked: Nanos::ZERO,
+            busy_polled: Nanos::ZERO,
             scripted: micros(1_500),
             unnumbered: 1_998,
         },

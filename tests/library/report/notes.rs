@@ -134,7 +134,7 @@ fn a_method_that_the_target_does_not_take_is_said() {
         // Where all are refused, the run has failed, which says it.
         for status in [200, status] {
             let (at, outcome) = (SECOND + micros(100), RequestOutcome::Answered { status });
-            recorder.ended(&Completion { ticket, sent: SECOND, at, outcome, connect: None });
+            recorder.completed(&Completion { ticket, sent: SECOND, at, outcome, connect: None });
         }
         seen.load = recorder.result;
         Report::from(&seen).verdict.notes.join("; ")
@@ -182,7 +182,7 @@ fn to_look_for_the_next_answer_is_not_to_be_busy() {
         let mut seen = observations(|s| (s.rate, s.threads) = (None, Some(2)));
         // Of the two threads' second.
         seen.resources[0].cpu_percent_mean = 195.0;
-        seen.traffic.looked = micros(looked);
+        seen.traffic.busy_polled = micros(looked);
         let notes = Report::from(&seen).verdict.notes;
         notes.into_iter().filter(|note| note.contains("was busy")).collect::<Vec<_>>()
     };

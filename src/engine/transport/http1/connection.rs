@@ -1,32 +1,42 @@
-//! One connection of the raw transport: what is on it, and what of a request could not be written yet.
+//! One connection of the raw transport: its state, its requests, and bytes that could not be written yet.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::Ticket;
-use super::link::TargetLink;
 use super::response::ResponseReader;
 use super::stream::{Stream, is_would_block};
 use crate::core::clock::Nanos;
+use crate::engine::transport::link::TargetLink;
+use crate::engine::transport::{Completion, RequestOutcome, Ticket};
 use crate::net::kernel_timestamp::{Received, WallClock};
 
 /// State of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Closed; may connect again at that time.
+    /// Closed; may connect again at `retry_at`.
     Down { retry_at: Nanos },
-    /// It is being made, since then.
+    /// Being opened.
     Connecting { since: Nanos },
-    /// It is being made for this request, which waits for it, since then.
+    /// Being opened for a request that waits for it.
     Opening { ticket: Ticket, since: Nanos },
-    /// Open, nothing on it.
+    /// Open, without a request.
     Idle,
-    /// A request is on it. `connect` is how long the connection took that was made for it alone.
+    /// A request is in flight. `connect` is the time to open the connection if it was opened for it alone.
     Busy { ticket: Ticket, sent: Nanos, connect: Option<Nanos> },
 }
 
-/// Pause before a connection that brought nothing is made again: doubles from the first to the last.
+/// Request that waits for a connection or for its response.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PendingRequest {
+    pub(super) ticket: Ticket,
+    /// Time at which it was sent; while the connection is being opened, the time at which that began.
+    pub(super) sent: Nanos,
+    /// Time to open the connection if it was opened for this request alone.
+    pub(super) connect: Option<Nanos>,
+}
+
+/// Pause before a connection that served no request is opened again: doubles from the first to the last.
 const FIRST_PAUSE: Nanos = Nanos::from_millis(5);
 const LAST_PAUSE: Nanos = Nanos::from_millis(1_000);
 
@@ -34,19 +44,20 @@ const LAST_PAUSE: Nanos = Nanos::from_millis(1_000);
 pub(super) struct Connection {
     pub(super) state: State,
     pub(super) reader: ResponseReader,
-    /// Tells this request from others that were on the connection before.
+    /// Number of the request: distinguishes it from earlier ones on the same connection.
     pub(super) serial: u64,
-    /// Requests that were written with the one in [`State::Busy`]: their responses come after its own.
+    /// Requests that were written together with the one in [`State::Busy`]; their responses follow its own.
     pub(super) following: VecDeque<Ticket>,
     stream: Option<Stream>,
-    /// What could not be written of the request.
+    /// Bytes of the request that could not be written yet.
     unsent: Vec<u8>,
-    /// It is among those that are looked after as long as they are [midway](Self::is_midway).
-    pub(super) watched: bool,
+    /// True if the transport tracks it as long as it is [in progress](Self::is_in_progress).
+    pub(super) tracked: bool,
+    /// Pause before the next attempt to connect.
     pause: Nanos,
     /// Time of the last close.
     pub(super) closed_at: Nanos,
-    /// Number of times that it was held back or closed: tells an old hold from the present one.
+    /// Number of times that it was held back or closed: distinguishes an old hold from the present one.
     pub(super) hold: u64,
 }
 
@@ -59,48 +70,49 @@ impl Connection {
             following: VecDeque::new(),
             stream: None,
             unsent: Vec::new(),
-            watched: false,
+            tracked: false,
             pause: Nanos::ZERO,
             closed_at: Nanos::ZERO,
             hold: 0,
         }
     }
 
-    /// Starts to connect, without waiting. With `notes` the kernel is asked to note when responses
-    /// arrive; whether it will.
+    /// Starts to connect, without waiting. With `timestamps`, requests kernel timestamps of responses; returns
+    /// true if the kernel will provide them.
     pub(super) fn connect(
         &mut self,
         link: &TargetLink,
-        notes: bool,
+        timestamps: bool,
         now: Nanos,
     ) -> io::Result<bool> {
         let stream = match Stream::connect(link) {
             Ok(stream) => stream,
-            // A unix socket on which too many wait says so at once, where TCP knocks again by itself.
+            // A unix socket whose queue is full refuses at once, whereas TCP retries by itself.
             Err(e) if is_would_block(&e) => {
                 self.state = State::Down { retry_at: now + FIRST_PAUSE };
-                return Ok(notes);
+                return Ok(timestamps);
             }
             Err(e) => return Err(e),
         };
         self.reader.reset();
-        let noted = notes && stream.note_times(true);
+        let timestamps = timestamps && stream.request_timestamps(true);
         self.stream = Some(stream);
         self.state = State::Connecting { since: now };
-        Ok(noted)
+        Ok(timestamps)
     }
 
-    /// Asks the kernel to note when responses arrive from now on, or not to; whether it will do so.
-    pub(super) fn note_times(&self, on: bool) -> bool {
-        self.stream.as_ref().is_none_or(|stream| stream.note_times(on))
+    /// Switches kernel timestamps on or off. Returns false if the kernel refuses.
+    pub(super) fn request_timestamps(&self, on: bool) -> bool {
+        self.stream.as_ref().is_none_or(|stream| stream.request_timestamps(on))
     }
 
-    /// Something came of connecting: whether the connection stands now.
+    /// Continues to connect after an event. Returns true if the connection is open now.
     pub(super) fn finish_connect(&mut self) -> io::Result<bool> {
         self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?.finish_connect()
     }
 
-    /// Closes; may connect again after a pause that grows while connections bring nothing: then.
+    /// Closes the connection. Returns the time at which it may connect again: the pause doubles until a
+    /// request is served.
     pub(super) fn close(&mut self, now: Nanos) -> Nanos {
         self.stream = None;
         self.unsent.clear();
@@ -113,20 +125,20 @@ impl Connection {
         retry_at
     }
 
-    /// Gives the stream away, which leaves the connection closed, to be made again at any time.
+    /// Takes the stream out. The connection counts as closed and may be opened again at any time.
     pub(super) fn take_stream(&mut self) -> Option<Stream> {
         self.unsent.clear();
         self.state = State::Down { retry_at: Nanos::ZERO };
         self.stream.take()
     }
 
-    /// The peer serves, if late: a close needs no pause.
+    /// Resets the pause: the peer serves requests, even if late.
     pub(super) fn has_served(&mut self) {
         self.pause = Nanos::ZERO;
     }
 
-    /// A response to what [`State::Busy`] has on it is complete: goes on to the next request that was written
-    /// with it. Whether there is one.
+    /// Moves on to the next request of a batch after a complete response. Returns false if there is none;
+    /// the connection is idle then.
     pub(super) fn answered(&mut self) -> bool {
         self.has_served();
         let next = self.following.pop_front();
@@ -137,42 +149,43 @@ impl Connection {
         next.is_some()
     }
 
-    /// Whether bytes are about to come or to go: a part of a request or of a response has.
-    pub(super) fn is_midway(&self) -> bool {
-        matches!(self.state, State::Busy { .. }) && (self.reader.is_midway() || self.has_unsent())
+    /// Returns true if part of a request or of a response has passed, so that more is to follow.
+    pub(super) fn is_in_progress(&self) -> bool {
+        let is_busy = matches!(self.state, State::Busy { .. });
+        is_busy && (self.reader.is_in_progress() || self.has_unsent())
     }
 
-    /// Writes a request; what cannot be written at once is kept for [`Self::flush`].
+    /// Writes a request and returns the number of bytes written; the rest is stored for [`Self::flush`].
     pub(super) fn write(&mut self, request: &[u8]) -> io::Result<usize> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let taken = stream.write(request)?;
-        self.unsent.extend_from_slice(&request[taken..]);
-        Ok(taken)
+        let written = stream.write(request)?;
+        self.unsent.extend_from_slice(&request[written..]);
+        Ok(written)
     }
 
-    /// Keeps a request until the connection stands, for [`Self::flush`].
-    pub(super) fn keep(&mut self, request: &[u8]) {
+    /// Stores a request until the connection is open, for [`Self::flush`].
+    pub(super) fn store(&mut self, request: &[u8]) {
         self.unsent.extend_from_slice(request);
     }
 
-    /// Writes on; how much of the request was taken.
+    /// Writes stored bytes. Returns the number of bytes of the request that were written.
     pub(super) fn flush(&mut self) -> io::Result<usize> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         stream.flush()?;
         if self.unsent.is_empty() {
             return Ok(0);
         }
-        let taken = stream.write(&self.unsent)?;
-        self.unsent.drain(..taken);
-        Ok(taken)
+        let written = stream.write(&self.unsent)?;
+        self.unsent.drain(..written);
+        Ok(written)
     }
 
-    /// Whether something waits to be written.
+    /// Returns true if something waits to be written.
     pub(super) fn has_unsent(&self) -> bool {
         !self.unsent.is_empty() || self.stream.as_ref().is_some_and(Stream::has_unsent)
     }
 
-    /// Reads once, as [`Stream::read`].
+    /// Reads once; see [`Stream::read`].
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -182,19 +195,34 @@ impl Connection {
         stream.read(buffer, wall_clock)
     }
 
-    /// Whether the peer has said that nothing more comes, with what was read last.
+    /// Returns true if the peer ended the stream with the bytes that were read last.
     pub(super) fn has_ended(&self) -> bool {
         self.stream.as_ref().is_some_and(Stream::has_ended)
     }
 
-    /// The request on it or waiting for it: its ticket, since when it is, and how long connecting took.
-    pub(super) fn request(&self) -> Option<(Ticket, Nanos, Option<Nanos>)> {
+    /// Request in flight or waiting for the connection.
+    pub(super) fn request(&self) -> Option<PendingRequest> {
         match self.state {
-            State::Busy { ticket, sent, connect } => Some((ticket, sent, connect)),
-            // Nobody has seen it yet: its age is what counts.
-            State::Opening { ticket, since } => Some((ticket, since, None)),
+            State::Busy { ticket, sent, connect } => Some(PendingRequest { ticket, sent, connect }),
+            // Not sent yet: its age counts from the attempt to connect.
+            State::Opening { ticket, since } => {
+                Some(PendingRequest { ticket, sent: since, connect: None })
+            }
             State::Down { .. } | State::Connecting { .. } | State::Idle => None,
         }
+    }
+
+    /// Completes the request and those that were written together with it. Returns false if there is none.
+    pub(super) fn complete_all(
+        &mut self,
+        outcome: RequestOutcome,
+        at: Nanos,
+        completed: &mut Vec<Completion>,
+    ) -> bool {
+        let Some(PendingRequest { ticket, sent, connect }) = self.request() else { return false };
+        let tickets = std::iter::once(ticket).chain(self.following.drain(..));
+        completed.extend(tickets.map(|ticket| Completion { ticket, sent, at, outcome, connect }));
+        true
     }
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -207,16 +235,19 @@ mod tests {
     use super::*;
     use crate::message::MsgId;
 
+    fn pauses(connection: &mut Connection) -> [Nanos; 3] {
+        [(); 3].map(|()| connection.close(Nanos::ZERO))
+    }
+
     #[test]
-    fn only_what_brings_nothing_makes_the_pause_grow() {
+    fn the_pause_grows_until_a_request_is_served() {
         let mut connection = Connection::new();
-        let pauses = |connection: &mut Connection| [(); 3].map(|()| connection.close(Nanos::ZERO));
         let growing = [0, 5, 10].map(Nanos::from_millis);
         assert_eq!(pauses(&mut connection), growing);
-        // It waited as long as it may; that is no fault of the connection.
+        // A request timed out, which is not the connection's fault.
         connection.has_served();
         assert_eq!(pauses(&mut connection), growing);
-        // The first of two that were written together is answered.
+        // The first of two requests that were written together is answered.
         let ticket =
             Ticket { due: Nanos::ZERO, ready: Nanos::ZERO, id: MsgId::new(1).expect("small") };
         connection.state = State::Busy { ticket, sent: Nanos(7), connect: None };

@@ -1,4 +1,4 @@
-//! The requests of a run: each rendered once, its holes patched in place.
+//! Shapes of the requests of a run: method, headers, path and body with their placeholders.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use crate::core::percent_decode;
 use crate::core::secrets::mask_parts;
 use crate::message::{MessageBody, Mix, Rendered, Template};
 
-/// Everything about the request that does not change during a run.
+/// Request with placeholders that are filled in for each message.
 #[derive(Debug, Clone)]
 pub struct RequestShape {
-    /// Where it goes.
+    /// Target.
     pub url: Url,
-    /// A valid token.
+    /// Method, a valid token.
     pub method: String,
-    /// In order, `Host`, `Content-Type` and `Authorization` among them.
+    /// Headers in order, also `Host`, `Content-Type` and `Authorization`.
     pub headers: Vec<(String, Template)>,
-    /// Path and query with their holes.
+    /// Path and query with their placeholders.
     pub path: Template,
-    /// Body with its holes.
+    /// Body with its placeholders.
     pub body: MessageBody,
 }
 
 impl RequestShape {
-    /// Completes the user's headers with `Host`, `Content-Type` (JSON, where there is a body) and
-    /// `Authorization` (from the URL's credentials), where they are not given.
+    /// Adds the headers that the user has not given: `Host`, `Content-Type` (JSON, if there is a body) and
+    /// `Authorization` (from the URL's credentials).
     pub fn new(
         url: Url,
         method: String,
@@ -36,32 +36,28 @@ impl RequestShape {
         body: impl Into<MessageBody>,
     ) -> Self {
         let body = body.into();
-        let mut add = |name: &str, value: String| {
-            if !headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) {
-                headers.push((name.to_owned(), Template::text(value)));
-            }
-        };
-        add("Host", authority(&url));
+        add_missing(&mut headers, "Host", authority(&url));
         if !body.is_empty() {
-            add("Content-Type", "application/json".to_owned());
+            add_missing(&mut headers, "Content-Type", "application/json".to_owned());
         }
         if !url.username().is_empty() || url.password().is_some() {
             let user = percent_decode(url.username());
             let password = percent_decode(url.password().unwrap_or_default());
             let pair = format!("{user}:{password}");
-            add("Authorization", format!("Basic {}", BASE64.encode(pair)));
+            let value = format!("Basic {}", BASE64.encode(pair));
+            add_missing(&mut headers, "Authorization", value);
         }
         let path = Template::text(&url[url::Position::BeforePath..url::Position::AfterQuery]);
         Self { url, method, headers, path, body }
     }
 
-    /// The same with another path and query than the URL's.
+    /// Replaces the path and the query of the URL.
     #[must_use]
     pub fn with_path(self, path: Template) -> Self {
         Self { path, ..self }
     }
 
-    /// The bytes of HTTP/1.1, ready to be filled for each message.
+    /// Renders the request as HTTP/1.1, to be filled in for each message.
     pub fn rendered(&self) -> Rendered {
         let mut head = Template::text(format!("{} ", self.method));
         head.append(self.path.clone());
@@ -72,26 +68,30 @@ impl RequestShape {
             head.append(Template::text("\r\n"));
         }
         // RFC 9110, 8.6: a request whose method expects no content sends no Content-Length for none.
-        let silent = self.body.is_empty() && matches!(self.method.as_str(), "GET" | "HEAD");
-        Rendered::new(head, if silent { bare } else { with_length }, self.body.clone())
+        let no_length = self.body.is_empty() && matches!(self.method.as_str(), "GET" | "HEAD");
+        Rendered::new(
+            head,
+            if no_length { end_head } else { end_head_with_length },
+            self.body.clone(),
+        )
     }
 
-    /// Whether responses come without a body whatever their head says.
-    pub fn expects_no_body(&self) -> bool {
+    /// Returns true if the method is HEAD, whose responses have no body.
+    pub(crate) fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
 
-    /// The target as it is printed: without credentials and without the values of secret parameters.
+    /// Returns the target for printing: without credentials and values of secret parameters.
     pub fn display(url: &Url) -> String {
         let mut shown = url.clone();
         let _ = shown.set_username("");
         let _ = shown.set_password(None);
-        // Holes as they were typed.
+        // Placeholders as they were typed.
         mask_parts(shown.as_str()).replace("%7B%7B", "{{").replace("%7D%7D", "}}")
     }
 }
 
-/// All requests of a run, to one host.
+/// All request shapes of a run, to one host.
 #[derive(Debug, Clone)]
 pub struct Requests {
     url: Url,
@@ -107,39 +107,46 @@ impl From<RequestShape> for Requests {
 }
 
 impl Requests {
-    /// At least one shape, all of them at the host of `url`; `mix` chooses between as many.
+    /// `shapes` has at least one element; all of them go to the host of `url`, and `mix` is of as many.
     pub fn new(url: Url, shapes: Vec<RequestShape>, mix: Arc<Mix>) -> Self {
         Self { url, shapes, mix }
     }
 
-    /// The host they go to, and how.
+    /// URL with the scheme and the host of all requests.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Each of them.
+    /// Request shapes, at least one.
     pub fn shapes(&self) -> &[RequestShape] {
         &self.shapes
     }
 
-    /// Which of them a slot sends.
+    /// Order of the shapes by slot.
     pub fn mix(&self) -> &Arc<Mix> {
         &self.mix
     }
 }
 
-/// Host, and port where it is not the scheme's own: what `Host` says.
+/// Adds a header unless the user has given it.
+fn add_missing(headers: &mut Vec<(String, Template)>, name: &str, value: String) {
+    if !headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) {
+        headers.push((name.to_owned(), Template::text(value)));
+    }
+}
+
+/// Value of the `Host` header: the host, and the port unless it is the default of the scheme.
 pub(super) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn with_length(body_len: usize, out: &mut Vec<u8>) {
+fn end_head_with_length(body_len: usize, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "Content-Length: {body_len}\r\n\r\n");
 }
 
-fn bare(_body_len: usize, out: &mut Vec<u8>) {
+fn end_head(_body_len: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 

@@ -1,21 +1,21 @@
-//! The connections that are free for a request. The last one used is on top; any of them leaves in a
-//! constant time, however many there are.
+//! Connections that are free for a request: a stack, with the one used last on top, from which any can be
+//! removed in constant time.
 
-/// The place of a connection that is not free.
+/// Position of a connection that is not free.
 const NOWHERE: usize = usize::MAX;
 
 /// Free connections, by index.
 #[derive(Debug)]
 pub(super) struct IdleConnections {
     stack: Vec<usize>,
-    /// The place of each connection in the stack.
-    places: Vec<usize>,
+    /// Position of each connection in the stack.
+    positions: Vec<usize>,
 }
 
 impl IdleConnections {
-    /// None free yet, of so many connections.
+    /// Creates an empty stack for `connections` connections.
     pub(super) fn new(connections: usize) -> Self {
-        Self { stack: Vec::with_capacity(connections), places: vec![NOWHERE; connections] }
+        Self { stack: Vec::with_capacity(connections), positions: vec![NOWHERE; connections] }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -23,26 +23,26 @@ impl IdleConnections {
     }
 
     pub(super) fn push(&mut self, index: usize) {
-        self.places[index] = self.stack.len();
+        self.positions[index] = self.stack.len();
         self.stack.push(index);
     }
 
-    /// Takes the one used last: its socket is the warmest.
+    /// Takes the connection used last: its state is most likely still in the CPU's caches.
     pub(super) fn pop(&mut self) -> Option<usize> {
         let index = self.stack.pop()?;
-        self.places[index] = NOWHERE;
+        self.positions[index] = NOWHERE;
         Some(index)
     }
 
-    /// Takes this one out, if it is free. The one on top takes its place.
+    /// Removes a connection if it is free. The one on top moves to its position.
     pub(super) fn remove(&mut self, index: usize) {
-        let place = std::mem::replace(&mut self.places[index], NOWHERE);
-        if place == NOWHERE {
+        let position = std::mem::replace(&mut self.positions[index], NOWHERE);
+        if position == NOWHERE {
             return;
         }
-        self.stack.swap_remove(place);
-        if let Some(moved) = self.stack.get(place) {
-            self.places[*moved] = place;
+        self.stack.swap_remove(position);
+        if let Some(moved) = self.stack.get(position) {
+            self.positions[*moved] = position;
         }
     }
 }

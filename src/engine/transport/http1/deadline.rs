@@ -1,9 +1,9 @@
-//! When a request of the raw transport has had its time.
+//! Deadlines of the raw transport's requests.
 
 use super::connection::Connection;
 use crate::core::clock::Nanos;
 
-/// A request's place in the order of deadlines; all have the same timeout, so it is the order of sending.
+/// Deadline of a request. All requests have the same timeout, so deadlines are in the order of sending.
 #[derive(Debug)]
 pub(super) struct Deadline {
     pub(super) at: Nanos,
@@ -12,7 +12,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// Whether its request is still on the wire.
+    /// Returns true if its request is still in flight.
     pub(super) fn is_current(&self, connections: &[Connection]) -> bool {
         let connection = &connections[self.connection];
         connection.serial == self.serial && connection.request().is_some()

@@ -1,37 +1,31 @@
-//! The requests of a run as reqwest takes them: what stays the same is made once.
-
-use std::sync::Arc;
+//! Rendering of requests for reqwest: what does not change is built once.
 
 use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request};
 use url::Url;
 
-use super::ConnectError;
-use super::link::{TargetEndpoint, TargetLink};
-use super::request::{RequestShape, Requests, authority};
-use crate::message::{Mix, Rendered, Template, Values};
+use super::shape::{RequestShape, Requests, authority};
+use crate::engine::transport::ConnectError;
+use crate::engine::transport::link::{TargetEndpoint, TargetLink};
+use crate::message::{Rendered, Template, Values};
 
-/// All requests of a run.
+/// All request shapes of a run.
 #[derive(Debug)]
-pub(super) struct Prototypes {
-    all: Vec<Prototype>,
-    mix: Arc<Mix>,
-}
+pub(crate) struct Prototypes(Vec<Prototype>);
 
 impl Prototypes {
-    pub(super) fn new(
+    /// Builds the shapes of `requests`. `link` is `None` if a proxy finds the target.
+    pub(crate) fn new(
         requests: &Requests,
         link: Option<&TargetLink>,
     ) -> Result<Self, ConnectError> {
-        let prototype = |shape| Prototype::new(shape, link);
-        let all = requests.shapes().iter().map(prototype).collect::<Result<_, _>>()?;
-        Ok(Self { all, mix: Arc::clone(requests.mix()) })
+        let shapes = requests.shapes().iter();
+        shapes.map(|shape| Prototype::new(shape, link)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The request of the message with these values, and the length of its body.
-    pub(super) fn request(&mut self, values: &Values) -> (Request, u64) {
-        let turn = self.mix.turn(values.turn);
-        self.all[turn.request].request(&Values { turn: turn.nth, ..*values })
+    /// Returns shape `index` with `values` in its placeholders, and the length of its body in bytes.
+    pub(crate) fn request(&mut self, index: usize, values: &Values) -> (Request, u64) {
+        self.0[index].request(values)
     }
 }
 
@@ -39,10 +33,11 @@ impl Prototypes {
 struct Prototype {
     method: Method,
     url: Url,
-    /// Path and query, where they have holes.
+    /// Path and query if they have placeholders.
     path: Option<Template>,
+    /// Headers without placeholders.
     headers: HeaderMap,
-    /// Headers that have holes; in `headers` they have none of their values.
+    /// Headers with placeholders.
     changing: Vec<(HeaderName, Template)>,
     body: Rendered,
 }
@@ -51,11 +46,11 @@ impl Prototype {
     fn new(shape: &RequestShape, link: Option<&TargetLink>) -> Result<Self, ConnectError> {
         let (mut headers, mut changing) = (HeaderMap::new(), Vec::new());
         for (name, value) in &shape.headers {
-            let setup = || ConnectError::Setup("a header that HTTP does not allow".to_owned());
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| setup())?;
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid_header())?;
             match value.as_text() {
                 Some(text) => {
-                    headers.append(name, HeaderValue::from_bytes(text).map_err(|_| setup())?);
+                    let value = HeaderValue::from_bytes(text).map_err(|_| invalid_header())?;
+                    headers.append(name, value);
                 }
                 None => changing.push((name, value.clone())),
             }
@@ -70,7 +65,7 @@ impl Prototype {
             && url.domain().is_some()
             && url.port().is_some_and(|port| port != address.port())
         {
-            // A port in the URL would win over that of --connect-to. It stays in the Host header.
+            // A port in the URL would override that of --connect-to. The Host header keeps it.
             let _ = url.set_port(None);
         }
         // The client writes Host (in HTTP/2, `:authority`) from the URL, unless it differs.
@@ -98,7 +93,7 @@ impl Prototype {
         let mut request = Request::new(self.method.clone(), url);
         *request.headers_mut() = self.headers.clone();
         for (name, value) in &self.changing {
-            // The plan has checked what fills it.
+            // The plan has checked all values.
             if let Ok(value) = HeaderValue::from_bytes(&written(value, values)) {
                 request.headers_mut().append(name, value);
             }
@@ -110,13 +105,17 @@ impl Prototype {
     }
 }
 
+fn invalid_header() -> ConnectError {
+    ConnectError::Setup("a header that HTTP does not allow".to_owned())
+}
+
 fn written(template: &Template, values: &Values) -> Vec<u8> {
     let mut out = Vec::with_capacity(template.len(values));
     template.write(values, &mut out);
     out
 }
 
-/// The URL with another path and query.
+/// Returns the URL with the path and query of `target`.
 fn with_path(url: &Url, target: &str) -> Url {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),

@@ -1,4 +1,4 @@
-//! What carries a connection's bytes: a socket, or TLS on a socket. Nothing here waits.
+//! Byte stream of a connection: a socket, or TLS on a socket. No call here blocks.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,20 +10,20 @@ use rustix::net::{
 };
 use rustls::ClientConnection;
 
-use super::link::{TargetEndpoint, TargetLink};
+use crate::engine::transport::link::{TargetEndpoint, TargetLink};
 use crate::net::kernel_timestamp::{self, Received, WallClock};
 
-/// A non-blocking socket, with TLS on it where the target wants it.
+/// Non-blocking socket, with TLS for an https target.
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: OwnedFd,
     tls: Option<Box<ClientConnection>>,
-    /// TLS has heard the peer's goodbye.
+    /// True if the peer has closed the TLS session (close_notify).
     ended: bool,
 }
 
 impl Stream {
-    /// Starts to connect. [`io::ErrorKind::WouldBlock`]: the socket's queue is full just now.
+    /// Starts to connect. Fails with [`io::ErrorKind::WouldBlock`] if the queue of a unix socket is full.
     pub(super) fn connect(link: &TargetLink) -> io::Result<Self> {
         let session = link.tls.as_ref().map(|tls| tls.session()).transpose();
         let tls = session.map_err(io::Error::other)?.map(Box::new);
@@ -32,9 +32,10 @@ impl Stream {
                 let family =
                     if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
                 let socket = socket(family, Some(ipproto::TCP))?;
-                // Nagle would hold a request back until the last one's acknowledgement: up to 40 ms.
+                // Nagle's algorithm would hold a request back until the previous one is acknowledged: up to
+                // 40 ms.
                 sockopt::set_tcp_nodelay(&socket, true)?;
-                begun(rustix::net::connect(&socket, address))?;
+                accept_in_progress(rustix::net::connect(&socket, address))?;
                 socket
             }
             TargetEndpoint::Unix(path) => {
@@ -46,20 +47,21 @@ impl Stream {
         Ok(Self { socket, tls, ended: false })
     }
 
-    /// Asks the kernel to note when bytes arrive, or not to; whether it will do so. Of a unix socket's it
-    /// never notes any.
-    pub(super) fn note_times(&self, on: bool) -> bool {
+    /// Switches kernel timestamps of received bytes on or off. Returns false if the kernel refuses; a unix
+    /// socket has none.
+    pub(super) fn request_timestamps(&self, on: bool) -> bool {
         let is_tcp = !matches!(sockopt::socket_domain(&self.socket), Ok(AddressFamily::UNIX));
         is_tcp && kernel_timestamp::note_times(&self.socket, on)
     }
 
-    /// Goes on connecting as far as it goes without waiting; whether requests can be written now.
+    /// Continues to connect as far as possible without waiting. Returns true if requests can be written now.
     pub(super) fn finish_connect(&mut self) -> io::Result<bool> {
         sockopt::socket_error(&self.socket)??;
         self.tls.as_mut().map_or(Ok(true), |session| shake_hands(&self.socket, session))
     }
 
-    /// Writes; how much was taken, which can be nothing. With TLS all is taken, see [`Self::flush`].
+    /// Writes and returns the number of bytes taken, which can be 0. With TLS all bytes are taken; see
+    /// [`Self::flush`].
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.tls {
             None => send(&self.socket, bytes),
@@ -71,18 +73,18 @@ impl Stream {
         }
     }
 
-    /// Hands the kernel what it has not taken yet of what TLS has to say.
+    /// Sends buffered TLS records.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.tls.as_mut().map_or(Ok(()), |session| send_records(&self.socket, session))
     }
 
-    /// Whether TLS has something to say that the kernel has not taken.
+    /// Returns true if TLS records wait to be sent.
     pub(super) fn has_unsent(&self) -> bool {
         self.tls.as_ref().is_some_and(|session| session.wants_write())
     }
 
-    /// Reads once: `None` when there is nothing, a length of 0 when the peer closed. With a wall
-    /// clock it reads the kernel's note of the time too. `buffer` holds 64 KiB.
+    /// Reads once. Returns `None` if there is nothing to read, and a length of 0 if the peer closed. With a
+    /// wall clock, reads the kernel timestamp too. `buffer` holds 64 KiB.
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -91,17 +93,17 @@ impl Stream {
         match &mut self.tls {
             None => receive(&self.socket, buffer, wall_clock),
             Some(session) => {
-                let received = read_records(&self.socket, session, buffer, wall_clock)?;
-                Ok(received.map(|(received, ended)| {
-                    self.ended = ended;
+                let read = read_records(&self.socket, session, buffer, wall_clock)?;
+                Ok(read.map(|PlainText { received, closed }| {
+                    self.ended = closed;
                     received
                 }))
             }
         }
     }
 
-    /// Whether the peer said with what was read last that nothing more comes. A plain socket says so by
-    /// itself, when it is read again.
+    /// Returns true if the peer closed the TLS session with the bytes that were read last. A plain socket
+    /// reports this at the next read.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
@@ -118,17 +120,18 @@ fn socket(family: AddressFamily, protocol: Option<rustix::net::Protocol>) -> io:
     Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, protocol)?)
 }
 
-fn begun(connecting: Result<(), Errno>) -> io::Result<()> {
+/// Treats a connection that is still being opened as a success.
+fn accept_in_progress(connecting: Result<(), Errno>) -> io::Result<()> {
     match connecting {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Sends what the kernel takes, which can be nothing.
+/// Sends and returns the number of bytes that the kernel took, which can be 0.
 fn send(socket: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
     match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {
-        Ok(taken) => Ok(taken),
+        Ok(sent) => Ok(sent),
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
         Err(error) => Err(error.into()),
     }
@@ -156,7 +159,7 @@ pub(super) fn is_would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// A socket as rustls wants it.
+/// Adapter of a socket to rustls.
 struct Wire<'a>(&'a OwnedFd);
 
 impl io::Read for Wire<'_> {
@@ -169,7 +172,7 @@ impl io::Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match send(self.0, bytes)? {
             0 if !bytes.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
-            taken => Ok(taken),
+            sent => Ok(sent),
         }
     }
 
@@ -189,7 +192,7 @@ fn send_records(socket: &OwnedFd, session: &mut ClientConnection) -> io::Result<
     Ok(())
 }
 
-/// Says and hears what it can of the handshake; whether it is done.
+/// Continues the handshake as far as possible without waiting. Returns true if it is done.
 fn shake_hands(socket: &OwnedFd, session: &mut ClientConnection) -> io::Result<bool> {
     loop {
         send_records(socket, session)?;
@@ -203,29 +206,35 @@ fn shake_hands(socket: &OwnedFd, session: &mut ClientConnection) -> io::Result<b
             Err(e) => return Err(e),
         }
         if let Err(error) = session.process_new_packets() {
-            // The peer is told why, if it still listens.
+            // Sends the alert with the reason, if the peer still reads.
             let _ = send_records(socket, session);
             return Err(io::Error::other(error));
         }
     }
 }
 
-/// Reads once from the socket, and gives what that completed. The last quarter of the buffer takes what
-/// comes over the wire, so that the rest has room for it and for a record that was begun before. Whether
-/// the peer's goodbye came with it, too: nothing on the socket tells of that again.
+/// Decrypted bytes of one read.
+struct PlainText {
+    received: Received,
+    /// True if the peer closed the session with these bytes. The socket does not report it again.
+    closed: bool,
+}
+
+/// Reads once from the socket and decrypts the complete records. The last quarter of the buffer takes the
+/// encrypted bytes, so that the rest has room for them and for the beginning of a record that came earlier.
 fn read_records(
     socket: &OwnedFd,
     session: &mut ClientConnection,
     buffer: &mut [u8],
     wall_clock: Option<WallClock>,
-) -> io::Result<Option<(Received, bool)>> {
+) -> io::Result<Option<PlainText>> {
     let (plain, wire) = buffer.split_at_mut(buffer.len() / 4 * 3);
-    let Some(Received { len: came, at }) = receive(socket, wire, wall_clock)? else {
+    let Some(Received { len: encrypted, at }) = receive(socket, wire, wall_clock)? else {
         return Ok(None);
     };
-    let (mut rest, mut len, mut closed) = (&wire[..came], 0, false);
+    let (mut rest, mut len, mut closed) = (&wire[..encrypted], 0, false);
     loop {
-        // An empty rest tells that the peer closed.
+        // An empty slice means to rustls that the peer closed.
         session.read_tls(&mut rest)?;
         let state = session.process_new_packets().map_err(io::Error::other)?;
         match session.reader().read(&mut plain[len..]) {
@@ -236,12 +245,12 @@ fn read_records(
             Err(e) if is_would_block(&e) => {}
             Err(e) => return Err(e),
         }
-        // After its goodbye nothing of what the peer says counts, and nothing of it is taken.
+        // rustls takes no bytes after the session is closed.
         if closed || rest.is_empty() {
             break;
         }
     }
-    // An answer to what TLS itself had to say, such as new keys.
+    // Sends replies of TLS itself, such as to a key update.
     send_records(socket, session)?;
-    Ok((len > 0 || closed).then_some((Received { len, at }, closed)))
+    Ok((len > 0 || closed).then_some(PlainText { received: Received { len, at }, closed }))
 }

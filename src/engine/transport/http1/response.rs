@@ -1,81 +1,81 @@
-//! Reading HTTP/1.1 responses as they come, in any pieces: the head parsed, the body only counted off.
-//! No allocation while responses come whole; a head in pieces is kept until it is complete.
+//! Reader of HTTP/1.1 responses that arrive in any pieces: parses the head and measures the body. Allocates
+//! nothing while heads arrive whole; a head in pieces is stored until it is complete.
 
-use super::ProtocolError;
+use super::InvalidResponse;
 use super::captured::CapturedResponse;
 use super::chunked::read_chunks;
-use super::head::{Body, Head, bounded, read_head};
+use super::head::{BodyEnd, ResponseHead, check_length, read_head};
 
-/// What a piece of input brought.
+/// Result of one piece of input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// The response goes on.
+pub enum ReadProgress {
+    /// The response is not complete yet.
     More,
-    /// It is complete.
+    /// The response is complete.
     Done {
-        /// HTTP status, 200 to 999: interim responses are passed over.
+        /// HTTP status, 200 to 999: interim responses are skipped.
         status: u16,
-        /// Whether the connection can carry another request.
+        /// True if the connection can carry another request.
         keep_alive: bool,
-        /// How much of the piece belonged to it.
+        /// Number of bytes of the piece that belong to the response.
         used: usize,
     },
 }
 
-/// The reader of one connection's responses, one after another.
+/// Reader of one connection's responses, one after another.
 #[derive(Debug, Default)]
 pub struct ResponseReader {
-    /// Bytes of a head that came in pieces.
+    /// Bytes of a head that arrives in pieces.
     partial: Vec<u8>,
-    /// The response whose body is being read.
-    current: Option<Head>,
-    /// Responses have no body whatever they say: the method is HEAD.
+    /// Head of the response whose body is being read.
+    current: Option<ResponseHead>,
+    /// True if responses have no body, whatever their head says: the method is HEAD.
     bodyless: bool,
-    /// The response itself, where somebody wants to see it.
-    kept: Option<Box<CapturedResponse>>,
+    /// Copy of the response, if a script wants to see it.
+    captured: Option<Box<CapturedResponse>>,
 }
 
 impl ResponseReader {
-    /// `bodyless`: the requests are HEAD.
+    /// Creates a reader. `bodyless` is true if the requests are HEAD.
     pub fn new(bodyless: bool) -> Self {
         Self { bodyless, ..Self::default() }
     }
 
-    /// Whether the next response is that of a HEAD.
-    pub fn expect(&mut self, bodyless: bool) {
+    /// Sets whether the next response is that of a HEAD request.
+    pub(super) fn expect(&mut self, bodyless: bool) {
         self.bodyless = bodyless;
     }
 
-    /// Keeps heads and bodies from now on.
-    pub fn keep(&mut self) {
-        self.kept = Some(Box::default());
+    /// Captures responses from now on.
+    pub(super) fn capture(&mut self) {
+        self.captured = Some(Box::default());
     }
 
-    /// The response that was completed last, if they are kept.
-    pub fn kept(&self) -> Option<&CapturedResponse> {
-        self.kept.as_deref()
+    /// Last complete response, if responses are captured.
+    pub(super) fn captured(&self) -> Option<&CapturedResponse> {
+        self.captured.as_deref()
     }
 
-    /// Forgets a half-read response; for a new connection.
+    /// Discards a partial response, for a new connection.
     pub fn reset(&mut self) {
         self.partial.clear();
         self.current = None;
     }
 
-    /// Whether a part of a response has been read.
-    pub fn is_midway(&self) -> bool {
+    /// Returns true if part of a response has been read.
+    pub(super) fn is_in_progress(&self) -> bool {
         self.current.is_some() || !self.partial.is_empty()
     }
 
-    /// Takes the next piece of input in.
-    pub fn feed(&mut self, data: &[u8]) -> Result<Progress, ProtocolError> {
+    /// Reads the next piece of input.
+    pub fn feed(&mut self, data: &[u8]) -> Result<ReadProgress, InvalidResponse> {
         if self.current.is_some() {
             return self.feed_body(data, 0);
         }
         if self.partial.is_empty() {
             return self.feed_head(data, 0);
         }
-        // Rare: the head came in pieces. Joined, it is read again from its beginning.
+        // Rare: the head arrives in pieces. It is joined and parsed from its beginning.
         let before = self.partial.len();
         self.partial.extend_from_slice(data);
         let joined = std::mem::take(&mut self.partial);
@@ -87,29 +87,29 @@ impl ResponseReader {
         progress
     }
 
-    /// The peer closed. Completes a response that only the close can end.
+    /// Handles the end of the input. Returns the status of a response that only a close can end.
     pub fn end_of_input(&mut self) -> Option<u16> {
         match self.current.take() {
-            Some(Head { body: Body::UntilClose, status, .. }) => Some(status),
+            Some(ResponseHead { body: BodyEnd::UntilClose, status, .. }) => Some(status),
             _ => None,
         }
     }
 
-    /// Reads a head at the start of `data`, of which `before` bytes had come in earlier pieces.
-    fn feed_head(&mut self, data: &[u8], before: usize) -> Result<Progress, ProtocolError> {
+    /// Reads a head at the start of `data`, of which `before` bytes came in earlier pieces.
+    fn feed_head(&mut self, data: &[u8], before: usize) -> Result<ReadProgress, InvalidResponse> {
         let mut at = 0;
         loop {
             match read_head(&data[at..], self.bodyless)? {
                 None => {
-                    bounded(data.len() - at)?;
+                    check_length(data.len() - at)?;
                     self.partial.extend_from_slice(&data[at..]);
-                    return Ok(Progress::More);
+                    return Ok(ReadProgress::More);
                 }
                 // RFC 9110, 15.2: any number of interim responses may come first.
                 Some(head) if head.status < 200 => at += head.len,
                 Some(head) => {
-                    if let Some(kept) = &mut self.kept {
-                        kept.begin(&data[at..at + head.len]);
+                    if let Some(captured) = &mut self.captured {
+                        captured.begin(&data[at..at + head.len]);
                     }
                     at += head.len;
                     self.current = Some(head);
@@ -119,47 +119,49 @@ impl ResponseReader {
         }
         let progress = self.feed_body(&data[at..], at)?;
         Ok(match progress {
-            Progress::Done { status, keep_alive, used } => {
-                Progress::Done { status, keep_alive, used: used.saturating_sub(before) }
+            ReadProgress::Done { status, keep_alive, used } => {
+                ReadProgress::Done { status, keep_alive, used: used.saturating_sub(before) }
             }
-            more @ Progress::More => more,
+            more @ ReadProgress::More => more,
         })
     }
 
-    /// Counts body off `data`, which begins `offset` bytes into the piece.
-    fn feed_body(&mut self, data: &[u8], offset: usize) -> Result<Progress, ProtocolError> {
-        let Some(head) = &mut self.current else { return Ok(Progress::More) };
-        let kept = &mut self.kept;
-        let mut see = |piece: &[u8]| {
-            if let Some(kept) = kept {
-                kept.add(piece);
-            }
-        };
+    /// Reads body from `data`, which begins `offset` bytes into the piece.
+    fn feed_body(&mut self, data: &[u8], offset: usize) -> Result<ReadProgress, InvalidResponse> {
+        let Some(head) = &mut self.current else { return Ok(ReadProgress::More) };
+        let captured = &mut self.captured;
         let used = match &mut head.body {
-            Body::None => Some(0),
-            Body::UntilClose => {
-                see(data);
+            BodyEnd::None => Some(0),
+            BodyEnd::UntilClose => {
+                capture(captured, data);
                 None
             }
-            Body::Length(left) => {
+            BodyEnd::Length(left) => {
                 let step = (*left).min(data.len() as u64);
                 *left -= step;
-                see(&data[..step as usize]);
+                capture(captured, &data[..step as usize]);
                 (*left == 0).then_some(step as usize)
             }
-            Body::Chunked(chunk) => read_chunks(chunk, data, see)?,
+            BodyEnd::Chunked(chunk) => read_chunks(chunk, data, |piece| capture(captured, piece))?,
         };
-        let Some(used) = used else { return Ok(Progress::More) };
-        let Head { status, keep_alive, .. } = *head;
+        let Some(used) = used else { return Ok(ReadProgress::More) };
+        let ResponseHead { status, keep_alive, .. } = *head;
         self.current = None;
-        Ok(Progress::Done { status, keep_alive, used: offset + used })
+        Ok(ReadProgress::Done { status, keep_alive, used: offset + used })
+    }
+}
+
+/// Adds a piece of a body to the captured response, if there is one.
+fn capture(captured: &mut Option<Box<CapturedResponse>>, piece: &[u8]) {
+    if let Some(captured) = captured {
+        captured.add(piece);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::transport::{MAX_FIELDS, MAX_HEAD};
+    use crate::engine::transport::http1::{MAX_FIELDS, MAX_HEAD};
     use proptest::prelude::*;
 
     /// Feeds `input` in pieces of the given sizes, over and over; the end counts as a close.
@@ -167,7 +169,7 @@ mod tests {
         input: &[u8],
         sizes: &[usize],
         bodyless: bool,
-    ) -> Result<Option<(u16, bool, usize)>, ProtocolError> {
+    ) -> Result<Option<(u16, bool, usize)>, InvalidResponse> {
         read_with(&mut ResponseReader::new(bodyless), input, sizes)
     }
 
@@ -175,16 +177,16 @@ mod tests {
         reader: &mut ResponseReader,
         input: &[u8],
         sizes: &[usize],
-    ) -> Result<Option<(u16, bool, usize)>, ProtocolError> {
+    ) -> Result<Option<(u16, bool, usize)>, InvalidResponse> {
         let mut sizes = sizes.iter().cycle();
         let mut at = 0;
         while at < input.len() {
             let end = (at + sizes.next().copied().unwrap_or(1).max(1)).min(input.len());
             match reader.feed(&input[at..end])? {
-                Progress::Done { status, keep_alive, used } => {
+                ReadProgress::Done { status, keep_alive, used } => {
                     return Ok(Some((status, keep_alive, at + used)));
                 }
-                Progress::More => at = end,
+                ReadProgress::More => at = end,
             }
         }
         Ok(reader.end_of_input().map(|status| (status, false, at)))
@@ -321,11 +323,11 @@ mod tests {
                 }
             };
             let mut reader = ResponseReader::default();
-            reader.keep();
+            reader.capture();
             // The second response must leave nothing of the first.
             for _ in 0..2 {
                 read_with(&mut reader, text.as_bytes(), &sizes).expect("complete");
-                let kept = reader.kept().expect("kept");
+                let kept = reader.captured().expect("captured");
                 prop_assert_eq!(kept.body(), body.as_bytes());
                 let mut names = Vec::new();
                 kept.fields(|name, _| names.push(name.to_owned()));

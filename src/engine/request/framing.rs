@@ -1,43 +1,43 @@
-//! How many HTTP/1.1 requests a text holds: what is written at once is answered once for each.
+//! Number of HTTP/1.1 requests in a text: each of them gets a response.
 
-use super::chunked::{CHUNK_START, read_chunks};
+use crate::engine::transport::http1::chunked::{CHUNK_START, read_chunks};
 
-/// More requests in one text than this are a mistake.
+/// Largest number of requests in one text; more are probably a mistake.
 const MOST_REQUESTS: u64 = 1_024;
 
-/// The requests of a text.
+/// Requests of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Framing {
-    /// How many there are, at least 1.
-    pub requests: u64,
-    /// They are HEADs, whose responses have no body.
-    pub bodyless: bool,
+pub(crate) struct RequestFraming {
+    /// Number of requests, at least 1.
+    pub(crate) requests: u64,
+    /// True if the requests are HEAD, whose responses have no body.
+    pub(crate) bodyless: bool,
 }
 
-impl Framing {
+impl RequestFraming {
     /// One request whose response may have a body.
-    pub const ONE: Self = Self { requests: 1, bodyless: false };
+    pub(crate) const ONE: Self = Self { requests: 1, bodyless: false };
 }
 
-/// The text is not a number of whole requests; the words say what it is.
+/// Error about a text that is not a sequence of complete requests; the message describes the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct FramingError(&'static str);
+pub(crate) struct FramingError(&'static str);
 
-/// Counts the requests of `text`. It looks at what frames them and at nothing else: what a request
-/// says otherwise, and whether a server will like it, is the script's business.
-pub fn frame(text: &[u8]) -> Result<Framing, FramingError> {
+/// Counts the requests of `text`. It checks only where each request ends: the rest of the content is up to
+/// the script.
+pub(crate) fn frame(text: &[u8]) -> Result<RequestFraming, FramingError> {
     let mut rest = text;
     let (mut requests, mut heads) = (0, 0);
     loop {
-        // RFC 9112, 2.2: empty lines may stand before a request.
+        // RFC 9112, 2.2: empty lines may precede a request.
         while let [b'\r' | b'\n', more @ ..] = rest {
             rest = more;
         }
         if rest.is_empty() {
             break;
         }
-        let (is_head, after) = one(rest)?;
+        let (is_head, after) = split_request(rest)?;
         rest = after;
         requests += 1;
         heads += u64::from(is_head);
@@ -48,15 +48,15 @@ pub fn frame(text: &[u8]) -> Result<Framing, FramingError> {
         n if heads != 0 && heads != n => {
             Err(FramingError("HEAD and other methods in one text; keep them apart"))
         }
-        _ => Ok(Framing { requests, bodyless: heads > 0 }),
+        _ => Ok(RequestFraming { requests, bodyless: heads > 0 }),
     }
 }
 
-/// Takes one request off: whether it is a HEAD, and what follows.
-fn one(text: &[u8]) -> Result<(bool, &[u8]), FramingError> {
+/// Splits one request from a text. Returns true if it is a HEAD, and the rest of the text.
+fn split_request(text: &[u8]) -> Result<(bool, &[u8]), FramingError> {
     let (first, mut rest) = line(text)?;
     if !is_request_line(first) {
-        return Err(FramingError("a text that is no HTTP/1.1 request"));
+        return Err(FramingError("a text that is not an HTTP/1.1 request"));
     }
     let (mut length, mut chunked) = (0, false);
     loop {
@@ -70,7 +70,7 @@ fn one(text: &[u8]) -> Result<(bool, &[u8]), FramingError> {
                 if let Some(value) = value_of(field, b"content-length") {
                     let number = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
                     let number: usize =
-                        number.ok_or(FramingError("a Content-Length that is no number"))?;
+                        number.ok_or(FramingError("a Content-Length that is not a number"))?;
                     length = number;
                 }
             }
@@ -91,7 +91,7 @@ fn one(text: &[u8]) -> Result<(bool, &[u8]), FramingError> {
     Ok((first.starts_with(b"HEAD "), rest))
 }
 
-/// The next line without its end, and what follows it.
+/// Returns the first line without its end, and the rest of the text.
 fn line(text: &[u8]) -> Result<(&[u8], &[u8]), FramingError> {
     let end = text.iter().position(|byte| *byte == b'\n');
     let end = end.ok_or(FramingError("a request whose head does not end"))?;
@@ -104,7 +104,7 @@ fn is_request_line(line: &[u8]) -> bool {
     version.is_some_and(|version| version.starts_with(b"HTTP/1.")) && line[0].is_ascii_uppercase()
 }
 
-/// The value of a header line, if it is that of `name`.
+/// Returns the value of a header line if its name is `name`.
 fn value_of<'a>(field: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (own, value) = field.split_at_checked(name.len())?;
     let value = value.strip_prefix(b":")?;
@@ -143,10 +143,10 @@ mod tests {
             ("", "empty"),
             ("\r\n", "empty"),
             ("hello", "does not end"),
-            ("hello\n", "no HTTP/1.1 request"),
+            ("hello\n", "not an HTTP/1.1 request"),
             ("GET / HTTP/1.1\r\nHost: h\r\n", "does not end"),
             ("POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nshort", "shorter"),
-            ("POST / HTTP/1.1\r\nContent-Length: nine\r\n\r\n", "no number"),
+            ("POST / HTTP/1.1\r\nContent-Length: nine\r\n\r\n", "not a number"),
             ("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc", "shorter"),
             ("POST / HTTP/1.1\r\n\r\na body without a length", "does not end"),
             (&many, "1,024"),

@@ -1,0 +1,14 @@
+//! Requests: their sources, their shapes, and their rendering for each transport.
+//!
+//! A [`RequestSource`] decides for each message which request is sent; a transport renders it for its
+//! protocol. So a new source works with every transport, and a new transport with every source of
+//! templates.
+
+pub(crate) mod framing;
+pub(crate) mod prototype;
+pub mod shape;
+pub mod source;
+pub(crate) mod wire;
+
+pub use shape::{RequestShape, Requests};
+pub use source::{Batch, Prepared, PreparedContent, RequestSource, source_of};
