@@ -8,7 +8,7 @@
 
 use super::queue_growth::{QueueGrowth, queue_growth};
 use crate::message::{Checkpoint, StagePair};
-use crate::report::finding::{Bottleneck, Evidence, Seen, Suspect};
+use crate::report::finding::{Bottleneck, Evidence, SeenAt, Suspect};
 use crate::report::{Report, Resource};
 
 /// Share of the time of its threads, or of all cores, in percent, from which a component counts as full.
@@ -27,7 +27,7 @@ pub(crate) struct Saturation {
 
 impl Saturation {
     /// The finding about it, with the place where it was seen.
-    pub(crate) fn into_bottleneck(self, seen: Seen) -> Bottleneck {
+    pub(crate) fn into_bottleneck(self, seen: SeenAt) -> Bottleneck {
         let Self { component, evidence, is_clear } = self;
         Bottleneck { component, seen, is_clear, evidence }
     }

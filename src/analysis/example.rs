@@ -1,84 +1,43 @@
-//! Made-up reports for the tests of this layer.
+//! Reports for the tests of conclusions.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use crate::report::Report;
+use crate::report::{
+    Latency, Messages, PerThread, Quantiles, Report, Requests, Resource, Row, Run, Verdict,
+};
 
-fn quantiles(p50: f64, p99: f64) -> Value {
-    json!({
-        "count": 5_000, "min": p50 / 2.0, "mean": p50, "stdev": 10.0, "max": p99 * 2.0, "p50": p50,
-        "p75": p50, "p90": p50, "p95": p50, "p99": p99, "p99_9": p99, "p99_99": null, "hdr": ""
-    })
-}
+/// Seconds that an example sends for.
+const SECONDS: u32 = 5;
 
-fn used(component: &str, percent: f64) -> Value {
-    json!({
-        "component": component, "pid": 7, "cpu_s": percent / 20.0, "cpu_percent_mean": percent,
-        "cpu_percent_max": percent, "rss_max_bytes": 1 << 20
-    })
-}
-
-/// A step of five seconds at an open loop's rate in which all went well: response p50 0.5 ms and p99
-/// 1 ms, arrival p50 0.6 ms and p99 2 ms.
+/// A run of five seconds at an open loop's rate without trouble: response p50 0.5 ms and p99 1 ms, arrival p50 0.6 ms
+/// and p99 2 ms.
 pub(crate) fn report(rate: f64) -> Report {
-    let sent = rate * 5.0;
-    let row = |second: u32| {
-        json!({
-            "t_s": second, "sent": rate, "completed": rate, "failed": 0, "arrived": rate,
-            "in_flight": (rate * 0.0005) as u64, "queue_depth": 3, "response_p50": 500.0,
-            "response_p99": 1_000.0, "arrival_p50": 600.0, "arrival_p99": 2_000.0
-        })
-    };
-    let whole = |mut value: Value| {
-        // Counts are whole numbers.
-        for key in ["sent", "completed", "arrived", "planned", "accepted"] {
-            if let Some(count) = value.get(key).and_then(Value::as_f64) {
-                value[key] = json!(count as u64);
-            }
-        }
-        value
-    };
-    let value = json!({
-        "schema_version": 1,
-        "tool": { "name": "loadgen", "version": "0" },
-        "run": {
-            "id": "1", "started_at": "2026-11-23T00:00:00.000Z", "duration_s": 5.0, "mode": "open",
-            "target": "http://127.0.0.1/", "rate_target": rate, "arrivals": "constant",
-            "connections": 64, "threads": 1, "engine": "raw", "protocol": "HTTP/1.1", "streams": 1, "tick_us": 100.0, "sample": 100,
-            "interrupted": false,
-            "stack": { "queue": null, "broker": null },
-            "clock": { "source": "monotonic", "offset_us": null, "error_bound_us": null }
+    let sent = (rate * f64::from(SECONDS)) as u64;
+    Report {
+        run: run(rate),
+        requests: requests(rate, sent),
+        latency: Latency {
+            response: quantiles(500.0, 1_000.0),
+            service: quantiles(400.0, 900.0),
+            lateness: quantiles(50.0, 100.0),
+            pacing: quantiles(50.0, 100.0),
+            ..Latency::default()
         },
-        "requests": whole(json!({
-            "planned": sent, "sent": sent, "dropped": 0, "completed": sent, "failed": 0,
-            "unfinished": 0, "rate_achieved": rate, "completed_per_s": rate, "answered_after_s": 5.0,
-            "bytes_read": 1, "bytes_written": 1, "reconnects": 0, "timed_when_read": 0,
-            "errors": { "connect": 0, "read": 0, "write": 0, "timeout": 0, "protocol": 0 },
-            "status": { "200": sent as u64 },
-            "per_thread": { "mean": rate, "stdev": 1.0, "max": rate, "within_stdev_percent": 70.0 }
-        })),
-        "latency": {
-            "response": quantiles(500.0, 1_000.0), "service": quantiles(400.0, 900.0),
-            "lateness": quantiles(50.0, 100.0), "pacing": quantiles(50.0, 100.0),
-            "connect": null
-        },
-        "messages": whole(json!({
-            "accepted": sent, "arrived": sent, "lost": 0, "duplicated": 0, "reordered": 0,
-            "unexpected": 0, "foreign": 0, "unknown": 0, "timed_when_read": 0, "examples": { "lost": [], "duplicated": [] }
-        })),
-        "arrival": quantiles(600.0, 2_000.0),
-        "by_request": [],
-        "stages": [],
-        "resources": [used("generator", 30.0), used("api", 40.0), used("push", 20.0), used("redis", 20.0)],
-        "series": (1..=5).map(|second| whole(row(second))).collect::<Vec<_>>(),
-        "verdict": {
-            "generator": "valid", "reasons": [], "notes": [], "thresholds": [], "pass": true
-        }
-    });
-    serde_json::from_value(value).expect("a report")
+        messages: Some(Messages { accepted: sent, arrived: sent, ..Messages::default() }),
+        arrival: Some(quantiles(600.0, 2_000.0)),
+        resources: vec![
+            resource("generator", 30.0),
+            resource("api", 40.0),
+            resource("push", 20.0),
+            resource("redis", 20.0),
+        ],
+        series: (1..=SECONDS).map(|second| row(rate, second)).collect(),
+        verdict: Verdict { generator: "valid".to_owned(), pass: true, ..Verdict::default() },
+        ..Report::default()
+    }
 }
 
-/// A closed-loop step with the numbers of [`report`].
+/// A closed-loop run with the numbers of [`report`].
 pub(crate) fn closed(connections: u64, rate: f64) -> Report {
     let mut report = report(rate);
     report.run.mode = "closed".to_owned();
@@ -86,4 +45,61 @@ pub(crate) fn closed(connections: u64, rate: f64) -> Report {
     report.run.connections = connections;
     report.latency.service.mean = Some(connections as f64 / rate * 1e6);
     report
+}
+
+fn run(rate: f64) -> Run {
+    Run {
+        duration_s: f64::from(SECONDS),
+        mode: "open".to_owned(),
+        rate_target: Some(rate),
+        connections: 64,
+        threads: 1,
+        ..Run::default()
+    }
+}
+
+fn requests(rate: f64, sent: u64) -> Requests {
+    Requests {
+        planned: sent,
+        sent,
+        completed: sent,
+        rate_achieved: rate,
+        completed_per_s: rate,
+        answered_after_s: f64::from(SECONDS),
+        status: BTreeMap::from([("200".to_owned(), sent)]),
+        per_thread: PerThread { mean: Some(rate), ..PerThread::default() },
+        ..Requests::default()
+    }
+}
+
+fn quantiles(p50: f64, p99: f64) -> Quantiles {
+    Quantiles {
+        count: 5_000,
+        mean: Some(p50),
+        p50: Some(p50),
+        p99: Some(p99),
+        ..Quantiles::default()
+    }
+}
+
+fn resource(component: &str, percent: f64) -> Resource {
+    Resource {
+        component: component.to_owned(),
+        cpu_percent_mean: percent,
+        cpu_percent_max: percent,
+        ..Resource::default()
+    }
+}
+
+fn row(rate: f64, second: u32) -> Row {
+    let sent = rate as u64;
+    Row {
+        t_s: f64::from(second),
+        sent,
+        completed: sent,
+        arrived: sent,
+        in_flight: (rate * 0.0005) as u64,
+        queue_depth: Some(3),
+        ..Row::default()
+    }
 }

@@ -30,7 +30,7 @@ pub(super) struct TriedValue {
 
 /// Trials of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct TrialTally {
     /// Trials that held.
     pub(super) held: u64,
     /// All trials.
@@ -82,8 +82,8 @@ impl KneeSearch {
 }
 
 /// Counts the trials of a value.
-pub(super) fn tally(tried: &[TriedValue], value: f64) -> Tally {
-    let mut tally = Tally { held: 0, all: 0 };
+pub(super) fn tally(tried: &[TriedValue], value: f64) -> TrialTally {
+    let mut tally = TrialTally { held: 0, all: 0 };
     for trial in tried.iter().filter(|trial| trial.value == value) {
         tally.held += u64::from(trial.held);
         tally.all += 1;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// What became of the requests. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Requests {
     /// Slots whose time came.
     pub planned: u64,
@@ -56,7 +56,7 @@ pub struct Requests {
 
 /// What a script took. Its time is in no service time: requests are written before they are sent, and
 /// responses timed by the kernel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Script {
     /// Its file.
     pub file: String,
@@ -103,7 +103,7 @@ pub struct PerThread {
 }
 
 /// How long requests took.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// due → answered: what a user sees. Timeouts, drops and unfinished ones count with their age.
     pub response: Quantiles,
@@ -161,7 +161,7 @@ pub struct Quantiles {
 }
 
 /// One of several requests. `sent = completed + failed + unfinished`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ByRequest {
     /// As the profile calls it.
     pub name: String,
@@ -189,7 +189,7 @@ pub struct ByRequest {
 
 /// What became of the messages. `sent = arrived + lost + missed + unknown`; of several requests only those that
 /// carry a MsgID send messages.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Messages {
     /// Answered with 2xx.
     pub accepted: u64,
@@ -244,7 +244,7 @@ pub struct Examples {
 }
 
 /// The elements of a stamp list that came during the run. `read = joined + foreign + unreadable`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StampList {
     /// The checkpoint.
     pub name: String,
@@ -261,7 +261,7 @@ pub struct StampList {
 }
 
 /// The time between two moments of sampled messages.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     /// The earlier moment.
     pub from: String,
@@ -273,7 +273,7 @@ pub struct Stage {
 }
 
 /// What a component used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resource {
     /// Which.
     pub component: String,

@@ -40,7 +40,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// One run's report. Durations are microseconds unless the name says otherwise; `null` is "not
 /// measured", or for a percentile "too few values".
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA_VERSION`]
     pub schema_version: u32,
@@ -90,7 +90,7 @@ pub struct Tool {
 }
 
 /// What was run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Tells runs apart.
     pub id: String,
@@ -195,7 +195,7 @@ pub struct ServiceSettings {
 }
 
 /// The servers behind the target; `null` where unknown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack {
     /// The queue.
     pub queue: Option<Server>,
@@ -213,7 +213,7 @@ pub struct Server {
 }
 
 /// The clock that stamps are taken in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clock {
     /// `redis` (its `TIME`), or `monotonic` where there are no stamps.
     pub source: String,

@@ -10,7 +10,7 @@ use crate::analysis::bottleneck::{busiest, saturation};
 use crate::analysis::queue_growth::median;
 use crate::report::finding::{
     ArrivalBreak, ArrivalHeld, ArrivalStep, Bottleneck, BusiestComponent, ClosedLoopCapacity,
-    Conclusion, EndState, OpenLoopCapacity, Overload, ResponseAtBreak, Seen, Trend,
+    Conclusion, EndState, OpenLoopCapacity, Overload, ResponseAtBreak, SeenAt, Trend,
 };
 
 /// Ratio of a percentile to its usual value above which it counts as broken.
@@ -154,7 +154,7 @@ fn arrival_step(point: &Point<'_>) -> Option<ArrivalStep> {
 fn bottleneck_at_break(curve: &[Point<'_>], at: usize) -> Option<Bottleneck> {
     let calm = curve.first().filter(|_| curve.len() > 1).map(|point| point.report);
     let found = saturation(curve[at].report, calm)?;
-    Some(found.into_bottleneck(Seen::AtBreak))
+    Some(found.into_bottleneck(SeenAt::AtBreak))
 }
 
 /// The busiest component of the last step.

@@ -2,7 +2,7 @@
 
 use super::Point;
 use crate::analysis::bottleneck::{Saturation, saturation};
-use crate::report::finding::{Conclusion, KneeEnd, KneeFinding, Seen};
+use crate::report::finding::{Conclusion, KneeEnd, KneeFinding, SeenAt};
 use crate::report::ramp::{RampReport, Search, Trial};
 
 /// The findings from the trials so far.
@@ -17,7 +17,7 @@ pub(super) fn findings(
     let mut findings = vec![Conclusion::Knee(knee(search, report.complete))];
     if let Some((trial, found)) = saturation_above(points, search) {
         let value = KneeFinding::value_text(&search.axis, trial.value);
-        findings.push(Conclusion::Bottleneck(found.into_bottleneck(Seen::AtTrial { value })));
+        findings.push(Conclusion::Bottleneck(found.into_bottleneck(SeenAt::AtTrial { value })));
     }
     findings
 }

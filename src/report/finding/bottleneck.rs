@@ -14,7 +14,7 @@ pub(crate) struct Bottleneck {
     /// The component.
     pub(crate) component: Suspect,
     /// The place where it was seen.
-    pub(crate) seen: Seen,
+    pub(crate) seen: SeenAt,
     /// A queue or CPU time shows it, and not only a stage.
     pub(crate) is_clear: bool,
     /// The evidence, strongest first.
@@ -36,7 +36,7 @@ pub(crate) enum Suspect {
 /// The place of a ramp where a component was seen to be saturated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
-pub(crate) enum Seen {
+pub(crate) enum SeenAt {
     /// At the step at which arrival latency breaks.
     AtBreak,
     /// At a failed trial of a search; its value as text.
@@ -121,15 +121,15 @@ impl fmt::Display for Bottleneck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { component, seen, is_clear, evidence } = self;
         match seen {
-            Seen::AtBreak if *is_clear => {
+            SeenAt::AtBreak if *is_clear => {
                 write!(f, "the component that saturated first is {component}: ")?;
             }
-            Seen::AtBreak => write!(
+            SeenAt::AtBreak => write!(
                 f,
                 "neither a queue nor CPU time shows which component saturated first; the stages point to \
                  {component}: "
             )?,
-            Seen::AtTrial { value } => write!(f, "the bottleneck is {component}: at {value}, ")?,
+            SeenAt::AtTrial { value } => write!(f, "the bottleneck is {component}: at {value}, ")?,
         }
         let all: Vec<_> = evidence.iter().map(Evidence::to_string).collect();
         f.write_str(&all.join("; "))

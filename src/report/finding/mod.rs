@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::core::units::format_count;
 
 pub(crate) use arrival::{ArrivalBreak, ArrivalHeld, ArrivalStep, ResponseAtBreak};
-pub(crate) use bottleneck::{Bottleneck, BusiestComponent, EndState, Evidence, Seen, Suspect};
+pub(crate) use bottleneck::{Bottleneck, BusiestComponent, EndState, Evidence, SeenAt, Suspect};
 pub(crate) use capacity::{ClosedLoopCapacity, OpenLoopCapacity, Overload, Trend};
 pub(crate) use caution::Caution;
 pub(crate) use knee::{KneeEnd, KneeFinding};
