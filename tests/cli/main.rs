@@ -15,7 +15,13 @@ mod ramp;
 mod script;
 /// `api`, `push` and `subscribe` alone: bad input, servers that go and come back, stopping.
 mod services;
-/// Private servers, processes, HTTP and `/proc`.
+/// Helpers of all test binaries: private servers, processes, HTTP and `/proc`.
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "shared with the other binaries, which use the rest"
+)]
 #[path = "../support/mod.rs"]
 mod support;
 /// Ways to the target: TLS, HTTP/2, Unix sockets, other addresses, proxies, connections that are not kept.

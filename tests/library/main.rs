@@ -17,5 +17,7 @@ mod report;
 )]
 #[path = "../support/mod.rs"]
 mod support;
+/// Two runs in one process.
+mod two_runs;
 /// Order of a worker's turns.
 mod worker;

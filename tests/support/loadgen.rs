@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Finished, Process};
 
-/// The binary with these words, and nothing of this machine's own settings.
+/// The binary with these arguments, without the settings of this environment. A limited generator is allowed.
 pub(crate) fn loadgen(words: &str) -> Command {
     prepared(Command::new(env!("CARGO_BIN_EXE_loadgen")), words)
 }
@@ -22,6 +22,14 @@ pub(crate) fn loadgen_with_wrong_clock(offset: &str, words: &str) -> Command {
 
 fn prepared(mut command: Command, words: &str) -> Command {
     command.args(words.split_whitespace());
+    clear_settings(&mut command);
+    // Tests run at the same time and take CPU time from each other's closed loops.
+    command.env("LOADGEN_ALLOW_LIMITED", "true");
+    command
+}
+
+/// Removes the environment variables that change a run: loadgen's own, proxies, and the summary file of GitHub.
+pub(crate) fn clear_settings(command: &mut Command) {
     command.env_remove("GITHUB_STEP_SUMMARY");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_lowercase();
@@ -29,9 +37,6 @@ fn prepared(mut command: Command, words: &str) -> Command {
             command.env_remove(&name);
         }
     }
-    // Tests run side by side, and take CPU time from each other's closed loops.
-    command.env("LOADGEN_ALLOW_LIMITED", "true");
-    command
 }
 
 pub(crate) fn start(words: &str) -> Process {
@@ -44,7 +49,7 @@ pub(crate) fn run(words: &str) -> Finished {
 
 /// Runs to the end and reads the report. Neither a busy machine nor a slow answer is what these
 /// tests are about, so both are allowed.
-pub(crate) fn report_of(words: &str, watch: impl FnOnce(&mut Process)) -> (Finished, Report) {
+pub(crate) fn report_of(words: &str, watch: impl FnOnce(&mut Process)) -> (Finished, JsonReport) {
     report_of_command(loadgen(words), watch)
 }
 
@@ -52,7 +57,7 @@ pub(crate) fn report_of(words: &str, watch: impl FnOnce(&mut Process)) -> (Finis
 pub(crate) fn report_of_command(
     mut command: Command,
     watch: impl FnOnce(&mut Process),
-) -> (Finished, Report) {
+) -> (Finished, JsonReport) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("r.json");
     command.args(["--allow-limited", "--timeout", "30s", "--output"]).arg(&file);
@@ -63,7 +68,7 @@ pub(crate) fn report_of_command(
     let text = text.unwrap_or_else(|e| panic!("no report: {e}: {finished:?}"));
     let report = serde_json::from_str(&text).expect("the report is JSON");
     matches_schema(&report, "report.schema.json");
-    (finished, Report(report))
+    (finished, JsonReport(report))
 }
 
 /// What is written is what the schema file says.
@@ -75,11 +80,11 @@ pub(crate) fn matches_schema(report: &Value, file: &str) {
     assert_eq!(checked, Ok(()), "the report is not what the schema says");
 }
 
-/// A report as other tools see it: by the names in its JSON.
+/// A report as other tools read it: by the names in its JSON.
 #[derive(Debug)]
-pub(crate) struct Report(Value);
+pub(crate) struct JsonReport(Value);
 
-impl Report {
+impl JsonReport {
     pub(crate) fn value(&self, name: &str) -> &Value {
         let pointer = format!("/{}", name.replace('.', "/"));
         self.0.pointer(&pointer).unwrap_or_else(|| panic!("the report has no {name}"))

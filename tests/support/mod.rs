@@ -2,12 +2,14 @@
 
 mod cutter;
 mod http;
+mod json_runs;
 mod loadgen;
 mod metrics;
 mod proc;
 mod process;
 mod recorder;
 mod servers;
+mod targets;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,15 +19,17 @@ use std::time::{Duration, Instant};
 
 pub(crate) use cutter::Cutter;
 pub(crate) use http::{Answer, exchange, get, post};
+pub(crate) use json_runs::{SLACK, assert_adds_up, json_command, report_from_stdout, run_json};
 pub(crate) use loadgen::{
-    Report, Service, loadgen, loadgen_with_wrong_clock, matches_schema, report_of,
-    report_of_command, run, start,
+    JsonReport, Service, clear_settings, loadgen, loadgen_with_wrong_clock, matches_schema,
+    report_of, report_of_command, run, start,
 };
 pub(crate) use metrics::{Samples, samples};
 pub(crate) use proc::{child_called, children_of, command_line, is_alive};
 pub(crate) use process::{Finished, Process, signal_to};
 pub(crate) use recorder::{Durable, Recorder};
 pub(crate) use servers::{Mosquitto, Nginx, Redis, data};
+pub(crate) use targets::{Act, LARGEST_BODY, OK, Request, Target, read_request, stalling};
 
 /// Longer than anything here takes, so that a hang is a failure and not a stuck job.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -45,9 +49,7 @@ pub(crate) fn require(program: &str) -> bool {
     if find_program(program).is_some() {
         return true;
     }
-    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!ci, "{program} is not installed; with CI=true no test is skipped");
-    skip(&format!("{program} is not installed"));
+    skip_unless_ci(&format!("{program} is not installed"));
     false
 }
 
@@ -56,6 +58,13 @@ pub(crate) fn skip(why: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     let _ = writeln!(std::io::stderr(), "\n*** SKIPPED {test}: {why} ***");
+}
+
+/// Skips the current test because this machine lacks something. With CI=true that is a failure.
+pub(crate) fn skip_unless_ci(why: &str) {
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!ci, "{why}; with CI=true no test is skipped");
+    skip(why);
 }
 
 /// Whether a run can bring up its own servers.

@@ -1,10 +1,10 @@
-//! A child process: ended by its id when its guard goes, its output at hand while it runs.
+//! A child process that is killed when its value is dropped, and whose output can be read while it runs.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -15,6 +15,7 @@ use super::{LIMIT, SOON, eventually, within};
 pub(crate) struct Process {
     name: String,
     child: Child,
+    started: Instant,
     stdout: Capture,
     stderr: Capture,
 }
@@ -26,15 +27,19 @@ pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// From its start until its end was seen.
+    pub(crate) took: Duration,
 }
 
 impl Process {
+    /// Starts a command with its output captured and nothing on standard input.
     pub(crate) fn start(name: &str, command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{name} did not start: {e}"));
         let stdout = Capture::of(child.stdout.take());
         let stderr = Capture::of(child.stderr.take());
-        Self { name: name.to_owned(), child, stdout, stderr }
+        Self { name: name.to_owned(), child, started, stdout, stderr }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -64,40 +69,46 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Waits for a whole line of standard output that `wanted` takes.
+    /// Waits for a whole line of standard output that `wanted` accepts, and fails the test without it.
     #[track_caller]
     pub(crate) fn await_line<R>(&mut self, wanted: impl Fn(&str) -> Option<R>) -> R {
+        let found = self.find_line(wanted);
+        found.unwrap_or_else(|| panic!("{} did not print the line: {self:?}", self.name))
+    }
+
+    /// Waits for a whole line of standard output that `wanted` accepts; `None` if the process ends without it.
+    pub(crate) fn find_line<R>(&mut self, wanted: impl Fn(&str) -> Option<R>) -> Option<R> {
         let found = within(LIMIT, || {
-            // Looked at in this order, the last words of one that ends are not missed.
+            // The process first, then its output: a process that ends may print its last line in between.
             let ended = !self.is_running();
             let text = self.stdout();
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
             whole.lines().find_map(&wanted).map(Some).or_else(|| ended.then_some(None))
         });
-        found.flatten().unwrap_or_else(|| panic!("{} did not say it: {self:?}", self.name))
+        found.flatten()
     }
 
-    /// Waits until standard error says `part`.
+    /// Waits until standard error contains `part`.
     #[track_caller]
     pub(crate) fn await_complaint(&self, part: &str) {
         let what = format!("{} saying '{part}'", self.name);
         eventually(&what, || self.stderr().contains(part).then_some(()));
     }
 
-    /// Asks it to end by SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the end, at most [`SOON`].
     #[track_caller]
     pub(crate) fn terminate(self) -> Finished {
         self.signal(Signal::TERM);
         self.finish_within(SOON)
     }
 
-    /// Waits for its end.
+    /// Waits for its end, at most [`LIMIT`].
     #[track_caller]
     pub(crate) fn finish(self) -> Finished {
         self.finish_within(LIMIT)
     }
 
-    /// Waits for its end, and fails the test if that does not come in time.
+    /// Waits for its end, and fails the test after `limit`.
     #[track_caller]
     pub(crate) fn finish_within(mut self, limit: Duration) -> Finished {
         let ended = within(limit, || self.child.try_wait().transpose());
@@ -105,9 +116,12 @@ impl Process {
             panic!("{} still ran after {limit:?}: {self:?}", self.name);
         };
         let status = status.expect("waiting for an own child");
+        let took = self.started.elapsed();
         let read_to_end = || (self.stdout.is_complete() && self.stderr.is_complete()).then_some(());
         eventually("the end of the output", read_to_end);
-        Finished { code: status.code(), stdout: self.stdout(), stderr: self.stderr() }
+        let (stdout, stderr) = (self.stdout(), self.stderr());
+        assert!(!stderr.contains("panicked"), "{} panicked: {stderr}", self.name);
+        Finished { code: status.code(), stdout, stderr, took }
     }
 }
 

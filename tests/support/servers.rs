@@ -197,6 +197,21 @@ impl Mosquitto {
         Self::open(Some((user, password)), &tls)
     }
 
+    /// Keeps no messages for clients that are away, and publishes its figures every second.
+    pub(crate) fn without_persistence() -> Option<Self> {
+        if !require("mosquitto") {
+            return None;
+        }
+        let config = |port, _: &Path| {
+            format!(
+                "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nset_tcp_nodelay true\n\
+                 max_queued_messages 10000000\nmax_inflight_messages 0\npersistence false\n\
+                 sys_interval 1\nlog_dest none\n"
+            )
+        };
+        Some(Self { server: Server::start(("mosquitto", &["-c"]), config), login: None })
+    }
+
     fn open(login: Option<(&'static str, &'static str)>, tls: &str) -> Option<Self> {
         Self::open_with(login, &format!("{tls}max_queued_messages 10000000\n"))
     }

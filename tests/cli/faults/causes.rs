@@ -2,18 +2,19 @@
 //! target closes cost no more when there are many of them.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsFd as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use loadgen::report::Report;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::drive::{report, run};
-use super::targets::{Act, OK, Target, read_request};
+use crate::support::{
+    Act, OK, Process, Target, read_request, report_from_stdout, run_json, skip_unless_ci,
+};
 
 fn by_cause(report: &Report, cause: &str) -> u64 {
     report.requests.errors.by_cause.get(cause).copied().unwrap_or_default()
@@ -31,7 +32,7 @@ fn each_failure_has_its_cause() {
         ] {
             let target = Target::always(act);
             let args = format!("--engine {engine} -n 5 -c 1 -T 100ms {}", target.url());
-            let report = report(&args);
+            let report = report_from_stdout(&args);
             let r = &report.requests;
             assert!(r.failed > 0 && by_cause(&report, cause) == r.failed, "{args}: {r:?}");
         }
@@ -45,7 +46,7 @@ fn a_target_that_stops_listening_refuses_by_cause() {
         let at = (Ipv4Addr::LOCALHOST, 0).into();
         let target = Target::start(at, 2, |_| Act::SayAndClose(OK)).expect("a loopback port");
         let args = format!("--engine {engine} -d 300ms -c 1 {}", target.url());
-        let ran = run(&format!("--allow-limited {args}"));
+        let ran = run_json(&format!("--allow-limited {args}"));
         let report = ran.report();
         assert!(by_cause(&report, "refused") > 0, "{args}: {:?}", report.requests);
     }
@@ -70,7 +71,7 @@ fn an_answer_that_comes_late_and_twice_is_counted_and_not_credited() {
             });
         }
     });
-    let report = report(&format!("-R 10 -n 10 -c 1 -t 1 http://{address}/"));
+    let report = report_from_stdout(&format!("-R 10 -n 10 -c 1 -t 1 http://{address}/"));
     let r = &report.requests;
     assert_eq!((r.status.get("200"), r.status.get("418")), (Some(&10), None), "{r:?}");
     // The run may be over before the last one comes.
@@ -84,7 +85,7 @@ fn a_surplus_answer_shows_in_a_closed_loop_too() {
     const TWICE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\
         HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let target = Target::always(Act::Say(TWICE));
-    let report = report(&format!("-n 20 -c 1 {}", target.url()));
+    let report = report_from_stdout(&format!("-n 20 -c 1 {}", target.url()));
     let r = &report.requests;
     assert_eq!((r.completed, r.unrequested_answers), (20, 20), "{r:?}");
 }
@@ -94,59 +95,41 @@ fn a_server_that_announces_its_close_has_not_answered_too_much() {
     const BYE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\
         HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let target = Target::always(Act::SayAndClose(BYE));
-    let report = report(&format!("-n 5 -c 1 {}", target.url()));
+    let report = report_from_stdout(&format!("-n 5 -c 1 {}", target.url()));
     assert_eq!(report.requests.unrequested_answers, 0, "{:?}", report.requests);
 }
 
 /// A network of its own, in which only a hundred local ports are free.
 struct FewPorts {
-    /// Keeps the network as long as its input is open.
-    holder: Child,
+    /// Keeps the network while it runs.
+    _holder: Process,
 }
 
 impl FewPorts {
     /// Makes one and moves this thread into it; `None` where this user may not.
     fn enter() -> Option<Self> {
         let script = "ip link set lo up && echo 40000 40099 > /proc/sys/net/ipv4/ip_local_port_range \
-            && echo ready && cat";
-        let mut holder = Command::new("unshare")
-            .args(["-n", "sh", "-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let mut line = String::new();
-        let output = holder.stdout.take().expect("it is piped");
-        BufReader::new(output).read_line(&mut line).expect("a pipe");
-        let network = File::open(format!("/proc/{}/ns/net", holder.id()));
-        let few = Self { holder };
-        let kind = Some(LinkNameSpaceType::Network);
-        let entered = network.is_ok_and(|fd| move_into_link_name_space(fd.as_fd(), kind).is_ok());
-        (line.trim() == "ready" && entered).then_some(few)
-    }
-}
-
-impl Drop for FewPorts {
-    fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
+            && echo ready && exec sleep 600";
+        let mut command = Command::new("unshare");
+        let mut holder = Process::start("unshare", command.args(["-n", "sh", "-c", script]));
+        holder.find_line(|line| (line == "ready").then_some(()))?;
+        let network = File::open(format!("/proc/{}/ns/net", holder.pid())).ok()?;
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
+        Some(Self { _holder: holder })
     }
 }
 
 #[test]
 fn a_generator_without_free_ports_is_limited_and_says_so() {
     let Some(_network) = FewPorts::enter() else {
-        let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!ci, "network namespaces are not allowed; with CI=true no test is skipped");
-        let _ =
-            writeln!(std::io::stderr(), "\n*** SKIPPED: no network namespaces for this user ***");
+        skip_unless_ci("this user may not make a network namespace");
         return;
     };
     let at = (Ipv4Addr::LOCALHOST, 8_080).into();
     // The client closes first, so that its port stays taken.
     let target = Target::start(at, usize::MAX, |_| Act::Say(OK)).expect("a free port");
     let load = "-d 1s -c 4 -t 1 --disable-keepalive";
-    let ran = run(&format!("{load} {}", target.url()));
+    let ran = run_json(&format!("{load} {}", target.url()));
     let report = ran.report();
     let lacking = by_cause(&report, "no_local_port");
     assert!(lacking > 0 && report.requests.completed > 0, "{:?}", report.requests);
@@ -155,6 +138,6 @@ fn a_generator_without_free_ports_is_limited_and_says_so() {
     assert!(reasons.contains("net.ipv4.ip_local_port_range"), "{reasons}");
 
     // Where connections are kept, the run does not begin, and the reason is no fault of the target.
-    let ran = run(&format!("-d 1s -c 200 {}", target.url()));
-    assert!(ran.complaint().contains("widen net.ipv4.ip_local_port_range"), "{ran:?}");
+    let ran = run_json(&format!("-d 1s -c 200 {}", target.url()));
+    assert!(ran.error_line().contains("widen net.ipv4.ip_local_port_range"), "{ran:?}");
 }

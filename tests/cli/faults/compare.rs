@@ -5,16 +5,15 @@ use std::time::Duration;
 use loadgen::analysis::compare::compare;
 use loadgen::report::{Report, Saved};
 
-use super::drive::report;
-use super::targets::{Act, OK, Target};
+use crate::support::{Act, OK, Target, report_from_stdout};
 
 const PAIRS: usize = 10;
 const TOLERANCE: f64 = 5.0;
 
 /// A run against a server that takes this long.
-fn run(micros: u64) -> Report {
+fn measure(micros: u64) -> Report {
     let target = Target::always(Act::SayAfter(Duration::from_micros(micros), OK));
-    report(&format!("-R 1k -d 5s -c 32 {}", target.url()))
+    report_from_stdout(&format!("-R 1k -d 5s -c 32 {}", target.url()))
 }
 
 /// Whether the second of two runs is called worse than the first.
@@ -32,13 +31,13 @@ fn is_worse(base: Report, new: Report) -> bool {
 #[test]
 #[ignore = "wants a quiet machine: cargo test --release --test cli -- --ignored --test-threads 1"]
 fn two_runs_of_the_same_are_not_worse() {
-    let worse = (0..PAIRS).filter(|_| is_worse(run(2_000), run(2_000))).count();
+    let worse = (0..PAIRS).filter(|_| is_worse(measure(2_000), measure(2_000))).count();
     assert!(worse <= 1, "{worse} of {PAIRS} pairs of the same were called worse");
 }
 
 #[test]
 #[ignore = "wants a quiet machine: cargo test --release --test cli -- --ignored --test-threads 1"]
 fn a_fifth_more_latency_is_always_worse() {
-    let worse = (0..PAIRS).filter(|_| is_worse(run(2_000), run(2_400))).count();
+    let worse = (0..PAIRS).filter(|_| is_worse(measure(2_000), measure(2_400))).count();
     assert_eq!(worse, PAIRS, "pairs with a fifth more latency that were called worse");
 }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use loadgen::report::Report;
 
-use super::drive::report;
-use super::targets::{Act, OK, Request, Target};
+use crate::support::{Act, OK, Request, Target, report_from_stdout};
 
 const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
@@ -55,7 +54,7 @@ fn lines_are_sent_in_order_by_all_workers_together() {
         for load in ["", "-R 1000"] {
             let target = Target::always(Act::Say(OK));
             let args = format!("--engine {engine} {load} -n 230 -c 6 -t 2");
-            report(&format!("{args} --body-lines {} {}", file.display(), target.url()));
+            report_from_stdout(&format!("{args} --body-lines {} {}", file.display(), target.url()));
             let requests = target.requests();
             assert_eq!(requests.len(), 230, "{args}");
             assert_lines(&requests, 2, 7);
@@ -73,7 +72,7 @@ fn nodes_share_the_lines() {
     for node in ["0/2", "1/2"] {
         let body = r#"{"worker":{{worker}},"seq":{{seq}},"line":{{line}}}"#;
         let args = format!("-R 1000 -n 200 -c 4 -t 2 --node {node} --body {body}");
-        report(&format!("{args} --data {} {}", data.display(), target.url()));
+        report_from_stdout(&format!("{args} --data {} {}", data.display(), target.url()));
     }
     let requests = target.requests();
     assert_eq!(requests.len(), 200);
@@ -96,7 +95,10 @@ fn rows_fill_path_query_headers_and_body() {
     for (engine, data) in [("raw", &csv), ("raw", &ndjson), ("reqwest", &csv)] {
         let target = Target::always(Act::Say(OK));
         let args = format!("--engine {engine} -n 4 -c 1 --profile {}", profile(data).display());
-        report(&format!("{args} {}p/{{{{id}}}}?name={{{{full%20name}}}}", target.url()));
+        report_from_stdout(&format!(
+            "{args} {}p/{{{{id}}}}?name={{{{full%20name}}}}",
+            target.url()
+        ));
         let seen: Vec<_> = target.requests();
         assert_eq!(seen.len(), 4, "{engine}");
         for (n, request) in seen.iter().enumerate() {
@@ -145,7 +147,7 @@ fn shop(args: &str) -> (Report, Vec<Request>) {
     let answer = |r: &Request| Act::Say(if r.head.contains("/gone") { NOT_FOUND } else { OK });
     let target = Target::scripted(answer);
     let args = format!("-n 100 -c 6 -t 2 --profile {} {args}", profile.display());
-    let report = report(&format!("{args} {}", target.url()));
+    let report = report_from_stdout(&format!("{args} {}", target.url()));
     assert!(report.run.command.contains("--profile /"), "{}", report.run.command);
     (report, target.requests())
 }
@@ -203,6 +205,6 @@ fn one_request_alone_has_no_results_by_name() {
     let profile = files.write("one.toml", "[[request]]\nname = 'only'\npath = '/x'\n");
     let target = Target::always(Act::Say(OK));
     let args = format!("-n 1 -c 1 --profile {} {}", profile.display(), target.url());
-    assert_eq!(report(&args).by_request, []);
+    assert_eq!(report_from_stdout(&args).by_request, []);
     assert!(target.requests()[0].head.starts_with("GET /x HTTP/1.1"));
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use loadgen::report::{Report, Requests};
 
-use super::drive::{SLACK, run};
-use super::targets::{Act, OK, Target};
+use crate::support::{Act, OK, SLACK, Target, run_json};
 
 /// Requests of each run.
 const REQUESTS: u64 = 40;
@@ -22,7 +21,7 @@ fn face(acts: &[Act], options: &str, check: impl Fn(&Report, &str) + Sync) {
         let target = Target::always(act);
         let load = format!("--engine {engine} {load} -n {REQUESTS} -c 4 -t 2");
         let args = format!("--allow-limited --allow-failed {load} {options} {}", target.url());
-        let ran = run(&args);
+        let ran = run_json(&args);
         assert_eq!(ran.code, Some(0), "{act:?}: {args}: {ran:?}");
         assert!(ran.took < PLANNED + SLACK, "{act:?}: {args}: {ran:?}");
         let report = ran.report();

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use loadgen::report::Report;
 use rustix::process::Signal;
 
-use super::drive::{Ran, Running, SLACK, command, report, run};
-use super::targets::{Act, OK, Target};
+use crate::support::{
+    Act, Finished, OK, Process, SLACK, Target, json_command, report_from_stdout, run_json,
+};
 
 /// A body of 20 MB, and its head.
 fn large() -> &'static [u8] {
@@ -22,7 +23,7 @@ fn large() -> &'static [u8] {
 fn a_large_response_is_not_read_a_piece_at_each_wake() {
     let target = Target::always(Act::Say(large()));
     let words = format!("-R 5 -n 3 -c 1 -t 1 --tick 10ms -T 2s --drain 10s {}", target.url());
-    let report = report(&words);
+    let report = report_from_stdout(&words);
     assert_eq!(report.requests.completed, 3, "{:?}", report.requests);
 }
 
@@ -30,7 +31,7 @@ fn a_large_response_is_not_read_a_piece_at_each_wake() {
 fn a_response_that_came_too_late_is_late_though_nobody_looked_in_time() {
     let target = Target::always(Act::SayAfter(Duration::from_millis(5), OK));
     let words = format!("-R 50 -n 20 -c 4 -t 1 --tick 10ms -T 1ms {}", target.url());
-    let report = report(&words);
+    let report = report_from_stdout(&words);
     assert_eq!((report.requests.completed, report.requests.errors.timeout), (0, 20));
 }
 
@@ -40,7 +41,7 @@ fn what_was_answered_while_the_generator_stood_still_is_answered() {
     for load in ["", "-R 1000"] {
         let target = Target::always(Act::SayAfter(Duration::from_millis(300), OK));
         let words = format!("{load} -n 20 -c 20 -t 1 -T 1s --allow-limited {}", target.url());
-        let running = Running::start(command(&words));
+        let running = Process::start("loadgen", &mut json_command(&words));
         target.wait_for_load();
         sleep(Duration::from_millis(100));
         running.signal(Signal::STOP);
@@ -56,7 +57,7 @@ fn what_was_answered_while_the_generator_stood_still_is_answered() {
 fn random_slots_beyond_the_limit_are_dropped_as_fast_as_they_come() {
     let target = Target::always(Act::SayAfter(Duration::from_secs(1), OK));
     let words = "-R 100k --arrivals poisson -d 1s --drain 500ms -c 10 -t 1 --max-in-flight 20";
-    let report = report(&format!("{words} {}", target.url()));
+    let report = report_from_stdout(&format!("{words} {}", target.url()));
     assert!(report.requests.dropped > report.requests.planned * 9 / 10, "{:?}", report.requests);
 }
 
@@ -69,7 +70,7 @@ fn a_count_is_given_up_when_the_target_is_gone() {
         _ => Act::Reset,
     };
     let target = Target::start(([127, 0, 0, 1], 0).into(), 3, script).expect("a port");
-    let ran = run(&format!("-n 1000000 -c 2 -t 1 {}", target.url()));
+    let ran = run_json(&format!("-n 1000000 -c 2 -t 1 {}", target.url()));
     let report = ran.report();
     assert_eq!((ran.code, report.requests.completed), (Some(0), 20), "{ran:?}");
     let notes = report.verdict.notes.join("\n");
@@ -79,14 +80,14 @@ fn a_count_is_given_up_when_the_target_is_gone() {
 #[test]
 fn a_client_does_not_knock_at_a_dead_target_without_end() {
     let target = Target::start(([127, 0, 0, 1], 0).into(), 1, |_| Act::Reset).expect("a port");
-    let report = report(&format!("--engine reqwest -c 4 -t 1 -d 1s {}", target.url()));
+    let report = report_from_stdout(&format!("--engine reqwest -c 4 -t 1 -d 1s {}", target.url()));
     // Four places, each of which pauses for 20 ms.
     let attempts = report.requests.errors.connect;
     assert!((4..=4 * 51).contains(&attempts), "{attempts} attempts");
 }
 
 /// The report of a run that was told to stop, which it says on stderr.
-fn interrupted(ran: &Ran) -> Report {
+fn interrupted(ran: &Finished) -> Report {
     assert_eq!(ran.code, Some(130), "{ran:?}");
     Report::from_json(&ran.stdout).unwrap_or_else(|e| panic!("no report ({e}): {ran:?}"))
 }
@@ -94,7 +95,10 @@ fn interrupted(ran: &Ran) -> Report {
 #[test]
 fn a_stop_ends_the_time_of_a_run() {
     let target = Target::scripted(|_| Act::Silence);
-    let running = Running::start(command(&format!("-c 2 -t 1 -T 60s --drain 0s {}", target.url())));
+    let running = Process::start(
+        "loadgen",
+        &mut json_command(&format!("-c 2 -t 1 -T 60s --drain 0s {}", target.url())),
+    );
     target.wait_for_load();
     sleep(Duration::from_millis(1_200));
     running.signal(Signal::INT);
@@ -102,7 +106,7 @@ fn a_stop_ends_the_time_of_a_run() {
     assert!(report.run.interrupted && report.run.duration_s > 1.0, "{:?}", report.run);
     // And so does a count that is reached before the time is up.
     let target = Target::always(Act::Say(OK));
-    let short = super::drive::report(&format!("-n 8 -d 20s -c 2 {}", target.url()));
+    let short = report_from_stdout(&format!("-n 8 -d 20s -c 2 {}", target.url()));
     assert!(short.run.duration_s < 10.0, "{:?}", short.run);
 }
 
@@ -110,7 +114,7 @@ fn a_stop_ends_the_time_of_a_run() {
 fn a_stop_while_the_last_are_waited_for_is_heard() {
     let target = Target::scripted(|_| Act::Silence);
     let words = format!("-R 100 -n 10 -t 1 -T 600s --drain 600s {}", target.url());
-    let running = Running::start(command(&words));
+    let running = Process::start("loadgen", &mut json_command(&words));
     target.wait_for_load();
     sleep(Duration::from_millis(800));
     let asked = Instant::now();
@@ -126,7 +130,7 @@ fn a_stop_while_connections_are_made_is_heard() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("bound");
     let words = format!("-c 2 -t 1 -T 600s -k https://{address}/");
-    let running = Running::start(command(&words));
+    let running = Process::start("loadgen", &mut json_command(&words));
     let (_probe, _) = silent.accept().expect("it knocks");
     sleep(Duration::from_millis(200));
     let asked = Instant::now();

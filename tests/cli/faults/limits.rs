@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use super::drive::{SLACK, report, run};
-use super::targets::{Act, OK, Target};
+use crate::support::{Act, OK, SLACK, Target, report_from_stdout, run_json};
 
 #[test]
 fn beyond_max_in_flight_slots_are_dropped_and_count() {
     for engine in ["raw", "reqwest"] {
         let target = Target::always(Act::Silence);
         let args = "-R 200 -n 100 -c 32 -t 2 --max-in-flight 8 -T 30s --drain 100ms";
-        let report = report(&format!("--engine {engine} {args} {}", target.url()));
+        let report = report_from_stdout(&format!("--engine {engine} {args} {}", target.url()));
         let r = &report.requests;
         assert_eq!((r.planned, r.unfinished, r.dropped), (100, 8, 92), "{engine}: {r:?}");
         assert!(target.most_busy() <= 8, "{engine}: {} at once", target.most_busy());
@@ -26,7 +25,7 @@ fn beyond_max_in_flight_slots_are_dropped_and_count() {
 fn what_waits_for_a_connection_counts_as_in_flight() {
     let target = Target::always(Act::SayAfter(Duration::from_millis(50), OK));
     let args = "-R 200 -n 100 -c 2 -t 1 --max-in-flight 6";
-    let report = report(&format!("{args} {}", target.url()));
+    let report = report_from_stdout(&format!("{args} {}", target.url()));
     let r = &report.requests;
     assert!(r.dropped > 0 && r.failed == 0 && r.unfinished == 0, "{r:?}");
     assert_eq!(r.completed, target.requests().len() as u64);
@@ -41,7 +40,7 @@ fn a_count_of_requests_is_kept_to_the_request() {
     {
         let target = Target::always(Act::Say(OK));
         let args = format!("--engine {engine} {load} -n 101 -c 7 -t 2 {}", target.url());
-        let report = report(&args);
+        let report = report_from_stdout(&args);
         assert_eq!((report.requests.planned, report.requests.completed), (101, 101), "{args}");
         assert_eq!(target.requests().len(), 101, "{args}");
         assert!(target.most_busy() <= 7, "{args}: {}", target.most_busy());
@@ -52,7 +51,7 @@ fn a_count_of_requests_is_kept_to_the_request() {
 fn a_duration_ends_a_closed_loop_and_its_drain_the_run() {
     for engine in ["raw", "reqwest"] {
         let target = Target::always(Act::SayAfter(Duration::from_millis(200), OK));
-        let ran = run(&format!("--engine {engine} -d 500ms -c 3 {}", target.url()));
+        let ran = run_json(&format!("--engine {engine} -d 500ms -c 3 {}", target.url()));
         assert_eq!(ran.code, Some(0), "{ran:?}");
         let r = ran.report().requests;
         // What was on the wire at the end is waited for, and nothing is sent after it.
@@ -70,7 +69,7 @@ fn a_warm_up_is_sent_and_thrown_away() {
             _ => Act::Say(OK),
         });
         let args = "-R 100 --warmup 500ms -d 500ms -t 1 -c 8 -b {{seq}}";
-        let report = report(&format!("--engine {engine} {args} {}", target.url()));
+        let report = report_from_stdout(&format!("--engine {engine} {args} {}", target.url()));
         let r = &report.requests;
         assert_eq!((r.planned, r.status.get("200")), (50, Some(&50)), "{engine}: {r:?}");
         assert_eq!(r.status.get("503"), None, "{engine}: {r:?}");
@@ -82,7 +81,7 @@ fn a_warm_up_is_sent_and_thrown_away() {
 #[test]
 fn a_warm_up_does_not_use_a_count_of_requests_up() {
     let target = Target::always(Act::SayAfter(Duration::from_millis(5), OK));
-    let report = report(&format!("--warmup 300ms -n 20 -c 2 {}", target.url()));
+    let report = report_from_stdout(&format!("--warmup 300ms -n 20 -c 2 {}", target.url()));
     assert_eq!(report.requests.completed, 20);
     assert!(target.requests().len() > 20, "{}", target.requests().len());
 }

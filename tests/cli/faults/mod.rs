@@ -6,7 +6,6 @@
 mod causes;
 mod compare;
 mod data;
-mod drive;
 mod hostile;
 mod late;
 mod limits;
@@ -15,6 +14,4 @@ mod proxy;
 mod reach;
 mod stall;
 mod starved;
-mod targets;
-mod together;
 mod wire;

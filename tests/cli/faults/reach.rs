@@ -4,8 +4,9 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
-use super::drive::{Ran, Running, SLACK, clean, report, run};
-use super::targets::{Act, OK, Target};
+use crate::support::{
+    Act, Finished, OK, Process, SLACK, Target, clear_settings, report_from_stdout, run_json,
+};
 
 /// An address on which nobody listens.
 fn closed(host: &str) -> SocketAddr {
@@ -17,8 +18,8 @@ fn a_closed_port_is_named_at_once() {
     for host in ["127.0.0.1", "::1"] {
         let address = closed(host);
         for options in ["--engine raw -R 100", "--engine reqwest -R 100", "--engine raw", ""] {
-            let ran = run(&format!("{options} -d 60s http://{address}/"));
-            let complaint = ran.complaint();
+            let ran = run_json(&format!("{options} -d 60s http://{address}/"));
+            let complaint = ran.error_line();
             assert!(complaint.contains(&address.to_string()), "{complaint}");
             assert!(complaint.contains("refused"), "{complaint}");
             assert!(ran.took < SLACK, "{ran:?}");
@@ -29,8 +30,8 @@ fn a_closed_port_is_named_at_once() {
 #[test]
 fn a_name_without_an_address_is_named() {
     for engine in ["raw", "reqwest"] {
-        let ran = run(&format!("--engine {engine} -d 60s http://nobody.invalid:8080/"));
-        assert!(ran.complaint().contains("cannot resolve nobody.invalid"), "{ran:?}");
+        let ran = run_json(&format!("--engine {engine} -d 60s http://nobody.invalid:8080/"));
+        assert!(ran.error_line().contains("cannot resolve nobody.invalid"), "{ran:?}");
     }
 }
 
@@ -39,7 +40,7 @@ fn a_target_on_ipv6_is_driven() {
     for engine in ["raw", "reqwest"] {
         let at = (Ipv6Addr::LOCALHOST, 0).into();
         let target = Target::start(at, usize::MAX, |_| Act::Say(OK)).expect("a loopback port");
-        let report = report(&format!("--engine {engine} -n 20 -c 2 {}", target.url()));
+        let report = report_from_stdout(&format!("--engine {engine} -n 20 -c 2 {}", target.url()));
         assert_eq!(report.requests.completed, 20);
         let host = target.address.to_string();
         assert_eq!(target.requests()[0].field("Host"), Some(host.as_str()));
@@ -52,8 +53,8 @@ fn a_target_that_takes_too_few_connections_is_named() {
     // Nobody accepts: the kernel takes as many as may wait, and leaves the others knocking.
     rustix::net::listen(&listener, 4).expect("it listens");
     let address = listener.local_addr().expect("it is bound");
-    let ran = run(&format!("-c 16 -R 100 -d 60s -T 1s http://{address}/"));
-    let complaint = ran.complaint();
+    let ran = run_json(&format!("-c 16 -R 100 -d 60s -T 1s http://{address}/"));
+    let complaint = ran.error_line();
     assert!(complaint.contains(&address.to_string()), "{complaint}");
     assert!(complaint.contains("--connections"), "{complaint}");
     assert!(ran.took < Duration::from_secs(5) + SLACK, "{ran:?}");
@@ -68,7 +69,7 @@ fn a_target_that_goes_away_is_counted_and_leaves_no_slot_out() {
         let target =
             Target::start(at, 1 + 4, |_| Act::SayAndClose(closing)).expect("a loopback port");
         let args = "-R 100 -n 50 -c 4 --drain 300ms";
-        let report = report(&format!("--engine {engine} {args} {}", target.url()));
+        let report = report_from_stdout(&format!("--engine {engine} {args} {}", target.url()));
         let r = &report.requests;
         assert_eq!((r.planned, r.completed), (50, 4), "{engine}: {r:?}");
         assert!(r.errors.connect > 0, "{engine}: {r:?}");
@@ -81,17 +82,18 @@ fn a_target_that_goes_away_is_counted_and_leaves_no_slot_out() {
 #[test]
 fn connections_do_not_share_the_timeout_of_a_request() {
     let target = Target::always(Act::Say(OK));
-    let report = report(&format!("-T 1ms -c 256 -R 100 -n 20 --drain 1s {}", target.url()));
+    let report =
+        report_from_stdout(&format!("-T 1ms -c 256 -R 100 -n 20 --drain 1s {}", target.url()));
     assert_eq!(report.requests.planned, 20);
 }
 
 /// A run of the program in a shell, after `limit` was said there.
-fn with_limit(limit: &str, args: &str) -> Ran {
+fn with_limit(limit: &str, args: &str) -> Finished {
     let mut shell = Command::new("sh");
     let script = format!("{limit}; exec \"$0\" --format json -q --allow-limited {args}");
     shell.args(["-c", &script, env!("CARGO_BIN_EXE_loadgen")]);
-    clean(&mut shell);
-    Running::start(shell).finish()
+    clear_settings(&mut shell);
+    Process::start("loadgen", &mut shell).finish()
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn a_soft_limit_on_open_files_is_raised() {
 fn a_hard_limit_on_open_files_is_said() {
     let target = Target::always(Act::Say(OK));
     let ran = with_limit("ulimit -n 64", &format!("-c 200 -R 200 -n 100 {}", target.url()));
-    let complaint = ran.complaint();
+    let complaint = ran.error_line();
     assert!(complaint.contains("64") && complaint.contains("ulimit -n"), "{complaint}");
     assert_eq!(target.connections(), 0, "it is said before anything is done");
 }

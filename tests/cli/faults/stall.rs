@@ -11,9 +11,8 @@ use hdrhistogram::serialization::Deserializer;
 use loadgen::report::{Latency, Quantiles};
 use rustix::process::Signal;
 
-use super::drive::{Running, command, report};
 use super::proxy::{self, Delay};
-use super::targets::{Act, OK, Target, stalling};
+use crate::support::{Act, OK, Process, Target, json_command, report_from_stdout, stalling};
 
 /// Values above a limit, from the blob that every report carries.
 fn count_above(quantiles: &Quantiles, limit: Duration) -> u64 {
@@ -27,7 +26,7 @@ fn count_above(quantiles: &Quantiles, limit: Duration) -> u64 {
 /// is missing. Response, service, and how many responses took more than 10 ms.
 fn stalled(seconds: u64) -> (Quantiles, Quantiles, u64) {
     let target = Target::scripted(stalling(Duration::from_secs(1), Duration::from_secs(1)));
-    let report = report(&format!("-R 1000 -d {seconds}s -c 64 {}", target.url()));
+    let report = report_from_stdout(&format!("-R 1000 -d {seconds}s -c 64 {}", target.url()));
     let r = &report.requests;
     assert_eq!((r.planned, r.completed), (seconds * 1_000, seconds * 1_000), "{r:?}");
     let Latency { response, service, .. } = report.latency;
@@ -61,7 +60,7 @@ fn shifted(seconds: u64, tolerance: f64) {
     let target = Target::always(Act::Say(OK));
     let delay = Duration::from_millis(20);
     let median = |address: SocketAddr| {
-        let report = report(&format!("-R 200 -d {seconds}s -c 16 http://{address}/"));
+        let report = report_from_stdout(&format!("-R 200 -d {seconds}s -c 16 http://{address}/"));
         assert_eq!(report.requests.completed, seconds * 200);
         report.latency.response.p50.expect("enough values")
     };
@@ -93,7 +92,7 @@ fn a_stall_of_the_generator_is_its_own_fault_and_makes_it_limited() {
     let starve = |options: &str| {
         let target = Target::always(Act::Say(OK));
         let args = format!("-R 500 -d 3s -c 16 {options} {}", target.url());
-        let run = Running::start(command(&args));
+        let run = Process::start("loadgen", &mut json_command(&args));
         target.wait_for_load();
         run.signal(Signal::STOP);
         thread::sleep(Duration::from_millis(1_500));

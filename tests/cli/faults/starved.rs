@@ -2,28 +2,26 @@
 //! and the reason names who had it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::drive::{Ran, Running, command};
-use super::targets::{Act, OK, Target};
+use crate::support::{Act, Finished, OK, Process, Target, json_command, skip_unless_ci};
 
 /// Runs a closed loop behind a program that starts it.
-fn behind(program: &str, words: &[&str], load: &str, target: &Target) -> Ran {
-    let inner = command(&format!("{load} {}", target.url()));
+fn behind(program: &str, words: &[&str], load: &str, target: &Target) -> Finished {
+    let inner = json_command(&format!("{load} {}", target.url()));
     let mut outer = Command::new(program);
     outer.args(words).arg(inner.get_program()).args(inner.get_args());
-    Running::start(outer).finish()
+    Process::start("loadgen", &mut outer).finish()
 }
 
 /// The reason why a run that was to be limited was so.
 #[track_caller]
-fn reason(ran: &Ran) -> String {
+fn reason(ran: &Finished) -> String {
     let report = ran.report();
     let verdict = &report.verdict;
     let state = (ran.code, verdict.generator.as_str(), verdict.reasons.len());
@@ -37,16 +35,9 @@ struct BusyCore(Pid);
 impl BusyCore {
     fn start() -> Self {
         let script = "taskset -c 0 sh -c 'while :; do :; done' >/dev/null 2>&1 & echo $!";
-        let mut shell = Command::new("sh")
-            .args(["-c", script])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let mut line = String::new();
-        let output = shell.stdout.take().expect("it is piped");
-        BufReader::new(output).read_line(&mut line).expect("a pipe");
-        shell.wait().expect("a child");
-        let pid = line.trim().parse().ok().and_then(Pid::from_raw);
+        let mut shell = Command::new("sh");
+        let started = Process::start("sh", shell.args(["-c", script])).finish();
+        let pid = started.stdout.trim().parse().ok().and_then(Pid::from_raw);
         Self(pid.expect("the number of a process"))
     }
 }
@@ -70,7 +61,7 @@ fn a_closed_loop_beside_a_busy_core_is_limited() {
 #[test]
 fn a_closed_loop_that_was_stopped_is_limited() {
     let target = Target::always(Act::Say(OK));
-    let run = Running::start(command(&format!("-d 3s -c 2 {}", target.url())));
+    let run = Process::start("loadgen", &mut json_command(&format!("-d 3s -c 2 {}", target.url())));
     target.wait_for_load();
     run.signal(Signal::STOP);
     thread::sleep(Duration::from_millis(1_500));
@@ -82,7 +73,10 @@ fn a_closed_loop_that_was_stopped_is_limited() {
 #[test]
 fn a_short_stop_of_a_closed_loop_is_noted() {
     let target = Target::always(Act::Say(OK));
-    let run = Running::start(command(&format!("--allow-limited -d 4s -c 2 {}", target.url())));
+    let run = Process::start(
+        "loadgen",
+        &mut json_command(&format!("--allow-limited -d 4s -c 2 {}", target.url())),
+    );
     target.wait_for_load();
     run.signal(Signal::STOP);
     thread::sleep(Duration::from_millis(300));
@@ -124,9 +118,7 @@ impl Drop for TenPercent {
 #[test]
 fn a_closed_loop_with_a_tenth_of_a_cpu_is_limited() {
     let Some(group) = TenPercent::new() else {
-        let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!ci, "no cgroup can be made; with CI=true no test is skipped");
-        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: this user may make no cgroup ***");
+        skip_unless_ci("this user may not make a cgroup");
         return;
     };
     let target = Target::always(Act::Say(OK));
@@ -141,7 +133,7 @@ fn a_closed_loop_beside_the_server_that_it_drives_is_valid() {
     let target = Target::always(Act::Say(OK));
     // Generator and target share one CPU: that is the experiment.
     let run = format!("--allow-limited -d 2s -c 8 -t 2 {}", target.url());
-    let report = Running::start(command(&run)).finish().report();
+    let report = Process::start("loadgen", &mut json_command(&run)).finish().report();
     let machine = report.generator.as_ref().expect("it is measured");
     assert!(machine.measured_s > 1.5 && machine.cores > 0, "{machine:?}");
     // Other programs may run on this machine; where they do not, nothing limits it.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::drive::{Ran, report, run};
-use super::targets::{Act, LARGEST_BODY, OK, Request, Target};
+use crate::support::{
+    Act, Finished, LARGEST_BODY, OK, Request, Target, report_from_stdout, run_json,
+};
 
 /// A message of these tests.
 #[derive(serde::Deserialize)]
@@ -20,7 +21,7 @@ fn every_message_is_numbered_once_and_its_length_is_right() {
         for load in ["", "-R 1000"] {
             let target = Target::always(Act::Say(OK));
             let args = format!("--engine {engine} {load} -n 230 -c 6 -t 2 -b {body}");
-            let report = report(&format!("{args} {}", target.url()));
+            let report = report_from_stdout(&format!("{args} {}", target.url()));
             assert_eq!(report.requests.completed, 230, "{args}");
             let mut ids = BTreeSet::new();
             let mut seqs = BTreeMap::<u64, BTreeSet<u64>>::new();
@@ -44,7 +45,7 @@ fn every_message_is_numbered_once_and_its_length_is_right() {
 fn sent(args: &str) -> Request {
     let target = Target::always(Act::Say(OK));
     let url = target.url();
-    report(&format!("-n 1 -c 1 {args}").replace("URL/", &url));
+    report_from_stdout(&format!("-n 1 -c 1 {args}").replace("URL/", &url));
     target.requests().remove(0)
 }
 
@@ -92,21 +93,21 @@ fn a_url_in_other_clothes_is_sent_plain() {
 
 #[test]
 fn credentials_go_to_the_target_and_nowhere_else() {
-    let secret_in = |ran: &Ran| {
+    let secret_in = |ran: &Finished| {
         let said = format!("{}{}", ran.stdout, ran.stderr);
         ["p%40ss", "p@ss", "dXNlcjpwQHNz"].iter().any(|secret| said.contains(secret))
     };
     for engine in ["raw", "reqwest"] {
         let target = Target::always(Act::Say(OK));
         let args = |host: &str| format!("--engine {engine} -n 1 -c 1 http://us%65r:p%40ss@{host}/");
-        let ran = run(&args(&target.address.to_string()));
+        let ran = run_json(&args(&target.address.to_string()));
         // As curl sends it: decoded from the URL, then user:p@ss in base64.
         let request = target.requests().remove(0);
         assert_eq!(request.field("Authorization"), Some("Basic dXNlcjpwQHNz"), "{engine}");
         assert_eq!(ran.report().run.target, target.url());
         assert!(!secret_in(&ran), "{ran:?}");
         for host in ["127.0.0.1:1", "nobody.invalid", "[::1"] {
-            let failed = run(&args(host));
+            let failed = run_json(&args(host));
             assert!(failed.code != Some(0) && !secret_in(&failed), "{failed:?}");
         }
     }
@@ -121,8 +122,10 @@ fn a_large_body_goes_out_whole() {
     for engine in ["raw", "reqwest"] {
         let target = Target::always(Act::Say(OK));
         let file = body.path().display();
-        let report =
-            report(&format!("--engine {engine} -n 2 -c 1 -T 20s -f {file} {}", target.url()));
+        let report = report_from_stdout(&format!(
+            "--engine {engine} -n 2 -c 1 -T 20s -f {file} {}",
+            target.url()
+        ));
         assert_eq!(report.requests.completed, 2, "{engine}: {:?}", report.requests);
         let ends: Vec<_> =
             target.requests().iter().map(|r| r.body[text.len()..].to_owned()).collect();
@@ -140,7 +143,7 @@ fn an_answer_that_comes_before_the_body_is_sent_counts() {
         // It closes with most of the body unread, which resets the connection.
         let target = Target::always(Act::SayAndClose(TOO_LARGE));
         let args = format!("--engine {engine} -n 20 -c 2 -f {}", body.path().display());
-        let report = report(&format!("{args} {}", target.url()));
+        let report = report_from_stdout(&format!("{args} {}", target.url()));
         let r = &report.requests;
         assert_eq!(r.failed, r.errors.read + r.errors.write, "{engine}: {r:?}");
         // hyper gives up at the failed write as often as not.

@@ -8,12 +8,12 @@ use loadgen::run::Runner;
 
 use super::{assert_stages, assert_whole, components};
 use crate::support::{
-    Mosquitto, Process, Report, children_of, eventually, is_alive, loadgen as program, report_of,
-    report_of_command,
+    JsonReport, Mosquitto, Process, children_of, eventually, is_alive, loadgen as program,
+    report_of, report_of_command,
 };
 
 /// A run of that many messages, with a `PATH` on which there is nothing.
-fn alone(words: &str) -> Report {
+fn alone(words: &str) -> JsonReport {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = program(words);
     command.env("PATH", folder.path());
@@ -22,12 +22,12 @@ fn alone(words: &str) -> Report {
     report
 }
 
-fn assert_kinds(report: &Report, queue: &str, broker: &str) {
+fn assert_kinds(report: &JsonReport, queue: &str, broker: &str) {
     let kind = |server: &str| report.text(&format!("run.stack.{server}.kind")).to_owned();
     assert_eq!((kind("queue"), kind("broker")), (queue.to_owned(), broker.to_owned()));
 }
 
-fn warns(report: &Report) -> bool {
+fn warns(report: &JsonReport) -> bool {
     let mut notes = report.list("verdict.notes").iter().filter_map(|note| note.as_str());
     notes.any(|note| note.contains("not the figures of a real deployment"))
 }

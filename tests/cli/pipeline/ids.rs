@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::support::{
-    Mosquitto, Recorder, Redis, Report, Service, eventually, report_of, require_stack, run,
+    JsonReport, Mosquitto, Recorder, Redis, Service, eventually, report_of, require_stack, run,
 };
 
 /// A service that takes the id from the header `X-Request-Id`, else from the last part of the path,
@@ -82,13 +82,13 @@ fn publish(publishing: &Mutex<Publishing>, id: &str) {
 }
 
 #[track_caller]
-fn assert_messages(report: &Report, counts: &[(&str, u64)]) {
+fn assert_messages(report: &JsonReport, counts: &[(&str, u64)]) {
     for (name, count) in counts {
         assert_eq!(report.count(&format!("messages.{name}")), *count, "{name}: {report:?}");
     }
 }
 
-fn notes(report: &Report) -> Vec<&str> {
+fn notes(report: &JsonReport) -> Vec<&str> {
     report.list("verdict.notes").iter().filter_map(|note| note.as_str()).collect()
 }
 
@@ -155,7 +155,12 @@ fn push_on(redis: &Redis, broker: &Mosquitto) -> Service {
 }
 
 /// A run whose 400 messages wait in the queue, and what is to happen when they do.
-fn run_of_400(url: &str, redis: &Redis, broker: &Mosquitto, meanwhile: impl FnOnce()) -> Report {
+fn run_of_400(
+    url: &str,
+    redis: &Redis,
+    broker: &Mosquitto,
+    meanwhile: impl FnOnce(),
+) -> JsonReport {
     let (queue, mqtt) = (redis.url(), broker.url());
     let words = format!("{url} --redis {queue} --mqtt {mqtt} -c 2 -n 400 --drain 12s");
     let (_, report) = report_of(&words, |_| {

@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{
-    Cutter, Finished, Mosquitto, Recorder, Redis, Report, Service, eventually, report_of,
+    Cutter, Finished, JsonReport, Mosquitto, Recorder, Redis, Service, eventually, report_of,
 };
 
 const MESSAGES: u64 = 600;
 
 struct Run {
     finished: Finished,
-    report: Report,
+    report: JsonReport,
     /// Messages that an independent subscriber had.
     observed: u64,
     /// What the broker has logged.
@@ -46,7 +46,7 @@ fn cut_off(broker: &Mosquitto, qos: u8, words: &str) -> Option<Run> {
 }
 
 #[track_caller]
-fn note(report: &Report, part: &str) -> String {
+fn note(report: &JsonReport, part: &str) -> String {
     let mut notes = report.list("verdict.notes").iter().filter_map(Value::as_str);
     let found = notes.find(|note| note.contains(part));
     found.unwrap_or_else(|| panic!("no note with '{part}': {report:?}")).to_owned()

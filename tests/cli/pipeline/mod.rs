@@ -15,7 +15,9 @@ mod unjoined;
 
 use serde_json::json;
 
-use crate::support::{Report, child_called, command_line, eventually, report_of, require_stack};
+use crate::support::{
+    JsonReport, child_called, command_line, eventually, report_of, require_stack,
+};
 
 const STAGES: [(&str, &str); 9] = [
     ("due", "sent"),
@@ -31,7 +33,7 @@ const STAGES: [(&str, &str); 9] = [
 
 /// Everything that was planned went all the way, and every part of the report says the same.
 #[track_caller]
-fn assert_whole(report: &Report, planned: Option<u64>) {
+fn assert_whole(report: &JsonReport, planned: Option<u64>) {
     let sent = report.count("requests.sent");
     assert_eq!(sent, planned.unwrap_or(sent), "{report:?}");
     assert!(sent > 0);
@@ -51,7 +53,7 @@ fn assert_whole(report: &Report, planned: Option<u64>) {
 }
 
 #[track_caller]
-fn assert_series_adds_up(report: &Report) {
+fn assert_series_adds_up(report: &JsonReport) {
     for (column, total) in [
         ("sent", "requests.sent"),
         ("completed", "requests.completed"),
@@ -66,20 +68,20 @@ fn assert_series_adds_up(report: &Report) {
 
 /// Each stage is there, with the time of `sampled` messages.
 #[track_caller]
-fn assert_stages(report: &Report, sampled: u64) {
+fn assert_stages(report: &JsonReport, sampled: u64) {
     let stages = report.list("stages").iter();
     let seen: Vec<_> = stages.map(|s| json!([s["from"], s["to"], s["count"]])).collect();
     assert_eq!(seen, STAGES.map(|(from, to)| json!([from, to, sampled])));
 }
 
-fn components(report: &Report) -> Vec<&str> {
+fn components(report: &JsonReport) -> Vec<&str> {
     report.list("resources").iter().filter_map(|row| row["component"].as_str()).collect()
 }
 
 /// A run with a stack of its own that must lose nothing. `told` are words that a child is started
 /// with, to see that a setting reaches it.
 #[track_caller]
-fn deliver(words: &str, planned: Option<u64>, told: &[(&str, &str)]) -> Option<Report> {
+fn deliver(words: &str, planned: Option<u64>, told: &[(&str, &str)]) -> Option<JsonReport> {
     if !require_stack() {
         return None;
     }

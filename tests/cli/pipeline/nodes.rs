@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::assert_whole;
 use crate::support::{
-    Finished, Mosquitto, Recorder, Redis, Report, Service, loadgen, loadgen_with_wrong_clock,
+    Finished, JsonReport, Mosquitto, Recorder, Redis, Service, loadgen, loadgen_with_wrong_clock,
     report_of, report_of_command, require, run,
 };
 
@@ -40,7 +40,7 @@ impl Common {
     }
 
     /// Runs both of two nodes at once; with `redis` they take their ids from it.
-    fn run(&self, words: &str, with_redis: bool) -> [Report; 2] {
+    fn run(&self, words: &str, with_redis: bool) -> [JsonReport; 2] {
         let redis =
             if with_redis { format!("--redis {}", self.redis.url()) } else { String::new() };
         let (url, mqtt) = (&self.url, self.broker.url());
@@ -115,7 +115,7 @@ fn the_schedule_begins_at_the_agreed_time() {
 }
 
 /// Merges two nodes' reports.
-fn merge(reports: &[Report; 2]) -> (Finished, Option<Value>) {
+fn merge(reports: &[JsonReport; 2]) -> (Finished, Option<Value>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str| folder.path().join(name).display().to_string();
     let names = [file("0.json"), file("1.json")];

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Finished, Mosquitto, Redis, Report, eventually, report_of};
+use crate::support::{Finished, JsonReport, Mosquitto, Redis, eventually, report_of};
 
 struct Servers {
     redis: Redis,
@@ -24,7 +24,7 @@ impl Servers {
 }
 
 /// A run of 800 messages, stamped each, and what happens to its servers meanwhile.
-fn run_through(outage: impl FnOnce(&mut Servers)) -> Option<(Finished, Report)> {
+fn run_through(outage: impl FnOnce(&mut Servers)) -> Option<(Finished, JsonReport)> {
     let mut servers = Servers::start()?;
     let urls = format!("--redis {} --mqtt {}", servers.redis.url(), servers.broker.url());
     let words = format!("-R 200 -d 4s --drain 1s --sample 1 {urls}");
@@ -35,7 +35,7 @@ fn run_through(outage: impl FnOnce(&mut Servers)) -> Option<(Finished, Report)> 
 }
 
 #[track_caller]
-fn assert_adds_up((finished, report): &(Finished, Report)) {
+fn assert_adds_up((finished, report): &(Finished, JsonReport)) {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let requests = |name: &str| report.count(&format!("requests.{name}"));
     let messages = |name: &str| report.count(&format!("messages.{name}"));

@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::STAGES;
 use crate::support::{
-    Mosquitto, Recorder, Redis, Report, Service, eventually, post, report_of, run,
+    JsonReport, Mosquitto, Recorder, Redis, Service, eventually, post, report_of, run,
 };
 
 /// From, to and count of each row.
-fn rows(report: &Report) -> Vec<(String, u64)> {
+fn rows(report: &JsonReport) -> Vec<(String, u64)> {
     let row = |stage: &Value| {
         let text = |key: &str| stage[key].as_str().expect("a checkpoint").to_owned();
         (format!("{}-{}", text("from"), text("to")), stage["count"].as_u64().expect("a count"))
@@ -21,18 +21,18 @@ fn rows(report: &Report) -> Vec<(String, u64)> {
     report.list("stages").iter().map(row).collect()
 }
 
-fn count_of(report: &Report, stage: &str) -> Option<u64> {
+fn count_of(report: &JsonReport, stage: &str) -> Option<u64> {
     rows(report).into_iter().find(|(name, _)| name == stage).map(|(_, count)| count)
 }
 
 /// What the report says of the list of a checkpoint: read, joined, foreign, unreadable.
-fn list_of(report: &Report, checkpoint: &str) -> [u64; 4] {
+fn list_of(report: &JsonReport, checkpoint: &str) -> [u64; 4] {
     let list = report.list("stamps").iter().find(|list| list["name"] == checkpoint);
     let list = list.expect("a list of the checkpoint");
     ["read", "joined", "foreign", "unreadable"].map(|key| list[key].as_u64().expect("a count"))
 }
 
-fn notes(report: &Report) -> Vec<&str> {
+fn notes(report: &JsonReport) -> Vec<&str> {
     report.list("verdict.notes").iter().filter_map(Value::as_str).collect()
 }
 

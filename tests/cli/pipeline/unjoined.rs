@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Finished, Mosquitto, Redis, Report, Service, report_of, run};
+use crate::support::{Finished, JsonReport, Mosquitto, Redis, Service, report_of, run};
 
 /// A pipeline whose services read the id from the field `seq`.
 struct Pipeline {
@@ -24,7 +24,7 @@ impl Pipeline {
     }
 
     /// Sends 100 messages in a second, and listens as `words` say.
-    fn run(&self, words: &str) -> (Finished, Report) {
+    fn run(&self, words: &str) -> (Finished, JsonReport) {
         let Self { redis, broker, api, .. } = self;
         let servers = format!("--redis {} --mqtt {}", redis.url(), broker.url());
         report_of(&format!("{api} -R 100 -d 1s --drain 500ms {servers} {words}"), |_| ())
@@ -33,7 +33,7 @@ impl Pipeline {
 
 /// The run has accepted all, joined nothing, and measured no arrival.
 #[track_caller]
-fn assert_not_measured((finished, report): &(Finished, Report), unexpected: u64) -> String {
+fn assert_not_measured((finished, report): &(Finished, JsonReport), unexpected: u64) -> String {
     let count = |name: &str| report.count(&format!("messages.{name}"));
     let all = (count("accepted"), count("arrived"), count("lost"), count("unexpected"));
     assert_eq!(all, (100, 0, 100, unexpected), "{report:?}");

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::{Finished, Process, Report, loadgen, report_of_command};
+use crate::support::{Finished, JsonReport, Process, loadgen, report_of_command};
 use server::Server;
 
 /// A script in a folder of its own, which goes with it.
@@ -43,7 +43,7 @@ impl Script {
         Process::start("loadgen", &mut self.command(words)).finish()
     }
 
-    fn report(&self, words: &str) -> (Finished, Report) {
+    fn report(&self, words: &str) -> (Finished, JsonReport) {
         report_of_command(self.command(words), |_| ())
     }
 }
@@ -55,7 +55,7 @@ fn printed(stdout: &str) -> Vec<&str> {
 
 /// The counts add up, with so many requests answered.
 #[track_caller]
-fn assert_answered(report: &Report, count: u64) {
+fn assert_answered(report: &JsonReport, count: u64) {
     let requests = |name: &str| report.count(&format!("requests.{name}"));
     assert_eq!((requests("completed"), requests("failed"), requests("unfinished")), (count, 0, 0));
     assert_eq!(requests("planned"), requests("sent") + requests("dropped"));

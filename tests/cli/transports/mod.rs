@@ -8,11 +8,11 @@ mod nginx;
 mod server;
 mod tls;
 
-use crate::support::{Report, loadgen, report_of, run};
+use crate::support::{JsonReport, loadgen, report_of, run};
 
 /// Runs to the end, which must be good, and the requests all answered with this status.
 #[track_caller]
-fn answered(words: &str, count: u64, status: u16) -> Report {
+fn answered(words: &str, count: u64, status: u16) -> JsonReport {
     let (finished, report) = report_of(words, |_| ());
     assert_eq!(finished.code, Some(0), "{words}: {finished:?}");
     assert_all(&report, count, status);
@@ -20,7 +20,7 @@ fn answered(words: &str, count: u64, status: u16) -> Report {
 }
 
 #[track_caller]
-fn assert_all(report: &Report, count: u64, status: u16) {
+fn assert_all(report: &JsonReport, count: u64, status: u16) {
     for same in ["planned", "sent", "completed", &format!("status.{status}")] {
         assert_eq!(report.count(&format!("requests.{same}")), count, "{same}: {}", report.json());
     }

@@ -1,17 +1,14 @@
 //! Brokers to test: the embedded one on a thread of this process, and Mosquitto as a child.
 
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use loadgen::pipeline::servers::embedded::broker::{self, BrokerLimits};
 use tokio::sync::watch;
 
-/// Longer than anything here takes.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+use crate::support::{Mosquitto, find_program};
 
 /// A broker that ends with its guard.
 #[derive(Debug)]
@@ -23,7 +20,7 @@ pub(crate) struct Broker {
 #[derive(Debug)]
 enum Running {
     Embedded(watch::Sender<bool>, Option<JoinHandle<std::io::Result<()>>>),
-    Mosquitto(Child),
+    Mosquitto { _guard: Mosquitto },
 }
 
 impl Broker {
@@ -43,45 +40,11 @@ impl Broker {
         Self { address, running: Running::Embedded(stop, Some(thread)) }
     }
 
-    /// `None` where it is not installed.
+    /// `None` where Mosquitto is not installed and the test is skipped.
     pub(crate) fn mosquitto() -> Option<Self> {
-        let program = find("mosquitto")?;
-        (0..5).find_map(|_| Self::start_mosquitto(&program))
-    }
-
-    fn start_mosquitto(program: &PathBuf) -> Option<Self> {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-        let address = free.local_addr().expect("it listens");
-        drop(free);
-        let config = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\nuser root\nset_tcp_nodelay true\n\
-             max_queued_messages 10000000\nmax_inflight_messages 0\npersistence false\n\
-             sys_interval 1\nlog_dest none\n",
-            address.port()
-        );
-        let mut command = Command::new(program);
-        command.args(["-c", "/dev/stdin"]).stdin(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.stdout(Stdio::null()).spawn().expect("mosquitto starts");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        stdin.write_all(config.as_bytes()).expect("mosquitto reads");
-        drop(stdin);
-        // A guard from here on.
-        let mut broker = Self { address, running: Running::Mosquitto(child) };
-        let deadline = Instant::now() + LIMIT;
-        while broker.is_running() && Instant::now() < deadline {
-            if TcpStream::connect(address).is_ok() {
-                return Some(broker);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
-    }
-
-    fn is_running(&mut self) -> bool {
-        match &mut self.running {
-            Running::Embedded(_, thread) => thread.as_ref().is_some_and(|t| !t.is_finished()),
-            Running::Mosquitto(child) => child.try_wait().is_ok_and(|status| status.is_none()),
-        }
+        let server = Mosquitto::without_persistence()?;
+        let address = server.address().parse().expect("an address of loopback");
+        Some(Self { address, running: Running::Mosquitto { _guard: server } })
     }
 
     /// Asks the embedded one to stop; how long that took.
@@ -98,7 +61,7 @@ impl Broker {
 
     /// `mosquitto_pub` or `mosquitto_sub`, told of this broker.
     pub(crate) fn foreign(&self, program: &str) -> Command {
-        let mut command = Command::new(find(program).expect("it comes with mosquitto-clients"));
+        let mut command = Command::new(find_program(program).expect("it was required"));
         command.args(["-h", "127.0.0.1", "-p", &self.address.port().to_string()]);
         command
     }
@@ -110,23 +73,8 @@ impl Drop for Broker {
             // A panic of its thread fails the test, whatever the test itself thought of it.
             Running::Embedded(..) if !std::thread::panicking() => _ = self.stop(),
             Running::Embedded(stop, _) => _ = stop.send(true),
-            Running::Mosquitto(child) => {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
+            // The server ends with its own guard.
+            Running::Mosquitto { .. } => {}
         }
     }
-}
-
-/// Where a program is: on `PATH`, or where Debian puts servers.
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!ci, "{name} is not installed; with CI=true no test is skipped");
-        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {name} is not installed ***");
-    }
-    found
 }

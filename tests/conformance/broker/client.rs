@@ -4,7 +4,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::brokers::{Broker, LIMIT};
+use super::brokers::Broker;
+use crate::support::LIMIT;
 
 /// A connection.
 #[derive(Debug)]

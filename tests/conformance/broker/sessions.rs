@@ -1,7 +1,5 @@
 //! What both brokers must do with connections: welcome, refuse, take over, end; and whom they serve.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -11,8 +9,9 @@ use loadgen::pipeline::servers::mqtt;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
 
-use super::brokers::{Broker, find};
+use super::brokers::Broker;
 use super::client::{Client, connect, packet, publish, string, subscribe};
+use crate::support::{Process, require};
 
 on_both! {
     a_connection_is_accepted_and_pings_are_answered
@@ -135,24 +134,25 @@ fn the_version_is_told(broker: &Broker) {
 }
 
 fn foreign_clients_are_served(broker: &Broker) {
-    if find("mosquitto_sub").is_none() || find("mosquitto_pub").is_none() {
+    if !(require("mosquitto_sub") && require("mosquitto_pub")) {
         return;
     }
     for qos in ["0", "1"] {
-        let mut sub = broker.foreign("mosquitto_sub");
-        sub.args(["-q", qos, "-t", "x/+", "-F", "%q %t %p", "-W", "20"]);
-        let mut sub = sub.stdout(Stdio::piped()).spawn().expect("mosquitto_sub starts");
-        let stdout = BufReader::new(sub.stdout.take().expect("a pipe"));
-        let mut lines = stdout.lines().map_while(Result::ok);
-        mark_until(broker, || _ = lines.next());
+        let mut command = broker.foreign("mosquitto_sub");
+        command.args(["-q", qos, "-t", "x/+", "-F", "%q %t %p", "-W", "20"]);
+        let mut sub = Process::start("mosquitto_sub", &mut command);
+        mark_until(broker, || sub.await_line(|_| Some(())));
         for payload in ["one", "two", "three", "four"] {
             let mut publisher = broker.foreign("mosquitto_pub");
             publisher.args(["-q", qos, "-t", "x/y", "-m", payload]);
-            assert!(publisher.status().expect("mosquitto_pub runs").success());
+            let finished = Process::start("mosquitto_pub", &mut publisher).finish();
+            assert_eq!(finished.code, Some(0), "{finished:?}");
         }
-        let arrived: Vec<_> = lines.filter(|line| !line.ends_with("mark")).take(4).collect();
-        assert_eq!(arrived, ["one", "two", "three", "four"].map(|p| format!("{qos} x/y {p}")));
-        sub.kill().and_then(|()| sub.wait()).expect("mosquitto_sub ends");
+        let expected = ["one", "two", "three", "four"].map(|p| format!("{qos} x/y {p}"));
+        sub.await_line(|line| (line == expected[3]).then_some(()));
+        let output = sub.stdout();
+        let arrived: Vec<_> = output.lines().filter(|line| !line.ends_with("mark")).collect();
+        assert_eq!(arrived, expected);
     }
 }
 

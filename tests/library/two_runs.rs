@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use loadgen::config::plan::Plan;
 use loadgen::config::settings::{Engine, Node, Settings};
+use loadgen::report::Report;
+use loadgen::run::Runner;
 
-use super::drive::library;
-use super::targets::{Act, OK, Target};
+use crate::support::{Act, OK, Target, assert_adds_up};
 
 fn settings(target: &Target, index: u64) -> Settings {
     Settings {
@@ -24,6 +26,15 @@ fn settings(target: &Target, index: u64) -> Settings {
     }
 }
 
+/// Runs the library in this process.
+async fn run(settings: Settings) -> Report {
+    let plan = Plan::new(settings).expect("a valid plan");
+    let seen = Runner::new().run(&plan).await.expect("a run");
+    let report = Report::from(&seen);
+    assert_adds_up(&report);
+    report
+}
+
 fn ids(target: &Target) -> BTreeSet<u64> {
     target.requests().iter().map(|request| request.body.parse().expect("an id")).collect()
 }
@@ -32,7 +43,7 @@ fn ids(target: &Target) -> BTreeSet<u64> {
 async fn two_runs_at_once_do_not_disturb_each_other() {
     let (good, other) = (Target::always(Act::Say(OK)), Target::always(Act::Say(OK)));
     let [first, second] = [settings(&good, 0), settings(&other, 1)];
-    let (first, second) = tokio::join!(library(first), library(second));
+    let (first, second) = tokio::join!(run(first), run(second));
     for report in [&first, &second] {
         let r = &report.requests;
         assert_eq!((r.planned, r.completed, r.reconnects), (400, 400, 0), "{r:?}");
@@ -52,7 +63,7 @@ async fn a_run_beside_one_in_trouble_is_whole() {
             let drain = Some(Duration::from_millis(500));
             let bad = Settings { engine, drain, ..settings(&bad, 0) };
             let good = Settings { engine, ..settings(&good, 1) };
-            let (good, bad) = tokio::join!(library(good), library(bad));
+            let (good, bad) = tokio::join!(run(good), run(bad));
             assert_eq!((good.requests.completed, good.requests.failed), (400, 0), "{trouble:?}");
             let r = &bad.requests;
             assert_eq!((r.planned, r.completed), (400, 0), "{trouble:?}: {r:?}");

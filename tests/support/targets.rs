@@ -8,22 +8,22 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(super) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// The largest body that is read; a larger one is answered without.
-pub(super) const LARGEST_BODY: usize = 8 << 20;
+pub(crate) const LARGEST_BODY: usize = 8 << 20;
 
 /// A request as it came over the wire.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// Request line and fields, without the empty line.
-    pub(super) head: String,
-    pub(super) body: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Request {
     /// The value of a field.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         let mut named = fields.filter(|(own, _)| own.eq_ignore_ascii_case(name));
         named.next().map(|(_, value)| value.trim())
@@ -32,7 +32,7 @@ impl Request {
 
 /// What a target does with a request.
 #[derive(Clone, Copy)]
-pub(super) enum Act {
+pub(crate) enum Act {
     /// Answers and keeps the connection.
     Say(&'static [u8]),
     /// Answers and closes.
@@ -75,24 +75,24 @@ struct Shared {
 }
 
 /// A server that runs until it is dropped.
-pub(super) struct Target {
-    pub(super) address: SocketAddr,
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 impl Target {
     /// A server that does the same with every request.
-    pub(super) fn always(act: Act) -> Self {
+    pub(crate) fn always(act: Act) -> Self {
         Self::scripted(move |_| act)
     }
 
     /// A server that asks `script`, on the connection's thread.
-    pub(super) fn scripted(script: impl Fn(&Request) -> Act + Send + Sync + 'static) -> Self {
+    pub(crate) fn scripted(script: impl Fn(&Request) -> Act + Send + Sync + 'static) -> Self {
         Self::start((Ipv4Addr::LOCALHOST, 0).into(), usize::MAX, script).expect("a loopback port")
     }
 
     /// A server on `at` that stops listening after `most` connections.
-    pub(super) fn start(
+    pub(crate) fn start(
         at: SocketAddr,
         most: usize,
         script: impl Fn(&Request) -> Act + Send + Sync + 'static,
@@ -116,27 +116,27 @@ impl Target {
         Ok(Self { address, shared })
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
     /// Requests so far.
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().expect("no panic").clone()
     }
 
     /// Connections so far, the one that only tries whether anybody is there among them.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
     }
 
     /// The most requests that were being answered at once.
-    pub(super) fn most_busy(&self) -> usize {
+    pub(crate) fn most_busy(&self) -> usize {
         self.shared.most_busy.load(SeqCst)
     }
 
     /// Waits until a request has come.
-    pub(super) fn wait_for_load(&self) {
+    pub(crate) fn wait_for_load(&self) {
         let begun = Instant::now();
         while self.shared.requests.lock().expect("no panic").is_empty() {
             assert!(begun.elapsed() < Duration::from_secs(30), "no request came");
@@ -155,7 +155,7 @@ impl Drop for Target {
 
 /// A script that answers at once, but for one stretch, counted from the first request, in which
 /// nobody is answered until its end.
-pub(super) fn stalling(
+pub(crate) fn stalling(
     after: Duration,
     lasts: Duration,
 ) -> impl Fn(&Request) -> Act + Send + Sync + 'static {
@@ -191,7 +191,7 @@ fn serve(stream: &TcpStream, shared: &Shared, script: &dyn Fn(&Request) -> Act) 
 }
 
 /// The next request; `None` when the client has closed.
-pub(super) fn read_request(input: &mut impl io::BufRead) -> io::Result<Option<Request>> {
+pub(crate) fn read_request(input: &mut impl io::BufRead) -> io::Result<Option<Request>> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if input.read_line(&mut head)? == 0 {
