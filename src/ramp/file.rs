@@ -253,8 +253,8 @@ fn range(text: &str) -> Option<(u64, u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ramp::knee_file::Axis;
     use crate::ramp::search::KneeSearch;
+    use crate::report::ramp::SearchAxis;
 
     #[test]
     fn every_step_runs_at_every_value_in_the_order_of_the_file() {
@@ -296,7 +296,7 @@ mod tests {
         let text = "[search]\nrate = '5k..60k'\nholds = ['lost == 0', 'generator valid']\n";
         let search = RampFile::parse(text).expect("valid").search.expect("there is one");
         let knee = KneeSearch { low: 5_000.0, high: 60_000.0, within: 0.02, confirm: 3, runs: 20 };
-        assert_eq!((search.axis, search.knee), (Axis::Rate, knee));
+        assert_eq!((search.axis, search.knee), (SearchAxis::Rate, knee));
         assert_eq!(search.condition.to_string(), "lost == 0 and generator valid");
     }
 

@@ -5,6 +5,7 @@ use super::file::MOST_STEPS;
 use super::search::KneeSearch;
 use crate::config::settings::{Entry, ProfileError, Settings, Table};
 use crate::core::units::{Rate, parse_count};
+use crate::report::ramp::SearchAxis;
 
 /// Trials at each end of the result, if the profile does not set it.
 const CONFIRM: u64 = 3;
@@ -18,39 +19,20 @@ const WITHIN: f64 = 0.02;
 /// The `[search]` of a profile.
 #[derive(Debug, Clone)]
 pub(super) struct SearchFile {
-    pub(super) axis: Axis,
+    pub(super) axis: SearchAxis,
     pub(super) knee: KneeSearch,
     pub(super) condition: Condition,
 }
 
-/// The setting that a search varies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Axis {
-    /// Requests a second.
-    Rate,
-    /// Connections: in a closed loop, the concurrency.
-    Connections,
-}
-
-impl Axis {
-    /// The setting's key.
-    pub(super) fn key(self) -> &'static str {
-        match self {
-            Self::Rate => "rate",
-            Self::Connections => "connections",
-        }
-    }
-
-    /// The setting with a value, which is a whole number above 0.
-    pub(super) fn settings(self, value: f64) -> Settings {
-        match self {
-            Self::Rate => Settings {
-                rate: format!("{value}").parse::<Rate>().ok().map(Into::into),
-                ..Settings::default()
-            },
-            Self::Connections => {
-                Settings { connections: Some(value as u64), ..Settings::default() }
-            }
+/// The setting of the axis with a value, which is a whole number above 0.
+pub(super) fn settings_at(axis: SearchAxis, value: f64) -> Settings {
+    match axis {
+        SearchAxis::Rate => Settings {
+            rate: format!("{value}").parse::<Rate>().ok().map(Into::into),
+            ..Settings::default()
+        },
+        SearchAxis::Connections => {
+            Settings { connections: Some(value as u64), ..Settings::default() }
         }
     }
 }
@@ -60,8 +42,8 @@ pub(super) fn search(mut table: Table<'_>) -> Result<SearchFile, ProfileError> {
     let known = ["rate", "connections", "holds", "within", "confirm", "runs"].map(str::to_owned);
     table.check_keys(&known)?;
     let (axis, range) = match (table.take("rate"), table.take("connections")) {
-        (Some(range), None) => (Axis::Rate, range),
-        (None, Some(range)) => (Axis::Connections, range),
+        (Some(range), None) => (SearchAxis::Rate, range),
+        (None, Some(range)) => (SearchAxis::Connections, range),
         _ => {
             return Err(
                 table.refuse("[search] needs one of rate and connections: rate = \"5k..60k\"")

@@ -285,11 +285,7 @@ fn call(on_event: &OnEvent, event: RampEvent<'_>) {
 }
 
 fn empty_search(planned: &PlannedSearch) -> Search {
-    Search {
-        axis: planned.axis.key().to_owned(),
-        condition: planned.condition.to_string(),
-        ..Search::default()
-    }
+    Search { axis: planned.axis, condition: planned.condition.to_string(), ..Search::default() }
 }
 
 /// Planned sending time of a run, warm-up included; `None` if only a number of requests ends it.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::file::{Changes, RampFile, StepChanges, SweepKey};
 use super::first_ids::check_first_ids;
-use super::knee_file::{Axis, SearchFile};
+use super::knee_file::{SearchFile, settings_at};
 use super::search::KneeSearch;
 use crate::config::plan::{Plan, PlanError};
 use crate::config::settings::Settings;
 use crate::core::units::format_count;
 use crate::report::check_conditions;
+use crate::report::ramp::SearchAxis;
 
 /// The plan of a ramp.
 #[derive(Debug, Clone)]
@@ -59,7 +60,7 @@ pub(super) struct PlannedStep {
 pub(super) struct PlannedSearch {
     pub(super) base: Settings,
     /// The setting that is varied.
-    pub(super) axis: Axis,
+    pub(super) axis: SearchAxis,
     pub(super) knee: KneeSearch,
     pub(super) condition: Condition,
 }
@@ -68,7 +69,7 @@ impl PlannedSearch {
     /// The step that tries `value`.
     pub(super) fn step(&self, value: f64) -> Result<PlannedStep, PlanError> {
         let key = self.axis.key();
-        let mut plan = Plan::new(self.axis.settings(value).over(self.base.clone()))?;
+        let mut plan = Plan::new(settings_at(self.axis, value).over(self.base.clone()))?;
         self.condition.add_stages(&mut plan)?;
         Ok(PlannedStep {
             name: format!("{key} {}", format_count(value as u64)),

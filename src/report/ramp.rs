@@ -8,7 +8,7 @@ use super::{Report, Tool};
 use crate::core::printable::printable_json;
 
 pub use super::finding::{Finding, FindingKind};
-pub use super::trial::{Search, Trial, TrialOutcome, UnmetReason};
+pub use super::trial::{Search, SearchAxis, Trial, TrialOutcome, UnmetReason};
 
 /// Report of a ramp. It is saved after every step, so that a ramp that breaks off keeps its finished steps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

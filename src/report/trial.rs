@@ -10,8 +10,8 @@ use crate::core::units::format_count;
 /// A search for the highest value that holds a condition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Search {
-    /// `rate` or `connections`
-    pub axis: String,
+    /// The setting that is varied.
+    pub axis: SearchAxis,
     /// Text of the condition in the profile.
     pub condition: String,
     /// Trials in the order they were run.
@@ -22,6 +22,17 @@ pub struct Search {
     pub fails: Option<f64>,
     /// Trials at `holds` that held, and all trials there.
     pub confirmed: (u64, u64),
+}
+
+/// The setting that a search varies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchAxis {
+    /// Requests a second.
+    #[default]
+    Rate,
+    /// Connections: in a closed loop, the concurrency.
+    Connections,
 }
 
 /// One run of a search.
@@ -129,6 +140,24 @@ impl Trial {
     /// Returns true if the condition held.
     pub fn held(&self) -> bool {
         self.outcome == TrialOutcome::Holds
+    }
+}
+
+impl SearchAxis {
+    /// The setting's key.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Connections => "connections",
+        }
+    }
+
+    /// A value of the setting as text: `22,500/s`, `8 connections`.
+    pub(crate) fn value_text(self, value: f64) -> String {
+        match self {
+            Self::Rate => format!("{}/s", format_count(value.round() as u64)),
+            Self::Connections => format!("{} connections", format_count(value as u64)),
+        }
     }
 }
 

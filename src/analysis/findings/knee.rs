@@ -16,7 +16,7 @@ pub(super) fn findings(
     }
     let mut findings = vec![Conclusion::Knee(knee(search, report.complete))];
     if let Some((trial, found)) = saturation_above(points, search) {
-        let value = KneeFinding::value_text(&search.axis, trial.value);
+        let value = search.axis.value_text(trial.value);
         findings.push(Conclusion::Bottleneck(found.into_bottleneck(SeenAt::AtTrial { value })));
     }
     findings
@@ -25,7 +25,7 @@ pub(super) fn findings(
 fn knee(search: &Search, complete: bool) -> KneeFinding {
     let failed = search.trials.iter().filter(|trial| Some(trial.value) == search.fails);
     KneeFinding {
-        axis: search.axis.clone(),
+        axis: search.axis,
         condition: search.condition.clone(),
         holds: search.holds.map(|value| knee_end(search, value)),
         fails: search.fails.map(|value| knee_end(search, value)),

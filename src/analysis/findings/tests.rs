@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::analysis::example;
-use crate::report::ramp::{Search, Trial, UnmetReason};
+use crate::report::ramp::{Search, SearchAxis, Trial, UnmetReason};
 
 fn ramp(axis: &str, steps: Vec<(f64, Report)>) -> RampReport {
     let steps = steps.into_iter().map(|(x, report)| RampStep {
@@ -181,7 +181,7 @@ fn a_search_reports_a_result_that_is_not_known() {
     let mut report = ramp("rate", vec![(10e3, example::report(10_000.0))]);
     let search = |reason: UnmetReason| {
         Some(Search {
-            axis: "rate".to_owned(),
+            axis: SearchAxis::Rate,
             condition: "queue not growing".to_owned(),
             trials: vec![Trial::new(10e3, 0, vec![reason])],
             fails: Some(10e3),
@@ -217,7 +217,7 @@ fn a_search_reports_the_knee_its_confirmation_and_the_bottleneck() {
     let mut report = ramp("rate", vec![(10e3, example::report(10_000.0)), (10_200.0, above)]);
     let grew = vec![UnmetReason::QueueGrew { per_s: 200.0 }];
     report.search = Some(Search {
-        axis: "rate".to_owned(),
+        axis: SearchAxis::Rate,
         condition: "lost == 0".to_owned(),
         trials: vec![Trial::new(10e3, 0, Vec::new()), Trial::new(10_200.0, 1, grew)],
         holds: Some(10e3),

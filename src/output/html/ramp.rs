@@ -210,7 +210,7 @@ fn summary(ramp: &RampReport, figures: &Figures<'_>) -> String {
 }
 
 fn search(search: &Search, figures: &Figures<'_>) -> String {
-    let axis = escape(&search.axis);
+    let axis = search.axis.key();
     let figures = figures.below("/search");
     let show = |path: &str| figures.show(path, Unit::Rate);
     let holds = match (search.holds, search.fails) {
@@ -245,7 +245,7 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
         vec![step, value, badge(trial.held(), word), because]
     };
     let rows: Vec<_> = search.trials.iter().enumerate().map(row).collect();
-    text + &table("Trials", &head(["trial", &search.axis, "", "because"]), &rows)
+    text + &table("Trials", &head(["trial", search.axis.key(), "", "because"]), &rows)
 }
 
 /// Whether a step's numbers can be believed, and are any.

@@ -4,14 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::per_second;
-use crate::core::units::format_count;
+use crate::report::ramp::SearchAxis;
 
 /// The highest value at which the condition holds, and how often it was confirmed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct KneeFinding {
-    /// The setting that was varied: `rate` or `connections`.
-    pub(crate) axis: String,
+    /// The setting that was varied.
+    pub(crate) axis: SearchAxis,
     /// The condition as written.
     pub(crate) condition: String,
     /// The highest value that holds, below all that fail.
@@ -40,16 +39,8 @@ pub(crate) struct KneeEnd {
 }
 
 impl KneeFinding {
-    /// A value of the axis as text: `22,500/s`, `8 connections`.
-    pub(crate) fn value_text(axis: &str, value: f64) -> String {
-        match axis {
-            "rate" => per_second(value),
-            axis => format!("{} {axis}", format_count(value as u64)),
-        }
-    }
-
     fn value(&self, tried: &KneeEnd) -> String {
-        Self::value_text(&self.axis, tried.value)
+        self.axis.value_text(tried.value)
     }
 
     fn votes(&self, tried: &KneeEnd) -> String {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use loadgen::output::TextOptions;
 use loadgen::output::html::{page, ramp_page};
-use loadgen::report::ramp::{Finding, FindingKind, RampReport, Search, Trial, TrialOutcome};
+use loadgen::report::ramp::{
+    Finding, FindingKind, RampReport, Search, SearchAxis, Trial, TrialOutcome,
+};
 use loadgen::report::{ByRequest, Report, ThresholdResult};
 use serde_json::Value;
 
@@ -92,7 +94,7 @@ pub(super) fn search() -> Page {
     let trial =
         |step, outcome| Trial { value: step as f64 + 1.0, step, outcome, ..Trial::default() };
     ramp.search = Some(Search {
-        axis: "connections".to_owned(),
+        axis: SearchAxis::Connections,
         condition: "arrival.p99 < 3ms".to_owned(),
         trials: vec![
             trial(0, TrialOutcome::Holds),
@@ -149,12 +151,12 @@ pub(super) fn hostile() -> Page {
         ..Trial::default()
     };
     ramp.search = Some(Search {
-        axis: text(),
         condition: text(),
         trials: vec![trial(0, TrialOutcome::Holds), trial(1, TrialOutcome::Fails)],
         holds: Some(1.0),
         fails: None,
         confirmed: (2, 3),
+        ..Search::default()
     });
     write("hostile", &ramp_page(&ramp, TextOptions::default()), &ramp)
 }

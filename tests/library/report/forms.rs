@@ -9,7 +9,7 @@ use loadgen::observations::StackInfo;
 use loadgen::output::TextOptions;
 use loadgen::output::forms::{Distribution, Document, Form, Subject};
 use loadgen::report::ramp::{
-    Finding, FindingKind, RampReport, RampStep, Search, Trial, TrialOutcome,
+    Finding, FindingKind, RampReport, RampStep, Search, SearchAxis, Trial, TrialOutcome,
 };
 use loadgen::report::{Report, Saved, Tool};
 
@@ -55,7 +55,7 @@ pub(super) fn ramp() -> RampReport {
             step(65, None, Some("Redis \"went away\", <gone>")),
         ],
         search: Some(Search {
-            axis: "connections".to_owned(),
+            axis: SearchAxis::Connections,
             condition: "arrival.p99 < 5ms and messages.lost == 0".to_owned(),
             trials: vec![Trial { value: 4.0, ..Trial::default() }],
             holds: Some(4.0),

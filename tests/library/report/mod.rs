@@ -18,7 +18,7 @@ use loadgen::observations::{
 };
 use loadgen::output::{TextOptions, ramp_text, text};
 use loadgen::report::ramp::{
-    Finding, FindingKind, RampReport, RampStep, Search, Trial, TrialOutcome,
+    Finding, FindingKind, RampReport, RampStep, Search, SearchAxis, Trial, TrialOutcome,
 };
 use loadgen::report::{Report, check_names};
 
@@ -287,7 +287,7 @@ fn ramp() -> RampReport {
             step(1_500.0, None, Some("Redis at redis://host cannot be reached")),
         ],
         search: Some(Search {
-            axis: "rate".to_owned(),
+            axis: SearchAxis::Rate,
             condition: "messages.lost == 0".to_owned(),
             trials: vec![trial(1_000.0, 0, None), trial(2_000.0, 1, Some("messages.lost is 2"))],
             holds: Some(1_000.0),
