@@ -5,6 +5,8 @@ pub mod clock;
 pub mod latency;
 mod percent;
 pub mod printable;
+#[cfg(test)]
+pub(crate) mod schema_file;
 pub mod secrets;
 pub mod units;
 

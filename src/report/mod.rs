@@ -82,8 +82,11 @@ pub struct Report {
 
 /// The program that wrote a report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Tool {
     /// `loadgen`
+    #[cfg_attr(test, schemars(extend("const" = "loadgen")))]
     pub name: String,
     /// Its version.
     pub version: String,

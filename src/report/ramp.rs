@@ -6,16 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{Report, Tool};
 use crate::core::printable::printable_json;
+#[cfg(test)]
+use crate::core::schema_file;
 
 pub use super::finding::{Finding, FindingKind};
 pub use super::trial::{Search, SearchAxis, Trial, TrialOutcome, UnmetReason};
 
 /// Report of a ramp. It is saved after every step, so that a ramp that breaks off keeps its finished steps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct RampReport {
-    /// Version of the file format: [`super::SCHEMA_VERSION`].
+    /// Version of the file format; it rises if a field changes its meaning or is removed.
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
     pub schema_version: u32,
     /// `ramp`; a run's report does not have this field.
+    #[cfg_attr(test, schemars(extend("const" = "ramp")))]
     pub kind: String,
     /// The program that wrote it.
     pub tool: Tool,
@@ -26,10 +32,12 @@ pub struct RampReport {
     /// The command that repeats it, without secrets.
     pub command: String,
     /// When the first step began, RFC 3339 in UTC.
+    #[cfg_attr(test, schemars(regex(pattern = schema_file::TIME)))]
     pub started_at: String,
     /// The setting that differs from step to step (`connections`, `rate`), if it is one number.
     pub axis: Option<String>,
     /// Steps planned; `null` for a search, which finds its steps as it goes.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub planned_steps: Option<u64>,
     /// True if it came to its end.
     pub complete: bool,
@@ -43,6 +51,8 @@ pub struct RampReport {
 
 /// One step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct RampStep {
     /// Its name, such as `connections 4`.
     pub name: String,
@@ -57,6 +67,7 @@ pub struct RampStep {
     /// Reason why there is no report, or why its run broke off.
     pub error: Option<String>,
     /// Report of its measured part.
+    #[cfg_attr(test, schemars(schema_with = "schema_file::report_or_null"))]
     pub report: Option<Report>,
 }
 
@@ -152,6 +163,16 @@ fn curve_from_name(step: &RampStep, axis: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_of_a_ramp_is_that_of_its_types() {
+        schema_file::check::<RampReport>(
+            "ramp",
+            "loadgen ramp report",
+            "A ramp's report, schema version 1: the report of each step's run, and the conclusions from them. Additions keep the \
+             version; it rises if a field changes its meaning or is removed.",
+        );
+    }
 
     #[test]
     fn the_curve_of_an_older_step_follows_from_its_name() {

@@ -9,6 +9,8 @@ use crate::core::units::format_count;
 
 /// A search for the highest value that holds a condition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Search {
     /// The setting that is varied.
     pub axis: SearchAxis,
@@ -26,6 +28,7 @@ pub struct Search {
 
 /// The setting that a search varies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SearchAxis {
     /// Requests a second.
@@ -37,7 +40,9 @@ pub enum SearchAxis {
 
 /// One run of a search.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(from = "SavedTrial", into = "SavedTrial")]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Trial {
     /// The value of the axis.
     pub value: f64,
@@ -53,6 +58,7 @@ pub struct Trial {
 
 /// The judgement of one trial on the condition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TrialOutcome {
     /// All parts of the condition hold.
@@ -66,6 +72,7 @@ pub enum TrialOutcome {
 
 /// A reason for which a trial does not hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum UnmetReason {
     /// The run as a whole failed.
@@ -111,13 +118,21 @@ pub enum UnmetReason {
 
 /// A trial in JSON. Versions that did not save the outcome saved `held` and the sentence.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 struct SavedTrial {
+    /// The value of the axis, above 0.
     value: f64,
+    /// Index of its step in `steps`.
     step: u64,
+    /// True if the condition held.
     held: bool,
+    /// The reasons as one sentence; `null` if the condition held.
     because: Option<String>,
+    /// The judgement on the condition.
     #[serde(default)]
     outcome: Option<TrialOutcome>,
+    /// The reasons as values.
     #[serde(default)]
     reasons: Vec<UnmetReason>,
 }

@@ -9,6 +9,8 @@ use crate::core::units::format_time;
 
 /// A step with its rate and its 99th percentile of the arrival latency.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ArrivalStep {
     /// Name of the step.
     pub(crate) step: String,
@@ -20,6 +22,8 @@ pub(crate) struct ArrivalStep {
 
 /// The two steps between which arrival latency breaks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ArrivalBreak {
     /// The last step before the break.
     pub(crate) before: ArrivalStep,
@@ -31,6 +35,7 @@ pub(crate) struct ArrivalBreak {
 
 /// The response time at the step at which arrival latency breaks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(crate) enum ResponseAtBreak {
     /// It broke at an earlier step.
@@ -51,6 +56,8 @@ pub(crate) enum ResponseAtBreak {
 
 /// A curve on which arrival latency does not break.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ArrivalHeld {
     /// The last step.
     pub(crate) last: ArrivalStep,

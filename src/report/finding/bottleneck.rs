@@ -10,6 +10,8 @@ use crate::message::StagePair;
 
 /// A component that has no capacity left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct Bottleneck {
     /// The component.
     pub(crate) component: Suspect,
@@ -23,6 +25,7 @@ pub(crate) struct Bottleneck {
 
 /// A component, or several of which one is saturated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Suspect {
     /// A component by its name in the report's `resources`.
@@ -35,6 +38,7 @@ pub(crate) enum Suspect {
 
 /// The place of a ramp where a component was seen to be saturated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(crate) enum SeenAt {
     /// At the step at which arrival latency breaks.
@@ -48,6 +52,7 @@ pub(crate) enum SeenAt {
 
 /// An observation that points to a component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(crate) enum Evidence {
     /// The queue in front of it grew.
@@ -82,6 +87,7 @@ pub(crate) enum Evidence {
     StageGrew {
         /// The stage.
         #[serde(with = "stage_name")]
+        #[cfg_attr(test, schemars(with = "String"))]
         stage: StagePair,
         /// Its median at the calm step, in microseconds.
         before_us: f64,
@@ -94,6 +100,8 @@ pub(crate) enum Evidence {
 
 /// The busiest component of the last step of a curve that shows no bottleneck.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct BusiestComponent {
     /// The end of the curve.
     pub(crate) end: EndState,
@@ -107,6 +115,7 @@ pub(crate) struct BusiestComponent {
 
 /// The end of a curve on which arrival latency did not break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EndState {
     /// The last rate was not answered in full.

@@ -8,8 +8,10 @@ use super::per_second;
 
 /// Capacity in an open loop: the highest rate of which all requests were answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct OpenLoopCapacity {
-    /// Good answers a second at the highest rate that was answered in full; `None` if no rate was.
+    /// Good answers a second at the highest rate that was answered in full; `null` if no rate was.
     pub(crate) held_per_s: Option<f64>,
     /// The lowest rate above it that was not answered in full.
     pub(crate) overload: Option<Overload>,
@@ -17,6 +19,8 @@ pub(crate) struct OpenLoopCapacity {
 
 /// A rate that was not answered in full.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct Overload {
     /// Requests a second that were planned.
     pub(crate) planned_per_s: f64,
@@ -26,17 +30,20 @@ pub(crate) struct Overload {
 
 /// Capacity in a closed loop: the highest rate of all steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ClosedLoopCapacity {
     /// Good answers a second; 0 if there was none.
     pub(crate) per_s: f64,
     /// Name of the step.
     pub(crate) step: String,
-    /// The change at the last step; `None` for a single step.
+    /// The change at the last step; `null` for a single step.
     pub(crate) trend: Option<Trend>,
 }
 
 /// The change of the rate from the step before the last to the last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(crate) enum Trend {
     /// It rose clearly, so that the capacity may be higher.

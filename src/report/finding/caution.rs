@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A reason to be careful, with the names of the steps that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub(crate) enum Caution {
     /// Steps that did not run to their end; no other finding uses them.

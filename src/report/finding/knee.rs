@@ -8,6 +8,8 @@ use crate::report::ramp::SearchAxis;
 
 /// The highest value at which the condition holds, and how often it was confirmed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct KneeFinding {
     /// The setting that was varied.
     pub(crate) axis: SearchAxis,
@@ -29,6 +31,8 @@ pub(crate) struct KneeFinding {
 
 /// An end of the bracket, with its trials.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct KneeEnd {
     /// The setting's value.
     pub(crate) value: f64,

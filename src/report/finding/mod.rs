@@ -25,21 +25,24 @@ pub(crate) use sizing::{ClosedLoopSizing, OpenLoopSizing};
 
 /// A conclusion from the steps of a ramp.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Finding {
     /// The question that it answers.
     pub kind: FindingKind,
     /// The conclusion as a sentence with its numbers.
     pub text: String,
-    /// Name of the curve, if the ramp has several; see [`super::ramp::RampStep::curve`].
+    /// Name of the curve that it is about, if the ramp has several.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) curve: String,
-    /// The numbers; `None` in files of versions that did not save them, or saved ones unknown here.
+    /// The numbers; `null` in files of versions that did not save them, and for cases of a later version.
     #[serde(default, deserialize_with = "known_data")]
     pub(crate) data: Option<Conclusion>,
 }
 
 /// The question that a finding answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FindingKind {
     /// The highest rate that the target answers.
@@ -56,11 +59,13 @@ pub enum FindingKind {
     Caution,
     /// A kind of another version.
     #[serde(untagged)]
+    #[cfg_attr(test, schemars(skip))]
     Other(String),
 }
 
 /// The numbers of a finding. In JSON `case` names the variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "case", rename_all = "snake_case")]
 pub(crate) enum Conclusion {
     /// Capacity in an open loop.

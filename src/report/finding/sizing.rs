@@ -10,6 +10,8 @@ use crate::core::units::format_time;
 
 /// The fewest connections of a closed loop that reached a rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct ClosedLoopSizing {
     /// The wanted rate, requests a second.
     pub(crate) wanted_per_s: f64,
@@ -27,6 +29,8 @@ pub(crate) struct ClosedLoopSizing {
 
 /// The requests in flight at a rate of an open loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub(crate) struct OpenLoopSizing {
     /// Requests sent a second.
     pub(crate) per_s: f64,
