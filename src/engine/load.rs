@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::core::clock::Nanos;
 use crate::core::units::Rates;
 
 /// The spacing of an open loop's slots.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum ArrivalProcess {
     /// Evenly: slot n is due at n / rate.

@@ -6,7 +6,9 @@ use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::WantsClientCert};
+#[cfg(feature = "reqwest")]
+use rustls::RootCertStore;
+use rustls::{ClientConfig, ConfigBuilder, WantsVerifier, client::WantsClientCert};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 mod verify;
@@ -74,6 +76,7 @@ fn trusting(
 }
 
 /// Configuration without trusted certificates, for a client that must have one and does not use it.
+#[cfg(feature = "reqwest")]
 pub(crate) fn unused_config() -> Result<ClientConfig, rustls::Error> {
     Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }

@@ -1,5 +1,6 @@
 //! Transport to the target: protocol, route, certificates, and the engine that supports them.
 
+#[cfg(feature = "reqwest")]
 use hyper_util::client::proxy::matcher::Matcher;
 use url::{Host, Url};
 
@@ -13,6 +14,9 @@ use crate::engine::transport::config::{Engine, Protocol, Proxy, TransportConfig}
 const MOST_STREAMS: u64 = 10_000;
 /// Largest number of redirects; a longer chain is probably a loop.
 const MOST_REDIRECTS: u64 = 20;
+
+/// Refusal of settings that need the reqwest engine, in a build without it.
+const NO_REQWEST: &str = "this build has no reqwest engine (feature `reqwest`)";
 
 /// Checks the settings of the transport and chooses the engine.
 pub(super) fn transport(
@@ -92,6 +96,12 @@ fn engine(settings: &Settings, proxy: Option<&Proxy>) -> Result<Engine, PlanErro
         ("--redirects", settings.redirects > Some(0)),
     ];
     let reqwest = reqwest.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag);
+    if !cfg!(feature = "reqwest") {
+        let asked = (settings.engine == Some(Engine::Reqwest)).then_some("--engine reqwest");
+        if let Some(flag) = reqwest.or(asked) {
+            return refuse(format!("{flag}: {NO_REQWEST}"));
+        }
+    }
     let raw = (settings.disable_keepalive == Some(true)).then_some("--disable-keepalive");
     match (settings.engine, reqwest, raw) {
         (_, Some(flag), Some(other)) => refuse(format!(
@@ -136,8 +146,15 @@ fn proxy(settings: &Settings, target: &Target) -> Result<Option<Proxy>, PlanErro
     }
 }
 
+/// A build without reqwest ignores the environment's proxy, as `--engine raw` does.
+#[cfg(not(feature = "reqwest"))]
+fn environment_proxy(_: &Url) -> Option<Proxy> {
+    None
+}
+
 /// Returns the environment's proxy for this URL. A target on this machine never uses it, regardless of
 /// `NO_PROXY`.
+#[cfg(feature = "reqwest")]
 fn environment_proxy(url: &Url) -> Option<Proxy> {
     let is_local = match url.host()? {
         Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
@@ -194,6 +211,24 @@ mod tests {
         transport(&settings, &target).map_err(|e| e.to_string())
     }
 
+    #[cfg(not(feature = "reqwest"))]
+    #[test]
+    fn a_build_without_reqwest_refuses_what_needs_it() {
+        type Change = fn(&mut Settings);
+        let cases: [(Change, &str); 4] = [
+            (|s| s.engine = Some(Engine::Reqwest), "--engine reqwest"),
+            (|s| s.http2 = Some(true), "--http2"),
+            (|s| s.proxy = Some("http://p:1".into()), "--proxy"),
+            (|s| s.redirects = Some(1), "--redirects"),
+        ];
+        for (change, flag) in cases {
+            let error = plan("http://h/", change).map(|_| ()).expect_err(flag);
+            let expected = "this build has no reqwest engine (feature `reqwest`)";
+            assert_eq!(error, format!("{flag}: {expected}"));
+        }
+    }
+
+    #[cfg(feature = "reqwest")]
     #[test]
     fn what_only_one_engine_can_do_chooses_it() {
         type Change = fn(&mut Settings);
@@ -211,6 +246,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "reqwest")]
     #[test]
     fn what_does_not_go_together_is_refused_by_its_flag() {
         type Change = fn(&mut Settings);
@@ -272,6 +308,7 @@ mod tests {
         assert!(error.to_string().contains("give its URL"), "{error}");
     }
 
+    #[cfg(feature = "reqwest")]
     #[test]
     fn a_proxys_password_is_not_printed() {
         let proxied = plan("http://h/", |s| s.proxy = Some("http://u:onyx@p:1/".into()));

@@ -5,6 +5,7 @@
 //! templates.
 
 pub(crate) mod framing;
+#[cfg(feature = "reqwest")]
 pub(crate) mod prototype;
 pub mod shape;
 pub mod source;

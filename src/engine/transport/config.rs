@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde::Deserialize;
 use url::Url;
 
@@ -11,7 +10,8 @@ use crate::core::secrets::mask_url;
 use crate::net::tls::TlsConfig;
 
 /// Event loop or client library that carries the requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// Our HTTP/1.1 fast path.

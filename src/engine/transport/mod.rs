@@ -13,6 +13,10 @@ pub mod config;
 pub mod http1;
 pub(crate) mod link;
 pub(crate) mod probe;
+#[cfg(feature = "reqwest")]
+pub(crate) mod reqwest;
+#[cfg(not(feature = "reqwest"))]
+#[path = "reqwest_disabled.rs"]
 pub(crate) mod reqwest;
 
 /// Identity and times of a request before it is sent; it comes back with the completion.
