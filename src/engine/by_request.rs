@@ -23,7 +23,7 @@ pub struct RequestResult {
 
 impl RequestResult {
     /// Adds the results of another worker.
-    pub fn absorb(&mut self, other: &Self) {
+    pub(crate) fn absorb(&mut self, other: &Self) {
         self.counters.add(other.counters);
         self.status.add(&other.status);
         self.response.merge(&other.response);

@@ -65,7 +65,7 @@ pub struct Counters {
 
 impl Counters {
     /// Adds the counts of another worker.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.planned += other.planned;
         self.sent += other.sent;
         self.dropped += other.dropped;
@@ -97,12 +97,12 @@ impl StatusCounts {
     }
 
     /// Responses with neither 2xx nor 3xx, which wrk counts as errors.
-    pub fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.iter().filter(|(status, _)| !(200..400).contains(status)).map(|(_, count)| count).sum()
     }
 
     /// Statuses that occurred, with their counts.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.0.iter().enumerate().filter(|(_, n)| **n > 0).map(|(status, n)| (status as u16, *n))
     }
 }

@@ -7,15 +7,15 @@ use serde::Deserialize;
 use crate::core::clock::Nanos;
 use crate::core::units::Rates;
 
-/// The spacing of an open loop's slots.
+/// Spacing of an open loop's slots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum ArrivalProcess {
-    /// Evenly: slot n is due at n / rate.
+    /// Even gaps: slot n is due at n / rate.
     #[default]
     Constant,
-    /// As independent users come: exponential gaps, the total exact, repeatable by `--seed`.
+    /// Exponential gaps, like independent users. The total is exact; `--seed` makes it repeatable.
     Poisson,
 }
 
@@ -71,12 +71,12 @@ pub struct LoadConfig {
 
 impl LoadConfig {
     /// End of the sending time, including the warm-up; `None` if no duration is set.
-    pub fn end(&self) -> Option<Nanos> {
+    pub(crate) fn end(&self) -> Option<Nanos> {
         self.duration.map(|duration| Nanos::from(self.warmup) + Nanos::from(duration))
     }
 
     /// Largest number of measured requests; `None` if the plan does not limit it.
-    pub fn most_requests(&self) -> Option<u64> {
+    pub(crate) fn most_requests(&self) -> Option<u64> {
         let scheduled = match (self.mode, self.duration) {
             (Mode::Open { rate, arrivals: ArrivalProcess::Constant, .. }, Some(duration)) => {
                 Some((rate.mean() * duration.as_secs_f64()).ceil() as u64)
@@ -87,7 +87,7 @@ impl LoadConfig {
     }
 
     /// Longest sending time in seconds; `None` if the plan does not limit it.
-    pub fn longest_s(&self) -> Option<f64> {
+    pub(crate) fn longest_s(&self) -> Option<f64> {
         let all_sent = match (self.mode, self.requests) {
             (Mode::Open { rate, .. }, Some(requests)) => Some(requests as f64 / rate.mean()),
             _ => None,

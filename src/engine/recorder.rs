@@ -93,7 +93,7 @@ pub struct LoadResult {
 
 impl LoadResult {
     /// Adds the results of another worker.
-    pub fn absorb(&mut self, other: Self) {
+    pub(crate) fn absorb(&mut self, other: Self) {
         self.counters.add(other.counters);
         self.status.add(&other.status);
         self.response.merge(&other.response);
@@ -163,7 +163,7 @@ impl Recorder {
 
     /// Sets whether the only request carries its id; without it, it is not a message.
     #[must_use]
-    pub fn of_one(self, carries_id: bool) -> Self {
+    pub(crate) fn of_one(self, carries_id: bool) -> Self {
         Self { carries_id, ..self }
     }
 
@@ -227,7 +227,7 @@ impl Recorder {
     }
 
     /// Records that a request that was sent does not carry its id, so that it is not a message.
-    pub fn unnumbered(&mut self, id: MsgId, due: Nanos) {
+    pub(crate) fn unnumbered(&mut self, id: MsgId, due: Nanos) {
         if self.measures(due) {
             self.result.messages_sent -= 1;
             self.unnumbered.insert(&self.space, id);

@@ -99,22 +99,23 @@ impl Schedule {
     }
 
     /// Number of slots in the measured part.
-    pub fn measured_slots(&self) -> u64 {
+    #[cfg(test)]
+    fn measured_slots(&self) -> u64 {
         self.measured.slots
     }
 
     /// Number of slots, warm-up included.
-    pub fn total_slots(&self) -> u64 {
+    pub(crate) fn total_slots(&self) -> u64 {
         self.warmup.slots + self.measured.slots
     }
 
     /// Begin of the measured part, from the start of the run.
-    pub fn measure_from(&self) -> Nanos {
+    pub(crate) fn measure_from(&self) -> Nanos {
         self.measured.start
     }
 
     /// End of the measured part, from the start of the run.
-    pub fn end(&self) -> Nanos {
+    pub(crate) fn end(&self) -> Nanos {
         self.measured.start + self.measured.length
     }
 

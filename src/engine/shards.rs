@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Node {
 /// Division of a load among the workers of all nodes. Workers are numbered over all nodes: worker number
 /// w of W sends the slots n with n mod W = w, so that together they send every slot once.
 #[derive(Debug, Clone)]
-pub struct LoadShards {
+pub(crate) struct LoadShards {
     load: LoadConfig,
     node: Node,
     /// The slots of all workers; `None` in a closed loop.
@@ -64,7 +64,7 @@ fn most_in(time: Duration) -> u64 {
 
 impl LoadShards {
     /// Divides the load among the workers of `node` and of the other nodes, which have as many each.
-    pub fn new(load: &LoadConfig, node: Node) -> Self {
+    pub(crate) fn new(load: &LoadConfig, node: Node) -> Self {
         let schedule = match load.mode {
             Mode::Closed => None,
             Mode::Open { rate, arrivals, seed } => Some(Arc::new(Schedule::new(ScheduleConfig {

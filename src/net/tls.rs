@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "reqwest")]
+use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-#[cfg(feature = "reqwest")]
-use rustls::RootCertStore;
 use rustls::{ClientConfig, ConfigBuilder, WantsVerifier, client::WantsClientCert};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 

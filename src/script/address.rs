@@ -1,4 +1,4 @@
-//! `wrk.lookup`, `wrk.connect`, and the addresses they speak of.
+//! `wrk.lookup`, `wrk.connect`, and their addresses.
 
 use std::net::{TcpStream, ToSocketAddrs};
 
@@ -7,13 +7,13 @@ use mlua::{Error, Function, Lua, MetaMethod, UserData, UserDataMethods, UserData
 use crate::core::clock::Nanos;
 use crate::engine::transport::link::{TargetEndpoint, connect_unix};
 
-/// Where a worker connects, as a script holds it.
+/// Lua's value for the endpoint of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address(pub(super) TargetEndpoint);
+pub(super) struct ScriptAddress(pub(super) TargetEndpoint);
 
-impl UserData for Address {
+impl UserData for ScriptAddress {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        // As wrk writes it: an IPv6 address without brackets.
+        // In wrk's form: an IPv6 address without brackets.
         methods.add_meta_method(MetaMethod::ToString, |_, Self(endpoint), ()| {
             Ok(match endpoint {
                 TargetEndpoint::Tcp(address) => format!("{}:{}", address.ip(), address.port()),
@@ -23,22 +23,26 @@ impl UserData for Address {
     }
 }
 
-/// `wrk.lookup(host, service)`: a table of the addresses.
+/// Creates `wrk.lookup(host, service)`, which returns a table of addresses.
 pub(super) fn lookup(lua: &Lua) -> mlua::Result<Function> {
     lua.create_function(|_, (host, service): (String, Value)| {
         let service = service.to_string()?;
-        let refused = |cause: &dyn std::fmt::Display| {
-            Error::runtime(format!("wrk.lookup: cannot resolve {host}:{service}: {cause}"))
+        let Some(port) = port_of(&service) else {
+            return Err(cannot_resolve(&host, &service, "no such service"));
         };
-        let port = port_of(&service).ok_or_else(|| refused(&"no such service"))?;
-        let found = (host.as_str(), port).to_socket_addrs().map_err(|e| refused(&e))?;
-        Ok(found.map(|address| Address(TargetEndpoint::Tcp(address))).collect::<Vec<_>>())
+        let found = (host.as_str(), port).to_socket_addrs();
+        let found = found.map_err(|error| cannot_resolve(&host, &service, error))?;
+        Ok(found.map(|address| ScriptAddress(TargetEndpoint::Tcp(address))).collect::<Vec<_>>())
     })
 }
 
-/// `wrk.connect(address)`: whether a connection can be made there.
+fn cannot_resolve(host: &str, service: &str, cause: impl std::fmt::Display) -> Error {
+    Error::runtime(format!("wrk.lookup: cannot resolve {host}:{service}: {cause}"))
+}
+
+/// Creates `wrk.connect(address)`, which returns true if a connection can be opened.
 pub(super) fn connect(lua: &Lua, timeout: Nanos) -> mlua::Result<Function> {
-    lua.create_function(move |_, address: UserDataRef<Address>| {
+    lua.create_function(move |_, address: UserDataRef<ScriptAddress>| {
         Ok(match &address.0 {
             TargetEndpoint::Tcp(address) => {
                 TcpStream::connect_timeout(address, timeout.as_duration()).is_ok()
@@ -48,7 +52,7 @@ pub(super) fn connect(lua: &Lua, timeout: Nanos) -> mlua::Result<Function> {
     })
 }
 
-/// The port of a number or of a service's name, from the system's list.
+/// Returns the port of a number or of a service's name, from the system's list.
 fn port_of(service: &str) -> Option<u16> {
     if let Ok(port) = service.parse() {
         return Some(port);
@@ -62,8 +66,8 @@ fn port_of(service: &str) -> Option<u16> {
     let mut entries = list.lines().map(|line| line.split('#').next().unwrap_or_default());
     entries.find_map(|entry| {
         let mut words = entry.split_whitespace();
-        let (name, place) = (words.next()?, words.next()?);
-        let is_meant = name == service || words.any(|alias| alias == service);
-        place.strip_suffix("/tcp").filter(|_| is_meant)?.parse().ok()
+        let (name, port) = (words.next()?, words.next()?);
+        let is_named = name == service || words.any(|alias| alias == service);
+        port.strip_suffix("/tcp").filter(|_| is_named)?.parse().ok()
     })
 }

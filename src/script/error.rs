@@ -1,14 +1,14 @@
-//! Lua's errors as one line that begins with the script's file and line.
+//! Errors of Lua as one line that begins with the script's file and line.
 
 use mlua::Error;
 
 use super::ScriptError;
 
-/// The name of the prelude's chunk, which is in no message: its lines mean nothing to a reader.
+/// Name of the prelude's chunk. Messages leave it out: its line numbers mean nothing to a user.
 pub(super) const PRELUDE_NAME: &str = "loadgen";
 
-/// What happened, with the place in the script where Lua knows it. `begins` is the line where the function
-/// begins that was called: a call at its very end (`return f()`) leaves no other trace.
+/// Describes an error, with the line of the script if Lua knows it. `begins` is the first line of the function
+/// that was called; it is used if the error has no other line, as after a tail call (`return f()`).
 pub(super) fn explain(
     error: &Error,
     file: &str,
@@ -24,7 +24,7 @@ pub(super) fn explain(
     let text = if line_of(message, file).is_some() {
         message.to_owned()
     } else {
-        // An error of loadgen's own functions names no line: take that of the call from the traceback.
+        // An error of loadgen's own functions has no line: uses that of the call in the traceback.
         let message = without_place(message);
         let line = line_of(traceback.unwrap_or(own_traceback), file).map(str::to_owned);
         match line.or_else(|| begins.map(|line| line.to_string())) {
@@ -32,20 +32,21 @@ pub(super) fn explain(
             None => format!("{file}: {message}"),
         }
     };
-    // A module that is not found has many lines.
+    // The error about a missing module has many lines.
     let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     ScriptError { text, place: place.into() }
 }
 
-/// The message without a line of the prelude.
+/// Returns the message without the line of the prelude.
 fn without_place(message: &str) -> &str {
     let rest = message.strip_prefix(PRELUDE_NAME).and_then(|rest| rest.strip_prefix(':'));
     let parts = rest.and_then(|rest| rest.split_once(": "));
-    let is_place = |line: &str| line.bytes().all(|byte| byte.is_ascii_digit());
-    parts.filter(|(line, _)| is_place(line)).map_or(message, |(_, message)| message)
+    parts
+        .filter(|(line, _)| line.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(message, |(_, message)| message)
 }
 
-/// The first cause, and the traceback of the call that it ended.
+/// Returns the root cause and the traceback of the call that it ended.
 fn root(error: &Error) -> (&Error, Option<&str>) {
     let mut found = (error, None);
     loop {
@@ -59,12 +60,12 @@ fn root(error: &Error) -> (&Error, Option<&str>) {
     }
 }
 
-/// The message, and the traceback behind it.
+/// Splits a text into the message and the traceback after it.
 fn split(text: &str) -> (&str, &str) {
     text.split_once("\nstack traceback:").unwrap_or((text, ""))
 }
 
-/// The number behind `file:` in a text.
+/// Returns the number after `file:` in a text.
 fn line_of<'a>(text: &'a str, file: &str) -> Option<&'a str> {
     let mut rest = text;
     while let Some(at) = rest.find(file) {

@@ -1,8 +1,8 @@
-//! The URL as it was typed. Scripts put their own texts in the place of pieces of its path (`{id}`), which
-//! a parsed URL has in another form, and wrk gives them the path and the port as they stand there.
+//! URL as it was typed. Scripts replace parts of its path (`{id}`), which a parsed URL encodes, and wrk gives
+//! them the path and the port as they were typed.
 
-/// Path and query without the fragment. What cannot stand in a request line is percent-encoded. `None`
-/// where the text has not the usual form, `scheme://authority/path`.
+/// Returns path and query without the fragment. Percent-encodes bytes that a request line cannot contain.
+/// Returns `None` if the text does not have the usual form, `scheme://authority/path`.
 pub(super) fn path(url: &str) -> Option<String> {
     let (_, rest) = split(url)?;
     let text = rest.split('#').next().unwrap_or_default();
@@ -12,7 +12,7 @@ pub(super) fn path(url: &str) -> Option<String> {
     }
     for byte in text.bytes() {
         match byte {
-            // These a parser of URLs leaves out.
+            // URL parsers remove these.
             b'\t' | b'\n' | b'\r' => {}
             0x21..=0x7e => path.push(char::from(byte)),
             _ => path.push_str(&format!("%{byte:02X}")),
@@ -21,21 +21,21 @@ pub(super) fn path(url: &str) -> Option<String> {
     Some(path)
 }
 
-/// Whether it names a port, be it the one that its scheme has anyway.
+/// Returns true if the URL contains a port, even if it is the default of its scheme.
 pub(super) fn has_port(url: &str) -> bool {
     let Some((authority, _)) = split(url) else { return false };
-    let place = authority.rsplit('@').next().unwrap_or_default();
+    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
     // The colons of an IPv6 address are in brackets.
-    let behind_host = place.rsplit(']').next().unwrap_or_default();
-    behind_host.split_once(':').is_some_and(|(_, port)| !port.trim().is_empty())
+    let after_host = host_and_port.rsplit(']').next().unwrap_or_default();
+    after_host.split_once(':').is_some_and(|(_, port)| !port.trim().is_empty())
 }
 
-/// Authority, and what follows it.
+/// Splits a URL into the authority and the rest.
 fn split(url: &str) -> Option<(&str, &str)> {
     let (_, rest) = url.trim_matches(|c: char| c <= ' ').split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    // Where a parser makes slashes of backslashes, or takes more than two, it knows better.
+    // Parsers accept backslashes and more than two slashes; these cases are left to them.
     (!authority.is_empty() && !authority.contains('\\')).then_some((authority, rest))
 }
 
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_is_what_was_typed_as_far_as_it_can_be_sent() {
+    fn the_path_is_as_typed_except_for_what_must_be_encoded() {
         for (url, typed) in [
             ("http://h/users/{id}", "/users/{id}"),
             ("http://h:1/a/../b|\"<x>^`\\c?q={{a}}&r='#part?", "/a/../b|\"<x>^`\\c?q={{a}}&r='"),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_found_where_one_was_typed() {
+    fn a_port_is_found_only_if_it_was_typed() {
         for url in ["http://h:80/", "https://u:p@[::1]:443", "http://[::1]:80?x", "http://h:080#x"]
         {
             assert!(has_port(url), "{url}");

@@ -7,7 +7,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, Value};
 
 use url::Position;
 
-use super::address::{self, Address};
+use super::address::{self, ScriptAddress};
 use super::error::{self, explain};
 use super::exit::Exit;
 use super::ids::ScriptIds;
@@ -144,7 +144,7 @@ fn native(lua: &Lua, setup: &ScriptSetup<'_>, ids: &Arc<ScriptIds>) -> mlua::Res
         header_table.set(name.as_str(), value)?;
     }
     table.set("headers", header_table)?;
-    table.set("address", Address((*endpoint).clone()))?;
+    table.set("address", ScriptAddress((*endpoint).clone()))?;
     table.set("lookup", address::lookup(lua)?)?;
     table.set("connect", address::connect(lua, *timeout)?)?;
     table.set("msg_id", ids.function(lua)?)?;

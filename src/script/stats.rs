@@ -1,18 +1,19 @@
-//! The `latency` and `requests` of `done`: a distribution as wrk's scripts read it, in whole numbers.
+//! `latency` and `requests` of `done`: a distribution in whole numbers, as in wrk.
 
 use mlua::{MetaMethod, UserData, UserDataFields, UserDataMethods};
 
 use crate::core::latency::Latencies;
 
-/// Values with their counts, ascending.
+/// Distribution for scripts.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
+    /// Values with their counts, ascending.
     values: Vec<(u64, u64)>,
     count: u64,
 }
 
 impl Stats {
-    /// The values in whole units of `unit`, at least 1: 1,000 makes microseconds of nanoseconds.
+    /// Rounds the values to units of `unit` nanoseconds, at least 1: 1,000 gives microseconds.
     pub(super) fn new(latencies: &Latencies, unit: u64) -> Self {
         let mut values: Vec<(u64, u64)> = Vec::new();
         for (value, count) in latencies.recorded() {
@@ -43,12 +44,13 @@ impl Stats {
             return 0.0;
         }
         let mean = self.mean();
-        let square = |(value, count): &(u64, u64)| (*value as f64 - mean).powi(2) * *count as f64;
-        (self.values.iter().map(square).sum::<f64>() / (self.count - 1) as f64).sqrt()
+        let squares =
+            self.values.iter().map(|(value, n)| (*value as f64 - mean).powi(2) * *n as f64);
+        (squares.sum::<f64>() / (self.count - 1) as f64).sqrt()
     }
 
-    /// The value of which `percent` are not above it; 0 without values. Unlike the report's
-    /// percentiles it refuses none, as scripts count on a number.
+    /// Smallest value such that `percent` of all values are not above it; 0 without values. Unlike the report's
+    /// percentiles it is always a number, because scripts rely on that.
     fn percentile(&self, percent: f64) -> u64 {
         let rank = (percent / 100.0 * self.count as f64).ceil().max(1.0) as u64;
         let mut up_to = 0;
@@ -59,7 +61,7 @@ impl Stats {
         reached.map_or(self.max(), |(value, _)| *value)
     }
 
-    /// The n-th different value, from 1, and its count.
+    /// Returns the n-th distinct value, from 1, and its count.
     fn at(&self, n: f64) -> (u64, u64) {
         let place = (n >= 1.0).then(|| n as usize - 1);
         place.and_then(|place| self.values.get(place)).copied().unwrap_or_default()
@@ -82,7 +84,7 @@ impl UserData for Stats {
             let (value, count) = stats.at(n);
             Ok((value as f64, count as f64))
         });
-        // Older scripts write latency[n].
+        // Older scripts use latency[n].
         methods.add_meta_method(MetaMethod::Index, |_, stats, n: f64| Ok(stats.at(n).0 as f64));
         methods.add_meta_method(MetaMethod::Len, |_, stats, ()| Ok(stats.values.len() as f64));
     }
@@ -100,10 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn it_has_wrks_figures() {
+    fn it_has_the_figures_of_wrk() {
         let few = stats(&[10, 20, 20, 50]);
         assert_eq!((few.min(), few.max(), few.mean()), (10, 50, 25.0));
-        // The deviation of a sample: the squares' sum, 900, over one less than the count.
+        // Sample deviation: the sum of squares, 900, divided by one less than the count.
         assert!((few.stdev() - 300f64.sqrt()).abs() < 1e-9);
         assert_eq!((few.at(0.0), few.at(2.0), few.at(4.0)), ((0, 0), (20, 2), (0, 0)));
         assert_eq!(few.values.len(), 3);

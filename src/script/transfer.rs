@@ -1,12 +1,12 @@
-//! Values that go from one Lua state to another (`thread:get`, `thread:set`): nil, booleans, numbers,
-//! strings, and tables of these. Nothing is shared afterwards.
+//! Transfer of values between Lua states (`thread:get`, `thread:set`): nil, booleans, numbers, strings, and
+//! tables of these. Values are copied.
 
 use mlua::{Error, Lua, Value};
 
-/// Tables in tables, at most: a table that holds itself would never end.
+/// Largest number of nested tables: a table can contain itself.
 const DEEPEST: usize = 100;
 
-/// A value that belongs to no state.
+/// Value that is independent of any state.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum PlainValue {
     Nil,
@@ -17,7 +17,7 @@ pub(super) enum PlainValue {
 }
 
 impl PlainValue {
-    /// Takes a value out of its state.
+    /// Copies a value out of its state.
     pub(super) fn of(value: &Value) -> mlua::Result<Self> {
         Self::at_depth(value, 0)
     }
@@ -34,11 +34,13 @@ impl PlainValue {
                 return Err(Error::runtime(text));
             }
             Value::Table(table) => {
-                let pair = |pair: mlua::Result<(Value, Value)>| {
-                    let (key, value) = pair?;
-                    Ok((Self::at_depth(&key, depth + 1)?, Self::at_depth(&value, depth + 1)?))
-                };
-                Self::Table(table.pairs().map(pair).collect::<mlua::Result<_>>()?)
+                let mut pairs = Vec::new();
+                for pair in table.pairs() {
+                    let (key, value): (Value, Value) = pair?;
+                    let key = Self::at_depth(&key, depth + 1)?;
+                    pairs.push((key, Self::at_depth(&value, depth + 1)?));
+                }
+                Self::Table(pairs)
             }
             other => {
                 let text = format!("cannot transfer a {} between threads", other.type_name());
@@ -47,7 +49,7 @@ impl PlainValue {
         })
     }
 
-    /// Puts the value into a state.
+    /// Creates the value in a state.
     pub(super) fn into_state(self, lua: &Lua) -> mlua::Result<Value> {
         Ok(match self {
             Self::Nil => Value::Nil,

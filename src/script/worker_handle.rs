@@ -9,7 +9,7 @@ use mlua::{
 };
 
 use super::ScriptError;
-use super::address::Address;
+use super::address::ScriptAddress;
 use super::transfer::PlainValue;
 use crate::core::clock::{self, Nanos};
 use crate::engine::transport::link::TargetEndpoint;
@@ -104,8 +104,8 @@ impl Thread {
 
 impl UserData for Thread {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field_method_get("addr", |_, thread| Ok(Address(thread.0.endpoint())));
-        fields.add_field_method_set("addr", |_, thread, address: UserDataRef<Address>| {
+        fields.add_field_method_get("addr", |_, thread| Ok(ScriptAddress(thread.0.endpoint())));
+        fields.add_field_method_set("addr", |_, thread, address: UserDataRef<ScriptAddress>| {
             *thread.0.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = address.0.clone();
             Ok(())
         });

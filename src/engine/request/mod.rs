@@ -7,8 +7,8 @@
 pub(crate) mod framing;
 #[cfg(feature = "reqwest")]
 pub(crate) mod prototype;
-pub mod shape;
-pub mod source;
+mod shape;
+mod source;
 pub(crate) mod wire;
 
 pub use shape::{RequestShape, Requests};

@@ -82,7 +82,7 @@ impl RequestShape {
     }
 
     /// Returns the target for printing: without credentials and values of secret parameters.
-    pub fn display(url: &Url) -> String {
+    pub(crate) fn display(url: &Url) -> String {
         let mut shown = url.clone();
         let _ = shown.set_username("");
         let _ = shown.set_password(None);
@@ -113,7 +113,7 @@ impl Requests {
     }
 
     /// URL with the scheme and the host of all requests.
-    pub fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.url
     }
 

@@ -19,7 +19,7 @@ pub struct Batch {
 
 impl Batch {
     /// One request with the id of its message.
-    pub const ONE: Self = Self { requests: 1, ids: 1, unnumbered: 0 };
+    pub(crate) const ONE: Self = Self { requests: 1, ids: 1, unnumbered: 0 };
 }
 
 /// Content of a prepared request.
@@ -50,7 +50,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// One request of shape `index`.
-    pub fn shape(index: usize, values: Values) -> Self {
+    pub(crate) fn shape(index: usize, values: Values) -> Self {
         Self { batch: Batch::ONE, content: PreparedContent::Shape { index, values } }
     }
 }

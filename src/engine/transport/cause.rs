@@ -37,7 +37,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes with their names in the report.
-    pub const ALL: [(Self, &str); 13] = [
+    pub(crate) const ALL: [(Self, &str); 13] = [
         (Self::NoLocalPort, "no_local_port"),
         (Self::TooManyOpenFiles, "too_many_open_files"),
         (Self::OutOfMemory, "out_of_memory"),
@@ -54,7 +54,7 @@ impl Cause {
     ];
 
     /// The cause of an error of a socket, or of TLS on it.
-    pub fn of(error: &io::Error) -> Self {
+    pub(crate) fn of(error: &io::Error) -> Self {
         if let Some(errno) = Errno::from_io_error(error) {
             return Self::of_errno(errno);
         }
@@ -82,11 +82,6 @@ impl Cause {
             _ => Self::Other,
         }
     }
-
-    /// Returns true if this machine ran out of something, so that the target is not to blame.
-    pub fn is_own(self) -> bool {
-        matches!(self, Self::NoLocalPort | Self::TooManyOpenFiles | Self::OutOfMemory)
-    }
 }
 
 fn is_tls(error: &io::Error) -> bool {
@@ -104,19 +99,19 @@ impl CauseCounts {
     }
 
     /// Adds those of another worker.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own += other);
     }
 
     /// Failures since `earlier`.
     #[must_use]
-    pub fn since(mut self, earlier: Self) -> Self {
+    pub(crate) fn since(mut self, earlier: Self) -> Self {
         self.0.iter_mut().zip(earlier.0).for_each(|(own, earlier)| *own -= earlier);
         self
     }
 
     /// The causes that occurred, with their counts.
-    pub fn iter(&self) -> impl Iterator<Item = (Cause, &'static str, u64)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Cause, &'static str, u64)> + '_ {
         let all = Cause::ALL.iter().zip(self.0);
         all.filter(|(_, count)| *count > 0).map(|((cause, name), count)| (*cause, *name, count))
     }

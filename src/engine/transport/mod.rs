@@ -62,7 +62,7 @@ pub enum RequestOutcome {
 impl RequestOutcome {
     /// Returns true if the request counts in the latencies. A timeout and an unfinished request do, as
     /// their age is a lower bound; a request whose connection broke does not.
-    pub fn has_latency(self) -> bool {
+    pub(crate) fn has_latency(self) -> bool {
         match self {
             Self::Answered { .. } | Self::Unfinished => true,
             Self::Failed(failure, _) => failure == RequestFailure::Timeout,
@@ -118,7 +118,7 @@ pub struct Traffic {
 impl Traffic {
     /// Traffic since `earlier`.
     #[must_use]
-    pub fn since(self, earlier: Self) -> Self {
+    pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             bytes_read: self.bytes_read - earlier.bytes_read,
             bytes_written: self.bytes_written - earlier.bytes_written,
@@ -136,7 +136,7 @@ impl Traffic {
     }
 
     /// Adds the traffic of another worker.
-    pub fn absorb(&mut self, other: Self) {
+    pub(crate) fn absorb(&mut self, other: Self) {
         self.bytes_read += other.bytes_read;
         self.bytes_written += other.bytes_written;
         self.reconnects += other.reconnects;

@@ -349,7 +349,7 @@ impl Timer {
 
     async fn sleep_until(&self, until: Nanos) {
         if until <= clock::now() {
-            // Lets the tasks run once all the same: under overload `until` is always past.
+            // Lets the tasks run once nevertheless: under overload `until` is always past.
             return tokio::task::yield_now().await;
         }
         // The kernel's largest time is far enough away to mean never.
