@@ -8,13 +8,12 @@
 
 use super::queue_growth::{QueueGrowth, queue_growth};
 use crate::message::{Checkpoint, StagePair};
+use crate::report::component::ComponentRole;
 use crate::report::finding::{Bottleneck, Evidence, SeenAt, Suspect};
 use crate::report::{Report, Resource};
 
 /// Share of the time of its threads, or of all cores, in percent, from which a component counts as full.
 const FULL: f64 = 85.0;
-/// The broker's name in a report, whichever it is.
-const BROKERS: [&str; 2] = ["mosquitto", "broker"];
 
 /// A saturated component and the evidence for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +36,22 @@ impl Saturation {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CpuUse {
     pub(crate) component: String,
+    role: ComponentRole,
     /// Percent of the time of its threads.
     pub(crate) percent: f64,
+}
+
+impl CpuUse {
+    fn suspect(&self) -> Suspect {
+        match self.role {
+            ComponentRole::Generator => Suspect::Generator,
+            ComponentRole::Api => Suspect::Api,
+            ComponentRole::Push => Suspect::Push,
+            ComponentRole::Queue | ComponentRole::Broker | ComponentRole::Other => {
+                Suspect::Component(self.component.clone())
+            }
+        }
+    }
 }
 
 /// A stage that became slower; medians in microseconds.
@@ -62,11 +75,9 @@ pub(crate) fn saturation(report: &Report, calm: Option<&Report>) -> Option<Satur
     let stage = calm.and_then(|calm| slower_stage(report, calm));
     let growth = queue_growth(report).filter(QueueGrowth::is_growing);
     let component = match (&growth, &full) {
-        (Some(_), Some(full)) if BROKERS.contains(&full.component.as_str()) => {
-            Suspect::Component(full.component.clone())
-        }
-        (Some(_), _) => Suspect::Component("push".to_owned()),
-        (None, Some(full)) => Suspect::Component(full.component.clone()),
+        (Some(_), Some(full)) if full.role == ComponentRole::Broker => full.suspect(),
+        (Some(_), _) => Suspect::Push,
+        (None, Some(full)) => full.suspect(),
         (None, None) if all_cores.is_some() => Suspect::Machine,
         (None, None) => component_of(stage.as_ref()?.stage)?,
     };
@@ -95,25 +106,25 @@ pub(crate) fn saturation(report: &Report, calm: Option<&Report>) -> Option<Satur
 pub(crate) fn busiest(report: &Report) -> Option<CpuUse> {
     let uses = report.resources.iter().filter_map(|used| {
         let percent = used.cpu_percent_mean / threads(used, report)? as f64;
-        Some(CpuUse { component: used.component.clone(), percent })
+        Some(CpuUse { component: used.component.clone(), role: used.role(), percent })
     });
     uses.max_by(|a, b| a.percent.total_cmp(&b.percent))
 }
 
 /// The limit of the push server, if that is the component.
 fn push_limit(report: &Report, component: &Suspect) -> Option<Evidence> {
-    let is_push = matches!(component, Suspect::Component(name) if name == "push");
-    let per_s = report.run.services.filter(|_| is_push)?.push_limit?;
+    let services = report.run.services.filter(|_| *component == Suspect::Push)?;
+    let per_s = services.push_limit?;
     Some(Evidence::PushLimit { per_s })
 }
 
 /// Threads that do the component's work: the most cores that it can use. `None` if the report does not have it.
 fn threads(used: &Resource, report: &Report) -> Option<u64> {
-    match used.component.as_str() {
-        "generator" => Some(report.run.threads),
-        "api" => report.run.services.map(|services| services.api_threads),
-        "push" => report.run.services.map(|services| services.push_threads),
-        _ => Some(1),
+    match used.role() {
+        ComponentRole::Generator => Some(report.run.threads),
+        ComponentRole::Api => report.run.services.map(|services| services.api_threads),
+        ComponentRole::Push => report.run.services.map(|services| services.push_threads),
+        ComponentRole::Queue | ComponentRole::Broker | ComponentRole::Other => Some(1),
     }
 }
 
@@ -135,8 +146,13 @@ fn all_cores(report: &Report) -> Option<AllCores> {
 }
 
 fn cpu_evidence(report: &Report, component: &Suspect) -> Option<Evidence> {
-    let Suspect::Component(name) = component else { return None };
-    let used = report.resources.iter().find(|used| used.component == *name)?;
+    let used = report.resources.iter().find(|used| match component {
+        Suspect::Generator => used.role() == ComponentRole::Generator,
+        Suspect::Api => used.role() == ComponentRole::Api,
+        Suspect::Push => used.role() == ComponentRole::Push,
+        Suspect::Component(name) => used.component == *name,
+        Suspect::BrokerOrSubscriber | Suspect::Machine => false,
+    })?;
     let threads = threads(used, report);
     let percent = used.cpu_percent_mean / threads.unwrap_or(1) as f64;
     Some(Evidence::Cpu { percent, threads, is_full: threads.is_some() && percent >= FULL })
@@ -169,16 +185,17 @@ fn stage_medians(report: &Report) -> Vec<StageMedian> {
 
 /// The component that a stage is the work of; `None` for a sum of stages.
 fn component_of(stage: StagePair) -> Option<Suspect> {
-    let name = match (stage.from, stage.to) {
-        (Checkpoint::Due, Checkpoint::Sent) => "generator",
-        (Checkpoint::Sent, Checkpoint::Api) | (Checkpoint::Api, Checkpoint::Queued) => "api",
-        (Checkpoint::Queued, Checkpoint::Popped) | (Checkpoint::Popped, Checkpoint::Published) => {
-            "push"
+    match (stage.from, stage.to) {
+        (Checkpoint::Due, Checkpoint::Sent) => Some(Suspect::Generator),
+        (Checkpoint::Sent, Checkpoint::Api) | (Checkpoint::Api, Checkpoint::Queued) => {
+            Some(Suspect::Api)
         }
-        (Checkpoint::Published, Checkpoint::Arrived) => return Some(Suspect::BrokerOrSubscriber),
-        _ => return None,
-    };
-    Some(Suspect::Component(name.to_owned()))
+        (Checkpoint::Queued, Checkpoint::Popped) | (Checkpoint::Popped, Checkpoint::Published) => {
+            Some(Suspect::Push)
+        }
+        (Checkpoint::Published, Checkpoint::Arrived) => Some(Suspect::BrokerOrSubscriber),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

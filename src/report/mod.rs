@@ -4,6 +4,7 @@
 mod arrival_notes;
 pub(crate) mod build;
 mod check;
+pub(crate) mod component;
 pub(crate) mod failures;
 pub(crate) mod finding;
 mod figures;

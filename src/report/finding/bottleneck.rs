@@ -28,7 +28,10 @@ pub(crate) struct Bottleneck {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Suspect {
-    /// A component by its name in the report's `resources`.
+    Generator,
+    Api,
+    Push,
+    /// Another component, by its name in the report's `resources`.
     Component(String),
     /// The broker or the subscriber, which no checkpoint separates.
     BrokerOrSubscriber,
@@ -148,6 +151,9 @@ impl fmt::Display for Bottleneck {
 impl fmt::Display for Suspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Generator => "generator",
+            Self::Api => "api",
+            Self::Push => "push",
             Self::Component(name) => name,
             Self::BrokerOrSubscriber => "the broker or the subscriber",
             Self::Machine => "the machine",
