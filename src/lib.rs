@@ -29,7 +29,7 @@
 //! | [`report`] | the results, judged, merged, saved and read back |
 //! | [`analysis`] | conclusions from reports: comparison with a confidence interval, findings of a ramp |
 //! | [`output`] | reports, ramps and comparisons as text, HTML and other forms |
-//! | [`ramp`] | steps and searches, one run after another |
+//! | `ramp` | steps and searches, one run after another |
 //! | [`cli`] | arguments, progress, exit codes |
 //!
 //! # Promises
@@ -101,6 +101,6 @@ pub mod report;
 pub mod analysis;
 pub mod output;
 
-pub mod ramp;
+mod ramp;
 
 pub mod cli;

@@ -153,7 +153,7 @@ impl Trial {
     }
 
     /// Returns true if the condition held.
-    pub fn held(&self) -> bool {
+    pub(crate) fn held(&self) -> bool {
         self.outcome == TrialOutcome::Holds
     }
 }

@@ -105,7 +105,7 @@ impl Finding {
 
 impl FindingKind {
     /// The name in JSON and in tables.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Capacity => "capacity",
             Self::Sizing => "sizing",
