@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::limit::Limit;
 use super::metrics::Counter;
-use super::popper::Popper;
 use super::publisher::{Outgoing, PublishCounts, Publisher};
+use super::queue::{Batching, Queue, QueueReader, RedisList};
 use super::stamps::{self, Stamper};
 use super::{Shutdown, is_stopped, stopped};
 use crate::config::plan::Address;
@@ -79,10 +79,33 @@ pub async fn run(
     settings: PushSettings,
     counts: Arc<PushCounts>,
     ready: impl FnOnce(),
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
 ) -> Result<(), StackError> {
     let (stamper, writer) = stamps::start(&settings.log_server, settings.sample, "push").await?;
-    let settings = Arc::new(settings);
+    let queue = RedisList { address: settings.redis.clone(), key: settings.queue.clone() };
+    let from = Shared { queue, settings: Arc::new(settings), counts, stamper };
+    run_workers(from, ready, shutdown).await?;
+    // Ends when the last stamper is gone; it never panics.
+    let _ = writer.await;
+    Ok(())
+}
+
+/// What all workers of a push server share.
+#[derive(Clone)]
+pub(super) struct Shared<Q> {
+    pub(super) queue: Q,
+    pub(super) settings: Arc<PushSettings>,
+    pub(super) counts: Arc<PushCounts>,
+    pub(super) stamper: Stamper,
+}
+
+/// Runs the workers until `shutdown`. `ready` is called once they take messages.
+pub(super) async fn run_workers<Q: Queue>(
+    shared: Shared<Q>,
+    ready: impl FnOnce(),
+    mut shutdown: Shutdown,
+) -> Result<(), StackError> {
+    let settings = Arc::clone(&shared.settings);
     let (up, mut all_up) = mpsc::channel::<Result<(), StackError>>(settings.workers);
     // Nobody pops before all are up: messages popped by a server that then gives up would be lost.
     let (begin, go) = watch::channel(false);
@@ -92,9 +115,7 @@ pub async fn run(
     let mut threads = Vec::new();
     for thread in 0..settings.threads {
         let group = Group {
-            settings: Arc::clone(&settings),
-            counts: Arc::clone(&counts),
-            stamper: stamper.clone(),
+            shared: shared.clone(),
             panicked: Arc::clone(&panicked),
             shutdown: halt.clone(),
             up: up.clone(),
@@ -106,7 +127,7 @@ pub async fn run(
         let start = std::thread::Builder::new().name(name).spawn(move || group.run(&workers));
         threads.push(start.map_err(start_failed)?);
     }
-    drop((up, stamper));
+    drop((up, shared));
     for _ in 0..settings.workers {
         tokio::select! {
             // Each says something, but for one that panicked.
@@ -125,7 +146,6 @@ pub async fn run(
     if !ended_well(threads, stop_time, &stop).await {
         return Err(start_failed("a worker panicked"));
     }
-    let _ = writer.await;
     Ok(())
 }
 
@@ -176,18 +196,16 @@ async fn all_done(mut workers: JoinSet<()>, panicked: &Notify) {
     }
 }
 
-/// What the workers of one thread share.
-struct Group {
-    settings: Arc<PushSettings>,
-    counts: Arc<PushCounts>,
-    stamper: Stamper,
+/// The workers of one thread.
+struct Group<Q> {
+    shared: Shared<Q>,
     panicked: Arc<Notify>,
     shutdown: Shutdown,
     up: mpsc::Sender<Result<(), StackError>>,
     go: watch::Receiver<bool>,
 }
 
-impl Group {
+impl<Q: Queue> Group<Q> {
     fn run(self, workers: &[usize]) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -209,7 +227,7 @@ impl Group {
     }
 
     async fn work(&self, worker: usize) {
-        let (popper, publisher) = match self.connect(worker).await {
+        let (reader, publisher) = match self.connect(worker).await {
             Ok(pair) => pair,
             Err(error) => {
                 let _ = self.up.send(Err(error)).await;
@@ -225,42 +243,42 @@ impl Group {
         if !may_begin {
             return;
         }
-        match self.settings.coupling {
-            Coupling::Direct => self.direct(popper, publisher).await,
-            Coupling::Channel => self.channel(popper, publisher).await,
+        match self.shared.settings.coupling {
+            Coupling::Direct => self.direct(reader, publisher).await,
+            Coupling::Channel => self.channel(reader, publisher).await,
         }
     }
 
-    async fn connect(&self, worker: usize) -> Result<(Popper, Publisher), StackError> {
-        let settings = &self.settings;
-        let mut popper = Popper::open(&settings.redis, &settings.queue).await?;
+    async fn connect(&self, worker: usize) -> Result<(Q::Reader, Publisher), StackError> {
+        let settings = &self.shared.settings;
         // A limit leaves the rest in the queue; `direct` takes nothing while it publishes.
-        match (self.limit(), settings.coupling) {
-            (Some(limit), _) => popper = popper.one_by_one(limit.batch()),
-            (None, Coupling::Direct) => popper = popper.one_by_one(usize::MAX),
-            (None, Coupling::Channel) => {}
-        }
+        let batching = match (self.limit(), settings.coupling) {
+            (Some(limit), _) => Batching::OnDemand(limit.batch()),
+            (None, Coupling::Direct) => Batching::OnDemand(usize::MAX),
+            (None, Coupling::Channel) => Batching::Ahead,
+        };
+        let reader = self.shared.queue.open_reader(batching).await?;
         let client_id = mqtt::client_id(&format!("push-{worker}"));
         let target = (settings.topic.as_str(), settings.qos);
-        let counts = Arc::clone(&self.counts.publish);
+        let counts = Arc::clone(&self.shared.counts.publish);
         let publisher =
-            Publisher::open(&settings.mqtt, client_id, target, self.stamper.clone(), counts)
+            Publisher::open(&settings.mqtt, client_id, target, self.shared.stamper.clone(), counts)
                 .await?;
-        Ok((popper, publisher))
+        Ok((reader, publisher))
     }
 
     /// This worker's part of the limit.
     fn limit(&self) -> Option<Limit> {
-        self.settings.limit.map(|rate| Limit::new(rate, self.settings.workers))
+        self.shared.settings.limit.map(|rate| Limit::new(rate, self.shared.settings.workers))
     }
 
     /// Pop, publish, pop again.
-    async fn direct(&self, mut popper: Popper, mut publisher: Publisher) {
+    async fn direct(&self, mut reader: Q::Reader, mut publisher: Publisher) {
         let (mut shutdown, mut limit) = (self.shutdown.clone(), self.limit());
         loop {
             let batch = tokio::select! {
                 biased;
-                batch = popper.pop(!is_stopped(&shutdown)) => batch,
+                batch = reader.take(!is_stopped(&shutdown)) => batch,
                 () = publisher.tend() => continue,
             };
             let Some(batch) = batch else { break };
@@ -273,15 +291,15 @@ impl Group {
             }
             pause(&mut limit, count, &mut shutdown).await;
         }
-        self.finish(&mut popper, publisher).await;
+        self.finish(&mut reader, publisher).await;
     }
 
     /// One task pops, one publishes.
-    async fn channel(&self, mut popper: Popper, publisher: Publisher) {
+    async fn channel(&self, mut reader: Q::Reader, publisher: Publisher) {
         let (send, receive) = mpsc::channel(CHANNEL);
         let pop = async {
             let (mut shutdown, mut limit) = (self.shutdown.clone(), self.limit());
-            while let Some(batch) = popper.pop(!is_stopped(&shutdown)).await {
+            while let Some(batch) = reader.take(!is_stopped(&shutdown)).await {
                 if batch.is_empty() {
                     continue;
                 }
@@ -293,7 +311,7 @@ impl Group {
             drop(send);
         };
         let (publisher, ()) = tokio::join!(self.publish(publisher, receive), pop);
-        self.finish(&mut popper, publisher).await;
+        self.finish(&mut reader, publisher).await;
     }
 
     /// Publishes what comes through the channel, all that is there at once, until the popper is done.
@@ -329,18 +347,18 @@ impl Group {
     }
 
     /// Publishes what is held; puts back what cannot be published in time.
-    async fn finish(&self, popper: &mut Popper, mut publisher: Publisher) {
+    async fn finish(&self, reader: &mut Q::Reader, mut publisher: Publisher) {
         let _ = timeout(GRACE, publisher.settle()).await;
         let left = publisher.close().await;
         if left.is_empty() {
             return;
         }
-        let returned = timeout(GRACE / 2, popper.give_back(&left)).await.unwrap_or(false);
+        let returned = timeout(GRACE / 2, reader.give_back(&left)).await.unwrap_or(false);
         let count = left.len() as u64;
         if returned {
-            self.counts.returned.add(count)
+            self.shared.counts.returned.add(count)
         } else {
-            self.counts.lost.add(count)
+            self.shared.counts.lost.add(count)
         }
         log::warn!("{count} messages unpublished, {}", if returned { "put back" } else { "lost" });
     }
@@ -348,12 +366,12 @@ impl Group {
     /// Stamps a batch as popped, and marks those that will be stamped again.
     fn stamped(&self, batch: Vec<Bytes>) -> Vec<Outgoing> {
         let at = clock::now();
-        self.counts.popped.add(batch.len() as u64);
+        self.shared.counts.popped.add(batch.len() as u64);
         let outgoing = |payload: Bytes| {
-            let id = self.settings.id_fields.extract(&payload).ok();
-            let stamped = id.filter(|id| self.stamper.wants(*id));
+            let id = self.shared.settings.id_fields.extract(&payload).ok();
+            let stamped = id.filter(|id| self.shared.stamper.wants(*id));
             if let Some(id) = stamped {
-                self.stamper.stamp(Checkpoint::Popped, id, at);
+                self.shared.stamper.stamp(Checkpoint::Popped, id, at);
             }
             Outgoing { payload, stamped }
         };

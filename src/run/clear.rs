@@ -1,22 +1,20 @@
-//! Emptying a Redis of the user's own before a run, which happens only where the user says so.
+//! Emptying a Redis of the user's own before a run, which happens only if the user asks for it.
 
 use super::RunError;
 use crate::config::plan::Plan;
-use crate::message::Checkpoint;
-use crate::pipeline::servers::redis::{Use, connect};
+use crate::pipeline::queue::{Queue as _, RedisList};
+use crate::pipeline::stamps;
 
-/// Deletes the queue in the Redis that the plan names, and the stamps in the log server that it names
-/// or else there; without either, nothing.
+/// Deletes the queue in the Redis that the plan names, and the stamps in the log server that it names, or else
+/// in that Redis. A plan that names neither leaves nothing to delete.
 pub async fn clear(plan: &Plan) -> Result<(), RunError> {
     let pipeline = &plan.pipeline;
     if let Some(address) = &pipeline.redis {
-        let mut connection = connect(address, Use::Commands).await?;
-        redis::cmd("DEL").arg(&pipeline.queue).query_async::<()>(&mut connection).await?;
+        let queue = RedisList { address: address.clone(), key: pipeline.queue.clone() };
+        queue.clear().await?;
     }
     if let Some(address) = pipeline.log_server.as_ref().or(pipeline.redis.as_ref()) {
-        let mut connection = connect(address, Use::Commands).await?;
-        let lists: Vec<_> = Checkpoint::STAMPED.into_iter().filter_map(Checkpoint::list).collect();
-        redis::cmd("DEL").arg(lists).query_async::<()>(&mut connection).await?;
+        stamps::clear(address).await?;
     }
     Ok(())
 }

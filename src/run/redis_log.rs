@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult};
 
 use super::RunError;
 use super::environment::Environment;
@@ -18,6 +18,7 @@ use crate::core::clock::{self, Jump, Nanos, ServerClock};
 use crate::core::units::{format_some, format_time};
 use crate::message::IdSpace;
 use crate::observations::{ClockInfo, StampCount};
+use crate::pipeline::queue::redis_list;
 use crate::pipeline::servers::ServerOrigin;
 use crate::pipeline::servers::redis::{
     Link, Use, info, is_denied, release_ids, reserve_ids, server_time,
@@ -209,11 +210,10 @@ impl LogServer {
     pub(super) async fn queue_depth(&mut self) -> Option<u64> {
         let redis = self.redis.as_mut()?;
         let connection = redis.allowed("LLEN of the queue").await?;
-        let depth: RedisResult<u64> =
-            redis::cmd("LLEN").arg(&self.queue).query_async(connection).await;
+        let depth = redis_list::length(connection, &self.queue).await;
         match &depth {
             Ok(_) => {}
-            Err(error) if error.code() == Some("WRONGTYPE") => self.queue_is_other_type = true,
+            Err(error) if redis_list::is_not_a_list(error) => self.queue_is_other_type = true,
             Err(error) => redis.failed("LLEN of the queue", error),
         }
         depth.ok()

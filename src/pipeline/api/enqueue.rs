@@ -1,119 +1,131 @@
-//! Putting messages into the queue, many with one command: while Redis answers one `LPUSH`, the next
-//! messages gather, and go together. No timer waits for a batch, so a lone message goes at once.
+//! Pushing messages to the queue in batches: while the queue confirms one batch, the next messages gather
+//! and go together. No timer waits for a batch, so a single message goes at once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redis::RedisError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::settings::{ApiCounts, ApiSettings};
+use super::settings::ApiCounts;
 use crate::core::clock::{self, Nanos};
 use crate::message::{Checkpoint, MsgId};
+use crate::pipeline::queue::{Queue, QueueAway, QueueWriter};
 use crate::pipeline::servers::StackError;
-use crate::pipeline::servers::redis::{Link, Use};
 use crate::pipeline::stamps::Stamper;
 
-/// Messages that may wait for Redis in one lane.
+/// Most messages that wait for the queue in one lane.
 const WAITING: usize = 16_384;
-/// Messages of one command at most: it blocks Redis for all others meanwhile.
+/// Most messages of a batch: Redis serves no other client meanwhile.
 const BATCH: usize = 512;
-/// How often the length of a queue that is over its limit is looked at.
+/// Time between two looks at the length of a queue that is over its limit.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Why a message was not taken.
+/// Reason for refusing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// Redis does not answer. The message may be in the queue or not.
-    RedisAway,
+pub(super) enum Refusal {
+    /// The queue does not answer. The message may be in it or not.
+    QueueAway,
     /// More messages wait than the settings allow.
     QueueFull,
 }
 
+impl From<QueueAway> for Refusal {
+    fn from(QueueAway: QueueAway) -> Self {
+        Self::QueueAway
+    }
+}
+
+/// A message to push, and the request that waits for it.
 struct Job {
     body: Bytes,
     id: MsgId,
-    done: oneshot::Sender<Result<(), Refused>>,
+    done: oneshot::Sender<Result<(), Refusal>>,
 }
 
-/// The handle of a lane's requests.
+impl AsRef<[u8]> for Job {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// Handle through which the requests of a lane reach the queue.
 #[derive(Debug)]
-pub(super) struct Enqueuer {
+pub(super) struct Enqueuer<W> {
     jobs: mpsc::Sender<Job>,
     /// A connection of its own, so that a health check waits behind no message.
-    probe: Mutex<Probe>,
+    health: Mutex<HealthCheck<W>>,
 }
 
-impl Enqueuer {
+impl<W: QueueWriter> Enqueuer<W> {
     /// Connects and starts the task that feeds the queue, on the current runtime.
     pub(super) async fn start(
-        settings: &ApiSettings,
+        queue: &impl Queue<Writer = W>,
+        max_queue: Option<u64>,
         counts: Arc<ApiCounts>,
         stamper: Stamper,
     ) -> Result<Self, StackError> {
-        let link = Link::open(settings.redis.clone(), Use::Commands).await?;
-        let probe = Link::open(settings.redis.clone(), Use::Commands).await?;
-        let probe = Mutex::new(Probe { link: probe, last: None });
+        let writer = queue.open_writer().await?;
+        let health = HealthCheck { writer: queue.open_writer().await?, last: None };
         let (jobs, waiting) = mpsc::channel(WAITING);
         let feeder = Feeder {
-            link,
-            queue: settings.queue.clone(),
-            max_queue: settings.max_queue.unwrap_or(u64::MAX),
+            writer,
+            max_queue: max_queue.unwrap_or(u64::MAX),
             depth: 0,
             looked_at: Instant::now(),
             counts,
             stamper,
         };
         tokio::spawn(feeder.run(waiting));
-        Ok(Self { jobs, probe })
+        Ok(Self { jobs, health: Mutex::new(health) })
     }
 
-    /// Whether Redis answers now.
+    /// Returns true if the queue answers now.
     pub(super) async fn is_up(&self) -> bool {
         let asked = clock::now();
-        let mut probe = self.probe.lock().await;
-        match probe.last {
-            Some((began, up)) if began >= asked => up,
-            _ => probe.look().await,
+        let mut health = self.health.lock().await;
+        match health.last {
+            Some(last) if last.began >= asked => last.is_up,
+            _ => health.check().await,
         }
     }
 
-    /// Puts one message into the queue; returns when Redis has it.
-    pub(super) async fn put(&self, body: Bytes, id: MsgId) -> Result<(), Refused> {
+    /// Pushes one message, and returns when the queue has it.
+    pub(super) async fn put(&self, body: Bytes, id: MsgId) -> Result<(), Refusal> {
         let (done, result) = oneshot::channel();
-        self.jobs.try_send(Job { body, id, done }).map_err(|_| Refused::QueueFull)?;
-        result.await.unwrap_or(Err(Refused::RedisAway))
+        self.jobs.try_send(Job { body, id, done }).map_err(|_| Refusal::QueueFull)?;
+        result.await.unwrap_or(Err(Refusal::QueueAway))
     }
 }
 
-/// Health checks, one after another. What one finds out serves all that were asked for before it began.
+/// Health checks of the queue, one after another. The result of one serves all requests that came before it
+/// began.
 #[derive(Debug)]
-struct Probe {
-    link: Link,
-    /// When the last one began, and what it found.
-    last: Option<(Nanos, bool)>,
+struct HealthCheck<W> {
+    writer: W,
+    last: Option<HealthResult>,
 }
 
-impl Probe {
-    async fn look(&mut self) -> bool {
+/// Result of a health check.
+#[derive(Debug, Clone, Copy)]
+struct HealthResult {
+    began: Nanos,
+    is_up: bool,
+}
+
+impl<W: QueueWriter> HealthCheck<W> {
+    async fn check(&mut self) -> bool {
         let began = clock::now();
-        let up = self.ping().await;
-        self.last = Some((began, up));
-        up
-    }
-
-    async fn ping(&mut self) -> bool {
-        let Some(connection) = self.link.get().await else { return false };
-        let answer = redis::cmd("PING").query_async::<()>(connection).await;
-        answer.inspect_err(|error| self.link.failed(error)).is_ok()
+        let is_up = self.writer.is_up().await;
+        self.last = Some(HealthResult { began, is_up });
+        is_up
     }
 }
 
-/// Messages of the last command, and what came of it: their requests are still to be answered.
+/// A batch that was pushed, with its result. Its requests are still to be answered.
 struct Settled {
     jobs: Vec<Job>,
-    result: Result<(), Refused>,
+    result: Result<(), Refusal>,
     at: Nanos,
 }
 
@@ -123,26 +135,26 @@ impl Settled {
             if self.result.is_ok() {
                 stamper.stamp(Checkpoint::Queued, job.id, self.at);
             }
-            // The client may have gone; the message is in the queue all the same.
+            // Fails if the client has gone. The message is in the queue nevertheless.
             let _ = job.done.send(self.result);
         }
     }
 }
 
-struct Feeder {
-    link: Link,
-    queue: String,
+struct Feeder<W> {
+    writer: W,
     max_queue: u64,
-    /// Messages in the queue as last seen, and when that was.
+    /// Messages in the queue when its length was read last.
     depth: u64,
+    /// Time of the last look at a queue that is over its limit.
     looked_at: Instant,
     counts: Arc<ApiCounts>,
     stamper: Stamper,
 }
 
-impl Feeder {
-    /// The next command goes out before the requests of the last one are answered, so that Redis, and
-    /// who waits for its messages, work while this thread writes the answers.
+impl<W: QueueWriter> Feeder<W> {
+    /// Pushes what comes until all senders are gone. The next command goes out before the requests of the
+    /// last one are answered, so that the queue and the push server work while this thread writes answers.
     async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
         let stamper = self.stamper.clone();
         let mut jobs = Vec::with_capacity(BATCH);
@@ -166,44 +178,25 @@ impl Feeder {
         }
     }
 
-    async fn push(&mut self, jobs: &[Job]) -> Result<(), Refused> {
-        let Some(connection) = self.link.get().await else {
-            return Err(Refused::RedisAway);
-        };
+    async fn push(&mut self, jobs: &[Job]) -> Result<(), Refusal> {
         if self.depth >= self.max_queue {
             if self.looked_at.elapsed() < LOOK_EVERY {
-                return Err(Refused::QueueFull);
+                return Err(Refusal::QueueFull);
             }
+            let depth = self.writer.length().await?;
             self.looked_at = Instant::now();
-            let depth = redis::cmd("LLEN").arg(&self.queue).query_async(connection).await;
-            self.note_depth(depth)?;
-            if self.depth >= self.max_queue {
-                return Err(Refused::QueueFull);
+            self.set_depth(depth);
+            if depth >= self.max_queue {
+                return Err(Refusal::QueueFull);
             }
         }
-        let Some(connection) = self.link.get().await else { return Err(Refused::RedisAway) };
-        let mut command = redis::cmd("LPUSH");
-        command.arg(&self.queue);
-        jobs.iter().for_each(|job| {
-            command.arg(job.body.as_ref());
-        });
-        let depth = command.query_async(connection).await;
-        self.note_depth(depth)
+        let depth = self.writer.push(jobs).await?;
+        self.set_depth(depth);
+        Ok(())
     }
 
-    /// Redis has told the queue's length, or has failed to.
-    fn note_depth(&mut self, depth: Result<u64, RedisError>) -> Result<(), Refused> {
-        match depth {
-            Ok(depth) => {
-                self.depth = depth;
-                self.counts.queue_depth.set(depth);
-                Ok(())
-            }
-            Err(error) => {
-                log::warn!("cannot push to {}: {error}", self.queue);
-                self.link.failed(&error);
-                Err(Refused::RedisAway)
-            }
-        }
+    fn set_depth(&mut self, depth: u64) {
+        self.depth = depth;
+        self.counts.queue_depth.set(depth);
     }
 }

@@ -16,34 +16,41 @@ use tokio::time::timeout;
 use super::enqueue::Enqueuer;
 use super::service::Service;
 use super::settings::{ApiCounts, ApiSettings};
+use crate::pipeline::queue::{Queue, QueueWriter};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::stamps::Stamper;
 use crate::pipeline::{Shutdown, stopped};
 
-/// How long a head may take. The time begins with the answer before it, so it is also how long an
-/// idle connection is kept.
+/// Time allowed for the head of a request. It begins with the answer before, so an idle connection is kept
+/// for the same time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long connections may take to finish what they hold once it is time to stop.
+/// Time allowed for open requests once the service stops.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// What a lane needs.
-pub(super) struct Lane {
-    pub(super) settings: Arc<ApiSettings>,
-    pub(super) counts: Arc<ApiCounts>,
-    pub(super) stamper: Stamper,
-    pub(super) shutdown: Shutdown,
+/// Configuration of a lane.
+#[derive(Clone)]
+pub(in crate::pipeline) struct Lane<Q> {
+    pub(in crate::pipeline) queue: Q,
+    pub(in crate::pipeline) settings: Arc<ApiSettings>,
+    pub(in crate::pipeline) counts: Arc<ApiCounts>,
+    pub(in crate::pipeline) stamper: Stamper,
+    pub(in crate::pipeline) shutdown: Shutdown,
 }
 
-/// Where a lane says that it is up, or why not.
+/// Channel through which a lane reports that it is up, or its error.
 pub(super) type LaneUp = mpsc::Sender<Result<(), StackError>>;
 
 /// Serves connections until no more are handed over and those that were have finished.
-pub(super) fn serve(lane: Lane, connections: mpsc::UnboundedReceiver<StdStream>, up: LaneUp) {
+pub(super) fn serve<Q: Queue>(
+    lane: Lane<Q>,
+    connections: mpsc::UnboundedReceiver<StdStream>,
+    up: LaneUp,
+) {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
-            // As a task: what wakes the main future costs a round of the event loop of its own.
+            // A task, as each wake of the main future costs another round of the event loop.
             let ended = runtime.block_on(runtime.spawn(run_lane(lane, connections, up)));
-            // Nobody cancels it.
+            // The task is never cancelled, so an error is its panic.
             ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         }
         Err(error) => {
@@ -52,9 +59,15 @@ pub(super) fn serve(lane: Lane, connections: mpsc::UnboundedReceiver<StdStream>,
     }
 }
 
-async fn run_lane(lane: Lane, mut connections: mpsc::UnboundedReceiver<StdStream>, up: LaneUp) {
-    let Lane { settings, counts, stamper, shutdown } = lane;
-    let enqueuer = match Enqueuer::start(&settings, Arc::clone(&counts), stamper.clone()).await {
+async fn run_lane<Q: Queue>(
+    lane: Lane<Q>,
+    mut connections: mpsc::UnboundedReceiver<StdStream>,
+    up: LaneUp,
+) {
+    let Lane { queue, settings, counts, stamper, shutdown } = lane;
+    let started =
+        Enqueuer::start(&queue, settings.max_queue, Arc::clone(&counts), stamper.clone()).await;
+    let enqueuer = match started {
         Ok(enqueuer) => enqueuer,
         Err(error) => {
             let _ = up.send(Err(error)).await;
@@ -64,7 +77,7 @@ async fn run_lane(lane: Lane, mut connections: mpsc::UnboundedReceiver<StdStream
     let _ = up.send(Ok(())).await;
     let service = Arc::new(Service { settings, counts, stamper, enqueuer });
     let mut open = JoinSet::new();
-    // Ends when the listener is gone, and takes with it the connections that were handed over.
+    // Ends when the listener is gone. Connections that were handed over before are still served.
     while let Some(stream) = connections.recv().await {
         open.spawn(serve_connection(stream, Arc::clone(&service), shutdown.clone()));
         while open.try_join_next().is_some() {}
@@ -75,8 +88,12 @@ async fn run_lane(lane: Lane, mut connections: mpsc::UnboundedReceiver<StdStream
     }
 }
 
-async fn serve_connection(stream: StdStream, service: Arc<Service>, mut shutdown: Shutdown) {
-    // The peer may have gone already; then there is nothing to serve.
+async fn serve_connection<W: QueueWriter>(
+    stream: StdStream,
+    service: Arc<Service<W>>,
+    mut shutdown: Shutdown,
+) {
+    // Fails if the client has gone already. Then the first read fails too.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let handler = service_fn(move |request| {
@@ -86,7 +103,7 @@ async fn serve_connection(stream: StdStream, service: Arc<Service>, mut shutdown
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        // An answer is small: its bytes are copied sooner than the kernel looks at a list of pieces.
+        // Answers are small: copying one is cheaper than a vectored write.
         .writev(false)
         .serve_connection(TokioIo::new(stream), handler);
     tokio::pin!(connection);

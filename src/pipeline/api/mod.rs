@@ -1,7 +1,7 @@
 //! The API server: takes a message over HTTP and answers when the queue has it.
 //!
 //! A listener hands connections out to lanes in turn. A lane is a thread with its own runtime, HTTP
-//! server and Redis connection, so that lanes share nothing on the way of a message.
+//! server and connection to the queue, so that lanes share nothing on the way of a message.
 
 mod enqueue;
 mod lane;
@@ -15,11 +15,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::queue::{Queue, RedisList};
 use super::stamps;
 use super::{Shutdown, stopped};
 use crate::pipeline::servers::StackError;
 
-use lane::{Lane, serve};
+pub(in crate::pipeline) use lane::Lane;
+use lane::serve;
 pub use settings::{ApiCounts, ApiSettings, DEFAULT_MAX_BODY};
 
 /// Serves on `listener` until `shutdown`. `ready` is called once requests are answered.
@@ -28,28 +30,36 @@ pub async fn run(
     settings: ApiSettings,
     counts: Arc<ApiCounts>,
     ready: impl FnOnce(),
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
 ) -> Result<(), StackError> {
     let (stamper, writer) = stamps::start(&settings.log_server, settings.sample, "api").await?;
-    let settings = Arc::new(settings);
-    let (up, mut all_up) = mpsc::channel(settings.threads);
+    let queue = RedisList { address: settings.redis.clone(), key: settings.queue.clone() };
+    let lane = Lane { queue, settings: Arc::new(settings), counts, stamper, shutdown };
+    serve_lanes(listener, lane, ready).await?;
+    // Ends when the last stamper is gone; it never panics.
+    let _ = writer.await;
+    Ok(())
+}
+
+/// Serves on `listener` with as many copies of `lane` as there are threads, until its shutdown.
+pub(in crate::pipeline) async fn serve_lanes<Q: Queue>(
+    listener: TcpListener,
+    lane: Lane<Q>,
+    ready: impl FnOnce(),
+) -> Result<(), StackError> {
+    let (lane_threads, mut shutdown) = (lane.settings.threads, lane.shutdown.clone());
+    let (up, mut all_up) = mpsc::channel(lane_threads);
     let mut lanes = Vec::new();
     let mut threads = Vec::new();
-    for lane in 0..settings.threads {
+    for number in 0..lane_threads {
         let (hand_over, connections) = mpsc::unbounded_channel();
-        let post = Lane {
-            settings: Arc::clone(&settings),
-            counts: Arc::clone(&counts),
-            stamper: stamper.clone(),
-            shutdown: shutdown.clone(),
-        };
-        let up = up.clone();
-        let start = std::thread::Builder::new().name(format!("api-{lane}"));
-        threads.push(start.spawn(move || serve(post, connections, up)).map_err(failed)?);
+        let (lane, up) = (lane.clone(), up.clone());
+        let thread = std::thread::Builder::new().name(format!("api-{number}"));
+        threads.push(thread.spawn(move || serve(lane, connections, up)).map_err(failed)?);
         lanes.push(hand_over);
     }
-    drop((up, stamper));
-    for _ in 0..settings.threads {
+    drop((up, lane));
+    for _ in 0..lane_threads {
         if let Some(Err(error)) = all_up.recv().await {
             return Err(error);
         }
@@ -66,7 +76,6 @@ pub async fn run(
     if !all.await.unwrap_or(false) {
         return Err(failed("a lane panicked"));
     }
-    let _ = writer.await;
     Ok(())
 }
 
@@ -74,7 +83,7 @@ fn failed(reason: impl Display) -> StackError {
     StackError::Start { program: "api".to_owned(), reason: reason.to_string() }
 }
 
-/// Hands connections to the lanes in turn, for ever.
+/// Hands connections to the lanes in turn. Never returns.
 async fn accept(
     listener: &tokio::net::TcpListener,
     lanes: &[mpsc::UnboundedSender<std::net::TcpStream>],
@@ -90,7 +99,7 @@ async fn accept(
                 }
             }
             Err(error) => {
-                // Out of descriptors, mostly: some will be closed.
+                // Mostly too few file descriptors: the pause lets connections close.
                 log::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

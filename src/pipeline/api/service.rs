@@ -1,4 +1,4 @@
-//! What the API server answers.
+//! Answers of the API server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,31 +10,32 @@ use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
-use super::enqueue::{Enqueuer, Refused};
+use super::enqueue::{Enqueuer, Refusal};
 use super::settings::{ApiCounts, ApiSettings};
 use crate::core::clock;
 use crate::message::Checkpoint;
 use crate::pipeline::metrics::Format;
+use crate::pipeline::queue::QueueWriter;
 use crate::pipeline::stamps::Stamper;
 
-/// How long a body may take.
+/// Time allowed for the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service of one lane.
-pub(super) struct Service {
+pub(super) struct Service<W> {
     pub(super) settings: Arc<ApiSettings>,
     pub(super) counts: Arc<ApiCounts>,
     pub(super) stamper: Stamper,
-    pub(super) enqueuer: Enqueuer,
+    pub(super) enqueuer: Enqueuer<W>,
 }
 
 type Answer = Response<Full<Bytes>>;
 
-impl Service {
-    /// Answers one request, whatever it is.
+impl<W: QueueWriter> Service<W> {
+    /// Answers one request.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         match (request.method(), request.uri().path()) {
-            (&Method::POST, _) => self.take(request).await,
+            (&Method::POST, _) => self.accept(request).await,
             (&Method::GET, "/healthz") => {
                 if self.enqueuer.is_up().await {
                     text(StatusCode::OK, "ok\n")
@@ -59,7 +60,7 @@ impl Service {
     }
 
     /// Reads a message and puts it into the queue.
-    async fn take(&self, request: Request<Incoming>) -> Answer {
+    async fn accept(&self, request: Request<Incoming>) -> Answer {
         let received = clock::now();
         let body = match self.read_body(request.into_body()).await {
             Ok(body) => body,
@@ -84,8 +85,8 @@ impl Service {
             Err(refused) => {
                 self.counts.unavailable.add(1);
                 let why = match refused {
-                    Refused::RedisAway => "the queue's Redis is away\n",
-                    Refused::QueueFull => "the queue is full\n",
+                    Refusal::QueueAway => "the queue's Redis is away\n",
+                    Refusal::QueueFull => "the queue is full\n",
                 };
                 let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
                 answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -96,21 +97,21 @@ impl Service {
 
     async fn read_body(&self, body: Incoming) -> Result<Bytes, Answer> {
         let limit = self.settings.max_body;
-        let too_large = || {
-            let why = format!("the body is larger than {limit} bytes\n");
-            text(StatusCode::PAYLOAD_TOO_LARGE, why)
-        };
-        // Known from the head: no need to read it.
+        // The head tells the length: the body need not be read.
         if body.size_hint().lower() > limit as u64 {
-            return Err(too_large());
+            return Err(too_large(limit));
         }
         match timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
             Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body broke off\n")),
             Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body did not come within 10 s\n")),
         }
     }
+}
+
+fn too_large(limit: usize) -> Answer {
+    text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes\n"))
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {

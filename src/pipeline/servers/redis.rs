@@ -38,14 +38,9 @@ pub enum Use {
 
 /// Connects once.
 pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnection, StackError> {
-    let failed = |e: &RedisError| StackError::Unreachable {
-        server: "Redis",
-        address: Box::new(address.clone()),
-        reason: explain(e),
-    };
-    let info = address.secret_url().into_connection_info().map_err(|e| failed(&e))?;
+    let info = address.secret_url().into_connection_info().map_err(|e| refused(address, &e))?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
-    let client = Client::open(info.set_tcp_settings(tcp)).map_err(|e| failed(&e))?;
+    let client = Client::open(info.set_tcp_settings(tcp)).map_err(|e| refused(address, &e))?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(match usage {
@@ -56,15 +51,26 @@ pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnect
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await
-        .map_err(|e| failed(&e))?;
+        .map_err(|e| refused(address, &e))?;
     // A server that wants a password accepts the connection and refuses the first command.
     let ping = redis::cmd("PING");
     match tokio::time::timeout(CONNECT_TIMEOUT, ping.query_async::<()>(&mut connection)).await {
         // A user that may not even do this is known and logged in.
-        Ok(answer) => answer.or_else(|e| if is_denied(&e) { Ok(()) } else { Err(failed(&e)) })?,
-        Err(_) => return Err(failed(&timed_out())),
+        Ok(answer) => {
+            answer.or_else(|e| if is_denied(&e) { Ok(()) } else { Err(refused(address, &e)) })?
+        }
+        Err(_) => return Err(refused(address, &timed_out())),
     }
     Ok(connection)
+}
+
+/// The error of a server that cannot be reached or refused a command, with its address.
+pub(crate) fn refused(address: &Address, error: &RedisError) -> StackError {
+    StackError::Unreachable {
+        server: "Redis",
+        address: Box::new(address.clone()),
+        reason: explain(error),
+    }
 }
 
 fn timed_out() -> RedisError {
@@ -134,8 +140,8 @@ impl Link {
         self.connection.as_mut()
     }
 
-    /// Returns whether the connection is open, as far as is known.
-    pub fn stands(&self) -> bool {
+    /// Returns true if the connection is open, as far as is known.
+    pub fn is_connected(&self) -> bool {
         self.connection.is_some()
     }
 
@@ -228,7 +234,7 @@ pub async fn info(
     Ok(line.map(|value| value.trim().to_owned()))
 }
 
-/// Returns whether Redis refused a command because the user lacks a permission.
+/// Returns true if Redis refused a command because the user lacks a permission.
 pub fn is_denied(error: &RedisError) -> bool {
     error.code() == Some("NOPERM")
 }

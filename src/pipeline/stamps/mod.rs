@@ -18,7 +18,7 @@ use crate::config::plan::Address;
 use crate::core::clock::{self, Nanos, ServerClock};
 use crate::message::{Checkpoint, MsgId};
 use crate::pipeline::servers::StackError;
-use crate::pipeline::servers::redis::{Link, Use, server_time};
+use crate::pipeline::servers::redis::{Link, Use, connect, refused, server_time};
 pub use stamp::{Stamp, shape};
 
 /// Stamps that wait to be written. At 1 in 100 that is minutes of a full load.
@@ -78,6 +78,14 @@ pub type StampWriter = JoinHandle<()>;
 /// The list that holds one number: how many microseconds the clock of a stamping process may be wrong by.
 pub fn clock_list(role: &str) -> String {
     format!("loadgen:clock:{role}")
+}
+
+/// Deletes all stamp lists of a log server.
+pub(crate) async fn clear(log_server: &Address) -> Result<(), StackError> {
+    let mut connection = connect(log_server, Use::Commands).await?;
+    let lists: Vec<_> = Checkpoint::STAMPED.into_iter().filter_map(Checkpoint::list).collect();
+    let deleted = redis::cmd("DEL").arg(lists).query_async::<()>(&mut connection).await;
+    deleted.map_err(|error| refused(log_server, &error))
 }
 
 /// Starts the writing task on the current runtime. One message in `sample` is stamped; `role` is the

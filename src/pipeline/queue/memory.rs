@@ -1,0 +1,248 @@
+//! A queue in memory: api and push run on it as they do on the Redis list.
+
+use std::collections::VecDeque;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::plan::Address;
+use crate::config::settings::Coupling;
+use crate::pipeline::api::{self, ApiCounts, ApiSettings, Lane};
+use crate::pipeline::push::{self, PushCounts, PushSettings};
+use crate::pipeline::servers::embedded::broker;
+use crate::pipeline::stamps::Stamper;
+use crate::pipeline::subscriber::{
+    self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
+};
+
+/// Time allowed for each step of the test.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Time that a reader waits for a message.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+#[derive(Clone, Default)]
+struct MemoryQueue(Arc<Mutex<VecDeque<Bytes>>>);
+
+impl MemoryQueue {
+    fn messages(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handle that takes at most `most` messages at once.
+struct MemoryReader {
+    queue: MemoryQueue,
+    most: usize,
+}
+
+impl Queue for MemoryQueue {
+    type Writer = Self;
+    type Reader = MemoryReader;
+
+    async fn open_writer(&self) -> Result<Self, StackError> {
+        Ok(self.clone())
+    }
+
+    async fn open_reader(&self, batching: Batching) -> Result<MemoryReader, StackError> {
+        let most = match batching {
+            Batching::Ahead => usize::MAX,
+            Batching::OnDemand(most) => most,
+        };
+        Ok(MemoryReader { queue: self.clone(), most })
+    }
+
+    async fn clear(&self) -> Result<(), StackError> {
+        self.messages().clear();
+        Ok(())
+    }
+}
+
+impl QueueWriter for MemoryQueue {
+    async fn push<M: AsRef<[u8]> + Sync>(&mut self, messages: &[M]) -> Result<u64, QueueAway> {
+        let mut queued = self.messages();
+        queued.extend(messages.iter().map(|message| Bytes::copy_from_slice(message.as_ref())));
+        Ok(queued.len() as u64)
+    }
+
+    async fn length(&mut self) -> Result<u64, QueueAway> {
+        Ok(self.messages().len() as u64)
+    }
+
+    async fn is_up(&mut self) -> bool {
+        true
+    }
+}
+
+impl QueueReader for MemoryReader {
+    async fn take(&mut self, more: bool) -> Option<Vec<Bytes>> {
+        if !more {
+            return None;
+        }
+        if self.queue.messages().is_empty() {
+            tokio::time::sleep(PATIENCE).await;
+        }
+        let mut messages = self.queue.messages();
+        let count = self.most.min(messages.len());
+        Some(messages.drain(..count).collect())
+    }
+
+    async fn give_back(&mut self, messages: &[Bytes]) -> bool {
+        messages.iter().rev().for_each(|message| self.queue.messages().push_front(message.clone()));
+        true
+    }
+}
+
+/// Starts an api on the queue and returns its address.
+async fn start_api(
+    queue: &MemoryQueue,
+    max_queue: Option<u64>,
+    shutdown: watch::Receiver<bool>,
+) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let settings = ApiSettings {
+        redis: Address::loopback("redis", 1),
+        log_server: Address::loopback("redis", 1),
+        queue: "unused".to_owned(),
+        max_queue,
+        max_body: api::DEFAULT_MAX_BODY,
+        threads: 2,
+        sample: 1,
+        id_fields: Default::default(),
+    };
+    let lane = Lane {
+        queue: queue.clone(),
+        settings: Arc::new(settings),
+        counts: Arc::<ApiCounts>::default(),
+        stamper: Stamper::new(1).0,
+        shutdown,
+    };
+    let (up, mut is_up) = mpsc::channel(1);
+    tokio::spawn(api::serve_lanes(listener, lane, move || _ = up.try_send(())));
+    timeout(LIMIT, is_up.recv()).await.expect("in time").expect("the api is up");
+    address
+}
+
+/// Sends one message to the api and returns the status of its answer.
+async fn post(address: std::net::SocketAddr, id: u64) -> String {
+    let body = format!(r#"{{"MsgID":{id}}}"#);
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: api\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut socket = TcpStream::connect(address).await.expect("the api listens");
+    socket.write_all(request.as_bytes()).await.expect("writes");
+    let mut answer = String::new();
+    let read = timeout(LIMIT, socket.read_to_string(&mut answer)).await;
+    read.expect("in time").expect("reads");
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// Sends each payload on.
+struct Payloads(mpsc::UnboundedSender<Vec<u8>>);
+
+impl Sink for Payloads {
+    fn message(&mut self, message: ReceivedMessage<'_>) {
+        let _ = self.0.send(message.payload.to_vec());
+    }
+}
+
+/// Starts a broker with a subscriber. Returns its address and the payloads that arrive.
+async fn start_broker(
+    shutdown: &watch::Receiver<bool>,
+) -> (Address, mpsc::UnboundedReceiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let stop = shutdown.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(broker::run(listener, stop))
+    });
+    let mqtt = Address::loopback("mqtt", port);
+    let settings =
+        SubscribeSettings { mqtt: mqtt.clone(), topics: vec!["messages".to_owned()], qos: 0 };
+    let (payloads, arrived) = mpsc::unbounded_channel();
+    let (up, mut is_up) = mpsc::channel(1);
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        let (counts, mut sink) = (SubscribeCounts::default(), Payloads(payloads));
+        let ready = move || _ = up.try_send(());
+        subscriber::run(settings, &counts, &mut sink, ready, shutdown).await
+    });
+    timeout(LIMIT, is_up.recv()).await.expect("in time").expect("the subscriber is up");
+    (mqtt, arrived)
+}
+
+#[tokio::test]
+async fn messages_go_through_api_and_push_over_a_queue_in_memory() {
+    let (_stop, shutdown) = watch::channel(false);
+    let queue = MemoryQueue::default();
+    let api = start_api(&queue, None, shutdown.clone()).await;
+    for id in [100, 200, 300] {
+        assert_eq!(post(api, id).await, "200");
+    }
+    assert_eq!(queue.messages().len(), 3);
+
+    let (mqtt, mut arrived) = start_broker(&shutdown).await;
+    let settings = PushSettings {
+        redis: Address::loopback("redis", 1),
+        mqtt,
+        log_server: Address::loopback("redis", 1),
+        queue: "unused".to_owned(),
+        topic: "messages".to_owned(),
+        qos: 0,
+        workers: 1,
+        threads: 1,
+        coupling: Coupling::Channel,
+        limit: None,
+        sample: 1,
+        id_fields: Default::default(),
+    };
+    let counts = Arc::<PushCounts>::default();
+    let shared = push::Shared {
+        queue: queue.clone(),
+        settings: Arc::new(settings),
+        counts: Arc::clone(&counts),
+        stamper: Stamper::new(1).0,
+    };
+    tokio::spawn(push::run_workers(shared, || {}, shutdown));
+    for id in [100, 200, 300] {
+        let payload = timeout(LIMIT, arrived.recv()).await.expect("in time");
+        assert_eq!(payload, Some(format!(r#"{{"MsgID":{id}}}"#).into_bytes()));
+    }
+    assert_eq!((counts.popped.get(), queue.messages().len()), (3, 0));
+}
+
+#[tokio::test]
+async fn the_api_refuses_messages_while_any_queue_is_full() {
+    let (_stop, shutdown) = watch::channel(false);
+    let queue = MemoryQueue::default();
+    let api = start_api(&queue, Some(2), shutdown).await;
+    let mut statuses = Vec::new();
+    for id in 1..=8 {
+        statuses.push(post(api, id * 100).await);
+    }
+    assert_eq!(statuses.last().map(String::as_str), Some("503"));
+    queue.clear().await.expect("it is in memory");
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(post(api, 900).await, "200");
+}
+
+#[tokio::test]
+async fn messages_that_are_given_back_are_the_next_ones() {
+    let mut queue = MemoryQueue::default();
+    queue.push(&["a", "b", "c"]).await.expect("it is in memory");
+    let mut reader = queue.open_reader(Batching::OnDemand(2)).await.expect("it is in memory");
+    let taken = reader.take(true).await.expect("messages");
+    assert_eq!(taken, ["a", "b"]);
+    assert!(reader.give_back(&taken).await);
+    assert_eq!(reader.take(true).await.expect("messages"), ["a", "b"]);
+    assert_eq!(queue.length().await, Ok(1));
+    assert_eq!(reader.take(false).await, None);
+}
