@@ -17,7 +17,7 @@
 //!
 //! | room | contents |
 //! | --- | --- |
-//! | [`core`] | units, clock, latencies, backoff, masked secrets, printable text: no input or output |
+//! | [`core`] | units, clock, distributions, backoff, masked secrets, printable text: no input or output |
 //! | [`message`] | MsgIDs, templates that carry them, due times, the account of every message |
 //! | [`host`] | CPU and memory of processes, limits and load of the machine |
 //! | `net` | kernel timestamps, TLS |

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::config::plan::{Mode, Plan};
 use crate::core::clock::Nanos;
-use crate::core::latency::{AgedLatencies, Latencies};
+use crate::core::distribution::{AgedLatencies, Latencies};
 use crate::engine::transport::Traffic;
 pub use crate::engine::{LoadResult, RequestResult};
 pub use crate::host::health::Machine;

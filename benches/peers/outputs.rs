@@ -1,7 +1,7 @@
 //! What each program prints, read into the same figures.
 
 use anyhow::{Context as _, ensure};
-use loadgen::report::Quantiles;
+use loadgen::report::Distribution;
 use serde_json::Value;
 
 use super::common;
@@ -28,9 +28,9 @@ pub(crate) struct Latency {
     pub(crate) p99: Option<f64>,
 }
 
-impl From<&Quantiles> for Latency {
-    fn from(quantiles: &Quantiles) -> Self {
-        Self { p50: quantiles.p50, p99: quantiles.p99 }
+impl From<&Distribution> for Latency {
+    fn from(distribution: &Distribution) -> Self {
+        Self { p50: distribution.p50, p99: distribution.p99 }
     }
 }
 

@@ -3,7 +3,7 @@
 use loadgen::analysis::compare::compare;
 use loadgen::core::printable::is_unprintable;
 use loadgen::output::TextOptions;
-use loadgen::output::forms::{Distribution, Document, Form};
+use loadgen::output::forms::{DistributionName, Document, Form};
 use loadgen::report::{Node, Report, Saved, merge};
 
 /// All forms of a run.
@@ -15,7 +15,7 @@ const FORMS: [Form; 9] = [
     Form::Csv,
     Form::Tsv,
     Form::Junit,
-    Form::Hgrm(Distribution::Arrival),
+    Form::Hgrm(DistributionName::Arrival),
     Form::Hlog,
 ];
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::report::{
-    Latency, Messages, PerThread, Quantiles, Report, Requests, Resource, Row, Run, Verdict,
+    Distribution, Latency, Messages, PerThread, Report, Requests, Resource, Row, Run, Verdict,
 };
 
 /// Seconds that an example sends for.
@@ -17,14 +17,14 @@ pub(crate) fn report(rate: f64) -> Report {
         run: run(rate),
         requests: requests(rate, sent),
         latency: Latency {
-            response: quantiles(500.0, 1_000.0),
-            service: quantiles(400.0, 900.0),
-            lateness: quantiles(50.0, 100.0),
-            pacing: quantiles(50.0, 100.0),
+            response: distribution(500.0, 1_000.0),
+            service: distribution(400.0, 900.0),
+            lateness: distribution(50.0, 100.0),
+            pacing: distribution(50.0, 100.0),
             ..Latency::default()
         },
         messages: Some(Messages { accepted: sent, arrived: sent, ..Messages::default() }),
-        arrival: Some(quantiles(600.0, 2_000.0)),
+        arrival: Some(distribution(600.0, 2_000.0)),
         resources: vec![
             resource("generator", 30.0),
             resource("api", 40.0),
@@ -72,13 +72,13 @@ fn requests(rate: f64, sent: u64) -> Requests {
     }
 }
 
-fn quantiles(p50: f64, p99: f64) -> Quantiles {
-    Quantiles {
+fn distribution(p50: f64, p99: f64) -> Distribution {
+    Distribution {
         count: 5_000,
         mean: Some(p50),
         p50: Some(p50),
         p99: Some(p99),
-        ..Quantiles::default()
+        ..Distribution::default()
     }
 }
 

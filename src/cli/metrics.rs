@@ -22,7 +22,7 @@ use super::args::WatchArgs;
 use crate::config::plan::{Mode, Plan, Target};
 use crate::config::settings::{ArrivalProcess, Node};
 use crate::core::clock::Nanos;
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 use crate::engine::request::RequestShape;
 use crate::pipeline::metrics::{Format, MetricsText};
 use crate::ramp::StepStart;

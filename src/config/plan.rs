@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::config::settings::{Coupling, Settings, Stack};
-use crate::core::latency::fewest_values;
+use crate::core::distribution::fewest_values;
 use crate::core::secrets::mask_parts;
 use crate::core::units::{Rate, format_count, format_some};
 use crate::message::StagePair;

@@ -2,7 +2,7 @@
 
 pub mod backoff;
 pub mod clock;
-pub mod latency;
+pub mod distribution;
 mod percent;
 pub mod printable;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::counters::{Counters, StatusCounts};
 use crate::core::clock::Nanos;
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 use crate::engine::transport::{Completion, RequestOutcome};
 use crate::message::Assignment;
 

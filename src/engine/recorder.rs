@@ -4,7 +4,7 @@
 use super::by_request::{Mixture, RequestResult};
 use super::counters::{Counters, StatusCounts};
 use crate::core::clock::Nanos;
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 use crate::engine::transport::{Completion, RequestOutcome};
 use crate::message::{IdSet, IdSpace, MsgId};
 

@@ -2,7 +2,7 @@
 
 use super::text::{figure, time};
 use crate::core::units::format_count;
-use crate::report::{ByRequest, Quantiles, Report};
+use crate::report::{ByRequest, Distribution, Report};
 
 /// A row each; the first row is the head. None where there is but one request.
 pub(super) fn request_rows(report: &Report) -> Vec<Vec<String>> {
@@ -28,7 +28,7 @@ pub(super) fn request_rows(report: &Report) -> Vec<Vec<String>> {
             format_count(request.failed + request.unfinished + request.dropped),
             format_count(request.refused()),
         ];
-        let mut add = |q: Option<&Quantiles>, shown| {
+        let mut add = |q: Option<&Distribution>, shown| {
             let cells =
                 ["p50", "p99"].map(|name| q.map_or_else(|| time(None), |q| figure(q, name)));
             row.extend(cells.into_iter().filter(|_| shown));

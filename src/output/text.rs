@@ -9,7 +9,7 @@ use crate::core::units::{format_binary, format_count, format_time};
 use crate::report::lookup::it_is;
 use crate::report::merge::StartClock;
 use crate::report::result::{Allowed, RunResult};
-use crate::report::{Errors, Latency, Messages, Quantiles, Report, Run, Script};
+use crate::report::{Distribution, Errors, Latency, Messages, Report, Run, Script};
 
 /// The indent of a row that belongs to the label above it.
 const INDENT: &str = "            ";
@@ -44,20 +44,12 @@ pub(super) fn time(micros: Option<f64>) -> String {
 }
 
 /// A percentile or the maximum by its name in the JSON; `> 6.10s` where it is a lower bound.
-pub(super) fn figure(q: &Quantiles, name: &str) -> String {
-    let bound = if q.at_least.iter().any(|bound| bound == name) { "> " } else { "" };
-    let value = match name {
-        "p50" => q.p50,
-        "p90" => q.p90,
-        "p99" => q.p99,
-        "p99_9" => q.p99_9,
-        "p99_99" => q.p99_99,
-        _ => q.max,
-    };
-    value.map_or_else(|| time(None), |value| bound.to_owned() + &format_time(value))
+pub(super) fn figure(q: &Distribution, name: &str) -> String {
+    let bound = if q.is_lower_bound(name) { "> " } else { "" };
+    q.by_name(name).map_or_else(|| time(None), |value| bound.to_owned() + &format_time(value))
 }
 
-fn quantile_row(name: &str, q: &Quantiles, options: TextOptions) -> Vec<String> {
+fn quantile_row(name: &str, q: &Distribution, options: TextOptions) -> Vec<String> {
     let mut names = vec!["p50", "p90", "p99", "p99_9"];
     if options.latency {
         names.push("p99_99");
@@ -147,7 +139,7 @@ pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
             (Some(0.0), Some(bound)) => format!("<{}", format_time(bound)),
             _ => time(value),
         };
-        let q = &stage.quantiles;
+        let q = &stage.distribution;
         let count = format_count(q.count);
         let times = [q.p50, q.p90, q.p99, q.p99_9, q.max].map(fine);
         rows.push([name, count].into_iter().chain(times).collect());

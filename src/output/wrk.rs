@@ -4,11 +4,10 @@
 
 use std::fmt::Write as _;
 
-use crate::core::latency::Latencies;
 use crate::core::units::{
     align, format_binary, format_length, format_metric, format_some, format_time,
 };
-use crate::report::{Quantiles, Report, Requests};
+use crate::report::{Distribution, Report, Requests};
 
 /// The block; `distribution` is wrk's `--latency`.
 pub(super) fn block(report: &Report, distribution: bool) -> String {
@@ -20,7 +19,7 @@ pub(super) fn block(report: &Report, distribution: bool) -> String {
     let _ = writeln!(out, "  {} threads and {} connections", run.threads, run.connections);
     let _ =
         writeln!(out, "  Thread Stats{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev");
-    let within = Latencies::from_hdr(&latency.hdr).ok().and_then(|all| all.share_within_stdev());
+    let within = latency.latencies().ok().and_then(|all| all.share_within_stdev());
     let within = within.map(|share| share * 100.0);
     let is_empty = requests.completed == 0;
     let zero = is_empty.then_some(0.0);
@@ -40,7 +39,7 @@ pub(super) fn block(report: &Report, distribution: bool) -> String {
 
 /// What wrk and wrk2 call latency: in a closed loop from the send, in an open one from when the request
 /// was due.
-fn latency(report: &Report) -> &Quantiles {
+fn latency(report: &Report) -> &Distribution {
     match report.run.rate_target {
         None => &report.latency.service,
         Some(_) => &report.latency.response,
@@ -65,7 +64,7 @@ fn stats(name: &str, figures: [Option<String>; 3], within: Option<f64>, is_empty
     format!("    {name:<10}{mean}{stdev}{max}{within:>9}\n")
 }
 
-fn percentiles(latency: &Quantiles) -> String {
+fn percentiles(latency: &Distribution) -> String {
     let mut out = "  Latency Distribution\n".to_owned();
     for (percent, value) in
         [(50, latency.p50), (75, latency.p75), (90, latency.p90), (99, latency.p99)]

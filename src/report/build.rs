@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{
     ByRequest, Clock, Errors, Examples, Generator, Latency, Messages, MissedWindow, Node,
-    PerThread, Quantiles, Report, Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server,
+    PerThread, Report, Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server,
     ServiceSettings, Stack, Stage, StampList, Tool, Verdict, judge,
 };
 use crate::config::plan::{Mode, Pace, PipelinePlan, Plan, ScriptPlan, Target};
 use crate::config::settings::{ArrivalProcess, Engine, Protocol};
 use crate::core::clock::Nanos;
-use crate::core::latency::{AgedLatencies, Latencies, QUANTILES};
+use crate::core::distribution::Distribution;
 use crate::core::printable::shortened;
 use crate::message::{MissedSpan, MsgId};
 use crate::observations::{
@@ -214,7 +214,7 @@ fn by_request(seen: &Observations) -> Vec<ByRequest> {
             status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
             response: response.into(),
             service: service.into(),
-            arrival: arrivals(n).filter(|_| request.carries_id()).map(Quantiles::from),
+            arrival: arrivals(n).filter(|_| request.carries_id()).map(Distribution::from),
         })
     };
     seen.load.by_request.iter().enumerate().filter_map(one).collect()
@@ -230,41 +230,6 @@ fn use_of(script: &ScriptPlan, seen: &Observations) -> Script {
         time_percent: if all_s > 0.0 { round(time_s / all_s * 100.0, 1e2) } else { 0.0 },
         per_request_us: (sent > 0).then(|| round(time_s * 1e6 / sent as f64, 1e3)),
         unnumbered: seen.traffic.unnumbered,
-    }
-}
-
-impl From<&Latencies> for Quantiles {
-    fn from(latencies: &Latencies) -> Self {
-        let at = |n: usize| latencies.quantile(QUANTILES[n].1).map(micros);
-        Self {
-            count: latencies.count(),
-            min: latencies.min().map(micros),
-            mean: latencies.mean().map(|mean| round(mean / 1e3, 1e3)),
-            stdev: latencies.stdev().map(|stdev| round(stdev / 1e3, 1e3)),
-            max: latencies.max().map(micros),
-            p50: at(0),
-            p75: at(1),
-            p90: at(2),
-            p95: at(3),
-            p99: at(4),
-            p99_9: at(5),
-            p99_99: at(6),
-            hdr: latencies.to_hdr(),
-            at_least: Vec::new(),
-            ages_hdr: None,
-        }
-    }
-}
-
-impl From<&AgedLatencies> for Quantiles {
-    fn from(latencies: &AgedLatencies) -> Self {
-        let all = latencies.all();
-        let has_ages = all.count() > latencies.measured().count();
-        Self {
-            at_least: latencies.at_least().into_iter().map(str::to_owned).collect(),
-            ages_hdr: has_ages.then(|| latencies.ages().to_hdr()),
-            ..Self::from(&all)
-        }
     }
 }
 
@@ -319,37 +284,12 @@ fn stamp_list(count: &StampCount) -> StampList {
 
 /// A stage; between two processes no figure is finer than the clock's bound.
 fn stage(stage: &SeenStage, bound: Option<Nanos>) -> Stage {
-    let (pair, mut quantiles) = (stage.pair, Quantiles::from(&stage.latencies));
+    let (pair, mut distribution) = (stage.pair, Distribution::from(&stage.latencies));
     let bound = bound.map(micros).filter(|bound| pair.crosses_processes() && *bound > 0.0);
     if let Some(bound) = bound {
-        coarsen(&mut quantiles, bound);
+        distribution.coarsen(bound);
     }
-    Stage { from: pair.from.name().to_owned(), to: pair.to.name().to_owned(), quantiles }
-}
-
-/// Rounds every figure to whole multiples of the clock's bound, in microseconds.
-pub(crate) fn coarsen(quantiles: &mut Quantiles, bound: f64) {
-    for figure in quantiles.figures_mut() {
-        *figure = figure.map(|value| round((value / bound).round() * bound, 1e3));
-    }
-}
-
-impl Quantiles {
-    fn figures_mut(&mut self) -> [&mut Option<f64>; 11] {
-        [
-            &mut self.min,
-            &mut self.mean,
-            &mut self.stdev,
-            &mut self.max,
-            &mut self.p50,
-            &mut self.p75,
-            &mut self.p90,
-            &mut self.p95,
-            &mut self.p99,
-            &mut self.p99_9,
-            &mut self.p99_99,
-        ]
-    }
+    Stage { from: pair.from.name().to_owned(), to: pair.to.name().to_owned(), distribution }
 }
 
 fn resource(used: &ResourceUse) -> Resource {

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::ramp::RampReport;
-use super::{ByRequest, Quantiles, Report, Requests};
+use super::{ByRequest, Distribution, Report, Requests};
 
 /// The largest number that JSON readers keep exact.
 const LARGEST: f64 = 9_007_199_254_740_992.0;
@@ -73,16 +73,18 @@ impl Report {
             ));
         }
         let latency = &self.latency;
-        let mut quantiles = vec![
+        let mut distributions = vec![
             ("latency.response", &latency.response),
             ("latency.service", &latency.service),
             ("latency.lateness", &latency.lateness),
             ("latency.pacing", &latency.pacing),
         ];
-        quantiles.extend(latency.connect.iter().map(|connect| ("latency.connect", connect)));
-        quantiles.extend(self.arrival.iter().map(|arrival| ("arrival", arrival)));
-        quantiles.extend(self.stages.iter().map(|stage| ("stages", &stage.quantiles)));
-        quantiles.into_iter().try_for_each(|(name, quantiles)| check_quantiles(name, quantiles))
+        distributions.extend(latency.connect.iter().map(|connect| ("latency.connect", connect)));
+        distributions.extend(self.arrival.iter().map(|arrival| ("arrival", arrival)));
+        distributions.extend(self.stages.iter().map(|stage| ("stages", &stage.distribution)));
+        distributions
+            .into_iter()
+            .try_for_each(|(name, distribution)| check_order(name, distribution))
     }
 }
 
@@ -125,8 +127,9 @@ fn at_most(field: &str, whole: u64, names: &str, parts: &[u64]) -> Result<(), Ch
     }
 }
 
-fn check_quantiles(name: &str, quantiles: &Quantiles) -> Result<(), CheckError> {
-    if let (Some(min), Some(max)) = (quantiles.min, quantiles.max)
+/// Refuses a minimum above the maximum.
+fn check_order(name: &str, distribution: &Distribution) -> Result<(), CheckError> {
+    if let (Some(min), Some(max)) = (distribution.min, distribution.max)
         && min > max
     {
         return Err(refuse(format!("{name}.min"), format!("is {min}, above the max {max}")));

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::distribution::Distribution;
+
 /// What became of the requests. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Requests {
@@ -106,58 +108,20 @@ pub struct PerThread {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// due → answered: what a user sees. Timeouts, drops and unfinished ones count with their age.
-    pub response: Quantiles,
+    pub response: Distribution,
     /// sent → answered: the target's part.
-    pub service: Quantiles,
+    pub service: Distribution,
     /// due → sent: pacing and waiting.
-    pub lateness: Quantiles,
+    pub lateness: Distribution,
     /// due → seen by the generator: the part of lateness that is nobody else's.
-    pub pacing: Quantiles,
+    pub pacing: Distribution,
     /// seen by the generator → sent: the part of lateness that was a wait for a free connection; with a
     /// connection for each request, its making as well. `null` in a closed loop.
     #[serde(default)]
-    pub waiting: Option<Quantiles>,
+    pub waiting: Option<Distribution>,
     /// Making a connection, with TLS, for one request: part of its lateness. `null` where connections are kept.
     #[serde(default)]
-    pub connect: Option<Quantiles>,
-}
-
-/// A distribution in microseconds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Quantiles {
-    /// Values.
-    pub count: u64,
-    /// Smallest.
-    pub min: Option<f64>,
-    /// Mean.
-    pub mean: Option<f64>,
-    /// Standard deviation.
-    pub stdev: Option<f64>,
-    /// Largest.
-    pub max: Option<f64>,
-    /// Median. Like all percentiles `null` with fewer than ten values beyond it.
-    pub p50: Option<f64>,
-    /// 75th percentile.
-    pub p75: Option<f64>,
-    /// 90th percentile.
-    pub p90: Option<f64>,
-    /// 95th percentile.
-    pub p95: Option<f64>,
-    /// 99th percentile.
-    pub p99: Option<f64>,
-    /// 99.9th percentile.
-    pub p99_9: Option<f64>,
-    /// 99.99th percentile.
-    pub p99_99: Option<f64>,
-    /// All values: HDR V2, deflated, base64, in nanoseconds.
-    pub hdr: String,
-    /// Names of the percentiles, and `max`, that are lower bounds: too many of the values are ages of what
-    /// never arrived.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub at_least: Vec<String>,
-    /// The values that are ages, part of `hdr` and in the same form; left out where there are none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ages_hdr: Option<String>,
+    pub connect: Option<Distribution>,
 }
 
 /// One of several requests. `sent = completed + failed + unfinished`.
@@ -180,11 +144,11 @@ pub struct ByRequest {
     /// Answers by status.
     pub status: BTreeMap<String, u64>,
     /// due → answered.
-    pub response: Quantiles,
+    pub response: Distribution,
     /// sent → answered.
-    pub service: Quantiles,
+    pub service: Distribution,
     /// due → arrived; `null` where nobody listened, or where it carries no MsgID.
-    pub arrival: Option<Quantiles>,
+    pub arrival: Option<Distribution>,
 }
 
 /// What became of the messages. `sent = arrived + lost + missed + unknown`; of several requests only those that
@@ -269,7 +233,7 @@ pub struct Stage {
     pub to: String,
     /// The times.
     #[serde(flatten)]
-    pub quantiles: Quantiles,
+    pub distribution: Distribution,
 }
 
 /// What a component used.

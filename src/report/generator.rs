@@ -3,7 +3,7 @@
 use super::{Latency, Report};
 use crate::config::plan::{LoadConfig, Mode, Pace};
 use crate::core::clock::Nanos;
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 use crate::core::units::{format_count, format_some, format_time};
 use crate::observations::Observations;
 

@@ -21,12 +21,13 @@ mod trial;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::core::distribution::Distribution;
 use crate::core::printable::printable_json;
 
 pub use check::CheckError;
 pub use figures::{
-    ByRequest, Errors, Examples, Latency, Messages, MissedWindow, PerThread, Quantiles, Requests,
-    Resource, Row, Script, Stage, StampList,
+    ByRequest, Errors, Examples, Latency, Messages, MissedWindow, PerThread, Requests, Resource,
+    Row, Script, Stage, StampList,
 };
 pub use lookup::{
     check_conditions, check_name, check_names, check_unit, format_number, number, numbers_ending_in,
@@ -60,7 +61,7 @@ pub struct Report {
     pub messages: Option<Messages>,
     /// due → arrived; `null` where nobody listened. Its values are the arrived messages, and the lost,
     /// failed and dropped ones with the age they had reached; none where not one message arrived.
-    pub arrival: Option<Quantiles>,
+    pub arrival: Option<Distribution>,
     /// The same of each request of a profile that has several; else none.
     #[serde(default)]
     pub by_request: Vec<ByRequest>,

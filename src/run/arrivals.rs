@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RunError;
 use crate::core::clock::{self, Nanos};
-use crate::core::latency::{AgedLatencies, Latencies};
+use crate::core::distribution::{AgedLatencies, Latencies};
 use crate::engine::LoadResult;
 use crate::engine::worker::INTERVAL;
 use crate::message::{

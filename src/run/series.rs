@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::arrivals::ArrivalInterval;
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 use crate::engine::IntervalReport;
 use crate::engine::worker::INTERVAL;
 use crate::observations::{SeriesRow, Shares, Totals};

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::core::clock::{self, Jump, Nanos};
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 use crate::engine::Sampled;
 use crate::message::{Checkpoint, IdSpace, MsgId, StagePair};
 use crate::observations::Stage;

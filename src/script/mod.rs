@@ -35,7 +35,7 @@ use url::Url;
 
 use crate::config::plan::ScriptPlan;
 use crate::core::clock::Nanos;
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 use crate::engine::transport::link::TargetEndpoint;
 use crate::message::{IdSpace, Template};
 

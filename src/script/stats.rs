@@ -2,7 +2,7 @@
 
 use mlua::{MetaMethod, UserData, UserDataFields, UserDataMethods};
 
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 
 /// Distribution for scripts.
 #[derive(Debug, Default)]

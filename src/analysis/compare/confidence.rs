@@ -11,7 +11,7 @@
 //! that are drawn in clusters; Kish, Survey Sampling, 1965), and what the seconds' medians show beside
 //! it: what moves the whole distribution moves its tail by as much.
 
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 
 /// 99.5th percentile of the normal distribution.
 const Z: f64 = 2.575_829;

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::confidence::{self, Margin, mean};
 use super::{CompareError, Run};
-use crate::core::latency::Latencies;
 use crate::report::build::round;
-use crate::report::{Quantiles, Report, Row};
+use crate::report::{Distribution, Report, Row};
 
 /// So much more of failed requests and lost messages is tolerated, in percentage points: they come in
 /// groups, as when a connection breaks, and are not independent of each other.
@@ -74,9 +73,9 @@ impl Figure {
 /// decides.
 struct Percentile {
     name: &'static str,
-    of: fn(&Report) -> Option<&Quantiles>,
+    of: fn(&Report) -> Option<&Distribution>,
     place: f64,
-    value: fn(&Quantiles) -> Option<f64>,
+    value: fn(&Distribution) -> Option<f64>,
     second: Option<fn(&Row) -> Option<f64>>,
     /// Of the same distribution.
     median: fn(&Row) -> Option<f64>,
@@ -86,7 +85,7 @@ impl Percentile {
     const fn response(
         name: &'static str,
         place: f64,
-        value: fn(&Quantiles) -> Option<f64>,
+        value: fn(&Distribution) -> Option<f64>,
         second: Option<fn(&Row) -> Option<f64>>,
     ) -> Self {
         let median = |row: &Row| row.response_p50;
@@ -96,7 +95,7 @@ impl Percentile {
     const fn arrival(
         name: &'static str,
         place: f64,
-        value: fn(&Quantiles) -> Option<f64>,
+        value: fn(&Distribution) -> Option<f64>,
         second: Option<fn(&Row) -> Option<f64>>,
     ) -> Self {
         let median = |row: &Row| row.arrival_p50;
@@ -202,12 +201,12 @@ fn estimates(
 ) -> Result<Option<Vec<Estimate>>, CompareError> {
     let mut estimates = Vec::new();
     for (file, report) in runs {
-        let Some(quantiles) = (percentile.of)(report) else { return Ok(None) };
-        let Some(value) = (percentile.value)(quantiles).filter(|value| *value > 0.0) else {
+        let Some(distribution) = (percentile.of)(report) else { return Ok(None) };
+        let Some(value) = (percentile.value)(distribution).filter(|value| *value > 0.0) else {
             return Ok(None);
         };
-        let latencies = Latencies::from_hdr(&quantiles.hdr)
-            .map_err(|_| CompareError::Histogram((*file).to_owned()))?;
+        let latencies =
+            distribution.latencies().map_err(|_| CompareError::Histogram((*file).to_owned()))?;
         let seconds = percentile.second.and_then(|second| noise_of(report, second));
         let tail = || {
             let medians = noise_of(report, percentile.median)?;

@@ -25,8 +25,8 @@ fn texts(report: &RampReport, kind: &str) -> Vec<String> {
 }
 
 fn with_p99(mut report: Report, arrival: f64, response: f64) -> Report {
-    if let Some(quantiles) = &mut report.arrival {
-        quantiles.p99 = Some(arrival);
+    if let Some(distribution) = &mut report.arrival {
+        distribution.p99 = Some(arrival);
     }
     report.latency.response.p99 = Some(response);
     report

@@ -3,17 +3,16 @@
 
 use std::fmt::Write as _;
 
-use super::{Distribution, FormError};
+use super::{DistributionName, FormError};
 use crate::core::clock::Nanos;
-use crate::core::latency::Latencies;
+use crate::core::distribution::Latencies;
 use crate::report::Report;
 
 /// The spectrum of one distribution.
-pub(super) fn run(report: &Report, distribution: Distribution) -> Result<String, FormError> {
-    let name = distribution.name();
-    let quantiles = distribution.of(report).ok_or(FormError::NoArrivals)?;
+pub(super) fn run(report: &Report, name: DistributionName) -> Result<String, FormError> {
+    let distribution = name.of(report).ok_or(FormError::NoArrivals)?;
     let latencies =
-        Latencies::from_hdr(&quantiles.hdr).map_err(|error| FormError::Histogram(name, error))?;
+        distribution.latencies().map_err(|error| FormError::Histogram(name.name(), error))?;
     Ok(spectrum(&latencies))
 }
 

@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use super::Distribution;
+use super::DistributionName;
 use crate::report::ramp::RampReport;
-use crate::report::{Quantiles, Report};
+use crate::report::{Distribution, Report};
 
 pub(super) fn run(report: &Report) -> String {
     let start = begin(&report.run.started_at);
@@ -45,34 +45,34 @@ fn lines(report: &Report, start: SystemTime, prefix: &str) -> String {
     let begin = since(begin(&report.run.started_at), start).as_secs_f64();
     let length = report.run.duration_s;
     let mut out = String::new();
-    for distribution in Distribution::ALL {
-        if let Some(quantiles) = distribution.of(report) {
-            let (name, max) = (distribution.name(), quantiles.max.unwrap_or_default() / 1e3);
+    for name in DistributionName::ALL {
+        if let Some(distribution) = name.of(report) {
+            let (name, max) = (name.name(), distribution.max.unwrap_or_default() / 1e3);
             let _ = writeln!(
                 out,
                 "Tag={prefix}{name},{begin:.3},{length:.3},{max:.3},{}",
-                quantiles.hdr
+                distribution.hdr
             );
         }
     }
-    for (name, quantiles) in of_requests(report) {
-        let max = quantiles.max.unwrap_or_default() / 1e3;
+    for (name, distribution) in of_requests(report) {
+        let max = distribution.max.unwrap_or_default() / 1e3;
         let _ = writeln!(
             out,
             "Tag={prefix}{},{begin:.3},{length:.3},{max:.3},{}",
             tag(&name),
-            quantiles.hdr
+            distribution.hdr
         );
     }
     out
 }
 
 /// Each request's distributions, as `login/response`.
-fn of_requests(report: &Report) -> impl Iterator<Item = (String, &Quantiles)> {
+fn of_requests(report: &Report) -> impl Iterator<Item = (String, &Distribution)> {
     report.by_request.iter().flat_map(|request| {
         let arrival = request.arrival.as_ref().map(|arrival| ("arrival", arrival));
         let all = [("response", &request.response), ("service", &request.service)];
-        let named = |(of, quantiles)| (format!("{}/{of}", request.name), quantiles);
+        let named = |(of, distribution)| (format!("{}/{of}", request.name), distribution);
         arrival.into_iter().chain(all).map(named)
     })
 }

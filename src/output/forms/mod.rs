@@ -15,10 +15,10 @@ use clap::builder::PossibleValue;
 
 use super::{TextOptions, comparison_text, html, ramp_text, text};
 use crate::analysis::compare::Comparison;
-use crate::core::latency::HdrError;
+use crate::core::distribution::HdrError;
 use crate::core::printable::with_printable_strings;
 use crate::report::ramp::RampReport;
-use crate::report::{Quantiles, Report, Saved};
+use crate::report::{Distribution, Report, Saved};
 
 /// A form of a document. Its name for `--format` is its file ending.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,14 +39,14 @@ pub enum Form {
     /// JUnit, for CI: what passed and what did not.
     Junit,
     /// HdrHistogram's percentile spectrum of one distribution, in milliseconds.
-    Hgrm(Distribution),
+    Hgrm(DistributionName),
     /// HdrHistogram's interval log, version 1.3: all distributions, tagged.
     Hlog,
 }
 
 /// One of a report's main distributions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Distribution {
+pub enum DistributionName {
     /// due → arrived; absent where nobody listened.
     Arrival,
     /// due → answered
@@ -59,7 +59,7 @@ pub enum Distribution {
     Connect,
 }
 
-impl Distribution {
+impl DistributionName {
     const ALL: [Self; 5] =
         [Self::Arrival, Self::Response, Self::Service, Self::Lateness, Self::Connect];
 
@@ -74,7 +74,7 @@ impl Distribution {
         }
     }
 
-    fn of(self, report: &Report) -> Option<&Quantiles> {
+    fn of(self, report: &Report) -> Option<&Distribution> {
         match self {
             Self::Arrival => report.arrival.as_ref(),
             Self::Response => Some(&report.latency.response),
@@ -95,10 +95,10 @@ const ENDINGS: [(&str, Form); 12] = [
     ("tsv", Form::Tsv),
     ("xml", Form::Junit),
     ("hlog", Form::Hlog),
-    ("hgrm", Form::Hgrm(Distribution::Response)),
-    ("arrival.hgrm", Form::Hgrm(Distribution::Arrival)),
-    ("service.hgrm", Form::Hgrm(Distribution::Service)),
-    ("lateness.hgrm", Form::Hgrm(Distribution::Lateness)),
+    ("hgrm", Form::Hgrm(DistributionName::Response)),
+    ("arrival.hgrm", Form::Hgrm(DistributionName::Arrival)),
+    ("service.hgrm", Form::Hgrm(DistributionName::Service)),
+    ("lateness.hgrm", Form::Hgrm(DistributionName::Lateness)),
 ];
 
 /// In [`ENDINGS`]' order, for clap.
@@ -129,7 +129,7 @@ impl Form {
     /// Whether there is such a form of such a document.
     pub fn fits(self, subject: Subject) -> Result<(), FormError> {
         match (subject, self) {
-            (Subject::Run { listens: false }, Self::Hgrm(Distribution::Arrival)) => {
+            (Subject::Run { listens: false }, Self::Hgrm(DistributionName::Arrival)) => {
                 Err(FormError::NoArrivals)
             }
             (Subject::Ramp, Self::Hgrm(_)) => Err(FormError::ManyDistributions),

@@ -2,7 +2,7 @@
 
 use super::chart::COLOURS;
 use super::markup::{Figures, Unit, escape, head, table};
-use super::spectrum::{Distribution, spectrum};
+use super::spectrum::{PlottedDistribution, spectrum};
 use super::{account, requests, series, stages};
 use crate::core::units::{format_count, format_duration};
 use crate::report::{Report, Server};
@@ -167,7 +167,7 @@ pub(super) fn sections(view: &View<'_>, level: u8) -> String {
     .concat()
 }
 
-fn distributions(report: &Report) -> Vec<Distribution<'_>> {
+fn distributions(report: &Report) -> Vec<PlottedDistribution<'_>> {
     let (latency, differs) = (&report.latency, report.has_lateness());
     let waiting = latency.waiting.as_ref();
     let lateness = (differs && waiting.is_none()).then_some(&latency.lateness);
@@ -181,7 +181,7 @@ fn distributions(report: &Report) -> Vec<Distribution<'_>> {
         ("connect", "/latency/connect", latency.connect.as_ref()),
     ];
     let present = all.into_iter().filter_map(|(name, path, q)| Some((name, path, q?)));
-    present.map(|(name, path, q)| Distribution { name, path, hdr: &q.hdr }).collect()
+    present.map(|(name, path, q)| PlottedDistribution { name, path, hdr: &q.hdr }).collect()
 }
 
 fn components(View { report, figures }: &View<'_>) -> String {

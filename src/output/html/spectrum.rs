@@ -6,7 +6,7 @@ use super::chart::{Chart, Line, Stop, Tick};
 use super::grid::figure;
 use super::markup::{Figures, Unit, table};
 use super::scale::Scale;
-use crate::core::latency::{Latencies, QUANTILES};
+use crate::core::distribution::{Latencies, QUANTILES};
 
 /// Points of a line between one percentile and the one half as far from 100.
 const POINTS: u32 = 8;
@@ -18,7 +18,7 @@ const FIRST: f64 = 0.05;
 
 /// A distribution of a report.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Distribution<'a> {
+pub(super) struct PlottedDistribution<'a> {
     pub(super) name: &'a str,
     /// Its JSON pointer.
     pub(super) path: &'a str,
@@ -27,7 +27,7 @@ pub(super) struct Distribution<'a> {
 }
 
 /// The spectrum of some distributions, with their percentiles beside it.
-pub(super) fn spectrum(figures: &Figures<'_>, distributions: &[Distribution<'_>]) -> String {
+pub(super) fn spectrum(figures: &Figures<'_>, distributions: &[PlottedDistribution<'_>]) -> String {
     let lines: Vec<_> = distributions.iter().map(line).collect();
     let points = || lines.iter().flat_map(|l| l.stretches.iter().flatten().chain(&l.faint));
     let most = points().fold(2.0, |most: f64, (x, _)| most.max(*x));
@@ -51,7 +51,7 @@ pub(super) fn spectrum(figures: &Figures<'_>, distributions: &[Distribution<'_>]
     figure("Percentile spectrum", note, &chart, &percentiles(figures, distributions))
 }
 
-fn line(distribution: &Distribution<'_>) -> Line {
+fn line(distribution: &PlottedDistribution<'_>) -> Line {
     let steps = Latencies::from_hdr(distribution.hdr).map(|all| all.steps(POINTS));
     let (mut solid, mut faint) = (Vec::new(), Vec::new());
     for step in steps.unwrap_or_default() {
@@ -96,7 +96,7 @@ fn named() -> impl Iterator<Item = (String, String, f64)> {
     QUANTILES.into_iter().map(name).chain([max])
 }
 
-fn stops(figures: &Figures<'_>, distributions: &[Distribution<'_>], most: f64) -> Vec<Stop> {
+fn stops(figures: &Figures<'_>, distributions: &[PlottedDistribution<'_>], most: f64) -> Vec<Stop> {
     let stop = |(name, path, x): (String, String, f64)| Stop {
         x: x.min(most),
         title: name,
@@ -107,11 +107,11 @@ fn stops(figures: &Figures<'_>, distributions: &[Distribution<'_>], most: f64) -
     named().map(stop).filter(|stop| stop.values.iter().any(Option::is_some)).collect()
 }
 
-fn percentiles(figures: &Figures<'_>, distributions: &[Distribution<'_>]) -> String {
+fn percentiles(figures: &Figures<'_>, distributions: &[PlottedDistribution<'_>]) -> String {
     let mut head = vec![String::new()];
     head.extend(distributions.iter().map(|d| format!("<i class=\"{0}\"></i>{0}", d.name)));
     let row = |name: &str, path: &str, unit: Unit| {
-        let cell = |d: &Distribution<'_>| figures.show(&format!("{}{path}", d.path), unit);
+        let cell = |d: &PlottedDistribution<'_>| figures.show(&format!("{}{path}", d.path), unit);
         std::iter::once(name.to_owned()).chain(distributions.iter().map(cell)).collect()
     };
     let mut rows: Vec<Vec<String>> =
@@ -131,7 +131,7 @@ mod tests {
         let mut values = Latencies::default();
         (1..=10_000).for_each(|n| values.record(Nanos(n * 1_000)));
         let hdr = values.to_hdr();
-        let line = line(&Distribution { name: "arrival", path: "/arrival", hdr: &hdr });
+        let line = line(&PlottedDistribution { name: "arrival", path: "/arrival", hdr: &hdr });
         for quantile in [0.5, 0.75] {
             let x = 1.0 / (1.0 - quantile);
             let at = line.stretches[0].iter().find(|point| (point.0 - x).abs() < 1e-6);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_broken_blob_leaves_the_rest_standing() {
-        let drawn = line(&Distribution { name: "arrival", path: "/arrival", hdr: "***" });
+        let drawn = line(&PlottedDistribution { name: "arrival", path: "/arrival", hdr: "***" });
         assert_eq!((drawn.stretches, drawn.faint), (vec![Vec::new()], Vec::new()));
     }
 

@@ -6,7 +6,7 @@ use super::chart::{legend, percent, reader, round_ticks, x_axis};
 use super::grid::figure;
 use super::markup::{Figures, Unit, escape, table};
 use super::scale::Scale;
-use crate::report::{Quantiles, Report, Stage, StampList};
+use crate::report::{Distribution, Report, Stage, StampList};
 
 /// Height of a row in pixels.
 const ROW: usize = 34;
@@ -15,7 +15,7 @@ const BODY: &str = "arrival";
 const WHISKER: &str = "lateness";
 
 /// Where a bar that begins at the p50 ends, in words.
-type End = (&'static str, fn(&Quantiles) -> Option<f64>);
+type End = (&'static str, fn(&Distribution) -> Option<f64>);
 /// The highest percentile that all stages have is the end of their bars.
 const ENDS: [End; 4] = [
     ("p50 to p99", |q| q.p99),
@@ -26,14 +26,14 @@ const ENDS: [End; 4] = [
 
 /// The end of the bars; `None` where no stage has any percentile.
 fn end(stages: &[Stage]) -> Option<End> {
-    let known = || stages.iter().map(|stage| &stage.quantiles).filter(|q| q.p50.is_some());
+    let known = || stages.iter().map(|stage| &stage.distribution).filter(|q| q.p50.is_some());
     known().next()?;
     ENDS.into_iter().find(|(_, end)| known().all(|q| end(q).is_some()))
 }
 
 /// The breakdown with its table; nothing where no message was sampled.
 pub(super) fn stages(figures: &Figures<'_>, report: &Report) -> String {
-    let stages = || report.stages.iter().map(|stage| &stage.quantiles);
+    let stages = || report.stages.iter().map(|stage| &stage.distribution);
     let values = || stages().flat_map(|q| [q.min, q.p50, q.p99, q.max]).flatten();
     if values().next().is_none() {
         return String::new();
@@ -69,7 +69,7 @@ fn name(stage: &Stage) -> String {
 }
 
 fn bar(n: usize, stage: &Stage, (x, end): (Scale, Option<End>), bound: Option<f64>) -> String {
-    let q = &stage.quantiles;
+    let q = &stage.distribution;
     let middle = n * ROW + ROW / 2;
     let mut marks = format!(
         "<rect y=\"{}\" width=\"100%\" height=\"{ROW}\"/><text x=\"-8\" y=\"{middle}\" dy=\".34em\" \
@@ -157,14 +157,14 @@ mod tests {
         let mut stages = Report::from_json(text).expect("a saved report").stages;
         let words = |stages: &[Stage]| end(stages).map(|(words, _)| words);
         assert_eq!(words(&stages), Some("p50 to p99"));
-        (stages[1].quantiles.p99, stages[2].quantiles.p99) = (None, None);
+        (stages[1].distribution.p99, stages[2].distribution.p99) = (None, None);
         assert_eq!(words(&stages), Some("p50 to p95"));
-        (stages[1].quantiles.p95, stages[1].quantiles.p90) = (None, None);
+        (stages[1].distribution.p95, stages[1].distribution.p90) = (None, None);
         assert_eq!(words(&stages), Some("p50"));
         // One that has nothing takes nothing from the others.
-        stages[1].quantiles.p50 = None;
+        stages[1].distribution.p50 = None;
         assert_eq!(words(&stages), Some("p50 to p95"));
-        stages.iter_mut().for_each(|stage| stage.quantiles.p50 = None);
+        stages.iter_mut().for_each(|stage| stage.distribution.p50 = None);
         assert_eq!(words(&stages), None);
     }
 }

@@ -2,7 +2,6 @@
 
 use super::MergeError;
 use super::sum::{Sum, add_to};
-use crate::report::build::coarsen;
 use crate::report::{Stage, StampList};
 
 impl Sum<'_> {
@@ -12,12 +11,12 @@ impl Sum<'_> {
         let bound = self.reports().filter_map(|r| r.run.clock.error_bound_us).reduce(f64::max);
         let add = |stage: &Stage| {
             let same = |other: &&Stage| (&other.from, &other.to) == (&stage.from, &stage.to);
-            let mut quantiles =
-                self.quantiles(|r| r.stages.iter().find(same).map(|stage| &stage.quantiles))?;
+            let mut distribution =
+                self.distribution(|r| r.stages.iter().find(same).map(|stage| &stage.distribution))?;
             if let Some(bound) = bound.filter(|_| stage.crosses_processes()) {
-                coarsen(&mut quantiles, bound);
+                distribution.coarsen(bound);
             }
-            Ok(Stage { from: stage.from.clone(), to: stage.to.clone(), quantiles })
+            Ok(Stage { from: stage.from.clone(), to: stage.to.clone(), distribution })
         };
         most.into_iter().flatten().map(add).collect()
     }

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use super::starts::{Skew, StartClock};
 use super::{MergeError, Part, without_node};
-use crate::core::latency::{AgedLatencies, HdrError, Latencies};
+use crate::core::distribution::{Distribution, DistributionSum};
 use crate::report::build::round;
 use crate::report::{
-    ByRequest, Clock, Errors, Generator, Latency, Parts, PerThread, Quantiles, Report, Requests,
-    Resource, Row, Run, SCHEMA_VERSION, Script, Tool, Verdict,
+    ByRequest, Clock, Errors, Generator, Latency, Parts, PerThread, Report, Requests, Resource,
+    Row, Run, SCHEMA_VERSION, Script, Tool, Verdict,
 };
 
 /// Adds the parts up.
@@ -38,22 +38,22 @@ impl<'a> Sum<'a> {
             requests: self.requests(),
             script: self.script(),
             latency: Latency {
-                response: self.quantiles(|r| Some(&r.latency.response))?,
-                service: self.quantiles(|r| Some(&r.latency.service))?,
-                lateness: self.quantiles(|r| Some(&r.latency.lateness))?,
-                pacing: self.quantiles(|r| Some(&r.latency.pacing))?,
+                response: self.distribution(|r| Some(&r.latency.response))?,
+                service: self.distribution(|r| Some(&r.latency.service))?,
+                lateness: self.distribution(|r| Some(&r.latency.lateness))?,
+                pacing: self.distribution(|r| Some(&r.latency.pacing))?,
                 waiting: match self.first().latency.waiting {
-                    Some(_) => Some(self.quantiles(|r| r.latency.waiting.as_ref())?),
+                    Some(_) => Some(self.distribution(|r| r.latency.waiting.as_ref())?),
                     None => None,
                 },
                 connect: match self.first().latency.connect {
-                    Some(_) => Some(self.quantiles(|r| r.latency.connect.as_ref())?),
+                    Some(_) => Some(self.distribution(|r| r.latency.connect.as_ref())?),
                     None => None,
                 },
             },
             messages: self.messages(),
             arrival: match self.first().arrival {
-                Some(_) => Some(self.quantiles(|r| r.arrival.as_ref())?),
+                Some(_) => Some(self.distribution(|r| r.arrival.as_ref())?),
                 None => None,
             },
             by_request: self.by_request()?,
@@ -228,22 +228,18 @@ impl<'a> Sum<'a> {
     }
 
     /// The distribution of all values.
-    pub(super) fn quantiles(
+    pub(super) fn distribution(
         &self,
-        of: impl Fn(&'a Report) -> Option<&'a Quantiles>,
-    ) -> Result<Quantiles, MergeError> {
-        let (mut sum, mut ages) = (Latencies::default(), Latencies::default());
+        of: impl Fn(&'a Report) -> Option<&'a Distribution>,
+    ) -> Result<Distribution, MergeError> {
+        let mut sum = DistributionSum::default();
         for part in self.parts {
-            if let Some(quantiles) = of(&part.report) {
-                let unreadable =
-                    |e: HdrError| MergeError::Histogram(part.name.clone(), e.to_string());
-                sum.merge(&Latencies::from_hdr(&quantiles.hdr).map_err(unreadable)?);
-                if let Some(hdr) = &quantiles.ages_hdr {
-                    ages.merge(&Latencies::from_hdr(hdr).map_err(unreadable)?);
-                }
+            if let Some(distribution) = of(&part.report) {
+                sum.add(distribution)
+                    .map_err(|e| MergeError::Histogram(part.name.clone(), e.to_string()))?;
             }
         }
-        Ok(Quantiles::from(&AgedLatencies::from_parts(&sum, ages)))
+        Ok(sum.finish())
     }
 
     /// Each request's sums. All nodes have the same, as they have one plan.
@@ -269,10 +265,10 @@ impl<'a> Sum<'a> {
             failed: sum(|r| r.failed),
             unfinished: sum(|r| r.unfinished),
             status,
-            response: self.quantiles(|r| of(r).map(|r| &r.response))?,
-            service: self.quantiles(|r| of(r).map(|r| &r.service))?,
+            response: self.distribution(|r| of(r).map(|r| &r.response))?,
+            service: self.distribution(|r| of(r).map(|r| &r.service))?,
             arrival: match request.arrival {
-                Some(_) => Some(self.quantiles(|r| of(r)?.arrival.as_ref())?),
+                Some(_) => Some(self.distribution(|r| of(r)?.arrival.as_ref())?),
                 None => None,
             },
         })

@@ -8,15 +8,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
-use loadgen::report::{Latency, Quantiles};
+use loadgen::report::{Distribution, Latency};
 use rustix::process::Signal;
 
 use super::proxy::{self, Delay};
 use crate::support::{Act, OK, Process, Target, json_command, report_from_stdout, stalling};
 
 /// Values above a limit, from the blob that every report carries.
-fn count_above(quantiles: &Quantiles, limit: Duration) -> u64 {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(&quantiles.hdr).expect("base64");
+fn count_above(distribution: &Distribution, limit: Duration) -> u64 {
+    let bytes =
+        base64::engine::general_purpose::STANDARD.decode(&distribution.hdr).expect("base64");
     let histogram: Histogram<u64> =
         Deserializer::new().deserialize(&mut bytes.as_slice()).expect("HDR V2");
     histogram.len() - histogram.count_between(0, limit.as_nanos() as u64)
@@ -24,7 +25,7 @@ fn count_above(quantiles: &Quantiles, limit: Duration) -> u64 {
 
 /// A run at 1,000/s over 64 connections against a target that stalls for one of the seconds: no slot
 /// is missing. Response, service, and how many responses took more than 10 ms.
-fn stalled(seconds: u64) -> (Quantiles, Quantiles, u64) {
+fn stalled(seconds: u64) -> (Distribution, Distribution, u64) {
     let target = Target::scripted(stalling(Duration::from_secs(1), Duration::from_secs(1)));
     let report = report_from_stdout(&format!("-R 1000 -d {seconds}s -c 64 {}", target.url()));
     let r = &report.requests;

@@ -117,7 +117,7 @@ pub(super) fn bare() -> Page {
     report.requests.status.clear();
     let latency = &mut report.latency;
     for q in [&mut latency.response, &mut latency.service, &mut latency.lateness] {
-        *q = (&loadgen::core::latency::Latencies::default()).into();
+        *q = (&loadgen::core::distribution::Latencies::default()).into();
     }
     report.run.command = String::new();
     write("bare", &page(&report, TextOptions::default()), &report)

@@ -1,7 +1,7 @@
 //! `loadgen compare`: what is worse, what is chance, and what cannot be told.
 
 use loadgen::analysis::compare::{CompareError, Comparison, Figure, Noise, Outcome, compare};
-use loadgen::core::latency::Latencies;
+use loadgen::core::distribution::Latencies;
 use loadgen::output::TextOptions;
 use loadgen::output::forms::{Document, Form, Subject};
 use loadgen::report::{Report, Row, Saved};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use loadgen::core::latency::Latencies;
+use loadgen::core::distribution::Latencies;
 use loadgen::observations::StackInfo;
 use loadgen::output::TextOptions;
-use loadgen::output::forms::{Distribution, Document, Form, Subject};
+use loadgen::output::forms::{DistributionName, Document, Form, Subject};
 use loadgen::report::ramp::{
     Finding, FindingKind, RampReport, RampStep, Search, SearchAxis, Trial, TrialOutcome,
 };
@@ -91,7 +91,7 @@ fn the_forms_of_a_run() {
     assert_snapshot!("run_csv", of(Form::Csv));
     assert_snapshot!("run_tsv", of(Form::Tsv));
     assert_snapshot!("run_junit", of(Form::Junit));
-    assert_snapshot!("run_hgrm", of(Form::Hgrm(Distribution::Response)));
+    assert_snapshot!("run_hgrm", of(Form::Hgrm(DistributionName::Response)));
     assert_snapshot!("run_hlog", without_blobs(&of(Form::Hlog)));
 }
 
@@ -165,9 +165,9 @@ fn the_ending_says_the_form() {
         ("r.txt", Some(Form::Text)),
         ("a.b/r.json", Some(Form::Json)),
         ("r.json.md", Some(Form::Markdown)),
-        ("r.hgrm", Some(Form::Hgrm(Distribution::Response))),
-        ("my.run.hgrm", Some(Form::Hgrm(Distribution::Response))),
-        ("r.arrival.hgrm", Some(Form::Hgrm(Distribution::Arrival))),
+        ("r.hgrm", Some(Form::Hgrm(DistributionName::Response))),
+        ("my.run.hgrm", Some(Form::Hgrm(DistributionName::Response))),
+        ("r.arrival.hgrm", Some(Form::Hgrm(DistributionName::Arrival))),
         ("hgrm", None),
         ("r.pdf", None),
         ("r.", None),
@@ -181,9 +181,9 @@ fn the_ending_says_the_form() {
 #[test]
 fn a_form_that_there_is_not_is_refused_before_the_run_and_after() {
     let (ramp, closed) = (ramp(), closed());
-    let arrival = Form::Hgrm(Distribution::Arrival);
+    let arrival = Form::Hgrm(DistributionName::Arrival);
     for (document, form, part) in [
-        (Document::Ramp(&ramp), Form::Hgrm(Distribution::Service), ".hlog"),
+        (Document::Ramp(&ramp), Form::Hgrm(DistributionName::Service), ".hlog"),
         (Document::Run(&closed), arrival, "nobody listens"),
     ] {
         let before = form.fits(document.subject()).expect_err("it does not fit").to_string();
@@ -286,7 +286,7 @@ fn junit_is_xml_whatever_stands_in_the_texts() {
 #[test]
 fn the_spectrum_is_what_hdrhistograms_plotter_reads() {
     let report = report();
-    for distribution in [Distribution::Response, Distribution::Arrival] {
+    for distribution in [DistributionName::Response, DistributionName::Arrival] {
         let text = rendered(Document::Run(&report), Form::Hgrm(distribution));
         // As the plotter does: four columns and no '#', the last two columns of which it draws.
         let points: Vec<Vec<f64>> = (text.lines().filter(|line| !line.starts_with('#')))
@@ -297,13 +297,13 @@ fn the_spectrum_is_what_hdrhistograms_plotter_reads() {
         for pair in points.windows(2) {
             assert!(pair[0].iter().zip(&pair[1]).all(|(a, b)| a <= b), "not rising: {pair:?}");
         }
-        let quantiles = match distribution {
-            Distribution::Arrival => report.arrival.as_ref().expect("it listened"),
+        let distribution = match distribution {
+            DistributionName::Arrival => report.arrival.as_ref().expect("it listened"),
             _ => &report.latency.response,
         };
         let half = points.iter().find(|point| point[1] == 0.5).expect("a step at the median");
-        assert!((half[0] - quantiles.p50.expect("enough") / 1e3).abs() < 1e-3, "{half:?}");
-        assert!(text.contains(&format!("Total count    = {:>12}]", quantiles.count)), "{text}");
+        assert!((half[0] - distribution.p50.expect("enough") / 1e3).abs() < 1e-3, "{half:?}");
+        assert!(text.contains(&format!("Total count    = {:>12}]", distribution.count)), "{text}");
     }
 }
 
@@ -357,7 +357,7 @@ fn a_histogram_that_was_edited_is_named() {
     let mut report = report();
     report.latency.response.hdr = "HISTnonsense".to_owned();
     let document = Document::Run(&report);
-    let form = Form::Hgrm(Distribution::Response);
+    let form = Form::Hgrm(DistributionName::Response);
     let error = document.render(form, TextOptions::default()).expect_err("it cannot be read");
     assert!(error.to_string().contains("histogram of response"), "{error}");
 }

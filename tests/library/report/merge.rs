@@ -2,7 +2,7 @@
 
 use loadgen::config::plan::ScriptPlan;
 use loadgen::config::settings::Node;
-use loadgen::core::latency::Latencies;
+use loadgen::core::distribution::Latencies;
 use loadgen::output::forms::{Document, Form};
 use loadgen::output::{TextOptions, text};
 use loadgen::report::{MergeError, Messages, Named, Report, merge};
@@ -66,7 +66,7 @@ fn counts_are_added() {
     twice(|r| r.requests.bytes_read);
     twice(|r| r.run.connections);
     twice(|r| r.latency.lateness.count);
-    twice(|r| r.stages[0].quantiles.count);
+    twice(|r| r.stages[0].distribution.count);
     let messages = |of: fn(&Messages) -> u64| {
         let count = |report: &Report| of(report.messages.as_ref().expect("it listened"));
         assert_eq!(count(&all), 2 * count(&one));
@@ -317,10 +317,10 @@ fn figures_of_merged_stages_are_no_finer_than_the_coarsest_clock() {
     two[1].1.run.clock.error_bound_us = Some(40.0);
     let all = merged(two);
     assert_eq!(all.run.clock.error_bound_us, Some(40.0));
-    let stage = |to: &str| &all.stages.iter().find(|s| s.to == to).expect("a stage").quantiles;
+    let stage = |to: &str| &all.stages.iter().find(|s| s.to == to).expect("a stage").distribution;
     assert_eq!(stage("api").max.map(|max| max % 40.0), Some(0.0));
     // The generator's own moments need no common clock.
-    assert_eq!(stage("answered").max, part(0, 2).1.stages[2].quantiles.max);
+    assert_eq!(stage("answered").max, part(0, 2).1.stages[2].distribution.max);
 }
 
 proptest! {
@@ -342,7 +342,7 @@ proptest! {
         }
         let union = of(&[a, b].concat());
         let (sum, expected) = (merged(two).latency.response, (&union).into());
-        let histogram = |q: &loadgen::report::Quantiles| {
+        let histogram = |q: &loadgen::report::Distribution| {
             let steps: Vec<_> = Latencies::from_hdr(&q.hdr).expect("HDR").spectrum().collect();
             (q.count, q.p50, q.p99, steps)
         };

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use loadgen::config::plan::Plan;
 use loadgen::config::settings::Settings;
 use loadgen::core::clock::Nanos;
-use loadgen::core::latency::Latencies;
+use loadgen::core::distribution::Latencies;
 use loadgen::engine::recorder::Recorder;
 use loadgen::engine::transport::cause::{Cause, CauseCounts};
 use loadgen::engine::transport::{Completion, RequestFailure, RequestOutcome, Ticket, Traffic};

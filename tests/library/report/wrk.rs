@@ -1,10 +1,10 @@
 //! wrk's block: held against wrk's own text to the letter, and read as the parsers of it do.
 
 use loadgen::core::clock::Nanos;
-use loadgen::core::latency::Latencies;
+use loadgen::core::distribution::Latencies;
 use loadgen::observations::StackInfo;
 use loadgen::output::{TextOptions, text};
-use loadgen::report::{PerThread, Quantiles, Report};
+use loadgen::report::{Distribution, PerThread, Report};
 use regex::Regex;
 
 use super::{SECOND, micros, observations, spread};
@@ -35,15 +35,20 @@ fn block(report: &Report) -> String {
 
 /// A distribution of which so many in a thousand lie within one standard deviation of the mean, with
 /// the figures that a golden text shows.
-fn figures(within: u64, [mean, stdev, max]: [f64; 3], [p50, p75, p90, p99]: [f64; 4]) -> Quantiles {
+fn figures(
+    within: u64,
+    [mean, stdev, max]: [f64; 3],
+    [p50, p75, p90, p99]: [f64; 4],
+) -> Distribution {
     let mut all = Latencies::default();
     all.record_n(micros(60), within);
     all.record_n(micros(1_000_000), 1_000 - within);
-    let mut quantiles = Quantiles::from(&all);
-    (quantiles.mean, quantiles.stdev, quantiles.max) = (Some(mean), Some(stdev), Some(max));
-    (quantiles.p50, quantiles.p75) = (Some(p50), Some(p75));
-    (quantiles.p90, quantiles.p99) = (Some(p90), Some(p99));
-    quantiles
+    let mut distribution = Distribution::from(&all);
+    (distribution.mean, distribution.stdev, distribution.max) =
+        (Some(mean), Some(stdev), Some(max));
+    (distribution.p50, distribution.p75) = (Some(p50), Some(p75));
+    (distribution.p90, distribution.p99) = (Some(p90), Some(p99));
+    distribution
 }
 
 fn per_thread(mean: f64, stdev: f64, max: f64, within: f64) -> PerThread {

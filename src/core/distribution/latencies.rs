@@ -10,10 +10,6 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 
 use crate::core::clock::Nanos;
 
-mod aged;
-
-pub use aged::AgedLatencies;
-
 /// Values below this many nanoseconds share a bucket: far below what a clock call costs in noise.
 const RESOLUTION_NS: u64 = 64;
 /// Values above it are counted at it: one day.
