@@ -1,4 +1,4 @@
-//! A figure of both sides: its value, its interval, its change.
+//! A figure of both sides: its values, its change, and their confidence intervals.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,77 +7,80 @@ use super::{CompareError, Run};
 use crate::report::build::round;
 use crate::report::{Distribution, Report, Row};
 
-/// So much more of failed requests and lost messages is tolerated, in percentage points: they come in
-/// groups, as when a connection breaks, and are not independent of each other.
+/// Tolerated rise of failed requests and lost messages, in percentage points. They come in groups, as when a
+/// connection breaks, and are not independent of each other.
 pub(crate) const TOLERATED_POINTS: f64 = 0.1;
 
-/// What became of a figure.
+/// Judgement of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Surely worse by more than the tolerance.
+    /// Worse by more than the tolerance, at the confidence of the intervals.
     Worse,
-    /// Surely better by more than the tolerance.
+    /// Better by more than the tolerance.
     Better,
-    /// Surely within the tolerance.
+    /// Within the tolerance.
     Same,
-    /// None of these is sure: chance is too large beside the tolerance.
+    /// None of these is certain: the noise is too large for the tolerance.
     Unclear,
 }
 
-/// What an interval rests on: of those that are known, the one that gave the widest.
+/// The noise that an interval is computed from: of the known ones the one with the widest interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Noise {
     /// The variation from run to run.
     Runs,
     /// The variation from second to second.
     Seconds,
-    /// The number of values, taken for independent; of a 99th percentile that seconds do not tell, in
-    /// groups, and with the noise of the seconds' medians.
+    /// The number of values, which count as independent. For a 99th percentile without values for each second they
+    /// count in groups, and the noise of the seconds' medians is added.
     Values,
 }
 
 /// A figure of both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Figure {
-    /// Its dotted name in the report, in the report's unit; `failed_percent` and `lost_percent` are
-    /// shares of the planned requests and of the accepted messages.
+    /// Its dotted name in the report; `failed_percent` and `lost_percent` are shares of the planned requests and of the
+    /// accepted messages.
     pub name: String,
-    /// Of the base; of several runs the geometric mean, of shares that of all together.
+    /// Value of the baseline in the report's unit: of several runs the geometric mean, of a share that of all runs together.
     pub base: f64,
-    /// Of the new side.
+    /// Value of the new side.
     pub new: f64,
-    /// Where the base lies, at 99 % confidence; `null` where chance cannot be told.
+    /// Confidence interval of the baseline's value; `null` if the noise is not known.
     pub base_interval: Option<[f64; 2]>,
-    /// Where the new side lies.
+    /// Confidence interval of the new side's value.
     pub new_interval: Option<[f64; 2]>,
-    /// new / base − 1 in percent; of shares new − base in percentage points.
+    /// Change: new / base − 1 in percent; for a share new − base in percentage points.
     pub change_percent: f64,
-    /// Where the change lies.
+    /// Confidence interval of the change; `null` if the noise is not known.
     pub interval_percent: Option<[f64; 2]>,
-    /// What the interval rests on.
+    /// The noise that the intervals are computed from.
     pub noise: Option<Noise>,
-    /// `null` where the verdict does not rest on it.
+    /// Judgement; `null` if the verdict does not depend on this figure.
     pub outcome: Option<Outcome>,
 }
 
 impl Figure {
-    /// Whether it is neither of failures nor of losses.
+    /// Returns true for a time or a rate, false for a share of failures or losses.
     pub(crate) fn is_time_or_rate(&self) -> bool {
         !self.name.ends_with("_percent")
     }
 }
 
-/// A percentile of a distribution, and the same of each second where rows have it: only such a one
-/// decides.
+/// A percentile of a distribution. The verdict depends on it if the series has it for each second.
 struct Percentile {
     name: &'static str,
     of: fn(&Report) -> Option<&Distribution>,
     place: f64,
     value: fn(&Distribution) -> Option<f64>,
     second: Option<fn(&Row) -> Option<f64>>,
-    /// Of the same distribution.
+    /// Median of the same distribution in a row.
     median: fn(&Row) -> Option<f64>,
 }
 

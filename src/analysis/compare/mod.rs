@@ -1,7 +1,7 @@
-//! Two sides' reports → what changed, how sure that is, and whether the new side is worse.
+//! Comparison of two sides' reports: the change of each figure, its confidence interval, and the verdict.
 //!
-//! A figure is worse when the whole 99 % interval of its change lies beyond the tolerance: the change
-//! is larger than chance and larger than what is tolerated. `confidence.rs` has the intervals.
+//! A figure is worse if the whole 99 % interval of its change is beyond the tolerance: the change is larger than
+//! chance and larger than the tolerance. `confidence.rs` computes the intervals.
 
 mod confidence;
 pub(crate) mod figure;
@@ -13,53 +13,63 @@ use crate::core::printable::printable_json;
 use crate::report::{Report, SCHEMA_VERSION, Saved, Tool};
 pub use figure::{Figure, Noise, Outcome};
 
-/// The confidence of every interval, in percent.
+/// Confidence of every interval, in percent.
 pub const CONFIDENCE_PERCENT: f64 = 99.0;
 
-/// What the new runs are beside the base.
+/// Comparison of new runs with a baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Comparison {
-    /// [`SCHEMA_VERSION`]
+    /// Version of the file format; it rises if a field changes its meaning or is removed.
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
     pub schema_version: u32,
-    /// `comparison`; a run's report has no such field.
+    /// `comparison`; a run's report does not have this field.
+    #[cfg_attr(test, schemars(extend("const" = "comparison")))]
     pub kind: String,
-    /// What wrote it.
+    /// The program that wrote it.
     pub tool: Tool,
-    /// When the newest of the runs began, RFC 3339 in UTC.
+    /// Start of the newest run, RFC 3339 in UTC.
     pub started_at: String,
-    /// How much worse, in percent, is tolerated.
+    /// Tolerated change for the worse, in percent.
+    #[cfg_attr(test, schemars(range(min = 0)))]
     pub tolerance_percent: f64,
-    /// [`CONFIDENCE_PERCENT`]
+    /// Confidence of every interval, in percent.
     pub confidence_percent: f64,
-    /// Files of the base.
+    /// Files of the baseline.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub base: Vec<String>,
-    /// Files of what is compared with it.
+    /// Files of the new runs.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub new: Vec<String>,
-    /// One for a run; for a ramp one for each step that both sides have.
+    /// One part for a run; for ramps one for each step that both sides have.
     pub parts: Vec<Part>,
-    /// Figures that should decide and could not, as one side has none, or chance cannot be told.
+    /// Figures of the verdict that could not be judged, as one side does not have them or their noise is not known. In a ramp
+    /// the step's name comes first.
     pub undecided: Vec<String>,
-    /// What a reader must know: differences of plan, generators that were late.
+    /// Differences of the plans, limited generators and other facts that a reader must know.
     pub notes: Vec<String>,
-    /// Runs that prove nothing, each with its failure: a comparison with them proves nothing either.
+    /// Failed runs, each with its failure. A comparison with a failed run proves nothing.
     #[serde(default)]
     pub failed: Vec<String>,
-    /// All generators held their plans.
+    /// True if all generators held their plans.
     pub trusted: bool,
-    /// A figure that decides is worse.
+    /// True if a figure of the verdict is worse.
     pub worse: bool,
 }
 
-/// The figures of a run or of a ramp's step, as far as both sides have them.
+/// The figures of a run or of a ramp's step that both sides have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Part {
     /// The step's name; `null` for a run.
     pub step: Option<String>,
-    /// Percentiles, the rate, and what failed and was lost.
+    /// Percentiles, the rate, failed requests and lost messages.
     pub figures: Vec<Figure>,
 }
 
-/// Why reports cannot be compared.
+/// Error: the reports cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// A run and a ramp.
@@ -143,3 +153,18 @@ impl Comparison {
 
 /// A report by reference, and its file's name.
 type Run<'a> = (&'a str, &'a Report);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::schema_file;
+
+    #[test]
+    fn the_schema_of_a_comparison_is_that_of_its_types() {
+        schema_file::check::<Comparison>(
+            "comparison",
+            "loadgen comparison",
+            "The result of loadgen compare, schema version 1. Figures have the units of the report.",
+        );
+    }
+}
