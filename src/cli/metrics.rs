@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use super::args::WatchArgs;
 use crate::config::plan::{Mode, Plan, Target};
-use crate::config::settings::{ArrivalProcess, Node};
+use crate::config::settings::NodeShare;
 use crate::core::clock::Nanos;
 use crate::core::distribution::Latencies;
 use crate::engine::request::RequestShape;
@@ -119,7 +119,7 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
         Target::Pipeline => "pipeline".to_owned(),
         Target::Url(url) => RequestShape::display(url),
     };
-    let Node { index, count } = plan.request.node;
+    let NodeShare { index, count } = plan.request.node;
     let mut labels = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("target", target),
@@ -130,13 +130,9 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
     match load.mode {
         Mode::Closed => labels.push(("mode", "closed".to_owned())),
         Mode::Open { rate, arrivals, .. } => {
-            let arrivals = match arrivals {
-                ArrivalProcess::Constant => "constant",
-                ArrivalProcess::Poisson => "poisson",
-            };
             labels.push(("mode", "open".to_owned()));
             labels.push(("rate", rate.to_string()));
-            labels.push(("arrivals", arrivals.to_owned()));
+            labels.push(("arrivals", arrivals.name().to_owned()));
         }
     }
     labels

@@ -14,8 +14,8 @@ mod request;
 mod table;
 
 pub use crate::engine::load::ArrivalProcess;
-pub use crate::engine::shards::Node;
-pub use crate::engine::transport::config::{Engine, Protocol};
+pub use crate::engine::shards::NodeShare;
+pub use crate::engine::transport::config::Engine;
 use options::de_words;
 pub use options::{Coupling, Pacer, Stack};
 pub use request::RequestSettings;
@@ -96,7 +96,7 @@ pub struct Settings {
 
     /// This is node k of N, from 0, that send one load together: --rate and --requests are those of all nodes; all are started with the same settings (see --start-at)
     #[arg(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Load")]
-    pub node: Option<Node>,
+    pub node: Option<NodeShare>,
 
     /// Method (default: GET for a URL without --mqtt, body and script, else POST; a script sets its own); the standard ones in any case
     #[arg(short, long, value_name = "METHOD", env = "LOADGEN_METHOD", help_heading = "Request")]
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(settings.duration, Some(Duration::from_secs(90)));
         assert_eq!(settings.max_in_flight, Some(10_000));
         assert_eq!(settings.arrivals, Some(ArrivalProcess::Poisson));
-        assert_eq!(settings.node, Some(Node { index: 1, count: 4 }));
+        assert_eq!(settings.node, Some(NodeShare { index: 1, count: 4 }));
     }
 
     #[test]

@@ -19,6 +19,16 @@ pub enum ArrivalProcess {
     Poisson,
 }
 
+impl ArrivalProcess {
+    /// Name in settings and report.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Poisson => "poisson",
+        }
+    }
+}
+
 /// Open or closed loop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mode {

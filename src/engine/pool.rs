@@ -10,7 +10,7 @@ use super::by_request::Mixture;
 use super::control::{Control, Gauges};
 use super::load::Mode;
 use super::recorder::{IntervalReport, LoadResult, Recorder};
-use super::request::{RequestSource, Requests, source_of};
+use super::request::{RequestSet, RequestSource, source_of};
 use super::shards::LoadShards;
 use super::slot_source::WorkerConfig;
 use super::transport::config::{Engine, TransportConfig};
@@ -31,7 +31,7 @@ pub(crate) struct PoolConfig {
     /// Engine, protocol and route.
     pub(crate) transport: TransportConfig,
     /// Requests to send, unless a worker has a source of its own.
-    pub(crate) requests: Requests,
+    pub(crate) requests: RequestSet,
     /// Route to the target; `None` if the client and its proxy find it.
     pub(crate) link: Option<TargetLink>,
     /// Ids of the messages.

@@ -16,14 +16,14 @@ const MOST_PER_SECOND: f64 = 1_000_000.0;
 
 /// Share of this process if several nodes send one load together: `k/N`, k from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Node {
+pub struct NodeShare {
     /// Index of this node, 0 to `count` − 1.
     pub index: u64,
     /// Number of nodes, at least 1.
     pub count: u64,
 }
 
-impl std::str::FromStr for Node {
+impl std::str::FromStr for NodeShare {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let parsed =
@@ -35,7 +35,7 @@ impl std::str::FromStr for Node {
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for NodeShare {
     fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
         String::deserialize(source)?.parse().map_err(serde::de::Error::custom)
     }
@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for Node {
 #[derive(Debug, Clone)]
 pub(crate) struct LoadShards {
     load: LoadConfig,
-    node: Node,
+    node: NodeShare,
     /// The slots of all workers; `None` in a closed loop.
     schedule: Option<Arc<Schedule>>,
 }
@@ -64,7 +64,7 @@ fn most_in(time: Duration) -> u64 {
 
 impl LoadShards {
     /// Divides the load among the workers of `node` and of the other nodes, which have as many each.
-    pub(crate) fn new(load: &LoadConfig, node: Node) -> Self {
+    pub(crate) fn new(load: &LoadConfig, node: NodeShare) -> Self {
         let schedule = match load.mode {
             Mode::Closed => None,
             Mode::Open { rate, arrivals, seed } => Some(Arc::new(Schedule::new(ScheduleConfig {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn shards_of_all_nodes(load: &LoadConfig) -> Vec<LoadShards> {
-        (0..NODES).map(|index| LoadShards::new(load, Node { index, count: NODES })).collect()
+        (0..NODES).map(|index| LoadShards::new(load, NodeShare { index, count: NODES })).collect()
     }
 
     fn schedule(shards: &LoadShards) -> &Schedule {

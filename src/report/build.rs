@@ -8,7 +8,6 @@ use super::{
     ServiceSettings, Stack, Stage, StampList, Tool, Verdict, judge,
 };
 use crate::config::plan::{Mode, Pace, PipelinePlan, Plan, ScriptPlan, Target};
-use crate::config::settings::{ArrivalProcess, Engine, Protocol};
 use crate::core::clock::Nanos;
 use crate::core::distribution::Distribution;
 use crate::core::printable::shortened;
@@ -63,13 +62,7 @@ fn run(seen: &Observations) -> Run {
     let load = &seen.plan.load;
     let (mode, rates, arrivals) = match load.mode {
         Mode::Closed => ("closed", None, None),
-        Mode::Open { rate, arrivals, .. } => {
-            let name = match arrivals {
-                ArrivalProcess::Constant => "constant",
-                ArrivalProcess::Poisson => "poisson",
-            };
-            ("open", Some(rate), Some(name.to_owned()))
-        }
+        Mode::Open { rate, arrivals, .. } => ("open", Some(rate), Some(arrivals.name().to_owned())),
     };
     let node = seen.plan.request.node;
     let server = |info: &ServerInfo| Server {
@@ -92,14 +85,8 @@ fn run(seen: &Observations) -> Run {
         arrivals,
         connections: load.connections as u64,
         threads: load.threads as u64,
-        engine: if seen.plan.transport.engine == Engine::Raw { "raw" } else { "reqwest" }
-            .to_owned(),
-        protocol: if seen.plan.transport.protocol == Protocol::Http2 {
-            "HTTP/2"
-        } else {
-            "HTTP/1.1"
-        }
-        .to_owned(),
+        engine: seen.plan.transport.engine.name().to_owned(),
+        protocol: seen.plan.transport.protocol.name().to_owned(),
         streams: seen.plan.transport.streams as u64,
         tick_us: match (load.mode, load.pace) {
             (Mode::Closed, _) => None,

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch as signal;
 
 use crate::config::plan::{Plan, PlanError, Target};
-use crate::config::settings::Node;
+use crate::config::settings::NodeShare;
 use crate::core::clock::{self, Nanos};
 use crate::core::units::{format_count, format_some};
 use crate::engine::LoadResult;
@@ -292,7 +292,7 @@ fn given_up(load: &LoadResult) -> Option<String> {
 }
 
 /// Time, process and node: unique enough to tell runs and their files apart.
-fn run_id(started_at: SystemTime, node: Node) -> String {
+fn run_id(started_at: SystemTime, node: NodeShare) -> String {
     let micros = started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let process = std::process::id();
     match node.count {

@@ -15,7 +15,7 @@ use crate::config::plan::{Address, Pace, Plan, Request, Target};
 use crate::core::clock::Nanos;
 use crate::core::units::format_some;
 use crate::engine::pool::{OwnSource, PoolConfig, WorkerPool};
-use crate::engine::request::{RequestShape, Requests};
+use crate::engine::request::{RequestSet, RequestShape};
 use crate::engine::shards::LoadShards;
 use crate::engine::transport::Traffic;
 use crate::engine::transport::link::{TargetEndpoint, TargetLink};
@@ -321,13 +321,13 @@ fn headers_of(plan: &Plan) -> &[(String, Template)] {
 pub(super) async fn reach(
     plan: &Plan,
     rig: &Environment,
-) -> Result<(Requests, Option<TargetLink>), RunError> {
+) -> Result<(RequestSet, Option<TargetLink>), RunError> {
     let shape = |request: &Request| {
         let Request { method, headers, body, path, .. } = request.clone();
         RequestShape::new(rig.target.clone(), method, headers, body).with_path(path)
     };
     let shapes = plan.request.requests.iter().map(shape).collect();
-    let requests = Requests::new(rig.target.clone(), shapes, Arc::clone(&plan.request.mix));
+    let requests = RequestSet::new(rig.target.clone(), shapes, Arc::clone(&plan.request.mix));
     let (target, transport) = (rig.target.clone(), plan.transport.clone());
     let timeout = plan.load.timeout.max(Duration::from_secs(1));
     let reached = tokio::task::spawn_blocking(move || match &transport.proxy {

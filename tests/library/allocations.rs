@@ -13,7 +13,7 @@ use loadgen::config::settings::ArrivalProcess;
 use loadgen::core::clock::{self, Nanos};
 use loadgen::core::units::Rate;
 use loadgen::engine::recorder::Recorder;
-use loadgen::engine::request::{RequestShape, Requests, source_of};
+use loadgen::engine::request::{RequestSet, RequestShape, source_of};
 use loadgen::engine::transport::http1::{Http1Config, Http1Transport};
 use loadgen::engine::{Counters, Mixture, Schedule, ScheduleConfig, Worker};
 use loadgen::engine::{WorkerConfig, WorkerIndex, WorkerLoad};
@@ -59,7 +59,7 @@ fn serve(mut stream: TcpStream) {
 }
 
 /// The default request.
-fn default_request(address: SocketAddr) -> Requests {
+fn default_request(address: SocketAddr) -> RequestSet {
     let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
     request(address, body).into()
 }
@@ -71,7 +71,7 @@ fn request(address: SocketAddr, body: impl Into<MessageBody>) -> RequestShape {
 
 /// A mix of the default request, one with rows of different lengths in path, header and body, and one
 /// with lines.
-fn mix(address: SocketAddr) -> Requests {
+fn mix(address: SocketAddr) -> RequestSet {
     let mut data = Data::new(vec!["x".to_owned()], &[]).expect("a name");
     (0..50).for_each(|n| data.push(n, [&*"y".repeat(n as usize)]));
     let parse = |text: &str, place| {
@@ -83,12 +83,12 @@ fn mix(address: SocketAddr) -> Requests {
     let lines = ["{}", r#"{"x":"{{x}}"}"#].map(|line| parse(line, EscapeContext::Json));
     let lines = request(address, MessageBody::lines(lines.to_vec()).expect("two lines"));
     let first = request(address, parse(DEFAULT_BODY, EscapeContext::Json));
-    Requests::new(first.url.clone(), vec![first, rows, lines], Arc::new(Mix::new(&[3, 2, 1], 1)))
+    RequestSet::new(first.url.clone(), vec![first, rows, lines], Arc::new(Mix::new(&[3, 2, 1], 1)))
 }
 
 /// Lets one worker do its work: what it counted, and how often its thread allocated.
 fn allocations(
-    requests: fn(SocketAddr) -> Requests,
+    requests: fn(SocketAddr) -> RequestSet,
     load: impl FnOnce(Nanos) -> WorkerLoad,
 ) -> (Counters, u64) {
     let address = server();

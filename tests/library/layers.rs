@@ -94,6 +94,32 @@ fn imports_go_one_way() {
     }
 }
 
+/// Crates that only other rooms use.
+const FOREIGN_CRATES: [(&str, &[&str]); 2] = [
+    ("engine", &["redis", "rumqttc", "mlua", "indicatif", "anyhow", "toml"]),
+    ("script", &["redis", "rumqttc", "reqwest", "indicatif", "anyhow", "clap", "toml"]),
+];
+
+#[test]
+fn the_engine_and_scripts_name_no_crate_of_other_rooms() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (room, crates) in FOREIGN_CRATES {
+        let mut files = Vec::new();
+        sources(&root.join(room), &mut files);
+        assert!(files.len() > 5, "the room {room} is not read");
+        for file in files {
+            let source = fs::read_to_string(&file).expect("a source file");
+            let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                let foreign = crates.iter().find(|name| {
+                    line.contains(&format!("{name}::")) && !line.contains(&format!("_{name}::"))
+                });
+                assert_eq!(foreign, None, "{}: {line}", file.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn within_a_layer_no_two_modules_use_each_other() {
     let imports = imports();

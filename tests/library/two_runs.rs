@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use loadgen::config::plan::Plan;
-use loadgen::config::settings::{Engine, Node, Settings};
+use loadgen::config::settings::{Engine, NodeShare, Settings};
 use loadgen::report::Report;
 use loadgen::run::Runner;
 
@@ -21,7 +21,7 @@ fn settings(target: &Target, index: u64) -> Settings {
         threads: Some(2),
         body: Some("{{msg_id}}".to_owned()),
         // Without a Redis in common it takes this for ids to be unique over runs at one time.
-        node: Some(Node { index, count: 2 }),
+        node: Some(NodeShare { index, count: 2 }),
         ..Settings::default()
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::config::settings::{Node, Settings};
+use crate::config::settings::{NodeShare, Settings};
 use crate::core::secrets::{mask_arguments, mask_body, mask_header, mask_url};
 use crate::core::units::format_duration;
 
@@ -116,7 +116,7 @@ pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
     connect_to.iter().for_each(|rule| add("connect-to", Some(rule.clone())));
     add("proxy", proxy.as_deref().map(mask_url));
     add("redirects", number(redirects));
-    add("node", node.map(|Node { index, count }| format!("{index}/{count}")));
+    add("node", node.map(|NodeShare { index, count }| format!("{index}/{count}")));
     flags.extend(pipeline_flags(settings));
     let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
     fail_if.iter().for_each(|expr| add("fail-if", Some(expr.clone())));

@@ -11,5 +11,5 @@ mod shape;
 mod source;
 pub(crate) mod wire;
 
-pub use shape::{RequestShape, Requests};
+pub use shape::{RequestSet, RequestShape};
 pub use source::{Batch, Prepared, PreparedContent, RequestSource, source_of};

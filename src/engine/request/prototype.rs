@@ -4,7 +4,7 @@ use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request};
 use url::Url;
 
-use super::shape::{RequestShape, Requests, authority};
+use super::shape::{RequestSet, RequestShape, authority};
 use crate::engine::transport::ConnectError;
 use crate::engine::transport::link::{TargetEndpoint, TargetLink};
 use crate::message::{Rendered, Template, Values};
@@ -16,7 +16,7 @@ pub(crate) struct Prototypes(Vec<Prototype>);
 impl Prototypes {
     /// Builds the shapes of `requests`. `link` is `None` if a proxy finds the target.
     pub(crate) fn new(
-        requests: &Requests,
+        requests: &RequestSet,
         link: Option<&TargetLink>,
     ) -> Result<Self, ConnectError> {
         let shapes = requests.shapes().iter();

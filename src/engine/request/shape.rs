@@ -93,20 +93,20 @@ impl RequestShape {
 
 /// All request shapes of a run, to one host.
 #[derive(Debug, Clone)]
-pub struct Requests {
+pub struct RequestSet {
     url: Url,
     shapes: Vec<RequestShape>,
     mix: Arc<Mix>,
 }
 
-impl From<RequestShape> for Requests {
+impl From<RequestShape> for RequestSet {
     fn from(only: RequestShape) -> Self {
         let url = only.url.clone();
         Self { url, shapes: vec![only], mix: Arc::new(Mix::new(&[1], 0)) }
     }
 }
 
-impl Requests {
+impl RequestSet {
     /// `shapes` has at least one element; all of them go to the host of `url`, and `mix` is of as many.
     pub fn new(url: Url, shapes: Vec<RequestShape>, mix: Arc<Mix>) -> Self {
         Self { url, shapes, mix }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::shape::Requests;
+use super::shape::RequestSet;
 use crate::message::{Mix, Values};
 
 /// Number of requests that were prepared together, and of the ids that they take.
@@ -27,7 +27,7 @@ impl Batch {
 pub enum PreparedContent {
     /// One of the run's request shapes; the transport renders it.
     Shape {
-        /// Index of the shape in [`Requests::shapes`].
+        /// Index of the shape in [`RequestSet::shapes`].
         index: usize,
         /// Values of its placeholders.
         values: Values,
@@ -102,7 +102,7 @@ impl RequestSource for Mixed {
 }
 
 /// Returns the source of the requests of a plan.
-pub fn source_of(requests: &Requests) -> Box<dyn RequestSource> {
+pub fn source_of(requests: &RequestSet) -> Box<dyn RequestSource> {
     match requests.shapes() {
         [_] => Box::new(Fixed),
         _ => Box::new(Mixed { mix: Arc::clone(requests.mix()) }),

@@ -1,6 +1,6 @@
 //! Rendering of requests as HTTP/1.1: what does not change is rendered once, the rest patched in place.
 
-use super::shape::{RequestShape, Requests};
+use super::shape::{RequestSet, RequestShape};
 use crate::message::{Rendered, Values};
 
 /// A request or a batch of requests as HTTP/1.1.
@@ -30,7 +30,7 @@ impl WireShape {
 
 impl WireRequests {
     /// Renders the shapes of `requests`.
-    pub(crate) fn new(requests: &Requests) -> Self {
+    pub(crate) fn new(requests: &RequestSet) -> Self {
         Self(requests.shapes().iter().map(WireShape::new).collect())
     }
 

@@ -157,7 +157,7 @@ impl Traffic {
 pub enum RequestContent<'a> {
     /// One of the run's request shapes, for the transport to render.
     Shape {
-        /// Index of the shape in [`crate::engine::request::Requests::shapes`].
+        /// Index of the shape in [`crate::engine::request::RequestSet::shapes`].
         index: usize,
         /// Values of its placeholders.
         values: Values,

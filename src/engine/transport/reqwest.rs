@@ -29,7 +29,7 @@ use super::{
     Ticket, Traffic, Transport,
 };
 use crate::core::clock::{self, Nanos};
-use crate::engine::request::Requests;
+use crate::engine::request::RequestSet;
 use crate::engine::request::prototype::Prototypes;
 use crate::net::tls;
 
@@ -70,7 +70,7 @@ impl ReqwestTransport {
     /// streams, each allowed `timeout`. Opens no connection: a client opens it when it needs it. `link` is
     /// `None` if a proxy finds the target.
     pub(crate) fn new(
-        requests: &Requests,
+        requests: &RequestSet,
         config: &TransportConfig,
         link: Option<&TargetLink>,
         connections: usize,

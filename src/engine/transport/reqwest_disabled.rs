@@ -7,7 +7,7 @@ use super::config::TransportConfig;
 use super::link::TargetLink;
 use super::{Completion, ConnectError, OutgoingRequest, Traffic, Transport};
 use crate::core::clock::Nanos;
-use crate::engine::request::Requests;
+use crate::engine::request::RequestSet;
 
 /// The reqwest transport of one worker.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) enum ReqwestTransport {}
 impl ReqwestTransport {
     /// Refuses the engine.
     pub(crate) fn new(
-        _: &Requests,
+        _: &RequestSet,
         _: &TransportConfig,
         _: Option<&TargetLink>,
         _: usize,

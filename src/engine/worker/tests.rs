@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::engine::request::{Prepared, RequestShape, Requests, source_of};
+use crate::engine::request::{Prepared, RequestSet, RequestShape, source_of};
 use crate::engine::slot_source::{WorkerIndex, WorkerLoad};
 use crate::engine::transport::http1::{Http1Config, Http1Transport};
 use crate::engine::transport::{OutgoingRequest, RequestContent, RequestOutcome, Ticket};
@@ -16,14 +16,14 @@ use crate::message::{IdSpace, Mix, Template, Values};
 const REQUESTS: u64 = 6;
 
 /// Two request shapes, for `/first/ID` and `/second/ID`.
-fn two_requests(address: SocketAddr) -> Requests {
+fn two_requests(address: SocketAddr) -> RequestSet {
     let url: url::Url = format!("http://{address}/").parse().expect("a URL");
     let shapes = ["/first/{{msg_id}}", "/second/{{msg_id}}"].map(|path| {
         let path = Template::parse(path.as_bytes()).expect("valid");
         RequestShape::new(url.clone(), "GET".to_owned(), Vec::new(), Template::default())
             .with_path(path)
     });
-    Requests::new(url, shapes.to_vec(), Arc::new(Mix::new(&[1, 1], 1)))
+    RequestSet::new(url, shapes.to_vec(), Arc::new(Mix::new(&[1, 1], 1)))
 }
 
 /// Runs a worker in a closed loop until it has sent [`REQUESTS`] requests.

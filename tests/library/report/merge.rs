@@ -1,7 +1,7 @@
 //! `loadgen merge`: what is added, what is refused, and what a missing part does.
 
 use loadgen::config::plan::ScriptPlan;
-use loadgen::config::settings::Node;
+use loadgen::config::settings::NodeShare;
 use loadgen::core::distribution::Latencies;
 use loadgen::output::forms::{Document, Form};
 use loadgen::output::{TextOptions, text};
@@ -13,7 +13,7 @@ use super::{check_schema, micros, observations};
 /// Node `index` of `count`: it began a little later than the one before it.
 fn part(index: u64, count: u64) -> Named {
     let mut seen = observations(|s| {
-        s.node = Some(Node { index, count });
+        s.node = Some(NodeShare { index, count });
         s.fail_if = vec!["messages.lost>4".to_owned()];
     });
     seen.run_id = format!("run-{index}");
@@ -34,7 +34,7 @@ fn merged(parts: Vec<Named>) -> Report {
 #[test]
 fn the_time_in_scripts_is_of_all_threads_of_all_nodes() {
     let part = |index| {
-        let mut seen = observations(|s| s.node = Some(Node { index, count: 2 }));
+        let mut seen = observations(|s| s.node = Some(NodeShare { index, count: 2 }));
         seen.run_id = format!("run-{index}");
         let file = "post.lua".into();
         let (source, args) = (Vec::new(), Vec::new());

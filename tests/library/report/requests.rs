@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loadgen::config::settings::{Node, Settings};
+use loadgen::config::settings::{NodeShare, Settings};
 use loadgen::engine::Mixture;
 use loadgen::engine::recorder::Recorder;
 use loadgen::message::{Assignment, IdSpace};
@@ -110,7 +110,7 @@ fn every_number_has_its_name() {
 #[test]
 fn parts_of_a_mix_are_added_by_name() {
     let part = |index: u64| {
-        let mut seen = mixed(|s| s.node = Some(Node { index, count: 2 }));
+        let mut seen = mixed(|s| s.node = Some(NodeShare { index, count: 2 }));
         seen.run_id = format!("run-{index}");
         (format!("{index}.json"), Report::from(&seen))
     };

@@ -40,7 +40,7 @@ use super::{
     Ticket, Traffic, Transport,
 };
 use crate::core::clock::{self, Nanos};
-use crate::engine::request::Requests;
+use crate::engine::request::RequestSet;
 use crate::engine::request::wire::{WireRequest, WireRequests};
 use crate::net::kernel_timestamp::WallClock;
 
@@ -130,13 +130,13 @@ impl Http1Transport {
     /// Opens all connections and waits until they are open; if each request gets a new connection, opens
     /// none. Fails if an attempt fails or takes longer than the timeout and 5 s, because a run with fewer
     /// connections than planned would be a different run.
-    pub fn connect(requests: &Requests, config: Http1Config) -> Result<Self, ConnectError> {
+    pub fn connect(requests: &RequestSet, config: Http1Config) -> Result<Self, ConnectError> {
         Self::connect_with_hooks(requests, config, None)
     }
 
     /// Same as [`Self::connect`], with the hooks of a script.
     pub(crate) fn connect_with_hooks(
-        requests: &Requests,
+        requests: &RequestSet,
         config: Http1Config,
         hooks: Option<Box<dyn ConnectionHooks>>,
     ) -> Result<Self, ConnectError> {
@@ -170,7 +170,7 @@ impl Http1Transport {
     }
 
     fn new(
-        requests: &Requests,
+        requests: &RequestSet,
         config: Http1Config,
         hooks: Option<Box<dyn ConnectionHooks>>,
     ) -> Result<Self, ConnectError> {
