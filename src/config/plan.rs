@@ -3,12 +3,12 @@
 use url::Url;
 
 use crate::config::settings::{Coupling, Settings, Stack};
+use crate::core::AddressError;
 use crate::core::distribution::fewest_values;
 use crate::core::secrets::mask_parts;
 use crate::core::units::{Rate, format_count, format_some};
 use crate::message::StagePair;
 
-pub mod address;
 pub mod command;
 mod connect_to;
 mod files;
@@ -22,9 +22,9 @@ pub mod tls;
 mod topics;
 pub mod transport;
 
+pub use crate::core::Address;
 pub use crate::engine::load::{LoadConfig, Mode, Pace};
 pub use crate::engine::transport::config::TransportConfig;
-pub use address::{Address, Scheme};
 pub use request::{Request, RequestPlan};
 pub use script::ScriptPlan;
 pub use threshold::{BoundUnit, Threshold};
@@ -45,6 +45,12 @@ impl PlanError {
     /// Creates an error. `text` names the flag and says what to do.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+}
+
+impl From<AddressError> for PlanError {
+    fn from(error: AddressError) -> Self {
+        Self(error.to_string())
     }
 }
 
@@ -119,8 +125,6 @@ pub struct PipelinePlan {
     pub qos: u8,
 }
 
-/// Largest body in bytes that every component of the pipeline accepts.
-pub const MAX_BODY: usize = 16 * 1024 * 1024;
 /// Largest sampling interval: fewer stamps are not meaningful. Ids are allocated in blocks of this size.
 const MOST_SAMPLE: u64 = 1_000_000;
 /// Largest number of threads; a larger value is probably a typing error.

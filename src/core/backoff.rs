@@ -1,22 +1,52 @@
-//! Pauses between attempts to reach a server again.
+//! Pauses between attempts to connect again.
 
 use std::time::Duration;
 
-/// Doubles from 20 ms to 1 s; a success starts it over.
-#[derive(Debug, Clone, Copy, Default)]
+use super::clock::Nanos;
+
+/// Shortest pause before another attempt to reach a server.
+pub(crate) const SHORTEST_PAUSE: Nanos = Nanos::from_millis(20);
+/// Longest pause.
+const LONGEST_PAUSE: Nanos = Nanos::from_secs(1);
+/// Enough doublings for the longest pause from any shortest one; more would overflow.
+const MOST_DOUBLINGS: u32 = 20;
+
+/// Pauses that double with each failure up to 1 s, and start over after a success. By default the first one
+/// is 20 ms.
+#[derive(Debug, Clone, Copy)]
 pub struct Backoff {
+    shortest: Nanos,
+    /// True if the first attempt after a success comes without a pause.
+    is_first_at_once: bool,
+    /// Failures since the last success.
     failures: u32,
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { shortest: SHORTEST_PAUSE, is_first_at_once: false, failures: 0 }
+    }
+}
+
 impl Backoff {
-    /// The pause after one more failure.
-    pub fn pause(&mut self) -> Duration {
-        let pause = Duration::from_millis(20).saturating_mul(1 << self.failures.min(6));
-        self.failures += 1;
-        pause.min(Duration::from_secs(1))
+    /// Creates a backoff without a pause after the first failure, and with `shortest` after the second.
+    pub(crate) const fn first_at_once(shortest: Nanos) -> Self {
+        Self { shortest, is_first_at_once: true, failures: 0 }
     }
 
-    /// It worked.
+    /// Returns the pause after one more failure.
+    pub fn pause(&mut self) -> Duration {
+        let is_at_once = self.is_first_at_once && self.failures == 0;
+        let doublings = self.failures - u32::from(self.is_first_at_once && self.failures > 0);
+        self.failures = self.failures.saturating_add(1);
+        if is_at_once {
+            return Duration::ZERO;
+        }
+        let pause = self.shortest.0.saturating_mul(1 << doublings.min(MOST_DOUBLINGS));
+        Nanos(pause).min(LONGEST_PAUSE).as_duration()
+    }
+
+    /// Starts over after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
@@ -26,12 +56,29 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    fn pauses<const N: usize>(backoff: &mut Backoff) -> [u128; N] {
+        [(); N].map(|()| backoff.pause().as_millis())
+    }
+
     #[test]
     fn pauses_double_to_a_second_and_start_over() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..8).map(|_| backoff.pause().as_millis()).collect();
-        assert_eq!(pauses, [20, 40, 80, 160, 320, 640, 1000, 1000]);
+        assert_eq!(pauses(&mut backoff), [20, 40, 80, 160, 320, 640, 1000, 1000]);
         backoff.reset();
-        assert_eq!(backoff.pause().as_millis(), 20);
+        assert_eq!(pauses(&mut backoff), [20]);
+    }
+
+    #[test]
+    fn the_first_attempt_can_come_at_once() {
+        let mut backoff = Backoff::first_at_once(Nanos::from_millis(5));
+        assert_eq!(pauses(&mut backoff), [0, 5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        backoff.reset();
+        assert_eq!(pauses(&mut backoff), [0, 5]);
+    }
+
+    #[test]
+    fn a_server_that_stays_away_is_tried_every_second() {
+        let mut backoff = Backoff { failures: u32::MAX, ..Backoff::default() };
+        assert_eq!(pauses(&mut backoff), [1000, 1000]);
     }
 }

@@ -27,3 +27,6 @@ pub use outages::MissedSpan;
 pub use rendered::{MessageBody, Rendered};
 pub use template::{Template, TemplateError, Values};
 pub use unjoined::{Expected, Unjoined};
+
+/// Largest body in bytes that every component of the pipeline accepts.
+pub const MAX_BODY: usize = 16 * 1024 * 1024;

@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use super::keepalive::KeepAlive;
 use super::metrics::Counter;
 use super::stamps::Stamper;
-use crate::config::plan::{Address, MAX_BODY};
+use crate::core::Address;
 use crate::core::Backoff;
 use crate::core::clock::Nanos;
-use crate::message::{Checkpoint, MsgId};
+use crate::message::{Checkpoint, MAX_BODY, MsgId};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::mqtt::{self, MqttSender, PING_EVERY, Receiver};
 

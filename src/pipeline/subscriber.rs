@@ -11,7 +11,7 @@ use tokio::time::{Instant, interval_at, timeout};
 
 use super::metrics::Counter;
 use super::{Shutdown, stopped};
-use crate::config::plan::Address;
+use crate::core::Address;
 use crate::core::Backoff;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::mqtt::{

@@ -15,9 +15,11 @@ use std::time::Duration;
 use url::Url;
 
 use super::RunError;
-use crate::config::plan::{Address, MAX_BODY, Plan, Target};
+use crate::config::plan::{Plan, Target};
 use crate::config::settings::{Coupling, Stack};
+use crate::core::Address;
 use crate::host::resources::Component;
+use crate::message::MAX_BODY;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
 use crate::pipeline::servers::child::{Child, Launch};

@@ -7,7 +7,7 @@ use rumqttc::mqttbytes::v4::Packet;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::config::plan::Address;
+use crate::core::Address;
 use crate::message::{IdFields, Unjoined};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::mqtt::{self, ReceiptTimes, SessionKind};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::read::read_bounded;
-use super::{MAX_BODY, PlanError, refuse};
-use crate::message::Data;
+use super::{PlanError, refuse};
 use crate::message::template::OWN_NAMES;
+use crate::message::{Data, MAX_BODY};
 
 /// Largest file of lines or rows, in bytes. In memory it takes several times its size.
 const MAX_FILE: u64 = 64 * 1024 * 1024;

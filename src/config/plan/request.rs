@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::files::{self, Tables};
 use super::head::{header, open_holes, parse_path, place};
-use super::{MAX_BODY, PlanError, Target, refuse};
+use super::{PlanError, Target, refuse};
 use crate::config::settings::{NodeShare, RequestSettings, Settings};
 use crate::core::secrets::mask_parts;
 use crate::message::template::EscapeContext;
-use crate::message::{Data, IdFields, MessageBody, Mix, Template};
+use crate::message::{Data, IdFields, MAX_BODY, MessageBody, Mix, Template};
 use carried_id::{check_lines, head_carries_id};
 
 /// Requests of a run and their mix.

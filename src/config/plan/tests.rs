@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::settings::{ArrivalProcess, Engine};
 use crate::core::units::Rate;
+use crate::message::MAX_BODY;
 
 fn plan(change: impl FnOnce(&mut Settings)) -> Result<Plan, String> {
     let mut settings = Settings::default();

@@ -28,14 +28,11 @@ use super::{
     Completion, ConnectError, OutgoingRequest, RequestContent, RequestFailure, RequestOutcome,
     Ticket, Traffic, Transport,
 };
+use crate::core::backoff::SHORTEST_PAUSE;
 use crate::core::clock::{self, Nanos};
 use crate::engine::request::RequestSet;
 use crate::engine::request::prototype::Prototypes;
 use crate::net::tls;
-
-/// Pause before a place is used again whose connection could not be opened, so that a target that is gone
-/// does not get attempts without pause.
-const PAUSE: Nanos = Nanos::from_millis(20);
 
 /// Result of one request's task.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +54,8 @@ pub(crate) struct ReqwestTransport {
     places: Vec<Option<(Ticket, Nanos)>>,
     /// Free places, the one that has been free longest first, so that the connections share the load.
     free: VecDeque<usize>,
-    /// Places that pause, with the end of the pause.
+    /// Places whose connection could not be opened, with the end of their pause: a target that is gone does not
+    /// get attempts without pause. The pauses do not grow, as a place is not a connection.
     pausing: VecDeque<(Nanos, usize)>,
     results: UnboundedReceiver<TaskResult>,
     result_sender: UnboundedSender<TaskResult>,
@@ -125,7 +123,7 @@ impl ReqwestTransport {
         match completion.outcome {
             RequestOutcome::Failed(RequestFailure::Connect, _) => {
                 self.traffic.connect_failures += 1;
-                self.pausing.push_back((clock::now() + PAUSE, place));
+                self.pausing.push_back((clock::now() + SHORTEST_PAUSE, place));
             }
             _ => self.free.push_back(place),
         }

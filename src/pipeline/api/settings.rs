@@ -1,6 +1,6 @@
 //! What an API server needs to know, and what it counts.
 
-use crate::config::plan::Address;
+use crate::core::Address;
 use crate::message::IdFields;
 use crate::pipeline::metrics::{Counter, Format, MetricsText};
 

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::plan::Address;
 use crate::config::settings::Coupling;
+use crate::core::Address;
 use crate::pipeline::api::{self, ApiCounts, ApiSettings, Lane};
 use crate::pipeline::push::{self, PushCounts, PushSettings};
 use crate::pipeline::servers::embedded::broker;

@@ -5,7 +5,7 @@ use redis::{RedisError, RedisResult};
 
 use super::redis_reader::RedisReader;
 use super::{Batching, Queue, QueueAway, QueueWriter};
-use crate::config::plan::Address;
+use crate::core::Address;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::redis::{Link, Use, connect, refused};
 

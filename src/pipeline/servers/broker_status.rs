@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::StackError;
 use super::mqtt::{self, ReceiptTimes, SessionKind};
-use crate::config::plan::Address;
+use crate::core::Address;
 
 const VERSION: &str = "$SYS/broker/version";
 /// Messages that Mosquitto dropped at its limits of messages in flight and in queues.

@@ -10,7 +10,7 @@ pub mod redis;
 pub mod spawned;
 mod timed;
 
-use crate::config::plan::Address;
+use crate::core::Address;
 
 /// Version that the embedded servers report: one word, as Redis's is.
 pub(crate) const EMBEDDED_VERSION: &str = concat!("loadgen-embedded-", env!("CARGO_PKG_VERSION"));

@@ -24,8 +24,9 @@ use tokio::time::timeout;
 use super::StackError;
 use super::read_size::{CHUNK, ReadSize};
 use super::timed::{LastReceipt, Timed};
-use crate::config::plan::{Address, MAX_BODY, Scheme};
 use crate::core::clock::{self, Nanos};
+use crate::core::{Address, Scheme};
+use crate::message::MAX_BODY;
 use crate::net::tls;
 
 /// The longest time for connecting and subscribing.

@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, RedisError, Value};
 
 use super::StackError;
-use crate::config::plan::Address;
+use crate::core::Address;
 use crate::core::Backoff;
 use crate::core::clock::{self, Nanos};
 

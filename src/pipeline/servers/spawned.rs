@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::child::{Child, Launch};
 use super::{StackError, mqtt, redis};
-use crate::config::plan::Address;
+use crate::core::Address;
 
 /// The longest time that a server may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::metrics::Counter;
-use crate::config::plan::Address;
+use crate::core::Address;
 use crate::core::clock::{self, Nanos, ServerClock};
 use crate::message::{Checkpoint, MsgId};
 use crate::pipeline::servers::StackError;

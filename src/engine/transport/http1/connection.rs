@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::response::ResponseReader;
 use super::stream::{Stream, is_would_block};
+use crate::core::Backoff;
 use crate::core::clock::Nanos;
 use crate::engine::transport::link::TargetLink;
 use crate::engine::transport::{Completion, RequestOutcome, Ticket};
@@ -36,9 +37,8 @@ pub(super) struct PendingRequest {
     pub(super) connect: Option<Nanos>,
 }
 
-/// Pause before a connection that served no request is opened again: doubles from the first to the last.
-const FIRST_PAUSE: Nanos = Nanos::from_millis(5);
-const LAST_PAUSE: Nanos = Nanos::from_millis(1_000);
+/// Shortest pause before a connection that served no request is opened again.
+const SHORTEST_PAUSE: Nanos = Nanos::from_millis(5);
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -53,8 +53,8 @@ pub(super) struct Connection {
     unsent: Vec<u8>,
     /// True if the transport tracks it as long as it is [in progress](Self::is_in_progress).
     pub(super) tracked: bool,
-    /// Pause before the next attempt to connect.
-    pause: Nanos,
+    /// Pauses before attempts to connect. A connection that served a request is opened again at once.
+    backoff: Backoff,
     /// Time of the last close.
     pub(super) closed_at: Nanos,
     /// Number of times that it was held back or closed: distinguishes an old hold from the present one.
@@ -71,7 +71,7 @@ impl Connection {
             stream: None,
             unsent: Vec::new(),
             tracked: false,
-            pause: Nanos::ZERO,
+            backoff: Backoff::first_at_once(SHORTEST_PAUSE),
             closed_at: Nanos::ZERO,
             hold: 0,
         }
@@ -89,7 +89,7 @@ impl Connection {
             Ok(stream) => stream,
             // A unix socket whose queue is full refuses at once, whereas TCP retries by itself.
             Err(e) if is_would_block(&e) => {
-                self.state = State::Down { retry_at: now + FIRST_PAUSE };
+                self.state = State::Down { retry_at: now + SHORTEST_PAUSE };
                 return Ok(timestamps);
             }
             Err(e) => return Err(e),
@@ -119,9 +119,8 @@ impl Connection {
         if !matches!(self.state, State::Down { .. } | State::Connecting { .. }) {
             self.closed_at = now;
         }
-        let retry_at = now + self.pause;
+        let retry_at = now + Nanos::from(self.backoff.pause());
         self.state = State::Down { retry_at };
-        self.pause = Nanos((self.pause.0 * 2).clamp(FIRST_PAUSE.0, LAST_PAUSE.0));
         retry_at
     }
 
@@ -134,7 +133,7 @@ impl Connection {
 
     /// Resets the pause: the peer serves requests, even if late.
     pub(super) fn has_served(&mut self) {
-        self.pause = Nanos::ZERO;
+        self.backoff.reset();
     }
 
     /// Moves on to the next request of a batch after a complete response. Returns false if there is none;
