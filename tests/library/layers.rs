@@ -80,7 +80,7 @@ fn imports() -> BTreeMap<(String, String), PathBuf> {
 }
 
 #[test]
-fn imports_go_one_way() {
+fn imports_follow_the_layers() {
     let imports = imports();
     assert!(imports.len() > 20, "the reader of imports reads nothing");
     for ((from, to), file) in imports {
@@ -121,7 +121,7 @@ fn the_engine_and_scripts_name_no_crate_of_other_rooms() {
 }
 
 #[test]
-fn within_a_layer_no_two_modules_use_each_other() {
+fn modules_of_a_layer_do_not_import_each_other() {
     let imports = imports();
     for (from, to) in imports.keys().filter(|(from, to)| from != to) {
         assert!(
@@ -153,7 +153,7 @@ fn anchors(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn links_of_the_documents_lead_to_a_file_and_a_heading() {
+fn links_of_the_documents_have_existing_targets() {
     let documents = documents();
     assert!(documents.len() > 10, "the reader of documents reads nothing");
     for document in documents {

@@ -55,7 +55,7 @@ async fn two_runs_at_once_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
-async fn a_run_beside_one_in_trouble_is_whole() {
+async fn a_run_is_complete_beside_a_failing_run() {
     for engine in [Engine::Raw, Engine::Reqwest] {
         for trouble in [Act::Reset, Act::Silence, Act::Say(b"nonsense\r\n\r\n")] {
             let (good, bad) = (Target::always(Act::Say(OK)), Target::always(trouble));

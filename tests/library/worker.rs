@@ -147,7 +147,7 @@ fn work(
 const MANY: usize = SLOTS as usize;
 
 #[test]
-fn what_fell_due_in_a_rest_goes_out_before_what_came_is_read() {
+fn slots_due_during_a_sleep_are_sent_before_answers_are_read() {
     let (asked, result, _) = work(MANY, None, false);
     let sends = vec![Asked::Send; MANY];
     assert_eq!(asked, [&[Asked::Rest][..], &sends, &[Asked::Wait(0)]].concat());
@@ -155,7 +155,7 @@ fn what_fell_due_in_a_rest_goes_out_before_what_came_is_read() {
 }
 
 #[test]
-fn nothing_is_dropped_before_what_came_is_read() {
+fn answers_are_read_before_slots_are_dropped() {
     let (asked, result, _) = work(2, Some(1), false);
     assert_eq!(asked[..3], [Asked::Rest, Asked::Send, Asked::Wait(0)]);
     // The answer made room for one more, and what else was due had none.
@@ -165,7 +165,7 @@ fn nothing_is_dropped_before_what_came_is_read() {
 }
 
 #[test]
-fn nothing_is_sent_once_it_was_stopped_while_it_rested() {
+fn a_stop_during_a_sleep_ends_sending() {
     let (asked, result, _) = work(MANY, None, true);
     assert_eq!(asked[..1], [Asked::Rest]);
     assert!(!asked.contains(&Asked::Send), "{asked:?}");
@@ -173,14 +173,14 @@ fn nothing_is_sent_once_it_was_stopped_while_it_rested() {
 }
 
 #[test]
-fn bytes_of_what_is_sent_after_a_rest_are_not_the_warm_ups() {
+fn bytes_sent_after_a_sleep_in_the_warm_up_are_measured() {
     // The rest begins in the warm-up and ends behind it.
     let (_, result, traffic) = work(MANY, None, false);
     assert_eq!((traffic.bytes_written, result.counters.sent), (SLOTS, SLOTS));
 }
 
 #[test]
-fn a_connection_that_ended_in_a_rest_carries_no_request() {
+fn a_connection_closed_during_a_sleep_carries_no_request() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
     let address = listener.local_addr().expect("it is bound");
     let timeout = Nanos::from_secs(30);

@@ -21,7 +21,7 @@ fn by_cause(report: &Report, cause: &str) -> u64 {
 }
 
 #[test]
-fn each_failure_has_its_cause() {
+fn every_failure_is_counted_by_its_cause() {
     const CUT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
     for engine in ["raw", "reqwest"] {
         for (act, cause) in [
@@ -40,7 +40,7 @@ fn each_failure_has_its_cause() {
 }
 
 #[test]
-fn a_target_that_stops_listening_refuses_by_cause() {
+fn a_target_that_stops_listening_is_counted_as_refused() {
     for engine in ["raw", "reqwest"] {
         // The probe before the run, and the run's one connection, which is closed after each answer.
         let at = (Ipv4Addr::LOCALHOST, 0).into();
@@ -53,7 +53,7 @@ fn a_target_that_stops_listening_refuses_by_cause() {
 }
 
 #[test]
-fn an_answer_that_comes_late_and_twice_is_counted_and_not_credited() {
+fn a_late_duplicate_answer_is_counted_but_completes_no_request() {
     const TEAPOT: &[u8] = b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n";
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -81,7 +81,7 @@ fn an_answer_that_comes_late_and_twice_is_counted_and_not_credited() {
 }
 
 #[test]
-fn a_surplus_answer_shows_in_a_closed_loop_too() {
+fn a_surplus_answer_is_counted_in_a_closed_loop() {
     const TWICE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\
         HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let target = Target::always(Act::Say(TWICE));
@@ -91,7 +91,7 @@ fn a_surplus_answer_shows_in_a_closed_loop_too() {
 }
 
 #[test]
-fn a_server_that_announces_its_close_has_not_answered_too_much() {
+fn a_request_timeout_before_an_announced_close_is_not_a_surplus_answer() {
     const BYE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\
         HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let target = Target::always(Act::SayAndClose(BYE));
@@ -120,7 +120,7 @@ impl FewPorts {
 }
 
 #[test]
-fn a_generator_without_free_ports_is_limited_and_says_so() {
+fn a_generator_without_free_ports_is_limited_and_names_the_port_range() {
     let Some(_network) = FewPorts::enter() else {
         skip_unless_ci("this user may not make a network namespace");
         return;

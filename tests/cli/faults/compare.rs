@@ -30,7 +30,7 @@ fn is_worse(base: Report, new: Report) -> bool {
 
 #[test]
 #[ignore = "wants a quiet machine: cargo test --release --test cli -- --ignored --test-threads 1"]
-fn two_runs_of_the_same_are_not_worse() {
+fn two_runs_of_the_same_target_are_not_worse() {
     let worse = (0..PAIRS).filter(|_| is_worse(measure(2_000), measure(2_000))).count();
     assert!(worse <= 1, "{worse} of {PAIRS} pairs of the same were called worse");
 }

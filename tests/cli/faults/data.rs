@@ -200,7 +200,7 @@ fn several_requests_are_sent_by_their_weights() {
 }
 
 #[test]
-fn one_request_alone_has_no_results_by_name() {
+fn a_single_request_has_no_results_by_name() {
     let files = Files::new();
     let profile = files.write("one.toml", "[[request]]\nname = 'only'\npath = '/x'\n");
     let target = Target::always(Act::Say(OK));

@@ -58,7 +58,7 @@ fn answered(report: &Report, args: &str, status: &str) {
 }
 
 #[test]
-fn an_honest_answer_in_any_framing_is_an_answer() {
+fn valid_answers_in_every_framing_are_completed() {
     const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
         2;a=\"b\"\r\nok\r\n1\r\n!\r\n0\r\nTrailer: x\r\n\r\n";
     const INTERIM: &[u8] =
@@ -70,7 +70,7 @@ fn an_honest_answer_in_any_framing_is_an_answer() {
 }
 
 #[test]
-fn an_answer_without_a_body_needs_no_length() {
+fn answers_that_cannot_have_a_body_need_no_length() {
     face(&[Act::Say(b"HTTP/1.1 204 No Content\r\n\r\n")], "", |report, args| {
         answered(report, args, "204");
     });
@@ -85,13 +85,13 @@ fn an_answer_without_a_body_needs_no_length() {
 }
 
 #[test]
-fn a_refusal_is_an_answer() {
+fn error_statuses_are_completed_requests() {
     const REFUSAL: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
     face(&[Act::Say(REFUSAL)], "", |report, args| answered(report, args, "500"));
 }
 
 #[test]
-fn a_close_that_is_announced_costs_a_connection_and_no_request() {
+fn an_announced_close_costs_a_connection_but_no_request() {
     const CLOSING: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
     let by_its_end = [b"HTTP/1.0 200 OK\r\n\r\nold".as_slice(), b"HTTP/1.1 200 OK\r\n\r\nnew"];
     let acts = [CLOSING, by_its_end[0], by_its_end[1]].map(Act::SayAndClose);
@@ -103,7 +103,7 @@ fn a_close_that_is_announced_costs_a_connection_and_no_request() {
 }
 
 #[test]
-fn a_close_that_is_not_announced_fails_only_what_it_crosses() {
+fn an_unannounced_close_fails_only_requests_in_flight() {
     face(&[Act::SayAndClose(OK)], BRISK, |report, args| {
         let r = &report.requests;
         assert!(r.completed > 0, "{args}: {r:?}");
@@ -112,7 +112,7 @@ fn a_close_that_is_not_announced_fails_only_what_it_crosses() {
 }
 
 #[test]
-fn an_answer_too_many_is_taken_for_no_other_requests() {
+fn a_surplus_answer_is_not_credited_to_another_request() {
     const TWICE: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n\
         HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
     face(&[Act::Say(TWICE)], BRISK, |report, args| {
@@ -136,7 +136,7 @@ fn a_broken_connection_is_a_read_error() {
 }
 
 #[test]
-fn what_is_not_http_is_a_protocol_error() {
+fn answers_that_are_not_http_are_protocol_errors() {
     let answers = [
         b"SSH-2.0-OpenSSH_9.9\r\n\r\n".as_slice(),
         b"\0\xff\xfe\x01\x80\r\n\r\n",
@@ -149,7 +149,7 @@ fn what_is_not_http_is_a_protocol_error() {
 }
 
 #[test]
-fn a_head_without_end_is_a_protocol_error() {
+fn an_endless_head_is_a_protocol_error() {
     const LINE: &[u8] = &[b'x'; 8_192];
     let fields = "X-A: b\r\n".repeat(1_000).leak().as_bytes();
     let acts = [
@@ -163,7 +163,7 @@ fn a_head_without_end_is_a_protocol_error() {
 }
 
 #[test]
-fn what_takes_too_long_is_a_timeout_and_counts_with_its_age() {
+fn timeouts_enter_the_latencies_with_their_age() {
     const BODY: &[u8] = &[b'x'; 8_192];
     const HALF: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal";
     let acts = [
@@ -181,7 +181,7 @@ fn what_takes_too_long_is_a_timeout_and_counts_with_its_age() {
 }
 
 #[test]
-fn what_the_drain_does_not_wait_for_is_unfinished_and_counts_with_its_age() {
+fn requests_unanswered_after_the_drain_enter_the_latencies_with_their_age() {
     face(&[Act::Silence], "-T 30s --drain 200ms", |report, args| {
         let r = &report.requests;
         assert!(r.sent > 0 && r.unfinished == r.sent, "{args}: {r:?}");
@@ -193,7 +193,7 @@ fn what_the_drain_does_not_wait_for_is_unfinished_and_counts_with_its_age() {
 }
 
 #[test]
-fn a_slow_answer_is_not_the_generators_lateness() {
+fn a_slow_answer_does_not_count_as_lateness() {
     face(&[Act::SayAfter(Duration::from_millis(60), OK)], "", |report, args| {
         let latency = &report.latency;
         assert!(latency.service.min >= Some(59_900.0), "{args}: {latency:?}");

@@ -20,7 +20,7 @@ fn large() -> &'static [u8] {
 
 /// Its 300 pieces would take 3 s, were each waited for as long as a wake interval.
 #[test]
-fn a_large_response_is_not_read_a_piece_at_each_wake() {
+fn a_large_response_does_not_take_one_wake_per_piece() {
     let target = Target::always(Act::Say(large()));
     let words = format!("-R 5 -n 3 -c 1 -t 1 --tick 10ms -T 2s --drain 10s {}", target.url());
     let report = report_from_stdout(&words);
@@ -28,7 +28,7 @@ fn a_large_response_is_not_read_a_piece_at_each_wake() {
 }
 
 #[test]
-fn a_response_that_came_too_late_is_late_though_nobody_looked_in_time() {
+fn a_response_after_the_timeout_is_a_timeout_even_if_read_late() {
     let target = Target::always(Act::SayAfter(Duration::from_millis(5), OK));
     let words = format!("-R 50 -n 20 -c 4 -t 1 --tick 10ms -T 1ms {}", target.url());
     let report = report_from_stdout(&words);
@@ -37,7 +37,7 @@ fn a_response_that_came_too_late_is_late_though_nobody_looked_in_time() {
 
 /// As much as a worker that is held up for longer than the timeout finds when it goes on.
 #[test]
-fn what_was_answered_while_the_generator_stood_still_is_answered() {
+fn answers_received_while_the_generator_was_stopped_are_completed() {
     for load in ["", "-R 1000"] {
         let target = Target::always(Act::SayAfter(Duration::from_millis(300), OK));
         let words = format!("{load} -n 20 -c 20 -t 1 -T 1s --allow-limited {}", target.url());
@@ -54,7 +54,7 @@ fn what_was_answered_while_the_generator_stood_still_is_answered() {
 }
 
 #[test]
-fn random_slots_beyond_the_limit_are_dropped_as_fast_as_they_come() {
+fn poisson_slots_beyond_the_in_flight_limit_are_dropped_in_time() {
     let target = Target::always(Act::SayAfter(Duration::from_secs(1), OK));
     let words = "-R 100k --arrivals poisson -d 1s --drain 500ms -c 10 -t 1 --max-in-flight 20";
     let report = report_from_stdout(&format!("{words} {}", target.url()));
@@ -62,7 +62,7 @@ fn random_slots_beyond_the_limit_are_dropped_as_fast_as_they_come() {
 }
 
 #[test]
-fn a_count_is_given_up_when_the_target_is_gone() {
+fn a_run_by_count_ends_when_the_target_is_gone() {
     // The one that tries whether anybody is there, and two that break after 20 requests.
     let served = std::sync::atomic::AtomicU64::new(0);
     let script = move |_: &_| match served.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
@@ -78,7 +78,7 @@ fn a_count_is_given_up_when_the_target_is_gone() {
 }
 
 #[test]
-fn a_client_does_not_knock_at_a_dead_target_without_end() {
+fn reqwest_pauses_between_attempts_to_reach_a_dead_target() {
     let target = Target::start(([127, 0, 0, 1], 0).into(), 1, |_| Act::Reset).expect("a port");
     let report = report_from_stdout(&format!("--engine reqwest -c 4 -t 1 -d 1s {}", target.url()));
     // Four places, each of which pauses for 20 ms.
@@ -93,7 +93,7 @@ fn interrupted(ran: &Finished) -> Report {
 }
 
 #[test]
-fn a_stop_ends_the_time_of_a_run() {
+fn the_duration_ends_at_the_stop_or_at_the_count() {
     let target = Target::scripted(|_| Act::Silence);
     let running = Process::start(
         "loadgen",
@@ -111,7 +111,7 @@ fn a_stop_ends_the_time_of_a_run() {
 }
 
 #[test]
-fn a_stop_while_the_last_are_waited_for_is_heard() {
+fn a_stop_ends_the_drain() {
     let target = Target::scripted(|_| Act::Silence);
     let words = format!("-R 100 -n 10 -t 1 -T 600s --drain 600s {}", target.url());
     let running = Process::start("loadgen", &mut json_command(&words));
@@ -125,7 +125,7 @@ fn a_stop_while_the_last_are_waited_for_is_heard() {
 }
 
 #[test]
-fn a_stop_while_connections_are_made_is_heard() {
+fn a_stop_ends_the_connecting() {
     // It takes connections and never says a word of TLS.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("bound");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::{Act, OK, SLACK, Target, report_from_stdout, run_json};
 
 #[test]
-fn beyond_max_in_flight_slots_are_dropped_and_count() {
+fn slots_beyond_max_in_flight_are_dropped_and_counted() {
     for engine in ["raw", "reqwest"] {
         let target = Target::always(Act::Silence);
         let args = "-R 200 -n 100 -c 32 -t 2 --max-in-flight 8 -T 30s --drain 100ms";
@@ -22,7 +22,7 @@ fn beyond_max_in_flight_slots_are_dropped_and_count() {
 }
 
 #[test]
-fn what_waits_for_a_connection_counts_as_in_flight() {
+fn requests_in_the_backlog_count_as_in_flight() {
     let target = Target::always(Act::SayAfter(Duration::from_millis(50), OK));
     let args = "-R 200 -n 100 -c 2 -t 1 --max-in-flight 6";
     let report = report_from_stdout(&format!("{args} {}", target.url()));
@@ -34,7 +34,7 @@ fn what_waits_for_a_connection_counts_as_in_flight() {
 }
 
 #[test]
-fn a_count_of_requests_is_kept_to_the_request() {
+fn a_count_of_requests_is_sent_exactly() {
     for (load, engine) in
         [("", "raw"), ("-R 500", "raw"), ("", "reqwest"), ("-R 500 --arrivals poisson", "reqwest")]
     {
@@ -48,7 +48,7 @@ fn a_count_of_requests_is_kept_to_the_request() {
 }
 
 #[test]
-fn a_duration_ends_a_closed_loop_and_its_drain_the_run() {
+fn a_closed_loop_ends_after_its_duration_and_drain() {
     for engine in ["raw", "reqwest"] {
         let target = Target::always(Act::SayAfter(Duration::from_millis(200), OK));
         let ran = run_json(&format!("--engine {engine} -d 500ms -c 3 {}", target.url()));
@@ -61,7 +61,7 @@ fn a_duration_ends_a_closed_loop_and_its_drain_the_run() {
 }
 
 #[test]
-fn a_warm_up_is_sent_and_thrown_away() {
+fn a_warm_up_is_sent_and_not_measured() {
     for engine in ["raw", "reqwest"] {
         // One worker numbers its messages: the first 50 are due in the warm-up.
         let target = Target::scripted(|request| match request.body.parse() {
@@ -79,7 +79,7 @@ fn a_warm_up_is_sent_and_thrown_away() {
 }
 
 #[test]
-fn a_warm_up_does_not_use_a_count_of_requests_up() {
+fn a_warm_up_does_not_reduce_the_count_of_requests() {
     let target = Target::always(Act::SayAfter(Duration::from_millis(5), OK));
     let report = report_from_stdout(&format!("--warmup 300ms -n 20 -c 2 {}", target.url()));
     assert_eq!(report.requests.completed, 20);

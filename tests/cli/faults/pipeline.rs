@@ -40,12 +40,12 @@ fn shifted(seconds: u64, tolerance: f64) {
 }
 
 #[test]
-fn a_proxys_delay_before_the_api_shifts_response_and_arrival_alike() {
+fn a_delay_before_the_api_shifts_response_and_arrival_equally() {
     shifted(1, 8_000.0);
 }
 
 #[test]
 #[ignore = "wants a quiet machine: cargo test --release --test cli -- --ignored --test-threads 1"]
-fn a_proxys_delay_before_the_api_shifts_both_to_the_millisecond() {
+fn a_delay_before_the_api_shifts_response_and_arrival_by_that_delay_within_1_ms() {
     shifted(3, 1_000.0);
 }

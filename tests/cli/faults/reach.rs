@@ -14,7 +14,7 @@ fn closed(host: &str) -> SocketAddr {
 }
 
 #[test]
-fn a_closed_port_is_named_at_once() {
+fn a_closed_port_is_reported_at_once() {
     for host in ["127.0.0.1", "::1"] {
         let address = closed(host);
         for options in ["--engine raw -R 100", "--engine reqwest -R 100", "--engine raw", ""] {
@@ -28,7 +28,7 @@ fn a_closed_port_is_named_at_once() {
 }
 
 #[test]
-fn a_name_without_an_address_is_named() {
+fn an_unknown_host_is_reported() {
     for engine in ["raw", "reqwest"] {
         let ran = run_json(&format!("--engine {engine} -d 60s http://nobody.invalid:8080/"));
         assert!(ran.error_line().contains("cannot resolve nobody.invalid"), "{ran:?}");
@@ -48,7 +48,7 @@ fn a_target_on_ipv6_is_driven() {
 }
 
 #[test]
-fn a_target_that_takes_too_few_connections_is_named() {
+fn a_target_that_accepts_too_few_connections_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     // Nobody accepts: the kernel takes as many as may wait, and leaves the others knocking.
     rustix::net::listen(&listener, 4).expect("it listens");
@@ -61,7 +61,7 @@ fn a_target_that_takes_too_few_connections_is_named() {
 }
 
 #[test]
-fn a_target_that_goes_away_is_counted_and_leaves_no_slot_out() {
+fn every_slot_is_counted_after_the_target_has_gone() {
     for engine in ["raw", "reqwest"] {
         // It takes four connections, answers one request on each, and is gone.
         let at = "127.0.0.1:0".parse().expect("an address");
@@ -80,7 +80,7 @@ fn a_target_that_goes_away_is_counted_and_leaves_no_slot_out() {
 }
 
 #[test]
-fn connections_do_not_share_the_timeout_of_a_request() {
+fn connecting_is_not_bound_by_the_request_timeout() {
     let target = Target::always(Act::Say(OK));
     let report =
         report_from_stdout(&format!("-T 1ms -c 256 -R 100 -n 20 --drain 1s {}", target.url()));
@@ -106,7 +106,7 @@ fn a_soft_limit_on_open_files_is_raised() {
 }
 
 #[test]
-fn a_hard_limit_on_open_files_is_said() {
+fn a_hard_limit_on_open_files_is_reported() {
     let target = Target::always(Act::Say(OK));
     let ran = with_limit("ulimit -n 64", &format!("-c 200 -R 200 -n 100 {}", target.url()));
     let complaint = ran.error_line();

@@ -15,7 +15,7 @@ struct Message {
 }
 
 #[test]
-fn every_message_is_numbered_once_and_its_length_is_right() {
+fn every_message_has_a_unique_id_and_a_correct_length() {
     let body = r#"{"id":{{msg_id}},"worker":{{worker}},"seq":{{seq}}}"#;
     for engine in ["raw", "reqwest"] {
         for load in ["", "-R 1000"] {
@@ -50,7 +50,7 @@ fn sent(args: &str) -> Request {
 }
 
 #[test]
-fn method_path_headers_and_body_are_as_given() {
+fn method_path_headers_and_body_are_sent_as_given() {
     let body = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(body.path(), "a=1\r\n\r\nseq {{seq}}").expect("written");
     for engine in ["raw", "reqwest"] {
@@ -84,7 +84,7 @@ fn a_get_has_no_body() {
 }
 
 #[test]
-fn a_url_in_other_clothes_is_sent_plain() {
+fn unusual_urls_are_sent_in_their_plain_form() {
     for engine in ["raw", "reqwest"] {
         let request = sent(&format!("--engine {engine} URL/x#fragment"));
         assert!(request.head.starts_with("GET /x HTTP/1.1"), "{request:?}");
@@ -92,7 +92,7 @@ fn a_url_in_other_clothes_is_sent_plain() {
 }
 
 #[test]
-fn credentials_go_to_the_target_and_nowhere_else() {
+fn credentials_in_the_url_are_sent_and_not_shown() {
     let secret_in = |ran: &Finished| {
         let said = format!("{}{}", ran.stdout, ran.stderr);
         ["p%40ss", "p@ss", "dXNlcjpwQHNz"].iter().any(|secret| said.contains(secret))
@@ -114,7 +114,7 @@ fn credentials_go_to_the_target_and_nowhere_else() {
 }
 
 #[test]
-fn a_large_body_goes_out_whole() {
+fn a_large_body_is_sent_completely() {
     let body = tempfile::NamedTempFile::new().expect("a file");
     // More than any socket buffer takes at once.
     let text = "x".repeat(6 << 20);
@@ -135,7 +135,7 @@ fn a_large_body_goes_out_whole() {
 }
 
 #[test]
-fn an_answer_that_comes_before_the_body_is_sent_counts() {
+fn an_answer_before_the_end_of_the_body_is_completed() {
     const TOO_LARGE: &[u8] = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
     let body = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(body.path(), "x".repeat(LARGEST_BODY + 1)).expect("written");
@@ -166,7 +166,7 @@ fn method_and_body(args: &str) -> (String, String) {
 }
 
 #[test]
-fn a_bare_url_is_sent_get_and_what_has_a_body_post() {
+fn the_default_method_is_get_and_post_with_a_body() {
     let (method, body) = method_and_body("URL/");
     assert_eq!((method.as_str(), body.as_str()), ("GET", ""));
     let (method, body) = method_and_body("URL/ -b hello");

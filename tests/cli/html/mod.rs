@@ -18,7 +18,7 @@ const PAGES: [fn() -> Page; 6] =
     [pages::run, pages::mixed, pages::ramp, pages::search, pages::bare, pages::hostile];
 
 #[test]
-fn every_page_renders_without_a_complaint_or_a_request() {
+fn every_page_renders_without_errors_or_network_requests() {
     let Some(mut browser) = Browser::start() else { return };
     for page in PAGES.map(|page| page()) {
         browser.open(&page.file);
@@ -32,7 +32,7 @@ fn every_page_renders_without_a_complaint_or_a_request() {
 }
 
 #[test]
-fn what_is_shown_is_what_the_json_has() {
+fn pages_show_the_figures_of_the_json() {
     let Some(mut browser) = Browser::start() else { return };
     for page in [pages::run(), pages::mixed(), pages::changing(), pages::ramp(), pages::search()] {
         browser.open(&page.file);
@@ -50,7 +50,7 @@ fn what_is_shown_is_what_the_json_has() {
 }
 
 #[test]
-fn nothing_in_a_report_runs_or_becomes_markup() {
+fn strings_of_a_report_are_neither_executed_nor_markup() {
     let page = pages::hostile();
     let html = fs::read_to_string(&page.file).expect("the page");
     for attribute in ["src=", "href=", "url(", "@import", "<link", "<iframe", "<object", "<form"] {
@@ -76,7 +76,7 @@ fn nothing_in_a_report_runs_or_becomes_markup() {
 }
 
 #[test]
-fn charts_are_read_with_the_keyboard() {
+fn charts_can_be_read_with_the_keyboard() {
     let Some(mut browser) = Browser::start() else { return };
     browser.open(&pages::run().file);
     let focused = "document.activeElement.closest('.stop')?.getAttribute('aria-label') ?? ''";
@@ -110,7 +110,7 @@ fn charts_are_read_with_the_keyboard() {
 }
 
 #[test]
-fn it_fits_a_phone_and_no_labels_overlap() {
+fn pages_fit_a_phone_and_labels_do_not_overlap() {
     let Some(mut browser) = Browser::start() else { return };
     for page in PAGES.map(|page| page()) {
         for size in [PHONE, SCREEN] {
@@ -144,7 +144,7 @@ const CROWDED: &str = "[...document.querySelectorAll('.plot > svg')].flatMap(svg
 })";
 
 #[test]
-fn light_and_dark_follow_the_user_and_the_button() {
+fn colours_follow_the_preference_and_the_button() {
     let Some(mut browser) = Browser::start() else { return };
     let page = pages::run();
     let is_dark = |browser: &mut Browser| {
@@ -189,7 +189,7 @@ const FAINT: &str = "(() => {
 })()";
 
 #[test]
-fn without_its_script_it_reads_the_same() {
+fn pages_show_the_same_figures_without_their_script() {
     let Some(mut browser) = Browser::start() else { return };
     browser.call("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
     browser.open(&pages::run().file);
@@ -201,7 +201,7 @@ fn without_its_script_it_reads_the_same() {
 }
 
 #[test]
-fn the_json_is_saved_from_the_page() {
+fn the_json_can_be_saved_from_the_page() {
     let Some(mut browser) = Browser::start() else { return };
     let page = pages::ramp();
     browser.open(&page.file);
@@ -218,7 +218,7 @@ fn the_json_is_saved_from_the_page() {
 }
 
 #[test]
-fn a_run_writes_its_page_beside_its_json() {
+fn a_run_writes_a_page_and_a_json_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let name = |name: &str| folder.path().join(name).display().to_string();
     let (html, json) = (name("r.html"), name("r.json"));

@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_condition_that_holds_is_exit_99() {
+fn a_condition_of_fail_if_that_holds_gives_exit_99() {
     if !require_stack() {
         return;
     }
@@ -28,7 +28,7 @@ fn a_condition_that_holds_is_exit_99() {
 }
 
 #[test]
-fn ctrl_c_ends_a_run_with_a_full_report() {
+fn ctrl_c_ends_a_run_with_a_complete_report() {
     let Some(redis) = Redis::start() else { return };
     if !require("mosquitto") {
         return;
@@ -51,7 +51,7 @@ fn ctrl_c_ends_a_run_with_a_full_report() {
 }
 
 #[test]
-fn ctrl_c_in_the_warm_up_ends_a_run_that_measured_nothing() {
+fn ctrl_c_in_the_warm_up_gives_a_report_without_measurements() {
     let Some(redis) = Redis::start() else { return };
     if !require("mosquitto") {
         return;
@@ -90,7 +90,7 @@ fn await_request(listener: &TcpListener) -> Vec<TcpStream> {
 }
 
 #[test]
-fn a_second_ctrl_c_leaves_at_once() {
+fn a_second_ctrl_c_ends_loadgen_at_once() {
     let (listener, url) = silent_target();
     let mut process = start(&format!("{url} -R 5 -c 2 -d 1h --timeout 1h --drain 1h"));
     let _open = await_request(&listener);
@@ -103,7 +103,7 @@ fn a_second_ctrl_c_leaves_at_once() {
 }
 
 #[test]
-fn unanswered_requests_are_counted_when_the_drain_is_over() {
+fn requests_unanswered_after_the_drain_are_counted() {
     let (listener, url) = silent_target();
     let words = format!("{url} -R 20 -n 10 -c 2 --drain 1s");
     // Accepted by the kernel, read by nobody.
@@ -138,7 +138,7 @@ fn assert_all_gone(children: &[u32]) {
 }
 
 #[test]
-fn ctrl_c_before_the_agreed_time_leaves_nothing_and_reports_nothing() {
+fn ctrl_c_before_the_agreed_start_leaves_no_files_and_no_report() {
     if !require_stack() {
         return;
     }
@@ -158,7 +158,7 @@ fn ctrl_c_before_the_agreed_time_leaves_nothing_and_reports_nothing() {
 }
 
 #[test]
-fn a_killed_run_leaves_no_process_and_no_file() {
+fn a_killed_run_leaves_neither_processes_nor_files() {
     if !require_stack() {
         return;
     }
@@ -170,7 +170,7 @@ fn a_killed_run_leaves_no_process_and_no_file() {
 }
 
 #[test]
-fn an_interrupted_run_leaves_no_process_and_no_file() {
+fn an_interrupted_run_leaves_neither_processes_nor_files() {
     if !require_stack() {
         return;
     }

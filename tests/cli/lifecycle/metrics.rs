@@ -33,7 +33,7 @@ fn ask(address: SocketAddr, head: &str) -> Answer {
 }
 
 #[test]
-fn a_run_shows_its_counts_and_latencies_while_it_lasts() {
+fn metrics_show_counts_and_latencies_during_a_run() {
     if !require_stack() {
         return;
     }
@@ -74,7 +74,7 @@ fn a_run_shows_its_counts_and_latencies_while_it_lasts() {
 }
 
 #[test]
-fn open_metrics_is_given_to_those_who_ask_and_nonsense_harms_nobody() {
+fn openmetrics_is_served_on_request_and_bad_requests_do_no_harm() {
     let Some(redis) = Redis::start() else { return };
     let (_api, api) = Service::api(&format!("--redis {}", redis.url()));
     // Without a broker there are no arrivals; a password is in no label.
@@ -107,7 +107,7 @@ fn open_metrics_is_given_to_those_who_ask_and_nonsense_harms_nobody() {
 }
 
 #[test]
-fn an_address_that_is_taken_or_none_is_said_before_the_run() {
+fn a_metrics_address_in_use_or_invalid_is_refused_before_the_run() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound").to_string();
     assert_refused(&run(&format!("-R 10 -d 1h --metrics {address}")), 1, &["--metrics", &address]);

@@ -46,7 +46,7 @@ fn bash_completes_commands_flags_and_values() {
 }
 
 #[test]
-fn every_shell_gets_a_script_and_another_is_refused() {
+fn completions_exist_for_every_known_shell() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = printed(&format!("completions {shell}"));
         assert!(script.contains("max-in-flight") && script.contains("subscribe"), "{shell}");
@@ -57,7 +57,7 @@ fn every_shell_gets_a_script_and_another_is_refused() {
 }
 
 #[test]
-fn the_manual_page_says_what_the_help_says() {
+fn the_manual_page_contains_the_help() {
     let page = printed("man");
     let headings: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
     let first = [
@@ -88,7 +88,7 @@ fn the_manual_page_says_what_the_help_says() {
 }
 
 #[test]
-fn the_manual_page_is_correct_roff() {
+fn the_manual_page_is_valid_roff() {
     if !require("groff") {
         return;
     }
@@ -102,7 +102,7 @@ fn the_manual_page_is_correct_roff() {
 }
 
 #[test]
-fn a_profile_that_init_wrote_is_run() {
+fn a_profile_written_by_init_runs() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let init =
         |words: &str| Process::start("loadgen", loadgen(words).current_dir(folder.path())).finish();

@@ -54,14 +54,14 @@ fn bad_usage_is_refused_with_exit_2() {
 }
 
 #[test]
-fn an_argument_that_is_not_text_is_refused() {
+fn an_argument_that_is_not_utf_8_is_refused() {
     let mut command = loadgen("");
     command.arg(OsStr::from_bytes(b"\xff"));
     assert_refused(&Process::start("loadgen", &mut command).finish(), 2, &["invalid UTF-8"]);
 }
 
 #[test]
-fn an_unwritable_output_is_said_before_the_run() {
+fn an_unwritable_output_is_refused_before_the_run() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let name = |name: &str| folder.path().join(name).display().to_string();
     fs::create_dir(name("folder.json")).expect("an empty place");
@@ -74,7 +74,7 @@ fn an_unwritable_output_is_said_before_the_run() {
 }
 
 #[test]
-fn a_target_that_is_not_there_is_said_at_once() {
+fn an_unreachable_target_is_reported_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("r.json");
     let address = format!("127.0.0.1:{}", free_port());
@@ -84,7 +84,7 @@ fn a_target_that_is_not_there_is_said_at_once() {
 }
 
 #[test]
-fn servers_that_are_not_there_are_said_at_once() {
+fn unreachable_servers_are_reported_at_once() {
     let address = format!("127.0.0.1:{}", free_port());
     let finished = run(&format!("-R 10 -d 1h --mqtt mqtt://{address} --redis redis://{address}"));
     assert_refused(&finished, 1, &["Redis", &address]);
@@ -94,7 +94,7 @@ fn servers_that_are_not_there_are_said_at_once() {
 }
 
 #[test]
-fn a_password_that_is_missing_or_wrong_is_said_and_not_shown() {
+fn a_missing_or_wrong_password_is_reported_without_showing_it() {
     let Some(redis) = Redis::with_password("tulip-and-thorn") else { return };
     if !require("mosquitto") {
         return;
@@ -108,7 +108,7 @@ fn a_password_that_is_missing_or_wrong_is_said_and_not_shown() {
 }
 
 #[test]
-fn a_missing_redis_is_said_with_the_cure() {
+fn a_missing_redis_server_is_reported_with_the_cure() {
     let mut command = loadgen("-R 10 -d 1h --stack spawned");
     let finished = Process::start("loadgen", command.env("PATH", "")).finish();
     let parts = ["redis-server is not installed", "apt-get", "--redis URL", "--stack embedded"];
@@ -116,7 +116,7 @@ fn a_missing_redis_is_said_with_the_cure() {
 }
 
 #[test]
-fn a_missing_mosquitto_is_said_with_the_cure() {
+fn a_missing_mosquitto_is_reported_with_the_cure() {
     let Some(redis) = Redis::start() else { return };
     let mut command = loadgen(&format!("-R 10 -d 1h --stack spawned --redis {}", redis.url()));
     let finished = Process::start("loadgen", command.env("PATH", "")).finish();

@@ -62,7 +62,7 @@ fn read(folder: &Path, name: &str) -> String {
 }
 
 #[test]
-fn a_run_whose_answers_are_all_404_is_exit_1_and_red_in_every_form() {
+fn a_run_with_only_404_gives_exit_1_and_fails_in_every_form() {
     let url = serve(NOT_FOUND);
     let folder = tempfile::tempdir().expect("a folder");
     let names = ["r.json", "r.xml", "r.md", "r.html", "r.txt"];
@@ -88,7 +88,7 @@ fn a_run_whose_answers_are_all_404_is_exit_1_and_red_in_every_form() {
 }
 
 #[test]
-fn a_failed_run_is_let_pass_where_that_is_asked_for_and_conditions_still_decide() {
+fn allow_failed_lets_a_failed_run_pass_unless_a_condition_holds() {
     let url = serve(NOT_FOUND);
     let words = format!("{url} -n 20 -c 1");
     let allowed = run_valid(&format!("{words} --allow-failed"));
@@ -111,7 +111,7 @@ fn a_failed_run_is_let_pass_where_that_is_asked_for_and_conditions_still_decide(
 }
 
 #[test]
-fn conditions_that_hold_and_a_run_that_passed_are_the_last_line() {
+fn the_last_line_names_the_conditions_or_the_pass() {
     let url = serve(OK);
     let words = format!("{url} -n 20 -c 1");
     let passed = run_valid(&words);
@@ -124,7 +124,7 @@ fn conditions_that_hold_and_a_run_that_passed_are_the_last_line() {
 }
 
 #[test]
-fn a_run_of_which_nothing_arrived_is_exit_1() {
+fn a_run_without_arrivals_gives_exit_1() {
     let Some(broker) = Mosquitto::start() else { return };
     let url = serve(OK);
     let words = format!("{url} -m POST --mqtt {} -n 20 -c 1 --drain 300ms", broker.url());
@@ -135,7 +135,7 @@ fn a_run_of_which_nothing_arrived_is_exit_1() {
 }
 
 #[test]
-fn an_interrupted_run_says_so_in_the_last_line() {
+fn the_last_line_of_an_interrupted_run_says_so() {
     let (url, answered) = serve_counted(NOT_FOUND);
     let process = start(&format!("{url} -c 1 -d 1h"));
     // One connection looks whether the target is there.
@@ -148,7 +148,7 @@ fn an_interrupted_run_says_so_in_the_last_line() {
 }
 
 #[test]
-fn a_comparison_with_a_failed_run_is_exit_1() {
+fn a_comparison_with_a_failed_run_gives_exit_1() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name).display().to_string();
     for (name, answer) in [("good.json", OK), ("bad.json", NOT_FOUND)] {
@@ -182,7 +182,7 @@ fn shown_in_a_terminal(words: &str, term: &str) -> Option<String> {
 }
 
 #[test]
-fn the_result_is_coloured_on_a_terminal_and_nowhere_else() {
+fn the_result_is_coloured_only_on_a_terminal() {
     let (good, bad) = (serve(OK), serve(NOT_FOUND));
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("r.txt");
@@ -200,7 +200,7 @@ fn the_result_is_coloured_on_a_terminal_and_nowhere_else() {
 }
 
 #[test]
-fn the_shipped_smoke_test_is_red_where_the_pipeline_is_dead() {
+fn the_smoke_profile_fails_on_a_dead_pipeline() {
     let Some(broker) = Mosquitto::start() else { return };
     let url = serve(NOT_FOUND);
     let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles/smoke.toml");
@@ -213,7 +213,7 @@ fn the_shipped_smoke_test_is_red_where_the_pipeline_is_dead() {
 }
 
 #[test]
-fn a_condition_in_percent_is_judged_and_a_wrong_one_refused_before_the_run() {
+fn conditions_in_percent_are_judged_and_wrong_ones_refused_before_the_run() {
     let url = serve(NOT_FOUND);
     let held = run_valid(&format!("{url} -n 20 -c 1 --allow-failed --fail-if error_percent>1%"));
     assert_eq!(held.code, Some(99), "{held:?}");

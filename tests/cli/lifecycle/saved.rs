@@ -16,7 +16,7 @@ const ENDINGS: [&str; 10] =
     ["txt", "json", "md", "csv", "tsv", "xml", "hlog", "hgrm", "arrival.hgrm", "lateness.hgrm"];
 
 #[test]
-fn a_saved_report_gives_every_form_that_the_run_gave() {
+fn a_saved_report_gives_the_same_forms_as_the_run() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, ending: &str| folder.path().join(format!("{name}.{ending}"));
     let outputs = |name: &str| {
@@ -49,7 +49,7 @@ fn a_saved_report_gives_every_form_that_the_run_gave() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_keeps_no_other_from_it_and_a_link_stays_a_link() {
+fn one_unwritable_file_does_not_prevent_the_others_and_links_are_followed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::create_dir(path("gone")).expect("space");
@@ -79,7 +79,7 @@ fn with_full_stdout(words: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_report_that_cannot_be_printed_is_saved_all_the_same() {
+fn a_report_that_cannot_be_printed_is_still_saved() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::write(path("ramp.toml"), "stack = 'embedded'\nconnections = 1\n[sweep]\nrequests = [5]\n")
@@ -100,7 +100,7 @@ fn a_report_that_cannot_be_printed_is_saved_all_the_same() {
 }
 
 #[test]
-fn a_named_pipe_stays_one_and_its_reader_gets_the_report() {
+fn a_report_can_be_written_to_a_named_pipe() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name);
     let pipe = path("pipe.json");
@@ -126,7 +126,7 @@ fn a_named_pipe_stays_one_and_its_reader_gets_the_report() {
 }
 
 #[test]
-fn a_step_summary_that_cannot_be_written_is_no_failure() {
+fn an_unwritable_step_summary_does_not_fail_the_run() {
     let mut command = loadgen("-n 10 -c 1 --stack embedded --allow-limited --timeout 30s");
     command.env("GITHUB_STEP_SUMMARY", "/proc/nowhere/summary.md");
     let ran = Process::start("loadgen", &mut command).finish();
@@ -135,7 +135,7 @@ fn a_step_summary_that_cannot_be_written_is_no_failure() {
 }
 
 #[test]
-fn a_file_that_is_no_report_is_said_by_name() {
+fn a_file_that_is_not_a_report_is_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let foreign = folder.path().join("foreign.json");
     for text in ["", "{}", "not json", "{\"schema_version\":1}", "[1]", "\u{0}"] {
@@ -157,7 +157,7 @@ fn a_file_that_is_no_report_is_said_by_name() {
 }
 
 #[test]
-fn nodes_reports_are_added_up_and_a_missing_one_is_told() {
+fn reports_of_nodes_are_merged_and_a_missing_one_is_noted() {
     let mut queue = start("embedded queue");
     let address = queue.await_line(|line| line.strip_prefix("listening on ").map(str::to_owned));
     let (_api, address) = Service::api(&format!("--redis redis://{address}"));

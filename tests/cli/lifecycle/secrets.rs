@@ -58,7 +58,7 @@ fn metrics(process: &Process) -> String {
 }
 
 #[test]
-fn no_secret_of_a_run_is_in_its_outputs() {
+fn outputs_of_a_run_contain_no_secret() {
     let Some(redis) = Redis::with_password(REDIS_PASSWORD) else { return };
     let Some(broker) = Mosquitto::with_login(MQTT_USER, MQTT_PASSWORD) else { return };
     let (_api, address) = Service::api(&format!("--redis {}", redis.url()));
@@ -101,7 +101,7 @@ fn no_secret_of_a_run_is_in_its_outputs() {
 }
 
 #[test]
-fn no_secret_is_on_the_command_line_of_a_child() {
+fn command_lines_of_children_contain_no_secret() {
     let Some(redis) = Redis::with_password(REDIS_PASSWORD) else { return };
     let Some(broker) = Mosquitto::with_login(MQTT_USER, MQTT_PASSWORD) else { return };
     let mut command = loadgen("-R 200 -d 1h --metrics 0 --allow-limited");
@@ -119,7 +119,7 @@ fn no_secret_is_on_the_command_line_of_a_child() {
 }
 
 #[test]
-fn no_secret_of_a_ramp_is_in_its_outputs() {
+fn outputs_of_a_ramp_contain_no_secret() {
     if !require("redis-server") {
         return;
     }
@@ -139,7 +139,7 @@ fn no_secret_of_a_ramp_is_in_its_outputs() {
 }
 
 #[test]
-fn no_secret_is_in_a_refusal() {
+fn error_messages_contain_no_secret() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let profile = folder.path().join("p.toml");
     let script = folder.path().join("s.lua");

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[test]
-fn two_processes_with_eight_workers_each_never_make_an_id_twice() {
+fn two_processes_with_eight_workers_each_make_unique_ids() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let recorder = Recorder::start(&broker, "/channel");
     let words = format!("-R 250 -d 2s -t 8 -c 8 --redis {} --mqtt {}", redis.url(), broker.url());
@@ -33,7 +33,7 @@ fn two_processes_with_eight_workers_each_never_make_an_id_twice() {
 }
 
 #[test]
-fn foreign_messages_on_the_topic_are_told_apart() {
+fn foreign_messages_on_the_topic_are_counted_separately() {
     let Some(broker) = Mosquitto::start() else { return };
     if !require_stack() {
         return;
@@ -52,7 +52,7 @@ fn foreign_messages_on_the_topic_are_told_apart() {
 }
 
 #[test]
-fn what_is_lost_when_push_is_killed_is_what_is_really_missing() {
+fn the_lost_count_after_a_kill_of_push_is_the_true_count() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let recorder = Recorder::start(&broker, "/channel");
     // One worker, so that its ids are one row without gaps.
@@ -90,7 +90,7 @@ fn what_is_lost_when_push_is_killed_is_what_is_really_missing() {
 }
 
 #[test]
-fn a_redis_that_goes_in_the_middle_is_noted() {
+fn a_redis_that_dies_during_a_run_is_noted() {
     let (Some(mut redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let (queue, mqtt) = (redis.url(), broker.url());
     let words = format!("-R 200 -d 3s --drain 500ms --redis {queue} --mqtt {mqtt}");
@@ -104,7 +104,7 @@ fn a_redis_that_goes_in_the_middle_is_noted() {
 }
 
 #[test]
-fn stages_go_on_when_redis_comes_back_with_shorter_lists() {
+fn stages_continue_after_redis_returns_with_shorter_lists() {
     let (Some(mut redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     // Of earlier runs: more than this one will ever stamp.
     let old = ["x"; 2_000];
@@ -129,7 +129,7 @@ fn stages_go_on_when_redis_comes_back_with_shorter_lists() {
 }
 
 #[test]
-fn a_message_leaves_one_stamp_with_each_component() {
+fn each_component_stamps_a_message_once() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let (queue, mqtt) = (redis.url(), broker.url());
     let subscribe = Service::start(&format!("subscribe --redis {queue} --mqtt {mqtt}"));

@@ -33,7 +33,7 @@ fn warns(report: &JsonReport) -> bool {
 }
 
 #[test]
-fn with_nothing_installed_the_main_job_delivers_everything() {
+fn a_run_without_installed_servers_delivers_everything() {
     let report = alone("-R 500 -d 2s --sample 10 --stack auto");
     assert_whole(&report, Some(1_000));
     assert_stages(&report, 100);
@@ -48,7 +48,7 @@ fn with_nothing_installed_the_main_job_delivers_everything() {
 }
 
 #[test]
-fn every_setting_works_on_the_embedded_stack() {
+fn every_setting_works_on_the_embedded_servers() {
     for (words, planned) in [
         ("-R 500 -d 1s --qos 1", Some(500)),
         ("-R 500 -d 1s --coupling direct", Some(500)),
@@ -60,7 +60,7 @@ fn every_setting_works_on_the_embedded_stack() {
 }
 
 #[test]
-fn one_server_that_is_named_is_used_and_the_other_is_embedded() {
+fn a_named_server_is_used_beside_an_embedded_one() {
     let Some(broker) = Mosquitto::start() else { return };
     let words = format!("-R 300 -d 1s --stack embedded --mqtt {}", broker.url());
     let (finished, report) = report_of(&words, |_| ());
@@ -71,7 +71,7 @@ fn one_server_that_is_named_is_used_and_the_other_is_embedded() {
 }
 
 #[test]
-fn the_embedded_servers_go_with_a_run_that_is_killed() {
+fn embedded_servers_end_with_a_killed_run() {
     let mut run = Process::start("loadgen", &mut program("-R 100 -d 1h --stack embedded"));
     let servers = eventually("queue, broker, api and push", || {
         let children = children_of(run.pid());
@@ -84,7 +84,7 @@ fn the_embedded_servers_go_with_a_run_that_is_killed() {
 }
 
 #[tokio::test]
-async fn as_a_library_its_servers_are_threads() {
+async fn in_the_library_the_embedded_servers_are_threads() {
     let plan = Plan::new(Settings {
         rate: "300".parse().ok(),
         duration: Some(Duration::from_secs(1)),

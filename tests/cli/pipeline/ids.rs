@@ -93,7 +93,7 @@ fn notes(report: &JsonReport) -> Vec<&str> {
 }
 
 #[test]
-fn a_loss_is_told_where_the_id_is_in_a_header_or_in_the_url() {
+fn a_loss_is_found_with_the_id_in_a_header_or_the_url() {
     let Some(broker) = Mosquitto::start() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let profile = folder.path().join("mix.toml");
@@ -118,7 +118,7 @@ fn a_loss_is_told_where_the_id_is_in_a_header_or_in_the_url() {
 }
 
 #[test]
-fn the_default_body_has_the_field_of_id_field() {
+fn the_default_body_contains_the_id_field() {
     if !require_stack() {
         return;
     }
@@ -129,7 +129,7 @@ fn the_default_body_has_the_field_of_id_field() {
 }
 
 #[test]
-fn requests_without_an_id_are_not_messages_and_the_note_comes_before_the_run_too() {
+fn requests_without_an_id_are_not_messages_and_are_noted_before_the_run() {
     let Some(broker) = Mosquitto::start() else { return };
     let api = CopyingApi::start(&broker);
     let words = format!("http://{}/x --mqtt {} -b hello -n 50 -c 2", api.address, broker.url());
@@ -283,7 +283,7 @@ fn a_redis_user_with_few_rights_is_enough() {
 }
 
 #[test]
-fn a_queue_that_is_not_a_list_is_noted() {
+fn a_queue_key_that_is_not_a_list_is_noted() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let (_api, url) = api_on(&redis);
     let _push = push_on(&redis, &broker);
@@ -298,7 +298,7 @@ fn a_queue_that_is_not_a_list_is_noted() {
 }
 
 #[test]
-fn the_first_id_is_the_one_that_was_set() {
+fn first_id_sets_the_first_id() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let recorder = Recorder::start(&broker, "/channel");
     let stack = format!("--redis {} --mqtt {}", redis.url(), broker.url());

@@ -53,7 +53,7 @@ fn note(report: &JsonReport, part: &str) -> String {
 }
 
 #[test]
-fn at_qos_0_what_was_published_meanwhile_is_missed_and_not_lost() {
+fn at_qos_0_messages_published_during_a_disconnect_are_missed_and_not_lost() {
     let Some(broker) = Mosquitto::start() else { return };
     let Some(run) = cut_off(&broker, 0, "--fail-if messages.lost>0") else { return };
     let Run { finished, report, observed, .. } = run;
@@ -74,7 +74,7 @@ fn at_qos_0_what_was_published_meanwhile_is_missed_and_not_lost() {
 }
 
 #[test]
-fn at_qos_1_the_broker_keeps_what_was_published_meanwhile() {
+fn at_qos_1_the_broker_keeps_messages_published_during_a_disconnect() {
     let Some(broker) = Mosquitto::start() else { return };
     let Some(run) = cut_off(&broker, 1, "--fail-if messages.lost>0") else { return };
     let Run { finished, report, observed, log } = run;
@@ -97,7 +97,7 @@ fn at_qos_1_the_broker_keeps_what_was_published_meanwhile() {
 }
 
 #[test]
-fn what_the_brokers_queue_limit_dropped_while_we_were_away_is_missed() {
+fn messages_dropped_by_the_brokers_queue_limit_are_missed() {
     let Some(broker) = Mosquitto::with_queue_limit(20) else { return };
     let Some(run) = cut_off(&broker, 1, "--fail-if messages.lost>0") else { return };
     let Run { finished, report, observed, .. } = run;

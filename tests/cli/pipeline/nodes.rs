@@ -92,7 +92,7 @@ fn two_nodes_together_send_every_slot_once() {
 }
 
 #[test]
-fn a_closed_loops_requests_are_shared_by_the_nodes() {
+fn nodes_share_the_requests_of_a_closed_loop() {
     let Some(common) = Common::start() else { return };
     let reports = common.run("-n 102 -c 3", true);
     for (report, planned) in reports.iter().zip([52, 50]) {
@@ -164,7 +164,7 @@ fn nodes_whose_clocks_are_two_seconds_apart_start_together_in_redis_time() {
 }
 
 #[test]
-fn nodes_that_did_not_run_together_are_refused_whatever_their_clocks_say() {
+fn nodes_that_ran_at_different_times_are_refused_by_redis_time() {
     if !require("faketime") {
         return;
     }
@@ -187,7 +187,7 @@ fn nodes_that_did_not_run_together_are_refused_whatever_their_clocks_say() {
 }
 
 #[test]
-fn a_start_that_is_over_in_redis_time_is_refused() {
+fn a_start_in_the_past_by_redis_time_is_refused() {
     let Some(redis) = Redis::start() else { return };
     let past = SystemTime::now() - Duration::from_secs(5);
     let at = humantime::format_rfc3339_seconds(past);

@@ -48,7 +48,7 @@ fn assert_adds_up((finished, report): &(Finished, JsonReport)) {
 }
 
 #[test]
-fn a_redis_that_restarts_is_counted_as_what_it_refused() {
+fn a_redis_restart_is_counted_by_the_refused_requests() {
     let Some(run) = run_through(|servers| {
         servers.redis.kill();
         std::thread::sleep(std::time::Duration::from_millis(200));
@@ -69,7 +69,7 @@ fn a_redis_that_restarts_is_counted_as_what_it_refused() {
 }
 
 #[test]
-fn a_broker_that_restarts_is_noted_and_what_it_missed_is_counted() {
+fn a_broker_restart_is_noted_and_missed_messages_are_counted() {
     let Some(run) = run_through(|servers| {
         servers.broker.stop();
         servers.broker.restart();

@@ -25,7 +25,7 @@ path = '/healthz'
 ";
 
 #[test]
-fn arrivals_are_told_by_request_and_what_is_no_message_is_not_missed() {
+fn arrivals_are_reported_by_request_and_only_messages_can_be_missed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| {
         let file = folder.path().join(name);

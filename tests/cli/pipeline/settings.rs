@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn the_main_job_delivers_everything_and_reports_every_part() {
+fn a_default_run_delivers_everything_and_reports_every_part() {
     let Some(report) = deliver("-R 500 -d 2s --sample 10 --stack spawned", Some(1_000), &[]) else {
         return;
     };
@@ -79,7 +79,7 @@ fn reqwest_delivers_everything() {
 }
 
 #[test]
-fn servers_with_passwords_are_used_and_the_passwords_never_shown() {
+fn servers_with_passwords_are_used_and_the_passwords_are_not_shown() {
     const SECRETS: [&str; 2] = ["tulip-and-thorn", "onyx-lantern"];
     let Some(redis) = Redis::with_password(SECRETS[0]) else { return };
     let Some(broker) = Mosquitto::with_login("sender", SECRETS[1]) else { return };
@@ -108,7 +108,7 @@ fn servers_with_passwords_are_used_and_the_passwords_never_shown() {
 }
 
 #[test]
-fn a_target_and_a_broker_of_ones_own_are_driven_and_measured() {
+fn an_external_target_and_broker_are_driven_and_measured() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let (queue, mqtt) = (redis.url(), broker.url());
     let (_api, address) = Service::api(&format!("--redis {queue}"));

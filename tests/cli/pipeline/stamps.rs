@@ -80,7 +80,7 @@ impl Client<'_> {
 }
 
 #[test]
-fn stamps_of_a_client_are_joined_from_both_ends_of_its_list() {
+fn stamps_at_both_ends_of_a_clients_list_are_joined() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     begin_ids_at_a_million(&redis);
     // Of earlier runs.
@@ -115,7 +115,7 @@ fn stamps_of_a_client_are_joined_from_both_ends_of_its_list() {
 }
 
 #[test]
-fn a_list_that_its_owner_trims_is_read_on() {
+fn a_list_that_its_owner_trims_is_still_read() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let recorder = Recorder::start(&broker, "/channel");
     let words = format!("-R 40 -d 7s --sample 1 --redis {} --mqtt {}", redis.url(), broker.url());
@@ -134,7 +134,7 @@ fn a_list_that_its_owner_trims_is_read_on() {
 }
 
 #[test]
-fn stamps_of_other_ids_are_not_joined_and_that_is_said() {
+fn stamps_of_other_ids_are_not_joined_and_are_noted() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     begin_ids_at_a_million(&redis);
     let recorder = Recorder::start(&broker, "/channel");
@@ -153,7 +153,7 @@ fn stamps_of_other_ids_are_not_joined_and_that_is_said() {
 }
 
 #[test]
-fn the_newest_stamp_is_at_the_head_and_the_clocks_bound_goes_with_its_service() {
+fn the_newest_stamp_is_at_the_head_and_each_service_writes_its_clock_bound() {
     let Some(redis) = Redis::start() else { return };
     let (api, address) = Service::api(&format!("--redis {} --sample 1", redis.url()));
     for id in 1..=20 {
@@ -174,7 +174,7 @@ fn id_of(stamp: &str) -> u64 {
 }
 
 #[test]
-fn a_run_on_servers_that_are_not_its_own_writes_no_stamps_and_no_clock() {
+fn a_run_on_external_servers_writes_neither_stamps_nor_a_clock() {
     let (Some(queue), Some(mine)) = (Redis::start(), Redis::start()) else { return };
     let Some(broker) = Mosquitto::start() else { return };
     let (_api, address) = Service::api(&format!("--redis {}", queue.url()));
@@ -199,7 +199,7 @@ fn a_run_on_servers_that_are_not_its_own_writes_no_stamps_and_no_clock() {
 }
 
 #[test]
-fn a_log_server_apart_has_the_stamps_and_the_queues_redis_the_depth() {
+fn a_separate_log_server_has_the_stamps_and_the_queue_server_the_depth() {
     let (Some(queue), Some(log)) = (Redis::start(), Redis::start()) else { return };
     let Some(broker) = Mosquitto::start() else { return };
     let subscribe = Service::start(&format!(
@@ -230,7 +230,7 @@ fn a_log_server_apart_has_the_stamps_and_the_queues_redis_the_depth() {
 }
 
 #[test]
-fn a_log_server_that_may_only_be_read_gives_all_stages() {
+fn a_read_only_log_server_gives_all_stages() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let rights = ["+@read", "+time", "+info", "+ping", "+hello", "+client"];
     let user = ["ACL", "SETUSER", "reader", "on", ">secret", "~*"];
@@ -252,7 +252,7 @@ fn a_log_server_that_may_only_be_read_gives_all_stages() {
 }
 
 #[test]
-fn stages_are_the_rows_that_were_asked_for() {
+fn stages_are_reported_as_requested() {
     let Some(redis) = Redis::start() else { return };
     let words = format!(
         "-R 100 -d 1s --sample 1 --redis {} --stages popped-arrived,api-mqttclient --stages due-api \
@@ -336,7 +336,7 @@ fn set_seconds(bytes: &mut [u8], ahead: i64) {
 }
 
 #[test]
-fn a_clock_of_redis_that_jumps_makes_no_stage_of_a_hundred_seconds() {
+fn a_jump_of_the_redis_clock_does_not_distort_stages() {
     for jump in [100, -100] {
         let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
         let ahead = Arc::new(AtomicI64::new(0));

@@ -27,7 +27,7 @@ fn a_run_over_tls_delivers_everything() {
 }
 
 #[test]
-fn a_certificate_nobody_vouches_for_is_refused() {
+fn a_certificate_of_an_unknown_issuer_is_refused() {
     let Some(servers) = servers() else { return };
     let api = format!("api --listen 127.0.0.1:0 --redis {}", secure(&servers.0.url()));
     let subscribe = format!("subscribe --mqtt {}", secure(&servers.1.url()));

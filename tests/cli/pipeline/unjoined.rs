@@ -47,7 +47,7 @@ fn assert_not_measured((finished, report): &(Finished, JsonReport), unexpected: 
 }
 
 #[test]
-fn a_wrong_topic_is_told_with_the_topics_that_messages_came_on() {
+fn a_wrong_topic_is_noted_with_the_topics_of_the_messages() {
     let Some(pipeline) = Pipeline::start("devices/7/inbox") else { return };
     let seen = pipeline.run("--id-field seq --topic /channel");
     let notes = assert_not_measured(&seen, 0);
@@ -56,7 +56,7 @@ fn a_wrong_topic_is_told_with_the_topics_that_messages_came_on() {
 }
 
 #[test]
-fn an_id_that_is_not_found_is_told_with_the_form_of_the_payload_and_not_its_values() {
+fn an_id_that_is_not_found_is_noted_with_the_shape_of_the_payload_but_not_its_values() {
     let Some(pipeline) = Pipeline::start("/channel") else { return };
     for (body, parts) in [
         (r#"{"seq":{{msg_id}},"who":"s3cret"}"#, ["none has MsgID or id", "if seq is the id"]),
@@ -76,7 +76,7 @@ fn an_id_that_is_not_found_is_told_with_the_form_of_the_payload_and_not_its_valu
 }
 
 #[test]
-fn wildcards_and_several_topics_are_read_where_nothing_is_published() {
+fn wildcards_and_several_topics_can_be_subscribed_without_publishing() {
     let Some(pipeline) = Pipeline::start("devices/7/inbox") else { return };
     for topics in
         ["--topic devices/+/inbox", "--topic devices/7/inbox --topic /other", "--topic devices/#"]
@@ -90,7 +90,7 @@ fn wildcards_and_several_topics_are_read_where_nothing_is_published() {
 }
 
 #[test]
-fn the_topic_that_is_published_to_is_one_without_wildcards() {
+fn topics_that_cannot_be_used_are_refused() {
     for (words, part) in [
         ("-n 1 --topic a --topic b", "--topic is given 2 times"),
         ("push --topic a --topic b", "--topic is given 2 times"),

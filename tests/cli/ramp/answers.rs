@@ -41,7 +41,7 @@ fn answer(mut stream: TcpStream, act: Act, count: &AtomicUsize) {
 }
 
 #[test]
-fn a_search_does_not_take_refusals_for_capacity() {
+fn a_search_does_not_count_refused_requests_as_capacity() {
     let url = serve(|n| Some(if n % 4 == 0 { OK } else { AWAY }));
     let ramp = Ramp::start(&format!(
         "url = '{url}'\nduration = '500ms'\nconnections = 2\n\
@@ -55,7 +55,7 @@ fn a_search_does_not_take_refusals_for_capacity() {
 }
 
 #[test]
-fn a_ramp_without_an_answer_is_not_ok() {
+fn a_ramp_without_any_answer_fails() {
     let url = serve(|_| None);
     let ramp = Ramp::start(&format!(
         "url = '{url}'\nduration = '300ms'\ndrain = '100ms'\n[sweep]\nconnections = [1, 2]\n"

@@ -19,7 +19,7 @@ fn await_second_step(ramp: &Ramp) -> u32 {
 }
 
 #[test]
-fn a_step_whose_component_is_killed_is_told_from_the_others() {
+fn a_step_with_a_killed_component_is_marked() {
     let ramp = Ramp::start(
         "stack = 'embedded'\ndrain = '500ms'\n[[step]]\nname = 'before'\nrequests = 40\n[[step]]\nname = 'killed'\n\
          rate = 100\nduration = '4s'\n[[step]]\nname = 'after'\nrequests = 40\n",
@@ -45,7 +45,7 @@ fn a_step_whose_component_is_killed_is_told_from_the_others() {
 }
 
 #[test]
-fn a_ramp_that_is_killed_leaves_the_finished_steps_on_disk() {
+fn a_killed_ramp_leaves_its_finished_steps_on_disk() {
     let mut ramp = Ramp::start(LONG);
     await_second_step(&ramp);
     ramp.process.kill();
@@ -56,7 +56,7 @@ fn a_ramp_that_is_killed_leaves_the_finished_steps_on_disk() {
 }
 
 #[test]
-fn ctrl_c_ends_a_ramp_with_what_it_has() {
+fn ctrl_c_ends_a_ramp_with_its_finished_steps() {
     let ramp = Ramp::start(LONG);
     await_second_step(&ramp);
     ramp.process.signal(Signal::INT);
@@ -68,7 +68,7 @@ fn ctrl_c_ends_a_ramp_with_what_it_has() {
 }
 
 #[test]
-fn where_no_stack_comes_up_the_other_steps_are_not_tried() {
+fn a_ramp_ends_if_its_servers_do_not_start() {
     let profile = format!(
         "redis = 'redis://127.0.0.1:{}'\nrequests = 5\n[sweep]\nconnections = [1, 2]\n",
         free_port()

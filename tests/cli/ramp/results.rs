@@ -6,7 +6,7 @@ use super::{Ramp, findings, names, report_again, steps};
 use crate::support::{Redis, loadgen, require, run};
 
 #[test]
-fn each_step_is_a_run_of_its_own() {
+fn each_step_is_a_separate_run() {
     let ramp = Ramp::start(
         "# Is it whole?\nstack = 'embedded'\nrequests = 60\nsample = 1\n[sweep]\nconnections = [1, 3]\n",
     );
@@ -35,7 +35,7 @@ fn each_step_is_a_run_of_its_own() {
 }
 
 #[test]
-fn a_plain_profile_is_one_step_and_a_rate_may_change_in_it() {
+fn a_plain_profile_is_one_step_and_its_rate_may_change() {
     let ramp = Ramp::start("stack = 'embedded'\nrate = '100..300'\nduration = '1s'\n");
     let (code, _, report) = ramp.finish();
     assert_eq!((code, names(&report)), (Some(0), vec!["step 1"]));
@@ -48,7 +48,7 @@ fn a_plain_profile_is_one_step_and_a_rate_may_change_in_it() {
 }
 
 #[test]
-fn the_knee_of_a_slower_push_server_is_found_and_push_is_named() {
+fn a_search_finds_the_knee_of_a_slow_push_service_and_names_push() {
     let ramp = Ramp::start(
         "stack = 'embedded'\npush-limit = 1000\nduration = '3s'\ndrain = '200ms'\n\
          [search]\nrate = '600..2400'\nholds = 'queue not growing'\nwithin = '25%'\nconfirm = 1\n",
@@ -72,7 +72,7 @@ fn the_knee_of_a_slower_push_server_is_found_and_push_is_named() {
 }
 
 #[test]
-fn an_external_redis_is_cleared_only_where_the_profile_says_so() {
+fn an_external_redis_is_cleared_only_if_the_profile_says_so() {
     let Some(redis) = Redis::start() else { return };
     if !require("mosquitto") {
         return;
@@ -87,7 +87,7 @@ fn an_external_redis_is_cleared_only_where_the_profile_says_so() {
 }
 
 #[test]
-fn a_profile_that_makes_no_sense_is_refused_with_file_line_and_the_nearest_key() {
+fn a_wrong_profile_is_refused_with_file_line_and_nearest_key() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("bad.toml");
     let refusal = |words: &str, profile: &str| {

@@ -97,7 +97,7 @@ fn wrk(script: &Script, words: &str) -> Command {
 }
 
 #[test]
-fn a_script_does_with_us_what_it_does_with_wrk() {
+fn scripts_send_the_same_requests_as_with_wrk() {
     if !require("wrk") {
         return;
     }
@@ -118,7 +118,7 @@ fn a_script_does_with_us_what_it_does_with_wrk() {
 }
 
 #[test]
-fn a_counter_of_the_scripts_own_comes_from_each_thread_with_wrk() {
+fn a_counter_in_a_script_repeats_in_each_thread_as_with_wrk() {
     if !require("wrk") {
         return;
     }

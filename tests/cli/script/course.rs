@@ -5,7 +5,7 @@ use super::server::OK;
 use super::{Script, Server, assert_answered, printed};
 
 #[test]
-fn delay_holds_a_connection_back_each_time() {
+fn delay_holds_a_connection_before_every_request() {
     let script = Script::new(
         "calls = 0\n\
          function delay() calls = calls + 1 return calls % 2 == 0 and 40 or '40' end\n\
@@ -25,7 +25,7 @@ fn delay_holds_a_connection_back_each_time() {
 }
 
 #[test]
-fn what_is_no_number_is_no_delay_and_who_stops_in_the_rehearsal_still_sends() {
+fn a_nan_delay_and_a_stop_in_the_rehearsal_are_ignored() {
     let script = Script::new(
         "function delay() return 0/0 end\n\
          called = false\n\
@@ -40,7 +40,7 @@ fn what_is_no_number_is_no_delay_and_who_stops_in_the_rehearsal_still_sends() {
 }
 
 #[test]
-fn in_an_open_loop_a_delay_moves_no_request_in_the_plan() {
+fn a_delay_in_an_open_loop_does_not_move_due_times() {
     let script = Script::new("function delay() return 100 end");
     let server = Server::start();
     let (_, report) = script.report(&format!("-R 100 -d 500ms -t 1 -c 2 {}", server.url("/")));
@@ -51,7 +51,7 @@ fn in_an_open_loop_a_delay_moves_no_request_in_the_plan() {
 }
 
 #[test]
-fn stop_ends_one_worker_and_not_the_others() {
+fn stop_ends_only_its_own_worker() {
     let script = Script::new(
         "count = 0\n\
          function response()\n\
@@ -80,7 +80,7 @@ fn stop_ends_one_worker_and_not_the_others() {
 }
 
 #[test]
-fn setup_gives_and_takes_plain_values() {
+fn setup_passes_plain_values_in_both_directions() {
     let script = Script::new(
         "mine = { 'a', deep = { yes = true, half = 0.5 } }\n\
          function setup(thread)\n\
@@ -104,7 +104,7 @@ fn setup_gives_and_takes_plain_values() {
 }
 
 #[test]
-fn setup_says_where_each_worker_connects() {
+fn setup_sets_the_address_of_each_worker() {
     let (one, two) = (Server::start(), Server::start());
     let script = Script::new(&format!(
         "local n = 0\n\
@@ -131,7 +131,7 @@ fn setup_says_where_each_worker_connects() {
 }
 
 #[test]
-fn done_has_the_last_word_and_the_figures() {
+fn done_runs_last_and_gets_the_figures() {
     let script = Script::new(
         "done = function(summary, latency, requests)\n\
            local e = summary.errors\n\
@@ -171,7 +171,7 @@ fn done_has_the_last_word_and_the_figures() {
 }
 
 #[test]
-fn the_kernel_times_the_responses_of_a_script_that_takes_long() {
+fn responses_of_slow_scripts_have_kernel_timestamps() {
     // Far more than 2 us a request, on any machine; at once, in service times from the first on.
     let script = Script::new(
         "x = 0\nfunction request()\n  for i = 1, 50000 do x = x + i end\n  return wrk.request()\nend\n",
@@ -186,7 +186,7 @@ fn the_kernel_times_the_responses_of_a_script_that_takes_long() {
 /// A server closes connections that idle longer than it likes. wrk does not hold back anew what is made
 /// again then; whoever does never sends where the delay is the longer of the two.
 #[test]
-fn a_delay_does_not_begin_anew_when_a_connection_breaks() {
+fn a_delay_does_not_restart_after_a_broken_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
@@ -208,7 +208,7 @@ fn a_delay_does_not_begin_anew_when_a_connection_breaks() {
 }
 
 #[test]
-fn what_is_printed_is_whole_lines_before_the_report() {
+fn scripts_print_whole_lines_before_the_report() {
     let script = Script::new(
         "local n, xs = 0, ('x'):rep(90)\n\
          function response()\n\

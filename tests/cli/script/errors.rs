@@ -23,7 +23,7 @@ fn assert_fails(script: &Script, words: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_script_that_cannot_be_set_up_is_said_before_the_run() {
+fn a_script_that_cannot_be_loaded_is_refused_before_the_run() {
     let server = Server::start();
     let words = format!("-t 2 -c 2 -d 1h {}", server.url("/"));
     for (text, parts) in [
@@ -103,7 +103,7 @@ fn a_script_that_fails_while_it_runs_ends_the_run() {
 }
 
 #[test]
-fn a_script_that_exits_fails_the_run_and_ends_no_process() {
+fn a_script_that_calls_exit_fails_the_run_but_does_not_end_the_process() {
     let server = Server::start();
     for call in ["os.exit(0)", "pcall(os.exit, 0)", "coroutine.wrap(function() os.exit(0) end)()"] {
         let text = format!(
@@ -123,7 +123,7 @@ fn a_script_that_exits_fails_the_run_and_ends_no_process() {
 }
 
 #[test]
-fn a_worker_without_ids_left_says_how_many_it_had() {
+fn a_worker_without_ids_reports_how_many_it_had() {
     let server = Server::start();
     let script = Script::new(
         "function request()\n  for i = 1, 2000000 do\n    loadgen.msg_id()\n  end\nend",
@@ -134,7 +134,7 @@ fn a_worker_without_ids_left_says_how_many_it_had() {
 }
 
 #[test]
-fn done_that_fails_comes_after_the_report() {
+fn an_error_in_done_comes_after_the_report() {
     let (server, script) = (Server::start(), Script::new("function done()\n  error('late')\nend"));
     let finished = script.run(&format!("-c 1 -n 1 {}", server.url("/")));
     assert_eq!(finished.code, Some(107), "{finished:?}");
@@ -145,7 +145,7 @@ fn done_that_fails_comes_after_the_report() {
 }
 
 #[test]
-fn a_script_that_never_comes_back_can_be_left() {
+fn a_run_with_an_endless_script_can_be_stopped() {
     let server = Server::start();
     for text in [
         "print('there') io.stdout:flush() while true do end",
@@ -169,7 +169,7 @@ fn a_script_that_never_comes_back_can_be_left() {
 }
 
 #[test]
-fn what_does_not_go_with_a_script_is_refused() {
+fn options_that_do_not_combine_with_a_script_are_refused() {
     let script = Script::new("");
     for (words, part) in [
         ("--engine reqwest http://127.0.0.1:1/", "--engine reqwest"),

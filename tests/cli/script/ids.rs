@@ -18,7 +18,7 @@ fn assert_all_different(ids: &[u64], count: usize) {
 }
 
 #[test]
-fn eight_workers_never_make_an_id_twice() {
+fn eight_workers_make_unique_ids() {
     // The original's script counted in each thread by itself, and each number came eight times.
     let script = Script::new(
         "wrk.method = 'POST'\n\
@@ -36,7 +36,7 @@ fn eight_workers_never_make_an_id_twice() {
 }
 
 #[test]
-fn ids_are_different_wherever_they_are_taken() {
+fn ids_are_unique_wherever_a_script_takes_them() {
     let script = Script::new(
         "wrk.method = 'POST'\n\
          local at_load = loadgen.msg_id()\n\
@@ -59,7 +59,7 @@ fn ids_are_different_wherever_they_are_taken() {
 }
 
 #[test]
-fn arrivals_are_joined_to_the_requests_of_a_script() {
+fn arrivals_are_joined_to_requests_of_a_script() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let recorder = Recorder::start(&broker, "/channel");
     let script = Script::new(
@@ -82,7 +82,7 @@ fn arrivals_are_joined_to_the_requests_of_a_script() {
 }
 
 #[test]
-fn messages_without_such_an_id_are_told() {
+fn messages_without_an_id_of_loadgen_are_noted() {
     if !require_stack() {
         return;
     }

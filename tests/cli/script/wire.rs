@@ -6,7 +6,7 @@ use super::server::{OK, Request};
 use super::{Script, Server, assert_answered, printed};
 
 #[test]
-fn a_script_that_sets_fields_sends_one_unchanging_request() {
+fn a_script_that_only_sets_fields_sends_the_same_request() {
     let script = Script::new(
         "wrk.method = 'PUT'\nwrk.body = 'a=1&b=2'\nwrk.headers['Content-Type'] = 'text/form'\n",
     );
@@ -26,7 +26,7 @@ fn a_script_that_sets_fields_sends_one_unchanging_request() {
 }
 
 #[test]
-fn without_a_field_set_it_is_a_get_as_with_wrk() {
+fn a_script_without_fields_sends_get_as_with_wrk() {
     let (script, server) = (Script::new(""), Server::start());
     assert_answered(&script.report(&format!("-c 1 -n 3 {}", server.url("/"))).1, 3);
     let first = &server.requests()[0];
@@ -38,7 +38,7 @@ fn without_a_field_set_it_is_a_get_as_with_wrk() {
 }
 
 #[test]
-fn request_is_called_for_each_and_once_before_in_the_first_worker() {
+fn request_is_called_per_request_and_once_before_the_run() {
     let script = Script::new(
         "local n = 0\n\
          request = function()\n\
@@ -63,7 +63,7 @@ fn request_is_called_for_each_and_once_before_in_the_first_worker() {
 }
 
 #[test]
-fn format_takes_what_it_is_given_and_the_rest_from_wrk() {
+fn format_uses_its_arguments_and_the_fields_of_wrk_for_the_rest() {
     let script = Script::new(
         "wrk.headers['X-All'] = 'yes'\n\
          function request()\n\
@@ -79,7 +79,7 @@ fn format_takes_what_it_is_given_and_the_rest_from_wrk() {
 }
 
 #[test]
-fn response_sees_status_headers_and_body() {
+fn response_gets_status_headers_and_body() {
     let script = Script::new(
         "local token, path = nil, '/login'\n\
          request = function() return wrk.format('GET', path) end\n\
@@ -107,7 +107,7 @@ fn response_sees_status_headers_and_body() {
 }
 
 #[test]
-fn response_sees_bodies_in_pieces_and_until_the_close() {
+fn response_gets_chunked_bodies_and_bodies_until_the_close() {
     let script = Script::new(
         "seen = {}\n\
          function response(status, headers, body) seen[#seen + 1] = #body .. headers.Kind end\n\
@@ -130,7 +130,7 @@ fn response_sees_bodies_in_pieces_and_until_the_close() {
 }
 
 #[test]
-fn several_requests_in_one_text_are_answered_and_counted_each() {
+fn several_requests_in_one_string_are_counted_separately() {
     let script = Script::new(
         "function init()\n\
            local all = {}\n\
@@ -159,7 +159,7 @@ fn several_requests_in_one_text_are_answered_and_counted_each() {
 }
 
 #[test]
-fn a_rate_is_one_of_requests_however_many_are_in_a_text() {
+fn a_rate_counts_requests_even_with_several_in_one_string() {
     let script = Script::new(
         "local four = wrk.format('GET', '/x'):rep(4)\nfunction request() return four end\n\
          wrk.headers.Host = 'h'\n",
@@ -176,7 +176,7 @@ fn a_rate_is_one_of_requests_however_many_are_in_a_text() {
 }
 
 #[test]
-fn a_broken_connection_fails_all_that_was_written_at_once() {
+fn a_broken_connection_fails_all_requests_written_together() {
     let script = Script::new(
         "local three = wrk.format('GET', '/x', { Host = 'h' }):rep(3)\n\
          function request() return three end\n",
@@ -191,7 +191,7 @@ fn a_broken_connection_fails_all_that_was_written_at_once() {
 }
 
 #[test]
-fn a_function_may_be_put_in_anothers_place() {
+fn functions_of_a_script_may_be_replaced() {
     let script = Script::new(
         "function request()\n\
            request = function() return wrk.format('GET', '/second') end\n\
@@ -216,7 +216,7 @@ fn heads_have_no_bodies_and_modules_can_be_required() {
 }
 
 #[test]
-fn path_and_port_are_those_that_were_typed() {
+fn path_and_port_are_sent_as_typed() {
     let script = Script::new(
         "function setup() print(wrk.port, wrk.path) end\n\
          local n = 0\n\

@@ -16,7 +16,7 @@ fn assert_serves(address: SocketAddr) {
 }
 
 #[test]
-fn messages_are_queued_as_they_came_and_in_their_order() {
+fn messages_are_queued_unchanged_and_in_order() {
     let Some((redis, _api, address)) = start("") else { return };
     let bodies = [
         r#"{"MsgID":0}"#,
@@ -32,7 +32,7 @@ fn messages_are_queued_as_they_came_and_in_their_order() {
 }
 
 #[test]
-fn what_is_no_message_is_answered_with_400_and_harms_nobody() {
+fn bodies_that_are_not_messages_get_400_and_do_no_harm() {
     let Some((redis, _api, address)) = start("") else { return };
     let deep = "[".repeat(100_000);
     let cases: [(&[u8], &str); 15] = [
@@ -69,7 +69,7 @@ fn what_is_no_message_is_answered_with_400_and_harms_nobody() {
 }
 
 #[test]
-fn a_body_of_ten_megabytes_is_refused_with_413() {
+fn a_body_of_ten_megabytes_gets_413() {
     let Some((redis, _api, address)) = start("") else { return };
     let body = format!(r#"{{"MsgID":1,"data":"{}"}}"#, "x".repeat(10_000_000));
     for answer in [post(address, &body), post_chunked(address, body.as_bytes())] {
@@ -81,7 +81,7 @@ fn a_body_of_ten_megabytes_is_refused_with_413() {
 }
 
 #[test]
-fn the_largest_body_is_a_setting() {
+fn the_largest_body_can_be_set() {
     let Some((redis, _api, address)) = start("--max-body 100") else { return };
     let body = |len: usize| format!(r#"{{"MsgID":1,"data":"{}"}}"#, "x".repeat(len - 21));
     assert_eq!(post(address, body(100)).status, 200);
@@ -104,7 +104,7 @@ fn post_chunked(address: SocketAddr, body: &[u8]) -> Answer {
 }
 
 #[test]
-fn other_methods_are_answered_with_405_and_the_right_one() {
+fn other_methods_get_405_with_the_allowed_method() {
     let Some((_redis, _api, address)) = start("") else { return };
     for method in ["GET", "PUT", "DELETE"] {
         let request = format!("{method} /any HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
@@ -118,7 +118,7 @@ fn other_methods_are_answered_with_405_and_the_right_one() {
 }
 
 #[test]
-fn half_a_request_and_silence_hold_up_neither_others_nor_the_end() {
+fn incomplete_requests_and_silent_clients_delay_neither_others_nor_the_stop() {
     let Some((_redis, api, address)) = start("") else { return };
     let halves = [
         "",
@@ -140,7 +140,7 @@ fn half_a_request_and_silence_hold_up_neither_others_nor_the_end() {
 }
 
 #[test]
-fn bytes_that_are_no_http_harm_nobody() {
+fn bytes_that_are_not_http_do_no_harm() {
     let Some((_redis, _api, address)) = start("") else { return };
     let garbage: [&[u8]; 3] = [b"\x16\x03\x01\x02\x00", b"\r\n\r\n\r\n", &[0xff; 70_000]];
     for bytes in garbage {
@@ -152,7 +152,7 @@ fn bytes_that_are_no_http_harm_nobody() {
 }
 
 #[test]
-fn a_full_queue_is_answered_with_503_until_there_is_room() {
+fn a_full_queue_gives_503_until_it_has_room() {
     let Some((redis, _api, address)) = start("--max-queue 3") else { return };
     let message = r#"{"MsgID":7}"#;
     let statuses = [(); 6].map(|()| post(address, message).status);
@@ -168,7 +168,7 @@ fn a_full_queue_is_answered_with_503_until_there_is_room() {
 }
 
 #[test]
-fn a_redis_that_goes_and_comes_back_is_followed() {
+fn the_api_recovers_after_a_redis_restart() {
     let Some((mut redis, _api, address)) = start("") else { return };
     let message = r#"{"MsgID":7}"#;
     assert_serves(address);
@@ -183,7 +183,7 @@ fn a_redis_that_goes_and_comes_back_is_followed() {
 }
 
 #[test]
-fn health_checks_that_come_together_ask_redis_together() {
+fn simultaneous_health_checks_share_one_redis_command() {
     let Some((redis, _api, address)) = start("") else { return };
     let pings = || {
         let stats = redis.cli(&["INFO", "commandstats"]);
@@ -202,7 +202,7 @@ fn health_checks_that_come_together_ask_redis_together() {
 
 /// Whoever sends no messages to an instance that is ill would never see it well again.
 #[test]
-fn health_follows_redis_without_any_message() {
+fn health_follows_redis_without_messages() {
     let Some((mut redis, _api, address)) = start("") else { return };
     let becomes = |status| {
         let what = format!("health {status}");

@@ -21,7 +21,7 @@ fn assert_does_not_start(words: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_redis_that_is_away_at_the_start_is_named() {
+fn an_unreachable_redis_at_the_start_is_named() {
     let address = format!("127.0.0.1:{}", free_port());
     for service in ["api --listen 127.0.0.1:0", "push", "subscribe"] {
         let words = format!("{service} --redis redis://{address}");
@@ -30,7 +30,7 @@ fn a_redis_that_is_away_at_the_start_is_named() {
 }
 
 #[test]
-fn a_broker_that_is_away_at_the_start_is_named() {
+fn an_unreachable_broker_at_the_start_is_named() {
     let Some(redis) = Redis::start() else { return };
     let address = format!("127.0.0.1:{}", free_port());
     for service in ["push", "subscribe"] {
@@ -40,7 +40,7 @@ fn a_broker_that_is_away_at_the_start_is_named() {
 }
 
 #[test]
-fn a_redis_password_that_is_missing_or_wrong_is_advised_on() {
+fn a_missing_or_wrong_redis_password_gives_advice() {
     let Some(redis) = Redis::with_password("tulip-and-thorn") else { return };
     let address = redis.address();
     for service in ["api --listen 127.0.0.1:0", "push", "subscribe"] {
@@ -52,7 +52,7 @@ fn a_redis_password_that_is_missing_or_wrong_is_advised_on() {
 }
 
 #[test]
-fn a_broker_login_that_is_missing_or_wrong_is_advised_on() {
+fn a_missing_or_wrong_broker_login_gives_advice() {
     let Some(redis) = Redis::start() else { return };
     let Some(broker) = Mosquitto::with_login("sender", "onyx-lantern") else { return };
     let address = broker.address();

@@ -128,17 +128,17 @@ fn gives_back_what_it_cannot_publish(flags: &str) {
 }
 
 #[test]
-fn a_stop_while_the_broker_is_away_gives_messages_back_with_a_channel() {
+fn a_stop_during_a_broker_outage_returns_messages_with_a_channel() {
     gives_back_what_it_cannot_publish("--coupling channel");
 }
 
 #[test]
-fn a_stop_while_the_broker_is_away_gives_messages_back_in_direct_coupling() {
+fn a_stop_during_a_broker_outage_returns_messages_in_direct_coupling() {
     gives_back_what_it_cannot_publish("--coupling direct");
 }
 
 #[test]
-fn a_stop_while_the_broker_is_away_gives_back_what_was_popped() {
+fn a_stop_during_a_broker_outage_returns_popped_messages() {
     let Some(bench) = Bench::start("--qos 1") else { return };
     // It hangs: connected, but it acknowledges nothing.
     bench.broker.signal(Signal::STOP);
@@ -167,17 +167,17 @@ fn a_stop_in_the_middle_loses_nothing(flags: &str) {
 }
 
 #[test]
-fn a_stop_in_the_middle_loses_nothing_with_a_channel() {
+fn a_stop_under_load_loses_nothing_with_a_channel() {
     a_stop_in_the_middle_loses_nothing("--coupling channel");
 }
 
 #[test]
-fn a_stop_in_the_middle_loses_nothing_in_direct_coupling() {
+fn a_stop_under_load_loses_nothing_in_direct_coupling() {
     a_stop_in_the_middle_loses_nothing("--coupling direct");
 }
 
 #[test]
-fn a_backlog_is_published_in_its_order() {
+fn queued_messages_are_published_in_order() {
     for redis in [Redis::start(), Redis::without_blmpop()] {
         let Some(bench) = redis.and_then(|redis| Bench::on(redis, "")) else { return };
         let witness = Recorder::start(&bench.broker, "/channel");
@@ -208,17 +208,17 @@ fn gives_back_what_a_hanging_broker_does_not_take(flags: &str) {
 }
 
 #[test]
-fn a_hanging_broker_does_not_hold_up_the_end_with_a_channel() {
+fn a_hanging_broker_does_not_delay_the_stop_with_a_channel() {
     gives_back_what_a_hanging_broker_does_not_take("--coupling channel");
 }
 
 #[test]
-fn a_hanging_broker_does_not_hold_up_the_end_in_direct_coupling() {
+fn a_hanging_broker_does_not_delay_the_stop_in_direct_coupling() {
     gives_back_what_a_hanging_broker_does_not_take("--coupling direct");
 }
 
 #[test]
-fn a_redis_restart_is_survived() {
+fn push_recovers_after_a_redis_restart() {
     let Some(mut bench) = Bench::start("") else { return };
     let kept = Durable::subscribe(&bench.broker, "/channel");
     bench.redis.kill();
@@ -230,7 +230,7 @@ fn a_redis_restart_is_survived() {
 }
 
 #[test]
-fn what_is_no_message_is_passed_on_all_the_same() {
+fn payloads_that_are_not_messages_are_still_published() {
     let Some(bench) = Bench::start("") else { return };
     let kept = Durable::subscribe(&bench.broker, "/channel");
     let all = ["news", "{}", r#"{"MsgID":-1}"#, r#"{"MsgID":100}"#].map(str::to_owned);

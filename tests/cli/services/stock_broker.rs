@@ -94,7 +94,7 @@ fn subscribe(broker: &Mosquitto, ready: oneshot::Sender<()>) -> thread::JoinHand
 }
 
 #[test]
-fn a_broker_with_nagle_sends_us_messages_as_promptly_as_a_plain_client() {
+fn a_broker_with_nagle_delivers_as_fast_to_us_as_to_a_plain_client() {
     let Some(broker) = Mosquitto::stock() else { return };
     // Two other subscribers, which have been idle for longer than an acknowledgement is delayed.
     let other = Recorder::start(&broker, "/channel");

@@ -15,7 +15,7 @@ fn await_count(service: &Service, messages: u64, without_id: u64) {
 }
 
 #[test]
-fn messages_are_counted_over_a_broker_restart() {
+fn messages_are_counted_across_a_broker_restart() {
     for qos in [0, 1] {
         let Some(mut broker) = Mosquitto::start() else { return };
         let words = format!("subscribe --mqtt {} --qos {qos}", broker.url());
@@ -36,7 +36,7 @@ fn messages_are_counted_over_a_broker_restart() {
 }
 
 #[test]
-fn a_broker_that_is_away_does_not_hold_up_the_end() {
+fn a_broker_outage_does_not_delay_the_stop() {
     let Some(mut broker) = Mosquitto::start() else { return };
     let service = Service::start(&format!("subscribe --mqtt {}", broker.url()));
     broker.stop();
@@ -46,7 +46,7 @@ fn a_broker_that_is_away_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_reader_that_has_enough_ends_it_without_a_panic() {
+fn a_closed_output_pipe_ends_it_without_a_panic() {
     let Some(broker) = Mosquitto::start() else { return };
     let program = env!("CARGO_BIN_EXE_loadgen");
     let line = format!("'{program}' subscribe --mqtt {} | head -n 1", broker.url());

@@ -10,7 +10,7 @@ use crate::support::{loadgen, report_of_command, run};
 const ENGINES: [&str; 2] = ["raw", "reqwest"];
 
 #[test]
-fn a_unix_socket_is_driven_and_the_url_gives_host_and_path() {
+fn a_unix_socket_is_driven_with_host_and_path_of_the_url() {
     let authority = Authority::new();
     for (scheme, options) in [("http", ""), ("https", "-k")] {
         for engine in ENGINES {
@@ -36,7 +36,7 @@ fn a_unix_socket_is_driven_and_the_url_gives_host_and_path() {
 }
 
 #[test]
-fn a_unix_socket_that_is_not_there_is_named() {
+fn a_missing_unix_socket_is_named() {
     let long = format!("/tmp/{}", "x".repeat(200));
     for (path, part) in [("/nowhere/api.sock", "No such file"), (long.as_str(), "too long")] {
         for engine in ENGINES {
@@ -55,7 +55,7 @@ fn a_unix_socket_that_is_not_there_is_named() {
 }
 
 #[test]
-fn an_address_of_ipv6_is_driven_over_tls() {
+fn an_ipv6_address_is_driven_over_tls() {
     let authority = Authority::new();
     let server = Server::tls_on((Ipv6Addr::LOCALHOST, 0).into(), authority.issue("::1").server());
     for engine in ENGINES {
@@ -68,7 +68,7 @@ fn an_address_of_ipv6_is_driven_over_tls() {
 }
 
 #[test]
-fn connections_go_where_connect_to_says_and_the_name_stays() {
+fn connect_to_changes_the_address_and_keeps_the_host_name() {
     let authority = Authority::new();
     let secure = Server::tls(authority.issue("api.test").server());
     let plain = Server::plain();
@@ -98,7 +98,7 @@ fn connections_go_where_connect_to_says_and_the_name_stays() {
 }
 
 #[test]
-fn redirects_are_followed_as_far_as_was_said() {
+fn redirects_are_followed_up_to_the_limit() {
     let server = Server::scripted(|head| match head.split(' ').nth(1) {
         Some("/end") => OK.to_owned(),
         Some("/circle") => redirect("/circle"),
@@ -125,7 +125,7 @@ fn redirect(to: &str) -> String {
 }
 
 #[test]
-fn a_proxy_is_used_and_its_password_never_shown() {
+fn a_proxy_is_used_and_its_password_is_not_shown() {
     let proxy = Server::plain();
     let address = proxy.address;
     let words =
@@ -144,7 +144,7 @@ fn a_proxy_is_used_and_its_password_never_shown() {
 }
 
 #[test]
-fn a_proxy_that_is_away_is_said_before_the_run() {
+fn an_unreachable_proxy_is_reported_before_the_run() {
     // Free a moment ago.
     let gone =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("free");
@@ -167,7 +167,7 @@ fn a_proxy_that_is_away_is_said_before_the_run() {
 }
 
 #[test]
-fn the_environments_proxy_is_used_for_other_machines_only() {
+fn a_proxy_from_the_environment_is_not_used_for_this_machine() {
     let (proxy, target) = (Server::plain(), Server::plain());
     let environment = |words: &str| {
         let mut command = loadgen(words);

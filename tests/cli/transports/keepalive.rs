@@ -10,7 +10,7 @@ use super::server::{OK, Server, field};
 use crate::support::{report_of, run};
 
 #[test]
-fn each_request_has_a_connection_of_its_own() {
+fn without_keepalive_each_request_has_its_own_connection() {
     let authority = Authority::new();
     let secure = || Server::tls(authority.issue("localhost").server());
     for load in ["-c 4", "-c 4 -R 400"] {
@@ -32,7 +32,7 @@ fn each_request_has_a_connection_of_its_own() {
 }
 
 #[test]
-fn connecting_is_apart_from_service_and_part_of_the_response() {
+fn connecting_is_part_of_the_response_time_but_not_of_the_service_time() {
     let authority = Authority::new();
     let pause = 30_000.0;
     let config = authority.issue("localhost").server();
@@ -56,7 +56,7 @@ fn connecting_is_apart_from_service_and_part_of_the_response() {
 }
 
 #[test]
-fn a_connection_that_is_not_had_fails_its_request() {
+fn a_failed_connection_fails_its_request() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     // One to see whether it is there, ten that are answered, and it is gone.
@@ -77,7 +77,7 @@ fn a_connection_that_is_not_had_fails_its_request() {
 }
 
 #[test]
-fn a_connection_that_is_not_made_in_time_counts_with_its_age() {
+fn a_connection_timeout_enters_the_latencies_with_its_age() {
     let authority = Authority::new();
     let config = authority.issue("localhost").server();
     // The run's own first try is waited for longer.
@@ -97,7 +97,7 @@ fn a_connection_that_is_not_made_in_time_counts_with_its_age() {
 }
 
 #[test]
-fn a_target_that_is_gone_is_not_knocked_at_without_end() {
+fn attempts_to_reach_a_dead_target_are_limited() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("api");
     let server = Server::unix(&path, None);

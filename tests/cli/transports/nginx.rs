@@ -4,7 +4,7 @@ use super::{answered, complaint};
 use crate::support::{Nginx, data};
 
 #[test]
-fn nginx_is_driven_in_every_way() {
+fn nginx_is_driven_over_every_transport() {
     let Some(nginx) = Nginx::start() else { return };
     let trust = format!("--cacert {}", data("ca.pem"));
     let (secure, plain) = (format!("{} {trust}", nginx.secure()), nginx.h2c());
@@ -35,7 +35,7 @@ fn redirects_are_followed_over_http_2() {
 }
 
 #[test]
-fn what_does_not_go_is_said_before_the_run() {
+fn transports_that_the_target_does_not_offer_are_refused_before_the_run() {
     let Some(nginx) = Nginx::start() else { return };
     let (secure, h2c) = (nginx.secure(), nginx.h2c());
     let said = complaint(&secure);

@@ -19,7 +19,7 @@ fn url(server: &Server) -> String {
 }
 
 #[test]
-fn https_is_driven_under_an_authority_that_is_named() {
+fn https_is_driven_with_a_given_authority() {
     let authority = Authority::new();
     for (options, engine) in [("", "raw"), ("-R 400", "raw"), ("--engine reqwest", "reqwest")] {
         let server = Server::tls(authority.issue("localhost").server());
@@ -33,7 +33,7 @@ fn https_is_driven_under_an_authority_that_is_named() {
 }
 
 #[test]
-fn both_versions_of_tls_are_spoken() {
+fn tls_1_2_and_1_3_are_supported() {
     let authority = Authority::new();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let server = Server::tls(authority.issue("localhost").speaking(&[version]));
@@ -43,7 +43,7 @@ fn both_versions_of_tls_are_spoken() {
 }
 
 #[test]
-fn bodies_and_answers_of_many_records_go_through() {
+fn bodies_and_answers_of_many_tls_records_are_complete() {
     let authority = Authority::new();
     let (large, count) = (1_500_000, 12);
     let body = authority.write("body", &"b".repeat(large));
@@ -58,7 +58,7 @@ fn bodies_and_answers_of_many_records_go_through() {
 }
 
 #[test]
-fn the_kernels_time_of_receipt_is_that_of_what_came_encrypted() {
+fn kernel_timestamps_are_those_of_the_encrypted_bytes() {
     let authority = Authority::new();
     let server = Server::tls(authority.issue("localhost").server());
     let report = answered(&format!("{} -R 500 -n 250 -c 4 -k", url(&server)), 250, 200);
@@ -69,7 +69,7 @@ fn the_kernels_time_of_receipt_is_that_of_what_came_encrypted() {
 /// The answer has no other end than the goodbye, and both are on the wire in one piece. TCP stays open: whoever
 /// waits for its end waits for ever.
 #[test]
-fn an_answer_ends_with_the_goodbye_that_came_with_it() {
+fn an_answer_may_end_with_close_notify_in_the_same_segment() {
     let config = Arc::new(Authority::new().issue("localhost").server());
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -108,7 +108,7 @@ fn farewell(mut socket: std::net::TcpStream, config: Arc<rustls::ServerConfig>) 
 }
 
 #[test]
-fn a_certificate_that_is_not_good_is_refused_before_the_run_and_taken_with_k() {
+fn a_bad_certificate_is_refused_before_the_run_and_accepted_with_k() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let known = format!("--cacert {}", authority.file());
     for (identity, trust, parts) in [
@@ -133,7 +133,7 @@ fn a_certificate_that_is_not_good_is_refused_before_the_run_and_taken_with_k() {
 }
 
 #[test]
-fn a_certificate_of_its_own_can_be_named_itself() {
+fn a_self_signed_certificate_can_be_trusted_directly() {
     let files = Authority::new();
     let identity = Identity::self_signed("localhost");
     let trust = format!("--cacert {}", files.write("own.pem", &identity.pem));
@@ -152,7 +152,7 @@ fn a_certificate_of_its_own_can_be_named_itself() {
 }
 
 #[test]
-fn what_is_no_tls_is_said() {
+fn a_server_without_tls_is_reported() {
     let plain =
         Server::scripted(|_| "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".into());
     let talking = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -174,7 +174,7 @@ fn what_is_no_tls_is_said() {
 }
 
 #[test]
-fn a_target_that_asks_who_we_are_is_told() {
+fn a_required_client_certificate_is_sent() {
     let authority = Authority::new();
     let server = Server::tls(authority.issue("localhost").asking(&authority));
     let client = authority.issue("loadgen");
@@ -195,7 +195,7 @@ fn a_target_that_asks_who_we_are_is_told() {
 }
 
 #[test]
-fn a_target_that_closes_is_connected_to_again() {
+fn a_closed_tls_connection_is_reconnected() {
     let authority = Authority::new();
     let server = Server::tls(authority.issue("localhost").server());
     let finished = crate::support::report_of_command(
@@ -215,7 +215,7 @@ fn a_target_that_closes_is_connected_to_again() {
 }
 
 #[test]
-fn what_a_target_says_after_its_goodbye_holds_nobody_up() {
+fn data_after_close_notify_is_ignored() {
     let config = Arc::new(Authority::new().issue("localhost").server());
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();

@@ -27,7 +27,7 @@ fn hasty() -> BrokerLimits {
 }
 
 #[test]
-fn what_is_not_here_is_refused_aloud() {
+fn unsupported_features_are_refused_with_an_error() {
     let broker = Broker::embedded();
     let refused = [
         ("QoS 2", packet(0x34, &[0, 1, b'a', 0, 1])),
@@ -57,7 +57,7 @@ fn what_is_not_here_is_refused_aloud() {
 }
 
 #[test]
-fn malformed_connects_end() {
+fn malformed_connects_are_closed() {
     let broker = Broker::embedded();
     let good = connect("c", 4, 2, 60);
     let cases: [(&str, Vec<u8>); 6] = [
@@ -89,7 +89,7 @@ fn a_huge_length_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn half_a_packet_is_not_waited_for_for_ever() {
+fn an_incomplete_packet_is_given_up() {
     let broker = Broker::embedded_with(hasty());
     let mut witness = Client::connected(&broker, "witness");
     let mut silent = Client::raw(broker.address);
@@ -109,7 +109,7 @@ fn half_a_packet_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn a_slow_subscriber_gets_everything_and_holds_its_publisher_back() {
+fn a_slow_subscriber_gets_everything_and_slows_its_publisher() {
     const COUNT: u32 = 40_000;
     let broker =
         Broker::embedded_with(BrokerLimits { outbox_bytes: 64 * 1024, ..hasty_but_patient() });
@@ -146,7 +146,7 @@ fn hasty_but_patient() -> BrokerLimits {
 }
 
 #[test]
-fn a_subscriber_that_never_reads_is_given_up_and_the_others_go_on() {
+fn a_subscriber_that_never_reads_is_disconnected_and_others_continue() {
     const COUNT: u32 = 20_000;
     let broker = Broker::embedded_with(hasty());
     let mut dead = Client::subscribed(&broker, "dead", &[("#", 0)]);
@@ -164,7 +164,7 @@ fn a_subscriber_that_never_reads_is_given_up_and_the_others_go_on() {
 }
 
 #[test]
-fn a_subscriber_that_never_acknowledges_is_given_up() {
+fn a_subscriber_that_never_acknowledges_is_disconnected() {
     const COUNT: u32 = 70_000;
     let broker = Broker::embedded_with(hasty());
     let mut deaf = Client::subscribed(&broker, "deaf", &[("a", 1)]);
@@ -189,7 +189,7 @@ fn a_subscriber_that_never_acknowledges_is_given_up() {
 }
 
 #[test]
-fn who_sends_without_reading_holds_only_itself() {
+fn a_client_that_sends_without_reading_blocks_only_itself() {
     let broker = Broker::embedded_with(hasty());
     let mut witness = Client::subscribed(&broker, "witness", &[("a", 0)]);
     let mut flood = Client::connected(&broker, "flood");
@@ -210,7 +210,7 @@ fn who_sends_without_reading_holds_only_itself() {
 }
 
 #[test]
-fn a_flood_leaves_the_others_their_turn() {
+fn a_flood_does_not_starve_other_clients() {
     let broker = Broker::embedded();
     let mut flood = Client::connected(&broker, "flood");
     let socket = flood.socket.try_clone().expect("a descriptor");
@@ -232,7 +232,7 @@ fn a_flood_leaves_the_others_their_turn() {
 }
 
 #[test]
-fn a_publisher_that_is_held_back_is_not_called_silent() {
+fn a_publisher_under_back_pressure_does_not_time_out() {
     let settings = BrokerLimits { stall_limit: Duration::from_secs(20), ..hasty() };
     let broker = Broker::embedded_with(settings);
     let mut slow = Client::subscribed(&broker, "slow", &[("a", 0)]);
@@ -249,7 +249,7 @@ fn a_publisher_that_is_held_back_is_not_called_silent() {
 }
 
 #[test]
-fn connections_are_bounded() {
+fn the_number_of_connections_is_limited() {
     let broker = Broker::embedded_with(BrokerLimits { connections: 3, ..BrokerLimits::default() });
     let mut clients: Vec<_> =
         ["a", "b", "c"].map(|id| Client::connected(&broker, id)).into_iter().collect();
@@ -268,7 +268,7 @@ fn connections_are_bounded() {
 }
 
 #[test]
-fn filters_of_one_client_are_bounded() {
+fn filters_per_client_are_limited() {
     let broker = Broker::embedded();
     let mut client = Client::connected(&broker, "c");
     for n in 0..1_000 {
@@ -280,7 +280,7 @@ fn filters_of_one_client_are_bounded() {
 }
 
 #[test]
-fn more_filters_than_one_client_may_have_are_refused_before_they_are_read() {
+fn too_many_filters_are_refused_before_they_are_read() {
     let broker = Broker::embedded();
     let filters: Vec<_> = (0..1_000).map(|n| format!("{n:0260}")).collect();
     let wish: Vec<_> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
@@ -300,7 +300,7 @@ fn more_filters_than_one_client_may_have_are_refused_before_they_are_read() {
 }
 
 #[test]
-fn it_stops_when_asked_and_writes_what_it_owes() {
+fn a_stop_first_writes_pending_messages() {
     let mut broker = Broker::embedded();
     let mut sub = Client::subscribed(&broker, "sub", &[("a", 0)]);
     let mut sender = Client::connected(&broker, "sender");

@@ -7,21 +7,21 @@ use super::brokers::Broker;
 use super::client::{Client, connect, puback, publish, subscribe, unsubscribe};
 
 on_both! {
-    a_message_reaches_its_subscribers_and_nobody_else
-    wildcards_take_what_they_should
-    filters_of_one_subscription_are_answered_one_by_one
-    subscribing_again_changes_the_quality
-    unsubscribing_ends_it
-    the_lower_quality_counts
-    acknowledged_messages_use_each_id_once
-    overlapping_filters_deliver_at_the_best_quality
-    packets_may_come_in_any_pieces
-    many_packets_may_come_at_once
-    large_messages_pass
+    a_message_reaches_only_its_subscribers
+    wildcards_match_as_specified
+    each_filter_of_a_subscription_gets_its_own_return_code
+    subscribing_again_changes_the_qos
+    unsubscribing_ends_delivery
+    the_lower_qos_applies
+    packet_ids_of_unacknowledged_messages_are_unique
+    overlapping_filters_deliver_at_the_highest_qos
+    packets_may_be_split_anywhere
+    many_packets_may_come_together
+    large_messages_are_delivered
     order_is_kept_over_ten_thousand_messages
 }
 
-fn a_message_reaches_its_subscribers_and_nobody_else(broker: &Broker) {
+fn a_message_reaches_only_its_subscribers(broker: &Broker) {
     let mut one = Client::subscribed(broker, "one", &[("a/b", 0)]);
     let mut two = Client::subscribed(broker, "two", &[("a/b", 0)]);
     let mut stranger = Client::subscribed(broker, "stranger", &[("a/c", 0)]);
@@ -37,7 +37,7 @@ fn a_message_reaches_its_subscribers_and_nobody_else(broker: &Broker) {
     assert_eq!(stranger.message().payload, b"");
 }
 
-fn wildcards_take_what_they_should(broker: &Broker) {
+fn wildcards_match_as_specified(broker: &Broker) {
     let cases: [(&str, &[&str], &[&str]); 7] = [
         ("a/+", &["a/b", "a/"], &["a", "a/b/c", "b/a"]),
         ("a/#", &["a", "a/b", "a/b/c", "a/"], &["ab", "b/a"]),
@@ -62,7 +62,7 @@ fn wildcards_take_what_they_should(broker: &Broker) {
     }
 }
 
-fn filters_of_one_subscription_are_answered_one_by_one(broker: &Broker) {
+fn each_filter_of_a_subscription_gets_its_own_return_code(broker: &Broker) {
     let mut client = Client::connected(broker, "c");
     client.send(&subscribe(0x1234, &[("a", 0), ("b", 1), ("c/#", 1), ("d", 0)]));
     assert_eq!(client.next(), [0x90, 6, 0x12, 0x34, 0, 1, 1, 0]);
@@ -70,7 +70,7 @@ fn filters_of_one_subscription_are_answered_one_by_one(broker: &Broker) {
     assert_eq!((client.message().topic, client.message().topic), ("b".into(), "d".into()));
 }
 
-fn subscribing_again_changes_the_quality(broker: &Broker) {
+fn subscribing_again_changes_the_qos(broker: &Broker) {
     let mut client = Client::subscribed(broker, "c", &[("a", 0)]);
     client.send(&subscribe(2, &[("a", 1)]));
     assert_eq!(client.next(), [0x90, 3, 0, 2, 1]);
@@ -80,7 +80,7 @@ fn subscribing_again_changes_the_quality(broker: &Broker) {
     client.expect_nothing();
 }
 
-fn unsubscribing_ends_it(broker: &Broker) {
+fn unsubscribing_ends_delivery(broker: &Broker) {
     let mut client = Client::subscribed(broker, "c", &[("a", 0), ("b", 0)]);
     client.send(&unsubscribe(7, &["a", "never"]));
     assert_eq!(client.next(), [0xb0, 2, 0, 7]);
@@ -89,7 +89,7 @@ fn unsubscribing_ends_it(broker: &Broker) {
     client.expect_nothing();
 }
 
-fn the_lower_quality_counts(broker: &Broker) {
+fn the_lower_qos_applies(broker: &Broker) {
     let mut zero = Client::subscribed(broker, "zero", &[("a", 0)]);
     let mut one = Client::subscribed(broker, "one", &[("a", 1)]);
     let mut sender = Client::connected(broker, "sender");
@@ -100,7 +100,7 @@ fn the_lower_quality_counts(broker: &Broker) {
     sender.expect_nothing();
 }
 
-fn acknowledged_messages_use_each_id_once(broker: &Broker) {
+fn packet_ids_of_unacknowledged_messages_are_unique(broker: &Broker) {
     let mut client = Client::subscribed(broker, "c", &[("a", 1)]);
     let mut sender = Client::connected(broker, "sender");
     let mut seen = std::collections::HashSet::new();
@@ -118,7 +118,7 @@ fn acknowledged_messages_use_each_id_once(broker: &Broker) {
     }
 }
 
-fn overlapping_filters_deliver_at_the_best_quality(broker: &Broker) {
+fn overlapping_filters_deliver_at_the_highest_qos(broker: &Broker) {
     let mut client = Client::subscribed(broker, "c", &[("a/#", 0), ("a/b", 1), ("+/b", 0)]);
     let mut sender = Client::connected(broker, "sender");
     sender.send(&publish("a/b", b"x", Some(1)));
@@ -131,7 +131,7 @@ fn overlapping_filters_deliver_at_the_best_quality(broker: &Broker) {
     assert!(arrived.iter().any(|message| message.first == 0x32), "{arrived:?}");
 }
 
-fn packets_may_come_in_any_pieces(broker: &Broker) {
+fn packets_may_be_split_anywhere(broker: &Broker) {
     let mut sub = Client::subscribed(broker, "sub", &[("a/+", 1)]);
     let script = [
         connect("c", 4, 2, 60),
@@ -157,7 +157,7 @@ fn packets_may_come_in_any_pieces(broker: &Broker) {
     assert_eq!((client.next(), client.next()), (vec![0x20, 2, 0, 0], puback(3)));
 }
 
-fn many_packets_may_come_at_once(broker: &Broker) {
+fn many_packets_may_come_together(broker: &Broker) {
     let mut client = Client::raw(broker.address);
     let messages = (1..=200)
         .flat_map(|n: u16| publish("a", &n.to_be_bytes(), n.is_multiple_of(3).then_some(n)));
@@ -180,7 +180,7 @@ fn many_packets_may_come_at_once(broker: &Broker) {
     assert!(numbers.eq(1..=200));
 }
 
-fn large_messages_pass(broker: &Broker) {
+fn large_messages_are_delivered(broker: &Broker) {
     let mut client = Client::subscribed(broker, "c", &[("a", 1)]);
     let mut sender = Client::connected(broker, "sender");
     for (id, size) in [(1, 127), (2, 16_383), (3, 70_000), (4, 3_000_000)] {

@@ -27,7 +27,7 @@ fn filter() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn filters_match_as_mosquittos_do() {
+fn filters_match_as_in_mosquitto() {
     let Some(broker) = Broker::mosquitto() else { return };
     let client = RefCell::new(Client::connected(&broker, "c"));
     let mut runner =
@@ -88,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn a_packet_is_cut_the_same_wherever_it_ends(bytes in nearly_packets()) {
+    fn splitting_does_not_change_how_packets_are_cut(bytes in nearly_packets()) {
         let whole = cut(&bytes, 1_000).map(|frame| frame.map(|frame| frame.bytes.len()));
         for end in 0..bytes.len() {
             match cut(&bytes[..end], 1_000) {
@@ -101,7 +101,7 @@ proptest! {
 }
 
 #[test]
-fn no_input_harms_the_broker() {
+fn random_input_does_not_harm_the_broker() {
     let broker = Broker::embedded();
     let witness = RefCell::new(Client::subscribed(&broker, "witness", &[("w", 0)]));
     let config = Config { cases: 200, failure_persistence: None, ..Config::default() };

@@ -16,15 +16,15 @@ use crate::support::{Process, require};
 on_both! {
     a_connection_is_accepted_and_pings_are_answered
     other_protocol_levels_are_refused
-    a_client_without_a_name_gets_one
-    any_credentials_will_do
-    a_client_id_is_taken_over
-    silence_beyond_the_keep_alive_ends_the_connection
-    a_goodbye_ends_the_connection
-    protocol_errors_end_that_connection_only
-    the_version_is_told
-    foreign_clients_are_served
-    our_own_client_is_served
+    a_client_without_an_id_gets_one
+    any_credentials_are_accepted
+    a_second_connection_takes_over_its_client_id
+    silence_beyond_keep_alive_closes_the_connection
+    disconnect_closes_the_connection
+    protocol_errors_close_only_that_connection
+    the_version_is_published
+    clients_of_mosquitto_are_served
+    loadgens_own_client_is_served
 }
 
 fn a_connection_is_accepted_and_pings_are_answered(broker: &Broker) {
@@ -44,7 +44,7 @@ fn other_protocol_levels_are_refused(broker: &Broker) {
     client.expect_end();
 }
 
-fn a_client_without_a_name_gets_one(broker: &Broker) {
+fn a_client_without_an_id_gets_one(broker: &Broker) {
     let (mut one, mut other) = (Client::connected(broker, ""), Client::connected(broker, ""));
     one.expect_nothing();
     other.expect_nothing();
@@ -54,14 +54,14 @@ fn a_client_without_a_name_gets_one(broker: &Broker) {
     kept.expect_end();
 }
 
-fn any_credentials_will_do(broker: &Broker) {
+fn any_credentials_are_accepted(broker: &Broker) {
     let mut client = Client::raw(broker.address);
     let head = [string(b"MQTT"), vec![4, 0xc2, 0, 60], string(b"c")].concat();
     client.send(&packet(0x10, &[head, string(b"user"), string(b"word")].concat()));
     assert_eq!(client.next(), [0x20, 2, 0, 0]);
 }
 
-fn a_client_id_is_taken_over(broker: &Broker) {
+fn a_second_connection_takes_over_its_client_id(broker: &Broker) {
     let mut older = Client::subscribed(broker, "same", &[("a", 0)]);
     let mut newer = Client::connected(broker, "same");
     older.expect_end();
@@ -74,7 +74,7 @@ fn a_client_id_is_taken_over(broker: &Broker) {
     assert_eq!(newer.message().topic, "b");
 }
 
-fn silence_beyond_the_keep_alive_ends_the_connection(broker: &Broker) {
+fn silence_beyond_keep_alive_closes_the_connection(broker: &Broker) {
     let mut client = Client::raw(broker.address);
     client.send(&connect("c", 4, 2, 1));
     assert_eq!(client.next(), [0x20, 2, 0, 0]);
@@ -87,7 +87,7 @@ fn silence_beyond_the_keep_alive_ends_the_connection(broker: &Broker) {
     assert!(begin.elapsed() > Duration::from_millis(1_000), "after {:?}", begin.elapsed());
 }
 
-fn a_goodbye_ends_the_connection(broker: &Broker) {
+fn disconnect_closes_the_connection(broker: &Broker) {
     let mut sub = Client::subscribed(broker, "sub", &[("a", 0)]);
     let mut client = Client::connected(broker, "c");
     client.send(&[publish("a", b"last words", None), vec![0xe0, 0]].concat());
@@ -95,7 +95,7 @@ fn a_goodbye_ends_the_connection(broker: &Broker) {
     assert_eq!(sub.message().payload, b"last words");
 }
 
-fn protocol_errors_end_that_connection_only(broker: &Broker) {
+fn protocol_errors_close_only_that_connection(broker: &Broker) {
     let mut witness = Client::subscribed(broker, "witness", &[("a", 0)]);
     let errors: [(&str, Vec<u8>); 16] = [
         ("CONNECT twice", connect("c", 4, 2, 60)),
@@ -126,14 +126,14 @@ fn protocol_errors_end_that_connection_only(broker: &Broker) {
     witness.expect_nothing();
 }
 
-fn the_version_is_told(broker: &Broker) {
+fn the_version_is_published(broker: &Broker) {
     let mut client = Client::subscribed(broker, "c", &[("$SYS/broker/version", 0)]);
     let told = client.message();
     assert_eq!((told.first, told.topic.as_str()), (0x31, "$SYS/broker/version"));
     assert!(String::from_utf8_lossy(&told.payload).contains('.'), "{told:?}");
 }
 
-fn foreign_clients_are_served(broker: &Broker) {
+fn clients_of_mosquitto_are_served(broker: &Broker) {
     if !(require("mosquitto_sub") && require("mosquitto_pub")) {
         return;
     }
@@ -172,7 +172,7 @@ fn mark_until(broker: &Broker, taken: impl FnOnce()) {
     });
 }
 
-fn our_own_client_is_served(broker: &Broker) {
+fn loadgens_own_client_is_served(broker: &Broker) {
     let url = format!("mqtt://user:word@{}", broker.address);
     let address: Address = Address::parse("--mqtt", &url).expect("an address");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

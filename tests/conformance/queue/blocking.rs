@@ -17,7 +17,7 @@ fn waiting(server: &Server, command: &str) -> Client {
 }
 
 #[test]
-fn who_waits_is_served_at_once() {
+fn a_blocked_pop_is_served_at_once() {
     on_both(|server| {
         let mut pusher = server.client();
         for (command, reply) in [
@@ -39,7 +39,7 @@ fn who_waits_is_served_at_once() {
 }
 
 #[test]
-fn first_come_first_served() {
+fn blocked_pops_are_served_in_order() {
     on_both(|server| {
         let mut clients: Vec<_> = (0..4).map(|_| waiting(server, "BLPOP q 0")).collect();
         let mut pusher = server.client();
@@ -56,7 +56,7 @@ fn first_come_first_served() {
 }
 
 #[test]
-fn a_wait_ends_in_time() {
+fn a_blocked_pop_times_out() {
     on_both(|server| {
         let mut client = server.client();
         for (command, millis) in [
@@ -78,7 +78,7 @@ fn a_wait_ends_in_time() {
 }
 
 #[test]
-fn who_has_gone_takes_nothing() {
+fn a_disconnected_waiter_takes_nothing() {
     on_both(|server| {
         let mut pusher = server.client();
         // One closes, one only its sending half with a command behind, and one stays.
@@ -94,7 +94,7 @@ fn who_has_gone_takes_nothing() {
 }
 
 #[test]
-fn who_goes_the_moment_before_takes_nothing() {
+fn a_waiter_that_disconnects_just_before_a_push_takes_nothing() {
     on_both(|server| {
         let mut pusher = server.client();
         for _ in 0..20 {
@@ -114,7 +114,7 @@ fn who_goes_the_moment_before_takes_nothing() {
 }
 
 #[test]
-fn commands_behind_a_wait_come_after_it() {
+fn commands_after_a_blocked_pop_wait_for_it() {
     on_both(|server| {
         let mut client = server.client();
         client.send(
@@ -131,7 +131,7 @@ fn commands_behind_a_wait_come_after_it() {
 }
 
 #[test]
-fn a_key_of_another_kind_wakes_nobody() {
+fn a_key_of_another_type_does_not_wake_waiters() {
     on_both(|server| {
         let mut client = waiting(server, "BLPOP q 0");
         let mut other = server.client();
@@ -143,7 +143,7 @@ fn a_key_of_another_kind_wakes_nobody() {
 }
 
 #[test]
-fn many_wait_and_each_gets_one() {
+fn each_of_many_waiters_gets_one_element() {
     on_both(|server| {
         let mut clients: Vec<_> = (0..200).map(|_| server.client()).collect();
         clients.iter_mut().for_each(|client| client.send(&words("BLMPOP 0 1 q RIGHT COUNT 1")));

@@ -3,7 +3,7 @@
 use super::on_both;
 
 #[test]
-fn lists_are_pushed_looked_at_and_popped() {
+fn lists_can_be_pushed_read_and_popped() {
     on_both(|server| {
         server.client().script(&[
             ("LPUSH q a", ":1"),
@@ -42,7 +42,7 @@ fn lists_are_pushed_looked_at_and_popped() {
 }
 
 #[test]
-fn counters_count() {
+fn counters_can_be_increased() {
     on_both(|server| {
         server.client().script(&[
             ("GET n", "$-1"),
@@ -67,7 +67,7 @@ fn counters_count() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_in_the_same_words() {
+fn wrong_commands_are_refused_with_the_same_messages() {
     const INTEGER: &str = "-ERR value is not an integer or out of range";
     const POSITIVE: &str = "-ERR value is out of range, must be positive";
     const TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
@@ -117,7 +117,7 @@ fn what_makes_no_sense_is_refused_in_the_same_words() {
 }
 
 #[test]
-fn words_are_counted_and_unknown_commands_named() {
+fn argument_counts_are_checked_and_unknown_commands_named() {
     on_both(|server| {
         let mut client = server.client();
         for command in [
@@ -175,7 +175,7 @@ fn words_are_counted_and_unknown_commands_named() {
 }
 
 #[test]
-fn a_connection_says_who_it_is() {
+fn commands_on_the_connection_are_answered() {
     on_both(|server| {
         let mut client = server.client();
         client.script(&[
@@ -216,7 +216,7 @@ fn a_connection_says_who_it_is() {
 }
 
 #[test]
-fn the_time_is_that_of_the_machine() {
+fn time_returns_the_time_of_the_machine() {
     on_both(|server| {
         let since_1970 = || {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

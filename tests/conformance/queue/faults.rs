@@ -27,7 +27,7 @@ fn assert_serves(client: &mut Client) {
 }
 
 #[test]
-fn half_a_command_holds_up_nobody() {
+fn an_incomplete_command_does_not_delay_others() {
     let server = Server::embedded();
     let mut other = server.client();
     let mut halves = Vec::new();
@@ -43,7 +43,7 @@ fn half_a_command_holds_up_nobody() {
 }
 
 #[test]
-fn a_claimed_length_costs_nothing() {
+fn a_claimed_length_allocates_no_memory() {
     let server = Server::embedded();
     let before = memory(&server);
     let mut clients = Vec::new();
@@ -60,7 +60,7 @@ fn a_claimed_length_costs_nothing() {
 }
 
 #[test]
-fn a_command_beyond_the_bound_is_refused() {
+fn a_command_above_the_size_limit_is_refused() {
     let server = Server::embedded();
     for (bytes, said) in [
         (&b"*3\r\n$5\r\nLPUSH\r\n$67108865\r\n"[..], "a command of more than 67108864 bytes"),
@@ -87,7 +87,7 @@ fn a_command_beyond_the_bound_is_refused() {
 }
 
 #[test]
-fn nesting_goes_no_deeper_than_one() {
+fn nested_arrays_are_refused() {
     let server = Server::embedded();
     let client = server.client();
     let _ = client.stream().write_all(&b"*1\r\n".repeat(1_000_000));
@@ -96,7 +96,7 @@ fn nesting_goes_no_deeper_than_one() {
 }
 
 #[test]
-fn garbage_ends_its_connection_at_most() {
+fn garbage_closes_at_most_its_own_connection() {
     let server = Server::embedded();
     let mut state = 1u32;
     let mut random = || {
@@ -118,7 +118,7 @@ fn garbage_ends_its_connection_at_most() {
 
 /// Commands whose replies are never read: the server stops reading them, and goes on with others.
 #[test]
-fn a_flood_that_never_reads_is_held_back() {
+fn a_client_that_never_reads_is_slowed() {
     let server = Server::embedded();
     let mut other = server.client();
     let value = "x".repeat(1_000);
@@ -156,7 +156,7 @@ fn a_flood_that_never_reads_is_held_back() {
 }
 
 #[test]
-fn a_busy_client_leaves_room_for_others() {
+fn a_busy_client_does_not_starve_others() {
     let server = Server::embedded();
     let address = server.address;
     let busy = std::thread::spawn(move || {
@@ -183,7 +183,7 @@ fn a_busy_client_leaves_room_for_others() {
 }
 
 #[test]
-fn one_connection_too_many_is_told() {
+fn a_connection_above_the_limit_gets_an_error() {
     const MOST: usize = 10_000;
     let files = loadgen::host::resources::ensure_descriptors(MOST as u64 + 200);
     if files.is_err() {
@@ -211,7 +211,7 @@ fn one_connection_too_many_is_told() {
 }
 
 #[test]
-fn it_stops_when_asked_even_with_clients() {
+fn sigterm_stops_it_with_clients_connected() {
     let server = Server::embedded();
     let mut waiting = server.client();
     waiting.send(&words("BLPOP q 0"));

@@ -40,7 +40,7 @@ fn redis_cli_works() {
 }
 
 #[test]
-fn redis_benchmark_gets_through() {
+fn redis_benchmark_completes() {
     if !require("redis-benchmark") {
         return;
     }
@@ -95,7 +95,7 @@ async fn the_redis_crate_works() {
 }
 
 #[tokio::test]
-async fn a_password_or_another_database_is_refused_clearly() {
+async fn a_password_or_another_database_is_refused_with_the_reason() {
     let server = Server::embedded();
     for (url, part) in [
         (format!("redis://:secret@{}", server.address), "wants none"),

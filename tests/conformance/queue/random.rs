@@ -51,7 +51,7 @@ fn command() -> impl Strategy<Value = Vec<String>> {
 }
 
 #[test]
-fn random_commands_have_the_same_replies() {
+fn random_commands_get_the_same_replies() {
     let (embedded, Some(real)) = (Server::embedded(), Server::real()) else { return };
     let clients = RefCell::new([embedded.client(), real.client()]);
     let config = Config { cases: 100, failure_persistence: None, ..Config::default() };

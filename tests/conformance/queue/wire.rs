@@ -23,7 +23,7 @@ fn a_batch_is_answered_in_order() {
 }
 
 #[test]
-fn commands_may_be_cut_anywhere() {
+fn commands_may_be_split_anywhere() {
     on_both(|server| {
         let all: Vec<_> = ["RPUSH q a bc", "*0", "BLMPOP 1 1 q LEFT COUNT 10", "INCRBY n -12"]
             .map(|text| if text == "*0" { b"*0\r\n".to_vec() } else { words(text) })
@@ -51,7 +51,7 @@ fn commands_may_be_cut_anywhere() {
 }
 
 #[test]
-fn payloads_are_any_bytes_of_any_length() {
+fn payloads_may_be_any_bytes_of_any_length() {
     on_both(|server| {
         let mut client = server.client();
         let all_bytes: Vec<u8> = (0..=255).collect();
@@ -73,7 +73,7 @@ fn payloads_are_any_bytes_of_any_length() {
 }
 
 #[test]
-fn lines_of_words_are_commands_too() {
+fn inline_commands_are_accepted() {
     on_both(|server| {
         let mut client = server.client();
         client.send(b"  RPUSH\tq  a \r\n\r\n   \nLLEN q\nlpop q\r\n*-1\r\n*-10\r\nPING\n");
@@ -85,7 +85,7 @@ fn lines_of_words_are_commands_too() {
 }
 
 #[test]
-fn what_is_no_command_ends_its_connection_alone() {
+fn invalid_commands_close_only_their_connection() {
     on_both(|server| {
         let mut bystander = server.client();
         for (bytes, expected) in [

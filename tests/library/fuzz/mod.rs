@@ -38,27 +38,27 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn queue_commands() {
+fn corpus_of_queue_commands() {
     replay("queue_command", queue_command::check);
 }
 
 #[test]
-fn broker_frames() {
+fn corpus_of_broker_frames() {
     replay("broker_frame", broker_frame::check);
 }
 
 #[test]
-fn broker_topics() {
+fn corpus_of_broker_topics() {
     replay("broker_topic", broker_topic::check);
 }
 
 #[test]
-fn http_responses() {
+fn corpus_of_http_responses() {
     replay("http_response", http_response::check);
 }
 
 #[test]
-fn saved_reports() {
+fn corpus_of_saved_reports() {
     replay("saved_report", saved_report::check);
 }
 
@@ -67,7 +67,7 @@ fn saved_reports() {
 const MUTATIONS: u64 = 2_000;
 
 #[test]
-fn mutated_reports_are_refused_or_shown() {
+fn mutated_reports_are_refused_or_rendered() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let count = number("LOADGEN_MUTATIONS").unwrap_or(MUTATIONS);
     let first = number("LOADGEN_FIRST_MUTATION").unwrap_or(0);

@@ -70,7 +70,7 @@ fn outcome(comparison: &Comparison, name: &str) -> Option<Outcome> {
 }
 
 #[test]
-fn the_same_is_the_same() {
+fn a_report_does_not_differ_from_itself() {
     let comparison = compared(&[wavering("a", 1.0, 0.02)], &[wavering("b", 1.0, 0.02)]);
     assert!(!comparison.worse && comparison.trusted, "{comparison:?}");
     for name in ["arrival.p50", "latency.response.p99", "requests.completed_per_s", "lost_percent"]
@@ -97,7 +97,7 @@ fn a_fifth_more_latency_is_worse_and_less_is_better() {
 }
 
 #[test]
-fn what_seconds_differ_by_is_no_change() {
+fn variation_between_seconds_is_not_a_change() {
     // The same fifth more, but the seconds of each run differ by as much.
     let comparison = compared(&[wavering("a", 1.0, 0.2)], &[wavering("b", 1.2, 0.2)]);
     assert!(!comparison.worse, "{comparison:?}");
@@ -108,7 +108,7 @@ fn what_seconds_differ_by_is_no_change() {
 }
 
 #[test]
-fn what_runs_differ_by_is_no_change() {
+fn variation_between_runs_is_not_a_change() {
     let runs = |names: [&str; 3], levels: [f64; 3]| {
         let run = |n: usize| wavering(names[n], levels[n], 0.001);
         [run(0), run(1), run(2)]
@@ -126,7 +126,7 @@ fn what_runs_differ_by_is_no_change() {
 }
 
 #[test]
-fn a_rate_that_falls_is_worse_and_one_that_rises_is_better() {
+fn a_lower_rate_is_worse_and_a_higher_rate_is_better() {
     let (base, mut new) = (wavering("a", 1.0, 0.0), wavering("b", 1.0, 0.0));
     new.requests.completed_per_s = 900.0;
     let comparison = compared(std::slice::from_ref(&base), std::slice::from_ref(&new));
@@ -136,7 +136,7 @@ fn a_rate_that_falls_is_worse_and_one_that_rises_is_better() {
 }
 
 #[test]
-fn failures_and_losses_beyond_one_in_a_thousand_are_worse() {
+fn failures_and_losses_above_one_in_1000_are_worse() {
     let base = wavering("a", 1.0, 0.0);
     let with = |failed: u64, lost: u64| {
         let mut new = wavering("b", 1.0, 0.0);
@@ -154,7 +154,7 @@ fn failures_and_losses_beyond_one_in_a_thousand_are_worse() {
 }
 
 #[test]
-fn runs_too_short_to_tell_are_refused_and_repeated_ones_are_not() {
+fn runs_too_short_to_compare_are_refused_unless_repeated() {
     let short = |id: &str, level: f64| run(id, &[level, level]);
     let error = compare(&side(&[short("a", 1.0)]), &side(&[short("b", 1.0)]), 5.0);
     assert_eq!(error, Err(CompareError::TooShort));
@@ -164,7 +164,7 @@ fn runs_too_short_to_tell_are_refused_and_repeated_ones_are_not() {
 }
 
 #[test]
-fn only_like_is_compared_with_like() {
+fn only_runs_with_the_same_plan_are_compared() {
     let (a, b) = (wavering("a", 1.0, 0.0), wavering("b", 1.0, 0.0));
     let mut closed = b.clone();
     closed.run.mode = "closed".to_owned();
@@ -199,7 +199,7 @@ fn only_like_is_compared_with_like() {
 }
 
 #[test]
-fn what_a_reader_must_know_is_noted() {
+fn differences_that_matter_to_a_reader_are_noted() {
     let (a, mut b) = (wavering("a", 1.0, 0.0), wavering("b", 1.0, 0.0));
     b.run.connections += 1;
     b.run.interrupted = true;
@@ -252,7 +252,7 @@ fn slow(id: &str, tail: u64, seconds: usize) -> Report {
 }
 
 #[test]
-fn a_p99_decides_although_no_second_has_one() {
+fn p99_decides_even_if_single_seconds_have_none() {
     let base = slow("a", 2_000, 10);
     let comparison = compared(std::slice::from_ref(&base), &[slow("b", 180_000, 10)]);
     let p99 = figure(&comparison, "latency.response.p99");
@@ -264,7 +264,7 @@ fn a_p99_decides_although_no_second_has_one() {
 }
 
 #[test]
-fn seconds_on_the_edge_of_a_p99_do_not_change_what_decides() {
+fn seconds_with_just_enough_values_for_a_p99_do_not_change_the_decision() {
     let (base, mut new) = (wavering("a", 1.0, 0.02), wavering("b", 90.0, 0.02));
     for row in new.series.iter_mut().step_by(3) {
         row.response_p99 = None;
@@ -275,7 +275,7 @@ fn seconds_on_the_edge_of_a_p99_do_not_change_what_decides() {
 }
 
 #[test]
-fn what_should_decide_and_cannot_is_named() {
+fn figures_that_cannot_decide_are_named() {
     let mut new = slow("b", 2_000, 10);
     new.latency.response.p99 = None;
     let comparison = compared(&[slow("a", 2_000, 10)], &[new]);
@@ -289,7 +289,7 @@ fn what_should_decide_and_cannot_is_named() {
 }
 
 #[test]
-fn a_total_failure_is_worse_however_little_else_is_known() {
+fn a_total_failure_is_worse_even_without_other_figures() {
     let dead = |id: &str| {
         let mut dead = wavering(id, 1.0, 0.0);
         dead.requests.status.clear();

@@ -127,7 +127,7 @@ fn a_trial_that_cannot_be_judged_is_not_reported_as_failed() {
 }
 
 #[test]
-fn what_went_wrong_in_a_ramp_is_said_in_every_form() {
+fn failures_of_a_ramp_are_in_every_form() {
     let mut ramp = ramp();
     (ramp.search, ramp.complete, ramp.planned_steps) = (None, true, Some(3));
     let markdown = rendered(Document::Ramp(&ramp), Form::Markdown);
@@ -160,7 +160,7 @@ fn what_went_wrong_in_a_ramp_is_said_in_every_form() {
 }
 
 #[test]
-fn the_ending_says_the_form() {
+fn the_file_extension_chooses_the_form() {
     for (file, form) in [
         ("r.txt", Some(Form::Text)),
         ("a.b/r.json", Some(Form::Json)),
@@ -179,7 +179,7 @@ fn the_ending_says_the_form() {
 }
 
 #[test]
-fn a_form_that_there_is_not_is_refused_before_the_run_and_after() {
+fn forms_that_a_report_does_not_have_are_refused() {
     let (ramp, closed) = (ramp(), closed());
     let arrival = Form::Hgrm(DistributionName::Arrival);
     for (document, form, part) in [
@@ -232,7 +232,7 @@ fn every_row_of_the_csv_has_every_column() {
 }
 
 #[test]
-fn gnuplot_finds_the_originals_columns_and_the_series() {
+fn gnuplot_finds_the_columns_of_the_original_and_the_series() {
     let ramp = ramp();
     let text = rendered(Document::Ramp(&ramp), Form::Tsv);
     let tables: Vec<_> = text.split("\n\n\n").collect();
@@ -254,7 +254,7 @@ fn gnuplot_finds_the_originals_columns_and_the_series() {
 }
 
 #[test]
-fn junit_is_xml_whatever_stands_in_the_texts() {
+fn junit_is_valid_xml_for_any_text() {
     let mut report = report();
     report.run.target = "http://h/?a=\"<&>'\u{1}\u{7f}]]>\n".to_owned();
     report.verdict.generator = "limited".to_owned();
@@ -284,7 +284,7 @@ fn junit_is_xml_whatever_stands_in_the_texts() {
 }
 
 #[test]
-fn the_spectrum_is_what_hdrhistograms_plotter_reads() {
+fn hgrm_is_readable_by_the_plotter_of_hdrhistogram() {
     let report = report();
     for distribution in [DistributionName::Response, DistributionName::Arrival] {
         let text = rendered(Document::Run(&report), Form::Hgrm(distribution));
@@ -308,7 +308,7 @@ fn the_spectrum_is_what_hdrhistograms_plotter_reads() {
 }
 
 #[test]
-fn the_interval_log_is_read_by_hdrhistograms_reader() {
+fn hlog_is_readable_by_the_reader_of_hdrhistogram() {
     let (report, ramp) = (report(), ramp());
     for (document, expected) in [
         (Document::Run(&report), vec!["arrival", "response", "service", "lateness"]),
@@ -341,7 +341,7 @@ fn the_interval_log_is_read_by_hdrhistograms_reader() {
 }
 
 #[test]
-fn the_interval_log_counts_from_the_first_step() {
+fn hlog_of_a_ramp_counts_from_the_first_step() {
     let mut ramp = ramp();
     for (step, started_at) in ramp.steps.iter_mut().zip(["20:26:30.000", "20:26:42.500"]) {
         let report = step.report.as_mut().expect("the first two have one");
@@ -353,7 +353,7 @@ fn the_interval_log_counts_from_the_first_step() {
 }
 
 #[test]
-fn a_histogram_that_was_edited_is_named() {
+fn an_edited_histogram_is_named() {
     let mut report = report();
     report.latency.response.hdr = "HISTnonsense".to_owned();
     let document = Document::Run(&report);

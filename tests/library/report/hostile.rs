@@ -61,7 +61,7 @@ fn render(document: Document<'_>, form: Form) -> Option<String> {
 }
 
 #[test]
-fn no_string_of_a_report_moves_a_terminal_or_begins_a_line() {
+fn strings_of_a_report_cannot_control_a_terminal_or_begin_a_line() {
     let files = ["run.json", "ramp.json"].map(report_file);
     let forms = [
         Form::Text,
@@ -110,7 +110,7 @@ fn no_string_of_a_report_moves_a_terminal_or_begins_a_line() {
 }
 
 #[test]
-fn no_cell_of_a_table_is_a_formula() {
+fn cells_of_a_table_are_not_formulas() {
     let mut json = run();
     for (name, text) in
         [("target", "=1+1|cmd"), ("engine", "@SUM(A1)"), ("protocol", "-2+3"), ("id", "+1")]
@@ -151,7 +151,7 @@ fn changed(pointer: &str, value: Value) -> String {
 }
 
 #[test]
-fn impossible_numbers_are_refused_by_their_field() {
+fn impossible_numbers_are_refused_with_their_field() {
     for (pointer, value, part) in [
         ("/run/duration_s", json!(1e19), "run.duration_s is 10000000000000000000, above"),
         ("/run/duration_s", json!(-1.0), "run.duration_s is -1, below zero"),
@@ -188,7 +188,7 @@ fn impossible_numbers_are_refused_by_their_field() {
 }
 
 #[test]
-fn a_sum_beyond_what_can_be_counted_is_refused() {
+fn a_sum_above_the_largest_count_is_refused() {
     let part = |index: u64| {
         let mut seen = observations(|_| {});
         seen.run_id = format!("run-{index}");

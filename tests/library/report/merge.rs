@@ -32,7 +32,7 @@ fn merged(parts: Vec<Named>) -> Report {
 }
 
 #[test]
-fn the_time_in_scripts_is_of_all_threads_of_all_nodes() {
+fn time_in_scripts_is_summed_over_all_nodes() {
     let part = |index| {
         let mut seen = observations(|s| s.node = Some(NodeShare { index, count: 2 }));
         seen.run_id = format!("run-{index}");
@@ -87,7 +87,7 @@ fn counts_are_added() {
 }
 
 #[test]
-fn threads_of_all_nodes_have_one_mean_and_deviation() {
+fn threads_of_all_nodes_share_one_mean_and_deviation() {
     let mut two = parts(&[0, 1], 2);
     two[0].1.requests.per_thread.mean = Some(100.0);
     two[1].1.requests.per_thread.mean = Some(200.0);
@@ -99,7 +99,7 @@ fn threads_of_all_nodes_have_one_mean_and_deviation() {
 }
 
 #[test]
-fn seconds_and_components_stand_side_by_side() {
+fn seconds_are_added_and_components_are_listed() {
     let mut two = parts(&[0, 1], 2);
     let mut later = two[1].1.series[0].clone();
     (later.t_s, later.queue_depth) = (2.0, Some(9));
@@ -115,7 +115,7 @@ fn seconds_and_components_stand_side_by_side() {
 }
 
 #[test]
-fn the_worst_verdict_is_that_of_all() {
+fn the_worst_verdict_applies_to_the_sum() {
     let all = merged(parts(&[0, 1], 2));
     assert_eq!((all.verdict.generator.as_str(), all.verdict.pass), ("valid", true));
     let mut late = parts(&[0, 1], 2);
@@ -138,7 +138,7 @@ fn the_worst_verdict_is_that_of_all() {
 }
 
 #[test]
-fn a_failure_of_one_node_is_one_of_the_whole() {
+fn a_failed_node_fails_the_sum() {
     let mut parts = parts(&[0, 1], 2);
     parts[1].1.verdict.failures = vec!["push ended: signal: 9. Look at it".to_owned()];
     let all = merged(parts);
@@ -149,7 +149,7 @@ fn a_failure_of_one_node_is_one_of_the_whole() {
 }
 
 #[test]
-fn the_sum_of_nodes_of_which_nothing_arrived_has_failed() {
+fn a_sum_without_arrivals_fails() {
     let mut parts = parts(&[0, 1], 2);
     for (_, report) in &mut parts {
         let messages = report.messages.as_mut().expect("it listened");
@@ -163,7 +163,7 @@ fn the_sum_of_nodes_of_which_nothing_arrived_has_failed() {
 }
 
 #[test]
-fn a_missing_part_is_said_everywhere() {
+fn a_missing_part_is_noted_in_every_form() {
     let all = merged(parts(&[0, 2], 3));
     assert!(all.run.partial);
     assert_eq!((all.verdict.generator.as_str(), all.verdict.pass), ("limited", false));
@@ -189,14 +189,14 @@ fn a_missing_part_is_said_everywhere() {
 }
 
 #[test]
-fn merged_reports_are_what_the_schema_says() {
+fn merged_reports_match_the_schema() {
     assert_eq!(check_schema(&merged(parts(&[0, 1], 2))), Ok(()));
     assert_eq!(check_schema(&merged(parts(&[1], 2))), Ok(()));
     assert_eq!(check_schema(&part(1, 2).1), Ok(()));
 }
 
 #[test]
-fn what_is_not_another_part_of_the_same_load_is_refused() {
+fn reports_that_are_not_parts_of_one_load_are_refused() {
     let with = |change: fn(&mut Report)| {
         let mut two = parts(&[0, 1], 2);
         change(&mut two[1].1);
@@ -253,7 +253,7 @@ fn later_by(us: u64, change: fn(&mut Report)) -> Report {
 }
 
 #[test]
-fn starts_that_are_far_apart_limit_the_whole_by_the_time_of_redis() {
+fn starts_far_apart_in_redis_time_make_the_sum_limited() {
     for (us, limited, sentence) in [
         (9_000, false, None),
         (15_000, false, Some("node 1 started 15.00ms after node 0 by the time of their Redis")),
@@ -281,7 +281,7 @@ fn starts_that_are_far_apart_limit_the_whole_by_the_time_of_redis() {
 }
 
 #[test]
-fn wall_clocks_are_compared_only_where_the_nodes_have_no_redis_in_common() {
+fn wall_clocks_are_compared_only_without_a_common_redis() {
     // The wall clocks agree to 3 ms, and one of them is wrong.
     let another = |r: &mut Report| {
         if r.run.node.is_some_and(|node| node.index == 1) {
@@ -302,7 +302,7 @@ fn wall_clocks_are_compared_only_where_the_nodes_have_no_redis_in_common() {
 }
 
 #[test]
-fn impossible_starts_are_no_panic() {
+fn impossible_starts_do_not_panic() {
     for start_us in [0, u64::MAX] {
         let mut two = parts(&[0, 1], 2);
         two.iter_mut().for_each(|(_, report)| report.run.clock.start_us = Some(start_us));
@@ -312,7 +312,7 @@ fn impossible_starts_are_no_panic() {
 }
 
 #[test]
-fn figures_of_merged_stages_are_no_finer_than_the_coarsest_clock() {
+fn merged_stages_are_as_coarse_as_the_coarsest_clock() {
     let mut two = parts(&[0, 1], 2);
     two[1].1.run.clock.error_bound_us = Some(40.0);
     let all = merged(two);
@@ -328,7 +328,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn the_histogram_of_all_is_that_of_the_union(
+    fn the_merged_histogram_is_that_of_all_values(
         a in prop::collection::vec(1u64..5_000_000, 0..300), b in prop::collection::vec(1u64..5_000_000, 0..300),
     ) {
         let of = |values: &[u64]| {
@@ -351,7 +351,7 @@ proptest! {
 }
 
 #[test]
-fn a_share_that_the_parts_do_not_tell_is_not_called_nan() {
+fn an_unknown_share_is_not_printed_as_nan() {
     let text = text(&merged(parts(&[0, 1], 2)), TextOptions::default());
     let rates = text.lines().find(|line| line.starts_with("    Req/Sec")).expect("wrk's line");
     assert!(rates.trim_end().ends_with(" n/a") && !text.contains("nan"), "{text}");

@@ -32,6 +32,12 @@ macro_rules! assert_snapshot {
     };
 }
 
+/// Conditions of `--fail-if`.
+mod conditions;
+/// The JSON, its schema, and reading it back.
+mod json;
+/// The text.
+mod text;
 /// Every form of a run and of a ramp, read as the tools that they are for read them.
 mod forms;
 /// Two sides of made-up runs whose noise is known.
@@ -210,48 +216,6 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
     }
 }
 
-/// What serves as the snapshot of JSON: the blobs are checked on their own.
-fn without_blobs(report: &Report) -> String {
-    let lines: Vec<_> = report.to_json().lines().map(str::to_owned).collect();
-    let shorten = |line: &String| match line.split_once("\"hdr\": ") {
-        Some((indent, _)) => format!("{indent}\"hdr\": …"),
-        None => line.clone(),
-    };
-    lines.iter().map(shorten).collect::<Vec<_>>().join("\n")
-}
-
-#[test]
-fn the_text_of_a_troubled_run() {
-    let conditions = |s: &mut Settings| {
-        s.fail_if = vec!["messages.lost>0".to_owned(), "latency.response.p99>5ms".to_owned()];
-    };
-    let report = Report::from(&observations(conditions));
-    assert_snapshot!(
-        "troubled_text",
-        text(&report, TextOptions { latency: true, ..TextOptions::default() })
-    );
-}
-
-#[test]
-fn the_json_of_a_troubled_run() {
-    let report = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
-    let mut json = without_blobs(&report);
-    json = json.replace(&format!("\"{}\"", env!("CARGO_PKG_VERSION")), "\"VERSION\"");
-    assert_snapshot!("troubled_json", json);
-}
-
-#[test]
-fn the_text_of_a_plain_closed_loop() {
-    let closed = |s: &mut Settings| {
-        (s.rate, s.connections) = (None, Some(10));
-        s.url = Some("http://127.0.0.1:8080/".to_owned());
-    };
-    let mut seen = observations(closed);
-    (seen.arrivals, seen.stack, seen.stages, seen.casualties) =
-        (None, StackInfo::default(), Vec::new(), Vec::new());
-    assert_snapshot!("closed_text", text(&Report::from(&seen), TextOptions::default()));
-}
-
 /// A search of two runs, of which one failed, and a step that came to nothing.
 fn ramp() -> RampReport {
     let step = |value: f64, report: Option<Report>, error: Option<&str>| RampStep {
@@ -298,101 +262,6 @@ fn ramp() -> RampReport {
     }
 }
 
-#[test]
-fn the_text_of_a_ramp() {
-    assert_snapshot!("ramp_text", ramp_text(&ramp(), TextOptions::default()));
-}
-
-#[test]
-fn the_json_of_a_ramp_is_what_its_schema_says() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/ramp.schema.json");
-    let mut schemas = boon::Schemas::new();
-    let schema = boon::Compiler::new().compile(path, &mut schemas).expect("a valid schema");
-    let mut json: serde_json::Value = serde_json::from_str(&ramp().to_json()).expect("JSON");
-    assert_eq!(schemas.validate(&json, schema).map_err(|e| e.to_string()), Ok(()));
-    json["steps"][0]["report"]["verdict"]["generator"] = "fine".into();
-    assert!(schemas.validate(&json, schema).is_err(), "the schema lets a step's report pass");
-}
-
-/// Sentences are as long as they are, and a terminal breaks them; a table that is broken cannot be read.
-#[test]
-fn the_text_fits_a_terminal_of_80_columns() {
-    let mut seen = observations(|s| s.rate = "9999999".parse().ok());
-    let counters = &mut seen.load.counters;
-    (counters.planned, counters.sent, counters.completed) = (9_999_999, 9_999_999, 9_999_999);
-    seen.arrivals.as_mut().expect("it listens").account.arrived = 9_999_999;
-    let text = text(&Report::from(&seen), TextOptions { latency: true, ..TextOptions::default() });
-    let is_sentence =
-        |line: &&str| ["  Note", "  Fail if", "  Stack"].iter().any(|name| line.starts_with(name));
-    for line in text.lines().filter(|line| !is_sentence(line)) {
-        assert!(line.chars().count() <= 80, "{line}\n{text}");
-    }
-}
-
-#[test]
-fn a_latency_may_be_named_in_short() {
-    let conditions = ["response.p50>1us", "latency.response.p50>1us"].map(str::to_owned);
-    let report = Report::from(&observations(|s| s.fail_if = conditions.to_vec()));
-    let [short, whole] = &report.verdict.thresholds[..] else { panic!("two") };
-    assert_eq!((short.value, short.ok), (report.latency.response.p50, false));
-    assert_eq!((whole.value, whole.ok), (short.value, short.ok));
-}
-
-#[test]
-fn a_condition_that_cannot_be_judged_does_not_pass() {
-    let mut seen = observations(|s| s.fail_if = vec!["arrival.p99>1h".to_owned()]);
-    // Enough was planned, and less arrived.
-    seen.arrivals.as_mut().expect("it listens").latencies = spread(500, 300, 4_000).into();
-    let report = Report::from(&seen);
-    assert!(text(&report, TextOptions::default()).contains("FAILED (it was not measured)"));
-    let threshold = &report.verdict.thresholds[0];
-    assert_eq!((threshold.value, threshold.ok, report.verdict.pass), (None, false, false));
-}
-
-#[test]
-fn conditions_name_numbers_of_the_report() {
-    let check = |text: &str| check_names(&plan(|s| s.fail_if = vec![text.to_owned()]).thresholds);
-    for text in [
-        "arrival.p99>5ms",
-        "messages.lost>0",
-        "requests.status.500>0",
-        "resources.api.cpu_percent_max>90",
-        "stages.sent-api.p50>1ms",
-        "requests.rate_achieved<23900",
-        "latency.service.p99>1s",
-        "service.p99>1s",
-    ] {
-        assert_eq!(check(text), Ok(()), "{text}");
-    }
-    for (text, hint) in [
-        ("arival.p99>1", "arrival.p99"),
-        ("p99>1", "did you mean"),
-        ("response.p99.9>1", "write response.p99_9"),
-        ("other.p99.9>1", "such as arrival.p99"),
-        ("lost>0", "messages.lost"),
-        ("x>0", "such as"),
-    ] {
-        let error = check(text).expect_err(text).to_string();
-        assert!(error.contains("--fail-if") && error.contains(hint), "{error}");
-    }
-}
-
-#[test]
-fn a_saved_report_is_read_back_whole() {
-    let report = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
-    assert_eq!(Report::from_json(&report.to_json()).expect("our own"), report);
-}
-
-#[test]
-fn the_blobs_hold_the_numbers_beside_them() {
-    let report = Report::from(&observations(|_| ()));
-    for q in [&report.latency.response, &report.latency.service, &report.latency.lateness] {
-        let blob = Latencies::from_hdr(&q.hdr).expect("HDR V2");
-        assert_eq!(blob.count(), q.count);
-        assert_eq!(blob.quantile(0.99).map(|n| (n.as_micros_f64() * 1e3).round() / 1e3), q.p99);
-    }
-}
-
 /// Whether a JSON text is what a schema file says.
 fn check_against(schema: &str, json: &str) -> Result<(), String> {
     let path = format!("{}/schema/{schema}.schema.json", env!("CARGO_MANIFEST_DIR"));
@@ -404,21 +273,4 @@ fn check_against(schema: &str, json: &str) -> Result<(), String> {
 
 fn check_schema(report: &Report) -> Result<(), String> {
     check_against("report", &report.to_json())
-}
-
-#[test]
-fn the_json_is_what_the_schema_says() {
-    let check = check_schema;
-    let full = Report::from(&observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]));
-    assert_eq!(check(&full), Ok(()));
-    let mut bare = observations(|s| s.rate = None);
-    (bare.arrivals, bare.stack, bare.clock) = (None, StackInfo::default(), ClockInfo::default());
-    bare.load = Recorder::new(IdSpace::from_authority(0, 1, 100), 100, SECOND).result;
-    assert_eq!(check(&Report::from(&bare)), Ok(()));
-    let mut embedded = observations(|_| ());
-    embedded.stack.broker = Some(ServerInfo { kind: "embedded", version: "x".to_owned() });
-    assert_eq!(check(&Report::from(&embedded)), Ok(()));
-    let mut wrong = full;
-    wrong.verdict.generator = "fine".to_owned();
-    assert!(check(&wrong).is_err(), "the schema lets anything pass");
 }

@@ -14,7 +14,7 @@ use loadgen::report::Report;
 use super::{SECOND, micros, observations, spread};
 
 #[test]
-fn a_generator_that_is_late_is_not_believed() {
+fn a_late_generator_is_limited() {
     let mut seen = observations(|_| ());
     seen.load.pacing = spread(2_000, 10, 40_000);
     let report = Report::from(&seen);
@@ -24,7 +24,7 @@ fn a_generator_that_is_late_is_not_believed() {
 }
 
 #[test]
-fn what_the_tick_makes_late_is_the_plan_and_noted() {
+fn lateness_due_to_the_tick_is_noted_and_not_limited() {
     let verdict = |tick_ms: u64, latest_us: u64| {
         let mut seen = observations(|s| s.tick = Some(Duration::from_millis(tick_ms)));
         seen.load.pacing = spread(2_000, 10, latest_us);
@@ -44,7 +44,7 @@ fn what_the_tick_makes_late_is_the_plan_and_noted() {
 }
 
 #[test]
-fn figures_of_a_stand_in_come_with_a_warning() {
+fn figures_of_embedded_servers_come_with_a_warning() {
     let stand_in = || Some(ServerInfo { kind: "embedded", version: "x".to_owned() });
     let notes = |queue: bool, broker: bool| {
         let mut seen = observations(|_| ());
@@ -126,7 +126,7 @@ fn lateness_of_an_open_loop_is_explained_by_the_machine() {
 }
 
 #[test]
-fn a_method_that_the_target_does_not_take_is_said() {
+fn a_method_that_the_target_refuses_is_noted() {
     let notes_of = |status: u16, change: fn(&mut Settings)| {
         let mut seen = observations(change);
         let ticket = Ticket { due: SECOND, ready: SECOND, id: MsgId::new(1).expect("small") };
@@ -155,7 +155,7 @@ fn a_method_that_the_target_does_not_take_is_said() {
 }
 
 #[test]
-fn what_the_kernel_did_not_time_is_said() {
+fn answers_without_kernel_timestamps_are_noted() {
     let notes = |answers: u64, messages: u64, change: fn(&mut Settings)| {
         let mut seen = observations(change);
         seen.traffic.timed_when_read = answers;
@@ -177,7 +177,7 @@ fn what_the_kernel_did_not_time_is_said() {
 }
 
 #[test]
-fn to_look_for_the_next_answer_is_not_to_be_busy() {
+fn busy_polling_does_not_count_as_load() {
     let notes = |looked: u64| {
         let mut seen = observations(|s| (s.rate, s.threads) = (None, Some(2)));
         // Of the two threads' second.
@@ -192,7 +192,7 @@ fn to_look_for_the_next_answer_is_not_to_be_busy() {
 }
 
 #[test]
-fn errors_and_losses_are_told_in_percent() {
+fn errors_and_losses_are_shown_in_percent() {
     // Of 1,998 requests one was refused and two failed; of 1,995 accepted messages two were lost.
     let report = Report::from(&observations(|_| ()));
     let (requests, messages) = (&report.requests, report.messages.as_ref().expect("it listened"));
@@ -204,7 +204,7 @@ fn errors_and_losses_are_told_in_percent() {
 }
 
 #[test]
-fn an_old_report_is_judged_when_it_is_read() {
+fn an_old_report_gets_its_verdict_when_it_is_read() {
     let text = include_str!("../../data/run.json");
     let report = Report::from_json(text).expect("a report of before there were failures");
     assert_eq!((report.requests.refused, report.requests.error_percent), (0, Some(0.0)));
@@ -241,7 +241,7 @@ fn every_line_of_the_text_fits_a_terminal() {
 }
 
 #[test]
-fn requests_without_a_connection_say_that_connecting_failed() {
+fn requests_without_a_connection_are_noted_as_failed_to_connect() {
     let note = |failures: u64, causes: CauseCounts| {
         let mut seen = observations(|_| ());
         seen.load.counters.never_sent = 700;
@@ -261,7 +261,7 @@ fn requests_without_a_connection_say_that_connecting_failed() {
 }
 
 #[test]
-fn a_wait_is_noted_by_a_lower_percentile_where_values_are_few() {
+fn waiting_is_noted_with_a_lower_percentile_for_few_values() {
     let mut seen = observations(|_| ());
     let few = spread(400, 3_000_000, 7_000_000);
     (seen.load.waiting, seen.load.response) = (few.clone(), few);

@@ -38,7 +38,7 @@ fn rendered(report: &Report, form: Form) -> String {
 }
 
 #[test]
-fn the_parts_are_the_whole() {
+fn the_parts_of_a_mix_add_up() {
     let report = Report::from(&mixed(|_| ()));
     let sum = |of: fn(&loadgen::report::ByRequest) -> u64| report.by_request.iter().map(of).sum();
     let r = &report.requests;
@@ -68,7 +68,7 @@ fn the_parts_are_the_whole() {
 }
 
 #[test]
-fn the_text_has_a_row_for_each() {
+fn the_text_has_a_row_for_each_request() {
     let open = Report::from(&mixed(|_| ()));
     let mut seen = mixed(|s| (s.rate, s.connections) = (None, Some(4)));
     seen.arrivals = None;
@@ -86,7 +86,7 @@ fn the_text_has_a_row_for_each() {
 }
 
 #[test]
-fn every_number_has_its_name() {
+fn every_number_of_a_request_can_be_named() {
     let fail_if = "by_request.buy.response.p50>1us";
     let report = Report::from(&mixed(|s| s.fail_if = vec![fail_if.to_owned()]));
     let p50 = report.by_request[1].response.p50;

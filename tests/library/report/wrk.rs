@@ -63,7 +63,7 @@ fn per_thread(mean: f64, stdev: f64, max: f64, within: f64) -> PerThread {
 
 /// wrk 4.1.0, two connections for two seconds to a server that answers 404.
 #[test]
-fn a_common_run_reads_as_wrks() {
+fn a_common_run_has_the_text_of_wrk() {
     let mut report = closed();
     report.latency.service = figures(987, [63.21, 108.24, 3_540.0], [54.0, 64.0, 78.0, 240.0]);
     let requests = &mut report.requests;
@@ -92,7 +92,7 @@ fn a_common_run_reads_as_wrks() {
 /// wrk 4.1.0, to a server that takes requests and never answers. Only the percentiles differ: wrk calls
 /// them 0.00us.
 #[test]
-fn a_run_without_an_answer_reads_as_wrks() {
+fn a_run_without_answers_has_the_text_of_wrk() {
     let mut report = closed();
     (report.latency.service, report.latency.response) = Default::default();
     let requests = &mut report.requests;
@@ -118,7 +118,7 @@ fn a_run_without_an_answer_reads_as_wrks() {
 
 /// Figures that wrk's own printing functions were given.
 #[test]
-fn large_figures_read_as_wrks() {
+fn large_figures_have_the_text_of_wrk() {
     let mut report = closed();
     (report.run.threads, report.run.connections, report.run.duration_s) = (64, 10_000, 3_600.0);
     report.latency.service =
@@ -152,7 +152,7 @@ fn large_figures_read_as_wrks() {
 }
 
 #[test]
-fn latency_counts_from_the_send_in_a_closed_loop_and_from_due_in_an_open_one() {
+fn latency_is_measured_from_the_send_in_a_closed_loop_and_from_due_in_an_open_loop() {
     let mut seen = observations(|_| ());
     (seen.load.service, seen.load.response) = (spread(2_000, 100, 200), spread(2_000, 900, 990));
     let open = Report::from(&seen);
@@ -165,7 +165,7 @@ fn latency_counts_from_the_send_in_a_closed_loop_and_from_due_in_an_open_one() {
 
 /// A target that answers 500 requests in the first half second and then nothing.
 #[test]
-fn a_target_that_falls_silent_is_not_faster_for_it() {
+fn a_target_that_stops_answering_is_not_reported_as_faster() {
     let mut seen = observations(|_| ());
     seen.load.counters.completed = 500;
     (seen.sending, seen.answering) = (SECOND, Nanos::from_millis(500));
@@ -180,7 +180,7 @@ fn a_target_that_falls_silent_is_not_faster_for_it() {
 /// What parsers of wrk's output look for, and what they take from the report of [`observations`]. Each
 /// must find its line once: our own sections come after it and must not look like it.
 #[test]
-fn parsers_of_wrks_output_read_ours() {
+fn parsers_of_wrk_output_read_the_report() {
     let report = Report::from(&observations(|s| s.url = Some("http://127.0.0.1:8080/".to_owned())));
     let text = text(&report, TextOptions { latency: true, ..TextOptions::default() });
     for (pattern, wanted) in [
@@ -214,7 +214,7 @@ fn parsers_of_wrks_output_read_ours() {
 
 /// Others take a line by its first word and split it at blanks.
 #[test]
-fn parsers_that_split_lines_read_ours() {
+fn parsers_that_split_lines_read_the_report() {
     let report = Report::from(&observations(|_| ()));
     let text = text(&report, TextOptions::default());
     let words = |first: &str| {
@@ -239,7 +239,7 @@ fn a_saved_report_prints_the_same_text() {
 }
 
 #[test]
-fn a_run_that_a_count_ends_is_told_by_its_count() {
+fn the_first_line_of_a_run_by_count_has_its_count() {
     let mut report = closed();
     (report.run.duration_s, report.run.requests_limit) = (0.000_152, Some(10));
     (report.requests.planned, report.requests.completed) = (10, 10);
