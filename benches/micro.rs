@@ -1,14 +1,14 @@
-//! The small steps that every request or message goes through, each timed by itself, to see which of
-//! them a change made slower: `cargo bench --bench micro [FILTER]`.
+//! Microbenchmarks of the steps of each request and message, to find the step that a change made slower:
+//! `cargo bench --bench micro [FILTER]`.
 //!
-//! Each bench holds its answer, so that none can time a step that does nothing.
+//! Each benchmark checks its result, so that none can measure a step that does nothing.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use loadgen::config::settings;
+use loadgen::config::settings::ArrivalProcess;
 use loadgen::core::clock::{Nanos, ServerClock};
 use loadgen::core::units::Rate;
 use loadgen::engine::recorder::Recorder;
@@ -26,11 +26,11 @@ use loadgen::pipeline::stamps::{Stamp, Stamper};
 /// The main job: 24,000 requests a second for 10 s.
 const RATE: u64 = 24_000;
 const SLOTS: u64 = 10 * RATE;
-/// From one request to the next.
+/// Time from one request to the next.
 const GAP: Nanos = Nanos(1_000_000_000 / RATE);
-/// One message in so many is stamped.
+/// Sampling interval: one message in `SAMPLE` is stamped.
 const SAMPLE: u64 = 100;
-/// An id as long runs have them: ten digits, and billions of ids until it has eleven.
+/// First id: ten digits, as in long runs, and billions of ids before eleven digits.
 const FIRST_ID: u64 = 1_000_000_000;
 
 fn main() {
@@ -56,24 +56,24 @@ fn id_space() -> IdSpace {
     IdSpace::from_authority(FIRST_ID, 1, SAMPLE)
 }
 
-/// When the next request is due.
-fn schedule(criterion: &mut Criterion) {
-    let due = |arrivals| {
-        let rate: Rate = "24k".parse().expect("a rate");
-        Schedule::new(ScheduleConfig {
-            arrivals,
-            duration: Some(Nanos::from_secs(10)),
-            ..ScheduleConfig::constant(rate)
-        })
-    };
+fn schedule_of(arrivals: ArrivalProcess) -> Schedule {
+    let rate: Rate = "24k".parse().expect("a rate");
+    Schedule::new(ScheduleConfig {
+        arrivals,
+        duration: Some(Nanos::from_secs(10)),
+        ..ScheduleConfig::constant(rate)
+    })
+}
 
-    let constant = due(settings::ArrivalProcess::Constant);
+/// Due time of the next request.
+fn schedule(criterion: &mut Criterion) {
+    let constant = schedule_of(ArrivalProcess::Constant);
     let expected = (0..SLOTS).map(|n| Slot { number: n, due: Nanos(n * 125_000 / 3) });
     assert!(constant.slots(0, 1).eq(expected), "slot n is due at n / rate");
     let mut slots = constant.slots(0, 1).cycle();
     criterion.bench_function("schedule/constant", |b| b.iter(|| slots.next()));
 
-    let poisson = due(settings::ArrivalProcess::Poisson);
+    let poisson = schedule_of(ArrivalProcess::Poisson);
     let points: Vec<_> = poisson.slots(0, 1).map(|slot| slot.due.as_secs_f64()).collect();
     let mean = points.iter().sum::<f64>() / SLOTS as f64;
     assert!(points.len() as u64 == SLOTS && points.is_sorted() && (4.95..5.05).contains(&mean));
@@ -81,8 +81,8 @@ fn schedule(criterion: &mut Criterion) {
     criterion.bench_function("schedule/poisson", |b| b.iter(|| slots.next()));
 }
 
-/// The id of the next message, and its due time noted for the receiver. A new block of ids, one
-/// message in 10,000, is part of it.
+/// Id of the next message, and its due time in the table for the subscriber. Includes a new block of ids for
+/// one message in 10,000.
 fn ids(criterion: &mut Criterion) {
     let table = Arc::new(DueTable::default());
     let mut writer = IdWriter::new(id_space(), 0, Some(Arc::clone(&table)));
@@ -105,25 +105,26 @@ fn ids(criterion: &mut Criterion) {
     }
 }
 
-/// The bytes of the next request: its digits patched, and the whole anew, as when the id has grown by
-/// a digit.
+/// The default request with this id.
+fn default_request(id: u64) -> String {
+    let body = format!(r#"{{"MsgID":{id},"source":"client-id","target":"target-id"}}"#);
+    format!(
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Bytes of the next request: with patched digits, and rendered again, as when the id has one more digit.
 fn template(criterion: &mut Criterion) {
     let target = "http://127.0.0.1:8080/".parse().expect("a URL");
     let body = Template::parse(DEFAULT_BODY.as_bytes()).expect("the default is valid");
     let shape = RequestShape::new(target, "POST".to_owned(), Vec::new(), body);
-    let expected = |id: u64| {
-        let body = format!(r#"{{"MsgID":{id},"source":"client-id","target":"target-id"}}"#);
-        format!(
-            "POST / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    };
     for (name, ids) in [
         ("template/patch", [FIRST_ID, FIRST_ID + 1]),
         ("template/render", [FIRST_ID, 10 * FIRST_ID]),
     ] {
-        let wanted = ids.map(expected);
+        let wanted = ids.map(default_request);
         let mut request = shape.rendered();
         let mut turn = 0;
         criterion.bench_function(name, |b| {
@@ -144,7 +145,7 @@ fn template(criterion: &mut Criterion) {
 
 const PAGE_LEN: usize = 615;
 
-/// What nginx says with a small page: the fields and their order are its own.
+/// A small page of nginx, with its header fields in its order.
 fn page(framing: &str, body: &str) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sun, 22 Nov 2026 10:00:00 GMT\r\n\
@@ -154,7 +155,7 @@ fn page(framing: &str, body: &str) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-/// A whole response, head and body, as one read brings it.
+/// A complete response in one read.
 fn response(criterion: &mut Criterion) {
     let text = "x".repeat(PAGE_LEN);
     let whole = page(&format!("Content-Length: {PAGE_LEN}"), &text);
@@ -169,15 +170,14 @@ fn response(criterion: &mut Criterion) {
     }
 }
 
-/// All that is written down about one request: planned, sent, answered; and once a second's load
-/// the interval's row.
+/// All records of one request: planned, sent, answered; and the row of the interval after a second's load.
 fn recorder(criterion: &mut Criterion) {
     let start = Nanos::from_secs(1_000);
     let mut recorder = Recorder::new(id_space(), SAMPLE, start).of_open_loop();
     let (mut due, mut count, mut sampled) = (start, 0, 0);
     criterion.bench_function("recorder/request", |b| {
         b.iter(|| {
-            // Latencies from 0.2 to 4.2 ms, so that they do not all fall into one bucket.
+            // Latencies from 0.2 to 4.2 ms, so that they are in many buckets.
             let (seen, sent) = (due + Nanos(20_000), due + Nanos(30_000));
             let at = sent + Nanos(200_000 + count * 7_919 % 4_000_000);
             let ticket = Ticket { due, ready: seen, id: msg_id(FIRST_ID + count) };
@@ -204,8 +204,7 @@ fn recorder(criterion: &mut Criterion) {
     assert_eq!(sampled, count.div_ceil(SAMPLE));
 }
 
-/// What a service does for a message, which it stamps or not; then a stamp's way into Redis' list, and
-/// back out of it.
+/// Stamp of a service for a message that is sampled or not; then encoding for the Redis list, and decoding.
 fn stamp(criterion: &mut Criterion) {
     let (stamper, mut passages) = Stamper::new(SAMPLE);
     let mut count = 0;
@@ -241,7 +240,7 @@ fn stamp(criterion: &mut Criterion) {
     });
 }
 
-/// The MsgID of a body that came in, and that the body is JSON.
+/// MsgID of a received body, with the check that the body is JSON.
 fn extract(criterion: &mut Criterion) {
     let fields = IdFields::default();
     let body = DEFAULT_BODY.replace("{{msg_id}}", &FIRST_ID.to_string());

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_wait_costs_one_range_and_a_bounded_number_of_times() {
+    fn a_long_wait_takes_one_range_and_a_limited_number_of_times() {
         let rate = Rate::per_second(1_000_000).expect("a rate");
         let schedule = Schedule::new(ScheduleConfig {
             requests: Some(100_000),

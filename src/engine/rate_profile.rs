@@ -186,7 +186,7 @@ mod tests {
         }
 
         #[test]
-        fn the_share_passed_rises_from_none_to_all(rates in any_rates(), x in 0.0..1.0f64, y in 0.0..1.0f64) {
+        fn the_share_passed_rises_from_0_to_1(rates in any_rates(), x in 0.0..1.0f64, y in 0.0..1.0f64) {
             let over = Nanos::from_secs(10);
             let profile = RateProfile::new(rates, over);
             let (low, high) = (x.min(y), x.max(y));

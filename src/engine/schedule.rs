@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_is_exact_at_the_edges() {
+    fn the_number_of_slots_is_exact_at_the_edges() {
         for (rate, millis, slots) in [
             ("1", 1_000, 1),
             ("1", 1_001, 2),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_warm_up_is_a_segment_of_its_own() {
+    fn the_warm_up_is_a_separate_segment() {
         let rate = Rate::per_second(10).expect("a rate");
         let schedule = Schedule::new(ScheduleConfig {
             warmup: Nanos(250_000_000),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changing_rate_is_exact_and_starts_after_a_steady_warm_up() {
+    fn a_changing_rate_is_exact_and_starts_after_a_warm_up_at_a_constant_rate() {
         let rates: Rates = "1k..3k".parse().expect("rates");
         let span = Nanos::from_secs(2);
         let schedule = Schedule::new(ScheduleConfig {

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nodes_slots_together_are_the_schedule() {
+    fn the_slots_of_all_nodes_are_the_schedule() {
         let rate: Rates = "1000".parse().expect("a rate");
         for arrivals in [ArrivalProcess::Constant, ArrivalProcess::Poisson] {
             let nodes = shards_of_all_nodes(&load(|load| {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_requests_is_that_of_all_nodes_and_connections_are_each_nodes_own() {
+    fn nodes_share_the_requests_and_each_has_all_connections() {
         let nodes = shards_of_all_nodes(&load(|load| load.requests = Some(17)));
         let (mut requests, mut connections) = (Vec::new(), Vec::new());
         for node in &nodes {

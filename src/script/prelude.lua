@@ -1,6 +1,6 @@
--- Run in each state before the script: wrk's table, as scripts for wrk know it. What it returns is what
--- loadgen calls. The script's own functions are looked up by name each time, for a script may put
--- another in a function's place while it runs.
+-- Runs in each state before the script. Defines the table wrk as in wrk, and returns the functions that
+-- loadgen calls. They look up the script's functions by name at each call, because a script may replace
+-- a function while it runs.
 local native = ...
 local new = require("table.new")
 local concat, length, pairs, tostring, type = table.concat, string.len, pairs, tostring, type
@@ -23,10 +23,10 @@ package.loaded.wrk = wrk
 
 loadgen = { msg_id = native.msg_id }
 
--- It fails the run instead of ending the process.
+-- Fails the run instead of ending the process.
 os.exit = native.exit
 
--- Fills wrk.addrs with those of the host's addresses that take a connection.
+-- Fills wrk.addrs with the addresses of the host that accept a connection.
 function wrk.resolve(host, service)
    local open = {}
    for _, address in ipairs(wrk.lookup(host, service)) do
@@ -35,8 +35,8 @@ function wrk.resolve(host, service)
    wrk.addrs = open
 end
 
--- Lua and loadgen write to standard output through buffers of their own, and all threads through the
--- same one of Lua: a line goes out as soon as it is whole, and what is printed goes there in one piece.
+-- Lua and loadgen have separate buffers for standard output, and all threads share that of Lua. So each
+-- line is written out when it is complete, and print writes in one piece.
 stdout:setvbuf("line")
 
 function print(...)
@@ -45,10 +45,10 @@ function print(...)
    stdout:write(concat(words, "\t", 1, n) .. "\n")
 end
 
--- Pieces of the request that is being put together; the table is used again for the next one.
+-- Pieces of the current request; the table is reused for the next one.
 local pieces = {}
 
--- The error is that of who called wrk.format.
+-- Raises an error with the line of the caller of wrk.format.
 local function refuse(what, value)
    local kind = type(value)
    error("wrk.format: " .. what .. ", not " .. (kind == "nil" and kind or "a " .. kind), 3)
@@ -106,7 +106,7 @@ function calls.request()
    return write()
 end
 
--- The fields are those of all responses with the same head; the script gets a table of its own.
+-- Responses with the same head share fields, so the script gets a copy.
 function calls.response(status, fields, body)
    local see = response
    if type(see) ~= "function" then return end

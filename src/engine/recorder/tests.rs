@@ -70,7 +70,7 @@ fn a_refused_message_is_answered_and_not_accepted() {
 }
 
 #[test]
-fn each_request_of_a_mix_has_its_part_and_only_messages_are_accepted() {
+fn each_request_of_a_mix_has_results_and_only_messages_are_accepted() {
     let (space, mix) = (IdSpace::from_authority(0, 1, 100), Arc::new(Mix::new(&[1, 1], 3)));
     let assignment = Assignment::new(Arc::clone(&mix), space, 0, 1);
     let mixture = Mixture { assignment, carries_id: vec![true, false] };
@@ -106,7 +106,7 @@ fn the_warm_up_leaves_no_trace() {
 }
 
 #[test]
-fn an_interval_holds_what_came_since_the_last() {
+fn an_interval_has_the_completions_since_the_last_one() {
     let mut recorder = recorder();
     recorder.completed(&ended(1_000, 1_000, 1_001, RequestOutcome::Answered { status: 200 }));
     assert_eq!(recorder.interval(0, 0, 3).completed, 1);

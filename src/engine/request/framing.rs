@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_of_whole_requests_is_refused() {
+    fn a_text_that_is_not_a_sequence_of_complete_requests_is_refused() {
         let many = GET.repeat(1_025);
         let mixed = [GET, HEAD].concat();
         for (text, part) in [

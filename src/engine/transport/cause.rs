@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_is_counted_under_its_own_name() {
+    fn each_cause_is_counted_under_its_name() {
         for (place, (cause, name)) in Cause::ALL.into_iter().enumerate() {
             assert_eq!(cause as usize, place, "{name}");
             let mut counts = CauseCounts::default();

@@ -29,7 +29,7 @@ pub(crate) trait ConnectionHooks: fmt::Debug + Send {
     fn time_spent(&self) -> Nanos;
 }
 
-/// Hooks of a transport, if there are any, and what is known of them.
+/// Hooks of a transport, if there are any, with the answers that are asked once and the current trial.
 #[derive(Debug)]
 pub(super) struct Hooks {
     hooks: Option<Box<dyn ConnectionHooks>>,
@@ -78,7 +78,8 @@ impl Hooks {
         (delay > Nanos::ZERO).then_some(delay)
     }
 
-    /// Counts a sent request. At the end of a trial, returns true if the script's time is not negligible.
+    /// Counts a sent request. At the end of a trial, returns true if the script's time is noticeable and false
+    /// if it is negligible; otherwise returns `None`.
     fn count_request(&mut self) -> Option<bool> {
         self.trial_requests += 1;
         if self.trial_requests < TRIAL_REQUESTS {

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_connection_leaves_once_and_the_others_stay() {
+    fn a_connection_can_be_removed_once_and_the_others_stay() {
         let mut idle = IdleConnections::new(5);
         (0..5).for_each(|index| idle.push(index));
         for index in [1, 4, 1] {

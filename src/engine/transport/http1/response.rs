@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_as_long_as_it_may_be_and_no_longer() {
+    fn a_head_of_the_largest_length_is_read_and_a_longer_one_is_refused() {
         for (more, fits) in [(0, true), (1, false)] {
             let (begin, end) = ("HTTP/1.1 200 OK\r\nA: ", "\r\nContent-Length: 0\r\n\r\n");
             let filler = "b".repeat(MAX_HEAD - begin.len() - end.len() + more);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_http_is_refused() {
+    fn invalid_responses_are_refused() {
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
         let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD + 1));
         let trailer = format!(
@@ -299,13 +299,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_do_not_matter(which in 0..COMPLETE.len(), sizes in prop::collection::vec(1usize..40, 1..8)) {
+        fn a_response_is_the_same_in_any_pieces(which in 0..COMPLETE.len(), sizes in prop::collection::vec(1usize..40, 1..8)) {
             let (text, status, keep_alive) = COMPLETE[which];
             prop_assert_eq!(read(text.as_bytes(), &sizes, false), Ok(Some((status, keep_alive, text.len()))));
         }
 
         #[test]
-        fn what_is_kept_is_the_body_in_whatever_pieces(
+        fn a_captured_body_is_complete_in_any_pieces(
             which in 0usize..3, size in 0usize..300, sizes in prop::collection::vec(1usize..40, 1..8),
         ) {
             let body: String = ('a'..='z').cycle().take(size).collect();
@@ -336,7 +336,7 @@ mod tests {
         }
 
         #[test]
-        fn what_follows_is_left_alone(which in 0..COMPLETE.len(), sizes in prop::collection::vec(1usize..40, 1..8)) {
+        fn bytes_after_a_response_are_not_used(which in 0..COMPLETE.len(), sizes in prop::collection::vec(1usize..40, 1..8)) {
             let (text, status, keep_alive) = COMPLETE[which];
             let longer = format!("{text}HTTP");
             prop_assert_eq!(read(longer.as_bytes(), &sizes, false), Ok(Some((status, keep_alive, text.len()))));
