@@ -101,6 +101,13 @@ pub(crate) fn saturation(report: &Report, calm: Option<&Report>) -> Option<Satur
     Some(Saturation { component, evidence, is_clear })
 }
 
+/// Returns true if the report has the number of threads of each component and of the cores that they share. Reports of
+/// older versions do not have all of them.
+pub(crate) fn has_cpu_limits(report: &Report) -> bool {
+    report.generator.is_some()
+        && report.resources.iter().all(|used| threads(used, report).is_some())
+}
+
 /// The component that uses the largest share of its threads' time. Components with an unknown number of threads
 /// are left out.
 pub(crate) fn busiest(report: &Report) -> Option<CpuUse> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::report::{
-    Distribution, Latency, Messages, PerThread, Report, Requests, Resource, Row, Run, Verdict,
+    Distribution, Generator, Latency, Messages, PerThread, Report, Requests, Resource, Row, Run,
+    ServiceSettings, Verdict,
 };
 
 /// Seconds that an example sends for.
@@ -25,6 +26,7 @@ pub(crate) fn report(rate: f64) -> Report {
         },
         messages: Some(Messages { accepted: sent, arrived: sent, ..Messages::default() }),
         arrival: Some(distribution(600.0, 2_000.0)),
+        generator: Some(Generator { cores: 8, ..Generator::default() }),
         resources: vec![
             resource("generator", 30.0),
             resource("api", 40.0),
@@ -54,6 +56,7 @@ fn run(rate: f64) -> Run {
         rate_target: Some(rate),
         connections: 64,
         threads: 1,
+        services: Some(ServiceSettings { api_threads: 1, push_threads: 1, push_limit: None }),
         ..Run::default()
     }
 }

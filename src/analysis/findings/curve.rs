@@ -6,7 +6,7 @@
 
 use super::Point;
 use super::sizing::sizing;
-use crate::analysis::bottleneck::{busiest, saturation};
+use crate::analysis::bottleneck::{busiest, has_cpu_limits, saturation};
 use crate::analysis::queue_growth::median;
 use crate::report::finding::{
     ArrivalBreak, ArrivalHeld, ArrivalStep, Bottleneck, BusiestComponent, ClosedLoopCapacity,
@@ -160,7 +160,7 @@ fn bottleneck_at_break(curve: &[Point<'_>], at: usize) -> Option<Bottleneck> {
 /// The busiest component of the last step.
 fn busiest_at_end(curve: &[Point<'_>]) -> Option<BusiestComponent> {
     let last = curve.last()?;
-    let busiest = busiest(last.report)?;
+    let busiest = busiest(last.report).filter(|_| has_cpu_limits(last.report))?;
     let end = if last.is_open() && !last.is_held() {
         EndState::RateNotAnswered
     } else if curve.iter().any(Point::is_silent) {

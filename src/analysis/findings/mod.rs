@@ -7,6 +7,7 @@ mod curve;
 mod knee;
 mod sizing;
 
+use crate::analysis::bottleneck::has_cpu_limits;
 use crate::report::Report;
 use crate::report::finding::{Caution, Conclusion, Finding, FindingKind};
 use crate::report::ramp::{RampReport, RampStep};
@@ -88,13 +89,24 @@ pub(crate) fn conclude(report: &RampReport) -> Vec<Finding> {
     findings
 }
 
-/// The findings of a saved ramp, made again from its reports. Saved findings of an unknown kind, which another version
-/// wrote, are kept.
+/// The findings of a saved ramp, made again from its reports. Saved findings are kept if they cannot be made again: those of
+/// an unknown kind, which another version wrote, and the bottlenecks of a version that did not save the limits of the components.
 pub(crate) fn conclude_again(report: &RampReport) -> Vec<Finding> {
+    let mut kept = report.findings.clone();
+    let reports = report.steps.iter().filter_map(|step| step.report.as_ref());
+    let has_limits = reports.clone().all(has_cpu_limits);
+    kept.retain(|finding| match finding.kind {
+        FindingKind::Bottleneck => !has_limits,
+        FindingKind::Other(_) => true,
+        _ => false,
+    });
+    let keeps_bottlenecks = kept.iter().any(|finding| finding.kind == FindingKind::Bottleneck);
     let mut findings = conclude(report);
-    let unknown =
-        report.findings.iter().filter(|finding| matches!(finding.kind, FindingKind::Other(_)));
-    findings.extend(unknown.cloned());
+    findings.retain(|finding| finding.kind != FindingKind::Bottleneck || !keeps_bottlenecks);
+    // Cautions stay last.
+    let at = findings.iter().position(|finding| finding.kind == FindingKind::Caution);
+    let at = at.unwrap_or(findings.len());
+    findings.splice(at..at, kept);
     findings
 }
 

@@ -261,12 +261,13 @@ fn findings_are_made_again_from_a_file_of_an_older_version() {
     let text = include_str!("../../../tests/data/ramp.json");
     let mut report = RampReport::from_json(text).expect("a ramp's report");
     let unknown = Finding::from_text(FindingKind::Other("cost".to_owned()), "5 EUR".to_owned());
-    report.findings.push(unknown.clone());
+    let bottleneck = Finding::from_text(FindingKind::Bottleneck, "it was push".to_owned());
+    report.findings.extend([unknown.clone(), bottleneck.clone()]);
     let findings = conclude_again(&report);
     let kinds: Vec<_> = findings.iter().map(|finding| finding.kind.name()).collect();
-    assert_eq!(kinds, ["capacity", "sizing", "sizing", "arrival", "bottleneck", "cost"]);
+    assert_eq!(kinds, ["capacity", "sizing", "sizing", "arrival", "cost", "bottleneck"]);
     assert!(findings[0].text.starts_with("the API holds 28,803/s (at connections 10)"));
-    assert_eq!(findings.last(), Some(&unknown));
+    assert_eq!(findings[4..], [unknown, bottleneck], "they cannot be made again");
     let json = serde_json::to_value(&findings).expect("plain data");
     assert_eq!(serde_json::from_value::<Vec<Finding>>(json).expect("findings"), findings);
 }
