@@ -4,32 +4,32 @@
 //! A worker's state is created, set up and tried before the load. During the load only the worker's thread
 //! uses it; afterwards `done` may read its globals. A script that fails ends the run.
 
-#[cfg(not(feature = "lua"))]
-mod disabled;
 #[cfg(feature = "lua")]
 mod address;
-#[cfg(feature = "lua")]
-mod transfer;
+#[cfg(not(feature = "lua"))]
+mod disabled;
 #[cfg(feature = "lua")]
 mod error;
 #[cfg(feature = "lua")]
 mod exit;
 #[cfg(feature = "lua")]
+mod hooks;
+#[cfg(feature = "lua")]
 mod ids;
 #[cfg(feature = "lua")]
+mod raw_url;
+#[cfg(feature = "lua")]
 mod session;
+#[cfg(feature = "lua")]
+mod source;
 #[cfg(feature = "lua")]
 mod state;
 #[cfg(feature = "lua")]
 mod stats;
 #[cfg(feature = "lua")]
-mod source;
+mod transfer;
 #[cfg(feature = "lua")]
 mod worker_handle;
-#[cfg(feature = "lua")]
-mod hooks;
-#[cfg(feature = "lua")]
-mod raw_url;
 
 use url::Url;
 
@@ -56,6 +56,7 @@ pub struct ScriptError {
 
 /// Input of a script before the load.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "lua"), expect(dead_code, reason = "only scripts read it"))]
 pub(crate) struct ScriptSetup<'a> {
     /// Script and its arguments.
     pub(crate) script: &'a ScriptPlan,
@@ -90,6 +91,7 @@ pub(crate) fn ids_each(messages: u64) -> u64 {
 
 /// Results that are passed to `done`.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "lua"), expect(dead_code, reason = "only scripts read it"))]
 pub(crate) struct ScriptSummary<'a> {
     /// Time of sending and answering.
     pub(crate) duration: Nanos,

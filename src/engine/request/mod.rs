@@ -4,6 +4,7 @@
 //! protocol. So a new source works with every transport, and a new transport with every source of
 //! templates.
 
+#[cfg(feature = "lua")]
 pub(crate) mod framing;
 #[cfg(feature = "reqwest")]
 pub(crate) mod prototype;

@@ -23,7 +23,10 @@ impl CapturedResponse {
         let room = MOST_BODY - self.body.len();
         self.body.extend_from_slice(&piece[..piece.len().min(room)]);
     }
+}
 
+#[cfg(any(feature = "lua", test))]
+impl CapturedResponse {
     /// Calls `each` with the name and the value of every header field, in their order.
     pub(crate) fn fields(&self, mut each: impl FnMut(&str, &[u8])) {
         let mut fields = [httparse::EMPTY_HEADER; super::MAX_FIELDS];
