@@ -21,8 +21,7 @@ async fn smoke() -> Result<Report, Failure> {
         fail_if: vec!["messages.lost>0".to_owned(), "requests.failed>0".to_owned()],
         ..Settings::default()
     })?;
-    let observations = Runner::new().run(&plan).await?;
-    Ok(Report::from(&observations))
+    Ok(Runner::new().run(&plan).await?)
 }
 
 #[tokio::main(flavor = "current_thread")]

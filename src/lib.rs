@@ -10,7 +10,7 @@
 //! # The flow
 //!
 //! ```text
-//! Settings ─▶ Plan ─▶ Slot{number, due} ─▶ Ended ─▶ Recorder (per worker) ─▶ Observations ─▶ Report
+//! Settings ─▶ Plan ─▶ Slot{number, due} ─▶ Completion ─▶ Recorder (per worker) ─▶ Report
 //! ```
 //!
 //! Data flows one way, and so do imports (`tests/library/layers.rs` holds it). Each room may use those above it:
@@ -25,7 +25,7 @@
 //! | [`config`] | settings, as flags or TOML, and the checked plan: nothing after it finds the input invalid |
 //! | [`script`] | wrk's Lua scripts |
 //! | [`pipeline`] | api, push, subscriber, stamps, and the servers they use; it and the engine do not know each other |
-//! | [`observations`] [`run`] | one run: environment up, load, drain, down |
+//! | [`run`] | one run: environment up, load, drain, down, and its report |
 //! | [`report`] | the results, judged, merged, saved and read back |
 //! | [`analysis`] | conclusions from reports: comparison with a confidence interval, findings of a ramp |
 //! | [`output`] | reports, ramps and comparisons as text, HTML and other forms |
@@ -70,7 +70,7 @@
 //!     duration: Some(std::time::Duration::from_secs(2)),
 //!     ..Settings::default()
 //! })?;
-//! let report = Report::from(&Runner::new().run(&plan).await?);
+//! let report = Runner::new().run(&plan).await?;
 //! let messages = report.messages.ok_or("nobody listened")?;
 //! assert_eq!((messages.arrived, messages.lost), (1_000, 0));
 //! # Ok(())
@@ -93,7 +93,6 @@ pub mod script;
 
 pub mod pipeline;
 
-pub mod observations;
 pub mod run;
 
 pub mod report;

@@ -110,7 +110,7 @@ fn complaint(report: &Report) -> Option<String> {
         (failed > 0).then(|| format!("{} requests failed", format_count(failed))),
         (lost > 0).then(|| format!("{} messages lost", format_count(lost))),
         late.then(|| format!("arrival p99 {} ms", millis(arrival))),
-        (report.verdict.generator != "valid").then(|| "generator late".to_owned()),
+        (!report.verdict.generator.is_valid()).then(|| "generator late".to_owned()),
     ];
     let reasons: Vec<_> = reasons.into_iter().flatten().collect();
     (!reasons.is_empty()).then(|| reasons.join(", "))

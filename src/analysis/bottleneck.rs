@@ -184,7 +184,7 @@ struct StageMedian {
 /// Medians of the stages that follow each other; other stages are sums of these.
 fn stage_medians(report: &Report) -> Vec<StageMedian> {
     let medians = report.stages.iter().filter_map(|row| {
-        let stage: StagePair = format!("{}-{}", row.from, row.to).parse().ok()?;
+        let stage = StagePair { from: row.from, to: row.to };
         Some(StageMedian { stage, p50_us: row.distribution.p50? })
     });
     medians.filter(|median| median.stage.is_part()).collect()
@@ -282,7 +282,11 @@ mod tests {
         let stage = |p50| {
             let mut q = example::report(1.0).latency.response;
             q.p50 = Some(p50);
-            crate::report::Stage { from: "popped".into(), to: "published".into(), distribution: q }
+            crate::report::Stage {
+                from: Checkpoint::Popped,
+                to: Checkpoint::Published,
+                distribution: q,
+            }
         };
         let (mut calm, mut report) = (example::report(500.0), run(1_500.0, 4));
         calm.stages = vec![stage(20.0)];

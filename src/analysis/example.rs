@@ -34,7 +34,7 @@ pub(crate) fn report(rate: f64) -> Report {
             resource("redis", 20.0),
         ],
         series: (1..=SECONDS).map(|second| row(rate, second)).collect(),
-        verdict: Verdict { generator: "valid".to_owned(), pass: true, ..Verdict::default() },
+        verdict: Verdict { pass: true, ..Verdict::default() },
         ..Report::default()
     }
 }
@@ -42,7 +42,7 @@ pub(crate) fn report(rate: f64) -> Report {
 /// A closed-loop run with the numbers of [`report`].
 pub(crate) fn closed(connections: u64, rate: f64) -> Report {
     let mut report = report(rate);
-    report.run.mode = "closed".to_owned();
+    report.run.mode = crate::report::LoopMode::Closed;
     (report.run.rate_target, report.run.arrivals) = (None, None);
     report.run.connections = connections;
     report.latency.service.mean = Some(connections as f64 / rate * 1e6);
@@ -52,7 +52,7 @@ pub(crate) fn closed(connections: u64, rate: f64) -> Report {
 fn run(rate: f64) -> Run {
     Run {
         duration_s: f64::from(SECONDS),
-        mode: "open".to_owned(),
+        mode: crate::report::LoopMode::Open,
         rate_target: Some(rate),
         connections: 64,
         threads: 1,

@@ -17,7 +17,7 @@ use crate::config::settings::Settings;
 use crate::core::units::StartTime;
 use crate::output::forms::{Document, Subject};
 use crate::ramp::is_ramp;
-use crate::report::{Report, RunResult, check_conditions};
+use crate::report::{RunResult, check_conditions};
 use crate::run::{RunError, Runner, Services};
 
 /// Error message for wrk2's `-B`.
@@ -55,8 +55,8 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     if let Some(at) = start_at {
         runner = runner.start_at(at);
     }
-    let running = runner.run(&plan);
-    let observations = tokio::select! {
+    let running = runner.run_until_done(&plan);
+    let finished = tokio::select! {
         result = running => result,
         () = signals.ask_then_insist(&stop) => {
             progress.finish();
@@ -65,16 +65,16 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         }
     };
     progress.finish();
-    if matches!(observations, Err(RunError::Stopped)) {
+    if matches!(finished, Err(RunError::Stopped)) {
         eprintln!("loadgen: {}", RunError::Stopped);
         return Ok(Outcome::Interrupted);
     }
-    let observations = observations?;
-    let report = Report::from(&observations);
+    let finished = finished?;
+    let report = finished.report.clone();
     let delivered = outputs.deliver(Document::Run(&report));
     outputs.add_to_step_summary(Document::Run(&report));
     // As with wrk, the script's `done` runs last. It may block, so a signal can leave it behind.
-    let last_word = tokio::task::spawn_blocking(move || observations.finish_script());
+    let last_word = tokio::task::spawn_blocking(move || finished.call_done());
     let ended = tokio::select! {
         said = last_word => {
             let result = RunResult::of_run(&report, allowed);

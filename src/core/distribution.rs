@@ -167,7 +167,7 @@ impl DistributionSum {
 }
 
 /// Microseconds to three decimals.
-fn micros(span: Nanos) -> f64 {
+pub(crate) fn micros(span: Nanos) -> f64 {
     rounded(span.as_micros_f64())
 }
 

@@ -18,6 +18,11 @@ pub use format::{
 pub use rates::Rates;
 pub use start_time::StartTime;
 
+/// Rounds to whole parts of a unit: with `parts` 1,000 to thousandths.
+pub(crate) fn round(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
+}
+
 /// Most requests a second a plan may ask for: far above what one machine can send, low enough that
 /// a slipped digit is caught.
 const MAX_PER_SECOND: f64 = 10_000_000.0;

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use procfs::process::{Process, Stat};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
+
+use serde::{Deserialize, Serialize};
 
 use crate::core::clock::{self, Nanos};
+use crate::core::units::round;
 
 /// A process, or those of its threads whose names begin with a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,19 +23,19 @@ pub struct Component {
 }
 
 /// Resources that a component used over the measured time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ResourceUse {
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
     /// Name of the component.
     pub component: String,
     /// Its process.
     pub pid: u32,
-    /// User and system time, in seconds; resolution 10 ms.
+    /// User and system time in seconds; resolution 10 ms.
     pub cpu_s: f64,
     /// Mean share of one core, in percent.
     pub cpu_percent_mean: f64,
-    /// Largest share of one core in one sampling interval, in percent.
+    /// Largest share of one core in a second, in percent.
     pub cpu_percent_max: f64,
-    /// Largest resident memory of the process in bytes, threads of it included.
+    /// Largest resident memory of the process in bytes.
     pub rss_max_bytes: u64,
 }
 
@@ -125,7 +128,7 @@ impl Sampler {
     }
 
     /// Returns the resources that each component used between the beginning and the last sample.
-    pub fn used(&self) -> Vec<ResourceUse> {
+    pub fn used(&self) -> Vec<Resource> {
         let span = (self.sampled - self.started).as_secs_f64().max(1e-9);
         self.watched
             .iter()
@@ -133,12 +136,12 @@ impl Sampler {
                 let first = watched.first_cpu?;
                 let cpu_s = (watched.last_cpu - first).max(0.0);
                 let mean = cpu_s / span * 100.0;
-                Some(ResourceUse {
+                Some(Resource {
                     component: watched.component.name.to_string(),
                     pid: watched.component.pid,
-                    cpu_s,
-                    cpu_percent_mean: mean,
-                    cpu_percent_max: watched.percent_max.max(mean),
+                    cpu_s: round(cpu_s, 1e3),
+                    cpu_percent_mean: round(mean, 10.0),
+                    cpu_percent_max: round(watched.percent_max.max(mean), 10.0),
                     rss_max_bytes: watched.rss_max,
                 })
             })
@@ -187,14 +190,14 @@ pub struct TooFewDescriptors {
 
 /// Makes room for `needed` open files: raises this process's limit as far as it may itself.
 pub fn ensure_descriptors(needed: u64) -> Result<(), TooFewDescriptors> {
-    let limit = getrlimit(Resource::Nofile);
+    let limit = getrlimit(Limit::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
     let allowed = limit.maximum.unwrap_or(u64::MAX);
     let raised =
         Rlimit { current: Some(allowed.min(needed.next_power_of_two())), maximum: limit.maximum };
-    if setrlimit(Resource::Nofile, raised).is_err() || allowed < needed {
+    if setrlimit(Limit::Nofile, raised).is_err() || allowed < needed {
         return Err(TooFewDescriptors { needed, allowed });
     }
     Ok(())

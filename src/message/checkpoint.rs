@@ -3,10 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A point that a message passes on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Checkpoint {
     /// The time the plan gives it.
+    #[default]
     Due,
     /// The generator has sent its request.
     Sent,
@@ -24,6 +30,12 @@ pub enum Checkpoint {
     Arrived,
     /// The generator has the whole answer.
     Answered,
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 impl Checkpoint {
@@ -73,7 +85,7 @@ impl Checkpoint {
     }
 
     /// The process that takes the time.
-    fn process(self) -> &'static str {
+    pub(crate) fn process(self) -> &'static str {
         match self {
             Self::Due | Self::Sent | Self::Arrived | Self::Answered => "generator",
             Self::Api | Self::Queued => "api",

@@ -135,8 +135,8 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
     let trial = trials.into_iter().find(|trial| trial.step == number as u64);
     let mut words = Vec::new();
     words.extend(trial.map(|trial| trial.outcome.words()));
-    if report.verdict.generator != "valid" {
-        words.push(&report.verdict.generator);
+    if !report.verdict.generator.is_valid() {
+        words.push(report.verdict.generator.word());
     }
     let failures = step.failures();
     words.extend(failures.iter().map(|failure| failure_name(failure)));

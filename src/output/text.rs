@@ -7,9 +7,8 @@ use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
 use crate::core::units::{format_binary, format_count, format_time};
 use crate::report::lookup::it_is;
-use crate::report::merge::StartClock;
 use crate::report::result::{Allowed, RunResult};
-use crate::report::{Distribution, Errors, Latency, Messages, Report, Run, Script};
+use crate::report::{Distribution, Errors, HttpVersion, Latency, Messages, Report, Run, Script};
 
 /// The indent of a row that belongs to the label above it.
 const INDENT: &str = "            ";
@@ -270,7 +269,7 @@ pub(super) fn servers(report: &Report) -> Option<String> {
 /// What was spoken, where it is not the usual.
 pub(super) fn protocol(report: &Report) -> Option<String> {
     let Run { protocol, streams, .. } = &report.run;
-    let usual = matches!(protocol.as_str(), "" | "HTTP/1.1");
+    let usual = *protocol != HttpVersion::Http2;
     (!usual).then(|| format!("{protocol}, up to {streams} requests at once on each connection"))
 }
 
@@ -280,7 +279,7 @@ pub(super) fn parts(report: &Report) -> Option<String> {
     let nodes: Vec<_> = parts.nodes.iter().map(u64::to_string).collect();
     let partial = if report.run.partial { ": PARTIAL" } else { "" };
     let skew = parts.start_skew_us.map_or_else(String::new, |us| {
-        let by = StartClock::words(&parts.start_clock);
+        let by = parts.start_clock.described();
         format!("; started within {} by {by}", format_time(us as f64))
     });
     Some(format!("node {} of {}{partial}{skew}", nodes.join(", "), parts.count))

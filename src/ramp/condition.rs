@@ -145,8 +145,8 @@ impl ConditionPart {
                 None => Some(UnmetReason::QueueGrowthNotKnown),
                 Some(growth) => growth_reason(growth),
             },
-            Self::GeneratorValid => (report.verdict.generator != "valid")
-                .then(|| UnmetReason::Generator { state: report.verdict.generator.clone() }),
+            Self::GeneratorValid => (!report.verdict.generator.is_valid())
+                .then(|| UnmetReason::Generator { state: report.verdict.generator }),
         }
     }
 }
@@ -187,7 +187,7 @@ mod tests {
         for (second, row) in report.series.iter_mut().enumerate() {
             row.queue_depth = Some(200 * second as u64);
         }
-        report.verdict.generator = "limited".to_owned();
+        report.verdict.generator = crate::report::GeneratorState::Limited;
         let condition = Condition::parse("queue not growing and generator valid").expect("valid");
         let broken = because(&condition, &report);
         assert_eq!(broken.as_deref(), Some("the queue grew by 200/s; the generator is limited"));

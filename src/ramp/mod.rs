@@ -227,15 +227,15 @@ impl Ramp {
                 move |progress: &Progress| call(&on_event, RampEvent::Progress(progress));
             runner = runner.on_progress(callback);
         }
-        let seen = runner.run(&step.plan).await?;
-        let error = match seen.casualties.as_slice() {
-            [] if seen.interrupted => Some("interrupted".to_owned()),
+        let finished = runner.run_until_done(&step.plan).await?;
+        let error = match finished.ended_components.as_slice() {
+            [] if finished.report.run.interrupted => Some("interrupted".to_owned()),
             [] => None,
             casualties => Some(casualties.join("; ")),
         };
-        let report = Report::from(&seen);
+        let report = finished.report.clone();
         // The script's `done` may take long; on a thread of its own it does not delay a Ctrl-C.
-        let script_done = tokio::task::spawn_blocking(move || seen.finish_script()).await;
+        let script_done = tokio::task::spawn_blocking(move || finished.call_done()).await;
         script_done.map_err(|_| RunError::Lost("the script's done"))??;
         Ok(RunDone { report, error })
     }

@@ -1,10 +1,12 @@
 //! The figures of a report: counts, times, stages, resources and the series, as they are written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::distribution::Distribution;
+use crate::message::Checkpoint;
 
 /// What became of the requests. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -211,7 +213,7 @@ pub struct Examples {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StampList {
     /// The checkpoint.
-    pub name: String,
+    pub name: Checkpoint,
     /// The Redis list.
     pub list: String,
     /// All of them.
@@ -224,33 +226,24 @@ pub struct StampList {
     pub unreadable: u64,
 }
 
-/// The time between two moments of sampled messages.
+impl StampList {
+    /// Returns the counts before anything is read.
+    pub(crate) fn new(checkpoint: Checkpoint) -> Self {
+        let list = checkpoint.list().unwrap_or_default().to_owned();
+        Self { name: checkpoint, list, read: 0, joined: 0, foreign: 0, unreadable: 0 }
+    }
+}
+
+/// The time between two checkpoints of sampled messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
-    /// The earlier moment.
-    pub from: String,
-    /// The later moment.
-    pub to: String,
+    /// The earlier checkpoint.
+    pub from: Checkpoint,
+    /// The later checkpoint.
+    pub to: Checkpoint,
     /// The times.
     #[serde(flatten)]
     pub distribution: Distribution,
-}
-
-/// What a component used.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Resource {
-    /// Which.
-    pub component: String,
-    /// Its process.
-    pub pid: u32,
-    /// User and system seconds.
-    pub cpu_s: f64,
-    /// Share of one core.
-    pub cpu_percent_mean: f64,
-    /// Largest share of one core in a second.
-    pub cpu_percent_max: f64,
-    /// Largest resident memory of the process.
-    pub rss_max_bytes: u64,
 }
 
 /// One second.
@@ -280,14 +273,13 @@ pub struct Row {
     pub arrival_p99: Option<f64>,
     /// Share of one core in percent, by component; none once sending is over.
     #[serde(default)]
-    pub cpu_percent: BTreeMap<String, f64>,
+    pub cpu_percent: BTreeMap<Arc<str>, f64>,
 }
 
 impl Stage {
     /// Returns true if different processes took its times. The generator sends, is answered, and
     /// subscribes.
     pub(super) fn crosses_processes(&self) -> bool {
-        let own = |moment: &str| ["due", "sent", "arrived", "answered"].contains(&moment);
-        !(own(&self.from) && own(&self.to))
+        self.from.process() != self.to.process()
     }
 }

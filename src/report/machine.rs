@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::build::round;
 use crate::core::clock::Nanos;
-use crate::observations::{Machine, Observations};
+use crate::core::units::round;
 
 /// Shortages of this machine among the causes of failures.
-pub(super) const SHORTAGES: [&str; 3] = ["no_local_port", "too_many_open_files", "out_of_memory"];
+pub(crate) const SHORTAGES: [&str; 3] = ["no_local_port", "too_many_open_files", "out_of_memory"];
 
 /// What the machine left the generator over the measured part.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,46 +46,15 @@ pub struct Generator {
     pub out_of: BTreeMap<String, u64>,
 }
 
-fn seconds(span: Nanos) -> f64 {
+pub(crate) fn seconds(span: Nanos) -> f64 {
     round(span.as_secs_f64(), 1e6)
 }
 
-fn percent(part: f64, whole: f64) -> f64 {
+pub(crate) fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { round(part / whole * 100.0, 1e2) } else { 0.0 }
 }
 
 impl Generator {
-    /// The section of a run whose failures by cause are these.
-    pub(super) fn of(seen: &Observations, by_cause: &BTreeMap<String, u64>) -> Self {
-        let Machine { span, cores, other_cpu_s, steal_s, .. } = seen.machine;
-        let Machine { periods, throttled_periods, throttled, stopped, .. } = seen.machine;
-        let (load, traffic) = (&seen.plan.load, &seen.traffic);
-        let all_cpus = span.as_secs_f64() * cores as f64;
-        let own = by_cause.iter().filter(|(cause, _)| SHORTAGES.contains(&cause.as_str()));
-        Self {
-            cores,
-            available_cores: Some(seen.machine.available_cores),
-            measured_s: seconds(span),
-            run_queue_s: seconds(seen.load.run_queue),
-            run_queue_percent: percent(
-                seen.load.run_queue.as_secs_f64(),
-                span.as_secs_f64() * load.threads as f64,
-            ),
-            other_cpu_percent: other_cpu_s.map(|other| percent(other, all_cpus)),
-            steal_percent: percent(steal_s, all_cpus),
-            periods,
-            throttled_periods,
-            throttled_s: seconds(throttled),
-            stopped_s: seconds(stopped),
-            reconnecting_percent: percent(
-                traffic.reconnecting.as_secs_f64(),
-                span.as_secs_f64() * load.connections as f64,
-            ),
-            reconnect_pause_s: seconds(traffic.paused),
-            out_of: own.map(|(cause, count)| (cause.clone(), *count)).collect(),
-        }
-    }
-
     /// Several machines' sections as one: times and counts added, shares weighted by what they are of.
     pub(super) fn sum(parts: &[&Self]) -> Option<Self> {
         let mut sum =
@@ -134,7 +102,7 @@ impl Generator {
     }
 
     /// Who or what took CPU time from the generator, if it was at least this share of the measured time.
-    pub(super) fn starved_by(&self, least_percent: f64) -> Option<String> {
+    pub(crate) fn starved_by(&self, least_percent: f64) -> Option<String> {
         let share = least_percent / 100.0;
         if self.stopped_s > self.measured_s * share {
             return Some(format!(

@@ -1,33 +1,32 @@
-//! Observations → Report: the numbers as people and machines read them. A report can be saved as
+//! The data of a run: the numbers as people and machines read them. A report can be saved as
 //! JSON and read back; every other form is made from the report alone, so all say the same.
 
-mod arrival_notes;
-pub(crate) mod build;
 mod check;
 pub(crate) mod component;
 pub(crate) mod failures;
 pub(crate) mod finding;
 mod figures;
-mod generator;
-mod judge;
 pub(crate) mod lookup;
-mod machine;
+pub(crate) mod machine;
 pub(crate) mod merge;
 pub mod ramp;
 mod requests;
 pub(crate) mod result;
 mod saved;
 mod trial;
+pub(crate) mod thresholds;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::core::distribution::Distribution;
 use crate::core::printable::printable_json;
 
+pub use crate::host::resources::Resource;
 pub use check::CheckError;
 pub use figures::{
-    ByRequest, Errors, Examples, Latency, Messages, MissedWindow, PerThread, Requests, Resource,
-    Row, Script, Stage, StampList,
+    ByRequest, Errors, Examples, Latency, Messages, MissedWindow, PerThread, Requests, Row, Script,
+    Stage, StampList,
 };
 pub use lookup::{
     check_conditions, check_name, check_names, check_unit, format_number, number, numbers_ending_in,
@@ -36,6 +35,10 @@ pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
 pub use result::{Allowed, Outcome, RESULT_LABEL, RunResult};
 pub use saved::{Saved, SavedError};
+pub use words::{
+    ClockSource, EngineName, GeneratorState, HttpVersion, LoopMode, ServerKind, SlotSpacing,
+    StartClock,
+};
 
 /// The version of this file format; it changes when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -103,8 +106,8 @@ pub struct Run {
     pub started_at: String,
     /// Measured sending time in seconds.
     pub duration_s: f64,
-    /// `open` or `closed`
-    pub mode: String,
+    /// Loop of the run.
+    pub mode: LoopMode,
     /// URL without credentials.
     pub target: String,
     /// Requests a second asked for, of `--node k/N` its N-th part; the mean where it changes; `null` in a closed loop.
@@ -112,17 +115,17 @@ pub struct Run {
     /// From where to where it changes; `null` where it does not.
     #[serde(default)]
     pub rate_range: Option<[f64; 2]>,
-    /// `constant` or `poisson`; `null` in a closed loop.
-    pub arrivals: Option<String>,
+    /// Spacing of the slots; `null` in a closed loop.
+    pub arrivals: Option<SlotSpacing>,
     /// Connections of all threads.
     pub connections: u64,
     /// Worker threads.
     pub threads: u64,
-    /// `raw` or `reqwest`
-    pub engine: String,
-    /// `HTTP/1.1` or `HTTP/2`; empty in reports of before it was told.
+    /// Engine of the run.
+    pub engine: EngineName,
+    /// Version of HTTP; empty in reports of versions that did not save it.
     #[serde(default)]
-    pub protocol: String,
+    pub protocol: HttpVersion,
     /// Requests at once on each connection.
     #[serde(default = "one")]
     pub streams: u64,
@@ -182,10 +185,9 @@ pub struct Parts {
     /// Between the first node's start and the last one's, in microseconds; `null` of one node.
     #[serde(default)]
     pub start_skew_us: Option<u64>,
-    /// The clock that starts are compared on: `redis`, its time, where all nodes have one log server, or
-    /// `own`, each node's; empty in reports of before it was told.
+    /// Clock on which starts are compared; empty in reports of versions that did not save it.
     #[serde(default)]
-    pub start_clock: String,
+    pub start_clock: StartClock,
 }
 
 /// Settings of the api and the push server that limit what they can do.
@@ -211,8 +213,8 @@ pub struct Stack {
 /// A server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
-    /// `external` or `spawned`
-    pub kind: String,
+    /// Origin of the server.
+    pub kind: ServerKind,
     /// As it says itself.
     pub version: String,
 }
@@ -220,8 +222,8 @@ pub struct Server {
 /// The clock that stamps are taken in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clock {
-    /// `redis` (its `TIME`), or `monotonic` where there are no stamps.
-    pub source: String,
+    /// Clock of the stamps.
+    pub source: ClockSource,
     /// Log server's time minus this machine's monotonic clock.
     pub offset_us: Option<i64>,
     /// The most two processes' stamps can be apart by error; no stage between them is finer.
@@ -237,8 +239,8 @@ pub struct Clock {
 /// Whether to believe the numbers, and whether they are good enough.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// `valid`, or `limited`: the generator could not hold the plan.
-    pub generator: String,
+    /// Judgement on the generator.
+    pub generator: GeneratorState,
     /// Why it is limited.
     pub reasons: Vec<String>,
     /// Failures of the run as a whole, whatever the generator did: nothing succeeded, nothing
@@ -266,7 +268,7 @@ pub struct ThresholdResult {
 
 impl Report {
     /// Derives the numbers that follow from others.
-    fn derive_numbers(&mut self) {
+    pub(crate) fn derive_numbers(&mut self) {
         self.requests.complete();
         if let Some(messages) = &mut self.messages {
             messages.complete();
@@ -276,8 +278,8 @@ impl Report {
 
 impl Verdict {
     /// Derives `pass` from the other fields.
-    fn settle(&mut self) {
-        self.pass = self.generator == "valid"
+    pub(crate) fn settle(&mut self) {
+        self.pass = self.generator.is_valid()
             && self.failures.is_empty()
             && self.thresholds.iter().all(|threshold| threshold.ok);
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::build::round;
 use super::{ByRequest, Messages, Requests};
+use crate::core::units::round;
 
 impl Requests {
     /// Answers that are neither 2xx nor 3xx, by the statuses.

@@ -163,7 +163,7 @@ impl Report {
 }
 
 fn limited(report: &Report) -> Option<String> {
-    if report.verdict.generator == "valid" {
+    if report.verdict.generator.is_valid() {
         return None;
     }
     let why = if report.run.partial { "partial" } else { "generator limited" };
@@ -206,5 +206,5 @@ fn is_limited_result(ramp: &RampReport, step: &RampStep) -> bool {
         Some(search) => search.holds.is_some() && step.x == search.holds,
         None => true,
     };
-    is_result && step.report.as_ref().is_some_and(|report| report.verdict.generator == "limited")
+    is_result && step.report.as_ref().is_some_and(|report| !report.verdict.generator.is_valid())
 }

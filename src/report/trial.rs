@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::format_number;
+use super::{GeneratorState, format_number};
 use crate::core::units::format_count;
 
 /// A search for the highest value that holds a condition.
@@ -111,8 +111,8 @@ pub enum UnmetReason {
     QueueGrowthNotKnown,
     /// The generator is not valid.
     Generator {
-        /// Its state, such as `limited`.
-        state: String,
+        /// Its state.
+        state: GeneratorState,
     },
 }
 

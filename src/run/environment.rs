@@ -24,7 +24,8 @@ use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
 use crate::pipeline::servers::child::{Child, Launch};
 use crate::pipeline::servers::spawned::{Spawned, are_installed, start_mosquitto, start_redis};
-use crate::pipeline::servers::{ServerOrigin, mqtt, redis};
+use crate::pipeline::servers::{mqtt, redis};
+use crate::report::ServerKind;
 use embedded::Server;
 use service::{Service, listening_port, start_thread};
 
@@ -45,8 +46,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Environment {
     pub(super) target: Url,
-    pub(super) redis: Option<(ServerOrigin, Address)>,
-    pub(super) mqtt: Option<(ServerOrigin, Address)>,
+    pub(super) redis: Option<(ServerKind, Address)>,
+    pub(super) mqtt: Option<(ServerKind, Address)>,
     /// The log server, where it is not the queue's Redis.
     log: Option<Address>,
     servers: Vec<Service>,
@@ -54,16 +55,16 @@ pub(super) struct Environment {
 }
 
 /// What brings up a server, or the one of the two that is not named: never a mixture.
-fn provider(plan: &Plan) -> ServerOrigin {
+fn provider(plan: &Plan) -> ServerKind {
     match plan.pipeline.stack {
-        Stack::Spawned => ServerOrigin::Spawned,
-        Stack::Embedded => ServerOrigin::Embedded,
+        Stack::Spawned => ServerKind::Spawned,
+        Stack::Embedded => ServerKind::Embedded,
         Stack::Auto => {
             let (redis, broker) = (&plan.pipeline.redis, &plan.pipeline.mqtt);
             if are_installed(redis.is_none(), broker.is_none()) {
-                ServerOrigin::Spawned
+                ServerKind::Spawned
             } else {
-                ServerOrigin::Embedded
+                ServerKind::Embedded
             }
         }
     }
@@ -72,7 +73,7 @@ fn provider(plan: &Plan) -> ServerOrigin {
 impl Environment {
     /// Brings up what the plan needs: servers first, then the services on them.
     pub(super) async fn up(plan: &Plan, how: &Services) -> Result<Self, RunError> {
-        let external = |address: &Address| (ServerOrigin::External, address.clone());
+        let external = |address: &Address| (ServerKind::External, address.clone());
         let mut rig = Self {
             target: Url::parse("http://127.0.0.1/").expect("a constant"),
             redis: plan.pipeline.redis.as_ref().map(external),
@@ -103,36 +104,36 @@ impl Environment {
     }
 
     /// The Redis that was named, once it has answered; else one of our own.
-    async fn queue(&mut self, kind: ServerOrigin, how: &Services) -> Result<Address, RunError> {
+    async fn queue(&mut self, kind: ServerKind, how: &Services) -> Result<Address, RunError> {
         if let Some((_, address)) = &self.redis {
             redis::connect(address, redis::Use::Commands).await?;
             return Ok(address.clone());
         }
         let address = match kind {
-            ServerOrigin::Embedded => {
+            ServerKind::Embedded => {
                 let (port, server) = embedded::start(Server::Queue, how).await?;
                 self.servers.push(server);
                 Address::loopback("redis", port)
             }
-            ServerOrigin::Spawned | ServerOrigin::External => self.keep(start_redis().await?),
+            ServerKind::Spawned | ServerKind::External => self.keep(start_redis().await?),
         };
         self.redis = Some((kind, address.clone()));
         Ok(address)
     }
 
     /// The broker that was named, once it has answered; else one of our own.
-    async fn broker(&mut self, kind: ServerOrigin, how: &Services) -> Result<Address, RunError> {
+    async fn broker(&mut self, kind: ServerKind, how: &Services) -> Result<Address, RunError> {
         if let Some((_, address)) = &self.mqtt {
             mqtt::connect(address, &mqtt::client_id("probe"), mqtt::ReceiptTimes::Read).await?;
             return Ok(address.clone());
         }
         let address = match kind {
-            ServerOrigin::Embedded => {
+            ServerKind::Embedded => {
                 let (port, server) = embedded::start(Server::Broker, how).await?;
                 self.servers.push(server);
                 Address::loopback("mqtt", port)
             }
-            ServerOrigin::Spawned | ServerOrigin::External => self.keep(start_mosquitto().await?),
+            ServerKind::Spawned | ServerKind::External => self.keep(start_mosquitto().await?),
         };
         self.mqtt = Some((kind, address.clone()));
         Ok(address)

@@ -1,4 +1,4 @@
-//! One run: stack up, ready, load, drain, down → Observations.
+//! One run: servers up, ready, load, drain, down → its report.
 
 mod clear;
 mod participants;
@@ -12,7 +12,11 @@ mod series;
 mod stages;
 mod stamp_reader;
 mod start;
+mod finished;
+mod judge;
+pub mod measurements;
 mod monitor;
+mod report;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +25,7 @@ use tokio::sync::watch as signal;
 use crate::config::plan::{Plan, PlanError, Target};
 use crate::config::settings::NodeShare;
 use crate::core::clock::{self, Nanos};
+use crate::core::printable::shortened;
 use crate::core::units::{format_count, format_some};
 use crate::engine::LoadResult;
 use crate::engine::pool::PoolError;
@@ -32,12 +37,15 @@ use crate::engine::transport::link::TargetEndpoint;
 use crate::host::health::{MachineWatch, Servers};
 use crate::host::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
 use crate::message::IdSpace;
-use crate::observations::{Observations, ServerInfo, StackInfo};
 use crate::pipeline::servers::EMBEDDED_VERSION;
+use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::broker_status::{BrokerFacts, BrokerStatus};
 use crate::pipeline::servers::redis::describe;
-use crate::pipeline::servers::{ServerOrigin, StackError};
-use crate::script::ScriptError;
+use crate::report::ServerKind;
+use crate::report::{Report, Server, Stack};
+use crate::script::{ScriptError, ScriptSession};
+pub use finished::FinishedRun;
+use measurements::Measurements;
 
 pub use clear::clear;
 use environment::Environment;
@@ -152,8 +160,22 @@ impl Runner {
         self
     }
 
-    /// Runs the plan.
-    pub async fn run(self, plan: &Plan) -> Result<Observations, RunError> {
+    /// Runs the plan and returns its report. A script's `done` is called at the end; it may block.
+    pub async fn run(self, plan: &Plan) -> Result<Report, RunError> {
+        let finished = self.run_until_done(plan).await?;
+        let report = finished.report.clone();
+        let done = tokio::task::spawn_blocking(move || finished.call_done()).await;
+        done.map_err(|_| RunError::Lost("done of the script"))??;
+        Ok(report)
+    }
+
+    /// Runs the plan up to its report. The caller calls the script's `done` when it has shown the report.
+    pub async fn run_until_done(self, plan: &Plan) -> Result<FinishedRun, RunError> {
+        let finished = self.measure(plan).await?;
+        Ok(FinishedRun::new(finished.measured, finished.script))
+    }
+
+    async fn measure(self, plan: &Plan) -> Result<Finished, RunError> {
         // Where each request has its connection, those that are closing are open still.
         let each = if plan.transport.keep_alive { 1 } else { 2 };
         ensure_descriptors(plan.load.connections as u64 * each + OWN_FILES)?;
@@ -172,15 +194,15 @@ impl Runner {
         rig: &mut Environment,
         shards: &LoadShards,
         needed: &NeededIds,
-    ) -> Result<Observations, RunError> {
+    ) -> Result<Finished, RunError> {
         let mut log_server = LogServer::open(plan, rig).await?;
         let space = log_server.lease(needed, plan.request.first_id).await;
         let result = self.run_with_ids(plan, rig, shards, space, &mut log_server).await;
         log_server.release_ids().await;
         let rounded = plan.request.first_id.and_then(|first| needed.rounding_note(first));
-        result.map(|mut seen| {
-            seen.notes.extend(rounded);
-            seen
+        result.map(|mut finished| {
+            finished.measured.notes.extend(rounded);
+            finished
         })
     }
 
@@ -191,7 +213,7 @@ impl Runner {
         shards: &LoadShards,
         space: IdSpace,
         log_server: &mut LogServer,
-    ) -> Result<Observations, RunError> {
+    ) -> Result<Finished, RunError> {
         let broker = rig.mqtt.as_ref().map(|(_, address)| BrokerStatus::watch(address.clone()));
         if let Some(at) = self.start_at {
             log_server.time_until(at)?;
@@ -242,31 +264,39 @@ impl Runner {
         let left_out = left_out(seen.joined.left_out);
         let notes = [seen.notes, last.notes].concat();
         let notes = notes.into_iter().chain(left_out).chain(given_up(&load)).collect();
-        Ok(Observations {
-            machine,
-            plan: plan.clone(),
-            run_id: run_id(started_at, plan.request.node),
-            started_at,
-            target,
-            sending: since(load.last_sent).max(over.unwrap_or_default()),
-            answering: since(load.last_answered),
-            interrupted: seen.interrupted,
-            stack,
-            clock: last.clock,
-            load,
-            traffic: books.traffic,
+        Ok(Finished {
             script: books.script,
-            broker_dropped: broker.dropped(),
-            arrivals: books.arrivals,
-            stages: seen.joined.stages,
-            stamps: last.stamps,
-            stamps_dropped: books.sampled_dropped,
-            resources: seen.resources,
-            series: seen.series,
-            notes,
-            casualties: seen.casualties,
+            measured: Measurements {
+                machine,
+                plan: plan.clone(),
+                run_id: run_id(started_at, plan.request.node),
+                started_at,
+                target,
+                sending: since(load.last_sent).max(over.unwrap_or_default()),
+                answering: since(load.last_answered),
+                interrupted: seen.interrupted,
+                stack,
+                clock: last.clock,
+                load,
+                traffic: books.traffic,
+                broker_dropped: broker.dropped(),
+                arrivals: books.arrivals,
+                stages: seen.joined.stages,
+                stamps: last.stamps,
+                stamps_dropped: books.sampled_dropped,
+                resources: seen.resources,
+                series: seen.series,
+                notes,
+                casualties: seen.casualties,
+            },
         })
     }
+}
+
+/// Measurements, and the script that is still open.
+struct Finished {
+    measured: Measurements,
+    script: Option<ScriptSession>,
 }
 
 /// The sampled messages that are not in the stages.
@@ -310,8 +340,7 @@ async fn servers_of(plan: &Plan, rig: &Environment, crew: &Participants) -> Serv
         (Target::Url(_), Some(TargetEndpoint::Unix(path))) => servers.unix = Some(path.clone()),
         _ => {}
     }
-    let told =
-        rig.redis.iter().chain(&rig.mqtt).filter(|(kind, _)| *kind == ServerOrigin::External);
+    let told = rig.redis.iter().chain(&rig.mqtt).filter(|(kind, _)| *kind == ServerKind::External);
     for (_, address) in told {
         let found = tokio::net::lookup_host((address.host(), address.port())).await;
         servers.addresses.extend(found.into_iter().flatten().next());
@@ -330,25 +359,29 @@ fn components(rig: &Environment, listens: bool) -> Vec<Component> {
     all
 }
 
+/// The most characters of a server's version: a server may send any text.
+const LONGEST_VERSION: usize = 200;
+
 async fn describe_stack(
     rig: &Environment,
     log_server: &mut LogServer,
     broker: &BrokerFacts,
-) -> StackInfo {
-    let server = |kind: ServerOrigin, name: &str, version: Option<String>| ServerInfo {
-        kind: kind.name(),
-        version: match version {
-            // Not somebody else's name before ours.
-            Some(version) if kind == ServerOrigin::Embedded => version,
-            Some(version) => format!("{name}{version}"),
-            None if kind == ServerOrigin::Embedded => EMBEDDED_VERSION.to_owned(),
-            None => "unknown".to_owned(),
-        },
-    };
+) -> Stack {
     let queue = match &rig.redis {
-        Some((kind, _)) => Some(server(*kind, "Redis ", log_server.version().await)),
+        Some((kind, _)) => Some(described(*kind, "Redis ", log_server.version().await)),
         None => None,
     };
-    let broker = rig.mqtt.as_ref().map(|(kind, _)| server(*kind, "", broker.version.clone()));
-    StackInfo { queue, broker }
+    let broker = rig.mqtt.as_ref().map(|(kind, _)| described(*kind, "", broker.version.clone()));
+    Stack { queue, broker }
+}
+
+/// A server with the version that it reported; `name` is put before the version of a foreign server.
+fn described(kind: ServerKind, name: &str, version: Option<String>) -> Server {
+    let version = match (version, kind) {
+        (Some(version), ServerKind::Embedded) => version,
+        (Some(version), _) => format!("{name}{version}"),
+        (None, ServerKind::Embedded) => EMBEDDED_VERSION.to_owned(),
+        (None, _) => "unknown".to_owned(),
+    };
+    Server { kind, version: shortened(&version, LONGEST_VERSION).into_owned() }
 }

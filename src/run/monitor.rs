@@ -9,6 +9,7 @@ use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::environment::Environment;
+use super::measurements::Totals;
 use super::participants::{Participants, RunResults};
 use super::redis_log::LogServer;
 use super::series::Series;
@@ -19,9 +20,9 @@ use crate::engine::Gauges;
 use crate::engine::shards::LoadShards;
 use crate::engine::worker::INTERVAL;
 use crate::host::health::MachineWatch;
-use crate::host::resources::{ResourceUse, Sampler};
+use crate::host::resources::Sampler;
 use crate::message::IdSpace;
-use crate::observations::{SeriesRow, Totals};
+use crate::report::{Resource, Row};
 
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct Progress {
     /// Messages in the queue; `None` where nobody can tell.
     pub queue_depth: Option<u64>,
     /// The last whole second of the measured part.
-    pub last_second: Option<SeriesRow>,
+    pub last_second: Option<Row>,
     /// The measured part so far, up to a second old.
     pub totals: Arc<Totals>,
 }
@@ -79,9 +80,9 @@ const STAMP_PATIENCE: Nanos = Nanos::from_secs(5);
 /// What a watch has seen.
 pub(super) struct Seen {
     pub(super) interrupted: bool,
-    pub(super) series: Vec<SeriesRow>,
+    pub(super) series: Vec<Row>,
     pub(super) joined: JoinedStages,
-    pub(super) resources: Vec<ResourceUse>,
+    pub(super) resources: Vec<Resource>,
     pub(super) notes: Vec<String>,
     pub(super) casualties: Vec<String>,
 }
@@ -92,7 +93,7 @@ pub(super) struct Monitor {
     casualties: Vec<String>,
     sampler: Sampler,
     pub(super) machine: MachineWatch,
-    resources: Vec<ResourceUse>,
+    resources: Vec<Resource>,
     stop: Option<signal::Receiver<bool>>,
     audience: Audience,
     interrupted: bool,

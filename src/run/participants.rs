@@ -10,6 +10,7 @@ use super::RunError;
 use super::arrivals::{ArrivalInterval, ListenSettings, Listener};
 use super::environment::Environment;
 use super::ids::ids_each;
+use super::measurements::Arrivals;
 use super::other_topics::OtherTopics;
 use crate::config::plan::{Pace, Plan, Request, Target};
 use crate::core::Address;
@@ -26,7 +27,6 @@ use crate::message::{
     Assignment, DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template,
     Unjoined,
 };
-use crate::observations::ArrivalInfo;
 use crate::pipeline::stamps::Passage;
 use crate::pipeline::subscriber::SubscribeSettings;
 use crate::script::{ScriptError, ScriptSession, ScriptSetup};
@@ -40,7 +40,7 @@ const LONG_QUIET: Nanos = Nanos::from_secs(1);
 pub(super) struct RunResults {
     pub(super) load: LoadResult,
     pub(super) traffic: Traffic,
-    pub(super) arrivals: Option<ArrivalInfo>,
+    pub(super) arrivals: Option<Arrivals>,
     pub(super) last_intervals: Vec<ArrivalInterval>,
     pub(super) last_sampled: Vec<Passage>,
     pub(super) sampled_dropped: u64,
@@ -219,7 +219,7 @@ impl Participants {
         times.add_dropped(&books.load);
         let missed = arrivals.missed_spans(end);
         books.notes.extend(reconnect_note(heard.reconnects, account.missed, &missed, self.qos));
-        books.arrivals = Some(ArrivalInfo {
+        books.arrivals = Some(Arrivals {
             account,
             timed_when_read: heard.timed_when_read,
             missed_spans: missed,

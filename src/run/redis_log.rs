@@ -16,15 +16,16 @@ use super::stamp_reader::{Source, StampReader};
 use crate::config::plan::Plan;
 use crate::core::Address;
 use crate::core::clock::{self, Jump, Nanos, ServerClock};
+use crate::core::distribution::micros;
 use crate::core::units::{format_some, format_time};
 use crate::message::IdSpace;
-use crate::observations::{ClockInfo, StampCount};
 use crate::pipeline::queue::redis_list;
-use crate::pipeline::servers::ServerOrigin;
 use crate::pipeline::servers::redis::{
     Link, Use, info, is_denied, release_ids, reserve_ids, server_time,
 };
 use crate::pipeline::stamps;
+use crate::report::ServerKind;
+use crate::report::{Clock, ClockSource, StampList};
 
 /// Round trips that compare the clocks before the load: the shortest of them bounds the offset.
 const TRIPS_AT_START: usize = 64;
@@ -68,9 +69,9 @@ struct Log {
 /// Results at the end of a run.
 pub(super) struct RedisSummary {
     /// The clock and its error bound.
-    pub(super) clock: ClockInfo,
+    pub(super) clock: Clock,
     /// The stamp lists.
-    pub(super) stamps: Vec<StampCount>,
+    pub(super) stamps: Vec<StampList>,
     /// Sentences on missing or untrusted numbers.
     pub(super) notes: Vec<String>,
 }
@@ -120,7 +121,7 @@ impl Redis {
 impl LogServer {
     pub(super) async fn open(plan: &Plan, rig: &Environment) -> Result<Self, RunError> {
         let queue = plan.pipeline.queue.clone();
-        let is_shared = rig.redis.as_ref().is_some_and(|(kind, _)| *kind == ServerOrigin::External);
+        let is_shared = rig.redis.as_ref().is_some_and(|(kind, _)| *kind == ServerKind::External);
         let clock = ServerClock::new(true);
         let mut server = Self {
             redis: None,
@@ -284,9 +285,12 @@ impl LogServer {
         self.read_stamps(join).await;
         let theirs = self.log.as_ref().map_or(Nanos::ZERO, |log| log.services_bound);
         let error_bound = self.clock.error_bound(clock::now()).map(|ours| ours + theirs);
-        let clock = ClockInfo {
-            offset_us: self.clock.offset_us(),
-            error_bound,
+        let offset_us = self.clock.offset_us();
+        let source = if offset_us.is_some() { ClockSource::Redis } else { ClockSource::Monotonic };
+        let clock = Clock {
+            source,
+            offset_us,
+            error_bound_us: error_bound.map(micros),
             start_us: self.clock.server_micros(begin),
             server: self.log.as_ref().and_then(|log| log.id.clone()),
         };

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::arrivals::ArrivalInterval;
-use crate::core::distribution::Latencies;
+use super::measurements::Totals;
+use crate::core::distribution::{Latencies, micros};
+use crate::core::units::round;
 use crate::engine::IntervalReport;
 use crate::engine::worker::INTERVAL;
-use crate::observations::{SeriesRow, Shares, Totals};
+use crate::host::resources::Shares;
+use crate::report::Row;
 
 #[derive(Debug, Default)]
 struct OpenRow {
-    row: SeriesRow,
+    row: Row,
     response: Latencies,
     arrival: Latencies,
     reports: usize,
@@ -22,7 +25,7 @@ struct OpenRow {
 #[derive(Debug)]
 pub(super) struct Series {
     open: BTreeMap<u64, OpenRow>,
-    closed: Vec<SeriesRow>,
+    closed: Vec<Row>,
     totals: Arc<Totals>,
     /// Reports that complete a row: one per worker and one of the listener.
     reporters: usize,
@@ -71,7 +74,7 @@ impl Series {
     }
 
     /// The last second that everybody has reported.
-    pub(super) fn last(&self) -> Option<&SeriesRow> {
+    pub(super) fn last(&self) -> Option<&Row> {
         self.closed.last()
     }
 
@@ -92,9 +95,11 @@ impl Series {
     /// What the components used of a core in the interval `index`, in percent. It comes after the
     /// interval's end, so that its row may be closed already.
     pub(super) fn add_cpu(&mut self, index: u64, shares: Shares) {
+        let percentages =
+            shares.into_iter().map(|(component, share)| (component, round(share, 10.0))).collect();
         match self.closed.get_mut(index as usize) {
-            Some(row) => row.cpu_percent = shares,
-            None => self.open.entry(index).or_default().row.cpu_percent = shares,
+            Some(row) => row.cpu_percent = percentages,
+            None => self.open.entry(index).or_default().row.cpu_percent = percentages,
         }
     }
 
@@ -109,10 +114,10 @@ impl Series {
     }
 
     /// All rows; those that not everybody reported hold what came. Empty ones at the end are left out.
-    pub(super) fn finish(mut self) -> Vec<SeriesRow> {
+    pub(super) fn finish(mut self) -> Vec<Row> {
         let rest = std::mem::take(&mut self.open);
         self.closed.extend(rest.into_iter().map(|(index, open)| close(index, &open)));
-        let is_empty = |row: &SeriesRow| row.sent + row.completed + row.failed + row.arrived == 0;
+        let is_empty = |row: &Row| row.sent + row.completed + row.failed + row.arrived == 0;
         while self.closed.last().is_some_and(is_empty) {
             self.closed.pop();
         }
@@ -120,13 +125,13 @@ impl Series {
     }
 }
 
-fn close(index: u64, open: &OpenRow) -> SeriesRow {
-    SeriesRow {
+fn close(index: u64, open: &OpenRow) -> Row {
+    Row {
         t_s: (index + 1) as f64 * INTERVAL.as_secs_f64(),
-        response_p50: open.response.quantile(0.5),
-        response_p99: open.response.quantile(0.99),
-        arrival_p50: open.arrival.quantile(0.5),
-        arrival_p99: open.arrival.quantile(0.99),
+        response_p50: open.response.quantile(0.5).map(micros),
+        response_p99: open.response.quantile(0.99).map(micros),
+        arrival_p50: open.arrival.quantile(0.5).map(micros),
+        arrival_p99: open.arrival.quantile(0.99).map(micros),
         ..open.row.clone()
     }
 }
@@ -188,7 +193,7 @@ mod tests {
         assert_eq!(rows.len(), 1, "an empty last row is left out");
         let row = &rows[0];
         assert_eq!((row.sent, row.arrived, row.in_flight, row.queue_depth), (60, 7, 2, Some(3)));
-        assert_eq!(row.response_p50.map(|n| n.0 / 1_000_000), Some(40));
-        assert_eq!(row.cpu_percent, busy, "told after the row was closed");
+        assert_eq!(row.response_p50.map(|p50| (p50 / 1e3) as u64), Some(40));
+        assert_eq!(row.cpu_percent, busy.into_iter().collect(), "told after the row was closed");
     }
 }

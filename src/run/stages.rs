@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
+use super::measurements::MeasuredStage;
 use crate::core::clock::{self, Jump, Nanos};
 use crate::core::distribution::Latencies;
 use crate::engine::Sampled;
 use crate::message::{Checkpoint, IdSpace, MsgId, StagePair};
-use crate::observations::Stage;
 
 /// Time for which a message with all other times waits for the stamp of an MQTT client, which most
 /// pipelines do not have.
@@ -79,7 +79,7 @@ impl From<&Jump> for Window {
 /// The rows, and what is missing in them.
 #[derive(Debug)]
 pub(super) struct JoinedStages {
-    pub(super) stages: Vec<Stage>,
+    pub(super) stages: Vec<MeasuredStage>,
     /// Messages whose stamps cannot be right: the log server's clock was set meanwhile.
     pub(super) left_out: u64,
 }
@@ -200,7 +200,8 @@ impl StageJoin {
     pub(super) fn finish(mut self) -> JoinedStages {
         let rest: Vec<_> = self.under_way.values().copied().collect();
         rest.iter().for_each(|trace| self.record(trace));
-        let stages = self.stages.into_iter().map(|(pair, latencies)| Stage { pair, latencies });
+        let stages =
+            self.stages.into_iter().map(|(pair, latencies)| MeasuredStage { pair, latencies });
         JoinedStages { stages: stages.collect(), left_out: self.left_out }
     }
 }
@@ -225,7 +226,7 @@ mod tests {
 
     /// The count, and the maximum in milliseconds.
     fn row(joined: &JoinedStages, name: &str) -> (u64, Option<u64>) {
-        let named = |stage: &&Stage| stage.pair.to_string() == name;
+        let named = |stage: &&MeasuredStage| stage.pair.to_string() == name;
         let stage = joined.stages.iter().find(named).expect("a stage of the report");
         let max = stage.latencies.max().map(|max| (max.0 + 500_000) / 1_000_000);
         (stage.latencies.count(), max)

@@ -10,9 +10,9 @@ use super::stages::StageJoin;
 use crate::core::clock::{Nanos, ServerClock};
 use crate::core::units::format_count;
 use crate::message::{Checkpoint, MsgId};
-use crate::observations::StampCount;
 use crate::pipeline::servers::redis::describe;
 use crate::pipeline::stamps::{Stamp, shape};
+use crate::report::StampList;
 
 /// Stamps after which it is not by chance that all are whole milliseconds.
 const ENOUGH_STAMPS: u64 = 3;
@@ -22,11 +22,11 @@ const MOST_LOOKS: usize = 20;
 
 /// One stamp list.
 #[derive(Debug)]
-struct StampListReader {
+struct ListReader {
     checkpoint: Checkpoint,
     name: &'static str,
     ends: ListEnds,
-    count: StampCount,
+    count: StampList,
     /// The form of the first element that is not a stamp.
     unreadable: Option<String>,
     /// The unit in which the times of the stamps are whole numbers.
@@ -39,7 +39,7 @@ struct StampListReader {
 /// tail.
 #[derive(Debug)]
 pub(super) struct StampReader {
-    lists: Vec<StampListReader>,
+    lists: Vec<ListReader>,
     /// True while length and elements are of one moment. A user without the right to `MULTI` and the
     /// embedded queue, which does not know it, take them one after the other.
     atomic: bool,
@@ -52,11 +52,11 @@ impl StampReader {
     /// refuses is in the notes.
     pub(super) async fn new(redis: &mut MultiplexedConnection) -> RedisResult<Self> {
         let list = |checkpoint: Checkpoint| {
-            Some(StampListReader {
+            Some(ListReader {
                 checkpoint,
                 name: checkpoint.list()?,
                 ends: ListEnds::default(),
-                count: StampCount::new(checkpoint),
+                count: StampList::new(checkpoint),
                 unreadable: None,
                 unit: TimeUnit::Second,
                 refused: None,
@@ -139,7 +139,7 @@ impl StampReader {
     }
 
     /// The counts of each list.
-    pub(super) fn counts(&self) -> Vec<StampCount> {
+    pub(super) fn counts(&self) -> Vec<StampList> {
         self.lists.iter().map(|list| list.count.clone()).collect()
     }
 
@@ -197,7 +197,7 @@ pub(super) struct Source<'a> {
     pub(super) now: Nanos,
 }
 
-impl StampListReader {
+impl ListReader {
     fn add(&mut self, element: &[u8], source: Source<'_>, join: &mut StageJoin) {
         self.count.read += 1;
         let Some((id, server_us)) = Stamp::read(element) else {
@@ -312,16 +312,16 @@ mod tests {
     use crate::message::{IdSpace, StagePair};
 
     /// A clock that was compared, a run with the ids from 100 on, and a list.
-    fn reading() -> (ServerClock, StageJoin, StampListReader) {
+    fn reading() -> (ServerClock, StageJoin, ListReader) {
         let mut clock = ServerClock::new(true);
         clock.observe(Nanos(1_000), Nanos(1_000), 5_000_000);
         let space = IdSpace::from_authority(100, 1, 100);
         let join = StageJoin::new(space, &StagePair::DEFAULT, Nanos::from_secs(5));
-        let list = StampListReader {
+        let list = ListReader {
             checkpoint: Checkpoint::Api,
             name: "apiserver",
             ends: ListEnds::default(),
-            count: StampCount::new(Checkpoint::Api),
+            count: StampList::new(Checkpoint::Api),
             unreadable: None,
             unit: TimeUnit::Second,
             refused: None,

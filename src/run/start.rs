@@ -8,10 +8,10 @@ use tokio::sync::watch as signal;
 use tokio::time::sleep;
 
 use super::RunError;
+use super::measurements::Totals;
 use super::monitor::{Audience, Phase, Progress, asked_to_stop};
 use super::redis_log::LogServer;
 use crate::core::clock::{self, Nanos};
-use crate::observations::Totals;
 
 /// The moment between "all are ready" and the first slot where no time was agreed on.
 const RUN_UP: Duration = Duration::from_millis(20);

@@ -12,23 +12,22 @@ const LAYERS: [&[&str]; 12] = [
     &["host", "net"],
     &["engine"],
     &["config"],
-    &["script", "pipeline"],
-    &["observations", "run"],
     &["report"],
     &["analysis"],
     &["output"],
+    &["script", "pipeline"],
+    &["run"],
     &["ramp"],
     &["cli"],
 ];
 
 /// Pairs that may not know each other although their layers would let them.
-const STRANGERS: [(&str, &str); 9] = [
+const STRANGERS: [(&str, &str); 8] = [
     ("pipeline", "engine"),
     ("report", "run"),
     ("analysis", "run"),
     ("output", "run"),
     ("report", "engine"),
-    ("report", "host"),
     ("report", "net"),
     ("report", "pipeline"),
     ("report", "script"),

@@ -29,8 +29,7 @@ fn settings(target: &Target, index: u64) -> Settings {
 /// Runs the library in this process.
 async fn run(settings: Settings) -> Report {
     let plan = Plan::new(settings).expect("a valid plan");
-    let seen = Runner::new().run(&plan).await.expect("a run");
-    let report = Report::from(&seen);
+    let report = Runner::new().run(&plan).await.expect("a run");
     assert_adds_up(&report);
     report
 }

@@ -61,7 +61,8 @@ pub(crate) fn assert_adds_up(report: &Report) {
     assert_eq!(r.sent, r.completed + r.failed + r.unfinished, "{r:?}");
     assert_eq!(r.completed, r.status.values().sum::<u64>(), "{r:?}");
     // The raw engine connects apart from requests, but where each has a connection of its own.
-    let is_apart = report.run.engine == "raw" && report.latency.connect.is_none();
+    let is_apart =
+        report.run.engine == loadgen::report::EngineName::Raw && report.latency.connect.is_none();
     let apart = if is_apart { connect } else { 0 };
     assert_eq!(r.failed, connect + read + write + timeout + protocol - apart, "{r:?}");
     assert_eq!(r.failed + apart, by_cause.values().sum::<u64>(), "{r:?}");
@@ -73,7 +74,11 @@ pub(crate) fn assert_adds_up(report: &Report) {
     assert_eq!(latency.lateness.count, r.sent, "{r:?}");
     assert_eq!(latency.pacing.count, r.planned, "{r:?}");
     let waited = latency.waiting.as_ref().map(|waiting| waiting.count);
-    assert_eq!(waited, (report.run.mode == "open").then_some(r.sent), "{r:?}");
+    assert_eq!(
+        waited,
+        (report.run.mode == loadgen::report::LoopMode::Open).then_some(r.sent),
+        "{r:?}"
+    );
 
     let rows = |value: fn(&loadgen::report::Row) -> u64| report.series.iter().map(value).sum();
     let series: [u64; 3] = [rows(|r| r.sent), rows(|r| r.completed), rows(|r| r.failed)];

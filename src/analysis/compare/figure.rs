@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confidence::{self, Margin, mean};
 use super::{CompareError, Run};
-use crate::report::build::round;
+use crate::core::units::round;
 use crate::report::{Distribution, Report, Row};
 
 /// Tolerated rise of failed requests and lost messages, in percentage points. They come in groups, as when a

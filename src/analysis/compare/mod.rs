@@ -128,7 +128,7 @@ pub fn compare(
         base: names(base),
         new: names(new),
         failed: pairs.failed,
-        trusted: runs().all(|(_, report)| report.verdict.generator == "valid"),
+        trusted: runs().all(|(_, report)| report.verdict.generator.is_valid()),
         worse,
         parts,
         undecided,

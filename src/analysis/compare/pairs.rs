@@ -1,7 +1,7 @@
 //! What is compared with what: run with run, step with the step of the same name.
 
 use super::{CompareError, Run};
-use crate::report::{Report, Saved};
+use crate::report::{LoopMode, Report, Saved};
 
 /// The runs of both sides that are compared.
 pub(super) struct Pair<'a> {
@@ -101,8 +101,8 @@ fn first_name(side: &[File]) -> String {
 
 fn loops(pair: &Pair<'_>) -> Option<CompareError> {
     let runs = || pair.base.iter().chain(&pair.new);
-    let (open, _) = runs().find(|(_, report)| report.run.mode == "open")?;
-    let (closed, _) = runs().find(|(_, report)| report.run.mode != "open")?;
+    let (open, _) = runs().find(|(_, report)| report.run.mode == LoopMode::Open)?;
+    let (closed, _) = runs().find(|(_, report)| report.run.mode != LoopMode::Open)?;
     Some(CompareError::Loops((*open).to_owned(), (*closed).to_owned()))
 }
 
@@ -129,7 +129,7 @@ fn notes(pair: &Pair<'_>) -> Vec<String> {
         }
     }
     for (file, report) in &runs {
-        if report.verdict.generator != "valid" {
+        if !report.verdict.generator.is_valid() {
             notes.push(format!("{prefix}the generator of {file} could not hold its plan"));
         }
         if report.run.interrupted || report.run.partial {
@@ -159,8 +159,8 @@ fn differences(a: &Report, b: &Report) -> Vec<(&'static str, String, String)> {
         ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
         ("connections", x.connections.to_string(), y.connections.to_string()),
         ("threads", x.threads.to_string(), y.threads.to_string()),
-        ("engine", x.engine.clone(), y.engine.clone()),
-        ("protocol", x.protocol.clone(), y.protocol.clone()),
+        ("engine", x.engine.to_string(), y.engine.to_string()),
+        ("protocol", x.protocol.to_string(), y.protocol.to_string()),
         ("streams", x.streams.to_string(), y.streams.to_string()),
         ("duration", seconds(a), seconds(b)),
         ("queue", kind(&x.stack.queue), kind(&y.stack.queue)),

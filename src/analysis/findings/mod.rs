@@ -8,9 +8,9 @@ mod knee;
 mod sizing;
 
 use crate::analysis::bottleneck::has_cpu_limits;
-use crate::report::Report;
 use crate::report::finding::{Caution, Conclusion, Finding, FindingKind};
 use crate::report::ramp::{RampReport, RampStep};
+use crate::report::{LoopMode, Report, ServerKind};
 
 /// Share of an open loop's rate that must be answered for the rate to be held.
 const HELD: f64 = 0.99;
@@ -33,7 +33,7 @@ impl<'a> Point<'a> {
     }
 
     fn is_open(&self) -> bool {
-        self.report.run.mode == "open"
+        self.report.run.mode == LoopMode::Open
     }
 
     /// Good answers a second.
@@ -141,7 +141,7 @@ fn cautions(report: &RampReport) -> Vec<Caution> {
     if !steps.is_empty() {
         cautions.push(Caution::NoAnswer { steps });
     }
-    let steps = reported_step_names(report, |report| report.verdict.generator == "limited");
+    let steps = reported_step_names(report, |report| !report.verdict.generator.is_valid());
     if !steps.is_empty() {
         cautions.push(Caution::GeneratorLimited { steps });
     }
@@ -165,7 +165,7 @@ fn reported_step_names(report: &RampReport, is_wanted: impl Fn(&Report) -> bool)
 
 fn has_embedded_server(report: &Report) -> bool {
     let servers = [&report.run.stack.queue, &report.run.stack.broker];
-    servers.into_iter().flatten().any(|server| server.kind == "embedded")
+    servers.into_iter().flatten().any(|server| server.kind == ServerKind::Embedded)
 }
 
 #[cfg(test)]

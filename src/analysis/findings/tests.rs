@@ -244,7 +244,7 @@ fn steps_that_need_caution_are_named() {
     let mut report = original();
     report.steps[0].error = Some("push ended".to_owned());
     if let Some(step) = &mut report.steps[1].report {
-        step.verdict.generator = "limited".to_owned();
+        step.verdict.generator = crate::report::GeneratorState::Limited;
     }
     assert_eq!(
         texts(&report, "caution"),

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::core::clock::Nanos;
 use crate::core::printable::message;
 use crate::core::units::{format_count, format_duration, format_metric, format_time};
 use crate::ramp::StepStart;
@@ -148,21 +147,21 @@ impl fmt::Display for Percentiles {
 fn response(progress: &Progress) -> Percentiles {
     let second = progress.last_second.as_ref();
     Percentiles {
-        p50: micros(second.and_then(|s| s.response_p50)),
-        p99: micros(second.and_then(|s| s.response_p99)),
+        p50: latency(second.and_then(|s| s.response_p50)),
+        p99: latency(second.and_then(|s| s.response_p99)),
     }
 }
 
 fn arrival(progress: &Progress) -> Percentiles {
     let second = progress.last_second.as_ref();
     Percentiles {
-        p50: micros(second.and_then(|s| s.arrival_p50)),
-        p99: micros(second.and_then(|s| s.arrival_p99)),
+        p50: latency(second.and_then(|s| s.arrival_p50)),
+        p99: latency(second.and_then(|s| s.arrival_p99)),
     }
 }
 
-fn micros(time: Option<Nanos>) -> String {
-    time.map_or_else(|| "n/a".to_owned(), |time| format_time(time.as_micros_f64()))
+fn latency(micros: Option<f64>) -> String {
+    micros.map_or_else(|| "n/a".to_owned(), format_time)
 }
 
 #[cfg(test)]
@@ -170,7 +169,8 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::observations::{SeriesRow, Totals};
+    use crate::report::Row;
+    use crate::run::measurements::Totals;
 
     pub(in crate::cli::progress) fn progress() -> Progress {
         Progress {
@@ -184,12 +184,12 @@ pub(super) mod tests {
             accepted: 95_990,
             arrived: Some(95_988),
             queue_depth: Some(3),
-            last_second: Some(SeriesRow {
+            last_second: Some(Row {
                 sent: 24_000,
-                response_p50: Some(Nanos(459_260)),
-                response_p99: Some(Nanos(2_490_000)),
-                arrival_p50: Some(Nanos(578_560)),
-                ..SeriesRow::default()
+                response_p50: Some(459.26),
+                response_p99: Some(2490.0),
+                arrival_p50: Some(578.56),
+                ..Row::default()
             }),
             totals: Arc::default(),
         }
@@ -248,11 +248,11 @@ pub(super) mod tests {
             accepted: 999_999_999,
             arrived: Some(1),
             queue_depth: Some(9_999_999),
-            last_second: Some(SeriesRow {
+            last_second: Some(Row {
                 sent: 9_999_999,
-                response_p50: Some(Nanos(849_990_000)),
-                response_p99: Some(Nanos(999_999_999_999)),
-                ..SeriesRow::default()
+                response_p50: Some(849990.0),
+                response_p99: Some(999999999.999),
+                ..Row::default()
             }),
             ..progress()
         };

@@ -20,16 +20,6 @@ pub enum Engine {
     Reqwest,
 }
 
-impl Engine {
-    /// Name in settings and report.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Reqwest => "reqwest",
-        }
-    }
-}
-
 /// Version of HTTP on the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -37,16 +27,6 @@ pub enum Protocol {
     Http1,
     /// HTTP/2 only, also without TLS: as many requests at a time as there are streams.
     Http2,
-}
-
-impl Protocol {
-    /// Name in the report.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Http1 => "HTTP/1.1",
-            Self::Http2 => "HTTP/2",
-        }
-    }
 }
 
 /// Protocol, route and certificates of the connections to the target.

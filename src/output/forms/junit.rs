@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use crate::analysis::compare::{self, Comparison};
 use crate::output::comparison;
-use crate::report::Report;
 use crate::report::lookup::it_is;
 use crate::report::ramp::{RampReport, RampStep};
+use crate::report::{GeneratorState, Report};
 
 /// What a test case came to.
 enum Outcome {
@@ -116,8 +116,8 @@ fn whole(report: &Report) -> Outcome {
 }
 
 fn held(report: &Report) -> Outcome {
-    match report.verdict.generator.as_str() {
-        "valid" => Outcome::Passed,
+    match report.verdict.generator {
+        GeneratorState::Valid => Outcome::Passed,
         _ => Outcome::Failed(report.verdict.reasons.join("; ")),
     }
 }

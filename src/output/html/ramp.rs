@@ -40,7 +40,7 @@ pub(super) fn body(ramp: &RampReport, figures: &Figures<'_>, allowed: Allowed) -
 /// How far it came, and whether its steps can be believed.
 fn progress(ramp: &RampReport, allowed: Allowed) -> String {
     let reports = || ramp.steps.iter().filter_map(|step| step.report.as_ref());
-    let limited = reports().filter(|r| r.verdict.generator != "valid").count();
+    let limited = reports().filter(|r| !r.verdict.generator.is_valid()).count();
     let came = if ramp.complete { "complete" } else { "broke off" };
     let mut all = vec![
         result_badge(&RunResult::of_ramp(ramp, allowed)),
@@ -250,10 +250,10 @@ fn search(search: &Search, figures: &Figures<'_>) -> String {
 
 /// Whether a step's numbers can be believed, and are any.
 fn sign(report: &Report) -> String {
-    let verdict = &report.verdict.generator;
+    let state = report.verdict.generator;
     match report.failure_names().first() {
         Some(failure) => badge(false, failure),
-        None => badge(verdict == "valid", verdict),
+        None => badge(state.is_valid(), state.word()),
     }
 }
 

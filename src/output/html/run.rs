@@ -104,8 +104,8 @@ fn rate_tile(View { report, figures }: &View<'_>) -> String {
     };
     let end = |n: usize| figures.show(&format!("/run/rate_range/{n}"), Unit::Rate);
     let changing = report.run.rate_range.map(|_| format!("from {}/s to {}/s", end(0), end(1)));
-    let loop_name = match &report.run.arrivals {
-        Some(arrivals) => format!("open loop, {}", escape(arrivals)),
+    let loop_name = match report.run.arrivals {
+        Some(spacing) => format!("open loop, {spacing}"),
         None => "closed loop".to_owned(),
     };
     let connections = figures.show("/run/connections", Unit::Count);
@@ -216,7 +216,7 @@ fn facts(View { report, figures }: &View<'_>) -> String {
     };
     let offset = run.clock.offset_us.map(|_| {
         let bound = figures.show("/run/clock/error_bound_us", Unit::Time);
-        format!("{}, to ± {bound}", escape(&run.clock.source))
+        format!("{}, to ± {bound}", run.clock.source)
     });
     let facts = [
         ("Target", Some(escape(&run.target))),
@@ -225,8 +225,8 @@ fn facts(View { report, figures }: &View<'_>) -> String {
         ("Last answer after", Some(figures.show("/requests/answered_after_s", Unit::Seconds))),
         ("Connections", Some(figures.show("/run/connections", Unit::Count))),
         ("Threads", Some(figures.show("/run/threads", Unit::Count))),
-        ("Engine", Some(escape(&run.engine))),
-        ("Protocol", Some(escape(&run.protocol)).filter(|name| !name.is_empty())),
+        ("Engine", Some(run.engine.to_string())),
+        ("Protocol", Some(run.protocol.to_string()).filter(|name| !name.is_empty())),
         ("Requests at once on a connection", Some(figures.show("/run/streams", Unit::Count))),
         ("Shortest sleep", run.tick_us.map(|_| figures.show("/run/tick_us", Unit::Time))),
         ("Answers timed when read", Some(figures.show("/requests/timed_when_read", Unit::Count))),

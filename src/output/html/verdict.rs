@@ -6,7 +6,7 @@ use crate::output::text::why_valid;
 use crate::report::failures::failure_name;
 use crate::report::lookup::{found, is_percent, is_time, name_in};
 use crate::report::result::{Allowed, RunResult};
-use crate::report::{Report, ThresholdResult};
+use crate::report::{GeneratorState, Report, ThresholdResult};
 
 /// The result of the whole and the verdict in a word or two, for the top of the page.
 pub(super) fn run_badges(report: &Report, allowed: Allowed) -> String {
@@ -39,8 +39,8 @@ fn failed(thresholds: &[ThresholdResult]) -> usize {
 
 /// Whether the generator held its plan.
 fn generator_badge(report: &Report) -> String {
-    match report.verdict.generator.as_str() {
-        "valid" => badge(true, &format!("generator valid: {}", why_valid(report))),
+    match report.verdict.generator {
+        GeneratorState::Valid => badge(true, &format!("generator valid: {}", why_valid(report))),
         _ => badge(false, "generator LIMITED: do not trust these numbers"),
     }
 }

@@ -15,28 +15,6 @@ use crate::core::Address;
 /// Version that the embedded servers report: one word, as Redis's is.
 pub(crate) const EMBEDDED_VERSION: &str = concat!("loadgen-embedded-", env!("CARGO_PKG_VERSION"));
 
-/// Origin of a server, in the words of the report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerOrigin {
-    /// The user named it.
-    External,
-    /// A private process of this run.
-    Spawned,
-    /// A stand-in of loadgen's own.
-    Embedded,
-}
-
-impl ServerOrigin {
-    /// The report's word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::External => "external",
-            Self::Spawned => "spawned",
-            Self::Embedded => "embedded",
-        }
-    }
-}
-
 /// Failure of a server, with its address and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {

@@ -2,7 +2,7 @@
 
 use super::Part;
 use super::sum::Sum;
-use crate::report::build::round;
+use crate::core::units::round;
 use crate::report::{Examples, Messages, MissedWindow};
 
 impl<'a> Sum<'a> {

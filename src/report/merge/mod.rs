@@ -9,8 +9,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-use super::{CheckError, Report};
-pub(crate) use starts::StartClock;
+use super::{CheckError, Report, StartClock};
 use starts::{NodeSpan, check_overlap};
 use sum::Sum;
 
@@ -88,15 +87,15 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
     let (x, y) = (&a.run, &b.run);
     let told = [
         ("nodes", count(a), count(b)),
-        ("mode", x.mode.clone(), y.mode.clone()),
+        ("mode", x.mode.to_string(), y.mode.to_string()),
         ("target", x.target.clone(), y.target.clone()),
         ("share of the rate", number(x.rate_target), number(y.rate_target)),
         ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
         ("connections", x.connections.to_string(), y.connections.to_string()),
         // Workers are numbered over all nodes: with other numbers slots are sent twice, or by nobody.
         ("threads", x.threads.to_string(), y.threads.to_string()),
-        ("engine", x.engine.clone(), y.engine.clone()),
-        ("protocol", x.protocol.clone(), y.protocol.clone()),
+        ("engine", x.engine.to_string(), y.engine.to_string()),
+        ("protocol", x.protocol.to_string(), y.protocol.to_string()),
         ("streams", x.streams.to_string(), y.streams.to_string()),
         ("requests", requests(a), requests(b)),
         ("sample", x.sample.to_string(), y.sample.to_string()),

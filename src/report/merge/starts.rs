@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{MergeError, Named};
 use crate::core::units::format_time;
-use crate::report::{Report, Run};
+use crate::report::{Report, Run, StartClock};
 
 /// A larger skew is worth a note: 10 ms.
 const NOTABLE_US: u64 = 10_000;
@@ -14,15 +14,6 @@ const LARGEST_SHARE: u64 = 100;
 /// The last second that a date of four digits has, in microseconds since 1970.
 const LAST_US: u64 = 253_402_300_799_000_000;
 
-/// The clock that the nodes' starts are compared on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StartClock {
-    /// The time of the Redis that all nodes have as their log server.
-    LogServer,
-    /// Each node's own clock, which may be wrong.
-    Own,
-}
-
 impl StartClock {
     /// The best clock that all parts have.
     pub(super) fn of(parts: &[Named]) -> Self {
@@ -30,23 +21,7 @@ impl StartClock {
         let server = clocks().next().and_then(|clock| clock.server.as_ref());
         let is_common =
             clocks().all(|clock| clock.start_us.is_some() && clock.server.as_ref() == server);
-        if server.is_some() && is_common { Self::LogServer } else { Self::Own }
-    }
-
-    /// The name in reports.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::LogServer => "redis",
-            Self::Own => "own",
-        }
-    }
-
-    /// The name in sentences.
-    pub(crate) fn words(name: &str) -> &'static str {
-        match name {
-            "redis" => "the time of their Redis",
-            _ => "their own clocks",
-        }
+        if server.is_some() && is_common { Self::Redis } else { Self::Own }
     }
 
     /// The start of a node on this clock.
@@ -57,8 +32,8 @@ impl StartClock {
             u64::try_from(since_1970.as_micros()).ok()
         };
         let begin_us = match self {
-            Self::LogServer => run.clock.start_us,
-            Self::Own => own(),
+            Self::Redis => run.clock.start_us,
+            Self::Own | Self::Unknown => own(),
         };
         let length = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
         SendingTime {
@@ -93,7 +68,7 @@ pub(super) fn check_overlap(parts: &[Named], clock: StartClock) -> Result<(), Me
     }
     let why = format!(
         "they did not run at the same time: by {}, {} began {} after {}, which sent for {}; see --start-at",
-        StartClock::words(clock.name()),
+        clock.described(),
         node(&began.1),
         seconds(after.begin_us.saturating_sub(before.begin_us)),
         node(&ended.1),
@@ -155,7 +130,7 @@ impl Skew {
             "node {} started {by} after node {} by {}",
             self.last,
             self.first,
-            StartClock::words(clock.name())
+            clock.described()
         );
         Some(if self.is_too_large() {
             format!("{started}: together they did not send the planned load; see --start-at")

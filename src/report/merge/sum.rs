@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::starts::{Skew, StartClock};
+use super::starts::Skew;
 use super::{MergeError, Part, without_node};
 use crate::core::distribution::{Distribution, DistributionSum};
-use crate::report::build::round;
+use crate::core::units::round;
 use crate::report::{
     ByRequest, Clock, Errors, Generator, Latency, Parts, PerThread, Report, Requests, Resource,
-    Row, Run, SCHEMA_VERSION, Script, Tool, Verdict,
+    Row, Run, SCHEMA_VERSION, Script, StartClock, Tool,
 };
 
 /// Adds the parts up.
@@ -62,7 +62,7 @@ impl<'a> Sum<'a> {
             generator: self.generator(),
             resources: self.resources(),
             series: self.series(),
-            verdict: Verdict::default(),
+            verdict: self.first().verdict.clone(),
         };
         report.derive_numbers();
         report.verdict = self.verdict(&report);
@@ -111,11 +111,11 @@ impl<'a> Sum<'a> {
             interrupted: self.reports().any(|report| report.run.interrupted),
             // Each machine has a monotonic clock of its own.
             clock: Clock {
-                source: first.clock.source.clone(),
+                source: first.clock.source,
                 offset_us: None,
                 error_bound_us: bounds.reduce(f64::max),
-                start_us: Some(self.begin_us).filter(|_| self.clock == StartClock::LogServer),
-                server: first.clock.server.clone().filter(|_| self.clock == StartClock::LogServer),
+                start_us: Some(self.begin_us).filter(|_| self.clock == StartClock::Redis),
+                server: first.clock.server.clone().filter(|_| self.clock == StartClock::Redis),
             },
             node: None,
             parts: Some(Parts {
@@ -123,7 +123,7 @@ impl<'a> Sum<'a> {
                 count,
                 runs: ids,
                 start_skew_us: self.skew.map(|skew| skew.us),
-                start_clock: self.clock.name().to_owned(),
+                start_clock: self.clock,
             }),
             partial: self.parts.len() as u64 != count,
             ..first.clone()
@@ -309,7 +309,7 @@ impl<'a> Sum<'a> {
                 sum.queue_depth = sum.queue_depth.max(row.queue_depth);
                 let used = row.cpu_percent.iter();
                 let named =
-                    used.map(|(component, percent)| (at(component, part.at.node), *percent));
+                    used.map(|(component, percent)| (at(component, part.at.node).into(), *percent));
                 sum.cpu_percent.extend(named);
             }
         }

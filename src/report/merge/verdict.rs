@@ -6,8 +6,8 @@ use super::starts::Skew;
 use super::sum::Sum;
 use crate::config::plan::Threshold;
 use crate::report::failures::failures;
-use crate::report::judge::judge_thresholds;
-use crate::report::{Report, ThresholdResult, Verdict};
+use crate::report::thresholds::judge_thresholds;
+use crate::report::{GeneratorState, Report, ThresholdResult, Verdict};
 
 impl Sum<'_> {
     /// The worst of the parts' verdicts, and the conditions held against the sums.
@@ -26,9 +26,9 @@ impl Sum<'_> {
             if apart { reasons.push(sentence) } else { notes.push(sentence) }
         }
         let limited =
-            apart || self.reports().any(|r| r.verdict.generator != "valid") || !missing.is_empty();
+            apart || self.reports().any(|r| !r.verdict.generator.is_valid()) || !missing.is_empty();
         let mut verdict = Verdict {
-            generator: if limited { "limited" } else { "valid" }.to_owned(),
+            generator: if limited { GeneratorState::Limited } else { GeneratorState::Valid },
             pass: false,
             reasons,
             failures: self.failures(report),

@@ -133,7 +133,11 @@ fn a_generator_without_free_ports_is_limited_and_names_the_port_range() {
     let report = ran.report();
     let lacking = by_cause(&report, "no_local_port");
     assert!(lacking > 0 && report.requests.completed > 0, "{:?}", report.requests);
-    assert_eq!((ran.code, report.verdict.generator.as_str()), (Some(3), "limited"), "{ran:?}");
+    assert_eq!(
+        (ran.code, report.verdict.generator),
+        (Some(3), loadgen::report::GeneratorState::Limited),
+        "{ran:?}"
+    );
     let reasons = report.verdict.reasons.join("; ");
     assert!(reasons.contains("net.ipv4.ip_local_port_range"), "{reasons}");
 

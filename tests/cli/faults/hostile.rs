@@ -25,7 +25,7 @@ fn face(acts: &[Act], options: &str, check: impl Fn(&Report, &str) + Sync) {
         assert_eq!(ran.code, Some(0), "{act:?}: {args}: {ran:?}");
         assert!(ran.took < PLANNED + SLACK, "{act:?}: {args}: {ran:?}");
         let report = ran.report();
-        let open = report.run.mode == "open";
+        let open = report.run.mode == loadgen::report::LoopMode::Open;
         assert!(!open || report.requests.planned == REQUESTS, "{act:?}: {args}: {ran:?}");
         check(&report, &format!("{act:?}: {args}"));
     };
@@ -54,7 +54,10 @@ fn all(report: &Report, args: &str, part: fn(&Requests) -> u64) {
 fn answered(report: &Report, args: &str, status: &str) {
     let r = &report.requests;
     assert!(r.sent > 0 && r.status.get(status) == Some(&r.sent), "{args}: {r:?}");
-    assert!(report.run.mode == "closed" || r.sent == REQUESTS, "{args}: {r:?}");
+    assert!(
+        report.run.mode == loadgen::report::LoopMode::Closed || r.sent == REQUESTS,
+        "{args}: {r:?}"
+    );
 }
 
 #[test]
@@ -98,7 +101,10 @@ fn an_announced_close_costs_a_connection_but_no_request() {
     face(&acts, "", |report, args| {
         answered(report, args, "200");
         let r = &report.requests;
-        assert!(report.run.engine != "raw" || r.reconnects + 4 >= r.sent, "{args}: {r:?}");
+        assert!(
+            report.run.engine != loadgen::report::EngineName::Raw || r.reconnects + 4 >= r.sent,
+            "{args}: {r:?}"
+        );
     });
 }
 
@@ -186,7 +192,8 @@ fn requests_unanswered_after_the_drain_enter_the_latencies_with_their_age() {
         let r = &report.requests;
         assert!(r.sent > 0 && r.unfinished == r.sent, "{args}: {r:?}");
         // Open: a worker's first slot is due at 0, its last at 380 ms, and then comes the drain.
-        let oldest = if report.run.mode == "open" { 570_000.0 } else { 200_000.0 };
+        let oldest =
+            if report.run.mode == loadgen::report::LoopMode::Open { 570_000.0 } else { 200_000.0 };
         let response = &report.latency.response;
         assert!(response.max >= Some(oldest), "{args}: {response:?}");
     });
@@ -197,7 +204,7 @@ fn a_slow_answer_does_not_count_as_lateness() {
     face(&[Act::SayAfter(Duration::from_millis(60), OK)], "", |report, args| {
         let latency = &report.latency;
         assert!(latency.service.min >= Some(59_900.0), "{args}: {latency:?}");
-        if report.run.mode == "open" {
+        if report.run.mode == loadgen::report::LoopMode::Open {
             answered(report, args, "200");
             // Four connections answer 66 a second where 100 are due: the last have waited in line.
             let in_line = latency.service.mean.map(|mean| mean + 20_000.0);

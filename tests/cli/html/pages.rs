@@ -165,19 +165,17 @@ fn poison(report: &mut Report) {
     let text = || HOSTILE.to_owned();
     let run = &mut report.run;
     (run.id, run.started_at, run.target, run.command) = (text(), text(), text(), text());
-    (run.engine, run.arrivals, run.clock.source) = (text(), Some(text()), text());
     for server in [&mut run.stack.queue, &mut run.stack.broker].into_iter().flatten() {
-        (server.kind, server.version) = (text(), text());
+        server.version = text();
     }
     report.requests.status.insert(text(), 5);
     report.by_request = vec![request(HOSTILE, report, true)];
     report.by_request[0].status.insert(text(), 5);
-    report.stages.iter_mut().for_each(|stage| (stage.from, stage.to) = (text(), text()));
     report.resources[0].component = text();
     for row in &mut report.series {
-        row.cpu_percent.insert(text(), 50.0);
+        row.cpu_percent.insert(text().into(), 50.0);
     }
     let verdict = &mut report.verdict;
-    (verdict.generator, verdict.reasons, verdict.notes) = (text(), vec![text()], vec![text()]);
+    (verdict.reasons, verdict.notes) = (vec![text()], vec![text()]);
     verdict.thresholds = vec![ThresholdResult { expr: text(), value: None, ok: false }];
 }

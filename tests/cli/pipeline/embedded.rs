@@ -91,8 +91,7 @@ async fn in_the_library_the_embedded_servers_are_threads() {
         stack: Some(Stack::Embedded),
         ..Settings::default()
     });
-    let seen = Runner::new().run(&plan.expect("valid")).await.expect("it needs nothing");
-    let report = loadgen::report::Report::from(&seen);
+    let report = Runner::new().run(&plan.expect("valid")).await.expect("it needs nothing");
     let messages = report.messages.expect("it listens");
     assert_eq!((messages.arrived, messages.lost), (300, 0));
     let own = report.resources.iter().filter(|row| row.pid == std::process::id());

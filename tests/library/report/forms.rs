@@ -5,9 +5,9 @@ use std::path::Path;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use loadgen::core::distribution::Latencies;
-use loadgen::observations::StackInfo;
 use loadgen::output::TextOptions;
 use loadgen::output::forms::{DistributionName, Document, Form, Subject};
+use loadgen::report::Stack;
 use loadgen::report::ramp::{
     Finding, FindingKind, RampReport, RampStep, Search, SearchAxis, Trial, TrialOutcome,
 };
@@ -24,7 +24,7 @@ fn report() -> Report {
 /// A closed loop on one server, of which no arrivals are known.
 fn closed() -> Report {
     let mut seen = observations(|s| (s.rate, s.connections) = (None, Some(4)));
-    (seen.arrivals, seen.stack, seen.stages) = (None, StackInfo::default(), Vec::new());
+    (seen.arrivals, seen.stack, seen.stages) = (None, Stack::default(), Vec::new());
     Report::from(&seen)
 }
 
@@ -257,7 +257,7 @@ fn gnuplot_finds_the_columns_of_the_original_and_the_series() {
 fn junit_is_valid_xml_for_any_text() {
     let mut report = report();
     report.run.target = "http://h/?a=\"<&>'\u{1}\u{7f}]]>\n".to_owned();
-    report.verdict.generator = "limited".to_owned();
+    report.verdict.generator = loadgen::report::GeneratorState::Limited;
     report.verdict.reasons = vec!["late & <later>".to_owned()];
     let ramp = ramp();
     for (document, tests, failures, errors) in

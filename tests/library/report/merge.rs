@@ -117,12 +117,12 @@ fn seconds_are_added_and_components_are_listed() {
 #[test]
 fn the_worst_verdict_applies_to_the_sum() {
     let all = merged(parts(&[0, 1], 2));
-    assert_eq!((all.verdict.generator.as_str(), all.verdict.pass), ("valid", true));
+    assert_eq!((all.verdict.generator.is_valid(), all.verdict.pass), (true, true));
     let mut late = parts(&[0, 1], 2);
-    late[1].1.verdict.generator = "limited".to_owned();
+    late[1].1.verdict.generator = loadgen::report::GeneratorState::Limited;
     late[1].1.verdict.reasons = vec!["too busy".to_owned()];
     let all = merged(late);
-    assert_eq!((all.verdict.generator.as_str(), all.verdict.pass), ("limited", false));
+    assert_eq!((all.verdict.generator.is_valid(), all.verdict.pass), (false, false));
     assert_eq!(all.verdict.reasons, ["node 1: too busy"]);
     // Both nodes lost two messages each: no part has more than four, nor have both; three have.
     let all = merged(parts(&[0, 1, 2], 3));
@@ -166,7 +166,7 @@ fn a_sum_without_arrivals_fails() {
 fn a_missing_part_is_noted_in_every_form() {
     let all = merged(parts(&[0, 2], 3));
     assert!(all.run.partial);
-    assert_eq!((all.verdict.generator.as_str(), all.verdict.pass), ("limited", false));
+    assert_eq!((all.verdict.generator.is_valid(), all.verdict.pass), (false, false));
     assert_eq!(all.verdict.reasons, ["partial: the report of node 1 of 3 is missing"]);
     for (form, part) in [
         (Form::Text, "Parts     node 0, 2 of 3: PARTIAL"),
@@ -211,7 +211,7 @@ fn reports_that_are_not_parts_of_one_load_are_refused() {
         ),
         (|r| r.run.node.as_mut().expect("a part").count = 3, "nodes 2 and 3"),
         (|r| r.run.rate_target = Some(7.0), "share of the rate"),
-        (|r| r.run.mode = "closed".to_owned(), "mode open and closed"),
+        (|r| r.run.mode = loadgen::report::LoopMode::Closed, "mode open and closed"),
         (|r| r.run.target = "http://other/".to_owned(), "http://other/"),
         (|r| r.run.connections = 1, "connections"),
         (|r| r.run.threads = 3, "threads"),
@@ -268,13 +268,16 @@ fn starts_far_apart_in_redis_time_make_the_sum_limited() {
     ] {
         let all = later_by(us, |_| ());
         let verdict = &all.verdict;
-        assert_eq!(verdict.generator == "limited", limited, "{us}");
+        assert_eq!(!verdict.generator.is_valid(), limited, "{us}");
         let place = if limited { &verdict.reasons } else { &verdict.notes };
         let said = place.iter().find(|text| text.starts_with("node 1 started"));
         assert_eq!(said.is_some(), sentence.is_some(), "{us}: {verdict:?}");
         assert!(said.zip(sentence).is_none_or(|(said, part)| said.starts_with(part)), "{said:?}");
         let parts = all.run.parts.as_ref().expect("it was merged");
-        assert_eq!((parts.start_skew_us, parts.start_clock.as_str()), (Some(us), "redis"));
+        assert_eq!(
+            (parts.start_skew_us, parts.start_clock),
+            (Some(us), loadgen::report::StartClock::Redis)
+        );
         assert_eq!(all.run.duration_s, 20.0 + us as f64 / 1e6);
         assert_eq!(check_schema(&all), Ok(()));
     }
@@ -290,7 +293,7 @@ fn wall_clocks_are_compared_only_without_a_common_redis() {
     };
     for change in [another, |r: &mut Report| r.run.clock.server = None] {
         let all = later_by(2_000_000, change);
-        assert_eq!(all.verdict.generator, "valid");
+        assert!(all.verdict.generator.is_valid());
         let text = Document::Run(&all).render(Form::Text, TextOptions::default()).expect("text");
         assert!(text.contains("started within 3.00ms by their own clocks\n"), "{text}");
         assert_eq!((all.run.clock.start_us, &all.run.clock.server), (None, &None));
@@ -298,7 +301,7 @@ fn wall_clocks_are_compared_only_without_a_common_redis() {
     // The wall clocks are hours apart, and the nodes ran together.
     let mut two = parts(&[0, 1], 2);
     two[1].1.run.started_at = "2026-11-23T05:13:20.123Z".to_owned();
-    assert_eq!(merged(two).verdict.generator, "valid");
+    assert!(merged(two).verdict.generator.is_valid());
 }
 
 #[test]
@@ -317,7 +320,9 @@ fn merged_stages_are_as_coarse_as_the_coarsest_clock() {
     two[1].1.run.clock.error_bound_us = Some(40.0);
     let all = merged(two);
     assert_eq!(all.run.clock.error_bound_us, Some(40.0));
-    let stage = |to: &str| &all.stages.iter().find(|s| s.to == to).expect("a stage").distribution;
+    let stage = |to: &str| {
+        &all.stages.iter().find(|s| s.to.to_string() == to).expect("a stage").distribution
+    };
     assert_eq!(stage("api").max.map(|max| max % 40.0), Some(0.0));
     // The generator's own moments need no common clock.
     assert_eq!(stage("answered").max, part(0, 2).1.stages[2].distribution.max);

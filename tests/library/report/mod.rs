@@ -11,16 +11,15 @@ use loadgen::core::distribution::Latencies;
 use loadgen::engine::recorder::Recorder;
 use loadgen::engine::transport::cause::{Cause, CauseCounts};
 use loadgen::engine::transport::{Completion, RequestFailure, RequestOutcome, Ticket, Traffic};
+use loadgen::host::health::Machine;
 use loadgen::message::{Checkpoint, IdSpace, MessageAccount, MsgId, Unjoined};
-use loadgen::observations::{
-    ArrivalInfo, ClockInfo, Machine, Observations, ResourceUse, SeriesRow, ServerInfo, StackInfo,
-    Stage, StampCount,
-};
 use loadgen::output::{TextOptions, ramp_text, text};
 use loadgen::report::ramp::{
     Finding, FindingKind, RampReport, RampStep, Search, SearchAxis, Trial, TrialOutcome,
 };
+use loadgen::report::{Clock, ClockSource, Resource, Row, Server, ServerKind, Stack, StampList};
 use loadgen::report::{Report, check_names};
+use loadgen::run::measurements::{Arrivals, MeasuredStage, Measurements};
 
 /// Compares a text with a file of `tests/snapshots`.
 macro_rules! assert_snapshot {
@@ -113,26 +112,28 @@ fn written_by(mut recorder: Recorder) -> Recorder {
     recorder
 }
 
-fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
-    let server = |kind, version: &str| Some(ServerInfo { kind, version: version.to_owned() });
-    let used = |component: &str, pid, cpu_s: f64, megabytes: u64| ResourceUse {
+fn observations(change: impl FnOnce(&mut Settings)) -> Measurements {
+    let server = |kind, version: &str| Some(Server { kind, version: version.to_owned() });
+    let used = |component: &str, pid, cpu_s: f64, megabytes: u64| Resource {
         component: component.to_owned(),
         pid,
         cpu_s,
-        cpu_percent_mean: cpu_s * 100.0,
-        cpu_percent_max: cpu_s * 120.0,
+        cpu_percent_mean: (cpu_s * 1_000.0).round() / 10.0,
+        cpu_percent_max: (cpu_s * 1_200.0).round() / 10.0,
         rss_max_bytes: megabytes << 20,
     };
-    let stage = |name: &str, latencies| Stage { pair: name.parse().expect("a stage"), latencies };
-    let list = |checkpoint, joined| StampCount {
+    let stage =
+        |name: &str, latencies| MeasuredStage { pair: name.parse().expect("a stage"), latencies };
+    let list = |checkpoint, joined| StampList {
         read: joined + 7,
         joined,
         foreign: 5,
         unreadable: 2,
-        ..StampCount::new(checkpoint)
+        name: checkpoint,
+        list: checkpoint.list().unwrap_or_default().to_owned(),
     };
     let id = |n| MsgId::new(n).expect("small");
-    Observations {
+    Measurements {
         plan: plan(change),
         run_id: "62d8b5a3f1c40-1f".to_owned(),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_400_000_123),
@@ -140,13 +141,14 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
         sending: SECOND,
         answering: micros(1_000_900),
         interrupted: false,
-        stack: StackInfo {
-            queue: server("spawned", "Redis 7.0.15"),
-            broker: server("external", "mosquitto version 2.0.11"),
+        stack: Stack {
+            queue: server(ServerKind::Spawned, "Redis 7.0.15"),
+            broker: server(ServerKind::External, "mosquitto version 2.0.11"),
         },
-        clock: ClockInfo {
+        clock: Clock {
+            source: ClockSource::Redis,
             offset_us: Some(1_795_300_000_000_000),
-            error_bound: Some(micros(25)),
+            error_bound_us: Some(25.0),
             start_us: Some(1_795_400_000_123_004),
             server: Some("00112233".to_owned()),
         },
@@ -166,9 +168,8 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             scripted: micros(1_500),
             unnumbered: 1_998,
         },
-        script: None,
         broker_dropped: 0,
-        arrivals: Some(ArrivalInfo {
+        arrivals: Some(Arrivals {
             account: MessageAccount {
                 accepted: 1_995,
                 arrived: 1_994,
@@ -197,7 +198,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
         stamps: vec![list(Checkpoint::Api, 20), list(Checkpoint::MqttClient, 0)],
         stamps_dropped: 0,
         resources: vec![used("generator", 31, 0.034, 15), used("redis", 32, 0.016, 12)],
-        series: vec![SeriesRow {
+        series: vec![Row {
             t_s: 1.0,
             sent: 1_998,
             completed: 1_996,
@@ -205,11 +206,11 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Observations {
             arrived: 1_994,
             in_flight: 0,
             queue_depth: Some(4),
-            response_p50: Some(micros(600)),
+            response_p50: Some(600.0),
             response_p99: None,
-            arrival_p50: Some(micros(2_150)),
+            arrival_p50: Some(2_150.0),
             arrival_p99: None,
-            cpu_percent: vec![("generator".into(), 3.44), ("redis".into(), 1.61)],
+            cpu_percent: [("generator".into(), 3.4), ("redis".into(), 1.6)].into(),
         }],
         notes: Vec::new(),
         casualties: vec!["push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned()],

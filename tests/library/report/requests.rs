@@ -6,10 +6,10 @@ use loadgen::config::settings::{NodeShare, Settings};
 use loadgen::engine::Mixture;
 use loadgen::engine::recorder::Recorder;
 use loadgen::message::{Assignment, IdSpace};
-use loadgen::observations::Observations;
 use loadgen::output::forms::{Document, Form};
 use loadgen::output::{TextOptions, text};
 use loadgen::report::{Report, merge, number};
+use loadgen::run::measurements::Measurements;
 
 use super::{SECOND, check_schema, observations, spread, written_by};
 
@@ -17,7 +17,7 @@ const PROFILE: &str =
     "[[request]]\nname = 'view'\nweight = 3\nmethod = 'GET'\n[[request]]\nname = 'buy'\n";
 
 /// Of the two thousand requests three quarters are views, which are no messages.
-fn mixed(change: impl FnOnce(&mut Settings)) -> Observations {
+fn mixed(change: impl FnOnce(&mut Settings)) -> Measurements {
     let mut seen = observations(|s| {
         s.mix = Settings::from_toml(PROFILE).expect("valid").mix;
         change(s);

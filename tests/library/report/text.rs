@@ -22,7 +22,7 @@ fn text_of_a_plain_closed_loop() {
     };
     let mut seen = observations(closed);
     (seen.arrivals, seen.stack, seen.stages, seen.casualties) =
-        (None, StackInfo::default(), Vec::new(), Vec::new());
+        (None, Stack::default(), Vec::new(), Vec::new());
     assert_snapshot!("closed_text", text(&Report::from(&seen), TextOptions::default()));
 }
 

@@ -2,9 +2,8 @@
 
 use loadgen::core::clock::Nanos;
 use loadgen::core::distribution::Latencies;
-use loadgen::observations::StackInfo;
 use loadgen::output::{TextOptions, text};
-use loadgen::report::{Distribution, PerThread, Report};
+use loadgen::report::{Distribution, PerThread, Report, Stack};
 use regex::Regex;
 
 use super::{SECOND, micros, observations, spread};
@@ -15,7 +14,7 @@ fn closed() -> Report {
         (s.rate, s.connections) = (None, Some(2));
         s.url = Some("http://127.0.0.1:8080/x".to_owned());
     });
-    (seen.arrivals, seen.stack, seen.stages) = (None, StackInfo::default(), Vec::new());
+    (seen.arrivals, seen.stack, seen.stages) = (None, Stack::default(), Vec::new());
     let mut report = Report::from(&seen);
     report.run.target = "http://127.0.0.1:8080/x".to_owned();
     (report.run.threads, report.run.connections, report.run.duration_s) = (1, 2, 2.0);
@@ -157,7 +156,7 @@ fn latency_is_measured_from_the_send_in_a_closed_loop_and_from_due_in_an_open_lo
     (seen.load.service, seen.load.response) = (spread(2_000, 100, 200), spread(2_000, 900, 990));
     let open = Report::from(&seen);
     let mut closed = open.clone();
-    (closed.run.mode, closed.run.rate_target) = ("closed".to_owned(), None);
+    (closed.run.mode, closed.run.rate_target) = (loadgen::report::LoopMode::Closed, None);
     let line = |report: &Report| block(report).lines().nth(3).expect("Latency").to_owned();
     assert!(line(&open).starts_with("    Latency     0.94ms"), "{}", line(&open));
     assert!(line(&closed).starts_with("    Latency   149.5"), "{}", line(&closed));

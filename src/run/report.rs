@@ -1,27 +1,28 @@
-//! Observations → Report: every number in its place, its unit and its precision.
+//! Makes the report of a run: every number in its place, its unit and its precision.
 
 use std::collections::BTreeMap;
 
-use super::{
-    ByRequest, Clock, Errors, Examples, Generator, Latency, Messages, MissedWindow, Node,
-    PerThread, Report, Requests, Resource, Row, Run, SCHEMA_VERSION, Script, Server,
-    ServiceSettings, Stack, Stage, StampList, Tool, Verdict, judge,
-};
+use super::judge;
+use super::measurements::{Arrivals, MeasuredStage, Measurements};
 use crate::config::plan::{Mode, Pace, PipelinePlan, Plan, ScriptPlan, Target};
+use crate::config::settings::{ArrivalProcess, Engine};
 use crate::core::clock::Nanos;
 use crate::core::distribution::Distribution;
-use crate::core::printable::shortened;
+use crate::core::distribution::micros;
+use crate::core::units::round;
+use crate::engine::transport::config::Protocol;
+use crate::engine::{LoadResult, RequestResult};
+use crate::host::health::Machine;
 use crate::message::{MissedSpan, MsgId};
-use crate::observations::{
-    ArrivalInfo, LoadResult, Observations, RequestResult, ResourceUse, SeriesRow, ServerInfo,
-    Stage as SeenStage, StampCount,
+use crate::report::machine::{SHORTAGES, percent, seconds};
+use crate::report::{
+    ByRequest, EngineName, Errors, Examples, Generator, GeneratorState, HttpVersion, Latency,
+    LoopMode, Messages, MissedWindow, Node, PerThread, Report, Requests, Run, SCHEMA_VERSION,
+    Script, ServiceSettings, SlotSpacing, Stage, Tool, Verdict,
 };
 
-/// The most characters of a server's version: a server may send any text.
-const LONGEST_VERSION: usize = 200;
-
-impl From<&Observations> for Report {
-    fn from(seen: &Observations) -> Self {
+impl From<&Measurements> for Report {
+    fn from(seen: &Measurements) -> Self {
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool::own(),
@@ -40,12 +41,12 @@ impl From<&Observations> for Report {
             arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
             by_request: by_request(seen),
             stages: stages(seen),
-            stamps: seen.stamps.iter().map(stamp_list).collect(),
-            generator: Some(Generator::of(seen, &failures_by_cause(seen))),
-            resources: seen.resources.iter().map(resource).collect(),
-            series: seen.series.iter().map(row).collect(),
+            stamps: seen.stamps.clone(),
+            generator: Some(generator(seen, &failures_by_cause(seen))),
+            resources: seen.resources.clone(),
+            series: seen.series.clone(),
             verdict: Verdict {
-                generator: String::new(),
+                generator: GeneratorState::Valid,
                 reasons: Vec::new(),
                 failures: Vec::new(),
                 notes: seen.notes.clone(),
@@ -58,25 +59,26 @@ impl From<&Observations> for Report {
     }
 }
 
-fn run(seen: &Observations) -> Run {
+fn run(seen: &Measurements) -> Run {
     let load = &seen.plan.load;
     let (mode, rates, arrivals) = match load.mode {
-        Mode::Closed => ("closed", None, None),
-        Mode::Open { rate, arrivals, .. } => ("open", Some(rate), Some(arrivals.name().to_owned())),
+        Mode::Closed => (LoopMode::Closed, None, None),
+        Mode::Open { rate, arrivals, .. } => {
+            let spacing = match arrivals {
+                ArrivalProcess::Constant => SlotSpacing::Constant,
+                ArrivalProcess::Poisson => SlotSpacing::Poisson,
+            };
+            (LoopMode::Open, Some(rate), Some(spacing))
+        }
     };
     let node = seen.plan.request.node;
-    let server = |info: &ServerInfo| Server {
-        kind: info.kind.to_owned(),
-        version: shortened(&info.version, LONGEST_VERSION).into_owned(),
-    };
     // The rate is that of all nodes.
     let own = |rate: f64| rate / seen.plan.request.node.count as f64;
-    let source = if seen.clock.offset_us.is_some() { "redis" } else { "monotonic" };
     Run {
         id: seen.run_id.clone(),
         started_at: humantime::format_rfc3339_millis(seen.started_at).to_string(),
         duration_s: round(seen.sending.as_secs_f64(), 1e6),
-        mode: mode.to_owned(),
+        mode,
         target: seen.target.clone(),
         rate_target: rates.map(|r| own(r.mean())),
         rate_range: rates
@@ -85,8 +87,14 @@ fn run(seen: &Observations) -> Run {
         arrivals,
         connections: load.connections as u64,
         threads: load.threads as u64,
-        engine: seen.plan.transport.engine.name().to_owned(),
-        protocol: seen.plan.transport.protocol.name().to_owned(),
+        engine: match seen.plan.transport.engine {
+            Engine::Raw => EngineName::Raw,
+            Engine::Reqwest => EngineName::Reqwest,
+        },
+        protocol: match seen.plan.transport.protocol {
+            Protocol::Http1 => HttpVersion::Http1,
+            Protocol::Http2 => HttpVersion::Http2,
+        },
         streams: seen.plan.transport.streams as u64,
         tick_us: match (load.mode, load.pace) {
             (Mode::Closed, _) => None,
@@ -98,17 +106,8 @@ fn run(seen: &Observations) -> Run {
         interrupted: seen.interrupted,
         command: seen.plan.command.clone(),
         services: services(&seen.plan),
-        stack: Stack {
-            queue: seen.stack.queue.as_ref().map(server),
-            broker: seen.stack.broker.as_ref().map(server),
-        },
-        clock: Clock {
-            source: source.to_owned(),
-            offset_us: seen.clock.offset_us,
-            error_bound_us: seen.clock.error_bound.map(micros),
-            start_us: seen.clock.start_us,
-            server: seen.clock.server.clone(),
-        },
+        stack: seen.stack.clone(),
+        clock: seen.clock.clone(),
         node: (node.count > 1).then_some(Node { index: node.index, count: node.count }),
         parts: None,
         partial: false,
@@ -125,7 +124,7 @@ fn services(plan: &Plan) -> Option<ServiceSettings> {
     })
 }
 
-fn requests(seen: &Observations) -> Requests {
+fn requests(seen: &Measurements) -> Requests {
     let LoadResult { counters, status, throughput, .. } = &seen.load;
     let per_second = |count: u64, span: Nanos| match span.as_secs_f64() {
         span if span > 0.0 => round(count as f64 / span, 1e3),
@@ -177,14 +176,14 @@ fn requests(seen: &Observations) -> Requests {
 }
 
 /// Failed requests and failed attempts to connect again, by cause.
-fn failures_by_cause(seen: &Observations) -> BTreeMap<String, u64> {
+fn failures_by_cause(seen: &Measurements) -> BTreeMap<String, u64> {
     let mut causes = seen.load.counters.errors.by_cause;
     causes.add(seen.traffic.connect_causes);
     causes.iter().map(|(_, name, count)| (name.to_owned(), count)).collect()
 }
 
 /// Each request of a mix.
-fn by_request(seen: &Observations) -> Vec<ByRequest> {
+fn by_request(seen: &Measurements) -> Vec<ByRequest> {
     let planned = &seen.plan.request.requests;
     let arrivals = |n: usize| seen.arrivals.as_ref()?.by_request.get(n);
     let one = |(n, result): (usize, &RequestResult)| {
@@ -207,7 +206,7 @@ fn by_request(seen: &Observations) -> Vec<ByRequest> {
     seen.load.by_request.iter().enumerate().filter_map(one).collect()
 }
 
-fn use_of(script: &ScriptPlan, seen: &Observations) -> Script {
+fn use_of(script: &ScriptPlan, seen: &Measurements) -> Script {
     let time_s = seen.traffic.scripted.as_secs_f64();
     let all_s = seen.sending.max(seen.answering).as_secs_f64() * seen.plan.load.threads as f64;
     let sent = seen.load.counters.sent;
@@ -220,9 +219,9 @@ fn use_of(script: &ScriptPlan, seen: &Observations) -> Script {
     }
 }
 
-impl From<&ArrivalInfo> for Messages {
-    fn from(arrivals: &ArrivalInfo) -> Self {
-        let ArrivalInfo { account, timed_when_read, missed_spans, .. } = arrivals;
+impl From<&Arrivals> for Messages {
+    fn from(arrivals: &Arrivals) -> Self {
+        let Arrivals { account, timed_when_read, missed_spans, .. } = arrivals;
         let seconds = |at: Nanos| round(at.as_secs_f64(), 1e3);
         let window =
             |span: &MissedSpan| MissedWindow { from_s: seconds(span.from), to_s: seconds(span.to) };
@@ -250,70 +249,51 @@ impl From<&ArrivalInfo> for Messages {
 
 /// The stages that were asked for, or else those that were seen; none where no service left a stamp, as
 /// the generator's own are in the latencies already.
-fn stages(seen: &Observations) -> Vec<Stage> {
-    let is_seen = |stage: &&SeenStage| stage.latencies.count() > 0;
+fn stages(seen: &Measurements) -> Vec<Stage> {
+    let is_seen = |stage: &&MeasuredStage| stage.latencies.count() > 0;
     let any_stamp = seen.stages.iter().filter(is_seen).any(|stage| stage.pair.crosses_processes());
     let chosen = seen.plan.pipeline.stages_chosen;
     let present = seen.stages.iter().filter(|stage| chosen || any_stamp && is_seen(stage));
-    present.map(|s| stage(s, seen.clock.error_bound)).collect()
-}
-
-fn stamp_list(count: &StampCount) -> StampList {
-    StampList {
-        name: count.checkpoint.name().to_owned(),
-        list: count.checkpoint.list().unwrap_or_default().to_owned(),
-        read: count.read,
-        joined: count.joined,
-        foreign: count.foreign,
-        unreadable: count.unreadable,
-    }
+    present.map(|s| stage(s, seen.clock.error_bound_us)).collect()
 }
 
 /// A stage; between two processes no figure is finer than the clock's bound.
-fn stage(stage: &SeenStage, bound: Option<Nanos>) -> Stage {
+fn stage(stage: &MeasuredStage, bound: Option<f64>) -> Stage {
     let (pair, mut distribution) = (stage.pair, Distribution::from(&stage.latencies));
-    let bound = bound.map(micros).filter(|bound| pair.crosses_processes() && *bound > 0.0);
+    let bound = bound.filter(|bound| pair.crosses_processes() && *bound > 0.0);
     if let Some(bound) = bound {
         distribution.coarsen(bound);
     }
-    Stage { from: pair.from.name().to_owned(), to: pair.to.name().to_owned(), distribution }
+    Stage { from: pair.from, to: pair.to, distribution }
 }
 
-fn resource(used: &ResourceUse) -> Resource {
-    Resource {
-        component: used.component.clone(),
-        pid: used.pid,
-        cpu_s: round(used.cpu_s, 1e3),
-        cpu_percent_mean: round(used.cpu_percent_mean, 10.0),
-        cpu_percent_max: round(used.cpu_percent_max, 10.0),
-        rss_max_bytes: used.rss_max_bytes,
+/// Makes the section on the machine. `by_cause` are the failures of the run.
+fn generator(seen: &Measurements, by_cause: &BTreeMap<String, u64>) -> Generator {
+    let Machine { span, cores, other_cpu_s, steal_s, .. } = seen.machine;
+    let Machine { periods, throttled_periods, throttled, stopped, .. } = seen.machine;
+    let (load, traffic) = (&seen.plan.load, &seen.traffic);
+    let all_cpus = span.as_secs_f64() * cores as f64;
+    let own = by_cause.iter().filter(|(cause, _)| SHORTAGES.contains(&cause.as_str()));
+    Generator {
+        cores,
+        available_cores: Some(seen.machine.available_cores),
+        measured_s: seconds(span),
+        run_queue_s: seconds(seen.load.run_queue),
+        run_queue_percent: percent(
+            seen.load.run_queue.as_secs_f64(),
+            span.as_secs_f64() * load.threads as f64,
+        ),
+        other_cpu_percent: other_cpu_s.map(|other| percent(other, all_cpus)),
+        steal_percent: percent(steal_s, all_cpus),
+        periods,
+        throttled_periods,
+        throttled_s: seconds(throttled),
+        stopped_s: seconds(stopped),
+        reconnecting_percent: percent(
+            traffic.reconnecting.as_secs_f64(),
+            span.as_secs_f64() * load.connections as f64,
+        ),
+        reconnect_pause_s: seconds(traffic.paused),
+        out_of: own.map(|(cause, count)| (cause.clone(), *count)).collect(),
     }
-}
-
-fn row(row: &SeriesRow) -> Row {
-    Row {
-        t_s: row.t_s,
-        sent: row.sent,
-        completed: row.completed,
-        failed: row.failed,
-        arrived: row.arrived,
-        in_flight: row.in_flight,
-        queue_depth: row.queue_depth,
-        response_p50: row.response_p50.map(micros),
-        response_p99: row.response_p99.map(micros),
-        arrival_p50: row.arrival_p50.map(micros),
-        arrival_p99: row.arrival_p99.map(micros),
-        cpu_percent: (row.cpu_percent.iter())
-            .map(|(component, percent)| (component.to_string(), round(*percent, 10.0)))
-            .collect(),
-    }
-}
-
-/// Microseconds to the nanosecond: `f64` prints 71.615, not 71.61500000000001.
-fn micros(span: Nanos) -> f64 {
-    round(span.as_micros_f64(), 1e3)
-}
-
-pub(crate) fn round(value: f64, steps: f64) -> f64 {
-    (value * steps).round() / steps
 }

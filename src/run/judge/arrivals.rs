@@ -1,11 +1,11 @@
 //! Notes on messages that did not arrive: what is known of them, and what to look at.
 
-use super::Report;
 use crate::core::units::format_some;
 use crate::message::Expected;
-use crate::observations::Observations;
+use crate::report::Report;
+use crate::run::measurements::Measurements;
 
-pub(super) fn arrival_notes(report: &Report, seen: &Observations) -> Vec<String> {
+pub(super) fn arrival_notes(report: &Report, seen: &Measurements) -> Vec<String> {
     let (Some(messages), Some(arrivals)) = (&report.messages, &seen.arrivals) else {
         return Vec::new();
     };

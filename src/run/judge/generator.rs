@@ -1,11 +1,11 @@
 //! The generator's own part of the verdict: why it did not hold its plan, and what it adds to the times.
 
-use super::{Latency, Report};
 use crate::config::plan::{LoadConfig, Mode, Pace};
 use crate::core::clock::Nanos;
 use crate::core::distribution::Latencies;
 use crate::core::units::{format_count, format_some, format_time};
-use crate::observations::Observations;
+use crate::report::{Latency, Report};
+use crate::run::measurements::Measurements;
 
 /// How late a generator may come to so many of its slots, beyond the tick that it sleeps by plan. Later,
 /// what is sent is bursts, not the rate that was asked for; and a stall makes many more slots late than those that were due in it, as
@@ -30,7 +30,7 @@ const STARVED_PERCENT: f64 = 20.0;
 const EXPLAINING_PERCENT: f64 = 5.0;
 
 /// Why the generator did not hold its plan.
-pub(crate) fn reasons(report: &Report, seen: &Observations) -> Vec<String> {
+pub(super) fn reasons(report: &Report, seen: &Measurements) -> Vec<String> {
     let mut reasons = shortages(report);
     if let Mode::Open { .. } = seen.plan.load.mode {
         let (pacing, tick) = (&seen.load.pacing, tick(&seen.plan.load));
@@ -104,7 +104,7 @@ fn tail(latencies: &Latencies, quantile: f64) -> Nanos {
 }
 
 /// Notes on the generator's part of the times.
-pub(crate) fn notes(report: &Report, seen: &Observations) -> Vec<String> {
+pub(super) fn notes(report: &Report, seen: &Measurements) -> Vec<String> {
     let mut notes = Vec::new();
     if report.requests.unrequested_answers > 0 {
         notes.push(format!(
@@ -143,7 +143,7 @@ pub(crate) fn notes(report: &Report, seen: &Observations) -> Vec<String> {
 
 /// How busy the generator was, in percent of its threads' time, if that is close to all. To look for the
 /// next answer is to wait.
-fn busy_share(report: &Report, seen: &Observations) -> Option<f64> {
+fn busy_share(report: &Report, seen: &Measurements) -> Option<f64> {
     let generator = report.resources.iter().find(|used| used.component == "generator")?;
     let looked = seen.traffic.busy_polled.as_secs_f64() / report.run.duration_s * 100.0;
     let share = (generator.cpu_percent_mean - looked) / report.run.threads as f64;

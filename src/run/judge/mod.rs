@@ -1,15 +1,20 @@
 //! The verdict: whether the generator held its plan, what a reader must know beside the numbers, and
 //! whether a `--fail-if` condition held.
 
-use super::arrival_notes::arrival_notes;
-use super::failures::failures;
-use super::{Errors, Report, Requests, ThresholdResult, Verdict, generator, lookup};
-use crate::config::plan::Threshold;
+mod arrivals;
+mod generator;
+
+use self::arrivals::arrival_notes;
+use super::measurements::Measurements;
 use crate::core::units::{format_count, format_some};
-use crate::observations::{Observations, ServerInfo};
+use crate::report::failures::failures;
+use crate::report::thresholds::judge_thresholds;
+use crate::report::{
+    EngineName, Errors, GeneratorState, LoopMode, Report, Requests, Server, ServerKind, Verdict,
+};
 
 /// Fills the verdict in.
-pub(super) fn judge(report: &mut Report, seen: &Observations) {
+pub(super) fn judge(report: &mut Report, seen: &Measurements) {
     report.derive_numbers();
     let reasons = generator::reasons(report, seen);
     let mut notes = std::mem::take(&mut report.verdict.notes);
@@ -19,7 +24,7 @@ pub(super) fn judge(report: &mut Report, seen: &Observations) {
     notes.extend(stack_note(seen));
     let thresholds = judge_thresholds(report, &seen.plan.thresholds);
     report.verdict = Verdict {
-        generator: if reasons.is_empty() { "valid" } else { "limited" }.to_owned(),
+        generator: if reasons.is_empty() { GeneratorState::Valid } else { GeneratorState::Limited },
         pass: false,
         reasons,
         failures,
@@ -30,7 +35,7 @@ pub(super) fn judge(report: &mut Report, seen: &Observations) {
 }
 
 /// Components of the run's own stack that ended during the run.
-fn ended_components(seen: &Observations) -> impl Iterator<Item = String> + '_ {
+fn ended_components(seen: &Measurements) -> impl Iterator<Item = String> + '_ {
     let advice = "Look for a lack of memory, or start it by itself to see why it ends";
     seen.casualties.iter().map(move |ended| format!("{ended}. {advice}"))
 }
@@ -39,7 +44,7 @@ fn ended_components(seen: &Observations) -> impl Iterator<Item = String> + '_ {
 fn late_readings(report: &Report) -> Vec<String> {
     let requests = &report.requests;
     // A closed loop and reqwest do not ask for it.
-    let asked = report.run.engine == "raw" && report.run.mode == "open";
+    let asked = report.run.engine == EngineName::Raw && report.run.mode == LoopMode::Open;
     let answers = (requests.timed_when_read, requests.completed, "answer", "answers");
     let answers = asked.then_some(answers);
     let messages = report.messages.as_ref();
@@ -53,7 +58,7 @@ fn late_readings(report: &Report) -> Vec<String> {
     .collect()
 }
 
-fn request_notes(report: &Report, seen: &Observations) -> Vec<String> {
+fn request_notes(report: &Report, seen: &Measurements) -> Vec<String> {
     let mut notes = Vec::new();
     let counters = &seen.load.counters;
     if seen.interrupted {
@@ -117,7 +122,7 @@ fn never_sent(report: &Report, count: u64) -> String {
 }
 
 /// Where the method that a target refused was set.
-fn method_setting(seen: &Observations) -> &'static str {
+fn method_setting(seen: &Measurements) -> &'static str {
     match &seen.plan.request.requests[..] {
         _ if seen.plan.script.is_some() => "the script's wrk.method",
         [one] if one.name.is_empty() => "--method",
@@ -138,7 +143,7 @@ fn refusals(report: &Report) -> Option<String> {
     ))
 }
 
-fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
+fn message_notes(report: &Report, seen: &Measurements) -> Vec<String> {
     let mut notes = arrival_notes(report, seen);
     let left = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
     let lost = report.messages.as_ref().map_or(0, |messages| messages.lost);
@@ -167,9 +172,9 @@ fn message_notes(report: &Report, seen: &Observations) -> Vec<String> {
 }
 
 /// Figures of a stand-in must not be taken for those of what it stands for.
-fn stack_note(seen: &Observations) -> Option<String> {
-    let embedded = |server: &Option<ServerInfo>| {
-        server.as_ref().is_some_and(|server| server.kind == "embedded")
+fn stack_note(seen: &Measurements) -> Option<String> {
+    let embedded = |server: &Option<Server>| {
+        server.as_ref().is_some_and(|server| server.kind == ServerKind::Embedded)
     };
     let what = match (embedded(&seen.stack.queue), embedded(&seen.stack.broker)) {
         (true, true) => "queue and broker are loadgen's own stand-ins",
@@ -178,19 +183,4 @@ fn stack_note(seen: &Observations) -> Option<String> {
         (false, false) => return None,
     };
     Some(format!("{what} (embedded): these are not the figures of a real deployment"))
-}
-
-/// Holds the conditions against the report's numbers.
-pub(super) fn judge_thresholds(report: &Report, thresholds: &[Threshold]) -> Vec<ThresholdResult> {
-    if thresholds.is_empty() {
-        return Vec::new();
-    }
-    let numbers = serde_json::to_value(report).unwrap_or_default();
-    let judge = |threshold: &Threshold| {
-        let value = lookup::value_of(&numbers, threshold.name());
-        // What cannot be judged must not pass.
-        let ok = value.is_some_and(|value| !threshold.holds(value));
-        ThresholdResult { expr: threshold.to_string(), value, ok }
-    };
-    thresholds.iter().map(judge).collect()
 }
