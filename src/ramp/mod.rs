@@ -231,7 +231,7 @@ impl Ramp {
         let error = match finished.ended_components.as_slice() {
             [] if finished.report.run.interrupted => Some("interrupted".to_owned()),
             [] => None,
-            casualties => Some(casualties.join("; ")),
+            ended_components => Some(ended_components.join("; ")),
         };
         let report = finished.report.clone();
         // The script's `done` may take long; on a thread of its own it does not delay a Ctrl-C.

@@ -116,7 +116,7 @@ fn most_frequent_cause(requests: &Requests) -> Option<&str> {
     most.map(|(cause, _)| cause.as_str())
 }
 
-/// What happened and what to do, for causes that say more than the kind of the error.
+/// Returns the cause and its cure in words, for causes that say more than the kind of the error.
 fn cause_advice(cause: &str) -> Option<&'static str> {
     match cause {
         "no_local_port" => {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::distribution::Distribution;
 use crate::message::Checkpoint;
 
-/// What became of the requests. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
+/// Counts and rates of the requests. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Requests {
     /// Slots whose time came.
@@ -58,8 +58,8 @@ pub struct Requests {
     pub per_thread: PerThread,
 }
 
-/// What a script took. Its time is in no service time: requests are written before they are sent, and
-/// responses timed by the kernel.
+/// Time of a script. It is in no service time: requests are written before they are sent, and the kernel takes the
+/// times of the responses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Script {
     /// Its file.
@@ -87,7 +87,7 @@ pub struct Errors {
     pub timeout: u64,
     /// Not answered in HTTP.
     pub protocol: u64,
-    /// The same failures by what the operating system or the protocol names as the cause: `refused`, `reset`,
+    /// The failures above by their cause in the operating system or the protocol: `refused`, `reset`,
     /// `no_local_port`. With reqwest without attempts to connect again.
     #[serde(default)]
     pub by_cause: BTreeMap<String, u64>,
@@ -106,7 +106,7 @@ pub struct PerThread {
     pub within_stdev_percent: Option<f64>,
 }
 
-/// How long requests took.
+/// Latencies of the requests.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// due → answered: what a user sees. Timeouts, drops and unfinished ones count with their age.
@@ -115,7 +115,7 @@ pub struct Latency {
     pub service: Distribution,
     /// due → sent: pacing and waiting.
     pub lateness: Distribution,
-    /// due → seen by the generator: the part of lateness that is nobody else's.
+    /// due → seen by the generator: the generator's own part of the lateness.
     pub pacing: Distribution,
     /// seen by the generator → sent: the part of lateness that was a wait for a free connection; with a
     /// connection for each request, its making as well. `null` in a closed loop.
@@ -129,7 +129,7 @@ pub struct Latency {
 /// One of several requests. `sent = completed + failed + unfinished`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ByRequest {
-    /// As the profile calls it.
+    /// Name in the profile.
     pub name: String,
     /// Its share beside the others' weights.
     pub weight: u64,
@@ -149,12 +149,12 @@ pub struct ByRequest {
     pub response: Distribution,
     /// sent → answered.
     pub service: Distribution,
-    /// due → arrived; `null` where nobody listened, or where it carries no MsgID.
+    /// due → arrived; `null` if arrivals were not measured, or if the request has no MsgID.
     pub arrival: Option<Distribution>,
 }
 
-/// What became of the messages. `sent = arrived + lost + missed + unknown`; of several requests only those that
-/// carry a MsgID send messages.
+/// Results of the messages. `sent = arrived + lost + missed + unknown`. If there are several requests, only those with a
+/// MsgID send messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Messages {
     /// Answered with 2xx.
@@ -175,7 +175,7 @@ pub struct Messages {
     /// Not accepted, not arrived.
     pub unknown: u64,
     /// Accepted and not arrived, and possibly published while our subscriber was disconnected, or dropped
-    /// then by the broker: nobody knows whether they are lost.
+    /// then by the broker: it cannot be known whether they are lost.
     #[serde(default)]
     pub missed: u64,
     /// When the missed ones were due.
@@ -263,13 +263,13 @@ pub struct Row {
     pub in_flight: u64,
     /// The most messages seen in the queue.
     pub queue_depth: Option<u64>,
-    /// Of what ended in it.
+    /// Median response time in the second, in microseconds.
     pub response_p50: Option<f64>,
-    /// Of what ended in it.
+    /// 99th percentile of the response time in the second, in microseconds.
     pub response_p99: Option<f64>,
-    /// Of what arrived in it.
+    /// Median arrival latency in the second, in microseconds.
     pub arrival_p50: Option<f64>,
-    /// Of what arrived in it.
+    /// 99th percentile of the arrival latency in the second, in microseconds.
     pub arrival_p99: Option<f64>,
     /// Share of one core in percent, by component; none once sending is over.
     #[serde(default)]

@@ -60,7 +60,7 @@ fn whole(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether the number of that name is in microseconds.
+/// Returns true if the number of that name is in microseconds.
 pub(crate) fn is_time(name: &str) -> bool {
     let name = whole(name);
     let parts: Vec<_> = name.split('.').collect();
@@ -100,7 +100,7 @@ pub fn format_number(name: &str, value: f64) -> String {
     }
 }
 
-/// The same as a part of a sentence.
+/// Formats the number of a condition as a part of a sentence.
 pub(crate) fn it_is(threshold: &ThresholdResult) -> String {
     found(threshold)
         .map_or_else(|| "it was not measured".to_owned(), |value| format!("it is {value}"))
@@ -108,12 +108,11 @@ pub(crate) fn it_is(threshold: &ThresholdResult) -> String {
 
 /// Refuses conditions on numbers that no report has, before a run is spent on them.
 pub fn check_names(thresholds: &[Threshold]) -> Result<(), PlanError> {
-    let check = |threshold: &Threshold| {
+    thresholds.iter().try_for_each(|threshold: &Threshold| {
         check_name(threshold.name())
             .and_then(|()| check_unit(threshold))
             .map_err(|why| PlanError::new(format!("--fail-if: {why}")))
-    };
-    thresholds.iter().try_for_each(check)
+    })
 }
 
 /// Refuses `--fail-if` conditions that cannot be read, or are on numbers that no report has. This comes
@@ -148,7 +147,7 @@ pub fn check_unit(threshold: &Threshold) -> Result<(), String> {
     Err(format!("'{threshold}': {name} {why}"))
 }
 
-/// Whether reports have a number of that name; else what is wrong with it, and names that are near.
+/// Checks that reports have a number of that name. The error names similar numbers.
 pub fn check_name(name: &str) -> Result<(), String> {
     if names().iter().any(|known| stands_for(known, &whole(name))) {
         return Ok(());
@@ -211,7 +210,7 @@ fn is_number(part: &Value) -> bool {
     }
 }
 
-/// Whether a name of the schema is the one asked for. Rows of the series have no name of their own.
+/// Returns true if a name of the schema covers the name. Rows of the series have no names.
 fn stands_for(known: &str, asked: &str) -> bool {
     let (known, asked): (Vec<_>, Vec<_>) = (known.split('.').collect(), asked.split('.').collect());
     let same =

@@ -10,7 +10,7 @@ use crate::core::units::round;
 /// Shortages of this machine among the causes of failures.
 pub(crate) const SHORTAGES: [&str; 3] = ["no_local_port", "too_many_open_files", "out_of_memory"];
 
-/// What the machine left the generator over the measured part.
+/// Machine of the generator over the measured time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
     /// CPUs of the machine.
@@ -23,7 +23,7 @@ pub struct Generator {
     pub measured_s: f64,
     /// Seconds that the load threads waited for a CPU, added over the threads.
     pub run_queue_s: f64,
-    /// The same as a share of the threads' time.
+    /// `run_queue_s` as a share of the threads' time, in percent.
     pub run_queue_percent: f64,
     /// Share of all CPUs' time that processes outside the experiment used; `null` where the target's own
     /// part cannot be told, as it runs on this machine under another user.
@@ -96,12 +96,12 @@ impl Generator {
         self.other_cpu_percent.unwrap_or_default() / 100.0 * self.cores as f64
     }
 
-    /// Whether the quota of the cgroup was used up in more than this share of its periods.
+    /// Returns true if the quota of the cgroup was used up in more than this share of its periods.
     fn is_throttled(&self, percent: f64) -> bool {
         self.throttled_periods as f64 > self.periods as f64 * percent / 100.0
     }
 
-    /// Who or what took CPU time from the generator, if it was at least this share of the measured time.
+    /// Names the cause that took CPU time from the generator, if it took at least this share of the measured time.
     pub(crate) fn starved_by(&self, least_percent: f64) -> Option<String> {
         let share = least_percent / 100.0;
         if self.stopped_s > self.measured_s * share {

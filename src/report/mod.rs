@@ -49,23 +49,23 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Report {
     /// [`SCHEMA_VERSION`]
     pub schema_version: u32,
-    /// What wrote it.
+    /// Program that wrote the report.
     pub tool: Tool,
-    /// What was run.
+    /// Settings and servers of the run.
     pub run: Run,
-    /// What became of the requests.
+    /// Counts and rates of the requests.
     pub requests: Requests,
-    /// What the script took; `null` where there was none.
+    /// Time of the script; `null` without a script.
     #[serde(default)]
     pub script: Option<Script>,
-    /// How long the requests took.
+    /// Latencies of the requests.
     pub latency: Latency,
-    /// What became of the messages; `null` where nobody listened.
+    /// Results of the messages; `null` if arrivals were not measured.
     pub messages: Option<Messages>,
-    /// due → arrived; `null` where nobody listened. Its values are the arrived messages, and the lost,
-    /// failed and dropped ones with the age they had reached; none where not one message arrived.
+    /// due → arrived; `null` if arrivals were not measured. Its values are the arrived messages, and the lost,
+    /// failed and dropped ones with the age they had reached; none if no message arrived.
     pub arrival: Option<Distribution>,
-    /// The same of each request of a profile that has several; else none.
+    /// Results of each request of a profile with several requests; else empty.
     #[serde(default)]
     pub by_request: Vec<ByRequest>,
     /// Sampled messages, from moment to moment.
@@ -74,14 +74,14 @@ pub struct Report {
     /// counted.
     #[serde(default)]
     pub stamps: Vec<StampList>,
-    /// What the machine left the generator; `null` in reports of before it was measured.
+    /// Machine of the generator; `null` in reports of versions that did not measure it.
     #[serde(default)]
     pub generator: Option<Generator>,
     /// CPU and memory per component.
     pub resources: Vec<Resource>,
     /// One row a second.
     pub series: Vec<Row>,
-    /// Whether to believe it.
+    /// Judgement on the run.
     pub verdict: Verdict,
 }
 
@@ -97,7 +97,7 @@ pub struct Tool {
     pub version: String,
 }
 
-/// What was run.
+/// Settings and servers of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Tells runs apart.
@@ -131,14 +131,14 @@ pub struct Run {
     pub streams: u64,
     /// The shortest time a worker slept; 0 with `--pacer spin`, `null` in a closed loop.
     pub tick_us: Option<f64>,
-    /// One message in so many was stamped.
+    /// Sampling divisor: one message in `sample` was stamped.
     pub sample: u64,
     /// The most requests that were asked for (`--requests`), of all nodes; `null` where time alone ends it.
     #[serde(default)]
     pub requests_limit: Option<u64>,
     /// A Ctrl-C ended it early.
     pub interrupted: bool,
-    /// What repeats it, without secrets; empty in reports of before it was told.
+    /// Command that repeats the run, without secrets; empty in reports of versions that did not save it.
     #[serde(default)]
     pub command: String,
     /// Settings of the services that loadgen started; `null` if it started none, and in reports of versions that did
@@ -152,7 +152,7 @@ pub struct Run {
     /// The share of the load that was this process's (`--node`); `null` where all of it was.
     #[serde(default)]
     pub node: Option<Node>,
-    /// What `loadgen merge` put it together from; `null` for what one process has seen.
+    /// Parts that `loadgen merge` added up; `null` for the report of one process.
     #[serde(default)]
     pub parts: Option<Parts>,
     /// Merged, and a node's report was missing: the counts are not of the whole load.
@@ -167,9 +167,9 @@ fn one() -> u64 {
 /// One of several nodes that send a load together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// Which, from 0.
+    /// Index of the node, from 0.
     pub index: u64,
-    /// Of how many.
+    /// Number of nodes.
     pub count: u64,
 }
 
@@ -178,11 +178,11 @@ pub struct Node {
 pub struct Parts {
     /// Those whose reports are in it, rising.
     pub nodes: Vec<u64>,
-    /// How many there should be.
+    /// Number of nodes in the plan.
     pub count: u64,
     /// Their runs' ids, in the same order.
     pub runs: Vec<String>,
-    /// Between the first node's start and the last one's, in microseconds; `null` of one node.
+    /// Time between the first node's start and the last one's, in microseconds; `null` for one node.
     #[serde(default)]
     pub start_skew_us: Option<u64>,
     /// Clock on which starts are compared; empty in reports of versions that did not save it.
@@ -215,7 +215,7 @@ pub struct Stack {
 pub struct Server {
     /// Origin of the server.
     pub kind: ServerKind,
-    /// As it says itself.
+    /// Name and version that the server reported.
     pub version: String,
 }
 
@@ -236,7 +236,7 @@ pub struct Clock {
     pub server: Option<String>,
 }
 
-/// Whether to believe the numbers, and whether they are good enough.
+/// Judgement on a run: can its numbers be trusted, and do they hold the conditions?
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Judgement on the generator.
@@ -247,7 +247,7 @@ pub struct Verdict {
     /// arrived, or a component of its own stack ended. Each sentence says what to look at.
     #[serde(default)]
     pub failures: Vec<String>,
-    /// What else a reader must know.
+    /// Other facts that a reader must know.
     pub notes: Vec<String>,
     /// The `--fail-if` conditions.
     pub thresholds: Vec<ThresholdResult>,
@@ -258,11 +258,11 @@ pub struct Verdict {
 /// A `--fail-if` condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdResult {
-    /// As written.
+    /// Text of the condition.
     pub expr: String,
     /// The report's number; `null` where there is none, which fails.
     pub value: Option<f64>,
-    /// Whether the condition did not hold.
+    /// True if the condition did not hold.
     pub ok: bool,
 }
 
@@ -293,8 +293,8 @@ impl Tool {
 }
 
 impl Report {
-    /// Whether requests are due before they are sent. In a closed loop they are due when they are sent, and
-    /// response and service are one; unless each waits for a connection of its own.
+    /// Returns true if requests are due before they are sent. In a closed loop they are due when they are sent, so
+    /// response and service are one, unless each request waits for a connection of its own.
     pub(crate) fn has_lateness(&self) -> bool {
         self.run.rate_target.is_some() || self.latency.connect.is_some()
     }

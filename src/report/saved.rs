@@ -15,7 +15,7 @@ pub enum Saved {
     Ramp(Box<RampReport>),
 }
 
-/// Why a file is no report, as a fragment that fits after the file's name.
+/// Reason why a file is not a report, as a fragment that fits after the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum SavedError {
     /// Not JSON, or JSON of something else.
@@ -27,12 +27,12 @@ pub enum SavedError {
     /// A number that no run can have.
     #[error("it is not a report that a run wrote: {0}")]
     Impossible(CheckError),
-    /// Of a version this program does not know.
+    /// Schema version that this program does not know.
     #[error("it has schema version {0}; this loadgen reads version {SCHEMA_VERSION}")]
     Version(u32),
 }
 
-/// What tells reports apart.
+/// Fields that distinguish the kinds of reports.
 #[derive(Deserialize)]
 struct Head {
     schema_version: u32,

@@ -9,11 +9,13 @@ pub(crate) fn judge_thresholds(report: &Report, thresholds: &[Threshold]) -> Vec
         return Vec::new();
     }
     let numbers = serde_json::to_value(report).unwrap_or_default();
-    let judge = |threshold: &Threshold| {
-        let value = lookup::value_of(&numbers, threshold.name());
-        // What cannot be judged must not pass.
-        let ok = value.is_some_and(|value| !threshold.holds(value));
-        ThresholdResult { expr: threshold.to_string(), value, ok }
-    };
-    thresholds.iter().map(judge).collect()
+    thresholds
+        .iter()
+        .map(|threshold: &Threshold| {
+            let value = lookup::value_of(&numbers, threshold.name());
+            // What cannot be judged must not pass.
+            let ok = value.is_some_and(|value| !threshold.holds(value));
+            ThresholdResult { expr: threshold.to_string(), value, ok }
+        })
+        .collect()
 }

@@ -137,7 +137,7 @@ impl Listener {
         let (ready, is_ready) = oneshot::channel();
         let measure_from = Arc::new(AtomicU64::new(u64::MAX));
         let (stamper, sampled) = Stamper::new(settings.sample);
-        let books = Writer {
+        let results = Writer {
             arrivals: ArrivalTracker::new(settings.space, settings.table, Nanos::ZERO),
             times: ArrivalTimes::new(settings.assignment),
             interval: ArrivalInterval { index: 0, arrived: 0, latencies: Latencies::default() },
@@ -154,7 +154,7 @@ impl Listener {
         let thread = std::thread::Builder::new().name("subscriber".to_owned());
         let subscribe = settings.subscribe;
         let started = thread.spawn(move || {
-            let _ = hand_over.send(listen(subscribe, books, ready, shutdown));
+            let _ = hand_over.send(listen(subscribe, results, ready, shutdown));
         });
         started.map_err(RunError::Thread)?;
         match is_ready.await {
@@ -172,14 +172,14 @@ impl Listener {
     /// Stops listening and takes the books.
     pub(super) async fn finish(mut self) -> Result<ArrivalResults, RunError> {
         let _ = self.stop.send(true);
-        let mut books = self.result.await.map_err(|_| RunError::Lost("the subscriber"))?;
+        let mut results = self.result.await.map_err(|_| RunError::Lost("the subscriber"))?;
         while let Ok(interval) = self.intervals.try_recv() {
-            books.last_intervals.push(interval);
+            results.last_intervals.push(interval);
         }
         while let Ok(passage) = self.sampled.try_recv() {
-            books.last_sampled.push(passage);
+            results.last_sampled.push(passage);
         }
-        Ok(books)
+        Ok(results)
     }
 }
 
@@ -193,7 +193,7 @@ fn listen(
 ) -> ArrivalResults {
     let counts = SubscribeCounts::default();
     let ready = Cell::new(Some(ready));
-    let tell = |result| {
+    let send_ready = |result| {
         if let Some(ready) = ready.take() {
             // The run was given up meanwhile.
             let _ = ready.send(result);
@@ -201,12 +201,18 @@ fn listen(
     };
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
-            let run = subscriber::run(settings, &counts, &mut writer, || tell(Ok(())), shutdown);
+            let run = subscriber::run(
+                settings,
+                &counts,
+                &mut writer,
+                || send_ready(Ok(())),
+                shutdown,
+            );
             if let Err(error) = runtime.block_on(run) {
-                tell(Err(error.into()));
+                send_ready(Err(error.into()));
             }
         }
-        Err(error) => tell(Err(RunError::Thread(error))),
+        Err(error) => send_ready(Err(RunError::Thread(error))),
     }
     writer.close_interval();
     ArrivalResults {

@@ -233,16 +233,17 @@ impl Environment {
     }
 
     /// Children that ended although nobody asked them to, each as a sentence.
-    pub(super) fn casualties(&mut self) -> Vec<String> {
+    pub(super) fn ended_components(&mut self) -> Vec<String> {
         let all = self.services.iter_mut().chain(&mut self.servers);
         let children = all.filter_map(|service| match service {
             Service::Child(child) => Some(child),
             Service::Thread { .. } => None,
         });
-        let ended = |child: &mut Child| {
-            child.ended().map(|status| format!("{} ended: {status}", child.name()))
-        };
-        children.filter_map(ended).collect()
+        children
+            .filter_map(|child: &mut Child| {
+                child.ended().map(|status| format!("{} ended: {status}", child.name()))
+            })
+            .collect()
     }
 
     /// Stops api and push: they finish what they hold and write their last stamps.

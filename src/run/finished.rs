@@ -26,7 +26,7 @@ struct FinishedScript {
 impl FinishedRun {
     pub(super) fn new(measured: Measurements, script: Option<ScriptSession>) -> Self {
         let report = Report::from(&measured);
-        let ended_components = measured.casualties.clone();
+        let ended_components = measured.ended_components.clone();
         Self {
             report,
             ended_components,

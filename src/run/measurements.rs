@@ -55,7 +55,7 @@ pub struct Measurements {
     /// Events that a reader of the report must know.
     pub notes: Vec<String>,
     /// Components that ended during the run although they were not stopped, each as a sentence.
-    pub casualties: Vec<String>,
+    pub ended_components: Vec<String>,
 }
 
 /// The messages and their arrival.

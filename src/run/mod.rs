@@ -51,7 +51,7 @@ pub use clear::clear;
 use environment::Environment;
 pub use environment::Services;
 use ids::NeededIds;
-use monitor::{Audience, Monitor, MonitorInputs};
+use monitor::{Monitor, MonitorInputs, ProgressFn};
 pub use monitor::{Phase, Progress};
 use participants::Participants;
 use redis_log::LogServer;
@@ -107,13 +107,13 @@ impl From<redis::RedisError> for RunError {
     }
 }
 
-/// How a plan is run: where the services live, who may stop it, who watches.
+/// Runs a plan. It knows where the services run, who may stop the run, and who gets its progress.
 #[derive(Default)]
 pub struct Runner {
     services: Services,
     start_at: Option<SystemTime>,
     stop: Option<signal::Receiver<bool>>,
-    progress: Audience,
+    progress: ProgressFn,
 }
 
 impl std::fmt::Debug for Runner {
@@ -126,12 +126,12 @@ impl std::fmt::Debug for Runner {
 const OWN_FILES: u64 = 256;
 
 impl Runner {
-    /// Services in this process, nobody watching.
+    /// Runner with the services in this process and without progress.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where api and push run.
+    /// Sets where api and push run.
     #[must_use]
     pub fn services(mut self, services: Services) -> Self {
         self.services = services;
@@ -182,22 +182,22 @@ impl Runner {
         let shards = LoadShards::new(&plan.load, plan.request.node);
         let needed = NeededIds::new(plan, &shards);
         needed.check_first(plan.request.first_id)?;
-        let mut rig = Environment::up(plan, &self.services).await?;
-        let result = self.run_on(plan, &mut rig, &shards, &needed).await;
-        rig.down().await;
+        let mut environment = Environment::up(plan, &self.services).await?;
+        let result = self.run_on(plan, &mut environment, &shards, &needed).await;
+        environment.down().await;
         result
     }
 
     async fn run_on(
         self,
         plan: &Plan,
-        rig: &mut Environment,
+        environment: &mut Environment,
         shards: &LoadShards,
         needed: &NeededIds,
     ) -> Result<Finished, RunError> {
-        let mut log_server = LogServer::open(plan, rig).await?;
+        let mut log_server = LogServer::open(plan, environment).await?;
         let space = log_server.lease(needed, plan.request.first_id).await;
-        let result = self.run_with_ids(plan, rig, shards, space, &mut log_server).await;
+        let result = self.run_with_ids(plan, environment, shards, space, &mut log_server).await;
         log_server.release_ids().await;
         let rounded = plan.request.first_id.and_then(|first| needed.rounding_note(first));
         result.map(|mut finished| {
@@ -209,52 +209,54 @@ impl Runner {
     async fn run_with_ids(
         mut self,
         plan: &Plan,
-        rig: &mut Environment,
+        environment: &mut Environment,
         shards: &LoadShards,
         space: IdSpace,
         log_server: &mut LogServer,
     ) -> Result<Finished, RunError> {
-        let broker = rig.mqtt.as_ref().map(|(_, address)| BrokerStatus::watch(address.clone()));
+        let broker =
+            environment.mqtt.as_ref().map(|(_, address)| BrokerStatus::watch(address.clone()));
         if let Some(at) = self.start_at {
             log_server.time_until(at)?;
-            participants::reach(plan, rig).await?;
+            participants::reach(plan, environment).await?;
             start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }
-        let mustered = Participants::muster(plan, shards, rig, space);
-        let mut crew = tokio::select! {
-            crew = mustered => crew?,
-            () = monitor::asked_to_stop(&mut self.stop) => return Err(RunError::Stopped),
+        let connecting = Participants::connect(plan, shards, environment, space);
+        let mut participants = tokio::select! {
+            participants = connecting => participants?,
+            () = monitor::stop_requested(&mut self.stop) => return Err(RunError::Stopped),
         };
 
         let machine = MachineWatch::new();
         let (start, start_at) = start::zero(self.start_at, log_server)?;
         let measure_from = start + shards.measure_from();
         let started_at = start_at + shards.measure_from().as_duration();
-        crew.start(start, measure_from);
-        let sampler = Sampler::new(components(rig, crew.listener.is_some()));
-        let inputs = MonitorInputs { machine, sampler, stop: self.stop, audience: self.progress };
+        participants.start(start, measure_from);
+        let sampler = Sampler::new(components(environment, participants.listener.is_some()));
+        let inputs =
+            MonitorInputs { machine, sampler, stop: self.stop, on_progress: self.progress };
         let mut watch = Monitor::new(plan, shards, start, space, inputs);
-        watch.until_sent(&mut crew, log_server, rig).await;
-        if let Some(error) = crew.script_failure() {
+        watch.until_sent(&mut participants, log_server, environment).await;
+        if let Some(error) = participants.script_failure() {
             return Err(error.into());
         }
-        watch.until_arrived(&mut crew, log_server).await;
+        watch.until_arrived(&mut participants, log_server).await;
         let drained_at = clock::now();
 
-        watch.close_books(&mut crew, rig);
-        let machine = watch.machine.finish(&servers_of(plan, rig, &crew).await);
-        let books = crew.finish(drained_at).await?;
-        watch.add_last(&books);
-        let load = books.load;
+        watch.collect_last(&mut participants, environment);
+        let machine = watch.machine.finish(&servers_of(plan, environment, &participants).await);
+        let results = participants.finish(drained_at).await?;
+        watch.add_last(&results);
+        let load = results.load;
         let broker = match broker {
             Some(status) => status.finish().await,
             None => BrokerFacts::default(),
         };
-        let stack = describe_stack(rig, log_server, &broker).await;
-        let target = RequestShape::display(&rig.target);
+        let stack = describe_stack(environment, log_server, &broker).await;
+        let target = RequestShape::display(&environment.target);
         log_server.read_bounds().await;
-        rig.stop_services().await;
+        environment.stop_services().await;
         let last = log_server.close(&mut watch.join, measure_from).await;
         let seen = watch.finish();
         let since = |at: Option<Nanos>| at.map_or(Nanos::ZERO, |at| at - measure_from);
@@ -265,7 +267,7 @@ impl Runner {
         let notes = [seen.notes, last.notes].concat();
         let notes = notes.into_iter().chain(left_out).chain(given_up(&load)).collect();
         Ok(Finished {
-            script: books.script,
+            script: results.script,
             measured: Measurements {
                 machine,
                 plan: plan.clone(),
@@ -278,16 +280,16 @@ impl Runner {
                 stack,
                 clock: last.clock,
                 load,
-                traffic: books.traffic,
+                traffic: results.traffic,
                 broker_dropped: broker.dropped(),
-                arrivals: books.arrivals,
+                arrivals: results.arrivals,
                 stages: seen.joined.stages,
                 stamps: last.stamps,
-                stamps_dropped: books.sampled_dropped,
+                stamps_dropped: results.sampled_dropped,
                 resources: seen.resources,
                 series: seen.series,
                 notes,
-                casualties: seen.casualties,
+                ended_components: seen.ended_components,
             },
         })
     }
@@ -310,7 +312,7 @@ fn left_out(messages: u64) -> Option<String> {
     })
 }
 
-/// What is said where the target went away for good.
+/// Note for a target that went away and did not come back.
 fn given_up(load: &LoadResult) -> Option<String> {
     load.target_gone.then(|| {
         format!(
@@ -332,15 +334,23 @@ fn run_id(started_at: SystemTime, node: NodeShare) -> String {
     }
 }
 
-/// The servers that the run was told of: they are part of the experiment where they are on this machine.
-async fn servers_of(plan: &Plan, rig: &Environment, crew: &Participants) -> Servers {
+/// Servers that the user named: those on this machine are part of the experiment.
+async fn servers_of(
+    plan: &Plan,
+    environment: &Environment,
+    participants: &Participants,
+) -> Servers {
     let mut servers = Servers::default();
-    match (&plan.target, &crew.endpoint) {
+    match (&plan.target, &participants.endpoint) {
         (Target::Url(_), Some(TargetEndpoint::Tcp(address))) => servers.addresses.push(*address),
         (Target::Url(_), Some(TargetEndpoint::Unix(path))) => servers.unix = Some(path.clone()),
         _ => {}
     }
-    let told = rig.redis.iter().chain(&rig.mqtt).filter(|(kind, _)| *kind == ServerKind::External);
+    let told = environment
+        .redis
+        .iter()
+        .chain(&environment.mqtt)
+        .filter(|(kind, _)| *kind == ServerKind::External);
     for (_, address) in told {
         let found = tokio::net::lookup_host((address.host(), address.port())).await;
         servers.addresses.extend(found.into_iter().flatten().next());
@@ -348,14 +358,14 @@ async fn servers_of(plan: &Plan, rig: &Environment, crew: &Participants) -> Serv
     servers
 }
 
-fn components(rig: &Environment, listens: bool) -> Vec<Component> {
+fn components(environment: &Environment, listens: bool) -> Vec<Component> {
     let pid = std::process::id();
     let own = |name: &str, threads| Component { name: name.into(), pid, threads };
     let mut all = vec![own("generator", None)];
     if listens {
         all.push(own("subscriber", Some("subscriber")));
     }
-    all.extend(rig.components());
+    all.extend(environment.components());
     all
 }
 
@@ -363,15 +373,16 @@ fn components(rig: &Environment, listens: bool) -> Vec<Component> {
 const LONGEST_VERSION: usize = 200;
 
 async fn describe_stack(
-    rig: &Environment,
+    environment: &Environment,
     log_server: &mut LogServer,
     broker: &BrokerFacts,
 ) -> Stack {
-    let queue = match &rig.redis {
+    let queue = match &environment.redis {
         Some((kind, _)) => Some(described(*kind, "Redis ", log_server.version().await)),
         None => None,
     };
-    let broker = rig.mqtt.as_ref().map(|(kind, _)| described(*kind, "", broker.version.clone()));
+    let broker =
+        environment.mqtt.as_ref().map(|(kind, _)| described(*kind, "", broker.version.clone()));
     Stack { queue, broker }
 }
 

@@ -24,7 +24,7 @@ use crate::host::resources::Sampler;
 use crate::message::IdSpace;
 use crate::report::{Resource, Row};
 
-/// What a run is doing.
+/// Phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Waiting for the time at which all nodes start.
@@ -37,10 +37,10 @@ pub enum Phase {
     Draining,
 }
 
-/// How far a run is. A side channel: losing one changes nothing.
+/// Progress of a run. It is a side channel: if one is lost, no result changes.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    /// What it is doing.
+    /// Phase of the run.
     pub phase: Phase,
     /// Since the start; while it waits for that, since it began to wait.
     pub elapsed: Duration,
@@ -56,9 +56,9 @@ pub struct Progress {
     pub dropped: u64,
     /// Measured messages accepted.
     pub accepted: u64,
-    /// Measured messages that arrived; `None` where nobody listens.
+    /// Measured messages that arrived; `None` if arrivals are not measured.
     pub arrived: Option<u64>,
-    /// Messages in the queue; `None` where nobody can tell.
+    /// Messages in the queue; `None` if it is not known.
     pub queue_depth: Option<u64>,
     /// The last whole second of the measured part.
     pub last_second: Option<Row>,
@@ -66,40 +66,40 @@ pub struct Progress {
     pub totals: Arc<Totals>,
 }
 
-/// Who is told of the progress.
-pub(super) type Audience = Option<Box<dyn FnMut(&Progress) + Send>>;
+/// Callback that gets the progress.
+pub(super) type ProgressFn = Option<Box<dyn FnMut(&Progress) + Send>>;
 
-/// How often a run is looked at.
+/// Interval between two looks at the run.
 const TICK: Duration = Duration::from_millis(100);
-/// How often, while only the last messages are missing.
+/// The same interval while only the last messages are missing.
 const DRAIN_TICK: Duration = Duration::from_millis(5);
-/// How long after the drain a stamp may still come: services write them ten times a second, and they
+/// Time after the drain in which a stamp may still come: services write them ten times a second, and they
 /// are read once a second.
 const STAMP_PATIENCE: Nanos = Nanos::from_secs(5);
 
-/// What a watch has seen.
-pub(super) struct Seen {
+/// Results of a monitor.
+pub(super) struct MonitorResults {
     pub(super) interrupted: bool,
     pub(super) series: Vec<Row>,
     pub(super) joined: JoinedStages,
     pub(super) resources: Vec<Resource>,
     pub(super) notes: Vec<String>,
-    pub(super) casualties: Vec<String>,
+    pub(super) ended_components: Vec<String>,
 }
 
 pub(super) struct Monitor {
     pub(super) join: StageJoin,
     notes: Vec<String>,
-    casualties: Vec<String>,
+    ended_components: Vec<String>,
     sampler: Sampler,
     pub(super) machine: MachineWatch,
     resources: Vec<Resource>,
     stop: Option<signal::Receiver<bool>>,
-    audience: Audience,
+    on_progress: ProgressFn,
     interrupted: bool,
-    /// The stop came when sending was over: nobody wants to wait for the last messages.
-    hurried: bool,
-    /// Whether the warm-up is over.
+    /// A stop was requested after the end of sending: the run does not wait for the last messages.
+    stopped_while_draining: bool,
+    /// True after the warm-up.
     measuring: bool,
     series: Series,
     drain: Nanos,
@@ -118,7 +118,7 @@ pub(super) struct MonitorInputs {
     /// Begun with the load.
     pub(super) sampler: Sampler,
     pub(super) stop: Option<signal::Receiver<bool>>,
-    pub(super) audience: Audience,
+    pub(super) on_progress: ProgressFn,
 }
 
 impl Monitor {
@@ -138,14 +138,14 @@ impl Monitor {
                 Nanos::from(plan.load.drain) + STAMP_PATIENCE,
             ),
             notes: Vec::new(),
-            casualties: Vec::new(),
+            ended_components: Vec::new(),
             sampler: inputs.sampler,
             machine: inputs.machine,
             resources: Vec::new(),
             stop: inputs.stop,
-            audience: inputs.audience,
+            on_progress: inputs.on_progress,
             interrupted: false,
-            hurried: false,
+            stopped_while_draining: false,
             measuring: false,
             series: Series::new(plan.load.threads, plan.listens()),
             drain: plan.load.drain.into(),
@@ -160,53 +160,53 @@ impl Monitor {
     /// Until all workers are done, which includes their own drain.
     pub(super) async fn until_sent(
         &mut self,
-        crew: &mut Participants,
+        participants: &mut Participants,
         log_server: &mut LogServer,
-        rig: &mut Environment,
+        environment: &mut Environment,
     ) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut count = 0u64;
-        while !crew.fleet.is_done() {
+        while !participants.workers.is_done() {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = asked_to_stop(&mut self.stop) => {
+                () = stop_requested(&mut self.stop) => {
                     self.interrupted = true;
-                    self.hurried = self.is_time_up(clock::now());
-                    crew.fleet.control.stop();
+                    self.stopped_while_draining = self.is_time_up(clock::now());
+                    participants.workers.control.stop();
                     self.stop = None;
                 }
             }
             count += 1;
-            self.look(crew, log_server).await;
-            self.watch_resources(crew);
+            self.look(participants, log_server).await;
+            self.watch_resources(participants);
             if self.is_half_over(clock::now()) {
-                crew.look_at_other_topics();
+                participants.look_at_other_topics();
             }
             if count.is_multiple_of(10) {
                 log_server.compare_clocks().await;
                 log_server.read_stamps(&mut self.join).await;
                 log_server.read_bounds().await;
                 self.join.retire(clock::now());
-                self.note_casualties(rig);
+                self.note_ended_components(environment);
             }
         }
     }
 
-    /// Whether sending should be over by plan.
+    /// Returns true if sending should be over by the plan.
     fn is_time_up(&self, now: Nanos) -> bool {
         self.planned.is_some_and(|planned| now >= self.start + planned.into())
     }
 
-    /// Whether half of the sending is over, or a second of it where its end is not known.
+    /// Returns true after half of the sending, or after a second if its end is not known.
     fn is_half_over(&self, now: Nanos) -> bool {
         let half = self.planned.map_or(Duration::from_secs(1), |planned| planned / 2);
         now >= self.measure_from && now >= self.start + half.into()
     }
 
-    /// What is used is counted from the beginning of measuring to the end of sending: neither the
-    /// warm-up nor an idle drain is in it. A sample is taken as each row of the series ends.
-    fn watch_resources(&mut self, crew: &Participants) {
+    /// Samples the resources from the start of measuring to the end of sending: neither the
+    /// warm-up nor an idle drain counts. A sample is taken at the end of each row of the series.
+    fn watch_resources(&mut self, participants: &Participants) {
         let now = clock::now();
         if !self.measuring && now >= self.measure_from {
             self.measuring = true;
@@ -217,7 +217,8 @@ impl Monitor {
             }
             return;
         }
-        let waiting = crew.fleet.gauges.iter().any(|gauges| gauges.waiting.load(Relaxed) > 0);
+        let waiting =
+            participants.workers.gauges.iter().any(|gauges| gauges.waiting.load(Relaxed) > 0);
         if self.is_time_up(now) && !waiting {
             self.close_resources();
         } else if self.row_at(now) > self.row_at(self.sampler.sampled()) {
@@ -251,24 +252,24 @@ impl Monitor {
     /// Until every accepted message has arrived, or the drain has passed, or a stop is asked for.
     pub(super) async fn until_arrived(
         &mut self,
-        crew: &mut Participants,
+        participants: &mut Participants,
         log_server: &mut LogServer,
     ) {
         let begun = clock::now();
         let mut next_look = begun;
         loop {
             let now = clock::now();
-            let all_arrived = crew.has_all_arrived(now, begun, self.depth);
-            if self.hurried || all_arrived || now >= begun + self.drain {
+            let all_arrived = participants.has_all_arrived(now, begun, self.depth);
+            if self.stopped_while_draining || all_arrived || now >= begun + self.drain {
                 return;
             }
             if now >= next_look {
                 next_look = now + TICK.into();
-                self.look(crew, log_server).await;
+                self.look(participants, log_server).await;
             }
             tokio::select! {
                 () = tokio::time::sleep(DRAIN_TICK) => {}
-                () = asked_to_stop(&mut self.stop) => {
+                () = stop_requested(&mut self.stop) => {
                     self.interrupted = true;
                     return;
                 }
@@ -276,11 +277,11 @@ impl Monitor {
         }
     }
 
-    async fn look(&mut self, crew: &mut Participants, log_server: &mut LogServer) {
-        self.collect(crew);
+    async fn look(&mut self, participants: &mut Participants, log_server: &mut LogServer) {
+        self.collect(participants);
         self.depth = log_server.queue_depth().await;
         self.note_depth(clock::now());
-        self.tell(crew);
+        self.report_progress(participants);
     }
 
     fn note_depth(&mut self, now: Nanos) {
@@ -290,29 +291,33 @@ impl Monitor {
     }
 
     /// Takes in the last rows, and what everybody has used, before anything is taken down.
-    pub(super) fn close_books(&mut self, crew: &mut Participants, rig: &mut Environment) {
-        self.collect(crew);
-        self.note_casualties(rig);
+    pub(super) fn collect_last(
+        &mut self,
+        participants: &mut Participants,
+        environment: &mut Environment,
+    ) {
+        self.collect(participants);
+        self.note_ended_components(environment);
         self.close_resources();
     }
 
-    /// Notes children that have ended although nobody asked them to.
-    fn note_casualties(&mut self, rig: &mut Environment) {
-        for casualty in rig.casualties() {
-            if !self.casualties.iter().any(|known| known.starts_with(&casualty)) {
+    /// Notes children that have ended although they were not stopped.
+    fn note_ended_components(&mut self, environment: &mut Environment) {
+        for casualty in environment.ended_components() {
+            if !self.ended_components.iter().any(|known| known.starts_with(&casualty)) {
                 let at = (clock::now() - self.measure_from).as_secs_f64();
-                self.casualties.push(format!("{casualty}, about {at:.0} s into the run"));
+                self.ended_components.push(format!("{casualty}, about {at:.0} s into the run"));
             }
         }
     }
 
     /// Takes in the rows that have come.
-    fn collect(&mut self, crew: &mut Participants) {
-        while let Ok(mut report) = crew.fleet.intervals.try_recv() {
+    fn collect(&mut self, participants: &mut Participants) {
+        while let Ok(mut report) = participants.workers.intervals.try_recv() {
             report.sampled.drain(..).for_each(|own| self.join.add_own(own));
             self.series.add_load(&report);
         }
-        if let Some(listener) = &mut crew.listener {
+        if let Some(listener) = &mut participants.listener {
             while let Ok((checkpoint, id, at)) = listener.sampled.try_recv() {
                 self.join.add_stamp(checkpoint, id, at);
             }
@@ -323,26 +328,27 @@ impl Monitor {
     }
 
     /// Takes in what came with the crew's books.
-    pub(super) fn add_last(&mut self, books: &RunResults) {
-        books.last_intervals.iter().for_each(|interval| self.series.add_arrivals(interval));
-        for (checkpoint, id, at) in &books.last_sampled {
+    pub(super) fn add_last(&mut self, results: &RunResults) {
+        results.last_intervals.iter().for_each(|interval| self.series.add_arrivals(interval));
+        for (checkpoint, id, at) in &results.last_sampled {
             self.join.add_stamp(*checkpoint, *id, *at);
         }
-        self.notes.extend(books.notes.iter().cloned());
+        self.notes.extend(results.notes.iter().cloned());
     }
 
-    fn tell(&mut self, crew: &Participants) {
+    fn report_progress(&mut self, participants: &Participants) {
         let now = clock::now();
         let over = self.is_time_up(now);
-        let Some(audience) = &mut self.audience else { return };
-        let sum = |value: fn(&Gauges) -> u64| crew.fleet.gauges.iter().map(|g| value(g)).sum();
+        let Some(on_progress) = &mut self.on_progress else { return };
+        let sum =
+            |value: fn(&Gauges) -> u64| participants.workers.gauges.iter().map(|g| value(g)).sum();
         let sent: u64 = sum(|gauges| gauges.sent.load(Relaxed));
         let (then, sent_then) = std::mem::replace(&mut self.last, (now, sent));
         let elapsed = (now - self.start).as_duration();
-        audience(&Progress {
+        on_progress(&Progress {
             phase: match () {
                 () if now < self.measure_from => Phase::Warmup,
-                () if over || crew.fleet.control.is_stopped() => Phase::Draining,
+                () if over || participants.workers.control.is_stopped() => Phase::Draining,
                 () => Phase::Measuring,
             },
             elapsed,
@@ -351,8 +357,8 @@ impl Monitor {
             sent,
             in_flight: sum(Gauges::in_flight),
             dropped: sum(|gauges| gauges.dropped.load(Relaxed)),
-            accepted: crew.accepted(),
-            arrived: crew.arrived(),
+            accepted: participants.accepted(),
+            arrived: participants.arrived(),
             queue_depth: self.depth,
             last_second: self.series.last().cloned(),
             totals: self.series.totals(),
@@ -360,25 +366,25 @@ impl Monitor {
     }
 
     /// All that was seen.
-    pub(super) fn finish(self) -> Seen {
-        Seen {
+    pub(super) fn finish(self) -> MonitorResults {
+        MonitorResults {
             interrupted: self.interrupted,
             series: self.series.finish(),
             joined: self.join.finish(),
             resources: self.resources,
             notes: self.notes,
-            casualties: self.casualties,
+            ended_components: self.ended_components,
         }
     }
 }
 
-pub(super) async fn asked_to_stop(stop: &mut Option<signal::Receiver<bool>>) {
+pub(super) async fn stop_requested(stop: &mut Option<signal::Receiver<bool>>) {
     let asked = match stop {
         Some(stop) => stop.wait_for(|stop| *stop).await.is_ok(),
         None => false,
     };
     if !asked {
-        // Nobody can ask, or can any more.
+        // No stop can be requested, or not any more.
         std::future::pending().await
     }
 }

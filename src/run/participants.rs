@@ -50,7 +50,7 @@ pub(super) struct RunResults {
 
 /// Workers and listener at work.
 pub(super) struct Participants {
-    pub(super) fleet: WorkerPool,
+    pub(super) workers: WorkerPool,
     pub(super) listener: Option<Listener>,
     /// Where requests go; `None` where a proxy or the client finds it.
     pub(super) endpoint: Option<TargetEndpoint>,
@@ -63,14 +63,14 @@ pub(super) struct Participants {
 
 impl Participants {
     /// Subscribes first, then connects the workers: when it returns, all are ready.
-    pub(super) async fn muster(
+    pub(super) async fn connect(
         plan: &Plan,
         shards: &LoadShards,
-        rig: &Environment,
+        environment: &Environment,
         space: IdSpace,
     ) -> Result<Self, RunError> {
         let table = plan.listens().then(Arc::<DueTable>::default);
-        let listener = match (&rig.mqtt, &table) {
+        let listener = match (&environment.mqtt, &table) {
             (Some((_, mqtt)), Some(table)) => {
                 let settings = ListenSettings {
                     subscribe: SubscribeSettings {
@@ -92,11 +92,11 @@ impl Participants {
             }
             _ => None,
         };
-        let (requests, link) = reach(plan, rig).await?;
+        let (requests, link) = reach(plan, environment).await?;
         let (script, own_sources) = match (&plan.script, &link) {
             (Some(_), Some(link)) => {
                 let (session, own_sources) =
-                    open_script(plan, shards, (link, &rig.target, space)).await?;
+                    open_script(plan, shards, (link, &environment.target, space)).await?;
                 (Some(session), own_sources)
             }
             _ => (None, Vec::new()),
@@ -113,15 +113,15 @@ impl Participants {
             mixture: mixture(plan, shards, space),
             carries_id: carries_id(plan),
         };
-        let fleet = WorkerPool::connect(config, own_sources).await?;
-        let foreign_broker = match (&plan.target, &rig.mqtt) {
+        let workers = WorkerPool::connect(config, own_sources).await?;
+        let foreign_broker = match (&plan.target, &environment.mqtt) {
             (Target::Url(_), Some((_, mqtt))) => {
                 Some((mqtt.clone(), plan.request.id_fields.clone()))
             }
             _ => None,
         };
         let qos = plan.pipeline.qos;
-        Ok(Self { fleet, listener, endpoint, script, qos, foreign_broker, other_topics: None })
+        Ok(Self { workers, listener, endpoint, script, qos, foreign_broker, other_topics: None })
     }
 
     /// The script's error, if one has ended the load.
@@ -134,7 +134,7 @@ impl Participants {
         if let Some(listener) = &self.listener {
             listener.measure_from(measure_from);
         }
-        self.fleet.start(start);
+        self.workers.start(start);
     }
 
     /// Looks at the other topics of the broker, once, where messages were accepted and none of any kind has
@@ -150,12 +150,12 @@ impl Participants {
 
     /// Measured messages accepted so far.
     pub(super) fn accepted(&self) -> u64 {
-        self.fleet.gauges.iter().map(|gauges| gauges.accepted.load(Relaxed)).sum()
+        self.workers.gauges.iter().map(|gauges| gauges.accepted.load(Relaxed)).sum()
     }
 
     /// Measured requests that ended otherwise.
     fn refused(&self) -> u64 {
-        self.fleet.gauges.iter().map(|gauges| gauges.refused.load(Relaxed)).sum()
+        self.workers.gauges.iter().map(|gauges| gauges.refused.load(Relaxed)).sum()
     }
 
     /// Whether every message is here that can still be expected, given how many wait in the queue.
@@ -191,8 +191,8 @@ impl Participants {
 
     /// Everybody's books, joined. What has not arrived at `end` is lost.
     pub(super) async fn finish(self, end: Nanos) -> Result<RunResults, RunError> {
-        let (load, traffic) = self.fleet.finish()?;
-        let mut books = RunResults {
+        let (load, traffic) = self.workers.finish()?;
+        let mut results = RunResults {
             load,
             traffic,
             arrivals: None,
@@ -202,7 +202,7 @@ impl Participants {
             notes: Vec::new(),
             script: self.script,
         };
-        let Some(listener) = self.listener else { return Ok(books) };
+        let Some(listener) = self.listener else { return Ok(results) };
         let mut heard = listener.finish().await?;
         let other_topics = match self.other_topics {
             Some(look) => look.finish().await,
@@ -210,16 +210,16 @@ impl Participants {
         };
         let (arrivals, times) = (&mut heard.arrivals, &mut heard.times);
         let messages = SentMessages {
-            accepted: &books.load.accepted,
-            failed: &books.load.failed,
-            sent: books.load.messages_sent,
+            accepted: &results.load.accepted,
+            failed: &results.load.failed,
+            sent: results.load.messages_sent,
         };
         let account =
             MessageAccount::join(&messages, arrivals, end, |id, age| times.record_age(id, age));
-        times.add_dropped(&books.load);
+        times.add_dropped(&results.load);
         let missed = arrivals.missed_spans(end);
-        books.notes.extend(reconnect_note(heard.reconnects, account.missed, &missed, self.qos));
-        books.arrivals = Some(Arrivals {
+        results.notes.extend(reconnect_note(heard.reconnects, account.missed, &missed, self.qos));
+        results.arrivals = Some(Arrivals {
             account,
             timed_when_read: heard.timed_when_read,
             missed_spans: missed,
@@ -228,10 +228,10 @@ impl Participants {
             latencies: heard.times.all,
             by_request: heard.times.by_request,
         });
-        books.last_intervals = heard.last_intervals;
-        books.last_sampled = heard.last_sampled;
-        books.sampled_dropped = heard.sampled_dropped;
-        Ok(books)
+        results.last_intervals = heard.last_intervals;
+        results.last_sampled = heard.last_sampled;
+        results.sampled_dropped = heard.sampled_dropped;
+        Ok(results)
     }
 }
 
@@ -263,10 +263,13 @@ fn reconnect_note(reconnects: u64, missed: u64, spans: &[MissedSpan], qos: u8) -
         n => format!("{n} times"),
     };
     let lost = format!("our subscriber lost its connection to the broker {times}");
-    let seconds = |span: &MissedSpan| {
-        format!("{:.2} s to {:.2} s", span.from.as_secs_f64(), span.to.as_secs_f64())
-    };
-    let mut named: Vec<_> = spans.iter().take(NAMED_SPANS).map(seconds).collect();
+    let mut named: Vec<_> = spans
+        .iter()
+        .take(NAMED_SPANS)
+        .map(|span: &MissedSpan| {
+            format!("{:.2} s to {:.2} s", span.from.as_secs_f64(), span.to.as_secs_f64())
+        })
+        .collect();
     if spans.len() > NAMED_SPANS {
         named.push(format!("{} more", spans.len() - NAMED_SPANS));
     }
@@ -296,7 +299,7 @@ async fn open_script(
 ) -> Result<(ScriptSession, Vec<OwnSource>), RunError> {
     let (plan, link, target) = (plan.clone(), link.clone(), target.clone());
     let ids_each = ids_each(&plan, shards);
-    let open = move || {
+    let opened = tokio::task::spawn_blocking(move || {
         let script = plan.script.as_ref()?;
         Some(ScriptSession::open(&ScriptSetup {
             script,
@@ -308,8 +311,10 @@ async fn open_script(
             space,
             ids_each,
         }))
-    };
-    let opened = tokio::task::spawn_blocking(open).await.ok().flatten();
+    })
+    .await
+    .ok()
+    .flatten();
     Ok(opened.ok_or(RunError::Lost("the script"))??)
 }
 
@@ -321,15 +326,20 @@ fn headers_of(plan: &Plan) -> &[(String, Template)] {
 /// Finds the target's address, and that it takes connections at all. Where a proxy does that, the proxy's.
 pub(super) async fn reach(
     plan: &Plan,
-    rig: &Environment,
+    environment: &Environment,
 ) -> Result<(RequestSet, Option<TargetLink>), RunError> {
-    let shape = |request: &Request| {
-        let Request { method, headers, body, path, .. } = request.clone();
-        RequestShape::new(rig.target.clone(), method, headers, body).with_path(path)
-    };
-    let shapes = plan.request.requests.iter().map(shape).collect();
-    let requests = RequestSet::new(rig.target.clone(), shapes, Arc::clone(&plan.request.mix));
-    let (target, transport) = (rig.target.clone(), plan.transport.clone());
+    let shapes = plan
+        .request
+        .requests
+        .iter()
+        .map(|request: &Request| {
+            let Request { method, headers, body, path, .. } = request.clone();
+            RequestShape::new(environment.target.clone(), method, headers, body).with_path(path)
+        })
+        .collect();
+    let requests =
+        RequestSet::new(environment.target.clone(), shapes, Arc::clone(&plan.request.mix));
+    let (target, transport) = (environment.target.clone(), plan.transport.clone());
     let timeout = plan.load.timeout.max(Duration::from_secs(1));
     let reached = tokio::task::spawn_blocking(move || match &transport.proxy {
         Some(proxy) => probe::probe_proxy(proxy, timeout).map(|()| None),

@@ -119,9 +119,10 @@ impl Redis {
 }
 
 impl LogServer {
-    pub(super) async fn open(plan: &Plan, rig: &Environment) -> Result<Self, RunError> {
+    pub(super) async fn open(plan: &Plan, environment: &Environment) -> Result<Self, RunError> {
         let queue = plan.pipeline.queue.clone();
-        let is_shared = rig.redis.as_ref().is_some_and(|(kind, _)| *kind == ServerKind::External);
+        let is_shared =
+            environment.redis.as_ref().is_some_and(|(kind, _)| *kind == ServerKind::External);
         let clock = ServerClock::new(true);
         let mut server = Self {
             redis: None,
@@ -132,10 +133,10 @@ impl LogServer {
             is_shared,
             reserved: false,
         };
-        if let Some((_, address)) = &rig.redis {
+        if let Some((_, address)) = &environment.redis {
             server.redis = Some(Redis::open(address).await?);
         }
-        let Some(address) = rig.log_server() else { return Ok(server) };
+        let Some(address) = environment.log_server() else { return Ok(server) };
         let mut redis = Redis::open(address).await?;
         let id = redis.info("run_id").await;
         let Some(connection) = redis.link.get().await else {

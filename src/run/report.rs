@@ -186,24 +186,28 @@ fn failures_by_cause(seen: &Measurements) -> BTreeMap<String, u64> {
 fn by_request(seen: &Measurements) -> Vec<ByRequest> {
     let planned = &seen.plan.request.requests;
     let arrivals = |n: usize| seen.arrivals.as_ref()?.by_request.get(n);
-    let one = |(n, result): (usize, &RequestResult)| {
-        let RequestResult { counters, status, response, service, .. } = result;
-        let request = planned.get(n)?;
-        Some(ByRequest {
-            name: request.name.clone(),
-            weight: request.weight,
-            sent: counters.sent,
-            dropped: counters.dropped,
-            completed: counters.completed,
-            failed: counters.failed,
-            unfinished: counters.unfinished,
-            status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
-            response: response.into(),
-            service: service.into(),
-            arrival: arrivals(n).filter(|_| request.carries_id()).map(Distribution::from),
+    seen.load
+        .by_request
+        .iter()
+        .enumerate()
+        .filter_map(|(n, result): (usize, &RequestResult)| {
+            let RequestResult { counters, status, response, service, .. } = result;
+            let request = planned.get(n)?;
+            Some(ByRequest {
+                name: request.name.clone(),
+                weight: request.weight,
+                sent: counters.sent,
+                dropped: counters.dropped,
+                completed: counters.completed,
+                failed: counters.failed,
+                unfinished: counters.unfinished,
+                status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
+                response: response.into(),
+                service: service.into(),
+                arrival: arrivals(n).filter(|_| request.carries_id()).map(Distribution::from),
+            })
         })
-    };
-    seen.load.by_request.iter().enumerate().filter_map(one).collect()
+        .collect()
 }
 
 fn use_of(script: &ScriptPlan, seen: &Measurements) -> Script {

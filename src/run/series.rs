@@ -117,8 +117,11 @@ impl Series {
     pub(super) fn finish(mut self) -> Vec<Row> {
         let rest = std::mem::take(&mut self.open);
         self.closed.extend(rest.into_iter().map(|(index, open)| close(index, &open)));
-        let is_empty = |row: &Row| row.sent + row.completed + row.failed + row.arrived == 0;
-        while self.closed.last().is_some_and(is_empty) {
+        while self
+            .closed
+            .last()
+            .is_some_and(|row: &Row| row.sent + row.completed + row.failed + row.arrived == 0)
+        {
             self.closed.pop();
         }
         self.closed

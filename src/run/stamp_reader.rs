@@ -51,18 +51,20 @@ impl StampReader {
     /// Begins behind what is in the lists already. An error is one of the connection; what Redis
     /// refuses is in the notes.
     pub(super) async fn new(redis: &mut MultiplexedConnection) -> RedisResult<Self> {
-        let list = |checkpoint: Checkpoint| {
-            Some(ListReader {
-                checkpoint,
-                name: checkpoint.list()?,
-                ends: ListEnds::default(),
-                count: StampList::new(checkpoint),
-                unreadable: None,
-                unit: TimeUnit::Second,
-                refused: None,
+        let lists = Checkpoint::STAMPED
+            .into_iter()
+            .filter_map(|checkpoint: Checkpoint| {
+                Some(ListReader {
+                    checkpoint,
+                    name: checkpoint.list()?,
+                    ends: ListEnds::default(),
+                    count: StampList::new(checkpoint),
+                    unreadable: None,
+                    unit: TimeUnit::Second,
+                    refused: None,
+                })
             })
-        };
-        let lists = Checkpoint::STAMPED.into_iter().filter_map(list).collect();
+            .collect();
         let mut reader = Self { lists, atomic: true, rewind: false };
         for n in 0..reader.lists.len() {
             if let Some(view) = reader.view(redis, n, MARKS).await? {
@@ -159,13 +161,15 @@ impl StampReader {
                 lists.entry(refused).or_default().push(format!("'{}'", list.name));
             }
         }
-        let note = |(refused, names): (&&str, &Vec<String>)| {
-            format!(
-                "stamps cannot be read from Redis ({}): {refused}; their stages are missing",
-                names.join(", ")
-            )
-        };
-        lists.iter().map(note).collect()
+        lists
+            .iter()
+            .map(|(refused, names): (&&str, &Vec<String>)| {
+                format!(
+                    "stamps cannot be read from Redis ({}): {refused}; their stages are missing",
+                    names.join(", ")
+                )
+            })
+            .collect()
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::RunError;
 use super::measurements::Totals;
-use super::monitor::{Audience, Phase, Progress, asked_to_stop};
+use super::monitor::{Phase, Progress, ProgressFn, stop_requested};
 use super::redis_log::LogServer;
 use crate::core::clock::{self, Nanos};
 
@@ -17,7 +17,7 @@ use crate::core::clock::{self, Nanos};
 const RUN_UP: Duration = Duration::from_millis(20);
 /// Connections are made this long before the start: servers close those that idle longer.
 const CONNECT_BEFORE: Duration = Duration::from_secs(3);
-/// How often the clock is looked at: it may be set while we wait.
+/// Interval between two looks at the clock: it may be set while the run waits.
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks after which the clock is compared with the log server's again.
 const LOOKS_TO_COMPARE: u64 = 10;
@@ -27,7 +27,7 @@ pub(super) async fn wait(
     at: SystemTime,
     log_server: &mut LogServer,
     stop: &mut Option<signal::Receiver<bool>>,
-    audience: &mut Audience,
+    on_progress: &mut ProgressFn,
 ) -> Result<(), RunError> {
     let (begun, nothing) = (Instant::now(), Arc::default());
     let mut looks: u64 = 0;
@@ -40,13 +40,13 @@ pub(super) async fn wait(
         let Some(to_wait) = left.checked_sub(CONNECT_BEFORE).filter(|left| !left.is_zero()) else {
             return Ok(());
         };
-        if let Some(audience) = audience {
+        if let Some(on_progress) = on_progress {
             let elapsed = begun.elapsed();
-            audience(&Progress::waiting(elapsed, elapsed + left, &nothing));
+            on_progress(&Progress::waiting(elapsed, elapsed + left, &nothing));
         }
         tokio::select! {
             () = sleep(to_wait.min(LOOK)) => {}
-            () = asked_to_stop(stop) => return Err(RunError::Stopped),
+            () = stop_requested(stop) => return Err(RunError::Stopped),
         }
     }
 }

@@ -34,14 +34,16 @@ impl<'a> Sum<'a> {
 
     /// Those of all nodes: each has a subscriber of its own. Seconds of the run, as its rows.
     fn missed_windows(&self) -> Vec<MissedWindow> {
-        let of_part = |part: &'a Part| {
-            let windows = part.report.messages.iter().flat_map(|m| &m.missed_windows);
-            let later = self.offset(part);
-            windows.map(move |window| MissedWindow {
-                from_s: round(window.from_s + later, 1e3),
-                to_s: round(window.to_s + later, 1e3),
+        self.parts
+            .iter()
+            .flat_map(|part: &'a Part| {
+                let windows = part.report.messages.iter().flat_map(|m| &m.missed_windows);
+                let later = self.offset(part);
+                windows.map(move |window| MissedWindow {
+                    from_s: round(window.from_s + later, 1e3),
+                    to_s: round(window.to_s + later, 1e3),
+                })
             })
-        };
-        self.parts.iter().flat_map(of_part).collect()
+            .collect()
     }
 }

@@ -92,7 +92,7 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
         ("share of the rate", number(x.rate_target), number(y.rate_target)),
         ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
         ("connections", x.connections.to_string(), y.connections.to_string()),
-        // Workers are numbered over all nodes: with other numbers slots are sent twice, or by nobody.
+        // Workers are numbered over all nodes: with other numbers some slots are sent twice and some never.
         ("threads", x.threads.to_string(), y.threads.to_string()),
         ("engine", x.engine.to_string(), y.engine.to_string()),
         ("protocol", x.protocol.to_string(), y.protocol.to_string()),

@@ -9,16 +9,21 @@ impl Sum<'_> {
     pub(super) fn stages(&self) -> Result<Vec<Stage>, MergeError> {
         let most = self.reports().map(|report| &report.stages).max_by_key(|stages| stages.len());
         let bound = self.reports().filter_map(|r| r.run.clock.error_bound_us).reduce(f64::max);
-        let add = |stage: &Stage| {
-            let same = |other: &&Stage| (&other.from, &other.to) == (&stage.from, &stage.to);
-            let mut distribution =
-                self.distribution(|r| r.stages.iter().find(same).map(|stage| &stage.distribution))?;
-            if let Some(bound) = bound.filter(|_| stage.crosses_processes()) {
-                distribution.coarsen(bound);
-            }
-            Ok(Stage { from: stage.from.clone(), to: stage.to.clone(), distribution })
-        };
-        most.into_iter().flatten().map(add).collect()
+        most.into_iter()
+            .flatten()
+            .map(|stage: &Stage| {
+                let mut distribution = self.distribution(|r| {
+                    r.stages
+                        .iter()
+                        .find(|other: &&Stage| (&other.from, &other.to) == (&stage.from, &stage.to))
+                        .map(|stage| &stage.distribution)
+                })?;
+                if let Some(bound) = bound.filter(|_| stage.crosses_processes()) {
+                    distribution.coarsen(bound);
+                }
+                Ok(Stage { from: stage.from.clone(), to: stage.to.clone(), distribution })
+            })
+            .collect()
     }
 
     /// The counts of all nodes' stamp lists. They read the same ones: a stamp of one node is foreign to

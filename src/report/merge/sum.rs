@@ -23,7 +23,7 @@ pub(super) struct Sum<'a> {
 }
 
 impl<'a> Sum<'a> {
-    /// Of at least one part.
+    /// Sum of at least one part.
     pub(super) fn of(parts: &'a [Part], clock: StartClock) -> Self {
         let nodes: Vec<_> = parts.iter().map(|part| part.at).collect();
         let begin_us = nodes.iter().map(|node| node.span.begin_us).min().unwrap_or(0);
@@ -87,7 +87,7 @@ impl<'a> Sum<'a> {
         round(moments.fold(0.0, f64::max), 1e6)
     }
 
-    /// How much later than the first a part began, in seconds.
+    /// Delay of a part's start behind the first one's, in seconds.
     pub(super) fn offset(&self, part: &Part) -> f64 {
         (part.at.span.begin_us - self.begin_us) as f64 / 1e6
     }
@@ -215,10 +215,13 @@ impl<'a> Sum<'a> {
             return PerThread::default();
         }
         let mean = known.iter().map(|(weight, mean, _)| weight * mean).sum::<f64>() / total;
-        let square = |(weight, own, stdev): &(f64, f64, f64)| {
-            weight * (stdev * stdev + (own - mean) * (own - mean))
-        };
-        let variance = known.iter().map(square).sum::<f64>() / total;
+        let variance = known
+            .iter()
+            .map(|(weight, own, stdev): &(f64, f64, f64)| {
+                weight * (stdev * stdev + (own - mean) * (own - mean))
+            })
+            .sum::<f64>()
+            / total;
         PerThread {
             mean: Some(round(mean, 1e2)),
             stdev: Some(round(variance.sqrt(), 1e2)),
@@ -284,11 +287,10 @@ impl<'a> Sum<'a> {
     fn resources(&self) -> Vec<Resource> {
         let mut all = Vec::new();
         for part in self.parts {
-            let named = |used: &Resource| Resource {
+            all.extend(part.report.resources.iter().map(|used: &Resource| Resource {
                 component: at(&used.component, part.at.node),
                 ..used.clone()
-            };
-            all.extend(part.report.resources.iter().map(named));
+            }));
         }
         all
     }

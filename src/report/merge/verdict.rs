@@ -50,7 +50,7 @@ impl Sum<'_> {
         all
     }
 
-    /// What the nodes say, and which of them if not all do.
+    /// Texts of the nodes; with the numbers of the nodes if not all have the text.
     fn told<'s>(&'s self, of: impl Fn(&'s Verdict) -> &'s Vec<String>) -> Vec<String> {
         let mut told: Vec<(&String, BTreeSet<u64>)> = Vec::new();
         for part in self.parts {
@@ -61,14 +61,15 @@ impl Sum<'_> {
                 }
             }
         }
-        let name = |(text, nodes): (&String, BTreeSet<u64>)| {
-            if nodes.len() == self.parts.len() {
-                return text.clone();
-            }
-            let nodes: Vec<_> = nodes.iter().map(u64::to_string).collect();
-            format!("node {}: {text}", nodes.join(", "))
-        };
-        told.into_iter().map(name).collect()
+        told.into_iter()
+            .map(|(text, nodes): (&String, BTreeSet<u64>)| {
+                if nodes.len() == self.parts.len() {
+                    return text.clone();
+                }
+                let nodes: Vec<_> = nodes.iter().map(u64::to_string).collect();
+                format!("node {}: {text}", nodes.join(", "))
+            })
+            .collect()
     }
 
     /// A condition that held in one part fails the whole, with that part's number.

@@ -9,7 +9,7 @@ use crate::pipeline::servers::child::{Child, Launch};
 use crate::pipeline::servers::embedded::{broker, queue};
 use crate::run::RunError;
 
-/// Which of the two.
+/// Server to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Server {
     Queue,

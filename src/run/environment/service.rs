@@ -66,23 +66,23 @@ where
     let thread = std::thread::Builder::new().name(format!("{name}-main"));
     let spawned = thread.spawn(move || {
         let up = Arc::new(std::sync::Mutex::new(Some(up)));
-        let tell = |up: &std::sync::Mutex<Option<oneshot::Sender<_>>>, result| {
+        let send_ready = |up: &std::sync::Mutex<Option<oneshot::Sender<_>>>, result| {
             if let Some(up) = up.lock().ok().and_then(|mut up| up.take()) {
                 let _ = up.send(result);
             }
         };
         let ready = {
             let up = Arc::clone(&up);
-            Box::new(move || tell(&up, Ok(())))
+            Box::new(move || send_ready(&up, Ok(())))
         };
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 if let Err(error) = runtime.block_on(service(ready, shutdown)) {
                     log::warn!("{name}: {error}");
-                    tell(&up, Err(RunError::Stack(error)));
+                    send_ready(&up, Err(RunError::Stack(error)));
                 }
             }
-            Err(error) => tell(&up, Err(RunError::Thread(error))),
+            Err(error) => send_ready(&up, Err(RunError::Thread(error))),
         }
         let _ = ended.send(());
     });

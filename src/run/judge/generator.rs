@@ -7,15 +7,15 @@ use crate::core::units::{format_count, format_some, format_time};
 use crate::report::{Latency, Report};
 use crate::run::measurements::Measurements;
 
-/// How late a generator may come to so many of its slots, beyond the tick that it sleeps by plan. Later,
-/// what is sent is bursts, not the rate that was asked for; and a stall makes many more slots late than those that were due in it, as
-/// they stand in line behind these.
+/// Largest lateness of a share of the slots, beyond the tick. With a larger one the generator sends bursts
+/// instead of the planned rate. A stall makes more slots late than were due in it, since later slots wait
+/// behind them.
 const PACING_LIMITS: [(f64, &str, Nanos); 3] = [
     (0.999, "one request in a thousand", Nanos::from_millis(50)),
     (0.99, "one request in a hundred", Nanos::from_millis(10)),
     (0.5, "every second request", Nanos::from_millis(2)),
 ];
-/// Of the response's 99th percentile, the generator's own part from which on it is worth a note.
+/// Share of the response's 99th percentile from which on the generator's own part is worth a note.
 const NOTABLE_SHARE: f64 = 0.5;
 /// In microseconds: a shorter wait for a connection is not worth a note.
 const NOTABLE_WAIT_US: f64 = 1_000.0;
@@ -70,7 +70,7 @@ fn cause_of_lateness(report: &Report) -> String {
 
 /// Shortages of this machine that made requests fail, and the cure.
 fn shortages(report: &Report) -> Vec<String> {
-    let shortage = |(name, count): (&String, &u64)| {
+    report.generator.iter().flat_map(|machine| &machine.out_of).map(|(name, count): (&String, &u64)| {
         let failed = format_some(*count, "request or connection", "requests or connections");
         let (lack, cure) = match name.as_str() {
             "no_local_port" => (
@@ -84,11 +84,10 @@ fn shortages(report: &Report) -> Vec<String> {
             _ => ("the kernel had no memory for sockets", "take fewer --connections"),
         };
         format!("{failed} failed because {lack}: {cure}")
-    };
-    report.generator.iter().flat_map(|machine| &machine.out_of).map(shortage).collect()
+    }).collect()
 }
 
-/// How long a worker sleeps by plan while slots fall due.
+/// Planned sleep of a worker while slots become due.
 fn tick(load: &LoadConfig) -> Nanos {
     match load.pace {
         Pace::Tick(tick) => tick,
@@ -141,8 +140,8 @@ pub(super) fn notes(report: &Report, seen: &Measurements) -> Vec<String> {
     notes
 }
 
-/// How busy the generator was, in percent of its threads' time, if that is close to all. To look for the
-/// next answer is to wait.
+/// CPU of the generator in percent of its threads' time, if that is close to all. Busy polling counts as
+/// waiting.
 fn busy_share(report: &Report, seen: &Measurements) -> Option<f64> {
     let generator = report.resources.iter().find(|used| used.component == "generator")?;
     let looked = seen.traffic.busy_polled.as_secs_f64() / report.run.duration_s * 100.0;

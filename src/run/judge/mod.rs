@@ -37,10 +37,10 @@ pub(super) fn judge(report: &mut Report, seen: &Measurements) {
 /// Components of the run's own stack that ended during the run.
 fn ended_components(seen: &Measurements) -> impl Iterator<Item = String> + '_ {
     let advice = "Look for a lack of memory, or start it by itself to see why it ends";
-    seen.casualties.iter().map(move |ended| format!("{ended}. {advice}"))
+    seen.ended_components.iter().map(move |ended| format!("{ended}. {advice}"))
 }
 
-/// What was timed when a thread came to read it, which takes the time of being woken.
+/// Notes on times that were taken when a thread read the data: these include the time of waking up.
 fn late_readings(report: &Report) -> Vec<String> {
     let requests = &report.requests;
     // A closed loop and reqwest do not ask for it.
@@ -121,7 +121,7 @@ fn never_sent(report: &Report, count: u64) -> String {
     format!("{requests} never got a free connection{why}; they count with the age they had reached")
 }
 
-/// Where the method that a target refused was set.
+/// Returns the setting of the method that a target refused.
 fn method_setting(seen: &Measurements) -> &'static str {
     match &seen.plan.request.requests[..] {
         _ if seen.plan.script.is_some() => "the script's wrk.method",
@@ -130,7 +130,7 @@ fn method_setting(seen: &Measurements) -> &'static str {
     }
 }
 
-/// Answers that are no success count as answered: who looks at the rate alone would take them for one.
+/// Note on answers that are not a success: they count as answered, so the rate alone does not show them.
 fn refusals(report: &Report) -> Option<String> {
     let Requests { completed, status, .. } = &report.requests;
     let refused = report.requests.refused();

@@ -17,7 +17,7 @@ fn part(index: u64, count: u64) -> Named {
         s.fail_if = vec!["messages.lost>4".to_owned()];
     });
     seen.run_id = format!("run-{index}");
-    seen.casualties.clear();
+    seen.ended_components.clear();
     seen.started_at += std::time::Duration::from_millis(3 * index);
     seen.clock.start_us = seen.clock.start_us.map(|us| us + 3_000 * index);
     (format!("{index}.json"), Report::from(&seen))

@@ -213,7 +213,9 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Measurements {
             cpu_percent: [("generator".into(), 3.4), ("redis".into(), 1.6)].into(),
         }],
         notes: Vec::new(),
-        casualties: vec!["push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned()],
+        ended_components: vec![
+            "push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned(),
+        ],
     }
 }
 

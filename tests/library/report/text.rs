@@ -21,7 +21,7 @@ fn text_of_a_plain_closed_loop() {
         s.url = Some("http://127.0.0.1:8080/".to_owned());
     };
     let mut seen = observations(closed);
-    (seen.arrivals, seen.stack, seen.stages, seen.casualties) =
+    (seen.arrivals, seen.stack, seen.stages, seen.ended_components) =
         (None, Stack::default(), Vec::new(), Vec::new());
     assert_snapshot!("closed_text", text(&Report::from(&seen), TextOptions::default()));
 }
