@@ -8,7 +8,7 @@ use super::percent_decode;
 
 /// Transport security of a connection to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     /// `redis://` or `mqtt://`
     Plain,
     /// `rediss://` or `mqtts://`
@@ -130,40 +130,40 @@ impl Address {
     }
 
     /// Host name or address, without the brackets of IPv6.
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default().trim_matches(['[', ']'])
     }
 
     /// Port, the scheme's own if none was given.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Plain or TLS.
-    pub fn scheme(&self) -> Scheme {
+    pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
 
     /// User and password, percent-decoded, if there are any.
-    pub fn credentials(&self) -> Option<(String, String)> {
+    pub(crate) fn credentials(&self) -> Option<(String, String)> {
         let user = percent_decode(self.url.username());
         let password = percent_decode(self.url.password().unwrap_or_default());
         (!user.is_empty() || !password.is_empty()).then_some((user, password))
     }
 
     /// Full URL with its password, to connect or to pass to a child process. Must not be printed.
-    pub fn secret_url(&self) -> &str {
+    pub(crate) fn secret_url(&self) -> &str {
         self.url.as_str()
     }
 
     /// Returns true if the host is a loopback address.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         let address = self.host().parse::<std::net::IpAddr>();
         self.host() == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
     }
 
     /// Host and port.
-    pub fn host_port(&self) -> String {
+    pub(crate) fn host_port(&self) -> String {
         match self.host() {
             host if host.contains(':') => format!("[{host}]:{}", self.port),
             host => format!("{host}:{}", self.port),

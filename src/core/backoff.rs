@@ -14,7 +14,7 @@ const MOST_DOUBLINGS: u32 = 20;
 /// Pauses that double with each failure up to 1 s, and start over after a success. By default the first one
 /// is 20 ms.
 #[derive(Debug, Clone, Copy)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     shortest: Nanos,
     /// True if the first attempt after a success comes without a pause.
     is_first_at_once: bool,
@@ -35,7 +35,7 @@ impl Backoff {
     }
 
     /// Returns the pause after one more failure.
-    pub fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         let is_at_once = self.is_first_at_once && self.failures == 0;
         let doublings = self.failures - u32::from(self.is_first_at_once && self.failures > 0);
         self.failures = self.failures.saturating_add(1);
@@ -47,7 +47,7 @@ impl Backoff {
     }
 
     /// Starts over after a success.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }

@@ -16,7 +16,7 @@ pub struct Nanos(pub u64);
 
 impl Nanos {
     /// The latest point there is: "never" as a deadline.
-    pub const MAX: Self = Self(u64::MAX);
+    pub(crate) const MAX: Self = Self(u64::MAX);
     /// Zero.
     pub const ZERO: Self = Self(0);
 
@@ -46,7 +46,7 @@ impl Nanos {
     }
 
     /// Converts the span for system calls.
-    pub fn as_timespec(self) -> Timespec {
+    pub(crate) fn as_timespec(self) -> Timespec {
         Timespec {
             tv_sec: (self.0 / 1_000_000_000) as i64,
             tv_nsec: (self.0 % 1_000_000_000) as i64,
@@ -134,7 +134,7 @@ pub struct ServerClock {
 
 /// A change of the server's clock that no round trip and no drift explains.
 #[derive(Debug, Clone, Copy)]
-pub struct Jump {
+pub(crate) struct Jump {
     /// The last exchange before it.
     pub after: Nanos,
     /// The exchange that showed it.
@@ -185,7 +185,7 @@ impl ServerClock {
     }
 
     /// The jumps of the server's clock that were noticed, in their order.
-    pub fn jumps(&self) -> &[Jump] {
+    pub(crate) fn jumps(&self) -> &[Jump] {
         &self.jumps
     }
 
@@ -210,12 +210,12 @@ impl ServerClock {
     }
 
     /// Server time minus monotonic time, in microseconds.
-    pub fn offset_us(&self) -> Option<i64> {
+    pub(crate) fn offset_us(&self) -> Option<i64> {
         self.best.map(|best| best.offset_us())
     }
 
     /// The most the offset can be wrong by at `now`.
-    pub fn error_bound(&self, now: Nanos) -> Option<Nanos> {
+    pub(crate) fn error_bound(&self, now: Nanos) -> Option<Nanos> {
         self.best.map(|best| best.bound_at(now, self.drift_ppm))
     }
 }

@@ -7,8 +7,9 @@ mod latencies;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Nanos;
-pub use aged::AgedLatencies;
-pub use latencies::{HdrError, Latencies, QUANTILES, Step, fewest_values};
+pub(crate) use aged::AgedLatencies;
+pub use latencies::Latencies;
+pub(crate) use latencies::{HdrError, QUANTILES, fewest_values};
 
 /// Numbers of a report are rounded to this many parts of a microsecond.
 const PARTS_OF_MICROSECOND: f64 = 1e3;
@@ -55,7 +56,7 @@ pub struct Distribution {
 
 impl Distribution {
     /// Unpacks all values.
-    pub fn latencies(&self) -> Result<Latencies, HdrError> {
+    pub(crate) fn latencies(&self) -> Result<Latencies, HdrError> {
         Latencies::from_hdr(&self.hdr)
     }
 
@@ -65,7 +66,7 @@ impl Distribution {
     }
 
     /// A percentile or `max` by its name, in microseconds; `None` if it is not known or not of that name.
-    pub fn by_name(&self, name: &str) -> Option<f64> {
+    pub(crate) fn by_name(&self, name: &str) -> Option<f64> {
         match name {
             "p50" => self.p50,
             "p75" => self.p75,
@@ -80,7 +81,7 @@ impl Distribution {
     }
 
     /// Returns true if the percentile of this name, or `max`, is only known to be at least what is reported.
-    pub fn is_lower_bound(&self, name: &str) -> bool {
+    pub(crate) fn is_lower_bound(&self, name: &str) -> bool {
         self.at_least.iter().any(|bound| bound == name)
     }
 

@@ -20,7 +20,7 @@ pub fn is_unprintable(c: char) -> bool {
 }
 
 /// A text on one line, with `\u{1b}` in place of each character that [`is_unprintable`].
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }
@@ -36,7 +36,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// The beginning of a text that is longer than `most` characters, with the number of those left out.
-pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         None => Cow::Borrowed(text),
         Some((end, _)) => {
@@ -47,13 +47,13 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
 }
 
 /// A message on one line of a terminal, cut after 10,000 characters.
-pub fn message(text: &str) -> String {
+pub(crate) fn message(text: &str) -> String {
     printable(&shortened(text, LONGEST_SHOWN)).into_owned()
 }
 
 /// JSON text in which characters that must not reach a terminal are written as `\u009b`. They stand in strings only,
 /// so it is read as the same JSON.
-pub fn printable_json(json: String) -> String {
+pub(crate) fn printable_json(json: String) -> String {
     let is_raw = |c: char| c != '\n' && is_unprintable(c);
     if !json.contains(is_raw) {
         return json;
@@ -70,7 +70,7 @@ pub fn printable_json(json: String) -> String {
 }
 
 /// A copy of the data with every string printable, and cut where it is too long.
-pub fn with_printable_strings<T: Serialize + DeserializeOwned + Clone>(data: &T) -> T {
+pub(crate) fn with_printable_strings<T: Serialize + DeserializeOwned + Clone>(data: &T) -> T {
     let Ok(mut value) = serde_json::to_value(data) else { return data.clone() };
     clean(&mut value);
     // A number that JSON does not have is read back as null, and refused where there must be one.

@@ -10,13 +10,13 @@ mod text;
 use url::Url;
 use url::form_urlencoded;
 
-pub use arguments::mask_arguments;
-pub use body::mask_body;
-pub use name::is_secret_name;
-pub use text::mask_text;
+pub(crate) use arguments::mask_arguments;
+pub(crate) use body::mask_body;
+pub(crate) use name::is_secret_name;
+pub(crate) use text::mask_text;
 
 /// The text in place of a secret.
-pub const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 
 /// Headers whose values are shown. The value of any other header is hidden.
 const SHOWN_HEADERS: [&str; 9] = [
@@ -32,7 +32,7 @@ const SHOWN_HEADERS: [&str; 9] = [
 ];
 
 /// A `Name: value` header. The value is shown only where the header is known to hold no secret.
-pub fn mask_header(header: &str) -> String {
+pub(crate) fn mask_header(header: &str) -> String {
     let name = header.split(':').next().unwrap_or_default().trim();
     if SHOWN_HEADERS.iter().any(|shown| name.eq_ignore_ascii_case(shown)) {
         mask_text(header)
@@ -43,7 +43,7 @@ pub fn mask_header(header: &str) -> String {
 
 /// A URL without its user, its password, and the secret ones of its parameters: those of the query, of the
 /// fragment, and of the path (`;token=…`). A text that is not a URL is hidden as a whole.
-pub fn mask_url(text: &str) -> String {
+pub(crate) fn mask_url(text: &str) -> String {
     match Url::parse(text) {
         Ok(url) => mask_parts(url.as_str()),
         Err(_) => HIDDEN.to_owned(),
@@ -52,7 +52,7 @@ pub fn mask_url(text: &str) -> String {
 
 /// Something that may be a URL without its scheme, or only a path: its user and its secret parameters are
 /// hidden, the rest stays as it is.
-pub fn mask_parts(url: &str) -> String {
+pub(crate) fn mask_parts(url: &str) -> String {
     let (rest, fragment) = split_at(url, '#');
     let (head, query) = split_at(rest, '?');
     format!("{}{}{}", mask_head(head), mask_pairs(query), mask_pairs(fragment))

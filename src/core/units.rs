@@ -11,12 +11,12 @@ mod format;
 mod start_time;
 mod rates;
 
-pub use format::{
-    align, format_binary, format_count, format_duration, format_length, format_metric, format_some,
-    format_time,
+pub use format::format_count;
+pub(crate) use format::{
+    align, format_binary, format_duration, format_length, format_metric, format_some, format_time,
 };
-pub use rates::Rates;
-pub use start_time::StartTime;
+pub(crate) use rates::Rates;
+pub(crate) use start_time::StartTime;
 
 /// Rounds to whole parts of a unit: with `parts` 1,000 to thousandths.
 pub(crate) fn round(value: f64, parts: f64) -> f64 {
@@ -65,12 +65,12 @@ impl Rate {
     }
 
     /// Millionths of a request a second: the exact value, 1 to 10^13.
-    pub fn micro_hertz(self) -> u64 {
+    pub(crate) fn micro_hertz(self) -> u64 {
         self.micro_hertz
     }
 
     /// Requests a second, rounded to the nearest `f64`.
-    pub fn as_f64(self) -> f64 {
+    pub(crate) fn as_f64(self) -> f64 {
         self.micro_hertz as f64 / 1e6
     }
 }
@@ -94,7 +94,7 @@ impl fmt::Display for Rate {
 }
 
 /// A count such as `1000`, `64k`, `1M` (powers of 1000).
-pub fn parse_count(text: &str) -> Result<u64, UnitError> {
+pub(crate) fn parse_count(text: &str) -> Result<u64, UnitError> {
     let value =
         scaled(text.trim(), 1000.0).filter(|v| (0.0..=9e15).contains(v) && v.fract() == 0.0);
     value
@@ -103,7 +103,7 @@ pub fn parse_count(text: &str) -> Result<u64, UnitError> {
 }
 
 /// A size such as `512`, `64K`, `1M` in bytes (powers of 1024, an ending `B` or `iB` allowed).
-pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, UnitError> {
     let trimmed = text.trim();
     let number =
         trimmed.strip_suffix("iB").or_else(|| trimmed.strip_suffix('B')).unwrap_or(trimmed);
@@ -114,7 +114,7 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
 }
 
 /// A share in percent: `5%`, `5`, `2.5%`; 0 to 1000.
-pub fn parse_percent(text: &str) -> Result<f64, UnitError> {
+pub(crate) fn parse_percent(text: &str) -> Result<f64, UnitError> {
     let number = text.trim().strip_suffix('%').unwrap_or(text.trim());
     let value = scaled(number, 1.0).filter(|v| (0.0..=1_000.0).contains(v));
     let plain = number.ends_with(|c: char| c.is_ascii_digit() || c == '.');
@@ -122,7 +122,7 @@ pub fn parse_percent(text: &str) -> Result<f64, UnitError> {
 }
 
 /// A duration: `10s`, `1m30s`, `500ms`, or a bare number of seconds as wrk takes it. At most ten years.
-pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     // Lower case, as wrk ignores case: `1M` is a minute, never a month.
     let lower = text.trim().to_lowercase();
     let parsed = match lower.parse::<f64>() {
@@ -180,13 +180,15 @@ impl Serialize for Rate {
 }
 
 /// For `#[serde(deserialize_with)]`: an optional duration in any of [`parse_duration`]'s spellings.
-pub fn de_duration<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Duration>, D::Error> {
+pub(crate) fn de_duration<'de, D: Deserializer<'de>>(
+    source: D,
+) -> Result<Option<Duration>, D::Error> {
     let text = NumberOrText::deserialize(source)?.into_text();
     parse_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// For `#[serde(deserialize_with)]`: an optional count in any of [`parse_count`]'s spellings.
-pub fn de_count<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn de_count<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u64>, D::Error> {
     let text = NumberOrText::deserialize(source)?.into_text();
     parse_count(&text).map(Some).map_err(D::Error::custom)
 }

@@ -12,7 +12,7 @@ use crate::core::units::round;
 
 /// A process, or those of its threads whose names begin with a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Component {
+pub(crate) struct Component {
     /// The report's word for it.
     pub name: Arc<str>,
     /// Its process.
@@ -58,7 +58,7 @@ const SHORTEST_SPAN: f64 = 0.05;
 
 /// Samples components. Those that have ended keep what they had used.
 #[derive(Debug)]
-pub struct Sampler {
+pub(crate) struct Sampler {
     watched: Vec<Watched>,
     started: Nanos,
     sampled: Nanos,
@@ -66,7 +66,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// Begins to watch now.
-    pub fn new(components: Vec<Component>) -> Self {
+    pub(crate) fn new(components: Vec<Component>) -> Self {
         let watched = |component| Watched {
             component,
             first_cpu: None,
@@ -83,7 +83,7 @@ impl Sampler {
     }
 
     /// Begins again: what was used so far does not count.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.watched.iter_mut().for_each(|watched| {
             (watched.first_cpu, watched.percent_max, watched.rss_max) = (None, 0.0, 0);
         });
@@ -93,7 +93,7 @@ impl Sampler {
 
     /// Takes a sample and gives each component's share of a core since the last one, in percent: none
     /// where the time between is too short to tell, or the component has ended.
-    pub fn sample(&mut self) -> Shares {
+    pub(crate) fn sample(&mut self) -> Shares {
         let now = clock::now();
         let span = (now - self.sampled).as_secs_f64();
         self.sampled = now;
@@ -123,12 +123,12 @@ impl Sampler {
     }
 
     /// When the last sample was taken.
-    pub fn sampled(&self) -> Nanos {
+    pub(crate) fn sampled(&self) -> Nanos {
         self.sampled
     }
 
     /// Returns the resources that each component used between the beginning and the last sample.
-    pub fn used(&self) -> Vec<Resource> {
+    pub(crate) fn used(&self) -> Vec<Resource> {
         let span = (self.sampled - self.started).as_secs_f64().max(1e-9);
         self.watched
             .iter()

@@ -83,7 +83,7 @@ impl ArrivalTracker {
     }
 
     /// Moves the point at which measuring begins, once it is known.
-    pub fn set_measure_from(&mut self, at: Nanos) {
+    pub(crate) fn set_measure_from(&mut self, at: Nanos) {
         self.measure_from = at;
     }
 
@@ -122,18 +122,18 @@ impl ArrivalTracker {
     }
 
     /// The subscriber lost its connection.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         self.outages.disconnected();
     }
 
     /// The subscription stands again, since `now`; the broker may have kept its session.
-    pub fn reconnected(&mut self, now: Nanos, session_kept: bool) {
+    pub(crate) fn reconnected(&mut self, now: Nanos, session_kept: bool) {
         self.outages.reconnected(now, session_kept);
     }
 
     /// Due times, since measuring began, of which messages may have been published while the subscriber
     /// was disconnected.
-    pub fn missed_spans(&self, end: Nanos) -> Vec<MissedSpan> {
+    pub(crate) fn missed_spans(&self, end: Nanos) -> Vec<MissedSpan> {
         let measured = self.outages.spans().iter().filter(|span| span.to >= self.measure_from);
         // A subtraction stops at 0.
         let since = |at: Nanos| at.min(end) - self.measure_from;
@@ -141,13 +141,8 @@ impl ArrivalTracker {
     }
 
     /// Measured messages that arrived, each once.
-    pub fn arrived(&self) -> u64 {
+    pub(crate) fn arrived(&self) -> u64 {
         self.arrived.len()
-    }
-
-    /// Further copies of messages that had arrived.
-    pub fn duplicated(&self) -> u64 {
-        self.duplicated
     }
 
     fn due_of(&mut self, block: u64, place: usize) -> Option<Nanos> {
@@ -265,7 +260,7 @@ pub struct MessageAccount {
 impl MessageAccount {
     /// Joins the counts of the senders with those of the receiver. `age_at_end` is called with the age at `end` of each lost
     /// message, and of each failed one that has not arrived.
-    pub fn join(
+    pub(crate) fn join(
         messages: &SentMessages<'_>,
         arrivals: &mut ArrivalTracker,
         end: Nanos,

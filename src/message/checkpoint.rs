@@ -40,7 +40,7 @@ impl fmt::Display for Checkpoint {
 
 impl Checkpoint {
     /// Every checkpoint, in a message's order; only the answer may come at any time after the send.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Due,
         Self::Sent,
         Self::Api,
@@ -53,11 +53,11 @@ impl Checkpoint {
     ];
 
     /// Checkpoints whose stamps are in a Redis list.
-    pub const STAMPED: [Self; 5] =
+    pub(crate) const STAMPED: [Self; 5] =
         [Self::Api, Self::Queued, Self::Popped, Self::Published, Self::MqttClient];
 
     /// The name in reports and in `--stages`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Due => "due",
             Self::Sent => "sent",
@@ -113,7 +113,7 @@ pub struct StagePair {
 
 impl StagePair {
     /// The rows of a report that asks for no others.
-    pub const DEFAULT: [Self; 10] = [
+    pub(crate) const DEFAULT: [Self; 10] = [
         Self::new(Checkpoint::Due, Checkpoint::Sent),
         Self::new(Checkpoint::Sent, Checkpoint::Api),
         Self::new(Checkpoint::Api, Checkpoint::Queued),
@@ -134,12 +134,12 @@ impl StagePair {
     }
 
     /// Returns true if different processes take the two times: then the clock's error bound counts.
-    pub fn crosses_processes(self) -> bool {
+    pub(crate) fn crosses_processes(self) -> bool {
         self.from.process() != self.to.process()
     }
 
     /// Returns true if the stage is one part of a message's way and not the sum of several.
-    pub fn is_part(self) -> bool {
+    pub(crate) fn is_part(self) -> bool {
         Self::DEFAULT[..Self::PARTS].contains(&self)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Escaping of a value for the text around its placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Escape {
+pub(crate) enum Escape {
     /// None.
     Plain,
     /// Percent-encoded: all but letters, digits and `-._~`.
@@ -18,7 +18,7 @@ pub enum Escape {
 
 /// The cells of one column, escaped once, in the order of the rows.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct TableColumn {
+pub(crate) struct TableColumn {
     text: Vec<u8>,
     /// End of each cell in `text`.
     ends: Vec<usize>,
@@ -147,22 +147,22 @@ impl Data {
     }
 
     /// Returns the number of rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.lines.len()
     }
 
     /// The columns' names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| column.name.as_str())
     }
 
     /// Returns true if a template uses any column.
-    pub fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         self.used.get()
     }
 
     /// The column of that name, escaped; one copy for all who ask.
-    pub fn column(&self, name: &str, escape: Escape) -> Option<Arc<TableColumn>> {
+    pub(crate) fn column(&self, name: &str, escape: Escape) -> Option<Arc<TableColumn>> {
         let column = self.columns.iter().find(|column| column.name == name)?;
         self.used.set(true);
         let escaped = || Arc::new(column.plain.escaped(escape));
@@ -174,7 +174,7 @@ impl Data {
     }
 
     /// The line of the first row whose cell in that column is not `fit`.
-    pub fn first_unfit(&self, name: &str, fit: impl Fn(&[u8]) -> bool) -> Option<u64> {
+    pub(crate) fn first_unfit(&self, name: &str, fit: impl Fn(&[u8]) -> bool) -> Option<u64> {
         let column = self.columns.iter().find(|column| column.name == name)?;
         let at = column.plain.cells().position(|cell| !fit(cell))?;
         self.lines.get(at).copied()

@@ -63,7 +63,7 @@ impl IdWriter {
     }
 
     /// Returns whether message `index` of this worker has an id.
-    pub fn reach(&self, index: u64) -> bool {
+    pub(crate) fn reach(&self, index: u64) -> bool {
         self.space.id(self.worker, index).is_some()
     }
 

@@ -35,17 +35,17 @@ impl Default for IdFields {
 
 impl IdFields {
     /// One field of the user's own.
-    pub fn only(name: &str) -> Self {
+    pub(crate) fn only(name: &str) -> Self {
         Self(vec![name.to_owned()])
     }
 
     /// The field that counts before the others.
-    pub fn first(&self) -> &str {
+    pub(crate) fn first(&self) -> &str {
         self.0.first().map_or("", String::as_str)
     }
 
     /// The user's own field, if it is not the default.
-    pub fn custom(&self) -> Option<&str> {
+    pub(crate) fn custom(&self) -> Option<&str> {
         (*self != Self::default()).then(|| self.0.first().map(String::as_str)).flatten()
     }
 

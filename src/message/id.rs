@@ -12,7 +12,7 @@ pub struct MsgId(u64);
 
 impl MsgId {
     /// The largest id, 2^53 − 1: the largest integer a JSON reader with doubles keeps exact.
-    pub const MAX: u64 = (1 << 53) - 1;
+    pub(crate) const MAX: u64 = (1 << 53) - 1;
 
     /// `None` above [`Self::MAX`].
     pub fn new(value: u64) -> Option<Self> {
@@ -25,7 +25,7 @@ impl MsgId {
     }
 
     /// Returns whether components stamp this message when they stamp one in `divisor` (at least 1).
-    pub fn is_sampled(self, divisor: u64) -> bool {
+    pub(crate) fn is_sampled(self, divisor: u64) -> bool {
         self.0.is_multiple_of(divisor)
     }
 }
@@ -59,24 +59,24 @@ const LOWEST: u64 = 1_000_000_000_000_000;
 
 impl IdSpace {
     /// The length of a block when one message in `sample` is stamped: the next multiple of it.
-    pub fn block_for(sample: u64) -> u64 {
+    pub(crate) fn block_for(sample: u64) -> u64 {
         BLOCK.div_ceil(sample.max(1)).saturating_mul(sample.max(1))
     }
 
     /// Ids in a row of blocks, one of each node.
-    pub fn row_for(sample: u64, nodes: u64) -> u64 {
+    pub(crate) fn row_for(sample: u64, nodes: u64) -> u64 {
         Self::block_for(sample).saturating_mul(nodes.max(1))
     }
 
     /// Number of ids that `workers` need so that each can send `per_worker` messages.
-    pub fn needed(per_worker: u64, workers: u64, sample: u64) -> u64 {
+    pub(crate) fn needed(per_worker: u64, workers: u64, sample: u64) -> u64 {
         let block = Self::block_for(sample);
         per_worker.div_ceil(block).max(1).saturating_mul(block).saturating_mul(workers)
     }
 
     /// The first of `needed` ids at the place that `random` chooses, where `random` is uniform over all
     /// `u64`. It is a multiple of `step`, the length of a block or of a row of blocks.
-    pub fn random_base(random: u64, needed: u64, step: u64) -> u64 {
+    pub(crate) fn random_base(random: u64, needed: u64, step: u64) -> u64 {
         let first = LOWEST.div_ceil(step) * step;
         let places = (MsgId::MAX + 1).saturating_sub(first).saturating_sub(needed) / step + 1;
         // The upper half of the product: uniform, without a remainder that favours low places.
@@ -99,7 +99,7 @@ impl IdSpace {
     /// Restricts the space to node `k` of `N`: of a grid of blocks that is the same for all nodes it takes
     /// every N-th. It begins up to N blocks later and is N times as long ([`Self::needed_on`]).
     #[must_use]
-    pub fn on_node(self, node: u64, nodes: u64) -> Self {
+    pub(crate) fn on_node(self, node: u64, nodes: u64) -> Self {
         let nodes = nodes.max(1);
         if nodes == 1 {
             return self;
@@ -112,14 +112,14 @@ impl IdSpace {
     /// Gives the space an end: each worker has ids for `per_worker` messages, and what lies behind them
     /// belongs to others.
     #[must_use]
-    pub fn with_end_after(self, per_worker: u64) -> Self {
+    pub(crate) fn with_end_after(self, per_worker: u64) -> Self {
         let each = per_worker.div_ceil(self.block).max(1);
         Self { blocks: each.saturating_mul(self.workers), ..self }
     }
 
     /// Number of ids that hold the space of one of `nodes` nodes, of which each worker can send `per_worker`
     /// messages.
-    pub fn needed_on(nodes: u64, per_worker: u64, workers: u64, sample: u64) -> u64 {
+    pub(crate) fn needed_on(nodes: u64, per_worker: u64, workers: u64, sample: u64) -> u64 {
         let needed = Self::needed(per_worker, workers, sample).saturating_mul(nodes);
         if nodes > 1 {
             needed.saturating_add(Self::block_for(sample).saturating_mul(nodes))
@@ -129,12 +129,12 @@ impl IdSpace {
     }
 
     /// The first id of the whole space.
-    pub fn first(&self) -> u64 {
+    pub(crate) fn first(&self) -> u64 {
         self.base
     }
 
     /// Returns whether all ids of the space are at most [`MsgId::MAX`].
-    pub fn fits(&self) -> bool {
+    pub(crate) fn fits(&self) -> bool {
         let last = self.blocks.checked_sub(1);
         let last = last.and_then(|block| self.start_of(block)?.checked_add(self.block - 1));
         last.is_some_and(|id| id <= MsgId::MAX)
@@ -147,17 +147,17 @@ impl IdSpace {
     }
 
     /// Workers that share the space.
-    pub fn workers(&self) -> u64 {
+    pub(crate) fn workers(&self) -> u64 {
         self.workers
     }
 
     /// Ids in one block.
-    pub fn block_len(&self) -> u64 {
+    pub(crate) fn block_len(&self) -> u64 {
         self.block
     }
 
     /// The id of message `index` of `worker`; `None` beyond the end of the space.
-    pub fn id(&self, worker: u64, index: u64) -> Option<MsgId> {
+    pub(crate) fn id(&self, worker: u64, index: u64) -> Option<MsgId> {
         let block = self.block_of(worker, index);
         if block >= self.blocks {
             return None;
@@ -166,13 +166,13 @@ impl IdSpace {
     }
 
     /// The number, within this node, of the block that holds message `index` of `worker`.
-    pub fn block_of(&self, worker: u64, index: u64) -> u64 {
+    pub(crate) fn block_of(&self, worker: u64, index: u64) -> u64 {
         (index / self.block).saturating_mul(self.workers).saturating_add(worker)
     }
 
     /// The place of an id of this space: block within this node, and place in the block. `None` for
     /// an id of another node or of another run.
-    pub fn locate(&self, id: MsgId) -> Option<(u64, usize)> {
+    pub(crate) fn locate(&self, id: MsgId) -> Option<(u64, usize)> {
         let offset = id.get().checked_sub(self.base)?;
         let (block, place) = (offset / self.block, (offset % self.block) as usize);
         let (block, node) = (block / self.nodes, block % self.nodes);
@@ -181,25 +181,25 @@ impl IdSpace {
 
     /// Returns the message of an id: the worker, within this node, and its index. `None` as for
     /// [`Self::locate`].
-    pub fn origin(&self, id: MsgId) -> Option<(u64, u64)> {
+    pub(crate) fn origin(&self, id: MsgId) -> Option<(u64, u64)> {
         let (block, place) = self.locate(id)?;
         Some((block % self.workers, block / self.workers * self.block + place as u64))
     }
 
     /// Returns whether an id is of another node's blocks, whichever run it belongs to: each foreign id is in the
     /// blocks of one node, so the nodes together count it once.
-    pub fn is_of_another_node(&self, id: MsgId) -> bool {
+    pub(crate) fn is_of_another_node(&self, id: MsgId) -> bool {
         id.get() / self.block % self.nodes != self.node
     }
 
     /// The id at a place that [`Self::locate`] gave.
-    pub fn at(&self, block: u64, place: usize) -> Option<MsgId> {
+    pub(crate) fn at(&self, block: u64, place: usize) -> Option<MsgId> {
         let worker = block % self.workers;
         self.id(worker, block / self.workers * self.block + place as u64)
     }
 
     /// The worker of a block.
-    pub fn worker_of(&self, block: u64) -> u64 {
+    pub(crate) fn worker_of(&self, block: u64) -> u64 {
         block % self.workers
     }
 }

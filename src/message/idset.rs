@@ -45,13 +45,13 @@ impl Bits {
 
 impl IdSet {
     /// Adds an id of the space; one from elsewhere is ignored. Whether it was new.
-    pub fn insert(&mut self, space: &IdSpace, id: MsgId) -> bool {
+    pub(crate) fn insert(&mut self, space: &IdSpace, id: MsgId) -> bool {
         let Some((block, place)) = space.locate(id) else { return false };
         self.insert_at(block, place, space.block_len())
     }
 
     /// Returns whether an id of the space is in the set.
-    pub fn contains(&self, space: &IdSpace, id: MsgId) -> bool {
+    pub(crate) fn contains(&self, space: &IdSpace, id: MsgId) -> bool {
         !self.is_empty() && space.locate(id).is_some_and(|(block, place)| self.has(block, place))
     }
 
@@ -76,12 +76,12 @@ impl IdSet {
     }
 
     /// Returns whether the set has no ids.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Takes in the set of another worker, whose blocks are others.
-    pub fn absorb(&mut self, other: Self) {
+    pub(crate) fn absorb(&mut self, other: Self) {
         self.count += other.count;
         self.blocks.extend(other.blocks);
     }

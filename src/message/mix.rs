@@ -10,13 +10,13 @@ use super::id::{IdSpace, MsgId};
 
 /// The number of message `index` of a worker among those of all `workers`: slot n is message n / W of
 /// worker n mod W.
-pub fn slot(worker: u64, workers: u64, index: u64) -> u64 {
+pub(crate) fn slot(worker: u64, workers: u64, index: u64) -> u64 {
     index.saturating_mul(workers).saturating_add(worker)
 }
 
 /// Request of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// Index of the request, from 0.
     pub request: usize,
     /// Times that this request was sent in the slots before.
@@ -58,22 +58,17 @@ impl Mix {
     }
 
     /// Returns the number of requests.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Returns true if there is no request.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
     /// Slots in which every request comes as often as its weight says.
-    pub fn cycle(&self) -> u64 {
+    pub(crate) fn cycle(&self) -> u64 {
         self.pattern.len() as u64
     }
 
     /// Returns the request that slot `slot` sends.
-    pub fn turn(&self, slot: u64) -> Turn {
+    pub(crate) fn turn(&self, slot: u64) -> Turn {
         let len = self.cycle();
         if len <= 1 {
             return Turn { request: 0, nth: slot };
@@ -95,7 +90,7 @@ fn greatest_common_divisor(a: u64, b: u64) -> u64 {
 }
 
 /// A number in which each bit depends on all of `n` (SplitMix64).
-pub fn scatter(n: u64) -> u64 {
+pub(crate) fn scatter(n: u64) -> u64 {
     let n = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -121,17 +116,17 @@ impl Assignment {
     }
 
     /// Returns the number of requests.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.mix.len()
     }
 
     /// The request that a slot sends.
-    pub fn of_slot(&self, slot: u64) -> usize {
+    pub(crate) fn of_slot(&self, slot: u64) -> usize {
         self.mix.turn(slot).request
     }
 
     /// The request that carried this id; `None` for an id of elsewhere.
-    pub fn of(&self, id: MsgId) -> Option<usize> {
+    pub(crate) fn of(&self, id: MsgId) -> Option<usize> {
         let (worker, index) = self.space.origin(id)?;
         Some(self.of_slot(slot(self.first + worker, self.workers, index)))
     }

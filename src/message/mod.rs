@@ -1,32 +1,32 @@
 //! Messages: their ids, the template that carries an id, reading the id back, and the account of
 //! which ids were sent, accepted and arrived.
 
-pub mod account;
-pub mod checkpoint;
-pub mod data;
-pub mod due;
-pub mod extract;
-pub mod id;
-pub mod idset;
-pub mod mix;
-pub mod outages;
-pub mod rendered;
-pub mod shape;
+pub(crate) mod account;
+pub(crate) mod checkpoint;
+pub(crate) mod data;
+pub(crate) mod due;
+pub(crate) mod extract;
+pub(crate) mod id;
+pub(crate) mod idset;
+pub(crate) mod mix;
+pub(crate) mod outages;
+pub(crate) mod rendered;
+pub(crate) mod shape;
 pub mod template;
-pub mod unjoined;
+pub(crate) mod unjoined;
 
 pub use account::{Arrival, ArrivalTracker, MessageAccount, SentMessages};
 pub use checkpoint::{Checkpoint, StagePair};
 pub use data::Data;
 pub use due::{DueTable, IdWriter};
-pub use extract::{IdError, IdFields};
+pub use extract::IdFields;
 pub use id::{IdSpace, MsgId};
-pub use idset::IdSet;
+pub(crate) use idset::IdSet;
 pub use mix::{Assignment, Mix};
-pub use outages::MissedSpan;
+pub(crate) use outages::MissedSpan;
 pub use rendered::{MessageBody, Rendered};
-pub use template::{Template, TemplateError, Values};
+pub use template::{Template, Values};
 pub use unjoined::{Expected, Unjoined};
 
 /// Largest body in bytes that every component of the pipeline accepts.
-pub const MAX_BODY: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_BODY: usize = 16 * 1024 * 1024;

@@ -35,7 +35,7 @@ enum SubscriberState {
 
 /// The spans of a run, and what is needed to find them.
 #[derive(Debug, Default)]
-pub struct Outages {
+pub(crate) struct Outages {
     spans: Vec<MissedSpan>,
     state: SubscriberState,
     newest_due: Nanos,
@@ -45,7 +45,7 @@ pub struct Outages {
 
 impl Outages {
     /// A message arrived, which was due then.
-    pub fn arrived(&mut self, due: Nanos) {
+    pub(crate) fn arrived(&mut self, due: Nanos) {
         let behind = self.newest_due - due;
         let faded = Nanos(self.disorder.0 - (self.disorder.0 >> FADE));
         self.disorder = behind.max(faded);
@@ -60,7 +60,7 @@ impl Outages {
     }
 
     /// The connection was lost.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         self.state = SubscriberState::Disconnected;
         let from = self.newest_due - self.margin();
         let full = self.spans.len() == MOST_SPANS;
@@ -72,7 +72,7 @@ impl Outages {
 
     /// The subscription stands again, since `now`. Of a session that was kept the oldest messages come
     /// first, and the broker may have dropped newer ones, so the first to arrive says nothing.
-    pub fn reconnected(&mut self, now: Nanos, session_kept: bool) {
+    pub(crate) fn reconnected(&mut self, now: Nanos, session_kept: bool) {
         if let Some(span) = self.spans.last_mut() {
             span.to = now;
         }
@@ -81,12 +81,12 @@ impl Outages {
     }
 
     /// Returns true if a message that was due then may have been published while we were disconnected.
-    pub fn contain(&self, due: Nanos) -> bool {
+    pub(crate) fn contain(&self, due: Nanos) -> bool {
         self.spans.iter().any(|span| (span.from..=span.to).contains(&due))
     }
 
     /// All spans.
-    pub fn spans(&self) -> &[MissedSpan] {
+    pub(crate) fn spans(&self) -> &[MissedSpan] {
         &self.spans
     }
 

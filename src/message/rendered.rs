@@ -24,28 +24,29 @@ impl MessageBody {
     }
 
     /// Returns whether the body is empty, holes and all.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lines.iter().all(Template::is_empty)
     }
 
     /// Returns whether every message carries its id, so that its arrival can be joined.
-    pub fn carries_id(&self) -> bool {
+    pub(crate) fn carries_id(&self) -> bool {
         self.lines.iter().all(Template::carries_id)
     }
 
     /// Number, from 1, of the first line without the id where another line has it.
-    pub fn first_line_without_id(&self) -> Option<usize> {
+    pub(crate) fn first_line_without_id(&self) -> Option<usize> {
         let without = self.lines.iter().position(|line| !line.carries_id())?;
         self.lines.iter().any(Template::carries_id).then_some(without + 1)
     }
 
     /// Bytes that no message is longer than.
-    pub fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         self.lines.iter().map(Template::longest).max().unwrap_or(0)
     }
 
-    /// The one template, where there are no lines to choose from.
-    pub fn only(&self) -> Option<&Template> {
+    /// Returns the template of a body without lines to choose from.
+    #[cfg(test)]
+    pub(crate) fn only(&self) -> Option<&Template> {
         if let [only] = &self.lines[..] { Some(only) } else { None }
     }
 
@@ -94,11 +95,7 @@ pub struct Rendered {
 
 impl Rendered {
     /// `end_head(body_len, out)` writes what stands between the head and a body of that length.
-    pub(crate) fn new(
-        head: Template,
-        end_head: fn(usize, &mut Vec<u8>),
-        body: MessageBody,
-    ) -> Self {
+    pub fn new(head: Template, end_head: fn(usize, &mut Vec<u8>), body: MessageBody) -> Self {
         Self { bytes: Vec::new(), holes: Vec::new(), head, end_head, body, line: 0 }
     }
 

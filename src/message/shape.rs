@@ -13,7 +13,7 @@ const DEPTH: usize = 4;
 
 /// Description of a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Its keys and types, such as `{"payload":{"id":int}}`; else what it is instead.
     pub text: String,
     /// Paths of integers that are inside an object: `payload.id`.
@@ -25,7 +25,7 @@ pub struct Shape {
 }
 
 /// The shape of a payload.
-pub fn shape_of(payload: &[u8]) -> Shape {
+pub(crate) fn shape_of(payload: &[u8]) -> Shape {
     let mut shape = Shape {
         text: String::new(),
         nested_integers: Vec::new(),

@@ -17,7 +17,7 @@ const FIELDS: [(&str, Field); 3] =
     [("msg_id", Field::MsgId), ("worker", Field::Worker), ("seq", Field::Seq)];
 
 /// Names of holes that are loadgen's own: no column may have one.
-pub const OWN_NAMES: [&str; 3] = [FIELDS[0].0, FIELDS[1].0, FIELDS[2].0];
+pub(crate) const OWN_NAMES: [&str; 3] = [FIELDS[0].0, FIELDS[1].0, FIELDS[2].0];
 
 /// The longest name of a hole, in bytes.
 const LONGEST_NAME: usize = 256;
@@ -159,7 +159,7 @@ impl Template {
     }
 
     /// The default body: a JSON object whose field `id_field` is the MsgID, and two constant members.
-    pub fn default_body(id_field: &str) -> Self {
+    pub(crate) fn default_body(id_field: &str) -> Self {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         // Appended part by part: a field name with braces stays text.
         let mut body = Self::text(format!("{{{}:", quoted(id_field)));
@@ -174,14 +174,14 @@ impl Template {
     }
 
     /// Text without holes.
-    pub fn text(text: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn text(text: impl AsRef<[u8]>) -> Self {
         let mut template = Self::default();
         template.push_text(text.as_ref());
         template
     }
 
     /// Adds the other behind it.
-    pub fn append(&mut self, other: Self) {
+    pub(crate) fn append(&mut self, other: Self) {
         for part in other.parts {
             match part {
                 TemplatePart::Text(text) => self.push_text(&text),
@@ -199,7 +199,7 @@ impl Template {
     }
 
     /// Its text, if it has no holes.
-    pub fn as_text(&self) -> Option<&[u8]> {
+    pub(crate) fn as_text(&self) -> Option<&[u8]> {
         match self.parts.as_slice() {
             [] => Some(b""),
             [TemplatePart::Text(text)] => Some(text),
@@ -208,27 +208,27 @@ impl Template {
     }
 
     /// Returns whether each message carries its id, so that its arrival can be joined.
-    pub fn carries_id(&self) -> bool {
+    pub(crate) fn carries_id(&self) -> bool {
         self.parts.contains(&TemplatePart::Number(Field::MsgId))
     }
 
     /// Bytes of the message that `values` give.
-    pub fn len(&self, values: &Values) -> usize {
+    pub(crate) fn len(&self, values: &Values) -> usize {
         self.parts.iter().map(|part| part.len(values)).sum()
     }
 
     /// Bytes that no message is longer than.
-    pub fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         self.parts.iter().map(TemplatePart::longest).sum()
     }
 
     /// Returns whether the template is empty, holes and all.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
     /// Appends the message to `out`.
-    pub fn write(&self, values: &Values, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, values: &Values, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 TemplatePart::Text(text) => out.extend_from_slice(text),
@@ -286,7 +286,7 @@ impl Quotes {
 }
 
 /// Returns whether braces around this text make a hole, known or not.
-pub fn is_word(name: &str) -> bool {
+pub(crate) fn is_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 

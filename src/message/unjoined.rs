@@ -51,7 +51,7 @@ pub struct Expected<'a> {
 
 impl Unjoined {
     /// Notes a message; `error` says why it gave no id.
-    pub fn note(&mut self, topic: &str, payload: &[u8], error: Option<&IdError>) {
+    pub(crate) fn note(&mut self, topic: &str, payload: &[u8], error: Option<&IdError>) {
         if self.first.is_none() {
             let payload_text =
                 visible(&String::from_utf8_lossy(&payload[..payload.len().min(1_024)]));
@@ -69,12 +69,12 @@ impl Unjoined {
     }
 
     /// Returns true if nothing was noted.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.topics.is_empty()
     }
 
     /// The messages of each topic, in words.
-    pub fn counts(&self) -> String {
+    pub(crate) fn counts(&self) -> String {
         let mut all: Vec<_> = self
             .topics
             .iter()
@@ -87,7 +87,7 @@ impl Unjoined {
     }
 
     /// Why nothing was joined, and which setting to change. Only for a run in which not one message was.
-    pub fn diagnosis(&self, expected: &Expected<'_>) -> String {
+    pub(crate) fn diagnosis(&self, expected: &Expected<'_>) -> String {
         let Some(first) = &self.first else {
             let topics: Vec<_> =
                 expected.topics.iter().map(|topic| format!("'{}'", visible(topic))).collect();

@@ -24,7 +24,7 @@ impl From<Latencies> for AgedLatencies {
 
 impl AgedLatencies {
     /// Takes a distribution apart: `all` of its values, of which `ages` are ages.
-    pub fn from_parts(all: &Latencies, ages: Latencies) -> Self {
+    pub(crate) fn from_parts(all: &Latencies, ages: Latencies) -> Self {
         let mut left = ages.recorded().peekable();
         let mut measured = Latencies::default();
         for (value, count) in all.recorded() {
@@ -44,27 +44,27 @@ impl AgedLatencies {
     }
 
     /// Counts an age.
-    pub fn record_age(&mut self, age: Nanos) {
+    pub(crate) fn record_age(&mut self, age: Nanos) {
         self.ages.record(age);
     }
 
     /// Counts ages.
-    pub fn add_ages(&mut self, ages: &Latencies) {
+    pub(crate) fn add_ages(&mut self, ages: &Latencies) {
         self.ages.merge(ages);
     }
 
     /// Latencies that were measured.
-    pub fn measured(&self) -> &Latencies {
+    pub(crate) fn measured(&self) -> &Latencies {
         &self.measured
     }
 
     /// The ages.
-    pub fn ages(&self) -> &Latencies {
+    pub(crate) fn ages(&self) -> &Latencies {
         &self.ages
     }
 
     /// All values; none where not one was measured, as ages alone say nothing of how long it takes.
-    pub fn all(&self) -> Latencies {
+    pub(crate) fn all(&self) -> Latencies {
         let mut all = self.measured.clone();
         if all.count() > 0 {
             all.merge(&self.ages);
@@ -73,7 +73,7 @@ impl AgedLatencies {
     }
 
     /// The names of the percentiles, and `max`, that are only known to be at least what is reported.
-    pub fn at_least(&self) -> Vec<&'static str> {
+    pub(crate) fn at_least(&self) -> Vec<&'static str> {
         let all = self.all();
         if self.ages.count() == 0 || all.count() == 0 {
             return Vec::new();

@@ -26,7 +26,7 @@ const MOST_BYTES: u64 = 8 << 20;
 const MOST_DIGITS: u32 = 4;
 
 /// The quantiles of every report: name in the JSON and place in [0, 1].
-pub const QUANTILES: [(&str, f64); 7] = [
+pub(crate) const QUANTILES: [(&str, f64); 7] = [
     ("p50", 0.50),
     ("p75", 0.75),
     ("p90", 0.90),
@@ -37,7 +37,7 @@ pub const QUANTILES: [(&str, f64); 7] = [
 ];
 
 /// Fewest values for which the quantile of this name in [`QUANTILES`] is reported.
-pub fn fewest_values(name: &str) -> Option<u64> {
+pub(crate) fn fewest_values(name: &str) -> Option<u64> {
     let (_, place) = QUANTILES.iter().find(|(own, _)| *own == name)?;
     // A float again: 10 / (1 - 0.9) is 100.00000000000003.
     Some((VALUES_BEYOND / (1.0 - place) - 1e-6).ceil() as u64)
@@ -73,7 +73,7 @@ pub enum HdrError {
 
 /// A place of a distribution: so much of it, in [0, 1], is at most `value`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Step {
+pub(crate) struct Step {
     /// The share.
     pub quantile: f64,
     /// The largest value of it.
@@ -113,7 +113,7 @@ impl Latencies {
     }
 
     /// Forgets all values and keeps the memory.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.histogram.reset();
     }
 
@@ -131,7 +131,7 @@ impl Latencies {
 
     /// The distribution from its smallest value to its largest, which is at 1: `per_halving` steps from
     /// each share to the one half as far from 1, at least 1, as HdrHistogram's plots have it.
-    pub fn steps(&self, per_halving: u32) -> Vec<Step> {
+    pub(crate) fn steps(&self, per_halving: u32) -> Vec<Step> {
         let steps = self.histogram.iter_quantiles(per_halving.max(1));
         steps
             .map(|at: hdrhistogram::iterators::IterationValue<u64>| Step {
@@ -143,23 +143,23 @@ impl Latencies {
     }
 
     /// The values that were counted, ascending, right to a thousandth, with their counts.
-    pub fn recorded(&self) -> impl Iterator<Item = (Nanos, u64)> {
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (Nanos, u64)> {
         let steps = self.histogram.iter_recorded();
         steps.map(|step| (Nanos(step.value_iterated_to()), step.count_at_value()))
     }
 
     /// Mean in nanoseconds; `None` without values.
-    pub fn mean(&self) -> Option<f64> {
+    pub(crate) fn mean(&self) -> Option<f64> {
         (self.count() > 0).then(|| self.histogram.mean())
     }
 
     /// Standard deviation in nanoseconds; `None` without values.
-    pub fn stdev(&self) -> Option<f64> {
+    pub(crate) fn stdev(&self) -> Option<f64> {
         (self.count() > 0).then(|| self.histogram.stdev())
     }
 
     /// Smallest value; `None` without values.
-    pub fn min(&self) -> Option<Nanos> {
+    pub(crate) fn min(&self) -> Option<Nanos> {
         (self.count() > 0).then(|| Nanos(self.histogram.min()))
     }
 
@@ -169,13 +169,13 @@ impl Latencies {
     }
 
     /// The sum of all values in seconds; 0 without values.
-    pub fn sum_s(&self) -> f64 {
+    pub(crate) fn sum_s(&self) -> f64 {
         self.mean().unwrap_or_default() * self.count() as f64 / 1e9
     }
 
     /// Counts the values at or below each of the bounds, which must be ascending. A bound is exact to a
     /// thousandth, as the values are.
-    pub fn counts_up_to(&self, bounds: &[Nanos]) -> Vec<u64> {
+    pub(crate) fn counts_up_to(&self, bounds: &[Nanos]) -> Vec<u64> {
         let mut values = self.histogram.iter_recorded().peekable();
         let mut below = 0;
         bounds
@@ -190,7 +190,7 @@ impl Latencies {
     }
 
     /// The share of values within one standard deviation of the mean, in [0, 1]: wrk's `+/- Stdev`.
-    pub fn share_within_stdev(&self) -> Option<f64> {
+    pub(crate) fn share_within_stdev(&self) -> Option<f64> {
         let (mean, stdev) = (self.mean()?, self.stdev()?);
         let (low, high) = ((mean - stdev).max(0.0) as u64, (mean + stdev) as u64);
         Some(self.histogram.count_between(low, high) as f64 / self.count() as f64)
@@ -211,13 +211,13 @@ impl Latencies {
     }
 
     /// The histogram's buckets and the steps in each, which HdrHistogram's tools print.
-    pub fn buckets(&self) -> (u8, u32) {
+    pub(crate) fn buckets(&self) -> (u8, u32) {
         let steps = (2 * 10_u32.pow(u32::from(self.histogram.sigfig()))).next_power_of_two();
         (self.histogram.buckets(), steps)
     }
 
     /// HDR V2, deflated, in base64: what the HdrHistogram tools exchange. Values in nanoseconds.
-    pub fn to_hdr(&self) -> String {
+    pub(crate) fn to_hdr(&self) -> String {
         let mut bytes = Vec::new();
         V2DeflateSerializer::new()
             .serialize(&self.histogram, &mut bytes)

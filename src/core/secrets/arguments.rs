@@ -14,7 +14,7 @@ const USER_FLAGS: [&str; 3] = ["--user", "--proxy-user", "--login"];
 
 /// Arguments as they are shown. The value of a secret flag is hidden where it stands in the same argument
 /// (`--password=…`, `-p…`) or in the next one (`--password …`).
-pub fn mask_arguments<S: AsRef<str>>(arguments: &[S]) -> Vec<String> {
+pub(crate) fn mask_arguments<S: AsRef<str>>(arguments: &[S]) -> Vec<String> {
     let mut hide_next = false;
     let mut shown = Vec::with_capacity(arguments.len());
     for argument in arguments.iter().map(AsRef::as_ref) {

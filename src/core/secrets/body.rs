@@ -12,7 +12,7 @@ const PRIVATE_KEY: &str = "PRIVATE KEY-----";
 
 /// A body as it is shown. In JSON and in forms the values of secret names are hidden and the rest stays; a body of
 /// another kind that speaks of a secret is hidden as a whole.
-pub fn mask_body(body: &str) -> String {
+pub(crate) fn mask_body(body: &str) -> String {
     mask_at(body, 0)
 }
 

@@ -84,7 +84,7 @@ const HARMLESS_NAMES: [&str; 8] = [
 
 /// Returns true if the value of a parameter, a header, a field or a flag of this name may be a secret. Upper case, `-`, `_`
 /// and camelCase make no difference. Whole words are compared, so `monkey` and `zipcode` are not secrets.
-pub fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     let words = words(name);
     if HARMLESS_NAMES.contains(&words.join(" ").as_str()) {
         return false;

@@ -13,7 +13,7 @@ const SHORTEST_TOKEN: usize = 16;
 
 /// A text with the secrets in it hidden: users and secret parameters of URLs, values of secret names
 /// (`password=…`, `Authorization: …`), what follows `Bearer` or `Basic`, and JSON Web Tokens.
-pub fn mask_text(text: &str) -> String {
+pub(crate) fn mask_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Microseconds in wrk's way: two decimals in `us`, `ms`, `s` or `m`; wrk does not get to hours.
-pub fn format_time(micros: f64) -> String {
+pub(crate) fn format_time(micros: f64) -> String {
     if micros >= 1e6 {
         return format_scaled(micros / 1e6, 60.0, "s", &["m"]);
     }
@@ -11,18 +11,18 @@ pub fn format_time(micros: f64) -> String {
 }
 
 /// A count in wrk's way: `512.00`, `56.20k`.
-pub fn format_metric(amount: f64) -> String {
+pub(crate) fn format_metric(amount: f64) -> String {
     format_scaled(amount, 1000.0, "", &["k", "M", "G", "T"])
 }
 
 /// Bytes in wrk's way: `17.76MB` with the `B` left to the caller, as wrk leaves it.
-pub fn format_binary(bytes: f64) -> String {
+pub(crate) fn format_binary(bytes: f64) -> String {
     format_scaled(bytes, 1024.0, "", &["K", "M", "G", "T"])
 }
 
 /// A test's length for wrk's opening line: whole seconds, or whole minutes as `2m`. Where wrk rounds
 /// (it calls 90 s `2m`) this stays true and readable by the same parsers: `90s`, `3.42s`.
-pub fn format_length(seconds: f64) -> String {
+pub(crate) fn format_length(seconds: f64) -> String {
     let whole = seconds.round();
     if (seconds - whole).abs() >= 0.001 || whole == 0.0 {
         return format_time(seconds * 1e6);
@@ -34,7 +34,7 @@ pub fn format_length(seconds: f64) -> String {
 }
 
 /// A duration as people write it, exactly: `10s`, `2m`, `1m30s`, `1s500ms`.
-pub fn format_duration(span: Duration) -> String {
+pub(crate) fn format_duration(span: Duration) -> String {
     if span.subsec_nanos() != 0 || span.as_secs() == 0 {
         return humantime::format_duration(span).to_string().replace(' ', "");
     }
@@ -60,7 +60,7 @@ fn format_scaled(amount: f64, step: f64, base: &str, units: &[&str]) -> String {
 
 /// Right-aligns a printed quantity as wrk does: one with a two-letter unit ends at the column, a
 /// shorter unit is padded after it, so that the digits stand below each other.
-pub fn align(text: &str, width: usize) -> String {
+pub(crate) fn align(text: &str, width: usize) -> String {
     let letters = text.bytes().rev().take(2).filter(u8::is_ascii_alphabetic).count();
     let pad = 2 - letters.min(2);
     format!("{text:>0$}{1:pad$}", width.saturating_sub(pad), "")
@@ -80,7 +80,7 @@ pub fn format_count(count: u64) -> String {
 }
 
 /// Formats a count with the noun that fits: `1 message was`, `2,000 messages were`.
-pub fn format_some(count: u64, one: &str, many: &str) -> String {
+pub(crate) fn format_some(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", format_count(count), if count == 1 { one } else { many })
 }
 

@@ -18,17 +18,17 @@ pub struct Rates {
 
 impl Rates {
     /// Returns true if the rate does not change.
-    pub fn is_constant(self) -> bool {
+    pub(crate) fn is_constant(self) -> bool {
         self.from == self.to
     }
 
     /// The higher of the two.
-    pub fn highest(self) -> Rate {
+    pub(crate) fn highest(self) -> Rate {
         self.from.max(self.to)
     }
 
     /// Requests a second over the whole time.
-    pub fn mean(self) -> f64 {
+    pub(crate) fn mean(self) -> f64 {
         (self.from.as_f64() + self.to.as_f64()) / 2.0
     }
 }

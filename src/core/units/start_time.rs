@@ -7,7 +7,7 @@ use super::{UnitError, bad};
 
 /// A point of wall-clock time with its zone, so that machines in different zones mean the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartTime {
+pub(crate) enum StartTime {
     /// A date and a time.
     At(SystemTime),
     /// Time after midnight of the current day in UTC.
@@ -20,7 +20,7 @@ const YEAR_10000: u64 = 253_402_300_800;
 
 impl StartTime {
     /// The moment, as seen from `now`.
-    pub fn seen_from(self, now: SystemTime) -> SystemTime {
+    pub(crate) fn seen_from(self, now: SystemTime) -> SystemTime {
         match self {
             Self::At(at) => at,
             Self::Today(after_midnight) => {

@@ -41,7 +41,7 @@ pub struct Machine {
 
 /// Servers that belong to the experiment although they may not be children of this process.
 #[derive(Debug, Clone, Default)]
-pub struct Servers {
+pub(crate) struct Servers {
     /// Addresses they listen on.
     pub addresses: Vec<SocketAddr>,
     /// The unix socket of the target.
@@ -49,7 +49,7 @@ pub struct Servers {
 }
 
 /// Time that the calling thread has waited for a CPU so far: zero where the kernel does not count it.
-pub fn run_queue_delay() -> Nanos {
+pub(crate) fn run_queue_delay() -> Nanos {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let delay = text.split_whitespace().nth(1).and_then(|delay| delay.parse().ok());
     Nanos(delay.unwrap_or_default())
@@ -71,7 +71,7 @@ struct Reading {
 
 /// Watches the machine from one reading to the next.
 #[derive(Debug)]
-pub struct MachineWatch {
+pub(crate) struct MachineWatch {
     watchdog: Watchdog,
     first: Reading,
     last: Option<Reading>,
@@ -79,23 +79,23 @@ pub struct MachineWatch {
 
 impl MachineWatch {
     /// Begins to watch now.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let watchdog = Watchdog::start();
         Self { first: read(&watchdog), last: None, watchdog }
     }
 
     /// Begins again: what was so far does not count.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.first = read(&self.watchdog);
     }
 
     /// Ends the measured part now.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.last = Some(read(&self.watchdog));
     }
 
     /// The measured part, while the processes of the experiment still run.
-    pub fn finish(&mut self, servers: &Servers) -> Machine {
+    pub(crate) fn finish(&mut self, servers: &Servers) -> Machine {
         let last = self.last.take().unwrap_or_else(|| read(&self.watchdog));
         let first = &self.first;
         let ticks = procfs::ticks_per_second() as f64;

@@ -67,7 +67,7 @@ pub fn cut(bytes: &[u8], max: usize) -> Result<Option<Frame<'_>>, FrameError> {
 }
 
 /// Returns true if the first packet of `bytes`, complete or not, is a PUBLISH.
-pub fn is_message(bytes: &[u8]) -> bool {
+pub(crate) fn is_message(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first >> 4 == PLAIN >> 4)
 }
 

@@ -80,7 +80,7 @@ impl Default for BrokerLimits {
 }
 
 /// Serves until `shutdown`. For a current-thread runtime with time and network.
-pub async fn run(
+pub(crate) async fn run(
     listener: std::net::TcpListener,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {

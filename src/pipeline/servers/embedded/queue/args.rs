@@ -6,7 +6,7 @@ use super::refusal::CommandError;
 
 /// Position of a word in the bytes that were read. Half the size of a range: a command may have a million words.
 #[derive(Debug, Clone, Copy)]
-pub struct Span {
+pub(crate) struct Span {
     begin: u32,
     len: u32,
 }

@@ -37,14 +37,14 @@ use connection::QueueConnection;
 use hub::QueueHub;
 
 /// Connections at a time.
-pub const MAX_CLIENTS: usize = 10_000;
+pub(crate) const MAX_CLIENTS: usize = 10_000;
 /// Bytes of a buffer that are kept for the next use.
 const KEPT_BUFFER: usize = 64 << 10;
 /// Pause if the system has no socket for a new connection.
 const NO_SOCKET: Duration = Duration::from_millis(10);
 
 /// Serves RESP on `listener` until `shutdown` becomes true or its sender is gone.
-pub async fn run(
+pub(crate) async fn run(
     listener: std::net::TcpListener,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {

@@ -12,7 +12,7 @@ use super::args::{Args, Span};
 /// Bytes of one command at most.
 pub const MAX_FRAME: usize = 64 << 20;
 /// Arguments of one command at most, as in Redis.
-pub const MAX_ARGS: usize = 1 << 20;
+pub(crate) const MAX_ARGS: usize = 1 << 20;
 /// Bytes of one line of words at most, as in Redis.
 pub const MAX_LINE: usize = 64 << 10;
 /// Bytes of a length and its line end at most; no number that is valid needs more.
