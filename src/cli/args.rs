@@ -1,7 +1,6 @@
 //! Arguments as typed. Parsing has no effects.
 
 mod allow;
-mod services;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,13 +9,13 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueEnum as _};
 
 pub(super) use self::allow::AllowArgs;
-pub(super) use self::services::{
-    ApiArgs, BrokerArgs, MessageArgs, PushArgs, QueueArgs, SubscribeArgs,
-};
 use super::metrics::parse_address;
 use crate::config::settings::Settings;
 use crate::core::units::{StartTime, parse_percent};
 use crate::output::forms::{Form, Subject};
+use crate::pipeline::api::ApiSettings;
+use crate::pipeline::push::PushSettings;
+use crate::pipeline::subscribe::SubscribeSettings;
 
 /// Error in the command line that clap cannot detect.
 #[derive(Debug, thiserror::Error)]
@@ -74,11 +73,11 @@ pub(super) enum Command {
     /// Add up the reports of the nodes that sent one load (--node k/N)
     Merge(MergeArgs),
     /// The API server: HTTP in, Redis list out
-    Api(ApiArgs),
+    Api(ApiSettings),
     /// The push server: Redis list in, MQTT out
-    Push(PushArgs),
+    Push(PushSettings),
     /// The MQTT client: counts messages, a line a second
-    Subscribe(SubscribeArgs),
+    Subscribe(SubscribeSettings),
     /// Write a commented profile with every setting and its default
     Init(InitArgs),
     /// Print a shell's completions of this command

@@ -1,29 +1,28 @@
-//! The pipeline's services: api, push, subscriber, and the stamps they leave. Each runs until its
-//! caller says stop, finishes what it holds, and counts what it could not do.
+//! The pipeline's services: api, push, subscribe, and the stamps that they write. Each runs until its shutdown,
+//! then finishes what it holds, and counts what it could not do.
 
 pub mod api;
-mod keepalive;
-mod limit;
+pub mod arrivals;
 pub mod metrics;
-pub mod publisher;
 pub mod push;
 pub(crate) mod queue;
 pub mod servers;
+pub mod settings;
 pub mod stamps;
-pub mod subscriber;
+pub mod subscribe;
 
 use tokio::sync::watch;
 
-/// Says stop by becoming `true`, or by its sender going away.
+/// Stops a service by becoming `true`, or when its sender is dropped.
 pub type Shutdown = watch::Receiver<bool>;
 
-/// Whether it is time to stop.
+/// Returns true after the shutdown.
 pub(crate) fn is_stopped(shutdown: &Shutdown) -> bool {
     *shutdown.borrow() || shutdown.has_changed().is_err()
 }
 
-/// Waits until it is time to stop.
+/// Waits for the shutdown.
 pub(crate) async fn stopped(shutdown: &mut Shutdown) {
-    // An error means that the sender is gone, which is a stop too.
+    // An error means that the sender was dropped, which is a shutdown too.
     let _ = shutdown.wait_for(|stop| *stop).await;
 }

@@ -1,5 +1,5 @@
-//! Listening for arrivals: a thread of its own in the process that sends, so that one monotonic
-//! clock stands at both ends of every message.
+//! Measuring arrivals, on a thread of its own in the process that sends: so both ends of every message are timed
+//! by the same monotonic clock.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -17,11 +17,8 @@ use crate::engine::worker::INTERVAL;
 use crate::message::{
     Arrival, ArrivalTracker, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId, Unjoined,
 };
-use crate::pipeline::servers::mqtt::ReceivedAt;
+use crate::pipeline::arrivals::{ArrivalSink, ArrivalSource, ReceivedAt, ReceivedMessage};
 use crate::pipeline::stamps::{Passage, Stamper};
-use crate::pipeline::subscriber::{
-    self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
-};
 
 /// Arrivals of one interval.
 #[derive(Debug)]
@@ -31,15 +28,15 @@ pub(super) struct ArrivalInterval {
     pub(super) latencies: Latencies,
 }
 
-/// Counts for whoever waits for the last message.
+/// Counts for the monitor, which waits for the last message.
 #[derive(Debug, Default)]
 pub(super) struct ArrivalGauges {
     pub(super) arrived: AtomicU64,
-    /// The clock when the last message of any kind came.
+    /// Time of the last message of any kind.
     pub(super) last_at: AtomicU64,
 }
 
-/// A listener at work.
+/// Handle of the thread that measures arrivals.
 pub(super) struct Listener {
     pub(super) gauges: Arc<ArrivalGauges>,
     pub(super) intervals: mpsc::UnboundedReceiver<ArrivalInterval>,
@@ -50,10 +47,10 @@ pub(super) struct Listener {
     measure_from: Arc<AtomicU64>,
 }
 
-/// arrived − due: of all messages, and of each request of a mix.
+/// Arrival latencies (arrived − due) of all messages, and of each request of a mix.
 pub(super) struct ArrivalTimes {
     pub(super) all: AgedLatencies,
-    /// None where there is but one request.
+    /// Empty if there is only one request.
     pub(super) by_request: Vec<AgedLatencies>,
     assignment: Option<Assignment>,
 }
@@ -97,64 +94,67 @@ impl ArrivalTimes {
     }
 }
 
-/// What a listener hands over at the end.
+/// Results of a listener.
 pub(super) struct ArrivalResults {
     pub(super) arrivals: ArrivalTracker,
     pub(super) times: ArrivalTimes,
     pub(super) reconnects: u64,
     /// Messages that were not joined to any that was sent.
     pub(super) unjoined: Unjoined,
-    /// Messages of which the kernel did not note when they were received.
+    /// Messages whose time of receipt is that of reading, since the kernel gave none.
     pub(super) timed_when_read: u64,
-    /// Intervals nobody has taken yet.
+    /// Intervals that the monitor has not taken yet.
     pub(super) last_intervals: Vec<ArrivalInterval>,
-    /// Arrivals of sampled messages that were not taken yet, and how many were dropped.
+    /// Arrivals of sampled messages that the monitor has not taken yet.
     pub(super) last_sampled: Vec<Passage>,
+    /// Arrivals of sampled messages for which the buffer had no room.
     pub(super) sampled_dropped: u64,
 }
 
-/// What a listener needs to know.
-pub(super) struct ListenSettings {
-    pub(super) subscribe: SubscribeSettings,
+/// Configuration of a listener.
+pub(super) struct ListenerConfig {
     pub(super) space: IdSpace,
-    /// Which request of a mix each message is.
+    /// Requests of a mix by slot and id; `None` if there is only one request.
     pub(super) assignment: Option<Assignment>,
     pub(super) table: Arc<DueTable>,
     pub(super) id_fields: IdFields,
     /// Sampling divisor of the messages that are joined with stamps.
     pub(super) sample: u64,
-    /// How long to leave dense messages before the next read.
+    /// Pause before the next read if messages are dense.
     pub(super) rest: Nanos,
 }
 
 impl Listener {
-    /// Subscribes, and returns once the subscription stands.
-    pub(super) async fn start(settings: ListenSettings) -> Result<Self, RunError> {
+    /// Connects the source, and returns once messages reach it.
+    pub(super) async fn start(
+        source: impl ArrivalSource + Send + 'static,
+        config: ListenerConfig,
+    ) -> Result<Self, RunError> {
         let gauges = Arc::new(ArrivalGauges::default());
         let (rows, intervals) = mpsc::unbounded_channel();
         let (stop, shutdown) = watch::channel(false);
         let (hand_over, result) = oneshot::channel();
         let (ready, is_ready) = oneshot::channel();
         let measure_from = Arc::new(AtomicU64::new(u64::MAX));
-        let (stamper, sampled) = Stamper::new(settings.sample);
-        let results = Writer {
-            arrivals: ArrivalTracker::new(settings.space, settings.table, Nanos::ZERO),
-            times: ArrivalTimes::new(settings.assignment),
+        let (stamper, sampled) = Stamper::new(config.sample);
+        let recorder = ArrivalRecorder {
+            arrivals: ArrivalTracker::new(config.space, config.table, Nanos::ZERO),
+            times: ArrivalTimes::new(config.assignment),
+            reconnects: 0,
             interval: ArrivalInterval { index: 0, arrived: 0, latencies: Latencies::default() },
             rows,
             gauges: Arc::clone(&gauges),
-            id_fields: settings.id_fields,
+            id_fields: config.id_fields,
             stamper,
-            rest: settings.rest,
+            rest: config.rest,
             since_pause: 0,
             timed_when_read: 0,
             unjoined: Unjoined::default(),
             measure_from: Arc::clone(&measure_from),
         };
         let thread = std::thread::Builder::new().name("subscriber".to_owned());
-        let subscribe = settings.subscribe;
         let started = thread.spawn(move || {
-            let _ = hand_over.send(listen(subscribe, results, ready, shutdown));
+            let _ = hand_over.send(listen(source, recorder, ready, shutdown));
         });
         started.map_err(RunError::Thread)?;
         match is_ready.await {
@@ -164,12 +164,12 @@ impl Listener {
         Ok(Self { gauges, intervals, sampled, stop, result, measure_from })
     }
 
-    /// Says when measuring begins: messages due before it are warm-up.
+    /// Sets the time at which measuring begins: messages due before it are warm-up.
     pub(super) fn measure_from(&self, at: Nanos) {
         self.measure_from.store(at.0, Relaxed);
     }
 
-    /// Stops listening and takes the books.
+    /// Stops the source and returns the results.
     pub(super) async fn finish(mut self) -> Result<ArrivalResults, RunError> {
         let _ = self.stop.send(true);
         let mut results = self.result.await.map_err(|_| RunError::Lost("the subscriber"))?;
@@ -183,78 +183,78 @@ impl Listener {
     }
 }
 
-type Ready = oneshot::Sender<Result<(), RunError>>;
+/// Reports once that messages reach the source, or its error.
+struct StartResult(Cell<Option<oneshot::Sender<Result<(), RunError>>>>);
 
-fn listen(
-    settings: SubscribeSettings,
-    mut writer: Writer,
-    ready: Ready,
-    shutdown: watch::Receiver<bool>,
-) -> ArrivalResults {
-    let counts = SubscribeCounts::default();
-    let ready = Cell::new(Some(ready));
-    let send_ready = |result| {
-        if let Some(ready) = ready.take() {
-            // The run was given up meanwhile.
-            let _ = ready.send(result);
+impl StartResult {
+    /// Sends the first result; later ones are ignored.
+    fn report(&self, result: Result<(), RunError>) {
+        if let Some(sender) = self.0.take() {
+            // Fails if the run was given up meanwhile.
+            let _ = sender.send(result);
         }
-    };
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => {
-            let run = subscriber::run(
-                settings,
-                &counts,
-                &mut writer,
-                || send_ready(Ok(())),
-                shutdown,
-            );
-            if let Err(error) = runtime.block_on(run) {
-                send_ready(Err(error.into()));
-            }
-        }
-        Err(error) => send_ready(Err(RunError::Thread(error))),
-    }
-    writer.close_interval();
-    ArrivalResults {
-        arrivals: writer.arrivals,
-        times: writer.times,
-        reconnects: counts.reconnects.get(),
-        unjoined: writer.unjoined,
-        timed_when_read: writer.timed_when_read,
-        last_intervals: Vec::new(),
-        last_sampled: Vec::new(),
-        sampled_dropped: writer.stamper.dropped(),
     }
 }
 
-/// Writes arrivals down.
-struct Writer {
+/// Runs the source until the shutdown.
+fn listen(
+    source: impl ArrivalSource,
+    mut recorder: ArrivalRecorder,
+    ready: oneshot::Sender<Result<(), RunError>>,
+    shutdown: watch::Receiver<bool>,
+) -> ArrivalResults {
+    let started = StartResult(Cell::new(Some(ready)));
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let run = source.run(&mut recorder, || started.report(Ok(())), shutdown);
+            if let Err(error) = runtime.block_on(run) {
+                started.report(Err(error.into()));
+            }
+        }
+        Err(error) => started.report(Err(RunError::Thread(error))),
+    }
+    recorder.close_interval();
+    ArrivalResults {
+        arrivals: recorder.arrivals,
+        times: recorder.times,
+        reconnects: recorder.reconnects,
+        unjoined: recorder.unjoined,
+        timed_when_read: recorder.timed_when_read,
+        last_intervals: Vec::new(),
+        last_sampled: Vec::new(),
+        sampled_dropped: recorder.stamper.dropped(),
+    }
+}
+
+/// Records arrivals.
+struct ArrivalRecorder {
     arrivals: ArrivalTracker,
     times: ArrivalTimes,
+    reconnects: u64,
     interval: ArrivalInterval,
     rows: mpsc::UnboundedSender<ArrivalInterval>,
     gauges: Arc<ArrivalGauges>,
     id_fields: IdFields,
     stamper: Stamper,
-    /// How long to leave dense messages before the next read.
+    /// Pause before the next read if messages are dense.
     rest: Nanos,
-    /// Messages since the last pause that the kernel has timed.
+    /// Messages since the last pause that have a kernel timestamp.
     since_pause: u64,
     timed_when_read: u64,
     unjoined: Unjoined,
     measure_from: Arc<AtomicU64>,
 }
 
-/// So many messages that were there at once are dense: the next ones come before a reader is asleep again.
+/// Number of messages at once from which on they are dense: the next ones come before this thread is asleep.
 const DENSE: u64 = 2;
 
-impl Writer {
-    /// Leaves dense messages to gather. A reader that wakes for each takes more CPU time, and costs the
-    /// broker the waking. The kernel has noted when each of them came; those that it joined meanwhile are
-    /// written down up to `rest` later, never earlier.
+impl ArrivalRecorder {
+    /// Pauses if messages are dense. Waking for each of them would cost this thread and the broker more CPU
+    /// time. The kernel has timed each of them; messages that it joined meanwhile are recorded up to `rest` too
+    /// late, never too early.
     fn rest(&mut self) {
         if std::mem::take(&mut self.since_pause) >= DENSE && self.rest > Nanos::ZERO {
-            // This thread has nothing else to do; its runtime's timers are too coarse.
+            // This thread has no other task, and the timers of its runtime are too coarse.
             let until = (clock::now() + self.rest).as_timespec();
             let _ = clock_nanosleep_absolute(ClockId::Monotonic, &until);
         }
@@ -270,10 +270,10 @@ impl Writer {
     }
 }
 
-impl Sink for Writer {
+impl ArrivalSink for ArrivalRecorder {
     fn message(&mut self, message: ReceivedMessage<'_>) {
-        let ReceivedAt { at, when_read } = message.came;
-        // What is timed when it is read must be read at once.
+        let ReceivedAt { at, when_read } = message.received;
+        // Messages without a kernel timestamp must be read at once.
         self.since_pause += u64::from(!when_read);
         let found = self.id_fields.extract(message.payload);
         let id = found.as_ref().ok().copied();
@@ -296,11 +296,12 @@ impl Sink for Writer {
     }
 
     fn disconnected(&mut self) {
+        self.reconnects += 1;
         self.arrivals.disconnected();
     }
 
-    fn reconnected(&mut self, session_kept: bool) {
-        self.arrivals.reconnected(clock::now(), session_kept);
+    fn reconnected(&mut self, kept: bool) {
+        self.arrivals.reconnected(clock::now(), kept);
     }
 
     fn pause(&mut self) {
@@ -311,5 +312,87 @@ impl Sink for Writer {
             self.close_interval();
         }
         self.rest();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::message::IdWriter;
+    use crate::pipeline::servers::StackError;
+    use crate::pipeline::{Shutdown, stopped};
+
+    /// A source whose messages are datagrams.
+    struct UdpSource(UdpSocket);
+
+    impl ArrivalSource for UdpSource {
+        async fn run(
+            self,
+            sink: &mut impl ArrivalSink,
+            ready: impl FnOnce(),
+            mut shutdown: Shutdown,
+        ) -> Result<(), StackError> {
+            self.0.set_nonblocking(true).expect("a socket");
+            let socket = tokio::net::UdpSocket::from_std(self.0).expect("within a runtime");
+            ready();
+            let mut buffer = [0; 1_500];
+            loop {
+                let len = tokio::select! {
+                    received = socket.recv(&mut buffer) => received.expect("a datagram"),
+                    () = stopped(&mut shutdown) => return Ok(()),
+                };
+                let payload = &buffer[..len];
+                sink.message(ReceivedMessage {
+                    topic: "udp",
+                    payload,
+                    received: ReceivedAt::now(),
+                });
+                sink.pause();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn arrivals_of_a_source_over_udp_are_measured() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("bound");
+        let space = IdSpace::from_authority(100, 1, 100);
+        let table = Arc::<DueTable>::default();
+        let config = ListenerConfig {
+            space,
+            assignment: None,
+            table: Arc::clone(&table),
+            id_fields: IdFields::default(),
+            sample: 1,
+            rest: Nanos::ZERO,
+        };
+        let listener = Listener::start(UdpSource(socket), config).await.expect("it listens");
+        let start = clock::now();
+        listener.measure_from(start);
+        let mut ids = IdWriter::new(space, 0, Some(table));
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        for n in 0..3 {
+            let id = ids.assign(n, start).expect("an id");
+            // Each message is sent twice.
+            for _ in 0..2 {
+                let payload = format!(r#"{{"MsgID":{}}}"#, id.get());
+                sender.send_to(payload.as_bytes(), address).expect("sends");
+            }
+        }
+        for _ in 0..1_000 {
+            if listener.gauges.arrived.load(Relaxed) == 3 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let results = listener.finish().await.expect("the results");
+        assert_eq!((results.arrivals.arrived(), results.reconnects), (3, 0));
+        assert_eq!((results.last_sampled.len(), results.timed_when_read), (3, 3));
+        let arrived: u64 = results.last_intervals.iter().map(|interval| interval.arrived).sum();
+        assert_eq!(arrived, 3);
     }
 }

@@ -1,4 +1,4 @@
-//! The rig: everything behind the target that this run brought up, or was told of.
+//! The servers and services behind the target: those that this run starts, and those that the user names.
 
 #[cfg(feature = "embedded")]
 mod embedded;
@@ -7,8 +7,7 @@ mod embedded;
 mod embedded;
 mod service;
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,46 +15,46 @@ use url::Url;
 
 use super::RunError;
 use crate::config::plan::{Plan, Target};
-use crate::config::settings::{Coupling, Stack};
+use crate::config::settings::Stack;
 use crate::core::Address;
 use crate::host::resources::Component;
-use crate::message::MAX_BODY;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushSettings};
 use crate::pipeline::servers::child::{Child, Launch};
 use crate::pipeline::servers::spawned::{Spawned, are_installed, start_mosquitto, start_redis};
-use crate::pipeline::servers::{mqtt, redis};
+use crate::pipeline::servers::{StackError, mqtt, redis};
+use crate::pipeline::settings::{self, ServerAddresses};
 use crate::report::ServerKind;
 use embedded::Server;
 use service::{Service, listening_port, start_thread};
 
-/// How api and push run.
+/// Method of running api and push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Services {
-    /// As threads of this process: for tests and whoever has no binary at hand.
+    /// As threads of this process: for tests, and for users of the library, which have no binary.
     #[default]
     InProcess,
     /// As child processes of this `loadgen` binary, one per component, as deployed.
     Children(PathBuf),
 }
 
-/// How long a service may take to come up.
+/// Time allowed for the start of a service.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What stands behind the target.
+/// The servers and services behind the target.
 #[derive(Debug)]
 pub(super) struct Environment {
     pub(super) target: Url,
     pub(super) redis: Option<(ServerKind, Address)>,
     pub(super) mqtt: Option<(ServerKind, Address)>,
-    /// The log server, where it is not the queue's Redis.
+    /// The log server, if it is not the queue's Redis.
     log: Option<Address>,
     servers: Vec<Service>,
     services: Vec<Service>,
 }
 
-/// What brings up a server, or the one of the two that is not named: never a mixture.
-fn provider(plan: &Plan) -> ServerKind {
+/// Origin of the servers that the user does not name. If both are missing, both have the same origin.
+fn origin_of_servers(plan: &Plan) -> ServerKind {
     match plan.pipeline.stack {
         Stack::Spawned => ServerKind::Spawned,
         Stack::Embedded => ServerKind::Embedded,
@@ -71,7 +70,7 @@ fn provider(plan: &Plan) -> ServerKind {
 }
 
 impl Environment {
-    /// Brings up what the plan needs: servers first, then the services on them.
+    /// Starts the servers and services that the plan needs: servers first.
     pub(super) async fn up(plan: &Plan, how: &Services) -> Result<Self, RunError> {
         let external = |address: &Address| (ServerKind::External, address.clone());
         let mut rig = Self {
@@ -90,20 +89,21 @@ impl Environment {
     }
 
     async fn bring_up(&mut self, plan: &Plan, how: &Services) -> Result<(), RunError> {
-        let kind = provider(plan);
-        let redis = self.queue(kind, how).await?;
-        let mqtt = self.broker(kind, how).await?;
+        let origin = origin_of_servers(plan);
+        let redis = self.queue(origin, how).await?;
+        let mqtt = self.broker(origin, how).await?;
+        let addresses = ServerAddresses { redis, mqtt, log_server: self.log.clone() };
+        let api = ApiSettings::of_run(plan, &addresses);
+        let push = PushSettings::of_run(plan, &addresses);
         let port = match how {
-            Services::Children(program) => {
-                self.start_children(plan, program, (&redis, &mqtt)).await?
-            }
-            Services::InProcess => self.start_threads(plan, (&redis, &mqtt)).await?,
+            Services::Children(program) => self.start_children(&api, &push, program).await?,
+            Services::InProcess => self.start_threads(api, push).await?,
         };
         self.target = Url::parse(&format!("http://127.0.0.1:{port}/")).expect("a constant shape");
         Ok(())
     }
 
-    /// The Redis that was named, once it has answered; else one of our own.
+    /// Returns the Redis that the user names, once it has answered; otherwise starts one.
     async fn queue(&mut self, kind: ServerKind, how: &Services) -> Result<Address, RunError> {
         if let Some((_, address)) = &self.redis {
             redis::connect(address, redis::Use::Commands).await?;
@@ -121,7 +121,7 @@ impl Environment {
         Ok(address)
     }
 
-    /// The broker that was named, once it has answered; else one of our own.
+    /// Returns the broker that the user names, once it has answered; otherwise starts one.
     async fn broker(&mut self, kind: ServerKind, how: &Services) -> Result<Address, RunError> {
         if let Some((_, address)) = &self.mqtt {
             mqtt::connect(address, &mqtt::client_id("probe"), mqtt::ReceiptTimes::Read).await?;
@@ -144,79 +144,37 @@ impl Environment {
         spawned.address
     }
 
+    /// Starts api and push as children of `program`. Returns the port of the api.
     async fn start_children(
         &mut self,
-        plan: &Plan,
-        program: &std::path::Path,
-        (redis, mqtt): (&Address, &Address),
+        api: &ApiSettings,
+        push: &PushSettings,
+        program: &Path,
     ) -> Result<u16, RunError> {
-        let program = program.to_string_lossy();
-        let secrets = vec![
-            ("LOADGEN_REDIS", redis.secret_url().to_owned()),
-            ("LOADGEN_MQTT", mqtt.secret_url().to_owned()),
-            ("LOADGEN_LOG_SERVER", self.log.as_ref().unwrap_or(redis).secret_url().to_owned()),
-        ];
-        let launch = |name, args: Vec<String>| {
-            let env = secrets.clone();
-            Launch { name, program: &program, args, env, stdin: None }
-        };
-        let pipeline = &plan.pipeline;
-        let flag = |name: &str, value: &dyn ToString| [name.to_owned(), value.to_string()];
-        let mut common = flag("--queue", &pipeline.queue).to_vec();
-        common.extend(flag("--sample", &pipeline.sample));
-        if let Some(field) = plan.request.id_fields.custom() {
-            common.extend(flag("--id-field", &field));
-        }
-        let mut args = vec!["api".to_owned()];
-        args.extend(common.clone());
-        args.extend(flag("--listen", &"127.0.0.1:0"));
-        args.extend(flag("--max-body", &max_body(plan)));
-        args.extend(flag("--threads", &pipeline.api_threads));
-        let mut api = Child::start(launch("api", args)).await?;
-        let port = api.expect_line(READY_TIMEOUT, listening_port).await?;
-        self.services.push(Service::Child(api));
-
-        let mut args = vec!["push".to_owned()];
-        args.extend(common);
-        args.extend(flag("--topic", &pipeline.topics[0]));
-        args.extend(flag("--qos", &pipeline.qos));
-        args.extend(flag("--workers", &pipeline.push_workers));
-        args.extend(flag("--threads", &pipeline.push_threads));
-        let coupling = match pipeline.coupling {
-            Coupling::Channel => "channel",
-            Coupling::Direct => "direct",
-        };
-        args.extend(flag("--coupling", &coupling));
-        if let Some(limit) = pipeline.push_limit {
-            args.extend(flag("--limit", &limit));
-        }
-        let mut push = Child::start(launch("push", args)).await?;
-        push.expect_line(READY_TIMEOUT, |line| (line == "ready").then_some(())).await?;
-        self.services.push(Service::Child(push));
+        let mut child = start_service(program, "api", settings::flags(api), api.secrets()).await?;
+        let port = child.expect_line(READY_TIMEOUT, listening_port).await?;
+        self.services.push(Service::Child(child));
+        let flags = settings::flags(push);
+        let mut child = start_service(program, "push", flags, push.secrets()).await?;
+        child.expect_line(READY_TIMEOUT, |line| (line == "ready").then_some(())).await?;
+        self.services.push(Service::Child(child));
         Ok(port)
     }
 
+    /// Starts api and push as threads. Returns the port of the api.
     async fn start_threads(
         &mut self,
-        plan: &Plan,
-        (redis, mqtt): (&Address, &Address),
+        api: ApiSettings,
+        push: PushSettings,
     ) -> Result<u16, RunError> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(RunError::Thread)?;
+        let listener = api.bind().map_err(RunError::Thread)?;
         let port = listener.local_addr().map_err(RunError::Thread)?.port();
-        let settings = ApiSettings {
-            log_server: self.log.as_ref().unwrap_or(redis).clone(),
-            ..api_settings(plan, redis)
-        };
         let api = start_thread("api", move |ready, shutdown| {
-            api::run(listener, settings, Arc::default(), ready, shutdown)
+            api::run(listener, api, Arc::default(), ready, shutdown)
         });
         self.services.push(api.await?);
-        let settings = PushSettings {
-            log_server: self.log.as_ref().unwrap_or(redis).clone(),
-            ..push_settings(plan, redis, mqtt)
-        };
         let push = start_thread("push", move |ready, shutdown| {
-            push::run(settings, Arc::default(), ready, shutdown)
+            push::run(push, Arc::default(), ready, shutdown)
         });
         self.services.push(push.await?);
         Ok(port)
@@ -227,34 +185,33 @@ impl Environment {
         self.log.as_ref().or(self.redis.as_ref().map(|(_, address)| address))
     }
 
-    /// What to watch, beside the generator itself.
+    /// Components to measure, besides the generator.
     pub(super) fn components(&self) -> Vec<Component> {
         self.services.iter().chain(&self.servers).map(Service::component).collect()
     }
 
-    /// Children that ended although nobody asked them to, each as a sentence.
+    /// Children that ended by themselves, each as a sentence.
     pub(super) fn ended_components(&mut self) -> Vec<String> {
-        let all = self.services.iter_mut().chain(&mut self.servers);
-        let children = all.filter_map(|service| match service {
-            Service::Child(child) => Some(child),
-            Service::Thread { .. } => None,
-        });
-        children
-            .filter_map(|child: &mut Child| {
-                child.ended().map(|status| format!("{} ended: {status}", child.name()))
-            })
-            .collect()
+        let mut exited = Vec::new();
+        for service in self.services.iter_mut().chain(&mut self.servers) {
+            if let Service::Child(child) = service
+                && let Some(status) = child.ended()
+            {
+                exited.push(format!("{} ended: {status}", child.name()));
+            }
+        }
+        exited
     }
 
-    /// Stops api and push: they finish what they hold and write their last stamps.
+    /// Stops api and push. They finish what they hold and write their last stamps.
     pub(super) async fn stop_services(&mut self) {
-        // The api first, so that push can still take what it accepted.
+        // The api first, so that push still takes the messages that it accepted.
         for service in self.services.drain(..) {
             service.stop().await;
         }
     }
 
-    /// Takes everything down.
+    /// Stops the services and servers that this run started.
     pub(super) async fn down(mut self) {
         self.stop_services().await;
         for server in self.servers.drain(..) {
@@ -263,41 +220,15 @@ impl Environment {
     }
 }
 
-/// Our own api takes whatever the plan sends, and of what a script may send the most there is.
-fn max_body(plan: &Plan) -> usize {
-    if plan.script.is_some() {
-        return MAX_BODY;
-    }
-    let longest = plan.request.requests.iter().map(|request| request.body.longest()).max();
-    longest.unwrap_or(0).max(api::DEFAULT_MAX_BODY)
-}
-
-fn api_settings(plan: &Plan, redis: &Address) -> ApiSettings {
-    ApiSettings {
-        redis: redis.clone(),
-        log_server: redis.clone(),
-        queue: plan.pipeline.queue.clone(),
-        max_queue: None,
-        max_body: max_body(plan),
-        threads: plan.pipeline.api_threads,
-        sample: plan.pipeline.sample,
-        id_fields: plan.request.id_fields.clone(),
-    }
-}
-
-fn push_settings(plan: &Plan, redis: &Address, mqtt: &Address) -> PushSettings {
-    PushSettings {
-        redis: redis.clone(),
-        mqtt: mqtt.clone(),
-        log_server: redis.clone(),
-        queue: plan.pipeline.queue.clone(),
-        topic: plan.pipeline.topics[0].clone(),
-        qos: plan.pipeline.qos,
-        workers: plan.pipeline.push_workers,
-        threads: plan.pipeline.push_threads,
-        coupling: plan.pipeline.coupling,
-        limit: plan.pipeline.push_limit,
-        sample: plan.pipeline.sample,
-        id_fields: plan.request.id_fields.clone(),
-    }
+/// Starts a service as a child process of `program`, which is this binary.
+async fn start_service(
+    program: &Path,
+    name: &str,
+    flags: Vec<String>,
+    env: Vec<(&'static str, String)>,
+) -> Result<Child, StackError> {
+    let mut args = vec![name.to_owned()];
+    args.extend(flags);
+    let program = &program.to_string_lossy();
+    Child::start(Launch { name, program, args, env, stdin: None }).await
 }

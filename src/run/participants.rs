@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::RunError;
-use super::arrivals::{ArrivalInterval, ListenSettings, Listener};
+use super::arrivals::{ArrivalInterval, Listener, ListenerConfig};
 use super::environment::Environment;
 use super::ids::ids_each;
 use super::measurements::Arrivals;
@@ -27,8 +27,9 @@ use crate::message::{
     Assignment, DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template,
     Unjoined,
 };
+use crate::pipeline::arrivals::MqttSource;
+use crate::pipeline::settings::BrokerSettings;
 use crate::pipeline::stamps::Passage;
-use crate::pipeline::subscriber::SubscribeSettings;
 use crate::script::{ScriptError, ScriptSession, ScriptSetup};
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
@@ -72,12 +73,12 @@ impl Participants {
         let table = plan.listens().then(Arc::<DueTable>::default);
         let listener = match (&environment.mqtt, &table) {
             (Some((_, mqtt)), Some(table)) => {
-                let settings = ListenSettings {
-                    subscribe: SubscribeSettings {
-                        mqtt: mqtt.clone(),
-                        topics: plan.pipeline.topics.clone(),
-                        qos: plan.pipeline.qos,
-                    },
+                let source = MqttSource::new(BrokerSettings {
+                    mqtt: mqtt.clone(),
+                    topics: plan.pipeline.topics.clone(),
+                    qos: plan.pipeline.qos,
+                });
+                let config = ListenerConfig {
                     space,
                     assignment: assignment(plan, shards, space),
                     table: Arc::clone(table),
@@ -88,7 +89,7 @@ impl Participants {
                         Pace::Spin => Nanos::ZERO,
                     },
                 };
-                Some(Listener::start(settings).await?)
+                Some(Listener::start(source, config).await?)
             }
             _ => None,
         };

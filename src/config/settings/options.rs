@@ -1,7 +1,7 @@
 //! Settings with a fixed set of values.
 
 use clap::ValueEnum;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Method by which a worker of an open loop waits until the next slot is due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -28,7 +28,7 @@ pub enum Stack {
 }
 
 /// Coupling of pop and publish in the push server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Coupling {
     /// A task pops, another publishes, a channel between them.

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::enqueue::Enqueuer;
 use super::service::Service;
 use super::settings::{ApiCounts, ApiSettings};
+use crate::message::IdFields;
 use crate::pipeline::queue::{Queue, QueueWriter};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::stamps::Stamper;
@@ -31,6 +32,7 @@ const GRACE: Duration = Duration::from_millis(700);
 #[derive(Clone)]
 pub(in crate::pipeline) struct Lane<Q> {
     pub(in crate::pipeline) queue: Q,
+    pub(in crate::pipeline) id_fields: IdFields,
     pub(in crate::pipeline) settings: Arc<ApiSettings>,
     pub(in crate::pipeline) counts: Arc<ApiCounts>,
     pub(in crate::pipeline) stamper: Stamper,
@@ -64,7 +66,7 @@ async fn run_lane<Q: Queue>(
     mut connections: mpsc::UnboundedReceiver<StdStream>,
     up: LaneUp,
 ) {
-    let Lane { queue, settings, counts, stamper, shutdown } = lane;
+    let Lane { queue, id_fields, settings, counts, stamper, shutdown } = lane;
     let started =
         Enqueuer::start(&queue, settings.max_queue, Arc::clone(&counts), stamper.clone()).await;
     let enqueuer = match started {
@@ -75,7 +77,8 @@ async fn run_lane<Q: Queue>(
         }
     };
     let _ = up.send(Ok(())).await;
-    let service = Arc::new(Service { settings, counts, stamper, enqueuer });
+    let service =
+        Arc::new(Service { max_body: settings.max_body, id_fields, counts, stamper, enqueuer });
     let mut open = JoinSet::new();
     // Ends when the listener is gone. Connections that were handed over before are still served.
     while let Some(stream) = connections.recv().await {

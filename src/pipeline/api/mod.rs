@@ -22,7 +22,7 @@ use crate::pipeline::servers::StackError;
 
 pub(in crate::pipeline) use lane::Lane;
 use lane::serve;
-pub use settings::{ApiCounts, ApiSettings, DEFAULT_MAX_BODY};
+pub use settings::{ApiCounts, ApiSettings};
 
 /// Serves on `listener` until `shutdown`. `ready` is called once requests are answered.
 pub async fn run(
@@ -32,9 +32,11 @@ pub async fn run(
     ready: impl FnOnce(),
     shutdown: Shutdown,
 ) -> Result<(), StackError> {
-    let (stamper, writer) = stamps::start(&settings.log_server, settings.sample, "api").await?;
-    let queue = RedisList { address: settings.redis.clone(), key: settings.queue.clone() };
-    let lane = Lane { queue, settings: Arc::new(settings), counts, stamper, shutdown };
+    let (stamper, writer) =
+        stamps::start(settings.queue.log_server(), settings.message.sample, "api").await?;
+    let queue = RedisList::new(&settings.queue);
+    let id_fields = settings.message.id_fields();
+    let lane = Lane { queue, id_fields, settings: Arc::new(settings), counts, stamper, shutdown };
     serve_lanes(listener, lane, ready).await?;
     // Ends when the last stamper is gone; it never panics.
     let _ = writer.await;

@@ -11,9 +11,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::enqueue::{Enqueuer, Refusal};
-use super::settings::{ApiCounts, ApiSettings};
+use super::settings::ApiCounts;
 use crate::core::clock;
-use crate::message::Checkpoint;
+use crate::message::{Checkpoint, IdFields};
 use crate::pipeline::metrics::Format;
 use crate::pipeline::queue::QueueWriter;
 use crate::pipeline::stamps::Stamper;
@@ -23,7 +23,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service of one lane.
 pub(super) struct Service<W> {
-    pub(super) settings: Arc<ApiSettings>,
+    /// Largest body in bytes.
+    pub(super) max_body: usize,
+    pub(super) id_fields: IdFields,
     pub(super) counts: Arc<ApiCounts>,
     pub(super) stamper: Stamper,
     pub(super) enqueuer: Enqueuer<W>,
@@ -46,7 +48,7 @@ impl<W: QueueWriter> Service<W> {
             (&Method::GET, "/metrics") => {
                 let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
                 let format = Format::accepted(accept.unwrap_or_default());
-                let mut answer = text(StatusCode::OK, self.counts.exposition(format));
+                let mut answer = text(StatusCode::OK, self.counts.metrics(format));
                 let kind = HeaderValue::from_static(format.content_type());
                 answer.headers_mut().insert(CONTENT_TYPE, kind);
                 answer
@@ -69,7 +71,7 @@ impl<W: QueueWriter> Service<W> {
                 return answer;
             }
         };
-        let id = match self.settings.id_fields.extract(&body) {
+        let id = match self.id_fields.extract(&body) {
             Ok(id) => id,
             Err(error) => {
                 self.counts.malformed.add(1);
@@ -96,7 +98,7 @@ impl<W: QueueWriter> Service<W> {
     }
 
     async fn read_body(&self, body: Incoming) -> Result<Bytes, Answer> {
-        let limit = self.settings.max_body;
+        let limit = self.max_body;
         // The head tells the length: the body need not be read.
         if body.size_hint().lower() > limit as u64 {
             return Err(too_large(limit));

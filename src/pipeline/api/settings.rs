@@ -1,57 +1,138 @@
-//! What an API server needs to know, and what it counts.
+//! Settings of an API server, and the numbers that it counts.
 
-use crate::core::Address;
-use crate::message::IdFields;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use serde::Serialize;
+
+use crate::config::plan::Plan;
+use crate::message::MAX_BODY;
 use crate::pipeline::metrics::{Counter, Format, MetricsText};
+#[cfg(feature = "cli")]
+use crate::pipeline::settings::parse_threads;
+use crate::pipeline::settings::{MessageSettings, QueueSettings, ServerAddresses};
 
-/// The largest body where none is set.
-pub const DEFAULT_MAX_BODY: usize = 1024 * 1024;
+/// Default of the largest body, in bytes.
+pub(crate) const DEFAULT_MAX_BODY: usize = 1024 * 1024;
 
-/// What an API server needs to know.
-#[derive(Debug, Clone)]
+/// Settings of an API server. A child process gets all of them as flags, but the addresses.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct ApiSettings {
-    /// Where the queue is.
-    pub redis: Address,
-    /// The log server; the queue's Redis unless told otherwise.
-    pub log_server: Address,
-    /// The list's key.
-    pub queue: String,
-    /// Answer 503 while so many messages wait in the queue.
+    /// Address to listen on; port 0 takes a free one
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "ADDR", env = "LOADGEN_LISTEN", default_value = "127.0.0.1:8080")
+    )]
+    pub listen: SocketAddr,
+
+    /// Queue that takes the messages.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub queue: QueueSettings,
+
+    /// Ids and stamps of the messages.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub message: MessageSettings,
+
+    /// Answer 503 while N messages or more wait in the queue (default: none)
+    #[cfg_attr(feature = "cli", arg(
+        long,
+        value_name = "N",
+        env = "LOADGEN_MAX_QUEUE",
+        value_parser = crate::core::units::parse_count
+    ))]
     pub max_queue: Option<u64>,
-    /// Largest body in bytes.
+
+    /// Largest body; a larger one is answered with 413
+    #[cfg_attr(feature = "cli", arg(
+        long,
+        value_name = "SIZE",
+        env = "LOADGEN_MAX_BODY",
+        default_value_t = DEFAULT_MAX_BODY,
+        value_parser = parse_max_body
+    ))]
     pub max_body: usize,
-    /// Lanes, at least 1.
+
+    /// Threads, each with a Redis connection
+    #[cfg_attr(feature = "cli", arg(
+        long,
+        value_name = "N",
+        env = "LOADGEN_API_THREADS",
+        default_value = "1",
+        value_parser = parse_threads
+    ))]
     pub threads: usize,
-    /// One message in so many is stamped.
-    pub sample: u64,
-    /// Where a message carries its id.
-    pub id_fields: IdFields,
 }
 
-/// What an API server did.
+impl ApiSettings {
+    /// Settings of the api that a run starts on a free loopback port.
+    pub(crate) fn of_run(plan: &Plan, servers: &ServerAddresses) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            queue: QueueSettings::of_run(plan, servers),
+            message: MessageSettings::of_run(plan),
+            max_queue: None,
+            max_body: longest_body(plan),
+            threads: plan.pipeline.api_threads,
+        }
+    }
+
+    /// Opens the listener.
+    pub(crate) fn bind(&self) -> std::io::Result<TcpListener> {
+        TcpListener::bind(self.listen)
+    }
+
+    /// Environment variables of a child process with these settings.
+    pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
+        self.queue.secrets()
+    }
+}
+
+/// Returns a limit that every body of the run is within. A script may send bodies of any length.
+fn longest_body(plan: &Plan) -> usize {
+    if plan.script.is_some() {
+        return MAX_BODY;
+    }
+    let longest = plan.request.requests.iter().map(|request| request.body.longest()).max();
+    longest.unwrap_or(0).max(DEFAULT_MAX_BODY)
+}
+
+/// Reads a size in bytes. The pipeline takes no body above [`MAX_BODY`].
+#[cfg(feature = "cli")]
+fn parse_max_body(text: &str) -> Result<usize, String> {
+    let size = crate::core::units::parse_size(text).map_err(|error| error.to_string())?;
+    Ok(usize::try_from(size).unwrap_or(usize::MAX).min(MAX_BODY))
+}
+
+/// Numbers that an API server counts.
 #[derive(Debug, Default)]
 pub struct ApiCounts {
-    /// Messages in the queue.
+    /// Messages that were put into the queue.
     pub accepted: Counter,
-    /// Bodies that were no message.
+    /// Bodies without a valid MsgID.
     pub malformed: Counter,
     /// Bodies that were too large or came too slowly.
     pub unreadable: Counter,
-    /// Messages refused because Redis was away or the queue full.
+    /// Messages refused because the queue was full or did not answer.
     pub unavailable: Counter,
-    /// Messages in the queue when it was last looked at.
+    /// Messages in the queue when its length was read last.
     pub queue_depth: Counter,
 }
 
 impl ApiCounts {
-    /// The counts as text.
-    pub fn exposition(&self, format: Format) -> String {
+    /// Writes the counts as metrics.
+    pub(super) fn metrics(&self, format: Format) -> String {
         let mut text = MetricsText::new(format);
-        let mut counter = |name, help, counter: &Counter| text.counter(name, help, counter.get());
-        counter("loadgen_api_accepted", "Messages put into the queue.", &self.accepted);
-        counter("loadgen_api_malformed", "Bodies without a valid MsgID.", &self.malformed);
-        counter("loadgen_api_unreadable", "Bodies too large or too slow.", &self.unreadable);
-        counter("loadgen_api_unavailable", "Messages refused with 503.", &self.unavailable);
+        for (name, help, counter) in [
+            ("loadgen_api_accepted", "Messages put into the queue.", &self.accepted),
+            ("loadgen_api_malformed", "Bodies without a valid MsgID.", &self.malformed),
+            ("loadgen_api_unreadable", "Bodies too large or too slow.", &self.unreadable),
+            ("loadgen_api_unavailable", "Messages refused with 503.", &self.unavailable),
+        ] {
+            text.counter(name, help, counter.get());
+        }
         let help = "Messages in the queue, as last seen.";
         text.gauge("loadgen_api_queue_depth", help, self.queue_depth.get());
         text.finish()

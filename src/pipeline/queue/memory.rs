@@ -11,15 +11,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::settings::Coupling;
+use crate::config::plan::Plan;
+use crate::config::settings::Settings;
 use crate::core::Address;
+use crate::message::IdFields;
 use crate::pipeline::api::{self, ApiCounts, ApiSettings, Lane};
+use crate::pipeline::arrivals::{ArrivalSink, ArrivalSource as _, MqttSource, ReceivedMessage};
 use crate::pipeline::push::{self, PushCounts, PushSettings};
 use crate::pipeline::servers::embedded::broker;
+use crate::pipeline::settings::{BrokerSettings, ServerAddresses};
 use crate::pipeline::stamps::Stamper;
-use crate::pipeline::subscriber::{
-    self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
-};
 
 /// Time allowed for each step of the test.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -98,6 +99,12 @@ impl QueueReader for MemoryReader {
     }
 }
 
+/// A plan, and servers of which only the broker is there.
+fn plan_and_servers(mqtt: Address) -> (Plan, ServerAddresses) {
+    let plan = Plan::new(Settings::default()).expect("the defaults");
+    (plan, ServerAddresses { redis: Address::loopback("redis", 1), mqtt, log_server: None })
+}
+
 /// Starts an api on the queue and returns its address.
 async fn start_api(
     queue: &MemoryQueue,
@@ -106,18 +113,11 @@ async fn start_api(
 ) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
-    let settings = ApiSettings {
-        redis: Address::loopback("redis", 1),
-        log_server: Address::loopback("redis", 1),
-        queue: "unused".to_owned(),
-        max_queue,
-        max_body: api::DEFAULT_MAX_BODY,
-        threads: 2,
-        sample: 1,
-        id_fields: Default::default(),
-    };
+    let (plan, servers) = plan_and_servers(Address::loopback("mqtt", 1));
+    let settings = ApiSettings { max_queue, threads: 2, ..ApiSettings::of_run(&plan, &servers) };
     let lane = Lane {
         queue: queue.clone(),
+        id_fields: IdFields::default(),
         settings: Arc::new(settings),
         counts: Arc::<ApiCounts>::default(),
         stamper: Stamper::new(1).0,
@@ -147,7 +147,7 @@ async fn post(address: std::net::SocketAddr, id: u64) -> String {
 /// Sends each payload on.
 struct Payloads(mpsc::UnboundedSender<Vec<u8>>);
 
-impl Sink for Payloads {
+impl ArrivalSink for Payloads {
     fn message(&mut self, message: ReceivedMessage<'_>) {
         let _ = self.0.send(message.payload.to_vec());
     }
@@ -166,14 +166,13 @@ async fn start_broker(
     });
     let mqtt = Address::loopback("mqtt", port);
     let settings =
-        SubscribeSettings { mqtt: mqtt.clone(), topics: vec!["messages".to_owned()], qos: 0 };
+        BrokerSettings { mqtt: mqtt.clone(), topics: vec!["/channel".to_owned()], qos: 0 };
     let (payloads, arrived) = mpsc::unbounded_channel();
     let (up, mut is_up) = mpsc::channel(1);
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
-        let (counts, mut sink) = (SubscribeCounts::default(), Payloads(payloads));
         let ready = move || _ = up.try_send(());
-        subscriber::run(settings, &counts, &mut sink, ready, shutdown).await
+        MqttSource::new(settings).run(&mut Payloads(payloads), ready, shutdown).await
     });
     timeout(LIMIT, is_up.recv()).await.expect("in time").expect("the subscriber is up");
     (mqtt, arrived)
@@ -190,24 +189,12 @@ async fn messages_go_through_api_and_push_over_a_queue_in_memory() {
     assert_eq!(queue.messages().len(), 3);
 
     let (mqtt, mut arrived) = start_broker(&shutdown).await;
-    let settings = PushSettings {
-        redis: Address::loopback("redis", 1),
-        mqtt,
-        log_server: Address::loopback("redis", 1),
-        queue: "unused".to_owned(),
-        topic: "messages".to_owned(),
-        qos: 0,
-        workers: 1,
-        threads: 1,
-        coupling: Coupling::Channel,
-        limit: None,
-        sample: 1,
-        id_fields: Default::default(),
-    };
+    let (plan, servers) = plan_and_servers(mqtt);
     let counts = Arc::<PushCounts>::default();
     let shared = push::Shared {
         queue: queue.clone(),
-        settings: Arc::new(settings),
+        id_fields: IdFields::default(),
+        settings: Arc::new(PushSettings::of_run(&plan, &servers)),
         counts: Arc::clone(&counts),
         stamper: Stamper::new(1).0,
     };

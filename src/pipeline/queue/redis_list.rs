@@ -8,6 +8,7 @@ use super::{Batching, Queue, QueueAway, QueueWriter};
 use crate::core::Address;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::redis::{Link, Use, connect, refused};
+use crate::pipeline::settings::QueueSettings;
 
 /// A list of a Redis server.
 #[derive(Debug, Clone)]
@@ -16,6 +17,13 @@ pub(crate) struct RedisList {
     pub(crate) address: Address,
     /// The list.
     pub(crate) key: String,
+}
+
+impl RedisList {
+    /// The list that the settings name.
+    pub(crate) fn new(settings: &QueueSettings) -> Self {
+        Self { address: settings.redis.clone(), key: settings.queue.clone() }
+    }
 }
 
 impl Queue for RedisList {

@@ -28,6 +28,7 @@ use crate::core::clock::{self, Nanos};
 use crate::core::{Address, Scheme};
 use crate::message::MAX_BODY;
 use crate::net::tls;
+use crate::pipeline::arrivals::ReceivedAt;
 
 /// The longest time for connecting and subscribing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -69,22 +70,6 @@ pub struct Receiver {
     piece: ReadSize,
 }
 
-/// When bytes came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReceivedAt {
-    /// The time.
-    pub at: Nanos,
-    /// The time is that of the reading, since the kernel gave none.
-    pub when_read: bool,
-}
-
-impl ReceivedAt {
-    /// They were read just now.
-    pub fn now() -> Self {
-        Self { at: clock::now(), when_read: true }
-    }
-}
-
 /// The sending half.
 #[derive(Debug)]
 pub struct MqttSender {
@@ -97,7 +82,7 @@ pub enum SessionKind {
     /// It forgets them, and what it kept before.
     Clean,
     /// It keeps them under the client id.
-    CapturedResponse,
+    Kept,
 }
 
 /// A connection that the broker has accepted.

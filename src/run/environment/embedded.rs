@@ -1,4 +1,4 @@
-//! The embedded servers of a run: children of this binary where the services are, else threads.
+//! The embedded servers of a run: children of this binary if the services are, otherwise threads.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -9,7 +9,7 @@ use crate::pipeline::servers::child::{Child, Launch};
 use crate::pipeline::servers::embedded::{broker, queue};
 use crate::run::RunError;
 
-/// Server to start.
+/// Kind of an embedded server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Server {
     Queue,
@@ -17,7 +17,7 @@ pub(super) enum Server {
 }
 
 impl Server {
-    /// The report's word for it, and the subcommand's.
+    /// Name in the report, and of its subcommand.
     fn name(self) -> &'static str {
         match self {
             Self::Queue => "queue",
@@ -26,7 +26,7 @@ impl Server {
     }
 }
 
-/// Starts a server on a free loopback port, and says which.
+/// Starts a server on a free loopback port, and returns the port.
 pub(super) async fn start(server: Server, how: &Services) -> Result<(u16, Service), RunError> {
     match how {
         Services::Children(program) => {
@@ -52,7 +52,7 @@ pub(super) async fn start(server: Server, how: &Services) -> Result<(u16, Servic
 
 async fn thread(server: Server, listener: TcpListener) -> Result<Service, RunError> {
     start_thread(server.name(), move |ready, shutdown| async move {
-        // Connections queue up from now on.
+        // The listener takes connections already.
         ready();
         let result = match server {
             Server::Queue => queue::run(listener, shutdown).await,

@@ -1,6 +1,6 @@
-//! Whatever runs beside the generator: a child process, or threads of this one.
+//! A server or service that a run starts: a child process, or threads of this one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{oneshot, watch};
 
@@ -18,7 +18,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// As what it is watched.
+    /// The component whose CPU time and memory are measured.
     pub(super) fn component(&self) -> Component {
         match self {
             Self::Child(child) => {
@@ -37,7 +37,7 @@ impl Service {
         }
     }
 
-    /// Asks it to end, and waits a moment for it.
+    /// Stops it, and waits at most [`STOP_GRACE`] for its end.
     pub(super) async fn stop(self) {
         match self {
             Self::Child(child) => child.stop(STOP_GRACE).await,
@@ -49,9 +49,27 @@ impl Service {
     }
 }
 
-/// The port of the line a service prints when it listens.
+/// Port in the line that a service prints when it listens.
 pub(super) fn listening_port(line: &str) -> Option<u16> {
     line.strip_prefix("listening on ")?.rsplit(':').next()?.parse().ok()
+}
+
+/// Reports once that a service is ready, or its error.
+#[derive(Clone)]
+struct StartResult(Arc<Mutex<Option<oneshot::Sender<Result<(), RunError>>>>>);
+
+impl StartResult {
+    fn new(sender: oneshot::Sender<Result<(), RunError>>) -> Self {
+        Self(Arc::new(Mutex::new(Some(sender))))
+    }
+
+    /// Sends the first result; later ones are ignored.
+    fn report(&self, result: Result<(), RunError>) {
+        if let Some(sender) = self.0.lock().ok().and_then(|mut sender| sender.take()) {
+            // Fails if the run does not wait for the service any more.
+            let _ = sender.send(result);
+        }
+    }
 }
 
 /// Runs a service on a thread with a runtime of its own, and returns once it is ready.
@@ -65,24 +83,17 @@ where
     let (up, is_up) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("{name}-main"));
     let spawned = thread.spawn(move || {
-        let up = Arc::new(std::sync::Mutex::new(Some(up)));
-        let send_ready = |up: &std::sync::Mutex<Option<oneshot::Sender<_>>>, result| {
-            if let Some(up) = up.lock().ok().and_then(|mut up| up.take()) {
-                let _ = up.send(result);
-            }
-        };
-        let ready = {
-            let up = Arc::clone(&up);
-            Box::new(move || send_ready(&up, Ok(())))
-        };
+        let up = StartResult::new(up);
+        let started = up.clone();
+        let ready = Box::new(move || started.report(Ok(())));
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 if let Err(error) = runtime.block_on(service(ready, shutdown)) {
                     log::warn!("{name}: {error}");
-                    send_ready(&up, Err(RunError::Stack(error)));
+                    up.report(Err(RunError::Stack(error)));
                 }
             }
-            Err(error) => send_ready(&up, Err(RunError::Thread(error))),
+            Err(error) => up.report(Err(RunError::Thread(error))),
         }
         let _ = ended.send(());
     });

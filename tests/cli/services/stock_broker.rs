@@ -8,9 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ::loadgen::config::plan::Address;
-use ::loadgen::pipeline::subscriber::{
-    self, ReceivedMessage, Sink, SubscribeCounts, SubscribeSettings,
-};
+use ::loadgen::pipeline::arrivals::{ArrivalSink, ArrivalSource as _, MqttSource, ReceivedMessage};
+use ::loadgen::pipeline::settings::BrokerSettings;
 use tokio::sync::{oneshot, watch};
 
 use crate::support::{LIMIT, Mosquitto, Recorder};
@@ -61,10 +60,10 @@ struct ReceiptTimes {
     done: Option<watch::Sender<bool>>,
 }
 
-impl Sink for ReceiptTimes {
+impl ArrivalSink for ReceiptTimes {
     fn message(&mut self, message: ReceivedMessage<'_>) {
         self.messages += 1;
-        self.received.insert(message.came.at.0);
+        self.received.insert(message.received.at.0);
         if self.messages == MESSAGES
             && let Some(done) = &self.done
         {
@@ -74,7 +73,7 @@ impl Sink for ReceiptTimes {
 }
 
 fn subscribe(broker: &Mosquitto, ready: oneshot::Sender<()>) -> thread::JoinHandle<usize> {
-    let settings = SubscribeSettings {
+    let settings = BrokerSettings {
         mqtt: Address::parse("--mqtt", &broker.url()).expect("a URL"),
         topics: vec!["/channel".to_owned()],
         qos: 0,
@@ -83,9 +82,8 @@ fn subscribe(broker: &Mosquitto, ready: oneshot::Sender<()>) -> thread::JoinHand
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let (done, shutdown) = watch::channel(false);
         let mut times = ReceiptTimes { done: Some(done), ..ReceiptTimes::default() };
-        let counts = SubscribeCounts::default();
         let tell = || _ = ready.send(());
-        let receive = subscriber::run(settings, &counts, &mut times, tell, shutdown);
+        let receive = MqttSource::new(settings).run(&mut times, tell, shutdown);
         let receive = async { tokio::time::timeout(LIMIT, receive).await };
         let received = runtime.expect("a runtime").block_on(receive);
         received.expect("all messages come in time").expect("the broker stays");

@@ -1,7 +1,7 @@
-//! Handing messages to the broker: a whole batch in one write, nothing forgotten over a reconnect.
+//! Publishing messages to the broker: a batch goes out in one write, and no message is lost over a reconnect.
 //!
-//! A message is held until it is done: at QoS 0 when the kernel has its last byte, at QoS 1 when the
-//! broker has acknowledged it. After a reconnect what is held is sent again, and only that.
+//! A message is held until it is published: at QoS 0 when the kernel has its last byte, at QoS 1 when the
+//! broker has acknowledged it. After a reconnect the held messages, and only those, are sent again.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,44 +14,45 @@ use rumqttc::mqttbytes::v4::{Packet, Publish};
 use tokio::time::Instant;
 
 use super::keepalive::KeepAlive;
-use super::metrics::Counter;
-use super::stamps::Stamper;
 use crate::core::Address;
 use crate::core::Backoff;
 use crate::core::clock::Nanos;
 use crate::message::{Checkpoint, MAX_BODY, MsgId};
+use crate::pipeline::metrics::Counter;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::mqtt::{self, MqttSender, PING_EVERY, Receiver};
+use crate::pipeline::settings::BrokerSettings;
+use crate::pipeline::stamps::Stamper;
 
-/// Unacknowledged messages at QoS 1: far more than a loopback round trip needs, below the 65,535
+/// Most unacknowledged messages at QoS 1: far more than a loopback round trip needs, below the 65,535
 /// that packet ids allow.
 const WINDOW: usize = 8_192;
-/// How long a goodbye may take: a broker that hangs takes none.
+/// Time allowed for the DISCONNECT packet, which a broker that hangs does not take.
 const GOODBYE: Duration = Duration::from_millis(50);
 
-/// A message on its way.
+/// A message to publish.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
-    /// The body.
-    pub payload: Bytes,
-    /// Its id, if it is stamped.
-    pub stamped: Option<MsgId>,
+pub(super) struct Outgoing {
+    pub(super) payload: Bytes,
+    /// Its id, if it is in the sample.
+    pub(super) stamped: Option<MsgId>,
 }
 
+/// A message that is not published yet.
 #[derive(Debug)]
 struct Held {
     message: Outgoing,
-    /// Where its frame ends in the bytes of this session; 0 while it has none.
+    /// End of its frame, counted in bytes of this connection; 0 while it has no frame.
     frame_end: u64,
     pkid: u16,
-    /// It was sent in an earlier session.
+    /// It was sent over an earlier connection.
     again: bool,
 }
 
-/// What publishers did.
+/// Numbers that publishers count.
 #[derive(Debug, Default)]
 pub struct PublishCounts {
-    /// Messages done.
+    /// Messages published.
     pub published: Counter,
     /// Messages sent again after a connection was lost.
     pub resent: Counter,
@@ -63,40 +64,40 @@ pub struct PublishCounts {
 
 /// A publisher with a connection of its own.
 #[derive(Debug)]
-pub struct Publisher {
+pub(super) struct Publisher {
     address: Address,
     client_id: String,
     frame: Publish,
     stamper: Stamper,
     counts: Arc<PublishCounts>,
-    session: Session,
-    /// Whether the session stands. While it does not, nothing is framed or written: a socket whose
-    /// peer is gone still takes bytes.
+    connection: PublisherConnection,
+    /// False while the connection is lost. Then no message is framed or written: a socket whose peer is gone
+    /// still takes bytes.
     connected: bool,
     held: VecDeque<Held>,
-    /// How many of `held`, from the front, have a frame in this session, and how many of those the
-    /// kernel has taken.
+    /// Number of messages of `held`, from the front, that have a frame on this connection.
     framed: usize,
+    /// Number of those that the kernel has taken.
     written: usize,
     next_pkid: u16,
 }
 
-/// One connection's lifetime.
+/// A connection to the broker, and the frames that wait to be written.
 #[derive(Debug)]
-struct Session {
+struct PublisherConnection {
     sender: MqttSender,
     receiver: Receiver,
     frames: BytesMut,
-    /// Bytes framed since the connection stands.
+    /// Bytes framed since the connection was made.
     framed_bytes: u64,
-    /// When the kernel was given what was written last.
+    /// Time of the last write.
     written_at: Nanos,
     /// TLS may still hold some of what was written.
     unflushed: bool,
     alive: KeepAlive,
 }
 
-impl Session {
+impl PublisherConnection {
     async fn open(address: &Address, client_id: &str) -> Result<Self, StackError> {
         let (sender, receiver) =
             mqtt::connect(address, client_id, mqtt::ReceiptTimes::Read).await?;
@@ -119,9 +120,9 @@ impl Session {
         self.framed_bytes - self.frames.len() as u64
     }
 
-    /// Takes in what came, or writes some of the frames, or pings: whatever is possible first. The
-    /// end of the connection is among what comes, so nothing is written behind it. It may be dropped
-    /// at any time and called again.
+    /// Reads packets, or writes some of the frames, or sends a ping: the first that is possible. Reading comes
+    /// first, so that no frame is written after the broker has closed the connection. Returns the packet ids
+    /// that the broker has acknowledged. The future may be dropped at any time.
     async fn step(&mut self) -> io::Result<Vec<u16>> {
         let has_output = self.has_output();
         tokio::select! {
@@ -131,8 +132,8 @@ impl Session {
                 self.alive.heard(Instant::now());
                 self.acknowledged()
             }
-            put = put(&mut self.sender, &mut self.frames), if has_output => {
-                let written_at = put?;
+            written = write_some(&mut self.sender, &mut self.frames), if has_output => {
+                let written_at = written?;
                 self.unflushed = written_at.is_some();
                 self.written_at = written_at.unwrap_or(self.written_at);
                 Ok(Vec::new())
@@ -141,7 +142,8 @@ impl Session {
         }
     }
 
-    /// A network can go without a word; then no ping is answered.
+    /// Adds a ping to the frames. A network can fail without an error: then no ping is answered, which is an
+    /// error here.
     fn ping(&mut self) -> io::Result<Vec<u16>> {
         self.alive.ask(Instant::now())?;
         let before = self.frames.len();
@@ -161,8 +163,8 @@ impl Session {
     }
 }
 
-/// Writes some of the frames, and gives the time; or hands the kernel what was written, when there are none.
-async fn put(sender: &mut MqttSender, frames: &mut BytesMut) -> io::Result<Option<Nanos>> {
+/// Writes some of the frames and returns the time. Without frames it flushes the sender.
+async fn write_some(sender: &mut MqttSender, frames: &mut BytesMut) -> io::Result<Option<Nanos>> {
     if frames.is_empty() {
         sender.flush().await?;
         return Ok(None);
@@ -171,22 +173,22 @@ async fn put(sender: &mut MqttSender, frames: &mut BytesMut) -> io::Result<Optio
 }
 
 impl Publisher {
-    /// Connects for the first time; here the broker being away is an error.
-    pub async fn open(
-        address: &Address,
+    /// Connects for the first time. An error if the broker does not answer.
+    pub(super) async fn open(
+        broker: &BrokerSettings,
         client_id: String,
-        (topic, qos): (&str, u8),
         stamper: Stamper,
         counts: Arc<PublishCounts>,
     ) -> Result<Self, StackError> {
-        let session = Session::open(address, &client_id).await?;
+        let connection = PublisherConnection::open(&broker.mqtt, &client_id).await?;
+        let topic = broker.topics.first().map_or("", String::as_str);
         Ok(Self {
-            address: address.clone(),
+            address: broker.mqtt.clone(),
             client_id,
-            frame: Publish::from_bytes(topic, mqtt::quality(qos), Bytes::new()),
+            frame: Publish::from_bytes(topic, mqtt::quality(broker.qos), Bytes::new()),
             stamper,
             counts,
-            session,
+            connection,
             connected: true,
             held: VecDeque::new(),
             framed: 0,
@@ -196,7 +198,7 @@ impl Publisher {
     }
 
     /// Takes messages over; [`Self::flush`] sends them.
-    pub fn hold(&mut self, messages: impl IntoIterator<Item = Outgoing>) {
+    pub(super) fn hold(&mut self, messages: impl IntoIterator<Item = Outgoing>) {
         for message in messages {
             if message.payload.len() > MAX_BODY {
                 log::warn!("a message of {} bytes is too large to publish", message.payload.len());
@@ -207,13 +209,13 @@ impl Publisher {
         }
     }
 
-    /// Writes all that is held, over as many reconnects as it takes. At QoS 1 the acknowledgements
-    /// of the last ones may still be out.
-    pub async fn flush(&mut self) {
+    /// Writes all held messages, over as many reconnects as it takes. At QoS 1 the last ones may still wait for
+    /// their acknowledgement.
+    pub(super) async fn flush(&mut self) {
         loop {
             if self.connected {
                 self.encode();
-                if !self.session.has_output() && self.framed == self.held.len() {
+                if !self.connection.has_output() && self.framed == self.held.len() {
                     return;
                 }
             }
@@ -221,8 +223,8 @@ impl Publisher {
         }
     }
 
-    /// Waits until nothing is held any more.
-    pub async fn settle(&mut self) {
+    /// Waits until no message is held any more.
+    pub(super) async fn settle(&mut self) {
         self.flush().await;
         while !self.held.is_empty() {
             self.step().await;
@@ -230,20 +232,20 @@ impl Publisher {
         }
     }
 
-    /// Keeps the idle connection alive and notices when it is lost. Never returns: to be dropped
-    /// when there is something to publish.
-    pub async fn tend(&mut self) {
+    /// Keeps the idle connection alive, and makes it again when it is lost. Never returns: the caller drops the
+    /// future when there is a message to publish.
+    pub(super) async fn keep_alive(&mut self) {
         loop {
             self.flush().await;
             self.step().await;
         }
     }
 
-    /// Says goodbye, and gives back what could not be sent.
-    pub async fn close(mut self) -> Vec<Bytes> {
-        // A goodbye in the middle of a frame would be read as a part of it.
-        if self.connected && !self.session.has_output() {
-            let goodbye = self.session.sender.send(&Packet::Disconnect);
+    /// Disconnects, and returns the messages that are still held.
+    pub(super) async fn close(mut self) -> Vec<Bytes> {
+        // In the middle of a frame the broker would read a DISCONNECT as a part of it.
+        if self.connected && !self.connection.has_output() {
+            let goodbye = self.connection.sender.send(&Packet::Disconnect);
             let _ = tokio::time::timeout(GOODBYE, goodbye).await;
         }
         self.held.drain(..).map(|held| held.message.payload).collect()
@@ -253,9 +255,9 @@ impl Publisher {
         if !self.connected {
             return self.reconnect().await;
         }
-        match self.session.step().await {
+        match self.connection.step().await {
             Ok(pkids) => self.progress(&pkids),
-            Err(error) => self.lose(&error),
+            Err(error) => self.lost(&error),
         }
     }
 
@@ -264,7 +266,7 @@ impl Publisher {
         self.acknowledge(pkids);
     }
 
-    /// Frames for what has none yet, as far as the window allows.
+    /// Frames the messages that have no frame yet, as far as the window allows.
     fn encode(&mut self) {
         let unlimited = self.frame.qos == QoS::AtMostOnce;
         while self.framed < self.held.len() && (unlimited || self.framed < WINDOW) {
@@ -278,20 +280,20 @@ impl Publisher {
                 self.frame.dup = held.again;
             }
             self.frame.payload = held.message.payload.clone();
-            let before = self.session.frames.len();
-            // It can only fail above MQTT's 256 MB, which `hold` lets nobody near.
-            let _ = self.frame.write(&mut self.session.frames);
-            self.session.framed_bytes += (self.session.frames.len() - before) as u64;
-            held.frame_end = self.session.framed_bytes;
+            let before = self.connection.frames.len();
+            // Fails only above MQTT's limit of 256 MB, and `hold` refuses messages above `MAX_BODY`.
+            let _ = self.frame.write(&mut self.connection.frames);
+            self.connection.framed_bytes += (self.connection.frames.len() - before) as u64;
+            held.frame_end = self.connection.framed_bytes;
             self.counts.resent.add(u64::from(held.again));
             self.framed += 1;
         }
     }
 
-    /// Stamps what the kernel has taken; at QoS 0 that is all there is to know.
+    /// Stamps the messages that the kernel has taken. At QoS 0 they are published then.
     fn complete(&mut self) {
-        let written_to = self.session.written_bytes();
-        let at = self.session.written_at;
+        let written_to = self.connection.written_bytes();
+        let at = self.connection.written_at;
         while self.written < self.framed && self.held[self.written].frame_end <= written_to {
             if let Some(id) = self.held[self.written].message.stamped {
                 self.stamper.stamp(Checkpoint::Published, id, at);
@@ -308,7 +310,7 @@ impl Publisher {
 
     fn acknowledge(&mut self, pkids: &[u16]) {
         for pkid in pkids {
-            // Brokers acknowledge in order, so it is the first; one that does not is allowed to.
+            // Mostly the first message, as brokers acknowledge in order. They need not.
             let found = self.held.iter().take(self.written).position(|held| held.pkid == *pkid);
             if let Some(at) = found {
                 self.held.remove(at);
@@ -319,8 +321,8 @@ impl Publisher {
         }
     }
 
-    /// The session is over: all that is held will be sent in the next one.
-    fn lose(&mut self, error: &io::Error) {
+    /// Takes in that the connection is lost: the held messages go out over the next one.
+    fn lost(&mut self, error: &io::Error) {
         log::warn!("lost the MQTT broker at {}: {error}", self.address);
         self.connected = false;
         self.counts.reconnects.add(1);
@@ -328,12 +330,12 @@ impl Publisher {
         (self.framed, self.written) = (0, 0);
     }
 
-    /// Connects again, however long it takes. It may be dropped and called again.
+    /// Connects again, however long it takes. The future may be dropped at any time.
     async fn reconnect(&mut self) {
         let mut backoff = Backoff::default();
-        self.session = loop {
-            match Session::open(&self.address, &self.client_id).await {
-                Ok(session) => break session,
+        self.connection = loop {
+            match PublisherConnection::open(&self.address, &self.client_id).await {
+                Ok(connection) => break connection,
                 Err(_) => tokio::time::sleep(backoff.pause()).await,
             }
         };

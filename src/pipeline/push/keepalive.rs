@@ -1,40 +1,39 @@
-//! Whether a broker is still there. At QoS 0 it says nothing by itself, so that silence alone tells
-//! nothing: it is gone when it leaves a ping unanswered.
+//! Detection of a broker that is gone. At QoS 0 a broker sends nothing by itself, so silence alone proves
+//! nothing: the broker is gone if it does not answer a ping.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a connection is pinged, and when it is given up.
+/// Times at which a connection is pinged and given up.
 #[derive(Debug)]
 pub(super) struct KeepAlive {
     every: Duration,
-    /// The end of the next wait for a word of the broker.
+    /// Time of the next ping, if the broker sends nothing before.
     due: Instant,
-    /// When the oldest ping went out that nothing came after.
+    /// Time of the oldest ping since the last packet of the broker.
     unanswered: Option<Instant>,
 }
 
 impl KeepAlive {
-    /// For a connection that stands since `now`, to be pinged whenever it was silent for so long.
+    /// Keeps a connection that was made at `now`. A ping goes out after each silence of `every`.
     pub(super) fn new(every: Duration, now: Instant) -> Self {
         Self { every, due: now + every, unanswered: None }
     }
 
-    /// Something came: whatever it was, the broker is there.
+    /// Takes in that a packet came: any packet shows that the broker is there.
     pub(super) fn heard(&mut self, now: Instant) {
         self.unanswered = None;
         self.due = now + self.every;
     }
 
-    /// When [`Self::ask`] is to be called.
+    /// Time at which [`Self::ask`] is to be called.
     pub(super) fn due(&self) -> Instant {
         self.due
     }
 
-    /// A ping is to be sent. The error is that of a broker that has left one unanswered for twice the
-    /// interval.
+    /// Takes in that a ping is sent now. An error if the broker has not answered one for twice the interval.
     pub(super) fn ask(&mut self, now: Instant) -> io::Result<()> {
         let since = *self.unanswered.get_or_insert(now);
         if now.duration_since(since) >= 2 * self.every {
@@ -54,13 +53,13 @@ mod tests {
     const SOON: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_broker_that_answers_its_pings_is_there_however_seldom_it_is_heard() {
+    fn a_broker_that_answers_pings_late_is_not_given_up() {
         let mut now = Instant::now();
         let mut alive = KeepAlive::new(EVERY, now);
         // The second of two is answered late, but before the third.
         for late in [SOON, SOON, EVERY + SOON, SOON, 2 * EVERY - SOON, SOON] {
             now = alive.due();
-            alive.ask(now).expect("it is asked");
+            alive.ask(now).expect("the broker is there");
             let answered = now + late;
             while alive.due() < answered {
                 now = alive.due();
@@ -72,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_leaves_a_ping_unanswered_is_gone() {
+    fn a_broker_that_does_not_answer_pings_is_given_up() {
         let begin = Instant::now();
         let mut alive = KeepAlive::new(EVERY, begin);
         alive.heard(begin + EVERY / 2);

@@ -1,4 +1,4 @@
-//! A limit on how many messages a push server takes: what a slower one would do, to order.
+//! A limit on the rate at which a push server takes messages, to try out a slower one.
 
 use std::time::Duration;
 
@@ -6,31 +6,32 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::core::units::Rate;
 
-/// What may be made up for at once after a moment in which less than the limit was taken: more than a
-/// timer is late, little enough that messages leave evenly.
+/// Time below the limit that is made up for at once. It is longer than a timer is late, and short enough that
+/// messages leave evenly.
 const SLACK: Duration = Duration::from_millis(10);
 
 /// Lets messages through at a rate, over any time longer than [`SLACK`].
 #[derive(Debug)]
 pub(super) struct Limit {
+    /// Time between two messages at the limit.
     each: Duration,
-    /// When all that was let through would have been at exactly the rate.
+    /// Time at which all messages so far would have passed at exactly the limit.
     paid: Instant,
 }
 
 impl Limit {
-    /// `share` of the workers has an equal part of the rate.
-    pub(super) fn new(rate: Rate, share: usize) -> Self {
-        let each = Duration::from_secs_f64(share as f64 / rate.as_f64());
+    /// Limits one of `workers` to its equal share of `rate`.
+    pub(super) fn new(rate: Rate, workers: usize) -> Self {
+        let each = Duration::from_secs_f64(workers as f64 / rate.as_f64());
         Self { each, paid: Instant::now() }
     }
 
-    /// Messages that go at once without being uneven, at least one.
+    /// Number of messages that may pass at once, at least 1.
     pub(super) fn batch(&self) -> usize {
         ((SLACK.as_secs_f64() / self.each.as_secs_f64()) as usize).max(1)
     }
 
-    /// Waits until so many messages more than so far are within the rate.
+    /// Waits until `messages` more are within the limit.
     pub(super) async fn pass(&mut self, messages: usize) {
         let now = Instant::now();
         let earliest = now.checked_sub(SLACK).unwrap_or(now);
@@ -45,10 +46,10 @@ mod tests {
 
     #[test]
     fn batches_are_a_hundredth_of_a_second_at_most() {
-        for (rate, share, batch) in
+        for (rate, workers, batch) in
             [("10k", 1, 100), ("10k", 4, 25), ("50", 1, 1), ("10M", 1, 100_000)]
         {
-            assert_eq!(Limit::new(rate.parse().expect("a rate"), share).batch(), batch);
+            assert_eq!(Limit::new(rate.parse().expect("a rate"), workers).batch(), batch);
         }
     }
 

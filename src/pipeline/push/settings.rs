@@ -1,0 +1,113 @@
+//! Settings of a push server, and the numbers that it counts.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use super::publisher::PublishCounts;
+use crate::config::plan::Plan;
+use crate::config::settings::Coupling;
+use crate::core::units::Rate;
+use crate::pipeline::metrics::Counter;
+#[cfg(feature = "cli")]
+use crate::pipeline::settings::parse_threads;
+use crate::pipeline::settings::{BrokerSettings, MessageSettings, QueueSettings, ServerAddresses};
+
+/// Settings of a push server. A child process gets all of them as flags, but the addresses.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct PushSettings {
+    /// Queue that gives the messages.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub queue: QueueSettings,
+
+    /// Ids and stamps of the messages.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub message: MessageSettings,
+
+    /// Broker that the messages are published to.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub broker: BrokerSettings,
+
+    /// Workers, each with a Redis and a broker connection
+    #[cfg_attr(feature = "cli", arg(
+        long,
+        value_name = "N",
+        env = "LOADGEN_PUSH_WORKERS",
+        default_value = "1",
+        value_parser = parse_threads
+    ))]
+    pub workers: usize,
+
+    /// Threads the workers are spread over
+    #[cfg_attr(feature = "cli", arg(
+        long,
+        value_name = "N",
+        env = "LOADGEN_PUSH_THREADS",
+        default_value = "1",
+        value_parser = parse_threads
+    ))]
+    pub threads: usize,
+
+    /// Coupling of pop and publish: side by side with a channel between, or in turn
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "KIND", env = "LOADGEN_COUPLING", default_value = "channel")
+    )]
+    pub coupling: Coupling,
+
+    /// Take and publish at most RATE messages a second, to try out a slower push server; the rest waits in the queue (default: no limit)
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RATE", env = "LOADGEN_PUSH_LIMIT"))]
+    #[serde(serialize_with = "as_text")]
+    pub limit: Option<Rate>,
+}
+
+impl PushSettings {
+    /// Settings of the push server that a run starts.
+    pub(crate) fn of_run(plan: &Plan, servers: &ServerAddresses) -> Self {
+        let pipeline = &plan.pipeline;
+        Self {
+            queue: QueueSettings::of_run(plan, servers),
+            message: MessageSettings::of_run(plan),
+            broker: BrokerSettings {
+                mqtt: servers.mqtt.clone(),
+                topics: pipeline.topics.clone(),
+                qos: pipeline.qos,
+            },
+            workers: pipeline.push_workers,
+            threads: pipeline.push_threads,
+            coupling: pipeline.coupling,
+            limit: pipeline.push_limit,
+        }
+    }
+
+    /// Environment variables of a child process with these settings.
+    pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
+        let mut secrets = self.queue.secrets();
+        secrets.push(self.broker.secret());
+        secrets
+    }
+}
+
+/// Writes a rate as it is typed.
+#[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn as_text<S: Serializer>(rate: &Option<Rate>, serializer: S) -> Result<S::Ok, S::Error> {
+    rate.map(|rate| rate.to_string()).serialize(serializer)
+}
+
+/// Numbers that a push server counts.
+#[derive(Debug, Default)]
+pub struct PushCounts {
+    /// Messages taken from the queue.
+    pub popped: Counter,
+    /// Messages put back, since the broker was away at the end.
+    pub returned: Counter,
+    /// Messages that could be neither published nor put back.
+    pub lost: Counter,
+    /// Numbers that the publishers count.
+    pub publish: Arc<PublishCounts>,
+}
