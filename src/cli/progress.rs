@@ -56,10 +56,10 @@ impl View {
 
     /// Returns the callback for the progress of a run.
     pub(super) fn updater(&self) -> impl FnMut(&Progress) + Send + 'static {
-        let (face, header, mut pace) = (self.face.clone(), self.header.clone(), Pace::default());
+        let (face, header, mut lines_due) = (self.face.clone(), self.header.clone(), LineSchedule::default());
         move |progress| match &face {
             Face::Nothing => {}
-            Face::Plain if pace.is_due(progress) => say(&words::line(&header, progress)),
+            Face::Plain if lines_due.is_due(progress) => say(&words::line(&header, progress)),
             Face::Plain => {}
             Face::Screen(screen) => screen.show(progress),
         }
@@ -133,18 +133,18 @@ fn millis(span: Duration) -> u64 {
 
 /// Schedule of the plain lines.
 #[derive(Debug)]
-struct Pace {
+struct LineSchedule {
     waiting: bool,
     next: Duration,
 }
 
-impl Default for Pace {
+impl Default for LineSchedule {
     fn default() -> Self {
         Self { waiting: false, next: PLAIN_EVERY }
     }
 }
 
-impl Pace {
+impl LineSchedule {
     fn is_due(&mut self, progress: &Progress) -> bool {
         let (waiting, elapsed) = (progress.phase == Phase::Waiting, progress.elapsed);
         if waiting != self.waiting {
@@ -165,11 +165,11 @@ mod tests {
     use super::*;
 
     /// The tenths of seconds at which a line is printed, of so many.
-    fn lines(tenths: u32, phase: Phase, pace: &mut Pace) -> Vec<u32> {
+    fn lines(tenths: u32, phase: Phase, lines_due: &mut LineSchedule) -> Vec<u32> {
         let mut progress = Progress { phase, ..words::tests::progress() };
         let at = |tenth: &u32| {
             progress.elapsed = Duration::from_millis(u64::from(*tenth) * 100);
-            pace.is_due(&progress)
+            lines_due.is_due(&progress)
         };
         (0..tenths).filter(at).collect()
     }
@@ -177,14 +177,14 @@ mod tests {
     #[test]
     fn plain_lines_are_few_and_become_fewer() {
         assert_eq!(
-            lines(40, Phase::Measuring, &mut Pace::default()),
+            lines(40, Phase::Measuring, &mut LineSchedule::default()),
             [0; 0],
             "a short run has none"
         );
-        let mut pace = Pace::default();
-        assert_eq!(lines(1_300, Phase::Waiting, &mut pace), [0, 600, 1_200]);
-        assert_eq!(lines(170, Phase::Measuring, &mut pace), [50, 100, 150]);
-        let day = lines(864_000, Phase::Measuring, &mut Pace::default()).len();
+        let mut lines_due = LineSchedule::default();
+        assert_eq!(lines(1_300, Phase::Waiting, &mut lines_due), [0, 600, 1_200]);
+        assert_eq!(lines(170, Phase::Measuring, &mut lines_due), [50, 100, 150]);
+        let day = lines(864_000, Phase::Measuring, &mut LineSchedule::default()).len();
         assert!((100..300).contains(&day), "{day} lines a day");
     }
 }

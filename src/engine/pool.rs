@@ -192,7 +192,8 @@ impl WorkerThread {
                 let raw = Http1Transport::connect_with_hooks(&config.requests, raw, hooks);
                 self.send(source, raw, Http1Transport::begin)
             }
-            (_, link) => {
+            // A raw engine without a link is impossible: only a proxy finds the target itself.
+            (Engine::Reqwest | Engine::Raw, link) => {
                 let PoolConfig { requests, transport, .. } = config;
                 let link = link.as_ref();
                 let source = source_of(requests);
