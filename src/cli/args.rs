@@ -5,8 +5,8 @@ mod allow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueEnum as _};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, ArgAction, Args, Parser, Subcommand};
 
 pub(super) use self::allow::AllowArgs;
 use super::metrics::parse_address;
@@ -151,6 +151,7 @@ pub(super) struct OutputArgs {
         value_name = "FORM",
         env = "LOADGEN_FORMAT",
         default_value = "text",
+        value_parser = form_parser(Form::all()),
         help_heading = "Report"
     )]
     pub(super) format: Form,
@@ -177,10 +178,17 @@ const COMPARE_OUTPUT: &str = "Write the comparison to a file, repeatable; its fo
 
 /// Limits `--format` to the formats that this kind of document supports.
 fn fitting(format: Arg, subject: Subject) -> Arg {
-    let forms = Form::value_variants().iter().filter(|form| form.fits(subject).is_ok());
-    let names: Vec<_> = forms.filter_map(Form::to_possible_value).collect();
-    format
-        .value_parser(PossibleValuesParser::new(names).try_map(|name| Form::from_str(&name, false)))
+    format.value_parser(form_parser(Form::all().filter(|form| form.fits(subject).is_ok())))
+}
+
+/// Reads the name of one of the forms, or its file ending.
+fn form_parser(forms: impl Iterator<Item = Form>) -> impl TypedValueParser<Value = Form> {
+    let mut names = Vec::new();
+    for form in forms {
+        let name = PossibleValue::new(form.name());
+        names.push(if form.ending() == form.name() { name } else { name.alias(form.ending()) });
+    }
+    PossibleValuesParser::new(names).try_map(|name| Form::named(&name).ok_or("not a form"))
 }
 
 /// Progress output of a run.
@@ -355,14 +363,13 @@ mod tests {
             let arg = |id: &str| command.get_arguments().find(|arg| arg.get_id() == id);
             let help = arg("outputs").and_then(Arg::get_help).expect("help").to_string();
             let listed = arg("format").expect("a flag").get_possible_values();
-            for form in Form::value_variants() {
-                let value = form.to_possible_value().expect("a name");
-                let ending = if *form == Form::Text { "txt" } else { value.get_name() };
+            for form in Form::all() {
+                let ending = form.ending();
                 let fits = form.fits(subject).is_ok();
                 let words: Vec<_> = help.split(' ').collect();
                 assert_eq!(words.contains(&format!(".{ending}").as_str()), fits, "{name} {ending}");
                 assert_eq!(
-                    listed.iter().any(|v| v.get_name() == value.get_name()),
+                    listed.iter().any(|v| v.get_name() == form.name()),
                     fits,
                     "{name} {ending}"
                 );

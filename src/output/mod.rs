@@ -1,8 +1,11 @@
-//! Reports, ramps and comparisons as people and other tools read them. Every form is made from the data alone, so all say the same.
+//! Reports, ramps and comparisons in the forms that people and other tools read. Every form is made from the report alone,
+//! so all contain the same results.
 
 mod comparison;
 pub mod forms;
+#[cfg(feature = "html")]
 pub mod html;
+mod number;
 mod ramp;
 mod requests;
 mod table;

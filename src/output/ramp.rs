@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::number::time;
 use super::table::{narrow_table, wrapped};
-use super::text::{TextOptions, time};
+use super::text::TextOptions;
 use crate::core::units::format_count;
 use crate::report::Report;
 use crate::report::failures::failure_name;
@@ -153,14 +154,14 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
 mod tests {
     use super::*;
 
+    fn rows<const N: usize>(rows: [[&str; N]; 3]) -> Vec<Vec<String>> {
+        rows.map(|row| row.map(str::to_owned).to_vec()).to_vec()
+    }
+
     #[test]
     fn a_column_without_a_figure_is_left_out() {
-        let rows = |rows: &[&[&str]]| {
-            rows.iter().map(|row| row.iter().map(|cell| cell.to_string()).collect()).collect()
-        };
-        let all: Vec<Vec<_>> =
-            rows(&[&["Step", "lost", "rate"], &["a", "-", "-"], &["b", "-", "1"]]);
-        let kept: Vec<Vec<String>> = rows(&[&["Step", "rate"], &["a", "-"], &["b", "1"]]);
+        let all = rows([["Step", "lost", "rate"], ["a", "-", "-"], ["b", "-", "1"]]);
+        let kept = rows([["Step", "rate"], ["a", "-"], ["b", "1"]]);
         assert_eq!(without_empty_columns(&all), kept);
     }
 }

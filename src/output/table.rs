@@ -1,14 +1,14 @@
-//! Columns of text that stand below each other.
+//! Text in columns.
 
-/// Columns of a terminal where nobody made it wider.
+/// Default width of a terminal, in characters.
 const TERMINAL: usize = 80;
 
-/// Lays rows out: the first column to the left, the others to the right, two spaces in between.
+/// Aligns columns: the first to the left, the others to the right, with two spaces between them.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     spaced(rows, "  ")
 }
 
-/// As [`table`], with one space in between where two would not fit a terminal.
+/// Aligns columns like [`table`], with one space between them if two would not fit a terminal.
 pub(super) fn narrow_table(rows: &[Vec<String>]) -> String {
     let wide = table(rows);
     let fits = wide.lines().all(|line| line.chars().count() <= TERMINAL);
@@ -17,14 +17,10 @@ pub(super) fn narrow_table(rows: &[Vec<String>]) -> String {
 
 fn spaced(rows: &[Vec<String>], gap: &str) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..columns).map(width).collect();
+    let mut widths = vec![0; columns];
+    for (column, cell) in rows.iter().flat_map(|row| row.iter().enumerate()) {
+        widths[column] = widths[column].max(cell.chars().count());
+    }
     let mut out = String::new();
     for row in rows {
         let mut line = String::from("  ");
@@ -41,7 +37,7 @@ fn spaced(rows: &[Vec<String>], gap: &str) -> String {
     out
 }
 
-/// A text under its label, broken between words where a terminal ends.
+/// A label and a text, with line breaks between words so that it fits a terminal.
 pub(super) fn wrapped(label: &str, text: &str) -> String {
     let indent = label.chars().count();
     let (mut out, mut column) = (label.to_owned(), indent);
@@ -67,14 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_below_each_other() {
+    fn columns_are_aligned() {
         let rows =
             [vec!["due → sent".to_owned(), "1".to_owned()], vec!["x".to_owned(), "22".to_owned()]];
         assert_eq!(table(&rows), "  due → sent   1\n  x           22\n");
     }
 
     #[test]
-    fn a_long_text_is_broken_between_words() {
+    fn a_long_text_has_line_breaks_between_words() {
         let words = ["x".repeat(40), "y".repeat(37), "z".repeat(90)];
         let text = wrapped("  ", &words.join(" "));
         let lines: Vec<_> = text.lines().collect();

@@ -1,7 +1,8 @@
-//! The report for people: wrk's block of numbers first, then what wrk does not know.
+//! The report as text: wrk's block of numbers first, then the results that wrk does not have.
 
 use std::fmt::Write as _;
 
+use super::number::{Statistic, bound_of_zero, cpu_per_request_us, time};
 use super::requests::request_rows;
 use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
@@ -10,15 +11,15 @@ use crate::report::lookup::it_is;
 use crate::report::result::{Allowed, RunResult};
 use crate::report::{Distribution, Errors, HttpVersion, Latency, Messages, Report, Run, Script};
 
-/// The indent of a row that belongs to the label above it.
+/// Indent of a row under the label above it.
 const INDENT: &str = "            ";
 
-/// What the text shows beside the usual.
+/// Options of the text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TextOptions {
-    /// wrk's `--latency`: the distribution, and the long percentiles.
+    /// wrk's `--latency`: its latency distribution, and p99.99.
     pub latency: bool,
-    /// Faults that the user lets pass, for the exit code in the last line.
+    /// Faults that do not change the exit code in the last line.
     pub allowed: Allowed,
 }
 
@@ -37,57 +38,47 @@ pub fn text(report: &Report, options: TextOptions) -> String {
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// A time, or `n/a` where the sample is too small for it.
-pub(super) fn time(micros: Option<f64>) -> String {
-    micros.map_or_else(|| "n/a".to_owned(), format_time)
-}
-
-/// A percentile or the maximum by its name in the JSON; `> 6.10s` where it is a lower bound.
-pub(super) fn figure(q: &Distribution, name: &str) -> String {
-    let bound = if q.is_lower_bound(name) { "> " } else { "" };
-    q.by_name(name).map_or_else(|| time(None), |value| bound.to_owned() + &format_time(value))
-}
-
-fn quantile_row(name: &str, q: &Distribution, options: TextOptions) -> Vec<String> {
-    let mut names = vec!["p50", "p90", "p99", "p99_9"];
+/// Percentiles of a row, and the maximum.
+fn statistics(options: TextOptions) -> Vec<Statistic> {
+    let mut all = vec![Statistic::P50, Statistic::P90, Statistic::P99, Statistic::P99_9];
     if options.latency {
-        names.push("p99_99");
+        all.push(Statistic::P99_99);
     }
-    names.push("max");
-    let figures = names.into_iter().map(|name| figure(q, name));
-    std::iter::once(name.to_owned()).chain(figures).collect()
+    all.push(Statistic::Max);
+    all
+}
+
+fn quantile_row(name: &str, distribution: &Distribution, options: TextOptions) -> Vec<String> {
+    let mut row = vec![name.to_owned()];
+    row.extend(statistics(options).into_iter().map(|statistic| statistic.text(distribution)));
+    row
 }
 
 fn latencies(report: &Report, options: TextOptions) -> String {
     titled(latency_rows(report, options))
 }
 
-/// A table below its title, which the first cell of the head holds: with both in one line it would not
-/// fit a terminal of 80 columns.
+/// A table below its title, which is the first cell of its first row. Title and column names in one line would not fit a
+/// terminal of 80 columns.
 fn titled(mut rows: Vec<Vec<String>>) -> String {
     let title = rows.first_mut().and_then(|head| head.first_mut()).map(std::mem::take);
     format!("  {}\n{}", title.unwrap_or_default(), narrow_table(&rows))
 }
 
-/// The distributions, a row each; the first row is the head.
+/// A row for each distribution, below a row of column names.
 pub(super) fn latency_rows(report: &Report, options: TextOptions) -> Vec<Vec<String>> {
     let Report { run, latency, arrival, .. } = report;
-    let whole = |rate: f64| format_count(rate.round() as u64);
     let loop_name = match (run.rate_range, &run.rate_target, &run.arrivals) {
         (Some([from, to]), _, Some(arrivals)) => {
-            format!("Open loop, {} to {} requests/s, {arrivals}", whole(from), whole(to))
+            format!("Open loop, {} to {} requests/s, {arrivals}", whole_rate(from), whole_rate(to))
         }
         (None, Some(rate), Some(arrivals)) => {
-            format!("Open loop, {} requests/s, {arrivals}", whole(*rate))
+            format!("Open loop, {} requests/s, {arrivals}", whole_rate(*rate))
         }
         _ => "Closed loop".to_owned(),
     };
     let mut head = vec![loop_name];
-    head.extend(["p50", "p90", "p99", "p99.9"].map(str::to_owned));
-    if options.latency {
-        head.push("p99.99".to_owned());
-    }
-    head.push("max".to_owned());
+    head.extend(statistics(options).into_iter().map(Statistic::label));
     let mut rows = vec![head];
     if let Some(arrival) = arrival {
         rows.push(quantile_row("  arrival   due → arrived", arrival, options));
@@ -106,7 +97,11 @@ pub(super) fn latency_rows(report: &Report, options: TextOptions) -> Vec<Vec<Str
     rows
 }
 
-/// The two parts of lateness; the whole where they were not measured apart.
+fn whole_rate(rate: f64) -> String {
+    format_count(rate.round() as u64)
+}
+
+/// The two parts of lateness; lateness itself if its parts were not measured.
 fn lateness_rows(latency: &Latency, options: TextOptions) -> Vec<Vec<String>> {
     match &latency.waiting {
         Some(waiting) => vec![
@@ -124,7 +119,7 @@ fn stages(report: &Report) -> String {
     titled(stage_rows(report))
 }
 
-/// The stages, a row each; the first row is the head.
+/// A row for each stage, below a row of column names.
 pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
     let bound = report.run.clock.error_bound_us;
     let clock = bound.map(|bound| format!(", clock ± {}", format_time(bound))).unwrap_or_default();
@@ -132,18 +127,21 @@ pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
     let head = [title.as_str(), "messages", "p50", "p90", "p99", "p99.9", "max"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for stage in &report.stages {
-        let name = format!("  {} → {}", stage.from, stage.to);
-        let fine = |value: Option<f64>| match (value, bound) {
-            // Rounded to the clock's bound it says nothing but this.
-            (Some(0.0), Some(bound)) => format!("<{}", format_time(bound)),
-            _ => time(value),
-        };
         let q = &stage.distribution;
-        let count = format_count(q.count);
-        let times = [q.p50, q.p90, q.p99, q.p99_9, q.max].map(fine);
-        rows.push([name, count].into_iter().chain(times).collect());
+        let times = [q.p50, q.p90, q.p99, q.p99_9, q.max].map(|value| stage_time(value, bound));
+        let mut row = vec![format!("  {} → {}", stage.from, stage.to), format_count(q.count)];
+        row.extend(times);
+        rows.push(row);
     }
     rows
+}
+
+/// A time of a stage; `<3us` if the clock's error bound rounded it to zero.
+fn stage_time(value: Option<f64>, error_bound_us: Option<f64>) -> String {
+    match bound_of_zero(value, error_bound_us) {
+        Some(bound) => format!("<{}", format_time(bound)),
+        None => time(value),
+    }
 }
 
 fn account(report: &Report) -> String {
@@ -160,8 +158,10 @@ fn account(report: &Report) -> String {
         format_count(requests.unfinished),
     );
     if requests.status.keys().any(|status| !status.starts_with('2')) {
-        let one = |(status, count): (&String, &u64)| format!("{status}: {}", format_count(*count));
-        let all: Vec<_> = requests.status.iter().map(one).collect();
+        let mut all = Vec::new();
+        for (status, count) in &requests.status {
+            all.push(format!("{status}: {}", format_count(*count)));
+        }
         out += &wrapped(INDENT, &format!("by status {}", all.join("; ")));
     }
     if requests.errors.protocol > 0 {
@@ -184,16 +184,17 @@ fn account(report: &Report) -> String {
 }
 
 /// Failures by cause in words, the most frequent first.
-pub(super) fn causes(errors: &Errors) -> String {
+fn causes(errors: &Errors) -> String {
     let mut causes: Vec<_> = errors.by_cause.iter().collect();
     causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let one = |(cause, count): &(&String, &u64)| {
-        format!("{}: {}", cause.replace('_', " "), format_count(**count))
-    };
-    causes.iter().map(one).collect::<Vec<_>>().join("; ")
+    let mut words = Vec::new();
+    for (cause, count) in causes {
+        words.push(format!("{}: {}", cause.replace('_', " "), format_count(*count)));
+    }
+    words.join("; ")
 }
 
-/// What a script took, in words.
+/// The time that a script took.
 pub(super) fn script_use(script: &Script) -> String {
     format!(
         "{}: {:.2}% of the threads' time, {} a request",
@@ -220,12 +221,17 @@ fn message_account(messages: &Messages) -> String {
         format_count(messages.unexpected),
         format_count(messages.foreign),
     );
-    let named = [("lost", &messages.examples.lost), ("duplicated", &messages.examples.duplicated)];
-    for (kind, ids) in named.into_iter().filter(|(_, ids)| !ids.is_empty()) {
-        let ids: Vec<_> = ids.iter().map(u64::to_string).collect();
-        out += &wrapped(INDENT, &format!("first {kind}: {}", ids.join(" ")));
+    out += &examples("lost", &messages.examples.lost);
+    out + &examples("duplicated", &messages.examples.duplicated)
+}
+
+/// The first ids of lost or duplicated messages; empty if there are none.
+fn examples(kind: &str, ids: &[u64]) -> String {
+    if ids.is_empty() {
+        return String::new();
     }
-    out
+    let ids: Vec<_> = ids.iter().map(u64::to_string).collect();
+    wrapped(INDENT, &format!("first {kind}: {}", ids.join(" ")))
 }
 
 fn resources(report: &Report) -> String {
@@ -235,45 +241,42 @@ fn resources(report: &Report) -> String {
     table(&resource_rows(report))
 }
 
-/// The components, a row each; the first row is the head.
+/// A row for each component, below a row of column names.
 pub(super) fn resource_rows(report: &Report) -> Vec<Vec<String>> {
     let mut rows =
         vec![["Component", "CPU", "CPU max", "CPU/request", "memory"].map(str::to_owned).to_vec()];
     for used in &report.resources {
-        let per_request = match report.requests.sent {
-            0 => "n/a".to_owned(),
-            sent => format_time(used.cpu_s * 1e6 / sent as f64),
-        };
         rows.push(vec![
             format!("  {}", used.component),
             format!("{:.1}%", used.cpu_percent_mean),
             format!("{:.1}%", used.cpu_percent_max),
-            per_request,
+            time(cpu_per_request_us(used, report)),
             format!("{}B", format_binary(used.rss_max_bytes as f64)),
         ]);
     }
     rows
 }
 
-/// Queue and broker, where they are known.
+/// Queue and broker; `None` if neither is known.
 pub(super) fn servers(report: &Report) -> Option<String> {
-    let server = |name: &str, server: &Option<crate::report::Server>| {
-        server.as_ref().map(|s| format!("{name} {} ({})", s.version, s.kind))
-    };
     let stack = &report.run.stack;
-    let known = [server("queue", &stack.queue), server("broker", &stack.broker)];
-    let known: Vec<_> = known.into_iter().flatten().collect();
+    let mut known = Vec::new();
+    for (name, server) in [("queue", &stack.queue), ("broker", &stack.broker)] {
+        if let Some(server) = server {
+            known.push(format!("{name} {} ({})", server.version, server.kind));
+        }
+    }
     (!known.is_empty()).then(|| known.join(", "))
 }
 
-/// What was spoken, where it is not the usual.
+/// The protocol; `None` for HTTP/1.1.
 pub(super) fn protocol(report: &Report) -> Option<String> {
     let Run { protocol, streams, .. } = &report.run;
     let usual = *protocol != HttpVersion::Http2;
     (!usual).then(|| format!("{protocol}, up to {streams} requests at once on each connection"))
 }
 
-/// What it was merged from.
+/// The nodes of a merged report; `None` if it is not merged.
 pub(super) fn parts(report: &Report) -> Option<String> {
     let parts = report.run.parts.as_ref()?;
     let nodes: Vec<_> = parts.nodes.iter().map(u64::to_string).collect();
@@ -285,7 +288,7 @@ pub(super) fn parts(report: &Report) -> Option<String> {
     Some(format!("node {} of {}{partial}{skew}", nodes.join(", "), parts.count))
 }
 
-/// What a valid generator did.
+/// The reason why the generator is valid.
 pub(super) fn why_valid(report: &Report) -> &'static str {
     match report.run.rate_target {
         Some(_) => "the generator was on time",

@@ -1,15 +1,16 @@
-//! wrk's block: its lines, in its words and at its widths, so that what reads wrk's output reads ours.
-//! Only what wrk would say that is not so is said otherwise: a percentile of a sample too small for it
-//! is `n/a`, and a length of 90 s is not called two minutes.
+//! wrk's block of numbers, with wrk's lines, words and widths, so that programs that read wrk's output read ours too. Two
+//! things differ, because wrk would print a wrong number: a percentile of too few values is `n/a`, and a length of 90 s
+//! is not rounded to two minutes.
 
 use std::fmt::Write as _;
 
 use crate::core::units::{
     align, format_binary, format_length, format_metric, format_some, format_time,
 };
+use crate::output::number::{NOT_AVAILABLE, time};
 use crate::report::{Distribution, Report, Requests};
 
-/// The block; `distribution` is wrk's `--latency`.
+/// The block. `distribution` is wrk's `--latency`.
 pub(super) fn block(report: &Report, distribution: bool) -> String {
     let Report { run, requests, .. } = report;
     let latency = latency(report);
@@ -23,13 +24,13 @@ pub(super) fn block(report: &Report, distribution: bool) -> String {
     let within = within.map(|share| share * 100.0);
     let is_empty = requests.completed == 0;
     let zero = is_empty.then_some(0.0);
-    let figures = [latency.mean, latency.stdev, latency.max];
-    let figures = figures.map(|figure| figure.or(zero).map(format_time));
-    out += &stats("Latency", figures, within, is_empty);
-    let rates = &requests.per_thread;
-    let figures = [rates.mean, rates.stdev, rates.max];
-    let figures = figures.map(|figure| figure.or(zero).map(format_metric));
-    out += &stats("Req/Sec", figures, rates.within_stdev_percent, is_empty);
+    let times = [latency.mean, latency.stdev, latency.max];
+    let times = times.map(|time| time.or(zero).map(format_time));
+    out += &stats("Latency", times, within, is_empty);
+    let per_thread = &requests.per_thread;
+    let rates = [per_thread.mean, per_thread.stdev, per_thread.max];
+    let rates = rates.map(|rate| rate.or(zero).map(format_metric));
+    out += &stats("Req/Sec", rates, per_thread.within_stdev_percent, is_empty);
     if distribution {
         out += &percentiles(latency);
     }
@@ -37,8 +38,7 @@ pub(super) fn block(report: &Report, distribution: bool) -> String {
     out
 }
 
-/// What wrk and wrk2 call latency: in a closed loop from the send, in an open one from when the request
-/// was due.
+/// The latency of wrk and wrk2: in a closed loop from the send, in an open loop from the due time.
 fn latency(report: &Report) -> &Distribution {
     match report.run.rate_target {
         None => &report.latency.service,
@@ -46,7 +46,7 @@ fn latency(report: &Report) -> &Distribution {
     }
 }
 
-/// The length of the run: a time as wrk has it, or the number of requests where that ends it.
+/// Length of the run: a time in wrk's format, or the number of requests if that ends the run.
 fn length(report: &Report) -> String {
     match report.run.requests_limit {
         Some(_) => format_some(report.requests.planned, "request", "requests"),
@@ -54,12 +54,13 @@ fn length(report: &Report) -> String {
     }
 }
 
-/// Mean, deviation, largest, and the share within a deviation. Where nothing was answered they are wrk's
-/// zeros and `-nan`; what is not known of answers is `n/a`.
-fn stats(name: &str, figures: [Option<String>; 3], within: Option<f64>, is_empty: bool) -> String {
+/// Mean, standard deviation, maximum, and the share within one standard deviation of the mean. Without answers the share is
+/// wrk's `-nan`; a number that is not known is `n/a`.
+fn stats(name: &str, numbers: [Option<String>; 3], within: Option<f64>, is_empty: bool) -> String {
     let unknown = if is_empty { "-nan%" } else { "n/a " };
     let within = within.map_or_else(|| unknown.to_owned(), |percent| format!("{percent:.2}%"));
-    let [mean, stdev, max] = figures.map(|figure| figure.unwrap_or_else(|| "n/a".to_owned()));
+    let [mean, stdev, max] =
+        numbers.map(|number| number.unwrap_or_else(|| NOT_AVAILABLE.to_owned()));
     let (mean, stdev, max) = (align(&mean, 8), align(&stdev, 10), align(&max, 9));
     format!("    {name:<10}{mean}{stdev}{max}{within:>9}\n")
 }
@@ -69,8 +70,7 @@ fn percentiles(latency: &Distribution) -> String {
     for (percent, value) in
         [(50, latency.p50), (75, latency.p75), (90, latency.p90), (99, latency.p99)]
     {
-        let value = value.map_or_else(|| "n/a".to_owned(), format_time);
-        let _ = writeln!(out, "{percent:>7}%{}", align(&value, 10));
+        let _ = writeln!(out, "{percent:>7}%{}", align(&time(value), 10));
     }
     out
 }
@@ -85,7 +85,7 @@ fn totals(requests: &Requests, sending_s: f64) -> String {
         format_binary(bytes)
     );
     let errors = &requests.errors;
-    // An answer that is not HTTP is a read error to wrk.
+    // wrk counts an answer that is not HTTP as a read error.
     let read = errors.read + errors.protocol;
     if errors.connect + read + errors.write + errors.timeout > 0 {
         let _ = writeln!(
@@ -94,9 +94,9 @@ fn totals(requests: &Requests, sending_s: f64) -> String {
             errors.connect, errors.write, errors.timeout
         );
     }
-    let odd = requests.refused();
-    if odd > 0 {
-        let _ = writeln!(out, "  Non-2xx or 3xx responses: {odd}");
+    let refused = requests.refused();
+    if refused > 0 {
+        let _ = writeln!(out, "  Non-2xx or 3xx responses: {refused}");
     }
     let bytes_per_s = if span > 0.0 { bytes / span } else { 0.0 };
     let _ = writeln!(out, "Requests/sec: {:>9.2}", requests.completed_per_s);

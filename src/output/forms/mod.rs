@@ -1,5 +1,6 @@
-//! Documents in the forms that people and other tools read. A form is told by a file's ending; which
-//! ending means which form stands here and nowhere else.
+//! Reports in the forms that people and other tools read. The ending of a file name selects the form.
+//!
+//! A new form is a new file here, and its entry in [`Form`], [`ENDINGS`] and the `render_` functions.
 
 mod csv;
 mod hgrm;
@@ -10,44 +11,43 @@ mod tsv;
 
 use std::path::Path;
 
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
-
-use super::{TextOptions, comparison_text, html, ramp_text, text};
+#[cfg(feature = "html")]
+use super::html;
+use super::{TextOptions, comparison_text, ramp_text, text};
 use crate::analysis::compare::Comparison;
 use crate::core::distribution::HdrError;
 use crate::core::printable::with_printable_strings;
 use crate::report::ramp::RampReport;
 use crate::report::{Distribution, Report, Saved};
 
-/// A form of a document. Its name for `--format` is its file ending.
+/// The form of a document. Its name for `--format` is [`Form::name`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
-    /// For people, as wrk prints.
+    /// Text for people; begins with wrk's block of numbers.
     #[default]
     Text,
-    /// Everything; what [`Saved`] reads back.
+    /// The whole report. [`Saved`] reads it back.
     Json,
-    /// One self-contained page.
+    /// A page in one file. It needs the feature `html`.
     Html,
-    /// For people who read it in a browser: issues, pull requests, step summaries.
+    /// Markdown for issues, pull requests and job summaries.
     Markdown,
-    /// A row of every number for each run.
+    /// A row for each run, with a column for each number.
     Csv,
-    /// For gnuplot: the original's columns, then the series.
+    /// Tables for gnuplot: a row for each run, then the series of each.
     Tsv,
-    /// JUnit, for CI: what passed and what did not.
+    /// JUnit XML for CI: passed and failed test cases.
     Junit,
     /// HdrHistogram's percentile spectrum of one distribution, in milliseconds.
     Hgrm(DistributionName),
-    /// HdrHistogram's interval log, version 1.3: all distributions, tagged.
+    /// HdrHistogram's interval log, version 1.3, with a tag for each distribution.
     Hlog,
 }
 
 /// One of a report's main distributions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DistributionName {
-    /// due → arrived; absent where nobody listened.
+    /// due → arrived; absent if the run has no subscriber.
     Arrival,
     /// due → answered
     Response,
@@ -55,7 +55,7 @@ pub enum DistributionName {
     Service,
     /// due → sent
     Lateness,
-    /// Making a connection for one request; absent where they are kept.
+    /// Time to make a connection; absent if connections are kept.
     Connect,
 }
 
@@ -63,8 +63,8 @@ impl DistributionName {
     const ALL: [Self; 5] =
         [Self::Arrival, Self::Response, Self::Service, Self::Lateness, Self::Connect];
 
-    /// As in the report.
-    pub fn name(self) -> &'static str {
+    /// Name in the report.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Arrival => "arrival",
             Self::Response => "response",
@@ -85,7 +85,7 @@ impl DistributionName {
     }
 }
 
-/// File endings and what they mean. `.hgrm` holds one distribution only: the one named before it.
+/// File endings and their forms. `.hgrm` contains one distribution; the ending before it names which.
 const ENDINGS: [(&str, Form); 12] = [
     ("txt", Form::Text),
     ("json", Form::Json),
@@ -101,34 +101,61 @@ const ENDINGS: [(&str, Form); 12] = [
     ("lateness.hgrm", Form::Hgrm(DistributionName::Lateness)),
 ];
 
-/// In [`ENDINGS`]' order, for clap.
-const FORMS: [Form; ENDINGS.len()] = {
-    let mut forms = [Form::Text; ENDINGS.len()];
-    let mut n = 0;
-    while n < forms.len() {
-        forms[n] = ENDINGS[n].1;
-        n += 1;
-    }
-    forms
-};
-
 impl Form {
-    /// The form that a file's name asks for: by the longest ending that it has.
+    /// Every form that this build can write.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ENDINGS.into_iter().map(|(_, form)| form).filter(|form| form.is_built())
+    }
+
+    /// Name for `--format`: `text`, else the file ending.
+    pub fn name(self) -> &'static str {
+        if self == Self::Text { "text" } else { self.ending() }
+    }
+
+    /// File ending without the dot.
+    pub fn ending(self) -> &'static str {
+        ENDINGS.into_iter().find(|(_, form)| *form == self).map_or("", |(ending, _)| ending)
+    }
+
+    /// The form of that name or file ending.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|form| form.name() == name || form.ending() == name)
+    }
+
+    /// The form that a file name selects: by the longest ending that it has.
     pub fn of_file(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
-        let stem = |ending: &str| name.strip_suffix(ending)?.strip_suffix('.');
-        let fitting = ENDINGS.iter().filter(|(ending, _)| stem(ending).is_some());
-        fitting.max_by_key(|(ending, _)| ending.len()).map(|(_, form)| *form)
+        let mut fitting = Vec::new();
+        for (ending, form) in ENDINGS {
+            if name.strip_suffix(ending).is_some_and(|stem| stem.ends_with('.')) {
+                fitting.push((ending, form));
+            }
+        }
+        fitting.into_iter().max_by_key(|(ending, _)| ending.len()).map(|(_, form)| form)
     }
 
-    /// All endings, for a message.
+    /// All endings that this build can write, for a message.
     pub fn endings() -> String {
-        ENDINGS.map(|(ending, _)| format!(".{ending}")).join(" ")
+        let endings: Vec<_> = Self::all().map(|form| format!(".{}", form.ending())).collect();
+        endings.join(" ")
     }
 
-    /// Whether there is such a form of such a document.
+    /// Returns false for a form whose feature is off.
+    fn is_built(self) -> bool {
+        self != Self::Html || cfg!(feature = "html")
+    }
+
+    /// JSON and the page keep the strings of a report and escape them; the other forms need printable strings.
+    fn keeps_strings(self) -> bool {
+        matches!(self, Self::Json | Self::Html)
+    }
+
+    /// Returns an error if this form cannot contain such a document, or if this build cannot write it.
     pub fn fits(self, subject: Subject) -> Result<(), FormError> {
         match (subject, self) {
+            (Subject::Run { .. } | Subject::Ramp, Self::Html) if !self.is_built() => {
+                Err(FormError::WithoutHtml)
+            }
             (Subject::Run { listens: false }, Self::Hgrm(DistributionName::Arrival)) => {
                 Err(FormError::NoArrivals)
             }
@@ -140,62 +167,51 @@ impl Form {
     }
 }
 
-impl ValueEnum for Form {
-    fn value_variants<'a>() -> &'a [Self] {
-        &FORMS
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        match self {
-            Self::Text => Some(PossibleValue::new("text").alias("txt")),
-            form => {
-                let (ending, _) = ENDINGS.iter().find(|(_, known)| known == form)?;
-                Some(PossibleValue::new(*ending))
-            }
-        }
-    }
-}
-
-/// What a document is of.
+/// Subject of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// One run.
     Run {
-        /// Whether arrivals are measured.
+        /// True if the run has a subscriber, so that arrivals are measured.
         listens: bool,
     },
     /// A ramp.
     Ramp,
-    /// Two sides' runs or ramps.
+    /// Two runs or ramps, or two groups of them.
     Comparison,
 }
 
-/// Something to show.
+/// A document to render.
 #[derive(Debug, Clone, Copy)]
 pub enum Document<'a> {
     /// One run.
     Run(&'a Report),
     /// A ramp.
     Ramp(&'a RampReport),
-    /// Two sides' runs or ramps.
+    /// Two runs or ramps, or two groups of them.
     Comparison(&'a Comparison),
 }
 
-/// Why there is no such document.
+/// Reasons why a document cannot be written in a form.
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {
-    /// A ramp in a form that holds one distribution.
-    #[error("a ramp has distributions of each step and .hgrm holds one alone; take .hlog")]
+    /// A ramp in a form that contains one distribution.
+    #[error("a ramp has distributions for each step and .hgrm contains only one; use .hlog")]
     ManyDistributions,
-    /// A comparison as a histogram or a table of runs.
-    #[error("a comparison is told as .txt .json .md or .xml")]
+    /// A comparison as a page, a histogram or a table of runs.
+    #[error("a comparison can be written as .txt .json .md or .xml only")]
     NoComparison,
-    /// Nobody listened.
-    #[error("no arrivals are measured: nobody listens for messages")]
+    /// The run has no subscriber.
+    #[error("the run has no subscriber, so it measures no arrivals")]
     NoArrivals,
     /// The file was cut or edited.
     #[error("the histogram of {0} cannot be read")]
     Histogram(&'static str, #[source] HdrError),
+    /// The feature `html` is off.
+    #[error(
+        "this loadgen was built without the feature html; write .md or .json, or build it with --features html"
+    )]
+    WithoutHtml,
 }
 
 impl<'a> From<&'a Saved> for Document<'a> {
@@ -208,7 +224,7 @@ impl<'a> From<&'a Saved> for Document<'a> {
 }
 
 impl Document<'_> {
-    /// What it is of.
+    /// Subject of the document.
     pub fn subject(&self) -> Subject {
         match self {
             Self::Run(report) => Subject::Run { listens: report.arrival.is_some() },
@@ -217,10 +233,10 @@ impl Document<'_> {
         }
     }
 
-    /// The document's text in a form. Strings that a run was told by others, or that a file had, are printable in it.
+    /// The text of the document in a form. Strings from outside, such as names and error texts, are made printable.
     pub fn render(self, form: Form, options: TextOptions) -> Result<String, FormError> {
-        // JSON keeps the data as it is and escapes it in its own way, and so does the page.
-        let keeps_strings = matches!(form, Form::Json | Form::Html);
+        form.fits(self.subject())?;
+        let keeps_strings = form.keeps_strings();
         match self {
             Self::Run(report) if keeps_strings => render_run(report, form, options),
             Self::Run(report) => render_run(&with_printable_strings(report), form, options),
@@ -238,7 +254,10 @@ fn render_run(report: &Report, form: Form, options: TextOptions) -> Result<Strin
     Ok(match form {
         Form::Text => text(report, options),
         Form::Json => report.to_json(),
+        #[cfg(feature = "html")]
         Form::Html => html::page(report, options),
+        #[cfg(not(feature = "html"))]
+        Form::Html => return Err(FormError::WithoutHtml),
         Form::Markdown => markdown::run(report, options),
         Form::Csv => csv::run(report),
         Form::Tsv => tsv::run(report),
@@ -252,7 +271,10 @@ fn render_ramp(ramp: &RampReport, form: Form, options: TextOptions) -> Result<St
     Ok(match form {
         Form::Text => ramp_text(ramp, options),
         Form::Json => ramp.to_json(),
+        #[cfg(feature = "html")]
         Form::Html => html::ramp_page(ramp, options),
+        #[cfg(not(feature = "html"))]
+        Form::Html => return Err(FormError::WithoutHtml),
         Form::Markdown => markdown::ramp(ramp, options),
         Form::Csv => csv::ramp(ramp),
         Form::Tsv => tsv::ramp(ramp),

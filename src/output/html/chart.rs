@@ -1,20 +1,21 @@
-//! Charts as inline SVG. Places are percentages of the drawing, so that it fits any width while text
-//! and strokes keep their size; only the lines themselves are stretched.
+//! Charts as inline SVG. Positions are percentages of the drawing, so that it fits any width while text and strokes keep
+//! their size. Only the lines are stretched.
 
 use std::fmt::Write as _;
 
 use super::markup::{Unit, escape};
 use super::scale::Scale;
 
-/// Colours of lines that have no meaning of their own, in turn.
+/// CSS classes of the colours for lines without a fixed meaning, used in turn.
 pub(super) const COLOURS: [&str; 8] = ["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"];
-/// With more stops than this, their dots would hide the line.
+/// With more stops than this no dots are drawn, because they would hide the line.
 const MOST_DOTS: usize = 40;
-/// Width in pixels of a label's character, and of drawings on a screen and on a phone.
+/// Width in pixels of a character of a label.
 const CHARACTER: f64 = 7.5;
+/// Widths in pixels of a drawing on a screen and on a phone.
 const WIDTHS: [f64; 2] = [560.0, 270.0];
 
-/// A mark on an axis.
+/// A labelled value on an axis.
 #[derive(Debug, Clone)]
 pub(super) struct Tick {
     pub(super) at: f64,
@@ -25,24 +26,24 @@ pub(super) struct Tick {
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     pub(super) name: String,
-    /// Its colour, and `dash` if it is a lesser one of the same.
+    /// CSS classes: the colour, and `dash` for the less important of two lines of one colour.
     pub(super) class: String,
-    /// Stretches of points with no gap in them.
+    /// Points without gaps, as (x, y).
     pub(super) stretches: Vec<Vec<(f64, f64)>>,
-    /// A stretch that is an accident more than a property: drawn faintly.
+    /// Points of too few values to be reliable: drawn faintly.
     pub(super) faint: Vec<(f64, f64)>,
 }
 
-/// A place of the x axis where the lines' values can be read: with the pointer, or with the keyboard.
+/// A place of the x axis at which pointer and keyboard show the values of the lines.
 #[derive(Debug, Clone)]
 pub(super) struct Stop {
     pub(super) x: f64,
     pub(super) title: String,
-    /// A value for each line.
+    /// Value of each line, in the order of the lines.
     pub(super) values: Vec<Option<f64>>,
 }
 
-/// Lines over an axis.
+/// Lines over one x axis.
 #[derive(Debug, Clone)]
 pub(super) struct Chart {
     pub(super) title: String,
@@ -87,28 +88,29 @@ impl Chart {
     }
 
     fn path(&self, line: &Line) -> String {
-        let points = |points: &[(f64, f64)]| {
-            let mut d = String::new();
-            for (n, (x, y)) in points.iter().enumerate() {
-                let (x, y) = (self.x.place(*x) * 1e3, (1.0 - self.y.place(*y)) * 1e3);
-                let _ = write!(d, "{}{x:.1} {y:.1}", if n == 0 { 'M' } else { 'L' });
-            }
-            d
-        };
-        let d: String = line.stretches.iter().map(|stretch| points(stretch)).collect();
+        let d: String = line.stretches.iter().map(|stretch| self.path_data(stretch)).collect();
         let mut out = format!("<path class=\"{}\" d=\"{d}\"/>", line.class);
         if !line.faint.is_empty() {
-            let _ =
-                write!(out, "<path class=\"{} faint\" d=\"{}\"/>", line.class, points(&line.faint));
+            let d = self.path_data(&line.faint);
+            let _ = write!(out, "<path class=\"{} faint\" d=\"{d}\"/>", line.class);
         }
         out
+    }
+
+    fn path_data(&self, points: &[(f64, f64)]) -> String {
+        let mut d = String::new();
+        for (n, (x, y)) in points.iter().enumerate() {
+            let (x, y) = (self.x.place(*x) * 1e3, (1.0 - self.y.place(*y)) * 1e3);
+            let _ = write!(d, "{}{x:.1} {y:.1}", if n == 0 { 'M' } else { 'L' });
+        }
+        d
     }
 
     fn stops(&self) -> String {
         let places: Vec<_> = self.stops.iter().map(|stop| self.x.place(stop.x)).collect();
         let mut out = String::new();
         for (n, stop) in self.stops.iter().enumerate() {
-            // Each is reached from half-way to its neighbours on.
+            // The pointer area of a stop reaches half-way to its neighbours.
             let before = if n == 0 { -0.02 } else { places[n - 1].midpoint(places[n]) };
             let after = places.get(n + 1).map_or(1.02, |next| next.midpoint(places[n]));
             let place = percent(places[n]);
@@ -117,36 +119,39 @@ impl Chart {
                 percent(before),
                 percent((after - before).max(0.0)),
             );
-            let values = || self.lines.iter().zip(&stop.values);
-            for (line, value) in values().filter_map(|(line, value)| Some((line, (*value)?))) {
-                let y = percent(1.0 - self.y.place(value));
+            for (line, value) in self.lines.iter().zip(&stop.values) {
+                let Some(value) = value else { continue };
+                let y = percent(1.0 - self.y.place(*value));
                 let class = &line.class;
                 let _ =
                     write!(marks, "<circle class=\"{class}\" cx=\"{place}\" cy=\"{y}\" r=\"3\"/>");
             }
-            let readings: Vec<_> = values()
-                .map(|(l, value)| {
-                    (l.class.as_str(), l.name.as_str(), self.unit.write_known(*value))
-                })
-                .collect();
-            out += &reader(n == 0, &stop.title, &readings, &marks);
+            let readings = self.lines.iter().zip(&stop.values).map(|(line, value)| Reading {
+                class: &line.class,
+                name: &line.name,
+                value: self.unit.write_known(*value),
+            });
+            out += &reader(n == 0, &stop.title, &readings.collect::<Vec<_>>(), &marks);
         }
         out
     }
 }
 
-/// Something in a chart that tells its values to the pointer, the keyboard and the ear: class, name
-/// and value of each. Of a chart the first is on the way of the Tab key; arrows lead to the others.
-pub(super) fn reader(
-    first: bool,
-    title: &str,
-    readings: &[(&str, &str, String)],
-    marks: &str,
-) -> String {
-    let plain = |text: &str| text.replace(['\n', '\t'], " ");
-    let (mut tip, mut spoken) = (plain(title), format!("{title}:"));
-    for (n, (class, name, value)) in readings.iter().enumerate() {
-        let _ = write!(tip, "\n{class}\t{}\t{value}", plain(name));
+/// A value of a line, for the tooltip and for screen readers.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    /// CSS class of the line.
+    pub(super) class: &'a str,
+    pub(super) name: &'a str,
+    pub(super) value: String,
+}
+
+/// A part of a chart with a tooltip, which pointer, keyboard and screen reader can reach. The Tab key reaches the first
+/// of a chart, arrow keys the others.
+pub(super) fn reader(first: bool, title: &str, readings: &[Reading<'_>], marks: &str) -> String {
+    let (mut tip, mut spoken) = (on_one_line(title), format!("{title}:"));
+    for (n, Reading { class, name, value }) in readings.iter().enumerate() {
+        let _ = write!(tip, "\n{class}\t{}\t{value}", on_one_line(name));
         let _ = write!(spoken, "{} {name} {value}", if n == 0 { "" } else { "," });
     }
     let order = if first { "0" } else { "-1" };
@@ -157,6 +162,11 @@ pub(super) fn reader(
     )
 }
 
+/// Replaces the characters that separate the fields of a tooltip.
+fn on_one_line(text: &str) -> String {
+    text.replace(['\n', '\t'], " ")
+}
+
 /// The axis below a drawing.
 pub(super) fn x_axis(scale: Scale, ticks: &[Tick], label: &str) -> String {
     let mut out = String::from("<g class=\"axis x\" aria-hidden=\"true\">");
@@ -165,8 +175,8 @@ pub(super) fn x_axis(scale: Scale, ticks: &[Tick], label: &str) -> String {
         let place = scale.place(tick.at);
         let at = percent(place);
         let _ = write!(out, "<line x1=\"{at}\" x2=\"{at}\" y2=\"100%\"/>");
-        // A label stands where there is room for it, on a phone or at least on a screen; at the very
-        // end it stands before its place.
+        // A label is shown where there is room for it: on phones and screens, or on one of them. At the end of
+        // the axis it is left of its tick.
         let width = tick.label.chars().count() as f64 * CHARACTER;
         let (anchor, shift) =
             if place > 0.97 { ("end", width - 12.0) } else { ("middle", width / 2.0) };
@@ -201,12 +211,8 @@ pub(super) fn legend<'a>(keys: impl Iterator<Item = (&'a str, &'a str)>) -> Stri
     format!("<ul class=\"legend\">{keys}</ul>")
 }
 
-/// A round value as short as it can be said.
+/// A round value with its unit, without trailing zeros.
 pub(super) fn tick_label(value: f64, unit: Unit) -> String {
-    let trim = |value: f64| {
-        let text = format!("{value:.3}");
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    };
     match unit {
         Unit::Time if value < 999.5 => format!("{} µs", trim(value)),
         Unit::Time if value < 999_500.0 => format!("{} ms", trim(value / 1e3)),
@@ -217,13 +223,18 @@ pub(super) fn tick_label(value: f64, unit: Unit) -> String {
     }
 }
 
-/// Ticks at round values.
-pub(super) fn round_ticks(scale: Scale, unit: Unit) -> Vec<Tick> {
-    let tick = |at| Tick { at, label: tick_label(at, unit) };
-    scale.ticks().into_iter().map(tick).collect()
+/// A number with up to three decimal places.
+fn trim(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A share as SVG takes it.
+/// Ticks at round values.
+pub(super) fn round_ticks(scale: Scale, unit: Unit) -> Vec<Tick> {
+    scale.ticks().into_iter().map(|at| Tick { at, label: tick_label(at, unit) }).collect()
+}
+
+/// A share of the drawing, in percent.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.2}%", share * 100.0)
 }
@@ -233,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn round_values_are_said_shortly() {
+    fn round_values_are_short() {
         for (value, unit, text) in [
             (200.0, Unit::Time, "200 µs"),
             (1_000.0, Unit::Time, "1 ms"),
@@ -248,13 +259,12 @@ mod tests {
     }
 
     #[test]
-    fn labels_stand_where_there_is_room() {
+    fn labels_are_shown_where_there_is_room() {
         let ticks: Vec<_> =
             (1..=20).map(|n| Tick { at: f64::from(n), label: format!("{n}00,000") }).collect();
         let axis = x_axis(Scale::Linear(1.0, 20.0), &ticks, "rate");
-        let count = |class: &str| axis.matches(class).count();
-        let (everywhere, wide, narrow) =
-            (count("<text x="), count("\"wide\""), count("\"narrow\""));
+        let [everywhere, wide, narrow] =
+            ["<text x=", "\"wide\"", "\"narrow\""].map(|class| axis.matches(class).count());
         assert!((4..=5).contains(&(everywhere + narrow)), "{axis}");
         assert!((7..=10).contains(&(everywhere + wide)), "{axis}");
     }

@@ -1,10 +1,10 @@
-//! A report as one HTML file to show around: no request leaves it, figures are text in tables, charts
-//! are inline SVG. The script beside them adds tooltips, arrow keys, and buttons; without it the page
-//! reads the same.
+//! A report as one HTML file. It loads nothing: numbers are text in tables, charts are inline SVG. The script adds
+//! tooltips, arrow keys and buttons; without it the page has the same content.
 
 mod account;
 mod chart;
 mod grid;
+mod located;
 mod markup;
 mod ramp;
 mod requests;
@@ -18,14 +18,15 @@ mod verdict;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::digest::{SHA256, digest};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::TextOptions;
 use crate::core::secrets::HIDDEN;
 use crate::report::ramp::RampReport;
 use crate::report::{Report, Tool};
-use markup::{Figures, escape, script_json};
-use run::View;
+use located::Located;
+use markup::{escape, script_json};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -33,40 +34,43 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// A run's report as a page.
 pub fn page(report: &Report, options: TextOptions) -> String {
-    let json = serde_json::to_value(report).expect("plain data can be written");
-    let view = View { report, figures: Figures::new(&json) };
     let title = run::title(report);
     let run = &report.run;
-    let lead = format!("{} · {}", escape(&run.target), run::moment(&run.started_at));
+    let lead = format!("{} · {}", escape(&run.target), run::date_and_time(&run.started_at));
+    let located = Located::whole(report);
     let body = [
         heading(&title, &lead, &verdict::run_badges(report, options.allowed)),
         command(&run.command),
-        run::headline(&view),
-        verdict::verdict(&view),
-        run::sections(&view, 2),
+        run::headline(&located),
+        verdict::verdict(&located),
+        run::sections(&located, 2),
     ];
-    fill(&title, &body.concat(), &report.tool, &json)
+    fill(&title, &body.concat(), &report.tool, &json(report))
 }
 
 /// A ramp's report as a page.
 pub fn ramp_page(ramp: &RampReport, options: TextOptions) -> String {
-    let json = serde_json::to_value(ramp).expect("plain data can be written");
-    let body = ramp::body(ramp, &Figures::new(&json), options.allowed);
-    fill(&ramp.name, &body, &ramp.tool, &json)
+    let body = ramp::body(&Located::whole(ramp), options.allowed);
+    fill(&ramp.name, &body, &ramp.tool, &json(ramp))
 }
 
-/// What stands at the top: `title` is text, the others are HTML.
+/// The whole report, which the page contains for its button "Save the JSON".
+fn json(report: &impl Serialize) -> Value {
+    serde_json::to_value(report).expect("plain data can be written")
+}
+
+/// The top of a page. `title` is plain text, the others are HTML.
 fn heading(title: &str, lead: &str, badges: &str) -> String {
     let title = escape(title);
     format!("<header><h1>{title}</h1><p class=\"lead\">{lead}</p>{badges}</header>\n")
 }
 
-/// The command that repeats it; nothing where it was not told.
+/// The command that repeats the run; empty if the report does not contain it.
 fn command(command: &str) -> String {
     if command.is_empty() {
         return String::new();
     }
-    // Lines are broken between its words, as far as they fit.
+    // The browser breaks lines between the words, not inside them.
     let words: Vec<_> = command.split(' ').map(|w| format!("<span>{}</span>", escape(w))).collect();
     let command = words.join(" ");
     let masked = if command.contains(HIDDEN) {
@@ -80,7 +84,7 @@ fn command(command: &str) -> String {
     )
 }
 
-/// The page's frame around a body. Nothing that is filled in is looked at for places again.
+/// Inserts a body into the page's frame. Placeholders in the inserted texts are not replaced.
 fn fill(title: &str, body: &str, tool: &Tool, json: &Value) -> String {
     let (title, json) = (escape(title), script_json(json));
     let (version, style_hash, script_hash) = (escape(&tool.version), hash(STYLE), hash(SCRIPT));
@@ -104,7 +108,7 @@ fn fill(title: &str, body: &str, tool: &Tool, json: &Value) -> String {
     page
 }
 
-/// What a Content-Security-Policy lets this text in by.
+/// Hash of an inline style or script for the Content-Security-Policy.
 fn hash(text: &str) -> String {
     format!("sha256-{}", BASE64.encode(digest(&SHA256, text.as_bytes())))
 }
@@ -112,6 +116,67 @@ fn hash(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn saved_run() -> Report {
+        Report::from_json(include_str!("../../../tests/data/run.json")).expect("a saved report")
+    }
+
+    fn saved_ramp() -> RampReport {
+        RampReport::from_json(include_str!("../../../tests/data/ramp.json")).expect("a saved ramp")
+    }
+
+    /// The value of an attribute in the rest of an element.
+    fn attribute<'a>(element: &'a str, name: &str) -> &'a str {
+        let rest = element.split_once(&format!("{name}=\"")).expect("the attribute").1;
+        rest.split_once('"').expect("its end").0
+    }
+
+    /// Compares every number of the page with the report's JSON at the place that the page names. Returns the places.
+    fn assert_places(page: &str, json: &Value) -> usize {
+        let elements: Vec<_> = page.split("<data ").skip(1).collect();
+        for element in &elements {
+            let path = attribute(element, "data-path");
+            let there = json.pointer(path).unwrap_or_else(|| panic!("no {path} in the JSON"));
+            assert_eq!(there.to_string(), attribute(element, "value"), "{path}");
+        }
+        elements.len()
+    }
+
+    #[test]
+    fn every_number_is_at_the_place_that_the_page_names() {
+        let mut report = saved_run();
+        report.run.rate_range = Some([5_000.0, 15_000.0]);
+        report.latency.connect = Some(report.latency.lateness.clone());
+        report.script = Some(Default::default());
+        report.generator.get_or_insert_default();
+        report.requests.errors.by_cause.insert("reset".into(), 1);
+        let request = crate::report::ByRequest {
+            status: report.requests.status.clone(),
+            arrival: report.arrival.clone(),
+            ..Default::default()
+        };
+        report.by_request = vec![request; 2];
+        report.verdict.thresholds = vec![crate::report::ThresholdResult {
+            expr: "arrival.p99>5ms".into(),
+            value: Some(1_000.0),
+            ok: true,
+        }];
+        let places = assert_places(&page(&report, TextOptions::default()), &json(&report));
+        assert!(places > 200, "{places}");
+    }
+
+    #[test]
+    fn every_number_of_a_ramp_is_at_the_place_that_the_page_names() {
+        let mut ramp = saved_ramp();
+        ramp.search = Some(crate::report::ramp::Search {
+            holds: Some(9.0),
+            fails: Some(10.0),
+            trials: vec![Default::default(); 3],
+            ..Default::default()
+        });
+        let places = assert_places(&ramp_page(&ramp, TextOptions::default()), &json(&ramp));
+        assert!(places > 1_000, "{places}");
+    }
 
     #[test]
     fn a_command_with_masked_values_says_that_they_are_to_be_filled_in() {

@@ -1,49 +1,59 @@
-//! The requests of a mix, each by itself: what became of them, and how long they took.
+//! The requests of a mix: the account and the times of each.
 
-use super::markup::{Figures, Unit, escape, head, key, table};
-use crate::report::{ByRequest, Report};
+use super::located::{Located, field, number};
+use super::markup::{Unit, escape, head, table};
+use crate::output::number::Statistic;
+use crate::report::{ByRequest, Distribution, Report};
 
-/// Two tables; nothing where there is but one request.
-pub(super) fn requests(figures: &Figures<'_>, report: &Report) -> String {
-    if report.by_request.is_empty() {
+/// Two tables; empty if the run has only one request.
+pub(super) fn requests(report: &Located<'_, Report>) -> String {
+    let requests: Vec<_> = field!(report, by_request).items().collect();
+    if requests.is_empty() {
         return String::new();
     }
-    let all = || report.by_request.iter().enumerate();
-    let counts: Vec<_> = all().map(|(n, request)| counts(&place(figures, n), request)).collect();
     let names =
         ["request", "weight", "sent", "dropped", "completed", "failed", "unfinished", "answers"];
-    let times: Vec<_> = all().flat_map(|(n, request)| times(&place(figures, n), request)).collect();
     let columns = ["request", "count", "p50", "p90", "p99", "max"];
+    let counts: Vec<_> = requests.iter().map(count_row).collect();
+    let times: Vec<_> = requests.iter().flat_map(time_rows).collect();
     table("What became of each request", &head(names), &counts)
         + &table("How long each request took", &head(columns), &times)
 }
 
-fn place<'a>(figures: &Figures<'a>, n: usize) -> Figures<'a> {
-    figures.below(&format!("/by_request/{n}"))
-}
-
-fn counts(figures: &Figures<'_>, request: &ByRequest) -> Vec<String> {
-    let count = |path: &str| figures.show(path, Unit::Count);
-    let answers = request
-        .status
-        .keys()
-        .map(|status| format!("{}: {}", escape(status), count(&format!("/status{}", key(status)))));
+fn count_row(request: &Located<'_, ByRequest>) -> Vec<String> {
+    let mut answers = Vec::new();
+    for (status, count) in field!(request, status).entries() {
+        answers.push(format!("{}: {}", escape(&status), count.number().show(Unit::Count)));
+    }
+    let counts = [
+        number!(request, weight),
+        number!(request, sent),
+        number!(request, dropped),
+        number!(request, completed),
+        number!(request, failed),
+        number!(request, unfinished),
+    ];
     let mut cells = vec![escape(&request.name)];
-    let paths = ["/weight", "/sent", "/dropped", "/completed", "/failed", "/unfinished"];
-    cells.extend(paths.map(count));
-    cells.push(answers.collect::<Vec<_>>().join("<br>"));
+    cells.extend(counts.iter().map(|count| count.show(Unit::Count)));
+    cells.push(answers.join("<br>"));
     cells
 }
 
-/// A row for each of its distributions.
-fn times(figures: &Figures<'_>, request: &ByRequest) -> Vec<Vec<String>> {
-    let arrival = request.arrival.iter().map(|_| "arrival");
-    let row = |name: &str| {
-        let time = |column: &str| figures.show(&format!("/{name}/{column}"), Unit::Time);
-        let mut cells = vec![format!("{}, {name}", escape(&request.name))];
-        cells.push(figures.show(&format!("/{name}/count"), Unit::Count));
-        cells.extend(["p50", "p90", "p99", "max"].map(time));
-        cells
-    };
-    arrival.chain(["response", "service"]).map(row).collect()
+/// A row for each distribution of the request.
+fn time_rows(request: &Located<'_, ByRequest>) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    if let Some(arrival) = field!(request, arrival).known() {
+        rows.push(time_row(&request.name, "arrival", &arrival));
+    }
+    rows.push(time_row(&request.name, "response", &field!(request, response)));
+    rows.push(time_row(&request.name, "service", &field!(request, service)));
+    rows
+}
+
+fn time_row(request: &str, name: &str, times: &Located<'_, Distribution>) -> Vec<String> {
+    let statistics = [Statistic::P50, Statistic::P90, Statistic::P99, Statistic::Max];
+    let mut cells = vec![format!("{}, {name}", escape(request))];
+    cells.push(number!(times, count).show(Unit::Count));
+    cells.extend(statistics.map(|statistic| times.show(statistic)));
+    cells
 }

@@ -1,20 +1,19 @@
 //! The sections of one run.
 
 use super::chart::COLOURS;
-use super::markup::{Figures, Unit, escape, head, table};
-use super::spectrum::{PlottedDistribution, spectrum};
+use super::located::{Located, field, number};
+use super::markup::{Unit, escape, head, table};
+use super::spectrum::{SpectrumLine, spectrum};
 use super::{account, requests, series, stages};
 use crate::core::units::{format_count, format_duration};
-use crate::report::{Report, Server};
+use crate::output::number::{Statistic, cpu_per_request_us};
+use crate::report::{Distribution, Report, Server};
 
-/// A run and the place of its JSON.
-#[derive(Debug, Clone)]
-pub(super) struct View<'a> {
-    pub(super) report: &'a Report,
-    pub(super) figures: Figures<'a>,
-}
+/// A run that takes longer than this times its planned duration is described by its number of requests. The schedule of a
+/// Poisson process is never exactly as long as planned.
+const LONGER: f64 = 1.1;
 
-/// What was run, in one line.
+/// The load in one line: rate or connections, and duration.
 pub(super) fn title(report: &Report) -> String {
     let run = &report.run;
     let load = match (run.rate_range, run.rate_target) {
@@ -24,21 +23,18 @@ pub(super) fn title(report: &Report) -> String {
         (None, Some(rate)) => format!("{} requests/s", Unit::Rate.write(rate)),
         (None, None) => format!("{} connections in a closed loop", format_count(run.connections)),
     };
-    // Where sending took longer than asked, the two together would say what was never sent.
-    let asked =
+    // If sending took longer than planned, rate and duration together would describe a load that was never sent.
+    let planned_s =
         run.rate_target.map_or(run.duration_s, |rate| report.requests.planned as f64 / rate);
-    if run.duration_s > asked * LONGER + 0.5 {
+    if run.duration_s > planned_s * LONGER + 0.5 {
         format!("{load}, {} requests", format_count(report.requests.planned))
     } else {
-        format!("{load} for {}", span(run.duration_s))
+        format!("{load} for {}", duration(run.duration_s))
     }
 }
 
-/// How much longer than asked is told: a Poisson schedule is never of the same length.
-const LONGER: f64 = 1.1;
-
-/// A time in words: `1 min 30 s`, `0.25 s`.
-fn span(seconds: f64) -> String {
+/// A duration in words: `1 min 30 s`, `0.25 s`.
+fn duration(seconds: f64) -> String {
     if seconds < 9.5 && (seconds - seconds.round()).abs() > 0.05 {
         return format!("{seconds:.2} s");
     }
@@ -47,8 +43,8 @@ fn span(seconds: f64) -> String {
     words.trim_end().to_owned()
 }
 
-/// A point in time as people write it; one of another form as it is.
-pub(super) fn moment(rfc3339: &str) -> String {
+/// A point in time: `2026-11-23 06:58:51 UTC`. A text that is not such a time is returned as it is, escaped.
+pub(super) fn date_and_time(rfc3339: &str) -> String {
     match rfc3339.trim_end_matches('Z').split_once('T') {
         Some((day, time)) if rfc3339.len() == "2026-11-23T06:58:51.399Z".len() => {
             let time = time.split('.').next().unwrap_or(time);
@@ -58,196 +54,204 @@ pub(super) fn moment(rfc3339: &str) -> String {
     }
 }
 
-/// The figures to look at first.
-pub(super) fn headline(view: &View<'_>) -> String {
-    let View { report, figures } = view;
+/// The most important numbers, as tiles.
+pub(super) fn headline(report: &Located<'_, Report>) -> String {
     let mut tiles = String::new();
-    if report.arrival.is_some() {
-        tiles += &latency_tile(figures, "Arrival", "/arrival", "due → arrived", "arrival");
+    if let Some(arrival) = field!(report, arrival).known() {
+        tiles += &latency_tile(&arrival, "Arrival", "due → arrived");
     }
-    let (name, path, from) = if report.has_lateness() {
-        ("Response", "/latency/response", "due → answered")
+    tiles += &if report.has_lateness() {
+        latency_tile(&field!(report, latency.response), "Response", "due → answered")
     } else {
-        ("Service", "/latency/service", "sent → answered")
+        latency_tile(&field!(report, latency.service), "Service", "sent → answered")
     };
-    tiles += &latency_tile(figures, name, path, from, &name.to_lowercase());
-    tiles += &rate_tile(view);
-    tiles += &loss_tile(view);
+    tiles += &rate_tile(report);
+    tiles += &loss_tile(report);
     format!("<div class=\"tiles\">{tiles}</div>\n")
 }
 
-fn tile(name: &str, class: &str, figure: &str, notes: &[String]) -> String {
+fn tile(name: &str, class: &str, number: &str, notes: &[String]) -> String {
     let notes: String = notes.iter().map(|note| format!("<p>{note}</p>")).collect();
     format!(
-        "<div class=\"tile {class}\"><h3>{name}</h3><p class=\"big\">{figure}</p>{notes}</div>\n"
+        "<div class=\"tile {class}\"><h3>{name}</h3><p class=\"big\">{number}</p>{notes}</div>\n"
     )
 }
 
-/// The highest percentile of a tile that the sample is large enough for, and what else there is.
-fn latency_tile(figures: &Figures<'_>, name: &str, path: &str, from: &str, class: &str) -> String {
-    let known = |q: &&(&str, &str)| figures.number(&format!("{path}/{}", q.1)).is_some();
-    let all = [("p50", "p50"), ("p99", "p99"), ("p99.9", "p99_9"), ("max", "max")];
-    let order = [all[1], all[0], all[3]];
-    let (headline, headline_key) = *order.iter().find(known).unwrap_or(&all[3]);
-    let show = |(_, key): &(&str, &str)| figures.show(&format!("{path}/{key}"), Unit::Time);
-    let others = all.iter().filter(|q| q.0 != headline).filter(known);
-    let others = others.map(|q| format!("<span>{} {}</span> ", q.0, show(q)));
-    let notes = [others.collect::<String>(), from.to_owned()];
-    let name = format!("{name} {headline}");
-    tile(&name, class, &show(&(headline, headline_key)), &notes)
+/// The p99 of a distribution in large type, or the p50 or the maximum if there are too few values, and the others below.
+fn latency_tile(times: &Located<'_, Distribution>, name: &str, span: &str) -> String {
+    let by_importance = [Statistic::P99, Statistic::P50, Statistic::Max];
+    let known = by_importance.into_iter().find(|statistic| statistic.of(times).is_some());
+    let headline = known.unwrap_or(Statistic::Max);
+    let mut others = String::new();
+    for statistic in [Statistic::P50, Statistic::P99, Statistic::P99_9, Statistic::Max] {
+        if statistic != headline && statistic.of(times).is_some() {
+            others += &format!("<span>{} {}</span> ", statistic.label(), times.show(statistic));
+        }
+    }
+    let notes = [others, span.to_owned()];
+    let title = format!("{name} {}", headline.label());
+    tile(&title, &name.to_lowercase(), &times.show(headline), &notes)
 }
 
-fn rate_tile(View { report, figures }: &View<'_>) -> String {
-    let asked = match report.run.rate_target {
-        Some(_) => format!("of {}/s asked for", figures.show("/run/rate_target", Unit::Rate)),
+fn rate_tile(report: &Located<'_, Report>) -> String {
+    let mut notes = vec![match report.run.rate_target {
+        Some(_) => {
+            format!("of {}/s asked for", number!(report, run.rate_target).show(Unit::Rate))
+        }
         None => "as many as were answered".to_owned(),
-    };
-    let end = |n: usize| figures.show(&format!("/run/rate_range/{n}"), Unit::Rate);
-    let changing = report.run.rate_range.map(|_| format!("from {}/s to {}/s", end(0), end(1)));
+    }];
+    if let Some(range) = field!(report, run.rate_range).known() {
+        let [from, to] = [0, 1].map(|n| range.item(n).number().show(Unit::Rate));
+        notes.push(format!("from {from}/s to {to}/s"));
+    }
     let loop_name = match report.run.arrivals {
         Some(spacing) => format!("open loop, {spacing}"),
         None => "closed loop".to_owned(),
     };
-    let connections = figures.show("/run/connections", Unit::Count);
-    let rate = figures.show("/requests/rate_achieved", Unit::Rate);
-    let mut notes = vec![asked, format!("{loop_name}, {connections} connections")];
-    notes.splice(1..1, changing);
+    let connections = number!(report, run.connections).show(Unit::Count);
+    notes.push(format!("{loop_name}, {connections} connections"));
+    let rate = number!(report, requests.rate_achieved).show(Unit::Rate);
     tile("Rate", "", &format!("{rate}<small>/s</small>"), &notes)
 }
 
-fn loss_tile(View { report, figures }: &View<'_>) -> String {
-    let count = |path: &str| figures.show(path, Unit::Count);
+fn loss_tile(report: &Located<'_, Report>) -> String {
     let requests = &report.requests;
     let refused = requests.refused();
-    let unwell = requests.failed + requests.unfinished + requests.dropped + refused;
-    let mut of_requests = format!(
+    let mut not_completed = format!(
         "{} failed, {} unfinished, {} dropped",
-        count("/requests/failed"),
-        count("/requests/unfinished"),
-        count("/requests/dropped")
+        number!(report, requests.failed).show(Unit::Count),
+        number!(report, requests.unfinished).show(Unit::Count),
+        number!(report, requests.dropped).show(Unit::Count)
     );
     if refused > 0 {
-        of_requests += &format!(", {} answered neither 2xx nor 3xx", format_count(refused));
+        not_completed += &format!(", {} answered neither 2xx nor 3xx", format_count(refused));
     }
-    let class = |bad: bool| if bad { "bad" } else { "good" };
-    match &report.messages {
-        Some(messages) => {
-            let arrived = format!("{} arrived", count("/messages/arrived"));
-            let notes = [arrived, format!("requests: {of_requests}")];
-            let bad = messages.lost > 0 || !report.verdict.failures.is_empty();
-            tile("Messages lost", class(bad), &count("/messages/lost"), &notes)
-        }
-        None => {
-            let of = format!("of {} sent", count("/requests/sent"));
-            let answered = count("/requests/completed");
-            tile("Requests answered", class(unwell > 0), &answered, &[of, of_requests])
-        }
+    if let Some(messages) = field!(report, messages).known() {
+        let is_bad = messages.lost > 0 || !report.verdict.failures.is_empty();
+        let arrived = format!("{} arrived", number!(messages, arrived).show(Unit::Count));
+        let notes = [arrived, format!("requests: {not_completed}")];
+        let lost = number!(messages, lost).show(Unit::Count);
+        return tile("Messages lost", good_or_bad(is_bad), &lost, &notes);
     }
+    let is_bad = requests.failed + requests.unfinished + requests.dropped + refused > 0;
+    let of = format!("of {} sent", number!(report, requests.sent).show(Unit::Count));
+    let answered = number!(report, requests.completed).show(Unit::Count);
+    tile("Requests answered", good_or_bad(is_bad), &answered, &[of, not_completed])
 }
 
-/// All else, section by section, under headings of a level.
-pub(super) fn sections(view: &View<'_>, level: u8) -> String {
-    let View { report, figures } = view;
-    let section = |name: &str, body: String| {
-        if body.is_empty() {
-            String::new()
-        } else {
-            format!("<section><h{level}>{name}</h{level}>\n{body}</section>\n")
-        }
-    };
-    [
-        section("Latency", spectrum(figures, &distributions(report))),
-        section("Over time", series::over_time(view)),
-        section("Requests", requests::requests(figures, report)),
-        section("Stages", stages::stages(figures, report)),
-        section("Account", account::account(figures, report)),
-        section("Components", components(view)),
-        section("The run", facts(view)),
-    ]
-    .concat()
+/// CSS class of a tile.
+fn good_or_bad(is_bad: bool) -> &'static str {
+    if is_bad { "bad" } else { "good" }
 }
 
-fn distributions(report: &Report) -> Vec<PlottedDistribution<'_>> {
-    let (latency, differs) = (&report.latency, report.has_lateness());
-    let waiting = latency.waiting.as_ref();
-    let lateness = (differs && waiting.is_none()).then_some(&latency.lateness);
-    let all = [
-        ("arrival", "/arrival", report.arrival.as_ref()),
-        ("response", "/latency/response", differs.then_some(&latency.response)),
-        ("service", "/latency/service", Some(&latency.service)),
-        ("pacing", "/latency/pacing", waiting.map(|_| &latency.pacing)),
-        ("waiting", "/latency/waiting", waiting),
-        ("lateness", "/latency/lateness", lateness),
-        ("connect", "/latency/connect", latency.connect.as_ref()),
+/// The other sections, under headings of an HTML level.
+pub(super) fn sections(report: &Located<'_, Report>, level: u8) -> String {
+    let sections = [
+        ("Latency", spectrum(&spectrum_lines(report))),
+        ("Over time", series::over_time(report)),
+        ("Requests", requests::requests(report)),
+        ("Stages", stages::stages(report)),
+        ("Account", account::account(report)),
+        ("Components", components(report)),
+        ("The run", facts(report)),
     ];
-    let present = all.into_iter().filter_map(|(name, path, q)| Some((name, path, q?)));
-    present.map(|(name, path, q)| PlottedDistribution { name, path, hdr: &q.hdr }).collect()
+    sections.map(|(name, body)| section(name, level, &body)).concat()
 }
 
-fn components(View { report, figures }: &View<'_>) -> String {
+/// A section with its heading; empty if the body is empty.
+pub(super) fn section(name: &str, level: u8, body: &str) -> String {
+    if body.is_empty() {
+        return String::new();
+    }
+    format!("<section><h{level}>{name}</h{level}>\n{body}</section>\n")
+}
+
+fn spectrum_lines<'a>(report: &Located<'a, Report>) -> Vec<SpectrumLine<'a>> {
+    let mut lines = Vec::new();
+    if let Some(times) = field!(report, arrival).known() {
+        lines.push(SpectrumLine { name: "arrival", times });
+    }
+    if report.has_lateness() {
+        let times = field!(report, latency.response);
+        lines.push(SpectrumLine { name: "response", times });
+    }
+    lines.push(SpectrumLine { name: "service", times: field!(report, latency.service) });
+    if let Some(times) = field!(report, latency.waiting).known() {
+        lines.push(SpectrumLine { name: "pacing", times: field!(report, latency.pacing) });
+        lines.push(SpectrumLine { name: "waiting", times });
+    } else if report.has_lateness() {
+        let times = field!(report, latency.lateness);
+        lines.push(SpectrumLine { name: "lateness", times });
+    }
+    if let Some(times) = field!(report, latency.connect).known() {
+        lines.push(SpectrumLine { name: "connect", times });
+    }
+    lines
+}
+
+fn components(report: &Located<'_, Report>) -> String {
     if report.resources.is_empty() {
         return String::new();
     }
     let names = ["component", "CPU", "most in a second", "CPU per request", "memory", "process"];
-    let row = |(n, used): (usize, &crate::report::Resource)| {
-        let figures = figures.below(&format!("/resources/{n}"));
-        let per_request = match report.requests.sent {
-            0 => "n/a".to_owned(),
-            sent => Unit::Time.write(used.cpu_s * 1e6 / sent as f64),
-        };
-        let colour = COLOURS[n % COLOURS.len()];
-        vec![
+    let mut rows = Vec::new();
+    for (used, colour) in field!(report, resources).items().zip(COLOURS.iter().cycle()) {
+        rows.push(vec![
             format!("<i class=\"{colour}\"></i>{}", escape(&used.component)),
-            figures.show("/cpu_percent_mean", Unit::Percent),
-            figures.show("/cpu_percent_max", Unit::Percent),
-            per_request,
-            figures.show("/rss_max_bytes", Unit::Bytes),
-            figures.show("/pid", Unit::Plain),
-        ]
-    };
-    let rows: Vec<_> = report.resources.iter().enumerate().map(row).collect();
+            number!(used, cpu_percent_mean).show(Unit::Percent),
+            number!(used, cpu_percent_max).show(Unit::Percent),
+            Unit::Time.write_known(cpu_per_request_us(&used, report)),
+            number!(used, rss_max_bytes).show(Unit::Bytes),
+            number!(used, pid).show(Unit::Plain),
+        ]);
+    }
     table("Components", &head(names), &rows)
 }
 
-fn facts(View { report, figures }: &View<'_>) -> String {
+fn facts(report: &Located<'_, Report>) -> String {
     let run = &report.run;
-    let server = |server: &Option<Server>| {
-        server.as_ref().map(|s| escape(&format!("{} ({})", s.version, s.kind)))
-    };
-    let offset = run.clock.offset_us.map(|_| {
-        let bound = figures.show("/run/clock/error_bound_us", Unit::Time);
+    let clock = run.clock.offset_us.map(|_| {
+        let bound = number!(report, run.clock.error_bound_us).show(Unit::Time);
         format!("{}, to ± {bound}", run.clock.source)
     });
+    let tick = run.tick_us.map(|_| number!(report, run.tick_us).show(Unit::Time));
+    let messages = field!(report, messages).known();
+    let timed_when_read =
+        messages.map(|messages| number!(messages, timed_when_read).show(Unit::Count));
     let facts = [
         ("Target", Some(escape(&run.target))),
-        ("Began", Some(moment(&run.started_at))),
-        ("Sending", Some(figures.show("/run/duration_s", Unit::Seconds))),
-        ("Last answer after", Some(figures.show("/requests/answered_after_s", Unit::Seconds))),
-        ("Connections", Some(figures.show("/run/connections", Unit::Count))),
-        ("Threads", Some(figures.show("/run/threads", Unit::Count))),
+        ("Began", Some(date_and_time(&run.started_at))),
+        ("Sending", Some(number!(report, run.duration_s).show(Unit::Seconds))),
+        ("Last answer after", Some(number!(report, requests.answered_after_s).show(Unit::Seconds))),
+        ("Connections", Some(number!(report, run.connections).show(Unit::Count))),
+        ("Threads", Some(number!(report, run.threads).show(Unit::Count))),
         ("Engine", Some(run.engine.to_string())),
         ("Protocol", Some(run.protocol.to_string()).filter(|name| !name.is_empty())),
-        ("Requests at once on a connection", Some(figures.show("/run/streams", Unit::Count))),
-        ("Shortest sleep", run.tick_us.map(|_| figures.show("/run/tick_us", Unit::Time))),
-        ("Answers timed when read", Some(figures.show("/requests/timed_when_read", Unit::Count))),
+        ("Requests at once on a connection", Some(number!(report, run.streams).show(Unit::Count))),
+        ("Shortest sleep", tick),
         (
-            "Messages timed when read",
-            report
-                .messages
-                .is_some()
-                .then(|| figures.show("/messages/timed_when_read", Unit::Count)),
+            "Answers timed when read",
+            Some(number!(report, requests.timed_when_read).show(Unit::Count)),
         ),
-        ("Read", Some(figures.show("/requests/bytes_read", Unit::Bytes))),
-        ("Written", Some(figures.show("/requests/bytes_written", Unit::Bytes))),
-        ("Queue", server(&run.stack.queue)),
-        ("Broker", server(&run.stack.broker)),
-        ("Clock of the stamps", offset),
+        ("Messages timed when read", timed_when_read),
+        ("Read", Some(number!(report, requests.bytes_read).show(Unit::Bytes))),
+        ("Written", Some(number!(report, requests.bytes_written).show(Unit::Bytes))),
+        ("Queue", server(run.stack.queue.as_ref())),
+        ("Broker", server(run.stack.broker.as_ref())),
+        ("Clock of the stamps", clock),
         ("Run", Some(escape(&run.id))),
     ];
-    let rows = facts.into_iter().filter_map(|(name, fact)| Some((name, fact?)));
-    let rows: String =
-        rows.map(|(name, fact)| format!("<div><dt>{name}</dt><dd>{fact}</dd></div>\n")).collect();
+    let mut rows = String::new();
+    for (name, fact) in facts {
+        if let Some(fact) = fact {
+            rows += &format!("<div><dt>{name}</dt><dd>{fact}</dd></div>\n");
+        }
+    }
     format!("<dl class=\"facts\">{rows}</dl>\n")
+}
+
+fn server(server: Option<&Server>) -> Option<String> {
+    server.map(|server| escape(&format!("{} ({})", server.version, server.kind)))
 }
 
 #[cfg(test)]
@@ -255,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_title_says_no_more_than_was_sent() {
+    fn the_title_describes_what_was_sent() {
         let text = include_str!("../../../tests/data/run.json");
         let mut report = Report::from_json(text).expect("a saved report");
         assert_eq!(title(&report), "10,000 requests/s for 10 s");

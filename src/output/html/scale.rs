@@ -1,19 +1,19 @@
-//! From values to places on an axis, and where its ticks are.
+//! Positions of values on an axis, and its ticks.
 
-/// About so many ticks has an axis.
+/// Approximate number of ticks of an axis.
 const TICKS: f64 = 5.0;
 
-/// How values lie along an axis.
+/// Scale of an axis, with its two ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
-    /// Evenly, from the one to the other.
+    /// Linear.
     Linear(f64, f64),
-    /// By their logarithm; both ends are above zero.
+    /// Logarithmic; both ends are above zero.
     Log(f64, f64),
 }
 
 impl Scale {
-    /// Even, from zero to a round number that is at least `most`.
+    /// Linear, from zero to a round number that is at least `most`.
     pub(super) fn up_to(most: f64) -> Self {
         let most = if most > 0.0 { most } else { 1.0 };
         let step = tick_step(most);
@@ -26,7 +26,7 @@ impl Scale {
     /// Logarithmic, over all the values above zero, between round numbers.
     pub(super) fn log_over(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, 0.0f64);
-        // The smallest numbers there are have no round number below them but zero.
+        // Subnormal numbers have no round number below them except zero.
         for value in values.filter(|value| *value > 0.0 && value.is_normal()) {
             (low, high) = (low.min(value), high.max(value));
         }
@@ -37,13 +37,13 @@ impl Scale {
         Self::Log(low, if high > low { high } else { low * 10.0 })
     }
 
-    /// Where a value is, from 0 to 1; one beyond an end is at the end.
+    /// Position of a value, from 0 to 1. A value beyond an end is at the end.
     pub(super) fn place(self, value: f64) -> f64 {
         let place = match self {
             Self::Linear(low, high) => (value - low) / (high - low),
             Self::Log(low, high) => (value.max(low) / low).ln() / (high / low).ln(),
         };
-        // An axis of one value has it in the middle.
+        // The only value of an axis is in the middle.
         if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.5 }
     }
 
@@ -53,7 +53,7 @@ impl Scale {
             Self::Linear(low, high) if low >= high => vec![low],
             Self::Linear(low, high) => {
                 let step = tick_step(high - low);
-                // A span that is too small to be divided has its ends.
+                // A span too small to be divided has ticks at its ends only.
                 if !step.is_normal() {
                     return vec![low, high];
                 }
@@ -72,23 +72,27 @@ impl Scale {
     }
 }
 
-/// Of 1, 2, 5, 10, 20, … the one that parts a span best.
+/// The step among 1, 2, 5, 10, 20, … that divides a span into about [`TICKS`] parts.
 fn tick_step(span: f64) -> f64 {
     let step = span / TICKS;
     let power = 10f64.powf(step.log10().floor());
-    let near = |limit: &(f64, f64)| step / power < limit.0;
-    let limits = [(1.45, 1.0), (3.2, 2.0), (7.1, 5.0)];
-    limits.into_iter().find(near).map_or(10.0, |(_, step)| step) * power
+    let factor = match step / power {
+        ratio if ratio < 1.45 => 1.0,
+        ratio if ratio < 3.2 => 2.0,
+        ratio if ratio < 7.1 => 5.0,
+        _ => 10.0,
+    };
+    factor * power
 }
 
-/// The next of 1, 2, 5, 10, 20, … that is at least the value.
+/// The smallest of 1, 2, 5, 10, 20, … that is at least the value.
 fn round_step(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
     let step = [1.0, 2.0, 5.0].into_iter().find(|step| step * power >= value * (1.0 - 1e-9));
     step.unwrap_or(10.0) * power
 }
 
-/// The last of them that is at most the value.
+/// The largest of 1, 2, 5, 10, 20, … that is at most the value.
 fn round_down(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
     let step = [5.0, 2.0].into_iter().find(|step| step * power <= value * (1.0 + 1e-9));

@@ -1,90 +1,109 @@
-//! A run second by second: latencies, rates, what waits, and CPU.
+//! A run second by second: latencies, rates, waiting requests and messages, and CPU.
 
 use super::chart::{COLOURS, round_ticks};
-use super::grid::{Column, Grid, Look, Row};
-use super::markup::{Figures, Unit, key};
-use super::run::View;
+use super::grid::{Grid, GridColumn, GridRow, GridStyle};
+use super::located::{Located, ShownNumber, field, number};
+use super::markup::Unit;
 use super::scale::Scale;
-use crate::report::Report;
+use crate::report::{Report, Row};
 
-/// What a chart is called, what is said of it, and whether its scale is logarithmic.
-type Words = (&'static str, &'static str, bool);
+/// The seconds of a run.
+type Seconds<'a> = [Located<'a, Row>];
 
-/// The charts, one below the other on one axis of time.
-pub(super) fn over_time(View { report, figures }: &View<'_>) -> String {
-    let latency = ("Latency", "Of what was answered and what arrived in each second.", true);
-    let rates = ("Rates", "Per second, in the seconds that were all sending.", false);
+/// The charts, one below the other, with one axis of time.
+pub(super) fn over_time(report: &Located<'_, Report>) -> String {
+    let seconds: Vec<_> = field!(report, series).items().collect();
     let waiting = if has_queue(report) {
         "Requests on the wire or in line, and the most messages seen in the queue."
     } else {
         "Requests on the wire or in line."
     };
-    let end = f64::INFINITY;
-    [
-        draw(report, figures, latency, end, latencies(report)),
-        draw(report, figures, rates, last_whole_second(report), self::rates(report)),
-        draw(report, figures, ("Waiting", waiting, false), end, self::waiting(report)),
-        draw(report, figures, ("CPU", "100 % is one core.", false), end, cpu(report)),
-    ]
-    .concat()
+    let styles = [
+        GridStyle {
+            log: true,
+            ..style(report, "Latency", "Of what was answered and what arrived in each second.")
+        },
+        GridStyle {
+            until: last_whole_second(report),
+            ..style(report, "Rates", "Per second, in the seconds that were all sending.")
+        },
+        style(report, "Waiting", waiting),
+        style(report, "CPU", "100 % is one core."),
+    ];
+    let columns = [
+        latencies(report, &seconds),
+        rates(report, &seconds),
+        self::waiting(report, &seconds),
+        cpu(report, &seconds),
+    ];
+    let charts = styles.into_iter().zip(columns);
+    charts.map(|(style, columns)| Grid { rows: rows(&seconds), columns }.figure(&style)).collect()
 }
 
-fn draw(
-    report: &Report,
-    figures: &Figures<'_>,
-    (title, note, log): Words,
-    until: f64,
-    columns: Vec<Column>,
-) -> String {
-    let row = |(n, row): (usize, &crate::report::Row)| Row {
-        x: row.t_s,
-        name: figures.show(&format!("/series/{n}/t_s"), Unit::Plain),
-        title: format!("second to {}", row.t_s),
-        path: format!("/series/{n}"),
-    };
+fn style(report: &Report, title: &str, note: &str) -> GridStyle {
     let x = Scale::Linear(0.0, report.series.last().map_or(1.0, |row| row.t_s));
-    let look = Look {
+    GridStyle {
         title: title.to_owned(),
         note: note.to_owned(),
         x,
         x_label: "seconds".to_owned(),
         x_ticks: round_ticks(x, Unit::Seconds),
-        log,
+        log: false,
         joined: true,
-        until,
-    };
-    let rows = report.series.iter().enumerate().map(row).collect();
-    Grid { rows, columns }.figure(figures, &look)
+        until: f64::INFINITY,
+    }
 }
 
-fn latencies(report: &Report) -> Vec<Column> {
-    let column = |name, path, class| Column::drawn(name, path, Unit::Time, class);
-    let mut columns = vec![
-        column("arrival p99", "/arrival_p99", "arrival"),
-        column("arrival p50", "/arrival_p50", "arrival dash"),
-        column("response p99", "/response_p99", "response"),
-        column("response p50", "/response_p50", "response dash"),
-    ];
-    if report.messages.is_none() {
-        columns.drain(..2);
+fn rows(seconds: &Seconds<'_>) -> Vec<GridRow> {
+    let mut rows = Vec::new();
+    for second in seconds {
+        rows.push(GridRow {
+            x: second.t_s,
+            name: number!(second, t_s).show(Unit::Plain),
+            title: format!("second to {}", second.t_s),
+        });
     }
+    rows
+}
+
+/// A number of every second.
+fn each(seconds: &Seconds<'_>, number: fn(&Located<'_, Row>) -> ShownNumber) -> Vec<ShownNumber> {
+    seconds.iter().map(number).collect()
+}
+
+fn latencies(report: &Report, seconds: &Seconds<'_>) -> Vec<GridColumn> {
+    let mut columns = Vec::new();
+    if report.messages.is_some() {
+        let p99 = each(seconds, |row| number!(row, arrival_p99));
+        let p50 = each(seconds, |row| number!(row, arrival_p50));
+        columns.push(GridColumn::drawn("arrival p99", p99, Unit::Time, "arrival"));
+        columns.push(GridColumn::drawn("arrival p50", p50, Unit::Time, "arrival dash"));
+    }
+    let p99 = each(seconds, |row| number!(row, response_p99));
+    let p50 = each(seconds, |row| number!(row, response_p50));
+    columns.push(GridColumn::drawn("response p99", p99, Unit::Time, "response"));
+    columns.push(GridColumn::drawn("response p50", p50, Unit::Time, "response dash"));
     columns
 }
 
-fn rates(report: &Report) -> Vec<Column> {
-    let column = |name, path, class| Column::drawn(name, path, Unit::Count, class);
+fn rates(report: &Report, seconds: &Seconds<'_>) -> Vec<GridColumn> {
+    let sent = each(seconds, |row| number!(row, sent));
+    let completed = each(seconds, |row| number!(row, completed));
     let mut columns = vec![
-        column("sent", "/sent", "lateness dash"),
-        column("answered", "/completed", "response"),
-        Column::listed("failed", "/failed", Unit::Count),
+        GridColumn::drawn("sent", sent, Unit::Count, "lateness dash"),
+        GridColumn::drawn("answered", completed, Unit::Count, "response"),
     ];
     if report.messages.is_some() {
-        columns.insert(2, column("arrived", "/arrived", "arrival"));
+        let arrived = each(seconds, |row| number!(row, arrived));
+        columns.push(GridColumn::drawn("arrived", arrived, Unit::Count, "arrival"));
     }
+    let failed = each(seconds, |row| number!(row, failed));
+    columns.push(GridColumn::listed("failed", failed, Unit::Count));
     columns
 }
 
-/// What part of a second was sent in is no rate. Of a run with no whole second all is drawn.
+/// End of the last whole second of sending. Later counts are of a part of a second, so they are not rates. A run
+/// without a whole second is drawn to its end.
 fn last_whole_second(report: &Report) -> f64 {
     let end = report.run.duration_s + 1e-3;
     let has_whole = report.series.first().is_some_and(|row| row.t_s <= end);
@@ -95,19 +114,22 @@ fn has_queue(report: &Report) -> bool {
     report.series.iter().any(|row| row.queue_depth.is_some())
 }
 
-fn waiting(report: &Report) -> Vec<Column> {
-    let column = |name, path, class| Column::drawn(name, path, Unit::Count, class);
-    let mut columns = vec![column("in flight", "/in_flight", "response")];
+fn waiting(report: &Report, seconds: &Seconds<'_>) -> Vec<GridColumn> {
+    let in_flight = each(seconds, |row| number!(row, in_flight));
+    let mut columns = vec![GridColumn::drawn("in flight", in_flight, Unit::Count, "response")];
     if has_queue(report) {
-        columns.push(column("in the queue", "/queue_depth", "arrival"));
+        let depth = each(seconds, |row| number!(row, queue_depth));
+        columns.push(GridColumn::drawn("in the queue", depth, Unit::Count, "arrival"));
     }
     columns
 }
 
-fn cpu(report: &Report) -> Vec<Column> {
-    let column = |(n, used): (usize, &crate::report::Resource)| {
-        let path = format!("/cpu_percent{}", key(&used.component));
-        Column::drawn(&used.component, &path, Unit::Percent, COLOURS[n % COLOURS.len()])
-    };
-    report.resources.iter().enumerate().map(column).collect()
+fn cpu(report: &Report, seconds: &Seconds<'_>) -> Vec<GridColumn> {
+    let mut columns = Vec::new();
+    for (used, colour) in report.resources.iter().zip(COLOURS.iter().cycle()) {
+        let name = &used.component;
+        let cells = seconds.iter().map(|row| field!(row, cpu_percent).number_of(name)).collect();
+        columns.push(GridColumn::drawn(name, cells, Unit::Percent, colour));
+    }
+    columns
 }

@@ -2,57 +2,64 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{legend, percent, reader, round_ticks, x_axis};
+use super::chart::{Reading, legend, percent, reader, round_ticks, x_axis};
 use super::grid::figure;
-use super::markup::{Figures, Unit, escape, table};
+use super::located::{Located, ShownNumber, field, number};
+use super::markup::{Unit, escape, table};
 use super::scale::Scale;
-use crate::report::{Distribution, Report, Stage, StampList};
+use crate::output::number::{Statistic, bound_of_zero};
+use crate::report::{Report, Stage, StampList};
 
 /// Height of a row in pixels.
 const ROW: usize = 34;
-/// The colours of a bar and of the thin line through it.
+/// CSS classes of a bar and of the thin line through it.
 const BODY: &str = "arrival";
 const WHISKER: &str = "lateness";
+/// Smallest width of a bar, as a part of the drawing: it stays visible if both ends are the same.
+const LEAST_WIDTH: f64 = 0.004;
 
-/// Where a bar that begins at the p50 ends, in words.
-type End = (&'static str, fn(&Distribution) -> Option<f64>);
-/// The highest percentile that all stages have is the end of their bars.
-const ENDS: [End; 4] = [
-    ("p50 to p99", |q| q.p99),
-    ("p50 to p95", |q| q.p95),
-    ("p50 to p90", |q| q.p90),
-    ("p50", |q| q.p50),
-];
+/// The percentiles at which the bars may end, highest first. Bars begin at the p50.
+const ENDS: [Statistic; 4] = [Statistic::P99, Statistic::P95, Statistic::P90, Statistic::P50];
 
-/// The end of the bars; `None` where no stage has any percentile.
-fn end(stages: &[Stage]) -> Option<End> {
-    let known = || stages.iter().map(|stage| &stage.distribution).filter(|q| q.p50.is_some());
-    known().next()?;
-    ENDS.into_iter().find(|(_, end)| known().all(|q| end(q).is_some()))
+/// The highest percentile that is known for all stages that have values; `None` if no stage has any.
+fn end_of_bars(stages: &[Stage]) -> Option<Statistic> {
+    let known: Vec<_> =
+        stages.iter().map(|stage| &stage.distribution).filter(|q| q.p50.is_some()).collect();
+    if known.is_empty() {
+        return None;
+    }
+    ENDS.into_iter().find(|end| known.iter().all(|q| end.of(q).is_some()))
 }
 
-/// The breakdown with its table; nothing where no message was sampled.
-pub(super) fn stages(figures: &Figures<'_>, report: &Report) -> String {
-    let stages = || report.stages.iter().map(|stage| &stage.distribution);
-    let values = || stages().flat_map(|q| [q.min, q.p50, q.p99, q.max]).flatten();
-    if values().next().is_none() {
+/// Name of the bars in the legend.
+fn span_name(end: Statistic) -> String {
+    if end == Statistic::P50 { end.label() } else { format!("p50 to {}", end.label()) }
+}
+
+/// The chart with its table; empty if no message was sampled.
+pub(super) fn stages(report: &Located<'_, Report>) -> String {
+    let quantiles = report.stages.iter().map(|stage| &stage.distribution);
+    let values: Vec<f64> = quantiles.flat_map(|q| [q.min, q.p50, q.p99, q.max]).flatten().collect();
+    if values.is_empty() {
         return String::new();
     }
-    let bound = report.run.clock.error_bound_us;
-    // A microsecond is drawn as the shortest: less would take the room of what matters.
-    let x = Scale::log_over(values().map(|value| drawn(value, bound).max(1.0)));
+    let error_bound_us = report.run.clock.error_bound_us;
+    // The axis begins at a microsecond: shorter times would take the room of the longer ones.
+    let drawn = values.into_iter().map(|value| drawn_us(value, error_bound_us).max(1.0));
+    let chart =
+        StageChart { x: Scale::log_over(drawn), end: end_of_bars(&report.stages), error_bound_us };
     let height = ROW * report.stages.len();
-    let end = end(&report.stages);
     let bars: String =
-        report.stages.iter().enumerate().map(|(n, stage)| bar(n, stage, (x, end), bound)).collect();
-    let body = end.map(|(words, _)| (BODY, words));
+        report.stages.iter().enumerate().map(|(row, stage)| chart.bar(row, stage)).collect();
+    let span = chart.end.map(span_name);
+    let body = span.as_ref().map(|name| (BODY, name.as_str()));
     let keys = legend(body.into_iter().chain([(WHISKER, "shortest to longest")]));
-    let axis = x_axis(x, &round_ticks(x, Unit::Time), "");
-    let chart = format!(
+    let axis = x_axis(chart.x, &round_ticks(chart.x, Unit::Time), "");
+    let drawing = format!(
         "<div class=\"chart bars\">{keys}<div class=\"plot\"><svg height=\"{height}\" role=\"group\" \
          aria-label=\"Chart: Stages\">\n{axis}{bars}</svg></div></div>\n"
     );
-    figure("Stages of a message", &note(report), &chart, &listed(figures, report))
+    figure("Stages of a message", &note(report), &drawing, &stage_table(report))
 }
 
 fn note(report: &Report) -> String {
@@ -64,106 +71,142 @@ fn note(report: &Report) -> String {
     }
 }
 
-fn name(stage: &Stage) -> String {
+fn stage_name(stage: &Stage) -> String {
     format!("{} → {}", stage.from, stage.to)
 }
 
-fn bar(n: usize, stage: &Stage, (x, end): (Scale, Option<End>), bound: Option<f64>) -> String {
-    let q = &stage.distribution;
-    let middle = n * ROW + ROW / 2;
-    let mut marks = format!(
-        "<rect y=\"{}\" width=\"100%\" height=\"{ROW}\"/><text x=\"-8\" y=\"{middle}\" dy=\".34em\" \
-         text-anchor=\"end\">{}</text>",
-        n * ROW,
-        escape(&name(stage))
-    );
-    let mut span = |class: &str, from: Option<f64>, to: Option<f64>, thick: usize| {
-        if let (Some(from), Some(to)) = (from, to) {
-            let (from, to) = (x.place(drawn(from, bound)), x.place(drawn(to, bound)));
+/// Scale and ends of the bars.
+struct StageChart {
+    x: Scale,
+    end: Option<Statistic>,
+    error_bound_us: Option<f64>,
+}
+
+/// A bar from one time to another.
+struct Span {
+    class: &'static str,
+    from: Option<f64>,
+    to: Option<f64>,
+    /// In pixels.
+    thickness: usize,
+}
+
+impl StageChart {
+    fn bar(&self, row: usize, stage: &Stage) -> String {
+        let q = &stage.distribution;
+        let middle = row * ROW + ROW / 2;
+        let name = stage_name(stage);
+        let mut marks = format!(
+            "<rect y=\"{}\" width=\"100%\" height=\"{ROW}\"/><text x=\"-8\" y=\"{middle}\" dy=\".34em\" \
+             text-anchor=\"end\">{}</text>",
+            row * ROW,
+            escape(&name)
+        );
+        let to = self.end.and_then(|end| end.of(q));
+        let spans = [
+            Span { class: WHISKER, from: q.min, to: q.max, thickness: 2 },
+            Span { class: BODY, from: q.p50, to, thickness: 14 },
+        ];
+        for span in spans {
+            let (Some(from), Some(to)) = (span.from, span.to) else { continue };
+            let from = self.x.place(drawn_us(from, self.error_bound_us));
+            let to = self.x.place(drawn_us(to, self.error_bound_us));
             let _ = write!(
                 marks,
-                "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{thick}\" rx=\"2\"/>",
+                "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"2\"/>",
+                span.class,
                 percent(from),
-                middle - thick / 2,
-                // Seen even where both ends are one.
-                percent((to - from).max(0.004)),
+                middle - span.thickness / 2,
+                percent((to - from).max(LEAST_WIDTH)),
+                span.thickness,
             );
         }
-    };
-    span(WHISKER, q.min, q.max, 2);
-    span(BODY, q.p50, end.and_then(|(_, end)| end(q)), 14);
-    let readings = [
-        (WHISKER, "min", fine(q.min, bound)),
-        (BODY, "p50", fine(q.p50, bound)),
-        (BODY, "p90", fine(q.p90, bound)),
-        (BODY, "p99", fine(q.p99, bound)),
-        (WHISKER, "max", fine(q.max, bound)),
-    ];
-    reader(n == 0, &name(stage), &readings, &marks)
-}
-
-/// What was rounded to nothing is drawn at the bound it was rounded to, as more is not known.
-fn drawn(value: f64, bound: Option<f64>) -> f64 {
-    if value > 0.0 { value } else { bound.unwrap_or(1.0) }
-}
-
-/// A time; where rounding to the clock's bound left nothing of it, only this can be said.
-fn fine(value: Option<f64>, bound: Option<f64>) -> String {
-    match (value, bound) {
-        (Some(0.0), Some(bound)) => format!("< {}", Unit::Time.write(bound)),
-        _ => Unit::Time.write_known(value),
+        let shown = [
+            (WHISKER, Statistic::Min),
+            (BODY, Statistic::P50),
+            (BODY, Statistic::P90),
+            (BODY, Statistic::P99),
+            (WHISKER, Statistic::Max),
+        ];
+        let readings = shown.map(|(class, statistic)| Reading {
+            class,
+            name: statistic.key(),
+            value: stage_time(statistic.of(q), self.error_bound_us),
+        });
+        reader(row == 0, &name, &readings, &marks)
     }
 }
 
-fn listed(figures: &Figures<'_>, report: &Report) -> String {
-    let bound = report.run.clock.error_bound_us;
-    let columns = ["p50", "p90", "p99", "max"];
-    let mut head = vec!["stage".to_owned(), "messages".to_owned()];
-    head.extend(columns.map(str::to_owned));
-    let row = |(n, stage): (usize, &Stage)| {
-        let cell = |column: &str| {
-            let path = format!("/stages/{n}/{column}");
-            figures.show_as(&path, &fine(figures.number(&path), bound))
-        };
-        let count = figures.show(&format!("/stages/{n}/count"), Unit::Count);
-        [escape(&name(stage)), count].into_iter().chain(columns.iter().map(|c| cell(c))).collect()
-    };
-    let rows: Vec<_> = report.stages.iter().enumerate().map(row).collect();
-    table("Stages", &head, &rows) + &stamp_lists(figures, report)
+/// The time at which a value is drawn, in microseconds. A value that was rounded to zero is drawn at the clock's error
+/// bound, because only "less than this" is known.
+fn drawn_us(value: f64, error_bound_us: Option<f64>) -> f64 {
+    if value > 0.0 { value } else { error_bound_us.unwrap_or(1.0) }
 }
 
-/// The counts of the Redis lists; nothing in reports of before they were counted.
-fn stamp_lists(figures: &Figures<'_>, report: &Report) -> String {
+/// A time of a stage; `< 3 µs` if the clock's error bound rounded it to zero.
+fn stage_time(value: Option<f64>, error_bound_us: Option<f64>) -> String {
+    match bound_of_zero(value, error_bound_us) {
+        Some(bound) => format!("< {}", Unit::Time.write(bound)),
+        None => Unit::Time.write_known(value),
+    }
+}
+
+fn stage_table(report: &Located<'_, Report>) -> String {
+    let statistics = [Statistic::P50, Statistic::P90, Statistic::P99, Statistic::Max];
+    let mut head = vec!["stage".to_owned(), "messages".to_owned()];
+    head.extend(statistics.map(Statistic::label));
+    let mut rows = Vec::new();
+    for stage in field!(report, stages).items() {
+        let times = stage.times();
+        let mut row = vec![escape(&stage_name(&stage)), number!(times, count).show(Unit::Count)];
+        for number in statistics.map(|statistic| times.statistic(statistic)) {
+            let words = stage_time(number.value(), report.run.clock.error_bound_us);
+            row.push(number.show_as(&words));
+        }
+        rows.push(row);
+    }
+    table("Stages", &head, &rows) + &stamp_lists(report)
+}
+
+/// Counts of the stamp lists in Redis; empty for reports of versions that did not count them.
+fn stamp_lists(report: &Located<'_, Report>) -> String {
     if report.stamps.is_empty() {
         return String::new();
     }
     let head = ["stamps in Redis", "read", "of this run", "of others", "not readable"];
-    let row = |(n, list): (usize, &StampList)| {
-        let counts = ["read", "joined", "foreign", "unreadable"]
-            .map(|column| figures.show(&format!("/stamps/{n}/{column}"), Unit::Count));
-        std::iter::once(escape(&list.list)).chain(counts).collect()
-    };
-    let rows: Vec<_> = report.stamps.iter().enumerate().map(row).collect();
+    let mut rows = Vec::new();
+    for list in field!(report, stamps).items() {
+        let mut row = vec![escape(&list.list)];
+        row.extend(stamp_counts(&list).iter().map(|count| count.show(Unit::Count)));
+        rows.push(row);
+    }
     table("Stamps in Redis", &head.map(str::to_owned), &rows)
+}
+
+fn stamp_counts(list: &Located<'_, StampList>) -> [ShownNumber; 4] {
+    [number!(list, read), number!(list, joined), number!(list, foreign), number!(list, unreadable)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn words(stages: &[Stage]) -> Option<String> {
+        end_of_bars(stages).map(span_name)
+    }
+
     #[test]
-    fn bars_end_where_the_legend_says() {
+    fn bars_end_as_named_in_the_legend() {
         let text = include_str!("../../../tests/data/run.json");
         let mut stages = Report::from_json(text).expect("a saved report").stages;
-        let words = |stages: &[Stage]| end(stages).map(|(words, _)| words);
-        assert_eq!(words(&stages), Some("p50 to p99"));
+        assert_eq!(words(&stages).as_deref(), Some("p50 to p99"));
         (stages[1].distribution.p99, stages[2].distribution.p99) = (None, None);
-        assert_eq!(words(&stages), Some("p50 to p95"));
+        assert_eq!(words(&stages).as_deref(), Some("p50 to p95"));
         (stages[1].distribution.p95, stages[1].distribution.p90) = (None, None);
-        assert_eq!(words(&stages), Some("p50"));
-        // One that has nothing takes nothing from the others.
+        assert_eq!(words(&stages).as_deref(), Some("p50"));
+        // A stage without values does not change the bars of the others.
         stages[1].distribution.p50 = None;
-        assert_eq!(words(&stages), Some("p50 to p95"));
+        assert_eq!(words(&stages).as_deref(), Some("p50 to p95"));
         stages.iter_mut().for_each(|stage| stage.distribution.p50 = None);
         assert_eq!(words(&stages), None);
     }

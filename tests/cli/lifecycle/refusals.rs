@@ -26,7 +26,7 @@ fn bad_usage_is_refused_with_exit_2() {
         ("--redis http://127.0.0.1 -n 1", "--redis"),
         ("-n 1 -o report.pdf", "report.pdf: the ending says the form; there are .txt .json"),
         ("-n 1 --format pdf", "arrival.hgrm"),
-        ("http://127.0.0.1:1/ -n 1 -o r.arrival.hgrm", "nobody listens"),
+        ("http://127.0.0.1:1/ -n 1 -o r.arrival.hgrm", "has no subscriber"),
         ("http://127.0.0.1:1/ -n 1 --format arrival.hgrm", "--format"),
         ("report", "FILE"),
         ("-n 1 --fail-if arrival.p98>5ms", "arrival.p98"),

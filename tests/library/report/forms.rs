@@ -184,7 +184,7 @@ fn forms_that_a_report_does_not_have_are_refused() {
     let arrival = Form::Hgrm(DistributionName::Arrival);
     for (document, form, part) in [
         (Document::Ramp(&ramp), Form::Hgrm(DistributionName::Service), ".hlog"),
-        (Document::Run(&closed), arrival, "nobody listens"),
+        (Document::Run(&closed), arrival, "has no subscriber"),
     ] {
         let before = form.fits(document.subject()).expect_err("it does not fit").to_string();
         let after = document.render(form, TextOptions::default()).expect_err("nor now").to_string();
