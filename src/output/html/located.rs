@@ -1,6 +1,7 @@
 //! Parts of a report with their places in its JSON, so that the page names the place of every number. [`field!`] and
 //! [`number!`] make the value and its JSON pointer from the same field names: a misspelt name does not compile.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
@@ -94,7 +95,7 @@ impl<'a, K: ToString + Ord, V> Located<'a, BTreeMap<K, V>> {
     }
 }
 
-impl Located<'_, BTreeMap<String, f64>> {
+impl<K: Borrow<str> + Ord> Located<'_, BTreeMap<K, f64>> {
     /// The number of a key; `n/a` without a place if the key is absent.
     pub(super) fn number_of(&self, key: &str) -> ShownNumber {
         let value = self.part.get(key);
