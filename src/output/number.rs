@@ -72,14 +72,7 @@ impl Statistic {
             Self::Min => distribution.min,
             Self::Mean => distribution.mean,
             Self::Stdev => distribution.stdev,
-            Self::P50 => distribution.p50,
-            Self::P75 => distribution.p75,
-            Self::P90 => distribution.p90,
-            Self::P95 => distribution.p95,
-            Self::P99 => distribution.p99,
-            Self::P99_9 => distribution.p99_9,
-            Self::P99_99 => distribution.p99_99,
-            Self::Max => distribution.max,
+            percentile_or_max => distribution.by_name(percentile_or_max.key()),
         }
     }
 
