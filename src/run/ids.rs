@@ -1,10 +1,11 @@
-//! The ids of a run: where they begin, and what is reserved in Redis.
+//! MsgIDs of a run: the first one, and the number that is reserved in Redis.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::config::plan::{Plan, PlanError};
+use crate::config::settings::NodeShare;
 use crate::engine::shards::LoadShards;
 use crate::message::mix::scatter;
 use crate::message::{IdSpace, MsgId};
@@ -19,8 +20,8 @@ pub(super) struct NeededIds {
     workers: u64,
     per_worker: u64,
     sample: u64,
-    node: (u64, u64),
-    /// Planned time of sending and waiting.
+    node: NodeShare,
+    /// Planned time of warm-up, sending and drain.
     planned: Duration,
 }
 
@@ -31,7 +32,7 @@ impl NeededIds {
             workers: id_lanes(plan),
             per_worker: ids_each(plan, shards),
             sample: plan.pipeline.sample,
-            node: (plan.request.node.index, plan.request.node.count),
+            node: plan.request.node,
             planned: load.warmup + load.duration.unwrap_or_default() + load.drain,
         }
     }
@@ -39,7 +40,7 @@ impl NeededIds {
     /// Number of ids to reserve.
     pub(super) fn count(&self) -> u64 {
         let Self { workers, per_worker, sample, node, .. } = *self;
-        IdSpace::needed_on(node.1, per_worker, workers, sample).min(MsgId::MAX)
+        IdSpace::needed_on(node.count, per_worker, workers, sample).min(MsgId::MAX)
     }
 
     /// Lifetime of the reservation.
@@ -47,16 +48,17 @@ impl NeededIds {
         LIFETIME.saturating_add(self.planned)
     }
 
-    /// A random place for the ids.
+    /// Returns a random first id.
     pub(super) fn random_base(&self) -> u64 {
-        let row = IdSpace::row_for(self.sample, self.node.1);
+        let row = IdSpace::row_for(self.sample, self.node.count);
         IdSpace::random_base(random(), self.count(), row)
     }
 
-    /// The space that begins at `first`; with several nodes, at the next place of their grid.
+    /// Returns the space that begins at `first`; with several nodes, at the next first id that all of them have
+    /// in common.
     pub(super) fn space(&self, first: u64) -> IdSpace {
         IdSpace::from_authority(first, self.workers, self.sample)
-            .on_node(self.node.0, self.node.1)
+            .on_node(self.node.index, self.node.count)
             .with_end_after(self.per_worker)
     }
 
@@ -71,7 +73,7 @@ impl NeededIds {
         }
     }
 
-    /// The note about a first id that was rounded up.
+    /// Returns the note about a first id that was rounded up, if it was.
     pub(super) fn rounding_note(&self, first: u64) -> Option<String> {
         let begins = self.space(first).first();
         (begins != first).then(|| {
@@ -94,8 +96,8 @@ pub(super) fn ids_each(plan: &Plan, shards: &LoadShards) -> u64 {
     if plan.script.is_some() { script::ids_each(messages) } else { messages }
 }
 
-/// A uniform random number: of the system and mixed with the time, which alone must do where the system
-/// gives none.
+/// Returns a uniform random number. The system's is mixed with the time and the process id, which are enough if
+/// the system has none.
 fn random() -> u64 {
     let mut bytes = [0; 8];
     // A failure leaves zeros, or what was written so far.
@@ -110,14 +112,14 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    fn needed(node: (u64, u64)) -> NeededIds {
-        let planned = Duration::from_secs(10);
+    fn needed(index: u64, count: u64) -> NeededIds {
+        let (node, planned) = (NodeShare { index, count }, Duration::from_secs(10));
         NeededIds { workers: 2, per_worker: 25_000, sample: 100, node, planned }
     }
 
     #[test]
     fn runs_begin_at_different_random_places_that_suit_sampling_and_nodes() {
-        let needed = needed((1, 3));
+        let needed = needed(1, 3);
         let bases: HashSet<_> = (0..1_000).map(|_| needed.random_base()).collect();
         assert_eq!(bases.len(), 1_000);
         for base in bases {
@@ -129,10 +131,10 @@ mod tests {
 
     #[test]
     fn a_first_id_is_exact_but_for_the_grid_of_nodes() {
-        let alone = needed((0, 1));
+        let alone = needed(0, 1);
         assert_eq!(alone.space(7).id(0, 0).map(MsgId::get), Some(7));
         assert_eq!(alone.rounding_note(7), None);
-        let second = needed((1, 2));
+        let second = needed(1, 2);
         assert_eq!(second.space(7).id(0, 0).map(MsgId::get), Some(30_000));
         let note = second.rounding_note(7).expect("rounded");
         assert!(note.contains("--first-id 7: the ids begin at 20000"), "{note}");
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_first_id_from_which_the_ids_do_not_suffice_is_refused() {
-        let needed = needed((0, 1));
+        let needed = needed(0, 1);
         let last = MsgId::MAX + 1 - needed.count();
         assert_eq!(needed.check_first(Some(last)), Ok(()));
         let error = needed.check_first(Some(last + 1)).expect_err("too high").to_string();

@@ -218,7 +218,7 @@ impl Runner {
             environment.mqtt.as_ref().map(|(_, address)| BrokerStatus::watch(address.clone()));
         if let Some(at) = self.start_at {
             log_server.time_until(at)?;
-            participants::reach(plan, environment).await?;
+            participants::probe_target(plan, environment).await?;
             start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }

@@ -1,5 +1,5 @@
-//! Watching a run: ten times a second it collects rows, looks at the queue and the clock, tells the
-//! progress, and finds out when all is sent and all has arrived.
+//! Monitor of a run. Ten times a second it collects the workers' and the listener's intervals, reads the queue
+//! depth and reports progress; it finds out when all requests are sent and all messages have arrived.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +16,6 @@ use super::series::Series;
 use super::stages::{JoinedStages, StageJoin};
 use crate::config::plan::Plan;
 use crate::core::clock::{self, Nanos};
-use crate::engine::Gauges;
 use crate::engine::shards::LoadShards;
 use crate::engine::worker::INTERVAL;
 use crate::host::health::MachineWatch;
@@ -29,9 +28,9 @@ use crate::report::{Resource, Row};
 pub enum Phase {
     /// Waiting for the time at which all nodes start.
     Waiting,
-    /// Sending what is thrown away.
+    /// Sending requests that are not measured.
     Warmup,
-    /// Sending what counts.
+    /// Sending requests that are measured.
     Measuring,
     /// Waiting for the last answers and arrivals.
     Draining,
@@ -42,15 +41,16 @@ pub enum Phase {
 pub struct Progress {
     /// Phase of the run.
     pub phase: Phase,
-    /// Since the start; while it waits for that, since it began to wait.
+    /// Time since the start; in [`Phase::Waiting`], time since the wait began.
     pub elapsed: Duration,
-    /// Until sending ends, by plan; until the start while it waits for that.
+    /// Time from the start to the planned end of sending, `None` if only a count ends it; in [`Phase::Waiting`], time
+    /// from the beginning of the wait to the start.
     pub planned: Option<Duration>,
     /// Requests a second since the last progress.
     pub rate: f64,
     /// Requests sent, warm-up included.
     pub sent: u64,
-    /// On the wire or in line.
+    /// Requests on the wire or in the backlog.
     pub in_flight: u64,
     /// Slots dropped.
     pub dropped: u64,
@@ -60,18 +60,18 @@ pub struct Progress {
     pub arrived: Option<u64>,
     /// Messages in the queue; `None` if it is not known.
     pub queue_depth: Option<u64>,
-    /// The last whole second of the measured part.
+    /// Last second of the measured part that all have reported.
     pub last_second: Option<Row>,
-    /// The measured part so far, up to a second old.
+    /// Sums over the measured part so far, up to a second old.
     pub totals: Arc<Totals>,
 }
 
-/// Callback that gets the progress.
+/// Callback for the progress, if it is wanted.
 pub(super) type ProgressFn = Option<Box<dyn FnMut(&Progress) + Send>>;
 
-/// Interval between two looks at the run.
+/// Interval between two updates of the monitor.
 const TICK: Duration = Duration::from_millis(100);
-/// The same interval while only the last messages are missing.
+/// Interval between two checks for the last messages, after all requests are sent.
 const DRAIN_TICK: Duration = Duration::from_millis(5);
 /// Time after the drain in which a stamp may still come: services write them ten times a second, and they
 /// are read once a second.
@@ -106,16 +106,23 @@ pub(super) struct Monitor {
     start: Nanos,
     measure_from: Nanos,
     planned: Option<Duration>,
-    /// The clock and the requests sent at the last progress.
-    last: (Nanos, u64),
-    depth: Option<u64>,
+    /// State at the last report of progress.
+    last_progress: SentSoFar,
+    queue_depth: Option<u64>,
 }
 
-/// Parts of a watch that are made before it.
+/// Number of requests sent up to a time.
+#[derive(Debug, Clone, Copy)]
+struct SentSoFar {
+    at: Nanos,
+    sent: u64,
+}
+
+/// Parts of a monitor that are made before it.
 pub(super) struct MonitorInputs {
-    /// Begun before the load, so that a stop at its very start is seen.
+    /// Started before the load, so that a suspension of the process at its very start is seen.
     pub(super) machine: MachineWatch,
-    /// Begun with the load.
+    /// Started with the load.
     pub(super) sampler: Sampler,
     pub(super) stop: Option<signal::Receiver<bool>>,
     pub(super) on_progress: ProgressFn,
@@ -152,12 +159,12 @@ impl Monitor {
             start,
             measure_from: start + shards.measure_from(),
             planned,
-            last: (start, 0),
-            depth: None,
+            last_progress: SentSoFar { at: start, sent: 0 },
+            queue_depth: None,
         }
     }
 
-    /// Until all workers are done, which includes their own drain.
+    /// Monitors the run until all workers are done, which includes their drain.
     pub(super) async fn until_sent(
         &mut self,
         participants: &mut Participants,
@@ -178,7 +185,7 @@ impl Monitor {
                 }
             }
             count += 1;
-            self.look(participants, log_server).await;
+            self.update(participants, log_server).await;
             self.watch_resources(participants);
             if self.is_half_over(clock::now()) {
                 participants.look_at_other_topics();
@@ -211,7 +218,7 @@ impl Monitor {
         if !self.measuring && now >= self.measure_from {
             self.measuring = true;
             self.sampler.restart();
-            // Without a warm-up it has watched from the start, and a stop since then counts.
+            // Without a warm-up the machine has been watched since before the start, and that counts.
             if self.measure_from > self.start {
                 self.machine.restart();
             }
@@ -226,7 +233,7 @@ impl Monitor {
         }
     }
 
-    /// The shares belong to the row that most of the time since the last sample is in.
+    /// Samples the CPU shares. They belong to the row that holds most of the time since the last sample.
     fn sample_resources(&mut self) {
         let before = self.sampler.sampled();
         let shares = self.sampler.sample();
@@ -236,6 +243,7 @@ impl Monitor {
         }
     }
 
+    /// Takes the last sample. Later calls do nothing.
     fn close_resources(&mut self) {
         if self.resources.is_empty() {
             self.sample_resources();
@@ -244,28 +252,28 @@ impl Monitor {
         }
     }
 
-    /// The row of the series that a moment is in.
-    fn row_at(&self, moment: Nanos) -> u64 {
-        (moment - self.measure_from).0 / INTERVAL.0
+    /// Index of the row of the series that contains a time.
+    fn row_at(&self, at: Nanos) -> u64 {
+        (at - self.measure_from).0 / INTERVAL.0
     }
 
-    /// Until every accepted message has arrived, or the drain has passed, or a stop is asked for.
+    /// Monitors the run until every accepted message has arrived, the drain is over, or a stop is requested.
     pub(super) async fn until_arrived(
         &mut self,
         participants: &mut Participants,
         log_server: &mut LogServer,
     ) {
         let begun = clock::now();
-        let mut next_look = begun;
+        let mut next_update = begun;
         loop {
             let now = clock::now();
-            let all_arrived = participants.has_all_arrived(now, begun, self.depth);
+            let all_arrived = participants.has_all_arrived(now, begun, self.queue_depth);
             if self.stopped_while_draining || all_arrived || now >= begun + self.drain {
                 return;
             }
-            if now >= next_look {
-                next_look = now + TICK.into();
-                self.look(participants, log_server).await;
+            if now >= next_update {
+                next_update = now + TICK.into();
+                self.update(participants, log_server).await;
             }
             tokio::select! {
                 () = tokio::time::sleep(DRAIN_TICK) => {}
@@ -277,20 +285,21 @@ impl Monitor {
         }
     }
 
-    async fn look(&mut self, participants: &mut Participants, log_server: &mut LogServer) {
+    /// Collects intervals, reads the queue depth and reports progress.
+    async fn update(&mut self, participants: &mut Participants, log_server: &mut LogServer) {
         self.collect(participants);
-        self.depth = log_server.queue_depth().await;
-        self.note_depth(clock::now());
+        self.queue_depth = log_server.queue_depth().await;
+        self.record_queue_depth(clock::now());
         self.report_progress(participants);
     }
 
-    fn note_depth(&mut self, now: Nanos) {
-        if let Some(depth) = self.depth.filter(|_| now >= self.measure_from) {
+    fn record_queue_depth(&mut self, now: Nanos) {
+        if let Some(depth) = self.queue_depth.filter(|_| now >= self.measure_from) {
             self.series.add_queue_depth(self.row_at(now), depth);
         }
     }
 
-    /// Takes in the last rows, and what everybody has used, before anything is taken down.
+    /// Collects the last intervals and resources, before the environment is stopped.
     pub(super) fn collect_last(
         &mut self,
         participants: &mut Participants,
@@ -311,10 +320,10 @@ impl Monitor {
         }
     }
 
-    /// Takes in the rows that have come.
+    /// Collects the intervals and sampled messages that workers and listener have sent.
     fn collect(&mut self, participants: &mut Participants) {
         while let Ok(mut report) = participants.workers.intervals.try_recv() {
-            report.sampled.drain(..).for_each(|own| self.join.add_own(own));
+            report.sampled.drain(..).for_each(|sampled| self.join.add_own(sampled));
             self.series.add_load(&report);
         }
         if let Some(listener) = &mut participants.listener {
@@ -327,7 +336,7 @@ impl Monitor {
         }
     }
 
-    /// Takes in what came with the crew's books.
+    /// Adds the intervals, sampled messages and notes of the participants' results.
     pub(super) fn add_last(&mut self, results: &RunResults) {
         results.last_intervals.iter().for_each(|interval| self.series.add_arrivals(interval));
         for (checkpoint, id, at) in &results.last_sampled {
@@ -338,34 +347,35 @@ impl Monitor {
 
     fn report_progress(&mut self, participants: &Participants) {
         let now = clock::now();
-        let over = self.is_time_up(now);
+        let is_over = self.is_time_up(now);
         let Some(on_progress) = &mut self.on_progress else { return };
-        let sum =
-            |value: fn(&Gauges) -> u64| participants.workers.gauges.iter().map(|g| value(g)).sum();
-        let sent: u64 = sum(|gauges| gauges.sent.load(Relaxed));
-        let (then, sent_then) = std::mem::replace(&mut self.last, (now, sent));
+        let gauges = &participants.workers.gauges;
+        let sent = gauges.iter().map(|gauges| gauges.sent.load(Relaxed)).sum();
+        let last = std::mem::replace(&mut self.last_progress, SentSoFar { at: now, sent });
         let elapsed = (now - self.start).as_duration();
         on_progress(&Progress {
-            phase: match () {
-                () if now < self.measure_from => Phase::Warmup,
-                () if over || participants.workers.control.is_stopped() => Phase::Draining,
-                () => Phase::Measuring,
+            phase: if now < self.measure_from {
+                Phase::Warmup
+            } else if is_over || participants.workers.control.is_stopped() {
+                Phase::Draining
+            } else {
+                Phase::Measuring
             },
             elapsed,
             planned: self.planned,
-            rate: (sent - sent_then) as f64 / (now - then).as_secs_f64().max(1e-3),
+            rate: (sent - last.sent) as f64 / (now - last.at).as_secs_f64().max(1e-3),
             sent,
-            in_flight: sum(Gauges::in_flight),
-            dropped: sum(|gauges| gauges.dropped.load(Relaxed)),
+            in_flight: gauges.iter().map(|gauges| gauges.in_flight()).sum(),
+            dropped: gauges.iter().map(|gauges| gauges.dropped.load(Relaxed)).sum(),
             accepted: participants.accepted(),
             arrived: participants.arrived(),
-            queue_depth: self.depth,
+            queue_depth: self.queue_depth,
             last_second: self.series.last().cloned(),
             totals: self.series.totals(),
         });
     }
 
-    /// All that was seen.
+    /// Ends the series and the stages, and returns all results.
     pub(super) fn finish(self) -> MonitorResults {
         MonitorResults {
             interrupted: self.interrupted,
@@ -378,13 +388,14 @@ impl Monitor {
     }
 }
 
+/// Waits until a stop is requested; forever if none can be.
 pub(super) async fn stop_requested(stop: &mut Option<signal::Receiver<bool>>) {
-    let asked = match stop {
+    let is_requested = match stop {
         Some(stop) => stop.wait_for(|stop| *stop).await.is_ok(),
         None => false,
     };
-    if !asked {
-        // No stop can be requested, or not any more.
+    if !is_requested {
+        // There is no sender, or it is gone.
         std::future::pending().await
     }
 }

@@ -1,4 +1,4 @@
-//! The crew of a run: the workers that send, and the listener where arrivals are measured.
+//! Participants of a run: the workers that send, and the listener if arrivals are measured.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -34,10 +34,10 @@ use crate::script::{ScriptError, ScriptSession, ScriptSetup};
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
 const QUIET: Nanos = Nanos::from_millis(100);
-/// The same where it is not certain that it was the last.
+/// Silence after the last message if it is not certain that no more will come.
 const LONG_QUIET: Nanos = Nanos::from_secs(1);
 
-/// What the crew found out.
+/// Results of the workers and the listener.
 pub(super) struct RunResults {
     pub(super) load: LoadResult,
     pub(super) traffic: Traffic,
@@ -49,21 +49,21 @@ pub(super) struct RunResults {
     pub(super) script: Option<ScriptSession>,
 }
 
-/// Workers and listener at work.
+/// Workers and listener of a run that is under way.
 pub(super) struct Participants {
     pub(super) workers: WorkerPool,
     pub(super) listener: Option<Listener>,
-    /// Where requests go; `None` where a proxy or the client finds it.
+    /// Address that requests go to; `None` if a proxy or the HTTP client looks it up.
     pub(super) endpoint: Option<TargetEndpoint>,
     script: Option<ScriptSession>,
     qos: u8,
-    /// Broker of a pipeline that is not ours, to look for messages on other topics once.
+    /// Broker of a pipeline that loadgen did not start, to look for messages on other topics once.
     foreign_broker: Option<(Address, IdFields)>,
     other_topics: Option<OtherTopics>,
 }
 
 impl Participants {
-    /// Subscribes first, then connects the workers: when it returns, all are ready.
+    /// Subscribes, then connects the workers. When it returns, all are ready.
     pub(super) async fn connect(
         plan: &Plan,
         shards: &LoadShards,
@@ -93,11 +93,11 @@ impl Participants {
             }
             _ => None,
         };
-        let (requests, link) = reach(plan, environment).await?;
+        let (requests, link) = probe_target(plan, environment).await?;
         let (script, own_sources) = match (&plan.script, &link) {
             (Some(_), Some(link)) => {
                 let (session, own_sources) =
-                    open_script(plan, shards, (link, &environment.target, space)).await?;
+                    open_script(plan, shards, link, &environment.target, space).await?;
                 (Some(session), own_sources)
             }
             _ => (None, Vec::new()),
@@ -130,7 +130,7 @@ impl Participants {
         self.script.as_ref().and_then(ScriptSession::failure)
     }
 
-    /// Gives the starting signal.
+    /// Starts the schedule: the first slot is due at `start`, and measuring begins at `measure_from`.
     pub(super) fn start(&self, start: Nanos, measure_from: Nanos) {
         if let Some(listener) = &self.listener {
             listener.measure_from(measure_from);
@@ -138,8 +138,8 @@ impl Participants {
         self.workers.start(start);
     }
 
-    /// Looks at the other topics of the broker, once, where messages were accepted and none of any kind has
-    /// come.
+    /// Looks at the other topics of the broker, once, if messages were accepted and no message of any kind has
+    /// arrived.
     pub(super) fn look_at_other_topics(&mut self) {
         if self.last_arrival() > Nanos::ZERO || self.accepted() == 0 {
             return;
@@ -154,16 +154,15 @@ impl Participants {
         self.workers.gauges.iter().map(|gauges| gauges.accepted.load(Relaxed)).sum()
     }
 
-    /// Measured requests that ended otherwise.
+    /// Measured requests that ended in another way than accepted.
     fn refused(&self) -> u64 {
         self.workers.gauges.iter().map(|gauges| gauges.refused.load(Relaxed)).sum()
     }
 
-    /// Whether every message is here that can still be expected, given how many wait in the queue.
+    /// Returns true if no more messages are expected. Sending ended at `sent_at`; `queued` is the queue depth.
     ///
-    /// Those that were refused may come as well and hide one that is missing: where there are some,
-    /// only an empty queue and a longer silence say that nothing more will come.
-    /// Sending ended at `sent_at`.
+    /// Messages of refused requests may arrive as well, and hide that an accepted one is missing. If there are
+    /// any, only an empty queue and a longer silence show that nothing more will come.
     pub(super) fn has_all_arrived(&self, now: Nanos, sent_at: Nanos, queued: Option<u64>) -> bool {
         let Some(arrived) = self.arrived() else { return true };
         let silence = now - self.last_arrival();
@@ -179,18 +178,18 @@ impl Participants {
         }
     }
 
-    /// Measured messages arrived so far; `None` where nobody listens.
+    /// Measured messages that have arrived so far; `None` if arrivals are not measured.
     pub(super) fn arrived(&self) -> Option<u64> {
         self.listener.as_ref().map(|listener| listener.gauges.arrived.load(Relaxed))
     }
 
-    /// When the last message came, whosever it was.
+    /// Time of receipt of the last message, also of those of other runs; zero without one.
     fn last_arrival(&self) -> Nanos {
         let at = self.listener.as_ref().map(|listener| listener.gauges.last_at.load(Relaxed));
         Nanos(at.unwrap_or_default())
     }
 
-    /// Everybody's books, joined. What has not arrived at `end` is lost.
+    /// Joins the results of all. Accepted messages that have not arrived at `end` are lost or missed.
     pub(super) async fn finish(self, end: Nanos) -> Result<RunResults, RunError> {
         let (load, traffic) = self.workers.finish()?;
         let mut results = RunResults {
@@ -204,12 +203,12 @@ impl Participants {
             script: self.script,
         };
         let Some(listener) = self.listener else { return Ok(results) };
-        let mut heard = listener.finish().await?;
+        let mut listened = listener.finish().await?;
         let other_topics = match self.other_topics {
             Some(look) => look.finish().await,
             None => Unjoined::default(),
         };
-        let (arrivals, times) = (&mut heard.arrivals, &mut heard.times);
+        let (arrivals, times) = (&mut listened.arrivals, &mut listened.times);
         let messages = SentMessages {
             accepted: &results.load.accepted,
             failed: &results.load.failed,
@@ -219,19 +218,24 @@ impl Participants {
             MessageAccount::join(&messages, arrivals, end, |id, age| times.record_age(id, age));
         times.add_dropped(&results.load);
         let missed = arrivals.missed_spans(end);
-        results.notes.extend(reconnect_note(heard.reconnects, account.missed, &missed, self.qos));
+        results.notes.extend(reconnect_note(
+            listened.reconnects,
+            account.missed,
+            &missed,
+            self.qos,
+        ));
         results.arrivals = Some(Arrivals {
             account,
-            timed_when_read: heard.timed_when_read,
+            timed_when_read: listened.timed_when_read,
             missed_spans: missed,
-            unjoined: heard.unjoined,
+            unjoined: listened.unjoined,
             other_topics,
-            latencies: heard.times.all,
-            by_request: heard.times.by_request,
+            latencies: listened.times.all,
+            by_request: listened.times.by_request,
         });
-        results.last_intervals = heard.last_intervals;
-        results.last_sampled = heard.last_sampled;
-        results.sampled_dropped = heard.sampled_dropped;
+        results.last_intervals = listened.last_intervals;
+        results.last_sampled = listened.last_sampled;
+        results.sampled_dropped = listened.sampled_dropped;
         Ok(results)
     }
 }
@@ -256,7 +260,7 @@ fn carries_id(plan: &Plan) -> bool {
 /// Spans that a note names; the report has all.
 const NAMED_SPANS: usize = 3;
 
-/// What is said where the subscriber lost its connection.
+/// Returns the note about connections that the subscriber lost, if it did.
 fn reconnect_note(reconnects: u64, missed: u64, spans: &[MissedSpan], qos: u8) -> Option<String> {
     let times = match reconnects {
         0 => return None,
@@ -291,12 +295,14 @@ fn reconnect_note(reconnects: u64, missed: u64, spans: &[MissedSpan], qos: u8) -
     })
 }
 
-/// Sets the script's states up. They print, look addresses up and connect as they like, so it happens
-/// where that holds nobody up.
+/// Opens the script's states. They may print, look up addresses and connect, so this runs on a thread that may
+/// block.
 async fn open_script(
     plan: &Plan,
     shards: &LoadShards,
-    (link, target, space): (&TargetLink, &Url, IdSpace),
+    link: &TargetLink,
+    target: &Url,
+    space: IdSpace,
 ) -> Result<(ScriptSession, Vec<OwnSource>), RunError> {
     let (plan, link, target) = (plan.clone(), link.clone(), target.clone());
     let ids_each = ids_each(&plan, shards);
@@ -319,13 +325,14 @@ async fn open_script(
     Ok(opened.ok_or(RunError::Lost("the script"))??)
 }
 
-/// Those of the command line; a script has no requests beside its own.
+/// Headers of the command line; a script makes its own requests.
 fn headers_of(plan: &Plan) -> &[(String, Template)] {
     plan.request.requests.first().map_or(&[], |request| &request.headers)
 }
 
-/// Finds the target's address, and that it takes connections at all. Where a proxy does that, the proxy's.
-pub(super) async fn reach(
+/// Looks up the target's address and checks that it accepts connections; with a proxy, the proxy's. Returns the
+/// requests of the plan, and the link to the target unless a proxy makes it.
+pub(super) async fn probe_target(
     plan: &Plan,
     environment: &Environment,
 ) -> Result<(RequestSet, Option<TargetLink>), RunError> {
@@ -342,9 +349,9 @@ pub(super) async fn reach(
         RequestSet::new(environment.target.clone(), shapes, Arc::clone(&plan.request.mix));
     let (target, transport) = (environment.target.clone(), plan.transport.clone());
     let timeout = plan.load.timeout.max(Duration::from_secs(1));
-    let reached = tokio::task::spawn_blocking(move || match &transport.proxy {
+    let probed = tokio::task::spawn_blocking(move || match &transport.proxy {
         Some(proxy) => probe::probe_proxy(proxy, timeout).map(|()| None),
         None => probe::probe_target(&target, &transport, timeout).map(Some),
     });
-    Ok((requests, reached.await.map_err(|_| RunError::Lost("the resolver"))??))
+    Ok((requests, probed.await.map_err(|_| RunError::Lost("the resolver"))??))
 }

@@ -1,5 +1,5 @@
-//! The series: rows of a second each, put together from what workers, listener and sampler hand
-//! over. A row is closed when all have reported it; then only its numbers stay.
+//! Series of a run: rows of a second each, the sums of the intervals of all workers and the listener, with the
+//! queue depth and CPU shares. A row is closed when all have reported it; its histograms are freed then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::engine::worker::INTERVAL;
 use crate::host::resources::Shares;
 use crate::report::Row;
 
+/// Row that not all have reported yet.
 #[derive(Debug, Default)]
 struct OpenRow {
     row: Row,
@@ -21,13 +22,13 @@ struct OpenRow {
     reports: usize,
 }
 
-/// Rows in the making.
+/// Rows of a run while it is under way.
 #[derive(Debug)]
 pub(super) struct Series {
     open: BTreeMap<u64, OpenRow>,
     closed: Vec<Row>,
     totals: Arc<Totals>,
-    /// Reports that complete a row: one per worker and one of the listener.
+    /// Number of reports that complete a row: one per worker and one of the listener.
     reporters: usize,
 }
 
@@ -41,7 +42,7 @@ impl Series {
         }
     }
 
-    /// A worker's part.
+    /// Adds a worker's interval.
     pub(super) fn add_load(&mut self, report: &IntervalReport) {
         let open = self.open.entry(report.index).or_default();
         open.row.sent += report.sent;
@@ -50,7 +51,7 @@ impl Series {
         open.row.in_flight += report.in_flight;
         open.response.merge(&report.response);
         open.reports += 1;
-        // Whoever watches may hold the old ones; then these are a copy.
+        // A progress callback may still hold the earlier totals; they are copied then.
         let totals = Arc::make_mut(&mut self.totals);
         totals.sent += report.sent;
         totals.dropped += report.dropped;
@@ -61,7 +62,7 @@ impl Series {
         self.close_complete();
     }
 
-    /// The listener's part.
+    /// Adds an interval of the listener.
     pub(super) fn add_arrivals(&mut self, interval: &ArrivalInterval) {
         let open = self.open.entry(interval.index).or_default();
         open.row.arrived += interval.arrived;
@@ -73,27 +74,27 @@ impl Series {
         self.close_complete();
     }
 
-    /// The last second that everybody has reported.
+    /// Returns the last row that all have reported.
     pub(super) fn last(&self) -> Option<&Row> {
         self.closed.last()
     }
 
-    /// What all that was reported adds up to.
+    /// Returns the sums over all intervals so far.
     pub(super) fn totals(&self) -> Arc<Totals> {
         Arc::clone(&self.totals)
     }
 
-    /// The queue's length, seen in the interval `index`; the most of an interval counts.
+    /// Adds a queue depth that was read in interval `index`; the largest of an interval counts.
     pub(super) fn add_queue_depth(&mut self, index: u64, depth: u64) {
-        // Of an interval that is closed already nothing more is said.
+        // A closed row does not change.
         if index >= self.closed.len() as u64 {
-            let seen = &mut self.open.entry(index).or_default().row.queue_depth;
-            *seen = (*seen).max(Some(depth));
+            let largest = &mut self.open.entry(index).or_default().row.queue_depth;
+            *largest = (*largest).max(Some(depth));
         }
     }
 
-    /// What the components used of a core in the interval `index`, in percent. It comes after the
-    /// interval's end, so that its row may be closed already.
+    /// Adds the components' shares of a CPU in interval `index`, in percent. They come after the interval's end,
+    /// so that its row may be closed already.
     pub(super) fn add_cpu(&mut self, index: u64, shares: Shares) {
         let percentages =
             shares.into_iter().map(|(component, share)| (component, round(share, 10.0))).collect();
@@ -103,6 +104,7 @@ impl Series {
         }
     }
 
+    /// Closes the rows that all have reported, in order.
     fn close_complete(&mut self) {
         while let Some(first) = self.open.first_entry() {
             if first.get().reports < self.reporters || *first.key() != self.closed.len() as u64 {
@@ -113,7 +115,8 @@ impl Series {
         }
     }
 
-    /// All rows; those that not everybody reported hold what came. Empty ones at the end are left out.
+    /// Returns all rows. Those that not all have reported hold the parts that came; empty ones at the end are left
+    /// out.
     pub(super) fn finish(mut self) -> Vec<Row> {
         let rest = std::mem::take(&mut self.open);
         self.closed.extend(rest.into_iter().map(|(index, open)| close(index, &open)));
@@ -128,6 +131,7 @@ impl Series {
     }
 }
 
+/// Makes a row of its sums and percentiles.
 fn close(index: u64, open: &OpenRow) -> Row {
     Row {
         t_s: (index + 1) as f64 * INTERVAL.as_secs_f64(),
@@ -197,6 +201,6 @@ mod tests {
         let row = &rows[0];
         assert_eq!((row.sent, row.arrived, row.in_flight, row.queue_depth), (60, 7, 2, Some(3)));
         assert_eq!(row.response_p50.map(|p50| (p50 / 1e3) as u64), Some(40));
-        assert_eq!(row.cpu_percent, busy.into_iter().collect(), "told after the row was closed");
+        assert_eq!(row.cpu_percent, busy.into_iter().collect(), "added after the row was closed");
     }
 }

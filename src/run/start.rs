@@ -1,5 +1,5 @@
-//! When a run starts: at once, or at a time that several nodes agreed on. The time is that of the log
-//! server, which all nodes have in common; without one, each node's wall clock.
+//! Start of a run: at once, or at a time that several nodes agreed on. The time is that of the log server, which
+//! all nodes have in common; without one, each node's wall clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,27 +13,28 @@ use super::monitor::{Phase, Progress, ProgressFn, stop_requested};
 use super::redis_log::LogServer;
 use crate::core::clock::{self, Nanos};
 
-/// The moment between "all are ready" and the first slot where no time was agreed on.
+/// Time from "all are ready" to the first slot if no start time was agreed on.
 const RUN_UP: Duration = Duration::from_millis(20);
-/// Connections are made this long before the start: servers close those that idle longer.
+/// Time before the start at which connections are opened: servers may close connections that are idle longer.
 const CONNECT_BEFORE: Duration = Duration::from_secs(3);
-/// Interval between two looks at the clock: it may be set while the run waits.
-const LOOK: Duration = Duration::from_millis(100);
-/// Looks after which the clock is compared with the log server's again.
-const LOOKS_TO_COMPARE: u64 = 10;
+/// Interval between two readings of the clock: it may be set while the run waits.
+const READ_CLOCK_EVERY: Duration = Duration::from_millis(100);
+/// Number of readings after which the clock is compared with the log server's again.
+const READINGS_TO_COMPARE: u64 = 10;
 
-/// Waits until it is time to connect. Says so to the audience, and ends early when asked to.
+/// Waits until it is time to connect, and reports progress meanwhile. A requested stop is
+/// [`RunError::Stopped`].
 pub(super) async fn wait(
     at: SystemTime,
     log_server: &mut LogServer,
     stop: &mut Option<signal::Receiver<bool>>,
     on_progress: &mut ProgressFn,
 ) -> Result<(), RunError> {
-    let (begun, nothing) = (Instant::now(), Arc::default());
-    let mut looks: u64 = 0;
+    let (begun, no_totals) = (Instant::now(), Arc::default());
+    let mut readings: u64 = 0;
     loop {
-        looks += 1;
-        if looks.is_multiple_of(LOOKS_TO_COMPARE) {
+        readings += 1;
+        if readings.is_multiple_of(READINGS_TO_COMPARE) {
             log_server.compare_clocks().await;
         }
         let left = log_server.time_until(at)?;
@@ -42,16 +43,17 @@ pub(super) async fn wait(
         };
         if let Some(on_progress) = on_progress {
             let elapsed = begun.elapsed();
-            on_progress(&Progress::waiting(elapsed, elapsed + left, &nothing));
+            on_progress(&Progress::waiting(elapsed, elapsed + left, &no_totals));
         }
         tokio::select! {
-            () = sleep(to_wait.min(LOOK)) => {}
+            () = sleep(to_wait.min(READ_CLOCK_EVERY)) => {}
             () = stop_requested(stop) => return Err(RunError::Stopped),
         }
     }
 }
 
-/// The first slot's place on the clock, and the same point in the time that was agreed on.
+/// Returns the time of the first slot by the monotonic clock, and the same time by the wall clock. An error says
+/// that the agreed time is over.
 pub(super) fn zero(
     at: Option<SystemTime>,
     log_server: &LogServer,
@@ -64,7 +66,7 @@ pub(super) fn zero(
 }
 
 impl Progress {
-    /// Nothing has begun yet.
+    /// Progress before the start. `until_start` is the time from the beginning of the wait to the start.
     fn waiting(elapsed: Duration, until_start: Duration, totals: &Arc<Totals>) -> Self {
         Self {
             phase: Phase::Waiting,
