@@ -23,12 +23,11 @@ use tokio::sync::mpsc;
 
 const REQUESTS: u64 = 20_000;
 const CONNECTIONS: usize = 16;
-/// One request in so many is sampled, as by default.
+/// One request in 100 is sampled, as by default.
 const SAMPLE: u64 = 100;
-/// What the whole of a worker's life may allocate, less than once in 100 requests: the start, a row a
-/// second, two blocks each 10,000 ids, and buffers that grow by doubling until they are large enough.
-/// In all it is some 25. One per request would be 20,000; even one per wake, which the connections
-/// share, 1,250 or more.
+/// Allocations of a worker in its whole life, at most: less than one in 100 requests. It allocates at the start, for
+/// a row each second, for two blocks each 10,000 ids, and for buffers that grow by doubling, about 25 times in all.
+/// One per request would be 20,000, and one per wake of all connections 1,250 or more.
 const ALLOWED: u64 = REQUESTS / 100 - 1;
 
 /// Answers every request of the default body on every connection, without end.
@@ -86,11 +85,17 @@ fn mix(address: SocketAddr) -> RequestSet {
     RequestSet::new(first.url.clone(), vec![first, rows, lines], Arc::new(Mix::new(&[3, 2, 1], 1)))
 }
 
-/// Lets one worker do its work: what it counted, and how often its thread allocated.
-fn allocations(
+/// Counters of a worker, and the allocations of its thread.
+struct CountedRun {
+    counters: Counters,
+    allocations: u64,
+}
+
+/// Runs one worker. Returns its counters and the number of allocations of its thread.
+fn count_allocations(
     requests: fn(SocketAddr) -> RequestSet,
     load: impl FnOnce(Nanos) -> WorkerLoad,
-) -> (Counters, u64) {
+) -> CountedRun {
     let address = server();
     let requests = requests(address);
     let timeout = Nanos::from_secs(60);
@@ -126,25 +131,27 @@ fn allocations(
     };
     let mut counters = Counters::default();
     let count = allocation_counter::measure(|| counters = worker.run().0.counters);
-    (counters, count.count_total)
+    CountedRun { counters, allocations: count.count_total }
 }
 
-fn check((counters, allocations): (Counters, u64)) {
+#[track_caller]
+fn assert_few_allocations(run: &CountedRun) {
+    let CountedRun { counters, allocations } = run;
     assert_eq!(
         (counters.planned, counters.completed),
         (REQUESTS, REQUESTS),
         "not all were sent and answered: {counters:?}"
     );
-    // None at all would mean that nobody counts: the start alone makes some.
+    // Zero would mean that the counting does not work: the start alone allocates.
     assert!(
-        (1..=ALLOWED).contains(&allocations),
+        (1..=ALLOWED).contains(allocations),
         "{allocations} allocations in {REQUESTS} requests, {ALLOWED} are allowed"
     );
 }
 
 #[test]
 fn a_closed_loop_does_not_allocate_per_request() {
-    check(allocations(default_request, |_| WorkerLoad::Closed {
+    assert_few_allocations(&count_allocations(default_request, |_| WorkerLoad::Closed {
         until: None,
         requests: Some(REQUESTS),
     }));
@@ -160,7 +167,7 @@ fn an_open_loop_does_not_allocate_per_request() {
             ..ScheduleConfig::constant(rate)
         });
         let schedule = Arc::new(schedule);
-        check(allocations(default_request, move |_| WorkerLoad::Open {
+        assert_few_allocations(&count_allocations(default_request, move |_| WorkerLoad::Open {
             schedule,
             max_in_flight: None,
         }));
@@ -169,5 +176,8 @@ fn an_open_loop_does_not_allocate_per_request() {
 
 #[test]
 fn rows_lines_and_a_mix_do_not_allocate_per_request() {
-    check(allocations(mix, |_| WorkerLoad::Closed { until: None, requests: Some(REQUESTS) }));
+    assert_few_allocations(&count_allocations(mix, |_| WorkerLoad::Closed {
+        until: None,
+        requests: Some(REQUESTS),
+    }));
 }

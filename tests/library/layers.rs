@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 12] = [
     &["cli"],
 ];
 
-/// Pairs that may not know each other although their layers would let them.
+/// Modules that may not use each other although their layers would allow it.
 const STRANGERS: [(&str, &str); 8] = [
     ("pipeline", "engine"),
     ("report", "run"),

@@ -1,5 +1,4 @@
-//! The order in which a worker goes about its turns, as its transport sees it, and what a real transport
-//! makes of a rest.
+//! Order of the steps in a worker's turn, as seen by its transport, and a real transport during a sleep.
 
 use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
@@ -28,20 +27,19 @@ use tokio::sync::mpsc;
 
 /// The slots of a run, one each millisecond.
 const SLOTS: u64 = 20;
-/// How long before the first slot the worker is at work. A machine that keeps a thread waiting for longer
-/// than that has other troubles.
+/// Time between the start of the worker and its first slot: longer than a busy machine delays a thread.
 const HEAD_START: Nanos = Nanos::from_secs(1);
 
-/// What a transport was asked to do.
+/// A call of the worker to its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Rest,
     Send,
-    /// With so many slots dropped until then.
+    /// With the number of slots dropped until then.
     Wait(u64),
 }
 
-/// Notes what it is asked, answers at the next wait, and rests until all slots are due.
+/// A transport that records the calls, answers at the next wait, and sleeps until all slots are due.
 struct Fake {
     asked: Rc<RefCell<Vec<Asked>>>,
     connections: usize,
@@ -49,7 +47,7 @@ struct Fake {
     sent: u64,
     gauges: Arc<Gauges>,
     control: Arc<Control>,
-    /// Somebody wants the run to end while it rests.
+    /// Requests a stop during the sleep.
     stop: bool,
     all_due: Nanos,
 }
@@ -100,7 +98,7 @@ fn request() -> RequestShape {
     RequestShape::new(url, "POST".to_owned(), Vec::new(), body)
 }
 
-/// Runs a worker with `connections` on the fake: what was asked until all was done, and the results.
+/// Runs a worker with `connections` on the fake. Returns the calls and the results.
 fn work(
     connections: usize,
     max_in_flight: Option<u64>,
@@ -158,7 +156,7 @@ fn slots_due_during_a_sleep_are_sent_before_answers_are_read() {
 fn answers_are_read_before_slots_are_dropped() {
     let (asked, result, _) = work(2, Some(1), false);
     assert_eq!(asked[..3], [Asked::Rest, Asked::Send, Asked::Wait(0)]);
-    // The answer made room for one more, and what else was due had none.
+    // The answer frees one connection for one more slot; the other due slots are dropped.
     let end = [Asked::Send, Asked::Rest, Asked::Wait(SLOTS - 2)];
     assert_eq!(asked[3..], end);
     assert_eq!((result.counters.completed, result.counters.dropped), (2, SLOTS - 2));
@@ -174,7 +172,7 @@ fn a_stop_during_a_sleep_ends_sending() {
 
 #[test]
 fn bytes_sent_after_a_sleep_in_the_warm_up_are_measured() {
-    // The rest begins in the warm-up and ends behind it.
+    // The sleep begins in the warm-up and ends after it.
     let (_, result, traffic) = work(MANY, None, false);
     assert_eq!((traffic.bytes_written, result.counters.sent), (SLOTS, SLOTS));
 }
@@ -194,7 +192,7 @@ fn a_connection_closed_during_a_sleep_carries_no_request() {
     let values = Values { msg_id: 1, worker: 0, seq: 0, turn: 0 };
     let content = RequestContent::Shape { index: 0, values };
     raw.send(OutgoingRequest { ticket, following: &mut Vec::new(), content });
-    // One of the three has the request; it is answered, the two others are closed.
+    // One of the three connections has the request and gets an answer; the two others are closed.
     let asked = streams.iter_mut().position(|stream| {
         stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
         matches!(stream.read(&mut [0; 4_096]), Ok(1..))
@@ -214,7 +212,7 @@ fn a_connection_closed_during_a_sleep_carries_no_request() {
         assert!(clock::now() < deadline, "a closed connection is still taken for an idle one");
         raw.wait(clock::now(), &mut ended);
     }
-    // What the rest was told of the third one ends its request, once.
+    // The event of the third connection, seen during the sleep, ends its request once.
     while ended.is_empty() {
         assert!(clock::now() < deadline, "the answer is not read");
         raw.wait(clock::now() + Nanos::from_millis(10), &mut ended);
@@ -224,7 +222,7 @@ fn a_connection_closed_during_a_sleep_carries_no_request() {
         (ended[0].ticket, ended[0].outcome),
         (ticket, RequestOutcome::Answered { status: 200 })
     );
-    // The closed ones are made again.
+    // The closed connections are opened again.
     while raw.idle() < 3 {
         assert!(clock::now() < deadline, "{} connections", raw.idle());
         raw.wait(clock::now() + Nanos::from_millis(10), &mut ended);

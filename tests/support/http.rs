@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use super::LIMIT;
 
-/// What a server answered.
+/// Answer of a server.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -12,7 +12,7 @@ pub(crate) fn loadgen(words: &str) -> Command {
     prepared(Command::new(env!("CARGO_BIN_EXE_loadgen")), words)
 }
 
-/// The same on a machine whose wall clock is wrong by `offset`, such as `-2s`. Needs `faketime`.
+/// Does the same as [`loadgen`] with a wall clock that is wrong by `offset`, such as `-2s`. Needs `faketime`.
 pub(crate) fn loadgen_with_wrong_clock(offset: &str, words: &str) -> Command {
     let mut command = Command::new("faketime");
     command.args(["-f", offset, env!("CARGO_BIN_EXE_loadgen")]);
@@ -47,13 +47,13 @@ pub(crate) fn run(words: &str) -> Finished {
     start(words).finish()
 }
 
-/// Runs to the end and reads the report. Neither a busy machine nor a slow answer is what these
-/// tests are about, so both are allowed.
+/// Runs to the end and reads the report. A limited generator and slow answers are allowed, as these tests do not
+/// measure.
 pub(crate) fn report_of(words: &str, watch: impl FnOnce(&mut Process)) -> (Finished, JsonReport) {
     report_of_command(loadgen(words), watch)
 }
 
-/// As [`report_of`], of a command that was prepared.
+/// Does the same as [`report_of`] with a prepared command.
 pub(crate) fn report_of_command(
     mut command: Command,
     watch: impl FnOnce(&mut Process),
@@ -71,7 +71,7 @@ pub(crate) fn report_of_command(
     (finished, JsonReport(report))
 }
 
-/// What is written is what the schema file says.
+/// Checks a report against a schema file.
 pub(crate) fn matches_schema(report: &Value, file: &str) {
     let path = format!("{}/schema/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut schemas = boon::Schemas::new();
@@ -91,15 +91,15 @@ impl JsonReport {
     }
 
     pub(crate) fn count(&self, name: &str) -> u64 {
-        self.value(name).as_u64().unwrap_or_else(|| panic!("{name} is no count"))
+        self.value(name).as_u64().unwrap_or_else(|| panic!("{name} is not a count"))
     }
 
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.value(name).as_str().unwrap_or_else(|| panic!("{name} is no text"))
+        self.value(name).as_str().unwrap_or_else(|| panic!("{name} is not a text"))
     }
 
     pub(crate) fn list(&self, name: &str) -> &[Value] {
-        self.value(name).as_array().unwrap_or_else(|| panic!("{name} is no list"))
+        self.value(name).as_array().unwrap_or_else(|| panic!("{name} is not a list"))
     }
 
     /// The whole file.
@@ -122,7 +122,7 @@ impl Service {
         Self { process }
     }
 
-    /// Starts `api` on a free port, and says which.
+    /// Starts `api` on a free port. Returns its address.
     pub(crate) fn api(words: &str) -> (Self, SocketAddr) {
         let mut process = start(&format!("api --listen 127.0.0.1:0 {words}"));
         let address = |line: &str| line.strip_prefix("listening on ")?.parse().ok();

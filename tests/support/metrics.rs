@@ -1,4 +1,4 @@
-//! A strict reader of Prometheus text 0.0.4 and OpenMetrics 1.0: what it takes, any reader takes.
+//! A strict reader of Prometheus text 0.0.4 and OpenMetrics 1.0.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,10 @@ pub(crate) type Samples = BTreeMap<String, f64>;
 /// The samples of a text, if every line is right.
 #[track_caller]
 pub(crate) fn samples(text: &str, open_metrics: bool) -> Samples {
-    let body = match open_metrics {
-        true => text.strip_suffix("# EOF\n").expect("OpenMetrics ends in # EOF"),
-        false => text,
+    let body = if open_metrics {
+        text.strip_suffix("# EOF\n").expect("OpenMetrics ends in # EOF")
+    } else {
+        text
     };
     assert!(body.ends_with('\n') && !body.contains("# EOF") && !body.contains("\n\n"), "{text}");
     let mut all = Samples::new();
@@ -67,7 +68,7 @@ fn sample(line: &str) -> Sample {
     (name.to_owned(), labels, value)
 }
 
-/// What stands before the closing quote, and what after it.
+/// Text before the closing quote, unescaped, and the rest after it.
 fn unquote(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();
@@ -105,7 +106,7 @@ fn check(family: &str, kind: &str, own: &[Sample], open_metrics: bool) {
             assert_eq!((sum.len(), count.len(), buckets.len() + 2), (1, 1, own.len()), "{own:?}");
             let bound = |sample: &&Sample| match sample.1.as_slice() {
                 [(name, bound)] if name == "le" => {
-                    assert!(bound == "+Inf" || bound.contains('.'), "{bound} is no float");
+                    assert!(bound == "+Inf" || bound.contains('.'), "{bound} is not a float");
                     bound.parse::<f64>().expect("a bound")
                 }
                 labels => panic!("labels of a bucket: {labels:?}"),

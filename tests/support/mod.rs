@@ -1,4 +1,4 @@
-//! Private servers, processes, HTTP and `/proc` for the tests.
+//! Helpers of all test binaries: private servers, processes, HTTP and `/proc`.
 
 mod cutter;
 mod http;
@@ -11,10 +11,11 @@ mod recorder;
 mod servers;
 mod targets;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use cutter::Cutter;
@@ -31,20 +32,19 @@ pub(crate) use recorder::{Durable, Recorder};
 pub(crate) use servers::{Mosquitto, Nginx, Redis, data};
 pub(crate) use targets::{Act, LARGEST_BODY, OK, Request, Target, read_request, stalling};
 
-/// Longer than anything here takes, so that a hang is a failure and not a stuck job.
+/// Limit of every wait: longer than any step takes, so that a hang fails the test.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
-/// What has to happen at once, on a machine that is busy with other tests.
-pub(crate) const SOON: Duration = Duration::from_secs(3);
+/// Limit for steps that should happen at once, on a machine that is busy with other tests.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 
-/// Where a program is: on `PATH`, or where Debian puts servers.
+/// Path of a program on `PATH` or in the folder where Debian installs servers.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Whether a program is installed. Where it is not, a test in CI fails and any other says aloud that
-/// it is skipped.
+/// `true` if a program is installed. Otherwise the test fails with CI=true, and prints elsewhere that it is skipped.
 pub(crate) fn require(program: &str) -> bool {
     if find_program(program).is_some() {
         return true;
@@ -53,7 +53,7 @@ pub(crate) fn require(program: &str) -> bool {
     false
 }
 
-/// Says on the real stderr, past the test harness's capture, that the current test is skipped.
+/// Prints on the real standard error, not captured by the test harness, that the current test is skipped.
 pub(crate) fn skip(why: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
@@ -67,34 +67,33 @@ pub(crate) fn skip_unless_ci(why: &str) {
     skip(why);
 }
 
-/// Whether a run can bring up its own servers.
+/// `true` if a run can start its own servers.
 pub(crate) fn require_stack() -> bool {
     require("redis-server") && require("mosquitto")
 }
 
-/// A loopback port that nobody has: below the range of outgoing connections, not given twice by this
-/// process, and far from where another one begins.
+/// A free loopback port that this process has not returned before. Linux chooses it. It
+/// gives listeners ports of one parity and outgoing connections those of the other as long as there are any, so the
+/// port stays free until a server is started on it, and while a server is restarted.
 pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u32 = 20_000;
-    const COUNT: u32 = 12_000;
-    const APART: u32 = 97;
-    let begin = std::process::id() % COUNT * APART;
-    let mut ports = (0..COUNT).map(|_| {
-        let n = u32::from(NEXT.fetch_add(1, Relaxed));
-        u16::try_from(FIRST + (begin + n) % COUNT).expect("below 32,000")
-    });
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    ports.find(is_free).expect("some port is free")
+    static RETURNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let mut returned = RETURNED.lock().unwrap_or_else(PoisonError::into_inner);
+        if returned.insert(port) {
+            return port;
+        }
+    }
 }
 
-/// Looks until there is something, and fails the test when there is nothing for [`LIMIT`].
+/// Calls `look` until it returns a value, and fails the test after [`LIMIT`].
 #[track_caller]
 pub(crate) fn eventually<R>(what: &str, look: impl FnMut() -> Option<R>) -> R {
     within(LIMIT, look).unwrap_or_else(|| panic!("{what} did not happen within {LIMIT:?}"))
 }
 
-/// Looks until there is something or the time is over.
+/// Calls `look` until it returns a value or `limit` is over.
 pub(crate) fn within<R>(limit: Duration, mut look: impl FnMut() -> Option<R>) -> Option<R> {
     let deadline = Instant::now() + limit;
     loop {

@@ -1,4 +1,4 @@
-//! Looking at other processes through `/proc`.
+//! Other processes as seen in `/proc`.
 
 use procfs::process::{Process, all_processes};
 
@@ -26,7 +26,7 @@ pub(crate) fn command_line(pid: u32) -> Vec<String> {
     process.and_then(|process| process.cmdline()).unwrap_or_default()
 }
 
-/// Whether a process is there and has not ended.
+/// `true` if a process exists and has not ended.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = Process::new(pid.cast_signed()).and_then(|process| process.stat());
     stat.is_ok_and(|stat| stat.state != 'Z')

@@ -1,10 +1,10 @@
-//! Independent witnesses of what a broker delivers: `mosquitto_sub`, not our own subscriber.
+//! Messages that a broker delivers, recorded by `mosquitto_sub`, which is independent of loadgen.
 
 use serde_json::Value;
 
 use super::{Mosquitto, Process, eventually};
 
-/// Where marks are published, beside the messages.
+/// Topic of the marks, beside that of the messages.
 const MARKS: &str = "/marks";
 
 /// Records every message of a topic.
@@ -14,7 +14,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Subscribes, and returns once the subscription stands.
+    /// Subscribes, and returns after the first mark has arrived.
     pub(crate) fn start(broker: &Mosquitto, topic: &str) -> Self {
         let mut command = broker.client("mosquitto_sub");
         command.args(["-q", "1", "-t", topic, "-t", MARKS]);
@@ -26,15 +26,15 @@ impl Recorder {
         recorder
     }
 
-    /// What it has recorded so far, without the marks.
+    /// Payloads so far, without the marks.
     pub(crate) fn payloads(&self) -> Vec<String> {
         let text = self.process.stdout();
         text.lines().filter(|line| *line != "mark" && *line != "last").map(str::to_owned).collect()
     }
 
-    /// The MsgIDs of all that the broker had got by now, in their order.
+    /// MsgIDs of all messages that the broker has received, in order.
     pub(crate) fn ids(&self, broker: &Mosquitto) -> Vec<u64> {
-        // A broker keeps the order, so before this mark comes everything that was there before it.
+        // A broker keeps the order, so all earlier messages come before this mark.
         broker.publish(MARKS, "last");
         let has_last = || self.process.stdout().lines().any(|line| line == "last").then_some(());
         eventually("the last mark", has_last);
@@ -47,7 +47,7 @@ fn msg_id(payload: &str) -> u64 {
     message["MsgID"].as_u64().unwrap_or_else(|| panic!("no MsgID: {payload}"))
 }
 
-/// A subscription that the broker keeps while nobody is connected for it.
+/// A subscription that the broker keeps while its client is not connected.
 #[derive(Debug)]
 pub(crate) struct Durable {
     topic: &'static str,

@@ -10,51 +10,55 @@ use tempfile::TempDir;
 
 use super::{LIMIT, Process, eventually, find_program, free_port, require};
 
-/// Attempts on another port, should somebody take the free one first.
+/// Attempts with other ports, in case another process takes the free port first.
 const ATTEMPTS: usize = 5;
 
-/// One server process, and what it takes to start it again.
-#[derive(Debug)]
-struct Server {
-    program: &'static str,
+/// Name of a server program, and its flags before the configuration file.
+#[derive(Debug, Clone, Copy)]
+struct Program {
+    name: &'static str,
     flags: &'static [&'static str],
+}
+
+const REDIS: Program = Program { name: "redis-server", flags: &[] };
+const MOSQUITTO: Program = Program { name: "mosquitto", flags: &["-c"] };
+const NGINX: Program = Program { name: "nginx", flags: &["-e", "stderr", "-c"] };
+
+/// One server process, with the settings to start it again.
+#[derive(Debug)]
+struct ServerProcess {
+    program: Program,
     port: u16,
     folder: TempDir,
     process: Process,
 }
 
-impl Server {
+impl ServerProcess {
     /// Starts `program` with a configuration file that `config` writes for a port and a folder.
-    fn start(
-        (program, flags): (&'static str, &'static [&'static str]),
-        config: impl Fn(u16, &Path) -> String,
-    ) -> Self {
+    fn start(program: Program, config: impl Fn(u16, &Path) -> String) -> Self {
         let attempt = |_| {
             let (port, folder) = (free_port(), tempfile::tempdir().expect("a temporary folder"));
             fs::write(folder.path().join("config"), config(port, folder.path())).expect("space");
-            let process = launch(program, flags, folder.path());
-            let mut server = Self { program, flags, port, folder, process };
+            let process = launch(program, folder.path());
+            let mut server = Self { program, port, folder, process };
             server.is_up().then_some(server)
         };
         let started = (0..ATTEMPTS).find_map(attempt);
-        started.unwrap_or_else(|| panic!("{program} did not start"))
+        started.unwrap_or_else(|| panic!("{} did not start", program.name))
     }
 
     /// Waits until it takes connections; `false` when it ended instead.
     fn is_up(&mut self) -> bool {
-        eventually(&format!("the start of {}", self.program), || {
+        eventually(&format!("the start of {}", self.program.name), || {
             let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
-            match self.process.is_running() {
-                true => connected.then_some(true),
-                false => Some(false),
-            }
+            if self.process.is_running() { connected.then_some(true) } else { Some(false) }
         })
     }
 
     fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(self.program, self.flags, self.folder.path());
-        assert!(self.is_up(), "{} did not start again: {:?}", self.program, self.process);
+        self.process = launch(self.program, self.folder.path());
+        assert!(self.is_up(), "{} did not start again: {:?}", self.program.name, self.process);
     }
 
     fn address(&self) -> String {
@@ -62,9 +66,10 @@ impl Server {
     }
 }
 
-fn launch(program: &'static str, flags: &[&str], folder: &Path) -> Process {
-    let path = find_program(program).expect("it was required");
-    Process::start(program, Command::new(path).args(flags).arg(folder.join("config")))
+fn launch(program: Program, folder: &Path) -> Process {
+    let path = find_program(program.name).expect("it was required");
+    let mut command = Command::new(path);
+    Process::start(program.name, command.args(program.flags).arg(folder.join("config")))
 }
 
 /// A file of `tests/data`.
@@ -75,7 +80,7 @@ pub(crate) fn data(name: &str) -> String {
 /// A private Redis.
 #[derive(Debug)]
 pub(crate) struct Redis {
-    server: Server,
+    server: ServerProcess,
     password: Option<&'static str>,
 }
 
@@ -113,7 +118,7 @@ impl Redis {
                  tls-ca-cert-file {authority}\ntls-cert-file {certificate}\ntls-key-file {key}\n"
             )
         };
-        Some(Self { server: Server::start(("redis-server", &[]), config), password })
+        Some(Self { server: ServerProcess::start(REDIS, config), password })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -125,7 +130,7 @@ impl Redis {
         self.server.address()
     }
 
-    /// What `redis-cli` answers to a command.
+    /// Output of `redis-cli` for a command.
     pub(crate) fn cli(&self, words: &[&str]) -> String {
         let port = self.server.port.to_string();
         let mut command = Command::new(find_program("redis-cli").expect("it was required"));
@@ -156,11 +161,18 @@ impl Redis {
     }
 }
 
+/// User and password of a broker.
+#[derive(Debug, Clone, Copy)]
+struct Login {
+    user: &'static str,
+    password: &'static str,
+}
+
 /// A private Mosquitto.
 #[derive(Debug)]
 pub(crate) struct Mosquitto {
-    server: Server,
-    login: Option<(&'static str, &'static str)>,
+    server: ServerProcess,
+    login: Option<Login>,
 }
 
 impl Mosquitto {
@@ -177,24 +189,24 @@ impl Mosquitto {
         let config = |port, _: &Path| {
             format!("listener {port} 127.0.0.1\nuser root\nallow_anonymous true\nlog_dest stderr\n")
         };
-        Some(Self { server: Server::start(("mosquitto", &["-c"]), config), login: None })
+        Some(Self { server: ServerProcess::start(MOSQUITTO, config), login: None })
     }
 
-    /// Queues at most so many messages for a client that is away.
+    /// Queues at most `messages` for a client that is not connected.
     pub(crate) fn with_queue_limit(messages: u64) -> Option<Self> {
         let limits = format!("sys_interval 1\nmax_queued_messages {messages}\n");
         Self::open_with(None, &limits)
     }
 
     pub(crate) fn with_login(user: &'static str, password: &'static str) -> Option<Self> {
-        Self::open(Some((user, password)), "")
+        Self::open(Some(Login { user, password }), "")
     }
 
     /// Speaks TLS only, under the certificate of `tests/data`.
     pub(crate) fn with_tls(user: &'static str, password: &'static str) -> Option<Self> {
         let (certificate, key) = (data("server.pem"), data("server.key"));
         let tls = format!("certfile {certificate}\nkeyfile {key}\n");
-        Self::open(Some((user, password)), &tls)
+        Self::open(Some(Login { user, password }), &tls)
     }
 
     /// Keeps no messages for clients that are away, and publishes its figures every second.
@@ -209,14 +221,14 @@ impl Mosquitto {
                  sys_interval 1\nlog_dest none\n"
             )
         };
-        Some(Self { server: Server::start(("mosquitto", &["-c"]), config), login: None })
+        Some(Self { server: ServerProcess::start(MOSQUITTO, config), login: None })
     }
 
-    fn open(login: Option<(&'static str, &'static str)>, tls: &str) -> Option<Self> {
+    fn open(login: Option<Login>, tls: &str) -> Option<Self> {
         Self::open_with(login, &format!("{tls}max_queued_messages 10000000\n"))
     }
 
-    fn open_with(login: Option<(&'static str, &'static str)>, more: &str) -> Option<Self> {
+    fn open_with(login: Option<Login>, more: &str) -> Option<Self> {
         if !["mosquitto", "mosquitto_pub", "mosquitto_sub"].into_iter().all(require) {
             return None;
         }
@@ -233,11 +245,12 @@ impl Mosquitto {
                  persistence true\npersistence_location {folder}/\nlog_dest stderr\n"
             )
         };
-        Some(Self { server: Server::start(("mosquitto", &["-c"]), config), login })
+        Some(Self { server: ServerProcess::start(MOSQUITTO, config), login })
     }
 
     pub(crate) fn url(&self) -> String {
-        let login = self.login.map_or(String::new(), |(user, word)| format!("{user}:{word}@"));
+        let login =
+            self.login.map_or(String::new(), |login| format!("{}:{}@", login.user, login.password));
         format!("mqtt://{login}{}", self.address())
     }
 
@@ -245,16 +258,16 @@ impl Mosquitto {
         self.server.address()
     }
 
-    /// What it has logged so far.
+    /// Log so far.
     pub(crate) fn log(&self) -> String {
         self.server.process.stderr()
     }
 
-    /// `mosquitto_pub` or `mosquitto_sub`, told of this broker.
+    /// Command of `mosquitto_pub` or `mosquitto_sub` with the address of this broker.
     pub(crate) fn client(&self, program: &str) -> Command {
         let mut command = Command::new(find_program(program).expect("it was required"));
         command.args(["-h", "127.0.0.1", "-p", &self.server.port.to_string()]);
-        if let Some((user, password)) = self.login {
+        if let Some(Login { user, password }) = self.login {
             command.args(["-u", user, "-P", password]);
         }
         command
@@ -285,11 +298,14 @@ impl Mosquitto {
 }
 
 /// Writes the broker's file of users, with this one in it.
-fn password_file(folder: &Path, (user, password): (&str, &str)) -> String {
+fn password_file(folder: &Path, login: Login) -> String {
     let file = folder.join("users");
     let program = find_program("mosquitto_passwd").expect("it comes with mosquitto");
-    let status =
-        Command::new(program).args(["-b", "-c"]).arg(&file).args([user, password]).status();
+    let status = Command::new(program)
+        .args(["-b", "-c"])
+        .arg(&file)
+        .args([login.user, login.password])
+        .status();
     assert!(status.expect("mosquitto_passwd runs").success());
     file.display().to_string()
 }
@@ -297,7 +313,7 @@ fn password_file(folder: &Path, (user, password): (&str, &str)) -> String {
 /// A private nginx that answers everything with `ok`, under the certificate of `tests/data`.
 #[derive(Debug)]
 pub(crate) struct Nginx {
-    server: Server,
+    server: ServerProcess,
     h2c: u16,
 }
 
@@ -325,7 +341,7 @@ impl Nginx {
                 temporary.concat()
             )
         };
-        Some(Self { server: Server::start(("nginx", &["-e", "stderr", "-c"]), config), h2c })
+        Some(Self { server: ServerProcess::start(NGINX, config), h2c })
     }
 
     /// Speaks TLS, and over it HTTP/2 and HTTP/1.1.

@@ -1,4 +1,4 @@
-//! Scripted HTTP servers: a thread per connection, and for each request the act the script says.
+//! Scripted HTTP servers: a thread per connection, and a scripted act for each request.
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -30,7 +30,7 @@ impl Request {
     }
 }
 
-/// What a target does with a request.
+/// Reaction of a target to a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Act {
     /// Answers and keeps the connection.
@@ -42,8 +42,8 @@ pub(crate) enum Act {
     /// Answers a byte at a time.
     Dribble(&'static [u8]),
     /// Answers the first, then the second again and again without end.
-    SayForEver(&'static [u8], &'static [u8]),
-    /// Keeps the connection and says nothing.
+    SayAgainAndAgain(&'static [u8], &'static [u8]),
+    /// Keeps the connection and sends nothing.
     Silence,
     /// Closes with a reset.
     Reset,
@@ -56,7 +56,7 @@ impl fmt::Debug for Act {
             Self::SayAndClose(answer) => ("SayAndClose", *answer),
             Self::SayAfter(_, answer) => ("SayAfter", *answer),
             Self::Dribble(answer) => ("Dribble", *answer),
-            Self::SayForEver(first, _) => ("SayForEver", *first),
+            Self::SayAgainAndAgain(first, _) => ("SayAgainAndAgain", *first),
             Self::Silence => ("Silence", b"".as_slice()),
             Self::Reset => ("Reset", b"".as_slice()),
         };
@@ -109,7 +109,7 @@ impl Target {
                 let Ok(stream) = stream else { continue };
                 own.connections.fetch_add(1, SeqCst);
                 let (own, script) = (Arc::clone(&own), Arc::clone(&script));
-                // A client that goes away is no fault of the test.
+                // A client may leave without failing the test.
                 thread::spawn(move || drop(serve(&stream, &own, &*script)));
             }
         });
@@ -125,7 +125,7 @@ impl Target {
         self.shared.requests.lock().expect("no panic").clone()
     }
 
-    /// Connections so far, the one that only tries whether anybody is there among them.
+    /// Connections so far, including the probe.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
     }
@@ -153,8 +153,8 @@ impl Drop for Target {
     }
 }
 
-/// A script that answers at once, but for one stretch, counted from the first request, in which
-/// nobody is answered until its end.
+/// A script that answers at once, except for one period after the first request: requests in it are answered at its
+/// end.
 pub(crate) fn stalling(
     after: Duration,
     lasts: Duration,
@@ -211,7 +211,7 @@ pub(crate) fn read_request(input: &mut impl io::BufRead) -> io::Result<Option<Re
     Ok(Some(request))
 }
 
-/// Does it; whether the connection is kept.
+/// Performs an act. Returns `true` if the connection is kept.
 fn perform(act: Act, mut stream: &TcpStream) -> io::Result<bool> {
     match act {
         Act::Say(answer) => stream.write_all(answer)?,
@@ -225,7 +225,7 @@ fn perform(act: Act, mut stream: &TcpStream) -> io::Result<bool> {
                 thread::sleep(Duration::from_micros(200));
             }
         }
-        Act::SayForEver(first, again) => {
+        Act::SayAgainAndAgain(first, again) => {
             stream.write_all(first)?;
             loop {
                 stream.write_all(again)?;

@@ -141,7 +141,7 @@ fn a_generator_without_free_ports_is_limited_and_names_the_port_range() {
     let reasons = report.verdict.reasons.join("; ");
     assert!(reasons.contains("net.ipv4.ip_local_port_range"), "{reasons}");
 
-    // Where connections are kept, the run does not begin, and the reason is no fault of the target.
+    // With kept connections the run does not start, and the error does not blame the target.
     let ran = run_json(&format!("-d 1s -c 200 {}", target.url()));
     assert!(ran.error_line().contains("widen net.ipv4.ip_local_port_range"), "{ran:?}");
 }

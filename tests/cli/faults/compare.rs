@@ -1,4 +1,4 @@
-//! Whether `compare` tells a change from chance, on real runs against a server whose time is known.
+//! `compare` separates a change from chance, on real runs against a server with a known service time.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn measure(micros: u64) -> Report {
     report_from_stdout(&format!("-R 1k -d 5s -c 32 {}", target.url()))
 }
 
-/// Whether the second of two runs is called worse than the first.
+/// `true` if `compare` calls the second of two runs worse than the first.
 fn is_worse(base: Report, new: Report) -> bool {
     let side = |report| [("r.json".to_owned(), Saved::Run(Box::new(report)))];
     let comparison = compare(&side(base), &side(new), TOLERANCE).expect("like with like");

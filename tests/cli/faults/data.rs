@@ -1,4 +1,4 @@
-//! What stands on the wire where lines, rows and several requests say what is sent.
+//! Requests on the wire when their content comes from lines, rows or a mix of requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ impl Files {
 
 /// A message that says which line or row it was made of.
 #[derive(serde::Deserialize)]
-struct Message {
+struct LineMessage {
     worker: u64,
     seq: u64,
     line: u64,
@@ -36,7 +36,7 @@ struct Message {
 fn assert_lines(requests: &[Request], workers: u64, lines: u64) {
     let mut slots = BTreeSet::new();
     for request in requests {
-        let message: Message = serde_json::from_str(&request.body).expect(&request.body);
+        let message: LineMessage = serde_json::from_str(&request.body).expect(&request.body);
         let slot = message.seq * workers + message.worker;
         assert!(slots.insert(slot), "slot {slot} twice");
         assert_eq!(message.line, slot % lines, "slot {slot}");
@@ -152,7 +152,7 @@ fn shop(args: &str) -> (Report, Vec<Request>) {
     (report, target.requests())
 }
 
-/// How often each first line, or body, was seen.
+/// Number of requests with each first line, or body.
 fn counts(texts: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     texts.for_each(|text| *counts.entry(text).or_default() += 1);
@@ -194,7 +194,10 @@ fn several_requests_are_sent_by_their_weights() {
                 ("gone", 20, 20, 20, status("404", 20)),
             ];
             assert_eq!(told, wanted, "{engine} {load}");
-            assert!(report.by_request.iter().all(|r| r.arrival.is_none()), "nobody listened");
+            assert!(
+                report.by_request.iter().all(|r| r.arrival.is_none()),
+                "the run had no subscriber"
+            );
         }
     }
 }

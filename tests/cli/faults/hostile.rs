@@ -159,9 +159,9 @@ fn an_endless_head_is_a_protocol_error() {
     const LINE: &[u8] = &[b'x'; 8_192];
     let fields = "X-A: b\r\n".repeat(1_000).leak().as_bytes();
     let acts = [
-        Act::SayForEver(b"HTTP/1.1 200 OK\r\nX-Long: ", LINE),
-        Act::SayForEver(b"HTTP/1.1 200 OK\r\n", fields),
-        Act::SayForEver(b"HTTP/1.1 200 ", LINE),
+        Act::SayAgainAndAgain(b"HTTP/1.1 200 OK\r\nX-Long: ", LINE),
+        Act::SayAgainAndAgain(b"HTTP/1.1 200 OK\r\n", fields),
+        Act::SayAgainAndAgain(b"HTTP/1.1 200 ", LINE),
     ];
     face(&acts, "-T 5s --drain 500ms", |report, args| {
         all(report, args, |r| r.errors.protocol);
@@ -175,7 +175,7 @@ fn timeouts_enter_the_latencies_with_their_age() {
     let acts = [
         Act::Silence,
         Act::Say(HALF),
-        Act::SayForEver(b"HTTP/1.1 200 OK\r\n\r\n", BODY),
+        Act::SayAgainAndAgain(b"HTTP/1.1 200 OK\r\n\r\n", BODY),
         Act::SayAfter(Duration::from_secs(3), OK),
     ];
     face(&acts, "-T 50ms", |report, args| {

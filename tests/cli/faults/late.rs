@@ -1,5 +1,5 @@
-//! What comes late, in large pieces or never, and runs that are stopped: nothing is lost, blamed on the
-//! wrong side or waited for in vain.
+//! Answers that come late, in large pieces or never, and runs that are stopped: every request is counted, on
+//! the right side, and the run ends.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ fn large() -> &'static [u8] {
     Vec::leak([head.into_bytes(), body].concat())
 }
 
-/// Its 300 pieces would take 3 s, were each waited for as long as a wake interval.
+/// The body arrives in 300 pieces. With one piece per tick of 10 ms it would take 3 s.
 #[test]
 fn a_large_response_does_not_take_one_wake_per_piece() {
     let target = Target::always(Act::Say(large()));
@@ -35,7 +35,7 @@ fn a_response_after_the_timeout_is_a_timeout_even_if_read_late() {
     assert_eq!((report.requests.completed, report.requests.errors.timeout), (0, 20));
 }
 
-/// As much as a worker that is held up for longer than the timeout finds when it goes on.
+/// A worker that was stopped for longer than the timeout finds the answers when it continues.
 #[test]
 fn answers_received_while_the_generator_was_stopped_are_completed() {
     for load in ["", "-R 1000"] {
@@ -63,7 +63,7 @@ fn poisson_slots_beyond_the_in_flight_limit_are_dropped_in_time() {
 
 #[test]
 fn a_run_by_count_ends_when_the_target_is_gone() {
-    // The one that tries whether anybody is there, and two that break after 20 requests.
+    // The probe, and two connections that break after 20 requests.
     let served = std::sync::atomic::AtomicU64::new(0);
     let script = move |_: &_| match served.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
         0..20 => Act::Say(OK),
@@ -81,12 +81,12 @@ fn a_run_by_count_ends_when_the_target_is_gone() {
 fn reqwest_pauses_between_attempts_to_reach_a_dead_target() {
     let target = Target::start(([127, 0, 0, 1], 0).into(), 1, |_| Act::Reset).expect("a port");
     let report = report_from_stdout(&format!("--engine reqwest -c 4 -t 1 -d 1s {}", target.url()));
-    // Four places, each of which pauses for 20 ms.
+    // Four connections, each of which pauses for 20 ms between attempts.
     let attempts = report.requests.errors.connect;
     assert!((4..=4 * 51).contains(&attempts), "{attempts} attempts");
 }
 
-/// The report of a run that was told to stop, which it says on stderr.
+/// The report of a run that was stopped by a signal. Such a run also prints to standard error.
 fn interrupted(ran: &Finished) -> Report {
     assert_eq!(ran.code, Some(130), "{ran:?}");
     Report::from_json(&ran.stdout).unwrap_or_else(|e| panic!("no report ({e}): {ran:?}"))
@@ -104,7 +104,7 @@ fn the_duration_ends_at_the_stop_or_at_the_count() {
     running.signal(Signal::INT);
     let report = interrupted(&running.finish());
     assert!(report.run.interrupted && report.run.duration_s > 1.0, "{:?}", report.run);
-    // And so does a count that is reached before the time is up.
+    // A count that is reached before the duration ends it, too.
     let target = Target::always(Act::Say(OK));
     let short = report_from_stdout(&format!("-n 8 -d 20s -c 2 {}", target.url()));
     assert!(short.run.duration_s < 10.0, "{:?}", short.run);
@@ -126,12 +126,12 @@ fn a_stop_ends_the_drain() {
 
 #[test]
 fn a_stop_ends_the_connecting() {
-    // It takes connections and never says a word of TLS.
+    // The server accepts connections and never answers the TLS handshake.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("bound");
     let words = format!("-c 2 -t 1 -T 600s -k https://{address}/");
     let running = Process::start("loadgen", &mut json_command(&words));
-    let (_probe, _) = silent.accept().expect("it knocks");
+    let (_probe, _) = silent.accept().expect("loadgen connects");
     sleep(Duration::from_millis(200));
     let asked = Instant::now();
     running.signal(Signal::INT);

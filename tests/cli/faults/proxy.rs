@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long bytes are on the way to the server, and back.
+/// Delay of bytes on the way to the server, and back.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Delay {
     pub(super) there: Duration,
@@ -48,7 +48,7 @@ fn pass(from: &TcpStream, to: &TcpStream, delay: Duration) {
                 break;
             }
         }
-        // The other side has closed, or this one: neither will hear more.
+        // One side has closed, so the other gets no more bytes.
         let _ = to.shutdown(Shutdown::Both);
     });
 }

@@ -1,4 +1,4 @@
-//! Targets that cannot be reached, and connections that cannot be had: said at once, by name.
+//! Unreachable targets and connections that cannot be opened: reported at once, with the address.
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::support::{
     Act, Finished, OK, Process, SLACK, Target, clear_settings, report_from_stdout, run_json,
 };
 
-/// An address on which nobody listens.
+/// A loopback address without a listener.
 fn closed(host: &str) -> SocketAddr {
     TcpListener::bind((host, 0)).and_then(|l| l.local_addr()).expect("a loopback port")
 }
@@ -30,8 +30,8 @@ fn a_closed_port_is_reported_at_once() {
 #[test]
 fn an_unknown_host_is_reported() {
     for engine in ["raw", "reqwest"] {
-        let ran = run_json(&format!("--engine {engine} -d 60s http://nobody.invalid:8080/"));
-        assert!(ran.error_line().contains("cannot resolve nobody.invalid"), "{ran:?}");
+        let ran = run_json(&format!("--engine {engine} -d 60s http://unknown.invalid:8080/"));
+        assert!(ran.error_line().contains("cannot resolve unknown.invalid"), "{ran:?}");
     }
 }
 
@@ -50,7 +50,7 @@ fn a_target_on_ipv6_is_driven() {
 #[test]
 fn a_target_that_accepts_too_few_connections_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-    // Nobody accepts: the kernel takes as many as may wait, and leaves the others knocking.
+    // The test never accepts: the kernel completes connections up to the backlog and leaves the others waiting.
     rustix::net::listen(&listener, 4).expect("it listens");
     let address = listener.local_addr().expect("it is bound");
     let ran = run_json(&format!("-c 16 -R 100 -d 60s -T 1s http://{address}/"));
@@ -63,7 +63,7 @@ fn a_target_that_accepts_too_few_connections_is_reported() {
 #[test]
 fn every_slot_is_counted_after_the_target_has_gone() {
     for engine in ["raw", "reqwest"] {
-        // It takes four connections, answers one request on each, and is gone.
+        // After the probe it accepts four connections, answers one request on each, and stops.
         let at = "127.0.0.1:0".parse().expect("an address");
         let closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let target =
@@ -87,7 +87,7 @@ fn connecting_is_not_bound_by_the_request_timeout() {
     assert_eq!(report.requests.planned, 20);
 }
 
-/// A run of the program in a shell, after `limit` was said there.
+/// A run of the program in a shell, after the shell command `limit`.
 fn with_limit(limit: &str, args: &str) -> Finished {
     let mut shell = Command::new("sh");
     let script = format!("{limit}; exec \"$0\" --format json -q --allow-limited {args}");
@@ -111,5 +111,5 @@ fn a_hard_limit_on_open_files_is_reported() {
     let ran = with_limit("ulimit -n 64", &format!("-c 200 -R 200 -n 100 {}", target.url()));
     let complaint = ran.error_line();
     assert!(complaint.contains("64") && complaint.contains("ulimit -n"), "{complaint}");
-    assert_eq!(target.connections(), 0, "it is said before anything is done");
+    assert_eq!(target.connections(), 0, "it is reported before any connection");
 }

@@ -1,5 +1,4 @@
-//! Open loop means open loop: what a stall costs is charged to every slot it delayed, whether the
-//! target stalls or the generator itself.
+//! Stalls of the target and of the generator show in the response time of every slot that they delay.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -23,8 +22,8 @@ fn count_above(distribution: &Distribution, limit: Duration) -> u64 {
     histogram.len() - histogram.count_between(0, limit.as_nanos() as u64)
 }
 
-/// A run at 1,000/s over 64 connections against a target that stalls for one of the seconds: no slot
-/// is missing. Response, service, and how many responses took more than 10 ms.
+/// Runs at 1,000/s over 64 connections against a target that stalls for one second. Returns response times, service
+/// times, and the number of responses above 10 ms.
 fn stalled(seconds: u64) -> (Distribution, Distribution, u64) {
     let target = Target::scripted(stalling(Duration::from_secs(1), Duration::from_secs(1)));
     let report = report_from_stdout(&format!("-R 1000 -d {seconds}s -c 64 {}", target.url()));
@@ -32,7 +31,7 @@ fn stalled(seconds: u64) -> (Distribution, Distribution, u64) {
     assert_eq!((r.planned, r.completed), (seconds * 1_000, seconds * 1_000), "{r:?}");
     let Latency { response, service, .. } = report.latency;
     let delayed = count_above(&response, Duration::from_millis(10));
-    // Only those on the 64 connections were slow to the target.
+    // Only the requests in flight on the 64 connections had a long service time.
     assert!(count_above(&service, Duration::from_millis(500)) <= 64, "{service:?}");
     (response, service, delayed)
 }
@@ -111,7 +110,7 @@ fn a_stall_of_the_generator_makes_it_limited() {
                 let verdict = &report.verdict;
                 assert_eq!((verdict.generator.is_valid(), verdict.pass), (false, false));
                 assert!(!verdict.reasons.is_empty(), "{options}: {verdict:?}");
-                // Half of the slots were due while it slept: their lateness is its own.
+                // Half of the slots were due while it was stopped: their lateness is pacing.
                 let late = count_above(&report.latency.pacing, Duration::from_millis(10));
                 assert!(late >= 600, "{options}: {late} slots were late");
             });

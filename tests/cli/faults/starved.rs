@@ -1,5 +1,5 @@
-//! A closed loop has no times to miss: where the machine took the generator's CPU, it is limited all the same,
-//! and the reason names who had it.
+//! A closed loop has no due times, so lateness cannot show a lack of CPU. The generator is still limited, and the
+//! reason names the cause.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn behind(program: &str, words: &[&str], load: &str, target: &Target) -> Finishe
     Process::start("loadgen", &mut outer).finish()
 }
 
-/// The reason why a run that was to be limited was so.
+/// The only reason for the verdict of a limited run.
 #[track_caller]
 fn reason(ran: &Finished) -> String {
     let report = ran.report();
@@ -29,7 +29,7 @@ fn reason(ran: &Finished) -> String {
     verdict.reasons[0].clone()
 }
 
-/// A process that keeps the first CPU busy and is no child of this one.
+/// A process that keeps the first CPU busy. It is not a child of the test, as loadgen counts those apart.
 struct BusyCore(Pid);
 
 impl BusyCore {
@@ -131,12 +131,12 @@ fn a_closed_loop_with_a_tenth_of_a_cpu_is_limited() {
 #[test]
 fn a_closed_loop_beside_the_server_that_it_drives_is_valid() {
     let target = Target::always(Act::Say(OK));
-    // Generator and target share one CPU: that is the experiment.
+    // Generator and target share the CPUs on purpose.
     let run = format!("--allow-limited -d 2s -c 8 -t 2 {}", target.url());
     let report = Process::start("loadgen", &mut json_command(&run)).finish().report();
     let machine = report.generator.as_ref().expect("it is measured");
     assert!(machine.measured_s > 1.5 && machine.cores > 0, "{machine:?}");
-    // Other programs may run on this machine; where they do not, nothing limits it.
+    // Other programs may run on this machine. Without them nothing limits the generator.
     let is_quiet =
         machine.other_cpu_percent.is_some_and(|other| other * machine.cores as f64 <= 20.0);
     assert!(

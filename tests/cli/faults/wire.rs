@@ -1,4 +1,4 @@
-//! What stands on the wire is what was asked for.
+//! Requests on the wire are those that the command line describes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::support::{
 
 /// A message of these tests.
 #[derive(serde::Deserialize)]
-struct Message {
+struct NumberedMessage {
     id: u64,
     worker: u64,
     seq: u64,
@@ -27,7 +27,7 @@ fn every_message_has_a_unique_id_and_a_correct_length() {
             let mut seqs = BTreeMap::<u64, BTreeSet<u64>>::new();
             for Request { body, .. } in target.requests() {
                 // A length off by one would cut it, or take in the next request.
-                let message: Message = serde_json::from_str(&body).expect(&body);
+                let message: NumberedMessage = serde_json::from_str(&body).expect(&body);
                 assert!(ids.insert(message.id), "{args}: {} twice", message.id);
                 assert!(seqs.entry(message.worker).or_default().insert(message.seq), "{args}");
             }

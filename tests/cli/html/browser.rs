@@ -1,4 +1,4 @@
-//! A headless Chromium of a test's own, driven by its DevTools protocol over a pair of pipes.
+//! A private headless Chromium, driven by the DevTools protocol over a pair of pipes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -11,9 +11,16 @@ use tempfile::TempDir;
 
 use crate::support::{LIMIT, eventually, find_program, require};
 
-/// What a page on a screen, and on a phone, is wide and high.
-pub(super) const SCREEN: (u32, u32) = (1280, 900);
-pub(super) const PHONE: (u32, u32) = (390, 844);
+/// Sizes of a page on a screen and on a phone.
+pub(super) const SCREEN: PageSize = PageSize { width: 1280, height: 900 };
+pub(super) const PHONE: PageSize = PageSize { width: 390, height: 844 };
+
+/// Size of a page in CSS pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageSize {
+    pub(super) width: u32,
+    height: u32,
+}
 
 /// A browser with one page open.
 #[derive(Debug)]
@@ -71,7 +78,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.call(&format!("{domain}.enable"), &json!({}));
         }
-        browser.look(SCREEN, "light");
+        browser.emulate(SCREEN, "light");
         Some(browser)
     }
 
@@ -98,7 +105,7 @@ impl Browser {
         }
     }
 
-    /// What a JavaScript expression comes to.
+    /// Value of a JavaScript expression.
     #[track_caller]
     pub(super) fn evaluate(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
@@ -108,11 +115,12 @@ impl Browser {
     }
 
     /// The size of the window and the user's preference of `light` or `dark`.
-    pub(super) fn look(&mut self, (width, height): (u32, u32), scheme: &str) {
+    pub(super) fn emulate(&mut self, size: PageSize, scheme: &str) {
+        let PageSize { width, height } = size;
         let mobile = width < 500;
-        let size =
+        let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
-        self.call("Emulation.setDeviceMetricsOverride", &size);
+        self.call("Emulation.setDeviceMetricsOverride", &metrics);
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
         self.call("Emulation.setEmulatedMedia", &json!({"features": [feature]}));
     }
@@ -143,9 +151,9 @@ impl Browser {
         }
     }
 
-    /// What the page complained of: exceptions, console messages, refusals of its policy.
+    /// Errors of the page: exceptions, console messages, refusals by its content security policy.
     pub(super) fn complaints(&mut self) -> Vec<Value> {
-        // What happened before this call is told before its answer.
+        // Earlier events arrive before the answer to this call.
         self.evaluate("1");
         let complaint = |event: &&Value| {
             let kinds = ["Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"];
@@ -154,7 +162,7 @@ impl Browser {
         self.events.iter().filter(complaint).cloned().collect()
     }
 
-    /// What the page asked the network, or the disk, for.
+    /// URLs that the page requested from the network or the disk.
     pub(super) fn requests(&mut self) -> Vec<String> {
         self.evaluate("1");
         let asked = self.events.iter().filter(|e| e["method"] == "Network.requestWillBeSent");
@@ -163,7 +171,7 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Asked to, it ends with its children; its folder goes after it.
+    /// Asks Chromium to close, which also ends its children, before its folder is removed.
     fn drop(&mut self) {
         let _ = self.to.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
         let deadline = Instant::now() + Duration::from_secs(5);

@@ -20,7 +20,7 @@ impl Shown {
     }
 }
 
-/// Whether two JSON texts say the same. What went through JavaScript has no `1.0` beside `1`.
+/// `true` if two JSON values are equal. JavaScript writes `1.0` as `1`, so numbers are compared by value.
 pub(super) fn is_same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
@@ -120,9 +120,8 @@ pub(super) fn assert_complete(shown: &[Shown], json: &Value) {
         let listed = path.contains("/stages/")
             || path.contains("/by_request/") && times.iter().any(|part| path.contains(part));
         let column = listed && !["p50", "p90", "p99", "max"].contains(&unit);
-        let left_out = LEFT_OUT.iter().any(|part| match part.ends_with('/') {
-            true => path.contains(part),
-            false => path.ends_with(part),
+        let left_out = LEFT_OUT.iter().any(|part| {
+            if part.ends_with('/') { path.contains(part) } else { path.ends_with(part) }
         });
         assert!(
             same || column || left_out || paths.contains(path.as_str()),
@@ -146,14 +145,14 @@ fn collect(value: &Value, path: String, numbers: &mut Vec<String>) {
     }
 }
 
-/// Of each figure: its table, row by row, and what its chart tells, place by place.
+/// Expression for each figure: its table by rows, and the tips of its chart by position.
 pub(super) const TABLES_AND_TIPS: &str = "[...document.querySelectorAll('figure')].map(f => ({
   head: [...f.querySelectorAll('thead th')].map(e => e.textContent),
   rows: [...f.querySelectorAll('tbody tr')].map(r => [...r.children].map(e => e.textContent)),
   tips: [...f.querySelectorAll('.stop')].map(e => e.dataset.tip),
 }))";
 
-/// What a chart tells is what the table beside it has in the same row and column.
+/// Checks that each tip of a chart equals the cell of the table in the same row and column.
 #[track_caller]
 pub(super) fn assert_tips(figures: &Value) {
     let mut seen = 0;

@@ -114,12 +114,12 @@ fn pages_fit_a_phone_and_labels_do_not_overlap() {
     let Some(mut browser) = Browser::start() else { return };
     for page in PAGES.map(|page| page()) {
         for size in [PHONE, SCREEN] {
-            browser.look(size, "light");
+            browser.emulate(size, "light");
             browser.open(&page.file);
             browser
                 .evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })");
             let width = browser.evaluate("document.documentElement.scrollWidth");
-            assert_eq!(width, size.0, "{:?} is wider than {size:?}", page.file);
+            assert_eq!(width, size.width, "{:?} is wider than {size:?}", page.file);
             let crowded = browser.evaluate(CROWDED);
             // A hostile name may be as long as it likes.
             if !page.file.ends_with("hostile.html") {
@@ -152,7 +152,7 @@ fn colours_follow_the_preference_and_the_button() {
         browser.evaluate(&format!("{light} < 128")) == true
     };
     for (scheme, dark) in [("light", false), ("dark", true)] {
-        browser.look(SCREEN, scheme);
+        browser.emulate(SCREEN, scheme);
         browser.open(&page.file);
         assert_eq!(is_dark(&mut browser), dark, "{scheme}");
         assert_eq!(browser.evaluate(FAINT), json!([]), "{scheme}: text is hard to read");

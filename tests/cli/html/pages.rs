@@ -1,5 +1,5 @@
 //! Pages to look at: of saved reports of real runs, of a report full of hostile text, and of a ramp
-//! that broke off. They stay in `target/tmp/html`, for a look with one's own eyes.
+//! that broke off. They stay in `target/tmp/html`, to be looked at.
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub(super) fn run() -> Page {
     write("run", &page(&report, TextOptions::default()), &report)
 }
 
-/// The same, as if its rate had changed from beginning to end, on connections for one request each.
+/// A run whose rate changed from beginning to end, with a new connection for each request.
 pub(super) fn changing() -> Page {
     let mut report = saved_run();
     report.run.rate_range = Some([5_000.0, 15_000.0]);
@@ -76,7 +76,7 @@ fn request(name: &str, report: &Report, arrives: bool) -> ByRequest {
     }
 }
 
-/// The same, as if it had been of two requests.
+/// A run of a mix of two requests.
 pub(super) fn mixed() -> Page {
     let mut report = saved_run();
     report.by_request = vec![request("view", &report, false), request("buy", &report, true)];
@@ -88,7 +88,7 @@ pub(super) fn ramp() -> Page {
     write("ramp", &ramp_page(&ramp, TextOptions::default()), &ramp)
 }
 
-/// The same, as if its steps had been a search's.
+/// A ramp whose steps are the trials of a search.
 pub(super) fn search() -> Page {
     let mut ramp = saved_ramp();
     let trial =
@@ -123,7 +123,7 @@ pub(super) fn bare() -> Page {
     write("bare", &page(&report, TextOptions::default()), &report)
 }
 
-/// What would run if it were not escaped, wherever it stands.
+/// Text that would run as script in any place of a page where it is not escaped.
 pub(super) const HOSTILE: &str = "</script></style></title><script>window.harmed=1</script>\
      <img src=x onerror='window.harmed=2'>\"><svg onload=\"window.harmed=3\">{{json}}&amp;\n\u{202e}";
 

@@ -67,7 +67,7 @@ fn ctrl_c_in_the_warm_up_gives_a_report_without_measurements() {
     }
 }
 
-/// A target that takes requests and never answers, and the first one's connection.
+/// A target that accepts requests and never answers, with its URL.
 fn silent_target() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
@@ -106,7 +106,7 @@ fn a_second_ctrl_c_ends_loadgen_at_once() {
 fn requests_unanswered_after_the_drain_are_counted() {
     let (listener, url) = silent_target();
     let words = format!("{url} -R 20 -n 10 -c 2 --drain 1s");
-    // Accepted by the kernel, read by nobody.
+    // The kernel accepts the connections, and the test never reads from them.
     let (finished, report) = report_of(&words, |_| ());
     drop(listener);
     assert_eq!(finished.code, Some(1), "{finished:?}");
@@ -114,7 +114,7 @@ fn requests_unanswered_after_the_drain_are_counted() {
     assert_eq!(requests("planned"), 10);
     assert_eq!(requests("planned"), requests("sent") + requests("dropped"));
     assert_eq!(requests("sent"), requests("failed") + requests("unfinished"));
-    assert_eq!(*report.value("messages"), Value::Null, "nobody listened");
+    assert_eq!(*report.value("messages"), Value::Null, "the run had no subscriber");
 }
 
 /// Starts a run with its own stack and a temporary folder to itself, and waits for its children.

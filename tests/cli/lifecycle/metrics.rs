@@ -13,7 +13,7 @@ use crate::support::{
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Where a run says that its metrics are.
+/// Address of the metrics that a run prints.
 fn endpoint(process: &Process) -> SocketAddr {
     eventually("the address of the metrics", || {
         let said = process.stderr();

@@ -1,4 +1,4 @@
-//! What a run does at its edges: signals, bad usage, unwritable files, missing programs, exit codes.
+//! Start and end of a run: signals, bad usage, unwritable files, missing programs, exit codes.
 
 mod endings;
 mod metrics;

@@ -1,4 +1,4 @@
-//! What loadgen writes about itself: completions, the manual page, a profile to begin with.
+//! Generated documents: completions, the manual page, the first profile of `init`.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{assert_refused, entries};
 use crate::support::{Process, loadgen, require, run};
 
-/// What a command prints, which must not be empty.
+/// Output of a command, which must not be empty.
 #[track_caller]
 fn printed(words: &str) -> String {
     let finished = run(words);
@@ -15,7 +15,7 @@ fn printed(words: &str) -> String {
     finished.stdout
 }
 
-/// What bash offers for a command line whose last word is to be completed.
+/// Completions that bash offers for the last word of a command line.
 fn offered(script: &str, words: &[&str]) -> Vec<String> {
     let quoted = words.join("' '");
     let ask = format!(

@@ -21,7 +21,7 @@ fn serve(answer: &'static str) -> String {
     serve_counted(answer).0
 }
 
-/// As [`serve`], with the number of requests that were answered.
+/// Does the same as [`serve`] and counts the answered requests.
 fn serve_counted(answer: &'static str) -> (String, Arc<AtomicUsize>) {
     let answered = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&answered);

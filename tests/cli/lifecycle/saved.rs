@@ -1,4 +1,4 @@
-//! Reports in files: what a run writes, and what is made of it afterwards.
+//! Reports in files: written by a run, and rendered later.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
@@ -9,7 +9,7 @@ use crate::support::{Process, Service, loadgen, run, start};
 
 /// A report that is long enough to be compared.
 const SAVED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/run.json");
-/// What takes no byte.
+/// A device that refuses every write.
 const FULL: &str = "/dev/full";
 
 const ENDINGS: [&str; 10] =
@@ -122,7 +122,7 @@ fn a_report_can_be_written_to_a_named_pipe() {
     }
     let unread = run(&format!("-n 10 -c 1 --stack embedded --output {}", pipe.display()));
     assert_eq!(unread.code, Some(1), "{unread:?}");
-    assert!(unread.stderr.contains("nobody reads from the pipe"), "{unread:?}");
+    assert!(unread.stderr.contains("the pipe has no reader"), "{unread:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Messages counted by somebody else: ids, losses, foreign messages and stamps.
+//! Messages counted independently of loadgen: ids, losses, foreign messages and stamps.
 
 use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -77,7 +77,7 @@ fn the_lost_count_after_a_kill_of_push_is_the_true_count() {
     let examples: Vec<_> =
         report.list("messages.examples.lost").iter().map(Value::as_u64).collect();
     assert_eq!(examples, missing.iter().take(10).copied().map(Some).collect::<Vec<_>>());
-    // Most of them still wait in Redis, where nobody took them.
+    // Most of them still wait in Redis, as push no longer takes them.
     let queued = redis.list("myapp");
     assert!(!queued.is_empty() && queued.len() as u64 <= lost);
     let failures: Vec<_> = report.list("verdict.failures").iter().map(Value::as_str).collect();

@@ -17,7 +17,7 @@ struct Run {
     report: JsonReport,
     /// Messages that an independent subscriber had.
     observed: u64,
-    /// What the broker has logged.
+    /// Log of the broker so far.
     log: String,
 }
 

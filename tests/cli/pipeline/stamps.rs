@@ -25,7 +25,7 @@ fn count_of(report: &JsonReport, stage: &str) -> Option<u64> {
     rows(report).into_iter().find(|(name, _)| name == stage).map(|(_, count)| count)
 }
 
-/// What the report says of the list of a checkpoint: read, joined, foreign, unreadable.
+/// Counts of the list of a checkpoint in the report: read, joined, foreign, unreadable.
 fn list_of(report: &JsonReport, checkpoint: &str) -> [u64; 4] {
     let list = report.list("stamps").iter().find(|list| list["name"] == checkpoint);
     let list = list.expect("a list of the checkpoint");
@@ -37,11 +37,11 @@ fn notes(report: &JsonReport) -> Vec<&str> {
 }
 
 /// An MQTT client under test: it stamps each message that it gets, in its own way.
-struct Client<'a> {
+struct StampingClient<'a> {
     redis: &'a Redis,
     recorder: &'a Recorder,
     stamped: usize,
-    /// Which end each stamp goes to, in turn.
+    /// Command for each stamp in turn, which chooses the end of the list.
     ends: &'static [&'static str],
 }
 
@@ -50,8 +50,8 @@ fn begin_ids_at_a_million(redis: &Redis) {
     redis.cli(&["SET", "loadgen:msgid", "1000000"]);
 }
 
-impl Client<'_> {
-    /// Stamps what has come until it has stamped so many messages.
+impl StampingClient<'_> {
+    /// Stamps received messages until `most` are stamped.
     fn stamp_up_to(&mut self, most: usize) {
         eventually("messages to stamp", || {
             let payloads = self.recorder.payloads();
@@ -94,7 +94,7 @@ fn stamps_at_both_ends_of_a_clients_list_are_joined() {
     );
     let (finished, report) = report_of(&words, |_| {
         let ends = &["LPUSH", "RPUSH"];
-        let mut client = Client { redis: &redis, recorder: &recorder, stamped: 0, ends };
+        let mut client = StampingClient { redis: &redis, recorder: &recorder, stamped: 0, ends };
         client.stamp_up_to(60);
         redis.cli(&["LPUSH", "mqttclient", r#"{"id":7,"time":"1426087754.105100"}"#]);
         redis.cli(&["LPUSH", "mqttclient", r#"{"id":8,"time":"2026-11-27"}"#]);
@@ -121,7 +121,7 @@ fn a_list_that_its_owner_trims_is_still_read() {
     let words = format!("-R 40 -d 7s --sample 1 --redis {} --mqtt {}", redis.url(), broker.url());
     let (finished, report) = report_of(&words, |_| {
         let ends = &["LPUSH"];
-        let mut client = Client { redis: &redis, recorder: &recorder, stamped: 0, ends };
+        let mut client = StampingClient { redis: &redis, recorder: &recorder, stamped: 0, ends };
         for count in 1..=130 {
             client.stamp_up_to(count);
             // More than what comes between two readings.

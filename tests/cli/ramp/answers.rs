@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::{Ramp, findings, names, steps};
 
-/// What a server does with its nth request.
+/// Answer of a server to its nth request.
 type Act = fn(usize) -> Option<&'static str>;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";

@@ -10,7 +10,7 @@ use crate::support::{child_called, eventually, free_port, signal_to};
 const LONG: &str = "stack = 'embedded'\n[[step]]\nname = 'short'\nrequests = 40\n[[step]]\nname = 'long'\n\
                     rate = 50\nduration = '1h'\n[[step]]\nname = 'never'\nrate = 50\nduration = '1h'\n";
 
-/// Waits until the first step is saved and the second one's push server is up.
+/// Waits until the first step is saved and the push service of the second step is running.
 fn await_second_step(ramp: &Ramp) -> u32 {
     eventually("the first step's report", || ramp.saved());
     let first = names(&ramp.saved().expect("it is there")).len();

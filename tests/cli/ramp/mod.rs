@@ -29,7 +29,7 @@ impl Ramp {
         Self { process: Process::start("loadgen", &mut command), folder }
     }
 
-    /// What is saved by now, as the schema has it; `None` before the first step has ended.
+    /// The report saved so far, checked against the schema; `None` before the first step has ended.
     fn saved(&self) -> Option<Value> {
         saved(self.folder.path())
     }

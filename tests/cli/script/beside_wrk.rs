@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::process::Command;
 
-use super::{Script, Server};
-use crate::script::server::Request;
+use super::{Script, ScriptTarget};
+use crate::script::server::ScriptRequest;
 use crate::support::{Process, require};
 
 /// Each uses other parts of what wrk gives to scripts; lines that are compared are printed with a `>`.
@@ -67,8 +67,8 @@ const SCRIPTS: [&str; 7] = [
      function init() mine.headers['X-Mine'] = 'yes' end\n",
 ];
 
-/// What does not depend on when it was sent, and by which thread.
-fn shape(request: &Request) -> (String, Vec<String>, String, usize) {
+/// Parts of a request that do not depend on its time and thread.
+fn shape(request: &ScriptRequest) -> (String, Vec<String>, String, usize) {
     let plain = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "0");
     let plain = |text: &str| {
         let mut short = plain(text);
@@ -82,7 +82,7 @@ fn shape(request: &Request) -> (String, Vec<String>, String, usize) {
 }
 
 /// Runs a tool to its end: what came, and what the script printed.
-fn came(server: &Server, command: &mut Command) -> (Vec<Request>, Vec<String>) {
+fn came(server: &ScriptTarget, command: &mut Command) -> (Vec<ScriptRequest>, Vec<String>) {
     let before = server.requests().len();
     let finished = Process::start("the tool", command).finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
@@ -103,7 +103,7 @@ fn scripts_send_the_same_requests_as_with_wrk() {
     }
     for text in SCRIPTS {
         let script = Script::new(text);
-        let server = Server::answering(|request| match request.path() {
+        let server = ScriptTarget::answering(|request| match request.path() {
             "/login" => "HTTP/1.1 201 Made\r\nX-Token: t\r\nContent-Length: 2\r\n\r\nok".to_owned(),
             _ => super::server::OK.to_owned(),
         });
@@ -111,7 +111,7 @@ fn scripts_send_the_same_requests_as_with_wrk() {
         let (theirs, they_printed) = came(&server, &mut wrk(&script, &words));
         let (ours, we_printed) = came(&server, &mut script.command(&words));
         assert!(theirs.len() > 10 && ours.len() > 10, "{text}: {} {}", theirs.len(), ours.len());
-        let shapes = |all: &[Request]| all.iter().map(shape).collect::<BTreeSet<_>>();
+        let shapes = |all: &[ScriptRequest]| all.iter().map(shape).collect::<BTreeSet<_>>();
         assert_eq!(shapes(&ours), shapes(&theirs), "{text}");
         assert_eq!(we_printed, they_printed, "{text}");
     }
@@ -132,12 +132,12 @@ fn a_counter_in_a_script_repeats_in_each_thread_as_with_wrk() {
              end\n"
         ))
     };
-    let most_often = |requests: Vec<Request>| {
+    let most_often = |requests: Vec<ScriptRequest>| {
         let mut times = HashMap::<String, usize>::new();
         requests.into_iter().for_each(|request| *times.entry(request.body).or_default() += 1);
         times.into_values().max().expect("some came")
     };
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let words = format!("-t 8 -c 8 -d 1s {}", server.url("/"));
     let counting = script("counter");
     assert_eq!(most_often(came(&server, &mut wrk(&counting, &words)).0), 8, "wrk");

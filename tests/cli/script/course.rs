@@ -1,8 +1,8 @@
-//! How a script changes the course of a run, and what it says: `delay`, `stop`, `setup`, `done`, `print`,
+//! Effects of a script on the course of a run, and its output: `delay`, `stop`, `setup`, `done`, `print`,
 //! and its time.
 
 use super::server::OK;
-use super::{Script, Server, assert_answered, printed};
+use super::{Script, ScriptTarget, assert_answered, printed};
 
 #[test]
 fn delay_holds_a_connection_before_every_request() {
@@ -13,7 +13,7 @@ fn delay_holds_a_connection_before_every_request() {
          function setup(t) thread = t end\n\
          function done() print('delays ' .. thread:get('calls')) end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let begun = std::time::Instant::now();
     let (finished, report) = script.report(&format!("-t 1 -c 2 -n 10 {}", server.url("/")));
     // Five on each connection, and forty milliseconds before each: no less, however slow this is.
@@ -34,7 +34,7 @@ fn a_nan_delay_and_a_stop_in_the_rehearsal_are_ignored() {
            return wrk.request()\n\
          end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let (_, report) = script.report(&format!("-t 1 -c 2 -n 10 {}", server.url("/")));
     assert_answered(&report, 10);
 }
@@ -42,9 +42,9 @@ fn a_nan_delay_and_a_stop_in_the_rehearsal_are_ignored() {
 #[test]
 fn a_delay_in_an_open_loop_does_not_move_due_times() {
     let script = Script::new("function delay() return 100 end");
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let (_, report) = script.report(&format!("-R 100 -d 500ms -t 1 -c 2 {}", server.url("/")));
-    // Two connections carry twenty a second: the fifty wait in line, and their wait is told.
+    // Two connections carry 20 requests a second: the 50 wait in the backlog, and their wait is lateness.
     assert_answered(&report, 50);
     let late = report.value("latency.lateness.max").as_f64().expect("a latency");
     assert!(late > 1e6, "the last one waited {late} us");
@@ -67,7 +67,7 @@ fn stop_ends_only_its_own_worker() {
            for _, thread in ipairs(threads) do print('count ' .. thread:get('count')) end\n\
          end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let (finished, report) = script.report(&format!("-t 2 -c 2 -n 40 {}", server.url("/")));
     assert_eq!(finished.stdout.lines().rev().take(2).collect::<Vec<_>>(), ["count 20", "count 5"]);
     assert_answered(&report, 25);
@@ -96,7 +96,7 @@ fn setup_passes_plain_values_in_both_directions() {
            print(given[1], d.yes, d.half, d.no, #bytes, mine, #args, args[0], args[1], args[2])\n\
          end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let url = server.url("/");
     let finished = script.run(&format!("-t 2 -c 2 -n 2 {url} -- one -t"));
     let line = format!("a\ttrue\t0.5\tfalse\t3\tnil\t2\t{url}\tone\t-t");
@@ -105,7 +105,7 @@ fn setup_passes_plain_values_in_both_directions() {
 
 #[test]
 fn setup_sets_the_address_of_each_worker() {
-    let (one, two) = (Server::start(), Server::start());
+    let (one, two) = (ScriptTarget::start(), ScriptTarget::start());
     let script = Script::new(&format!(
         "local n = 0\n\
          function setup(thread)\n\
@@ -149,7 +149,7 @@ fn done_runs_last_and_gets_the_figures() {
            print(sum, last == latency.max)\n\
          end\n",
     );
-    let server = Server::answering(|request| match request.path() {
+    let server = ScriptTarget::answering(|request| match request.path() {
         "/no" => "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n".to_owned(),
         _ => OK.to_owned(),
     });
@@ -176,15 +176,15 @@ fn responses_of_slow_scripts_have_kernel_timestamps() {
     let script = Script::new(
         "x = 0\nfunction request()\n  for i = 1, 50000 do x = x + i end\n  return wrk.request()\nend\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let (_, report) = script.report(&format!("-t 1 -c 4 -n 3000 {}", server.url("/")));
     assert_answered(&report, 3_000);
     let when_read = report.count("requests.timed_when_read");
     assert!(when_read < 500, "{when_read} of 3000 were timed when read");
 }
 
-/// A server closes connections that idle longer than it likes. wrk does not hold back anew what is made
-/// again then; whoever does never sends where the delay is the longer of the two.
+/// Servers close idle connections. wrk does not start the delay again on the new connection; a generator that did
+/// would never send if the delay were longer than the idle timeout of the server.
 #[test]
 fn a_delay_does_not_restart_after_a_broken_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -218,7 +218,7 @@ fn scripts_print_whole_lines_before_the_report() {
          end\n\
          function done() io.write('the ', 'last word') end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let finished = script.run(&format!("-t 4 -c 4 -n 200 {}", server.url("/")));
     let (before, report) = finished.stdout.split_once("Running ").expect("a report");
     let lines: Vec<_> = before.lines().map(|line| line.replace("no end", "")).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Script, Server};
+use super::{Script, ScriptTarget};
 use crate::support::{Process, SOON, eventually, within};
 
 /// The run fails with the script's own exit code, and says these parts on one line.
@@ -24,7 +24,7 @@ fn assert_fails(script: &Script, words: &str, parts: &[&str]) {
 
 #[test]
 fn a_script_that_cannot_be_loaded_is_refused_before_the_run() {
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let words = format!("-t 2 -c 2 -d 1h {}", server.url("/"));
     for (text, parts) in [
         ("x = = 1", ["it.lua:1: ", "main state"]),
@@ -81,7 +81,7 @@ fn a_script_that_cannot_be_loaded_is_refused_before_the_run() {
 
 #[test]
 fn a_script_that_fails_while_it_runs_ends_the_run() {
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let fails_at = |what: &str| {
         format!("local n = 0\nfunction {what}()\n  n = n + 1\n  if n == 9 then error('nine') end\n")
     };
@@ -104,7 +104,7 @@ fn a_script_that_fails_while_it_runs_ends_the_run() {
 
 #[test]
 fn a_script_that_calls_exit_fails_the_run_but_does_not_end_the_process() {
-    let server = Server::start();
+    let server = ScriptTarget::start();
     for call in ["os.exit(0)", "pcall(os.exit, 0)", "coroutine.wrap(function() os.exit(0) end)()"] {
         let text = format!(
             "local n = 0\nfunction request()\n  n = n + 1\n  if n == 9 then {call} end\n  return wrk.request()\nend"
@@ -124,7 +124,7 @@ fn a_script_that_calls_exit_fails_the_run_but_does_not_end_the_process() {
 
 #[test]
 fn a_worker_without_ids_reports_how_many_it_had() {
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let script = Script::new(
         "function request()\n  for i = 1, 2000000 do\n    loadgen.msg_id()\n  end\nend",
     );
@@ -135,7 +135,8 @@ fn a_worker_without_ids_reports_how_many_it_had() {
 
 #[test]
 fn an_error_in_done_comes_after_the_report() {
-    let (server, script) = (Server::start(), Script::new("function done()\n  error('late')\nend"));
+    let (server, script) =
+        (ScriptTarget::start(), Script::new("function done()\n  error('late')\nend"));
     let finished = script.run(&format!("-c 1 -n 1 {}", server.url("/")));
     assert_eq!(finished.code, Some(107), "{finished:?}");
     assert!(finished.stdout.contains("Requests/sec"), "{finished:?}");
@@ -146,7 +147,7 @@ fn an_error_in_done_comes_after_the_report() {
 
 #[test]
 fn a_run_with_an_endless_script_can_be_stopped() {
-    let server = Server::start();
+    let server = ScriptTarget::start();
     for text in [
         "print('there') io.stdout:flush() while true do end",
         "function request()\n  if n then print('there') io.stdout:flush() while true do end end\n  \

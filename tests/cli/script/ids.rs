@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::{Script, Server};
+use super::{Script, ScriptTarget};
 use crate::support::{Mosquitto, Recorder, Redis, require_stack};
 
 /// The ids in the bodies that came.
-fn ids(server: &Server) -> Vec<u64> {
+fn ids(server: &ScriptTarget) -> Vec<u64> {
     let id = |body: &str| body.trim_start_matches(r#"{"MsgID":"#).trim_end_matches('}').parse();
     server.requests().iter().map(|request| id(&request.body).expect("an id")).collect()
 }
@@ -27,7 +27,7 @@ fn eight_workers_make_unique_ids() {
          end\n",
     );
     for load in ["-n 4000", "-R 4k -d 1s"] {
-        let server = Server::start();
+        let server = ScriptTarget::start();
         let (_, report) = script.report(&format!("-t 8 -c 16 {load} {}", server.url("/")));
         assert_eq!(report.count("requests.completed"), 4_000);
         assert_eq!(report.count("script.unnumbered"), 0);
@@ -51,7 +51,7 @@ fn ids_are_unique_wherever_a_script_takes_them() {
            return text .. post(table.remove(first) or loadgen.msg_id())\n\
          end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let (_, report) = script.report(&format!("-t 4 -c 8 -n 2400 {}", server.url("/")));
     assert_eq!(report.count("requests.completed"), 2_400);
     // The trial before the run has taken two or three of worker 0's, and sent none.

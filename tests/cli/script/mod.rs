@@ -1,4 +1,4 @@
-//! `--script`: what wrk's scripts do, on the wire and in the report.
+//! `--script`: scripts of wrk on the wire and in the report.
 
 mod beside_wrk;
 mod course;
@@ -13,7 +13,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::{Finished, JsonReport, Process, loadgen, report_of_command};
-use server::Server;
+use server::ScriptTarget;
 
 /// A script in a folder of its own, which goes with it.
 struct Script {
@@ -48,12 +48,12 @@ impl Script {
     }
 }
 
-/// Lines of standard output before the report, which are the script's.
+/// Lines of standard output before the report, printed by the script.
 fn printed(stdout: &str) -> Vec<&str> {
     stdout.lines().take_while(|line| !line.starts_with("Running ")).collect()
 }
 
-/// The counts add up, with so many requests answered.
+/// Checks that the counts add up and `count` requests were answered.
 #[track_caller]
 fn assert_answered(report: &JsonReport, count: u64) {
     let requests = |name: &str| report.count(&format!("requests.{name}"));

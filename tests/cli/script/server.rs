@@ -1,4 +1,4 @@
-//! A target that keeps every request as it came and answers what it is told to.
+//! A target that keeps every request unchanged and answers as scripted.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -6,23 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// The answer to a request.
-type Answers = dyn Fn(&Request) -> String + Send + Sync;
+type Answers = dyn Fn(&ScriptRequest) -> String + Send + Sync;
 
 /// A request as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct ScriptRequest {
     /// Method, path and version.
     pub(super) line: String,
     /// Header lines, sorted: the order is that of a Lua table.
     pub(super) headers: Vec<String>,
     pub(super) body: String,
-    /// Which connection it came on.
+    /// Number of its connection, from 0.
     pub(super) connection: usize,
-    /// How many requests were there in the same reading, this one included.
+    /// Number of requests in the same read, this one included.
     pub(super) together: usize,
 }
 
-impl Request {
+impl ScriptRequest {
     pub(super) fn path(&self) -> &str {
         self.line.split(' ').nth(1).expect("a path")
     }
@@ -32,23 +32,25 @@ impl Request {
     }
 }
 
-pub(super) struct Server {
+pub(super) struct ScriptTarget {
     pub(super) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Request>>>,
+    seen: Arc<Mutex<Vec<ScriptRequest>>>,
 }
 
 /// A plain answer.
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-impl Server {
+impl ScriptTarget {
     pub(super) fn start() -> Self {
         Self::answering(|_| OK.to_owned())
     }
 
-    pub(super) fn answering(answers: impl Fn(&Request) -> String + Send + Sync + 'static) -> Self {
+    pub(super) fn answering(
+        answers: impl Fn(&ScriptRequest) -> String + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = listener.local_addr().expect("it is bound");
-        let seen = Arc::<Mutex<Vec<Request>>>::default();
+        let seen = Arc::<Mutex<Vec<ScriptRequest>>>::default();
         let (kept, answers) = (Arc::clone(&seen), Arc::<Box<Answers>>::new(Box::new(answers)));
         thread::spawn(move || {
             for (connection, stream) in listener.incoming().flatten().enumerate() {
@@ -64,12 +66,17 @@ impl Server {
     }
 
     /// All requests so far, in the order in which they came.
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(super) fn requests(&self) -> Vec<ScriptRequest> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn serve(mut stream: TcpStream, connection: usize, kept: &Mutex<Vec<Request>>, answers: &Answers) {
+fn serve(
+    mut stream: TcpStream,
+    connection: usize,
+    kept: &Mutex<Vec<ScriptRequest>>,
+    answers: &Answers,
+) {
     let (mut text, mut chunk) = (Vec::new(), [0; 65_536]);
     while let Ok(count @ 1..) = stream.read(&mut chunk) {
         text.extend_from_slice(&chunk[..count]);
@@ -89,7 +96,7 @@ fn serve(mut stream: TcpStream, connection: usize, kept: &Mutex<Vec<Request>>, a
 }
 
 /// The first whole request of a text, and its length.
-fn take(text: &[u8], connection: usize) -> Option<(Request, usize)> {
+fn take(text: &[u8], connection: usize) -> Option<(ScriptRequest, usize)> {
     let text = std::str::from_utf8(text).expect("these tests send text");
     let (head, rest) = text.split_once("\r\n\r\n")?;
     let mut lines = head.split("\r\n").map(str::to_owned);
@@ -100,5 +107,5 @@ fn take(text: &[u8], connection: usize) -> Option<(Request, usize)> {
     let length: usize = length.map_or(0, |length| length.parse().expect("a number"));
     let body = rest.get(..length)?.to_owned();
     let len = head.len() + 4 + length;
-    Some((Request { line, headers, body, connection, together: 0 }, len))
+    Some((ScriptRequest { line, headers, body, connection, together: 0 }, len))
 }

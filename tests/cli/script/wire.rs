@@ -1,22 +1,22 @@
-//! What a script puts on the wire with `request`, `wrk.format` and wrk's fields, and what `response` sees.
+//! Requests on the wire with `request`, `wrk.format` and wrk's fields, and what `response` sees.
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::server::{OK, Request};
-use super::{Script, Server, assert_answered, printed};
+use super::server::{OK, ScriptRequest};
+use super::{Script, ScriptTarget, assert_answered, printed};
 
 #[test]
 fn a_script_that_only_sets_fields_sends_the_same_request() {
     let script = Script::new(
         "wrk.method = 'PUT'\nwrk.body = 'a=1&b=2'\nwrk.headers['Content-Type'] = 'text/form'\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let words = format!("-t 2 -c 4 -n 40 -H X-Own:1 {}", server.url("/p?q=1"));
     let (_, report) = script.report(&words);
     assert_answered(&report, 40);
     let requests = server.requests();
     let host = format!("Host: {}", server.address);
-    for Request { line, headers, body, .. } in &requests {
+    for ScriptRequest { line, headers, body, .. } in &requests {
         assert_eq!((line.as_str(), body.as_str()), ("PUT /p?q=1 HTTP/1.1", "a=1&b=2"));
         assert_eq!(*headers, ["Content-Length: 7", "Content-Type: text/form", &host, "X-Own: 1"]);
     }
@@ -27,7 +27,7 @@ fn a_script_that_only_sets_fields_sends_the_same_request() {
 
 #[test]
 fn a_script_without_fields_sends_get_as_with_wrk() {
-    let (script, server) = (Script::new(""), Server::start());
+    let (script, server) = (Script::new(""), ScriptTarget::start());
     assert_answered(&script.report(&format!("-c 1 -n 3 {}", server.url("/"))).1, 3);
     let first = &server.requests()[0];
     assert_eq!(first.line, "GET / HTTP/1.1");
@@ -48,7 +48,7 @@ fn request_is_called_per_request_and_once_before_the_run() {
            return wrk.format(nil, path)\n\
          end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let (_, report) = script.report(&format!("-t 1 -c 1 -n 20 {}", server.url("/ignored")));
     assert_answered(&report, 20);
     let requests = server.requests();
@@ -70,7 +70,7 @@ fn format_uses_its_arguments_and_the_fields_of_wrk_for_the_rest() {
            return wrk.format('PATCH', '/f', { ['X-One'] = true, ['Content-Length'] = 99 }, 'body')\n\
          end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     script.report(&format!("-c 1 -n 2 {}", server.url("/")));
     let first = &server.requests()[0];
     assert_eq!((first.line.as_str(), first.body.as_str()), ("PATCH /f HTTP/1.1", "body"));
@@ -90,7 +90,7 @@ fn response_gets_status_headers_and_body() {
            end\n\
          end\n",
     );
-    let server = Server::answering(|request| match request.path() {
+    let server = ScriptTarget::answering(|request| match request.path() {
         "/login" => "HTTP/1.1 201 Created\r\nX-Token:  t-1\r\nTransfer-Encoding: chunked\r\n\r\n\
                      3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
             .to_owned(),
@@ -115,11 +115,11 @@ fn response_gets_chunked_bodies_and_bodies_until_the_close() {
          function setup(t) thread = t end\n\
          function done() print(table.concat(thread:get('seen'), ' ')) end\n",
     );
-    let server = Server::answering(|_| {
+    let server = ScriptTarget::answering(|_| {
         let head = "HTTP/1.1 200 OK\r\nKind: whole\r\nContent-Length: 300000\r\n\r\n";
         head.to_owned() + &"b".repeat(300_000)
     });
-    let closing = Server::answering(|_| {
+    let closing = ScriptTarget::answering(|_| {
         "HTTP/1.1 200 OK\r\nKind: open\r\nConnection: close\r\n\r\nto the end".to_owned()
     });
     for (server, seen) in [(&server, "300000whole 300000whole"), (&closing, "10open 10open")] {
@@ -144,7 +144,7 @@ fn several_requests_in_one_string_are_counted_separately() {
          function setup(t) thread = t end\n\
          function done() print('answers ' .. thread:get('answers')) end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let (finished, report) = script.report(&format!("-t 1 -c 2 -n 60 {}", server.url("/")));
     assert_answered(&report, 60);
     assert_eq!(finished.stdout.lines().last(), Some("answers 60"));
@@ -164,13 +164,13 @@ fn a_rate_counts_requests_even_with_several_in_one_string() {
         "local four = wrk.format('GET', '/x'):rep(4)\nfunction request() return four end\n\
          wrk.headers.Host = 'h'\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     let words = format!("-R 400 -d 1s -t 2 -c 8 {}", server.url("/"));
     let (_, report) = script.report(&words);
     assert_answered(&report, 400);
     assert_eq!(report.count("latency.response.count"), 400);
     assert_eq!(server.requests().len(), 400);
-    // 402 is no number of whole texts: the last one goes beyond the plan.
+    // Each string has several requests, and 402 is not a multiple: the last string exceeds the plan.
     let (_, report) = script.report(&format!("-R 400 -n 402 -t 1 -c 8 {}", server.url("/")));
     assert_answered(&report, 404);
 }
@@ -181,7 +181,7 @@ fn a_broken_connection_fails_all_requests_written_together() {
         "local three = wrk.format('GET', '/x', { Host = 'h' }):rep(3)\n\
          function request() return three end\n",
     );
-    let server = Server::answering(|_| {
+    let server = ScriptTarget::answering(|_| {
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned()
     });
     let (_, report) = script.report(&format!("-t 1 -c 1 -n 9 {}", server.url("/")));
@@ -199,7 +199,7 @@ fn functions_of_a_script_may_be_replaced() {
          end\n\
          function response() response = nil end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     assert_answered(&script.report(&format!("-t 1 -c 1 -n 5 {}", server.url("/"))).1, 5);
     // The first was the trial.
     let paths: HashSet<_> = server.requests().iter().map(|r| r.path().to_owned()).collect();
@@ -211,7 +211,8 @@ fn heads_have_no_bodies_and_modules_can_be_required() {
     let script = Script::new("#!/usr/bin/env loadgen\nwrk.method = require('module').method");
     let module = script.folder.path().join("module.lua");
     std::fs::write(module, "return { method = 'HEAD' }").expect("a file");
-    let server = Server::answering(|_| "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n".to_owned());
+    let server =
+        ScriptTarget::answering(|_| "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n".to_owned());
     assert_answered(&script.report(&format!("-t 1 -c 1 -n 5 {}", server.url("/"))).1, 5);
 }
 
@@ -225,7 +226,7 @@ fn path_and_port_are_sent_as_typed() {
            return wrk.format(nil, (wrk.path:gsub('{id}', n)))\n\
          end\n",
     );
-    let server = Server::start();
+    let server = ScriptTarget::start();
     for (place, port) in [("127.0.0.1:80", "80"), ("127.0.0.1", "nil")] {
         let url = format!("http://{place}/a/../{{id}}?%7b=b%20|\u{e4}#part");
         let to = format!("--connect-to 127.0.0.1:80:{}", server.address);

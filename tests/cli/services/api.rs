@@ -200,7 +200,7 @@ fn simultaneous_health_checks_share_one_redis_command() {
     assert!((1..1_500).contains(&asked), "{asked} PINGs for 2,000 checks, 64 at a time");
 }
 
-/// Whoever sends no messages to an instance that is ill would never see it well again.
+/// A load balancer sends no messages to an unhealthy instance, so its health must recover without them.
 #[test]
 fn health_follows_redis_without_messages() {
     let Some((mut redis, _api, address)) = start("") else { return };

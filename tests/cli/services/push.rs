@@ -59,12 +59,12 @@ fn enqueue(redis: &Redis, messages: &[String]) {
     redis.cli(&words);
 }
 
-/// What is in the queue, the next one first.
+/// Messages in the queue, the next one first.
 fn queued(redis: &Redis) -> Vec<String> {
     redis.list("myapp").into_iter().rev().collect()
 }
 
-/// Messages that are told from each other, each with so many bytes of ballast.
+/// Distinct messages, each with `ballast` extra bytes.
 fn messages(first: u64, count: u64, ballast: usize) -> Vec<String> {
     let ballast = "x".repeat(ballast);
     (first..first + count).map(|id| format!(r#"{{"MsgID":{id},"data":"{ballast}"}}"#)).collect()

@@ -1,10 +1,10 @@
-//! `loadgen subscribe`: its line a second, and a broker that comes back.
+//! `loadgen subscribe`: its line per second, and its recovery after a broker restart.
 
 use std::process::Command;
 
 use crate::support::{Mosquitto, Process, Service, eventually};
 
-/// Waits for a line that says so many messages, so many of them without an id.
+/// Waits for a line with these counts of messages and of messages without an id.
 fn await_count(service: &Service, messages: u64, without_id: u64) {
     let counts = format!("/s, {messages} messages, ");
     let ending = format!(" bytes, {without_id} without a MsgID");

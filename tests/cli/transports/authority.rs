@@ -30,7 +30,7 @@ impl Identity {
         }
     }
 
-    /// As `openssl req -x509` makes it: it signed for itself, and says that it is an authority.
+    /// A self-signed certificate that is marked as an authority, as made by `openssl req -x509`.
     pub(super) fn self_signed(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = params(name);

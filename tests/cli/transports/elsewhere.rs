@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, TcpListener};
 
 use super::authority::Authority;
-use super::server::{OK, Server, field};
+use super::server::{OK, RecordingServer, field};
 use super::{answered, assert_all, complaint};
 use crate::support::{loadgen, report_of_command, run};
 
@@ -17,7 +17,7 @@ fn a_unix_socket_is_driven_with_host_and_path_of_the_url() {
             let path =
                 authority.write("unused", "").replace("unused", &format!("{scheme}-{engine}"));
             let tls = (scheme == "https").then(|| authority.issue("api.test").server());
-            let server = Server::unix(path.as_ref(), tls);
+            let server = RecordingServer::unix(path.as_ref(), tls);
             let words = format!(
                 "{scheme}://api.test/a?b=c -n 50 -c 3 --engine {engine} {options} --unix-socket {path}"
             );
@@ -29,7 +29,7 @@ fn a_unix_socket_is_driven_with_host_and_path_of_the_url() {
         }
     }
     let path = authority.write("unused", "").replace("unused", "open");
-    let _server = Server::unix(path.as_ref(), None);
+    let _server = RecordingServer::unix(path.as_ref(), None);
     answered(&format!("http://api.test/ -R 500 -n 100 --unix-socket {path}"), 100, 200);
     let words = format!("http://api.test/ -n 50 -c 3 --disable-keepalive --unix-socket {path}");
     answered(&words, 50, 200);
@@ -57,7 +57,8 @@ fn a_missing_unix_socket_is_named() {
 #[test]
 fn an_ipv6_address_is_driven_over_tls() {
     let authority = Authority::new();
-    let server = Server::tls_on((Ipv6Addr::LOCALHOST, 0).into(), authority.issue("::1").server());
+    let server =
+        RecordingServer::tls_on((Ipv6Addr::LOCALHOST, 0).into(), authority.issue("::1").server());
     for engine in ENGINES {
         let trust = authority.file();
         let url = format!("https://{}/", server.address);
@@ -70,8 +71,8 @@ fn an_ipv6_address_is_driven_over_tls() {
 #[test]
 fn connect_to_changes_the_address_and_keeps_the_host_name() {
     let authority = Authority::new();
-    let secure = Server::tls(authority.issue("api.test").server());
-    let plain = Server::plain();
+    let secure = RecordingServer::tls(authority.issue("api.test").server());
+    let plain = RecordingServer::plain();
     for engine in ENGINES {
         let options = format!("-n 20 -c 2 --engine {engine} --cacert {}", authority.file());
         for (url, host, server) in [
@@ -99,7 +100,7 @@ fn connect_to_changes_the_address_and_keeps_the_host_name() {
 
 #[test]
 fn redirects_are_followed_up_to_the_limit() {
-    let server = Server::scripted(|head| match head.split(' ').nth(1) {
+    let server = RecordingServer::scripted(|head| match head.split(' ').nth(1) {
         Some("/end") => OK.to_owned(),
         Some("/circle") => redirect("/circle"),
         _ => redirect("/end"),
@@ -126,7 +127,7 @@ fn redirect(to: &str) -> String {
 
 #[test]
 fn a_proxy_is_used_and_its_password_is_not_shown() {
-    let proxy = Server::plain();
+    let proxy = RecordingServer::plain();
     let address = proxy.address;
     let words =
         format!("http://target.invalid/x -n 20 -c 2 --proxy http://user:onyx-lantern@{address}");
@@ -168,7 +169,7 @@ fn an_unreachable_proxy_is_reported_before_the_run() {
 
 #[test]
 fn a_proxy_from_the_environment_is_not_used_for_this_machine() {
-    let (proxy, target) = (Server::plain(), Server::plain());
+    let (proxy, target) = (RecordingServer::plain(), RecordingServer::plain());
     let environment = |words: &str| {
         let mut command = loadgen(words);
         command.env("http_proxy", format!("http://u:onyx@{}", proxy.address));

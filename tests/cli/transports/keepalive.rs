@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::answered;
 use super::authority::Authority;
-use super::server::{OK, Server, field};
+use super::server::{OK, RecordingServer, field};
 use crate::support::{report_of, run};
 
 #[test]
 fn without_keepalive_each_request_has_its_own_connection() {
     let authority = Authority::new();
-    let secure = || Server::tls(authority.issue("localhost").server());
+    let secure = || RecordingServer::tls(authority.issue("localhost").server());
     for load in ["-c 4", "-c 4 -R 400"] {
-        for (scheme, server) in [("http", Server::plain()), ("https", secure())] {
+        for (scheme, server) in [("http", RecordingServer::plain()), ("https", secure())] {
             let url = format!("{scheme}://localhost:{}/", server.port());
             let words = format!("{url} -n 100 {load} -k --disable-keepalive");
             let report = answered(&words, 100, 200);
@@ -26,7 +26,7 @@ fn without_keepalive_each_request_has_its_own_connection() {
         }
     }
     // Where connections are kept there is no such figure.
-    let kept = Server::plain();
+    let kept = RecordingServer::plain();
     let report = answered(&format!("http://{}/ -n 10 -c 2", kept.address), 10, 200);
     assert!(report.value("latency.connect").is_null());
 }
@@ -36,7 +36,7 @@ fn connecting_is_part_of_the_response_time_but_not_of_the_service_time() {
     let authority = Authority::new();
     let pause = 30_000.0;
     let config = authority.issue("localhost").server();
-    let server = Server::slow_tls(config, Duration::from_micros(pause as u64));
+    let server = RecordingServer::slow_tls(config, Duration::from_micros(pause as u64));
     for load in ["-c 2", "-c 2 -R 40"] {
         let url = format!("https://localhost:{}/", server.port());
         let words = format!("{url} -n 20 {load} -k --disable-keepalive");
@@ -81,7 +81,7 @@ fn a_connection_timeout_enters_the_latencies_with_its_age() {
     let authority = Authority::new();
     let config = authority.issue("localhost").server();
     // The run's own first try is waited for longer.
-    let server = Server::slow_tls(config, Duration::from_millis(600));
+    let server = RecordingServer::slow_tls(config, Duration::from_millis(600));
     let url = format!("https://localhost:{}/", server.port());
     let finished = run(&format!(
         "{url} -n 4 -c 2 -k --disable-keepalive -T 200ms --format json --allow-limited --allow-failed"
@@ -100,7 +100,7 @@ fn a_connection_timeout_enters_the_latencies_with_its_age() {
 fn attempts_to_reach_a_dead_target_are_limited() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("api");
-    let server = Server::unix(&path, None);
+    let server = RecordingServer::unix(&path, None);
     let gone = path.clone();
     std::thread::spawn(move || {
         while server.heads().is_empty() {

@@ -10,7 +10,7 @@ mod tls;
 
 use crate::support::{JsonReport, loadgen, report_of, run};
 
-/// Runs to the end, which must be good, and the requests all answered with this status.
+/// Runs to the end, which must succeed with all requests answered with this status.
 #[track_caller]
 fn answered(words: &str, count: u64, status: u16) -> JsonReport {
     let (finished, report) = report_of(words, |_| ());
@@ -26,7 +26,7 @@ fn assert_all(report: &JsonReport, count: u64, status: u16) {
     }
 }
 
-/// What a run says that cannot begin: one line.
+/// Error of a run that cannot start: one line.
 #[track_caller]
 fn complaint(words: &str) -> String {
     let finished = run(words);

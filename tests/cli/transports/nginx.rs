@@ -48,7 +48,7 @@ fn transports_that_the_target_does_not_offer_are_refused_before_the_run() {
     let said = complaint(&format!("http://h/ --http2 --unix-socket {}", nginx.socket("socket")));
     assert!(said.contains("no HTTP/2 with the unix socket"), "{said}");
     let authority = super::authority::Authority::new();
-    let server = super::server::Server::tls(authority.issue("localhost").server());
+    let server = super::server::RecordingServer::tls(authority.issue("localhost").server());
     let said = complaint(&format!("https://localhost:{}/ -k --http2", server.port()));
     assert!(said.contains("no HTTP/2 with") && said.contains("leave --http2 out"), "{said}");
 }

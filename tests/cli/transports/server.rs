@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// What a server saw.
+/// Requests and connections that a server has seen.
 #[derive(Debug, Default)]
 struct Seen {
     heads: Mutex<Vec<String>>,
@@ -23,19 +23,19 @@ struct Seen {
 
 /// A server; its threads end with the test's process.
 #[derive(Debug, Clone)]
-pub(super) struct Server {
+pub(super) struct RecordingServer {
     pub(super) address: SocketAddr,
     seen: Arc<Seen>,
 }
 
-/// Says what is answered to a request with this head.
+/// Returns the answer to a request with this head.
 type Script = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 fn always_ok() -> Script {
     Arc::new(|_| OK.to_owned())
 }
 
-impl Server {
+impl RecordingServer {
     pub(super) fn plain() -> Self {
         Self::scripted(|_| OK.to_owned())
     }
@@ -52,7 +52,7 @@ impl Server {
         Self::tcp(at, Some((Arc::new(config), Duration::ZERO)), always_ok())
     }
 
-    /// Lets each client wait for the handshake.
+    /// Delays the handshake of each client by `pause`.
     pub(super) fn slow_tls(config: ServerConfig, pause: Duration) -> Self {
         let at = (Ipv4Addr::LOCALHOST, 0).into();
         Self::tcp(at, Some((Arc::new(config), pause)), always_ok())
@@ -76,7 +76,7 @@ impl Server {
             for socket in listener.incoming().flatten() {
                 own.connections.fetch_add(1, SeqCst);
                 let (seen, tls, script) = (Arc::clone(&own), tls.clone(), Arc::clone(&script));
-                // A client that goes away, or takes no certificate, is no fault of the test.
+                // A client may leave, or refuse the certificate, without failing the test.
                 thread::spawn(move || drop(serve_tcp(socket, tls, &seen, &script)));
             }
         });
@@ -118,7 +118,7 @@ impl Server {
         self.seen.bytes.load(SeqCst)
     }
 
-    /// Connections so far, with the one that tries out whether the target is there.
+    /// Connections so far, including the probe.
     pub(super) fn connections(&self) -> usize {
         self.seen.connections.load(SeqCst)
     }

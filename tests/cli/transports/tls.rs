@@ -8,13 +8,13 @@ use std::time::Duration;
 use rustls::ServerConnection;
 
 use super::authority::{Authority, Identity};
-use super::server::Server;
+use super::server::RecordingServer;
 use super::{answered, complaint};
 use crate::support::run;
 
 const ENGINES: [&str; 2] = ["", "--engine reqwest"];
 
-fn url(server: &Server) -> String {
+fn url(server: &RecordingServer) -> String {
     format!("https://localhost:{}/", server.port())
 }
 
@@ -22,7 +22,7 @@ fn url(server: &Server) -> String {
 fn https_is_driven_with_a_given_authority() {
     let authority = Authority::new();
     for (options, engine) in [("", "raw"), ("-R 400", "raw"), ("--engine reqwest", "reqwest")] {
-        let server = Server::tls(authority.issue("localhost").server());
+        let server = RecordingServer::tls(authority.issue("localhost").server());
         let words = format!("{} -n 200 -c 4 {options} --cacert {}", url(&server), authority.file());
         let report = answered(&words, 200, 200);
         assert_eq!(report.text("run.engine"), engine);
@@ -36,7 +36,7 @@ fn https_is_driven_with_a_given_authority() {
 fn tls_1_2_and_1_3_are_supported() {
     let authority = Authority::new();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let server = Server::tls(authority.issue("localhost").speaking(&[version]));
+        let server = RecordingServer::tls(authority.issue("localhost").speaking(&[version]));
         let words = format!("{} -n 50 -c 2 --cacert {}", url(&server), authority.file());
         answered(&words, 50, 200);
     }
@@ -47,7 +47,7 @@ fn bodies_and_answers_of_many_tls_records_are_complete() {
     let authority = Authority::new();
     let (large, count) = (1_500_000, 12);
     let body = authority.write("body", &"b".repeat(large));
-    let server = Server::verbose_tls(authority.issue("localhost").server(), 300_000);
+    let server = RecordingServer::verbose_tls(authority.issue("localhost").server(), 300_000);
     for load in ["-c 3", "-c 3 -R 100"] {
         let words = format!("{} -n {count} {load} -f {body} -k", url(&server));
         let report = answered(&words, count, 200);
@@ -60,14 +60,14 @@ fn bodies_and_answers_of_many_tls_records_are_complete() {
 #[test]
 fn kernel_timestamps_are_those_of_the_encrypted_bytes() {
     let authority = Authority::new();
-    let server = Server::tls(authority.issue("localhost").server());
+    let server = RecordingServer::tls(authority.issue("localhost").server());
     let report = answered(&format!("{} -R 500 -n 250 -c 4 -k", url(&server)), 250, 200);
-    // The kernel begins to note a moment after the first socket asks.
+    // The kernel starts to take timestamps a moment after the first socket requests them.
     assert!(report.count("requests.timed_when_read") < 125, "{}", report.json());
 }
 
-/// The answer has no other end than the goodbye, and both are on the wire in one piece. TCP stays open: whoever
-/// waits for its end waits for ever.
+/// Only `close_notify` ends the answer, and both come in one segment. TCP stays open, so a client that waits for its
+/// end would hang.
 #[test]
 fn an_answer_may_end_with_close_notify_in_the_same_segment() {
     let config = Arc::new(Authority::new().issue("localhost").server());
@@ -117,7 +117,7 @@ fn a_bad_certificate_is_refused_before_the_run_and_accepted_with_k() {
         (authority.issue("elsewhere.test"), &known, ["is for", "not for localhost"]),
         (authority.issue_expired("localhost"), &known, ["expired", "-k"]),
     ] {
-        let server = Server::tls(identity.server());
+        let server = RecordingServer::tls(identity.server());
         for engine in ENGINES {
             let words = format!("{} -d 60s {engine} {trust}", url(&server));
             let said = complaint(&words);
@@ -137,14 +137,14 @@ fn a_self_signed_certificate_can_be_trusted_directly() {
     let files = Authority::new();
     let identity = Identity::self_signed("localhost");
     let trust = format!("--cacert {}", files.write("own.pem", &identity.pem));
-    let server = Server::tls(identity.server());
+    let server = RecordingServer::tls(identity.server());
     for engine in ENGINES {
         answered(&format!("{} -n 20 -c 2 {engine} {trust}", url(&server)), 20, 200);
     }
     // It is trusted for its own name only, and for no other server.
     let by_address = format!("https://127.0.0.1:{}/ -n 1 -c 1 {trust}", server.port());
     assert!(complaint(&by_address).contains("not for 127.0.0.1"));
-    let other = url(&Server::tls(Identity::self_signed("localhost").server()));
+    let other = url(&RecordingServer::tls(Identity::self_signed("localhost").server()));
     for trust in [trust.as_str(), ""] {
         let said = complaint(&format!("{other} -n 1 -c 1 {trust}"));
         assert!(said.contains("signs itself") && said.contains("--cacert"), "{said}");
@@ -153,8 +153,9 @@ fn a_self_signed_certificate_can_be_trusted_directly() {
 
 #[test]
 fn a_server_without_tls_is_reported() {
-    let plain =
-        Server::scripted(|_| "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".into());
+    let plain = RecordingServer::scripted(|_| {
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".into()
+    });
     let talking = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = talking.local_addr().expect("bound");
     std::thread::spawn(move || {
@@ -176,7 +177,7 @@ fn a_server_without_tls_is_reported() {
 #[test]
 fn a_required_client_certificate_is_sent() {
     let authority = Authority::new();
-    let server = Server::tls(authority.issue("localhost").asking(&authority));
+    let server = RecordingServer::tls(authority.issue("localhost").asking(&authority));
     let client = authority.issue("loadgen");
     let (cert, key) =
         (authority.write("client.pem", &client.pem), authority.write("client.key", &client.key));
@@ -197,7 +198,7 @@ fn a_required_client_certificate_is_sent() {
 #[test]
 fn a_closed_tls_connection_is_reconnected() {
     let authority = Authority::new();
-    let server = Server::tls(authority.issue("localhost").server());
+    let server = RecordingServer::tls(authority.issue("localhost").server());
     let finished = crate::support::report_of_command(
         {
             let words = format!("{} -n 60 -c 3 -R 300 -k -H", url(&server));

@@ -47,7 +47,7 @@ impl Broker {
         Some(Self { address, running: Running::Mosquitto { _guard: server } })
     }
 
-    /// Asks the embedded one to stop; how long that took.
+    /// Stops the embedded broker. Returns the time that it took.
     pub(crate) fn stop(&mut self) -> Duration {
         let begin = Instant::now();
         if let Running::Embedded(stop, thread) = &mut self.running {
@@ -59,7 +59,7 @@ impl Broker {
         begin.elapsed()
     }
 
-    /// `mosquitto_pub` or `mosquitto_sub`, told of this broker.
+    /// Command of `mosquitto_pub` or `mosquitto_sub` with the address of this broker.
     pub(crate) fn foreign(&self, program: &str) -> Command {
         let mut command = Command::new(find_program(program).expect("it was required"));
         command.args(["-h", "127.0.0.1", "-p", &self.address.port().to_string()]);
@@ -70,7 +70,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         match &mut self.running {
-            // A panic of its thread fails the test, whatever the test itself thought of it.
+            // A panic of its thread fails the test, also if the test itself has passed.
             Running::Embedded(..) if !std::thread::panicking() => _ = self.stop(),
             Running::Embedded(stop, _) => _ = stop.send(true),
             // The server ends with its own guard.

@@ -9,7 +9,7 @@ use crate::support::LIMIT;
 
 /// A connection.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct MqttClient {
     pub(crate) socket: TcpStream,
     buffer: Vec<u8>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Arrived {
     pub(crate) payload: Vec<u8>,
 }
 
-impl Client {
+impl MqttClient {
     /// A connection on which nothing was said yet.
     pub(crate) fn raw(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).expect("the broker listens");
@@ -84,7 +84,7 @@ impl Client {
         Self { socket, buffer: Vec::new() }
     }
 
-    /// The same connection, to read on another thread.
+    /// A second handle of the connection, for reading on another thread.
     pub(crate) fn other_half(&self) -> Self {
         Self { socket: self.socket.try_clone().expect("a descriptor"), buffer: Vec::new() }
     }
@@ -162,7 +162,7 @@ impl Client {
         while self.try_next().is_some() {}
     }
 
-    /// Whether it ends within a time, with nothing coming before.
+    /// `true` if the connection closes within `limit` without any byte before.
     pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
         self.socket.set_read_timeout(Some(limit)).expect("a socket");
         let mut byte = [0];

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use loadgen::pipeline::servers::embedded::broker::BrokerLimits;
 
 use super::brokers::Broker;
-use super::client::{Client, connect, packet, puback, publish, string, subscribe};
+use super::client::{MqttClient, connect, packet, puback, publish, string, subscribe};
+use crate::support::SOON;
 
-/// Long enough on a busy machine, short of the defaults.
-const SOON: Duration = Duration::from_secs(5);
 /// A message of some size, numbered.
 fn numbered(n: u32) -> Vec<u8> {
     let mut payload = vec![b'x'; 1_000];
@@ -39,19 +38,19 @@ fn unsupported_features_are_refused_with_an_error() {
         ("a duplicate at QoS 0", packet(0x38, &[0, 1, b'a'])),
     ];
     for (what, bytes) in refused {
-        let mut client = Client::connected(&broker, "c");
+        let mut client = MqttClient::connected(&broker, "c");
         client.send(&bytes);
         assert!(client.ends_within(SOON), "{what}");
     }
     let head = |flags| [string(b"MQTT"), vec![4, flags, 0, 60], string(b"c")].concat();
     let will = [head(0x06), string(b"will"), string(b"gone")].concat();
     for body in [will, head(0x00)] {
-        let mut client = Client::raw(broker.address);
+        let mut client = MqttClient::raw(broker.address);
         client.send(&packet(0x10, &body));
         assert_eq!(client.next(), [0x20, 2, 0, 3]);
         client.expect_end();
     }
-    let mut two = Client::connected(&broker, "c");
+    let mut two = MqttClient::connected(&broker, "c");
     two.send(&subscribe(1, &[("a", 2)]));
     assert_eq!(two.next(), [0x90, 3, 0, 1, 1]);
 }
@@ -69,20 +68,20 @@ fn malformed_connects_are_closed() {
         ("its own flags", packet(0x11, &good[2..])),
     ];
     for (what, bytes) in cases {
-        let mut client = Client::raw(broker.address);
+        let mut client = MqttClient::raw(broker.address);
         client.send(&bytes);
         assert!(client.ends_within(SOON), "{what}");
     }
-    Client::connected(&broker, "c").expect_nothing();
+    MqttClient::connected(&broker, "c").expect_nothing();
 }
 
 #[test]
 fn a_huge_length_is_refused_before_it_is_read() {
     let broker = Broker::embedded();
-    let mut client = Client::connected(&broker, "c");
+    let mut client = MqttClient::connected(&broker, "c");
     client.send(&[0x30, 0xff, 0xff, 0xff, 0x7f]);
     assert!(client.ends_within(SOON));
-    let mut stranger = Client::raw(broker.address);
+    let mut stranger = MqttClient::raw(broker.address);
     // 1 MiB of introduction.
     stranger.send(&[0x10, 0x80, 0x80, 0x40]);
     assert!(stranger.ends_within(SOON));
@@ -91,11 +90,11 @@ fn a_huge_length_is_refused_before_it_is_read() {
 #[test]
 fn an_incomplete_packet_is_given_up() {
     let broker = Broker::embedded_with(hasty());
-    let mut witness = Client::connected(&broker, "witness");
-    let mut silent = Client::raw(broker.address);
-    let mut half_connect = Client::raw(broker.address);
+    let mut witness = MqttClient::connected(&broker, "witness");
+    let mut silent = MqttClient::raw(broker.address);
+    let mut half_connect = MqttClient::raw(broker.address);
     half_connect.send(&connect("c", 4, 2, 60)[..7]);
-    let mut half = Client::raw(broker.address);
+    let mut half = MqttClient::raw(broker.address);
     half.send(&connect("half", 4, 2, 0));
     assert_eq!(half.next(), [0x20, 2, 0, 0]);
     // Without a keep-alive silence is allowed, half a packet is not.
@@ -114,8 +113,8 @@ fn a_slow_subscriber_gets_everything_and_slows_its_publisher() {
     let broker =
         Broker::embedded_with(BrokerLimits { outbox_bytes: 64 * 1024, ..hasty_but_patient() });
     for qos in [0, 1_u8] {
-        let mut slow = Client::subscribed(&broker, "slow", &[("a", qos)]);
-        let mut sender = Client::connected(&broker, "sender");
+        let mut slow = MqttClient::subscribed(&broker, "slow", &[("a", qos)]);
+        let mut sender = MqttClient::connected(&broker, "sender");
         // Who does not read acknowledgements is held back for that.
         let mut acks = sender.other_half();
         std::thread::spawn(move || (0..COUNT * u32::from(qos)).for_each(|_| _ = acks.try_next()));
@@ -149,9 +148,9 @@ fn hasty_but_patient() -> BrokerLimits {
 fn a_subscriber_that_never_reads_is_disconnected_and_others_continue() {
     const COUNT: u32 = 20_000;
     let broker = Broker::embedded_with(hasty());
-    let mut dead = Client::subscribed(&broker, "dead", &[("#", 0)]);
-    let mut sub = Client::subscribed(&broker, "sub", &[("a", 0)]);
-    let mut sender = Client::connected(&broker, "sender");
+    let mut dead = MqttClient::subscribed(&broker, "dead", &[("#", 0)]);
+    let mut sub = MqttClient::subscribed(&broker, "sub", &[("a", 0)]);
+    let mut sender = MqttClient::connected(&broker, "sender");
     let sending = std::thread::spawn(move || {
         (0..COUNT).for_each(|n| sender.send(&publish("a", &numbered(n), None)));
         sender
@@ -167,8 +166,8 @@ fn a_subscriber_that_never_reads_is_disconnected_and_others_continue() {
 fn a_subscriber_that_never_acknowledges_is_disconnected() {
     const COUNT: u32 = 70_000;
     let broker = Broker::embedded_with(hasty());
-    let mut deaf = Client::subscribed(&broker, "deaf", &[("a", 1)]);
-    let mut sender = Client::connected(&broker, "sender");
+    let mut deaf = MqttClient::subscribed(&broker, "deaf", &[("a", 1)]);
+    let mut sender = MqttClient::connected(&broker, "sender");
     let mut acks = sender.other_half();
     let reading = std::thread::spawn(move || {
         (0..COUNT).for_each(|_| _ = acks.next());
@@ -191,8 +190,8 @@ fn a_subscriber_that_never_acknowledges_is_disconnected() {
 #[test]
 fn a_client_that_sends_without_reading_blocks_only_itself() {
     let broker = Broker::embedded_with(hasty());
-    let mut witness = Client::subscribed(&broker, "witness", &[("a", 0)]);
-    let mut flood = Client::connected(&broker, "flood");
+    let mut witness = MqttClient::subscribed(&broker, "witness", &[("a", 0)]);
+    let mut flood = MqttClient::connected(&broker, "flood");
     let socket = flood.socket.try_clone().expect("a descriptor");
     let pings = [0xc0, 0].repeat(1 << 20);
     let flooding = std::thread::spawn(move || {
@@ -212,13 +211,13 @@ fn a_client_that_sends_without_reading_blocks_only_itself() {
 #[test]
 fn a_flood_does_not_starve_other_clients() {
     let broker = Broker::embedded();
-    let mut flood = Client::connected(&broker, "flood");
+    let mut flood = MqttClient::connected(&broker, "flood");
     let socket = flood.socket.try_clone().expect("a descriptor");
     let flooding = std::thread::spawn(move || {
         let messages = publish("nobody", b"", None).repeat(5_000);
         (0..200).for_each(|_| flood.send(&messages));
     });
-    let mut client = Client::subscribed(&broker, "c", &[("a", 0)]);
+    let mut client = MqttClient::subscribed(&broker, "c", &[("a", 0)]);
     let mut worst = Duration::ZERO;
     while !flooding.is_finished() {
         let begin = Instant::now();
@@ -235,8 +234,8 @@ fn a_flood_does_not_starve_other_clients() {
 fn a_publisher_under_back_pressure_does_not_time_out() {
     let settings = BrokerLimits { stall_limit: Duration::from_secs(20), ..hasty() };
     let broker = Broker::embedded_with(settings);
-    let mut slow = Client::subscribed(&broker, "slow", &[("a", 0)]);
-    let mut sender = Client::raw(broker.address);
+    let mut slow = MqttClient::subscribed(&broker, "slow", &[("a", 0)]);
+    let mut sender = MqttClient::raw(broker.address);
     sender.send(&connect("sender", 4, 2, 1));
     assert_eq!(sender.next(), [0x20, 2, 0, 0]);
     let sending = std::thread::spawn(move || {
@@ -252,25 +251,25 @@ fn a_publisher_under_back_pressure_does_not_time_out() {
 fn the_number_of_connections_is_limited() {
     let broker = Broker::embedded_with(BrokerLimits { connections: 3, ..BrokerLimits::default() });
     let mut clients: Vec<_> =
-        ["a", "b", "c"].map(|id| Client::connected(&broker, id)).into_iter().collect();
-    assert!(Client::raw(broker.address).ends_within(SOON));
+        ["a", "b", "c"].map(|id| MqttClient::connected(&broker, id)).into_iter().collect();
+    assert!(MqttClient::raw(broker.address).ends_within(SOON));
     clients.pop();
     let deadline = Instant::now() + SOON;
     let admitted = std::iter::repeat_with(|| {
-        let mut client = Client::raw(broker.address);
+        let mut client = MqttClient::raw(broker.address);
         // One that is refused may be closed before this is written.
         let _ = std::io::Write::write_all(&mut client.socket, &connect("d", 4, 2, 60));
         client.ends_within(SOON)
     });
     let ended = admitted.take_while(|_| Instant::now() < deadline).find(|ended| !ended);
     assert_eq!(ended, Some(false), "the place that was left is given");
-    clients.iter_mut().for_each(Client::expect_nothing);
+    clients.iter_mut().for_each(MqttClient::expect_nothing);
 }
 
 #[test]
 fn filters_per_client_are_limited() {
     let broker = Broker::embedded();
-    let mut client = Client::connected(&broker, "c");
+    let mut client = MqttClient::connected(&broker, "c");
     for n in 0..1_000 {
         client.send(&subscribe(1, &[(&format!("t/{n}"), 0)]));
         assert_eq!(client.next(), [0x90, 3, 0, 1, 0]);
@@ -284,13 +283,13 @@ fn too_many_filters_are_refused_before_they_are_read() {
     let broker = Broker::embedded();
     let filters: Vec<_> = (0..1_000).map(|n| format!("{n:0260}")).collect();
     let wish: Vec<_> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
-    let mut client = Client::connected(&broker, "c");
+    let mut client = MqttClient::connected(&broker, "c");
     client.send(&subscribe(1, &wish));
     let granted = client.next();
     assert!(granted.ends_with(&[&[0, 1][..], &[0; 1_000]].concat()), "{granted:?}");
     // 1 MiB of filters, and of filters to be forgotten.
     for first in [0x82, 0xa2] {
-        let mut client = Client::connected(&broker, "d");
+        let mut client = MqttClient::connected(&broker, "d");
         client.send(&[first, 0x80, 0x80, 0x40]);
         assert!(client.ends_within(SOON), "{first:x}");
     }
@@ -302,20 +301,20 @@ fn too_many_filters_are_refused_before_they_are_read() {
 #[test]
 fn a_stop_first_writes_pending_messages() {
     let mut broker = Broker::embedded();
-    let mut sub = Client::subscribed(&broker, "sub", &[("a", 0)]);
-    let mut sender = Client::connected(&broker, "sender");
+    let mut sub = MqttClient::subscribed(&broker, "sub", &[("a", 0)]);
+    let mut sender = MqttClient::connected(&broker, "sender");
     (0..500_u32).for_each(|n| sender.send(&publish("a", &numbered(n), None)));
     sender.expect_nothing();
-    assert!(broker.stop() < Duration::from_secs(1));
+    assert!(broker.stop() < SOON);
     (0..500_u32).for_each(|n| assert_eq!(sub.message().payload[..4], n.to_be_bytes()));
     sub.expect_end();
     // One that takes nothing does not keep it.
     let mut broker = Broker::embedded();
-    let _dead = Client::subscribed(&broker, "dead", &[("a", 0)]);
-    let mut sender = Client::connected(&broker, "sender");
+    let _dead = MqttClient::subscribed(&broker, "dead", &[("a", 0)]);
+    let mut sender = MqttClient::connected(&broker, "sender");
     let socket = sender.socket.try_clone().expect("a descriptor");
     socket.set_write_timeout(Some(Duration::from_millis(300))).expect("a socket");
     let bytes = publish("a", &[0; 1_000_000], None);
     while std::io::Write::write_all(&mut sender.socket, &bytes).is_ok() {}
-    assert!(broker.stop() < Duration::from_secs(1));
+    assert!(broker.stop() < SOON);
 }

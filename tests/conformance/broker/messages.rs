@@ -1,10 +1,10 @@
-//! What both brokers must do with messages: whom they reach, at which quality, in which order, however
+//! Messages on both brokers: their receivers, quality of service and order, however
 //! their bytes come.
 
 use std::time::Duration;
 
 use super::brokers::Broker;
-use super::client::{Client, connect, puback, publish, subscribe, unsubscribe};
+use super::client::{MqttClient, connect, puback, publish, subscribe, unsubscribe};
 
 on_both! {
     a_message_reaches_only_its_subscribers
@@ -22,9 +22,9 @@ on_both! {
 }
 
 fn a_message_reaches_only_its_subscribers(broker: &Broker) {
-    let mut one = Client::subscribed(broker, "one", &[("a/b", 0)]);
-    let mut two = Client::subscribed(broker, "two", &[("a/b", 0)]);
-    let mut stranger = Client::subscribed(broker, "stranger", &[("a/c", 0)]);
+    let mut one = MqttClient::subscribed(broker, "one", &[("a/b", 0)]);
+    let mut two = MqttClient::subscribed(broker, "two", &[("a/b", 0)]);
+    let mut stranger = MqttClient::subscribed(broker, "stranger", &[("a/c", 0)]);
     one.send(&publish("a/b", b"hello", None));
     for client in [&mut one, &mut two] {
         let arrived = client.message();
@@ -47,9 +47,9 @@ fn wildcards_match_as_specified(broker: &Broker) {
         ("a/+/c/#", &["a/b/c", "a//c/d/e"], &["a/c", "a/b/d"]),
         ("ä/+", &["ä/ö"], &["a/ö"]),
     ];
-    let mut sender = Client::connected(broker, "sender");
+    let mut sender = MqttClient::connected(broker, "sender");
     for (filter, taken, left) in cases {
-        let mut client = Client::subscribed(broker, "c", &[(filter, 0), ("the/end", 0)]);
+        let mut client = MqttClient::subscribed(broker, "c", &[(filter, 0), ("the/end", 0)]);
         for topic in left.iter().chain(taken) {
             sender.send(&publish(topic, topic.as_bytes(), None));
         }
@@ -63,7 +63,7 @@ fn wildcards_match_as_specified(broker: &Broker) {
 }
 
 fn each_filter_of_a_subscription_gets_its_own_return_code(broker: &Broker) {
-    let mut client = Client::connected(broker, "c");
+    let mut client = MqttClient::connected(broker, "c");
     client.send(&subscribe(0x1234, &[("a", 0), ("b", 1), ("c/#", 1), ("d", 0)]));
     assert_eq!(client.next(), [0x90, 6, 0x12, 0x34, 0, 1, 1, 0]);
     client.send(&[publish("b", b"1", None), publish("d", b"2", None)].concat());
@@ -71,17 +71,17 @@ fn each_filter_of_a_subscription_gets_its_own_return_code(broker: &Broker) {
 }
 
 fn subscribing_again_changes_the_qos(broker: &Broker) {
-    let mut client = Client::subscribed(broker, "c", &[("a", 0)]);
+    let mut client = MqttClient::subscribed(broker, "c", &[("a", 0)]);
     client.send(&subscribe(2, &[("a", 1)]));
     assert_eq!(client.next(), [0x90, 3, 0, 2, 1]);
-    let mut sender = Client::connected(broker, "sender");
+    let mut sender = MqttClient::connected(broker, "sender");
     sender.send(&publish("a", b"x", Some(9)));
     assert_eq!(client.message().first, 0x32);
     client.expect_nothing();
 }
 
 fn unsubscribing_ends_delivery(broker: &Broker) {
-    let mut client = Client::subscribed(broker, "c", &[("a", 0), ("b", 0)]);
+    let mut client = MqttClient::subscribed(broker, "c", &[("a", 0), ("b", 0)]);
     client.send(&unsubscribe(7, &["a", "never"]));
     assert_eq!(client.next(), [0xb0, 2, 0, 7]);
     client.send(&[publish("a", b"", None), publish("b", b"", None)].concat());
@@ -90,9 +90,9 @@ fn unsubscribing_ends_delivery(broker: &Broker) {
 }
 
 fn the_lower_qos_applies(broker: &Broker) {
-    let mut zero = Client::subscribed(broker, "zero", &[("a", 0)]);
-    let mut one = Client::subscribed(broker, "one", &[("a", 1)]);
-    let mut sender = Client::connected(broker, "sender");
+    let mut zero = MqttClient::subscribed(broker, "zero", &[("a", 0)]);
+    let mut one = MqttClient::subscribed(broker, "one", &[("a", 1)]);
+    let mut sender = MqttClient::connected(broker, "sender");
     sender.send(&[publish("a", b"0", None), publish("a", b"1", Some(5))].concat());
     assert_eq!(sender.next(), [0x40, 2, 0, 5]);
     assert_eq!((zero.message().first, zero.message().first), (0x30, 0x30));
@@ -101,8 +101,8 @@ fn the_lower_qos_applies(broker: &Broker) {
 }
 
 fn packet_ids_of_unacknowledged_messages_are_unique(broker: &Broker) {
-    let mut client = Client::subscribed(broker, "c", &[("a", 1)]);
-    let mut sender = Client::connected(broker, "sender");
+    let mut client = MqttClient::subscribed(broker, "c", &[("a", 1)]);
+    let mut sender = MqttClient::connected(broker, "sender");
     let mut seen = std::collections::HashSet::new();
     for id in 1..=500 {
         sender.send(&publish("a", b"x", Some(id)));
@@ -119,8 +119,8 @@ fn packet_ids_of_unacknowledged_messages_are_unique(broker: &Broker) {
 }
 
 fn overlapping_filters_deliver_at_the_highest_qos(broker: &Broker) {
-    let mut client = Client::subscribed(broker, "c", &[("a/#", 0), ("a/b", 1), ("+/b", 0)]);
-    let mut sender = Client::connected(broker, "sender");
+    let mut client = MqttClient::subscribed(broker, "c", &[("a/#", 0), ("a/b", 1), ("+/b", 0)]);
+    let mut sender = MqttClient::connected(broker, "sender");
     sender.send(&publish("a/b", b"x", Some(1)));
     assert_eq!(sender.next(), puback(1));
     // MQTT lets a broker deliver once at the best quality, or once for each filter.
@@ -132,7 +132,7 @@ fn overlapping_filters_deliver_at_the_highest_qos(broker: &Broker) {
 }
 
 fn packets_may_be_split_anywhere(broker: &Broker) {
-    let mut sub = Client::subscribed(broker, "sub", &[("a/+", 1)]);
+    let mut sub = MqttClient::subscribed(broker, "sub", &[("a/+", 1)]);
     let script = [
         connect("c", 4, 2, 60),
         publish("a/b", b"0", None),
@@ -141,7 +141,7 @@ fn packets_may_be_split_anywhere(broker: &Broker) {
     ]
     .concat();
     for cut in 1..script.len() {
-        let mut client = Client::raw(broker.address);
+        let mut client = MqttClient::raw(broker.address);
         client.send(&script[..cut]);
         // Most of these arrive apart.
         std::thread::sleep(Duration::from_micros(300));
@@ -152,13 +152,13 @@ fn packets_may_be_split_anywhere(broker: &Broker) {
         assert_eq!(sub.message().payload, b"0");
         assert_eq!(sub.message().payload, [7; 200]);
     }
-    let mut client = Client::raw(broker.address);
+    let mut client = MqttClient::raw(broker.address);
     script.iter().for_each(|byte| client.send(&[*byte]));
     assert_eq!((client.next(), client.next()), (vec![0x20, 2, 0, 0], puback(3)));
 }
 
 fn many_packets_may_come_together(broker: &Broker) {
-    let mut client = Client::raw(broker.address);
+    let mut client = MqttClient::raw(broker.address);
     let messages = (1..=200)
         .flat_map(|n: u16| publish("a", &n.to_be_bytes(), n.is_multiple_of(3).then_some(n)));
     let all: Vec<u8> = connect("c", 4, 2, 60)
@@ -181,8 +181,8 @@ fn many_packets_may_come_together(broker: &Broker) {
 }
 
 fn large_messages_are_delivered(broker: &Broker) {
-    let mut client = Client::subscribed(broker, "c", &[("a", 1)]);
-    let mut sender = Client::connected(broker, "sender");
+    let mut client = MqttClient::subscribed(broker, "c", &[("a", 1)]);
+    let mut sender = MqttClient::connected(broker, "sender");
     for (id, size) in [(1, 127), (2, 16_383), (3, 70_000), (4, 3_000_000)] {
         let payload: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
         sender.send(&publish("a", &payload, Some(id)));
@@ -195,8 +195,8 @@ fn large_messages_are_delivered(broker: &Broker) {
 }
 
 fn order_is_kept_over_ten_thousand_messages(broker: &Broker) {
-    let mut sub = Client::subscribed(broker, "sub", &[("a/#", 1)]);
-    let mut sender = Client::connected(broker, "sender");
+    let mut sub = MqttClient::subscribed(broker, "sub", &[("a/#", 1)]);
+    let mut sender = MqttClient::connected(broker, "sender");
     let all = |n: u32| match n % 3 {
         0 => publish("a/b", &n.to_be_bytes(), None),
         _ => publish("a", &n.to_be_bytes(), None),

@@ -1,5 +1,5 @@
-//! Is the embedded broker a broker? One list of tests runs on it and on the real Mosquitto; what only
-//! the embedded one promises (nothing dropped, bounds, refusals) is tested on it alone.
+//! The embedded broker beside Mosquitto. One list of tests runs on both; the promises of the embedded one alone
+//! (nothing dropped, limits, refusals) are tested on it alone.
 
 /// Each test of a list twice.
 macro_rules! on_both {

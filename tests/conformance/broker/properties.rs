@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::brokers::Broker;
-use super::client::{Client, connect, publish, subscribe, unsubscribe};
+use super::client::{MqttClient, connect, publish, subscribe, unsubscribe};
 
 /// Few words, so that many pairs match.
 fn level() -> impl Strategy<Value = &'static str> {
@@ -29,7 +29,7 @@ fn filter() -> impl Strategy<Value = String> {
 #[test]
 fn filters_match_as_in_mosquitto() {
     let Some(broker) = Broker::mosquitto() else { return };
-    let client = RefCell::new(Client::connected(&broker, "c"));
+    let client = RefCell::new(MqttClient::connected(&broker, "c"));
     let mut runner =
         TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
     let case = (filter(), prop::collection::vec(topic(), 20));
@@ -103,11 +103,11 @@ proptest! {
 #[test]
 fn random_input_does_not_harm_the_broker() {
     let broker = Broker::embedded();
-    let witness = RefCell::new(Client::subscribed(&broker, "witness", &[("w", 0)]));
+    let witness = RefCell::new(MqttClient::subscribed(&broker, "witness", &[("w", 0)]));
     let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
     let result =
         TestRunner::new(config).run(&(nearly_packets(), any::<bool>()), |(bytes, known)| {
-            let mut client = Client::raw(broker.address);
+            let mut client = MqttClient::raw(broker.address);
             if known {
                 client.send(&connect("c", 4, 2, 60));
             }

@@ -1,4 +1,4 @@
-//! What both brokers must do with connections: welcome, refuse, take over, end; and whom they serve.
+//! Connections to both brokers: accepting, refusing, taking over and closing; and the clients that they serve.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
 
 use super::brokers::Broker;
-use super::client::{Client, connect, packet, publish, string, subscribe};
+use super::client::{MqttClient, connect, packet, publish, string, subscribe};
 use crate::support::{Process, require};
 
 on_both! {
@@ -28,42 +28,43 @@ on_both! {
 }
 
 fn a_connection_is_accepted_and_pings_are_answered(broker: &Broker) {
-    let mut client = Client::connected(broker, "c");
+    let mut client = MqttClient::connected(broker, "c");
     client.send(&[0xc0, 0, 0xc0, 0]);
     assert_eq!((client.next(), client.next()), (vec![0xd0, 0], vec![0xd0, 0]));
 }
 
 fn other_protocol_levels_are_refused(broker: &Broker) {
-    let mut client = Client::raw(broker.address);
+    let mut client = MqttClient::raw(broker.address);
     client.send(&connect("c", 9, 2, 60));
     assert_eq!(client.next(), [0x20, 2, 0, 1]);
     client.expect_end();
-    let mut client = Client::raw(broker.address);
+    let mut client = MqttClient::raw(broker.address);
     let body = [string(b"HTTP"), vec![4, 2, 0, 60], string(b"c")].concat();
     client.send(&packet(0x10, &body));
     client.expect_end();
 }
 
 fn a_client_without_an_id_gets_one(broker: &Broker) {
-    let (mut one, mut other) = (Client::connected(broker, ""), Client::connected(broker, ""));
+    let (mut one, mut other) =
+        (MqttClient::connected(broker, ""), MqttClient::connected(broker, ""));
     one.expect_nothing();
     other.expect_nothing();
-    let mut kept = Client::raw(broker.address);
+    let mut kept = MqttClient::raw(broker.address);
     kept.send(&connect("", 4, 0, 60));
     assert_eq!(kept.next(), [0x20, 2, 0, 2]);
     kept.expect_end();
 }
 
 fn any_credentials_are_accepted(broker: &Broker) {
-    let mut client = Client::raw(broker.address);
+    let mut client = MqttClient::raw(broker.address);
     let head = [string(b"MQTT"), vec![4, 0xc2, 0, 60], string(b"c")].concat();
     client.send(&packet(0x10, &[head, string(b"user"), string(b"word")].concat()));
     assert_eq!(client.next(), [0x20, 2, 0, 0]);
 }
 
 fn a_second_connection_takes_over_its_client_id(broker: &Broker) {
-    let mut older = Client::subscribed(broker, "same", &[("a", 0)]);
-    let mut newer = Client::connected(broker, "same");
+    let mut older = MqttClient::subscribed(broker, "same", &[("a", 0)]);
+    let mut newer = MqttClient::connected(broker, "same");
     older.expect_end();
     // A clean session begins without subscriptions.
     newer.send(&publish("a", b"", None));
@@ -75,7 +76,7 @@ fn a_second_connection_takes_over_its_client_id(broker: &Broker) {
 }
 
 fn silence_beyond_keep_alive_closes_the_connection(broker: &Broker) {
-    let mut client = Client::raw(broker.address);
+    let mut client = MqttClient::raw(broker.address);
     client.send(&connect("c", 4, 2, 1));
     assert_eq!(client.next(), [0x20, 2, 0, 0]);
     for _ in 0..5 {
@@ -88,15 +89,15 @@ fn silence_beyond_keep_alive_closes_the_connection(broker: &Broker) {
 }
 
 fn disconnect_closes_the_connection(broker: &Broker) {
-    let mut sub = Client::subscribed(broker, "sub", &[("a", 0)]);
-    let mut client = Client::connected(broker, "c");
+    let mut sub = MqttClient::subscribed(broker, "sub", &[("a", 0)]);
+    let mut client = MqttClient::connected(broker, "c");
     client.send(&[publish("a", b"last words", None), vec![0xe0, 0]].concat());
     client.expect_end();
     assert_eq!(sub.message().payload, b"last words");
 }
 
 fn protocol_errors_close_only_that_connection(broker: &Broker) {
-    let mut witness = Client::subscribed(broker, "witness", &[("a", 0)]);
+    let mut witness = MqttClient::subscribed(broker, "witness", &[("a", 0)]);
     let errors: [(&str, Vec<u8>); 16] = [
         ("CONNECT twice", connect("c", 4, 2, 60)),
         ("SUBSCRIBE without filters", packet(0x82, &[0, 1])),
@@ -111,23 +112,23 @@ fn protocol_errors_close_only_that_connection(broker: &Broker) {
         ("an empty topic", publish("", b"", None)),
         ("a message with id 0", publish("a", b"", Some(0))),
         ("a message at QoS 3", packet(0x36, &[0, 1, b'a', 0, 1])),
-        ("a topic that is no UTF-8", packet(0x30, &[0, 2, 0xc3, 0x28])),
+        ("a topic that is not UTF-8", packet(0x30, &[0, 2, 0xc3, 0x28])),
         ("a topic beyond its packet", packet(0x30, &[0, 9, b'a'])),
         ("a length of five bytes", vec![0x30, 0xff, 0xff, 0xff, 0xff, 0x01]),
     ];
     for (what, bytes) in errors {
-        let mut client = Client::connected(broker, "c");
+        let mut client = MqttClient::connected(broker, "c");
         client.send(&bytes);
         assert!(client.ends_within(Duration::from_secs(5)), "{what}");
     }
-    let mut stranger = Client::raw(broker.address);
+    let mut stranger = MqttClient::raw(broker.address);
     stranger.send(&publish("a", b"", None));
     stranger.expect_end();
     witness.expect_nothing();
 }
 
 fn the_version_is_published(broker: &Broker) {
-    let mut client = Client::subscribed(broker, "c", &[("$SYS/broker/version", 0)]);
+    let mut client = MqttClient::subscribed(broker, "c", &[("$SYS/broker/version", 0)]);
     let told = client.message();
     assert_eq!((told.first, told.topic.as_str()), (0x31, "$SYS/broker/version"));
     assert!(String::from_utf8_lossy(&told.payload).contains('.'), "{told:?}");
@@ -156,9 +157,9 @@ fn clients_of_mosquitto_are_served(broker: &Broker) {
     }
 }
 
-/// Publishes marks until `taken` returns: a foreign client does not say when it has subscribed.
+/// Publishes marks until `taken` returns: `mosquitto_sub` does not report when it has subscribed.
 fn mark_until(broker: &Broker, taken: impl FnOnce()) {
-    let mut marker = Client::connected(broker, "marker");
+    let mut marker = MqttClient::connected(broker, "marker");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::LIMIT;
 
-pub(crate) struct Client {
+pub(crate) struct QueueClient {
     server: &'static str,
     stream: TcpStream,
     input: Vec<u8>,
@@ -30,7 +30,7 @@ pub(crate) fn words(text: &str) -> Vec<u8> {
     encode(&text.split(' ').collect::<Vec<_>>())
 }
 
-impl Client {
+impl QueueClient {
     pub(crate) fn new(address: SocketAddr, server: &'static str) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_nodelay(true).expect("a TCP socket");

@@ -1,4 +1,4 @@
-//! What each command answers.
+//! Replies to each command.
 
 use super::on_both;
 
@@ -189,7 +189,7 @@ fn commands_on_the_connection_are_answered() {
             ("CLIENT GETNAME", "$2 me"),
             (
                 "CLIENT SETNAME a\nb",
-                "-ERR Client names cannot contain spaces, newlines or special characters.",
+                "-ERR QueueClient names cannot contain spaces, newlines or special characters.",
             ),
             (
                 "AUTH secret",

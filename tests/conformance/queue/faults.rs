@@ -1,4 +1,4 @@
-//! What hostile or broken clients cost: only themselves.
+//! Hostile and broken clients harm only themselves.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,29 +6,29 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::Server;
-use super::client::{Client, words};
-use crate::support::skip;
+use super::QueueServer;
+use super::client::{QueueClient, words};
+use crate::support::{SOON, skip};
 
 const MEGABYTE: u64 = 1 << 20;
 
 /// Resident memory of the server.
-fn memory(server: &Server) -> u64 {
+fn memory(server: &QueueServer) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/statm", server.process().pid()));
     let pages = text.expect("it runs").split(' ').nth(1).and_then(|word| word.parse::<u64>().ok());
     pages.expect("a number") * 4096
 }
 
 #[track_caller]
-fn assert_serves(client: &mut Client) {
+fn assert_serves(client: &mut QueueClient) {
     let begun = Instant::now();
     client.script(&[("RPUSH alive a", ":1"), ("LPOP alive", "$1 a")]);
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[test]
 fn an_incomplete_command_does_not_delay_others() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     let mut other = server.client();
     let mut halves = Vec::new();
     for half in ["*", "*2", "*2\r\n", "*2\r\n$5\r\nLPU", "*3\r\n$5\r\nLPUSH\r\n$1", "PIN"] {
@@ -44,7 +44,7 @@ fn an_incomplete_command_does_not_delay_others() {
 
 #[test]
 fn a_claimed_length_allocates_no_memory() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     let before = memory(&server);
     let mut clients = Vec::new();
     for _ in 0..50 {
@@ -61,7 +61,7 @@ fn a_claimed_length_allocates_no_memory() {
 
 #[test]
 fn a_command_above_the_size_limit_is_refused() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     for (bytes, said) in [
         (&b"*3\r\n$5\r\nLPUSH\r\n$67108865\r\n"[..], "a command of more than 67108864 bytes"),
         (b"*1\r\n$9223372036854775807\r\n", "a command of more than 67108864 bytes"),
@@ -88,7 +88,7 @@ fn a_command_above_the_size_limit_is_refused() {
 
 #[test]
 fn nested_arrays_are_refused() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     let client = server.client();
     let _ = client.stream().write_all(&b"*1\r\n".repeat(1_000_000));
     assert!(client.rest().contains("expected '$', got '*'"));
@@ -97,7 +97,7 @@ fn nested_arrays_are_refused() {
 
 #[test]
 fn garbage_closes_at_most_its_own_connection() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     let mut state = 1u32;
     let mut random = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -119,7 +119,7 @@ fn garbage_closes_at_most_its_own_connection() {
 /// Commands whose replies are never read: the server stops reading them, and goes on with others.
 #[test]
 fn a_client_that_never_reads_is_slowed() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     let mut other = server.client();
     let value = "x".repeat(1_000);
     for _ in 0..1_000 {
@@ -147,7 +147,7 @@ fn a_client_that_never_reads_is_slowed() {
         assert_serves(&mut other);
     }
     let grown = memory(&server).saturating_sub(before);
-    assert!(grown < 50 * MEGABYTE, "{grown} bytes for replies nobody takes");
+    assert!(grown < 50 * MEGABYTE, "{grown} bytes for replies that are not read");
     // Who reads after all gets it.
     clients[0].set_nonblocking(false).expect("a socket");
     let mut begin = [0; 7];
@@ -157,7 +157,7 @@ fn a_client_that_never_reads_is_slowed() {
 
 #[test]
 fn a_busy_client_does_not_starve_others() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     let address = server.address;
     let busy = std::thread::spawn(move || {
         let mut stream = TcpStream::connect(address).expect("it listens");
@@ -189,7 +189,7 @@ fn a_connection_above_the_limit_gets_an_error() {
     if files.is_err() {
         return skip("too few open files are allowed");
     }
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process().pid()));
     let open: Option<usize> = limits.expect("it runs").lines().find_map(|line| {
         line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok()
@@ -212,7 +212,7 @@ fn a_connection_above_the_limit_gets_an_error() {
 
 #[test]
 fn sigterm_stops_it_with_clients_connected() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     let mut waiting = server.client();
     waiting.send(&words("BLPOP q 0"));
     let mut idle = server.client();

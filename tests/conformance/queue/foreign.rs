@@ -1,4 +1,4 @@
-//! Clients that others wrote.
+//! Clients of other projects.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use loadgen::config::plan::Address;
 use loadgen::pipeline::servers::redis::{self as ours, Use};
 
-use super::{Server, on_both};
+use super::{QueueServer, on_both};
 use crate::support::{Process, find_program, require};
 
-fn cli(server: &Server, words: &[&str]) -> String {
+fn cli(server: &QueueServer, words: &[&str]) -> String {
     let program = find_program("redis-cli").expect("it was required");
     let mut command = Command::new(program);
     command.args(["-h", "127.0.0.1", "-p", &server.address.port().to_string()]).args(words);
@@ -58,7 +58,7 @@ fn redis_benchmark_completes() {
 
 #[tokio::test]
 async fn the_redis_crate_works() {
-    let servers = [Some(Server::embedded()), Server::real()];
+    let servers = [Some(QueueServer::embedded()), QueueServer::real()];
     for server in servers.iter().flatten() {
         let url = format!("redis://{}/0", server.address);
         let address = Address::parse("--redis", &url).expect("an address");
@@ -96,7 +96,7 @@ async fn the_redis_crate_works() {
 
 #[tokio::test]
 async fn a_password_or_another_database_is_refused_with_the_reason() {
-    let server = Server::embedded();
+    let server = QueueServer::embedded();
     for (url, part) in [
         (format!("redis://:secret@{}", server.address), "wants none"),
         (format!("redis://{}/3", server.address), "has only 0"),

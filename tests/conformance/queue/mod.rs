@@ -11,19 +11,19 @@ mod wire;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use client::Client;
+use client::QueueClient;
 
 use crate::support::{Process, Redis, loadgen};
 
 /// A server under test; gone when dropped.
-pub(crate) struct Server {
+pub(crate) struct QueueServer {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     process: Option<Process>,
     _redis: Option<Redis>,
 }
 
-impl Server {
+impl QueueServer {
     pub(crate) fn embedded() -> Self {
         let mut process = Process::start("queue", &mut command());
         let address = |line: &str| line.strip_prefix("listening on ")?.parse().ok();
@@ -38,8 +38,8 @@ impl Server {
         Some(Self { name: "redis-server", address, process: None, _redis: Some(redis) })
     }
 
-    pub(crate) fn client(&self) -> Client {
-        Client::new(self.address, self.name)
+    pub(crate) fn client(&self) -> QueueClient {
+        QueueClient::new(self.address, self.name)
     }
 
     /// The embedded server's process.
@@ -53,9 +53,9 @@ fn command() -> Command {
 }
 
 /// Runs a test on both servers, each fresh.
-pub(crate) fn on_both(test: impl Fn(&Server)) {
-    test(&Server::embedded());
-    if let Some(real) = Server::real() {
+pub(crate) fn on_both(test: impl Fn(&QueueServer)) {
+    test(&QueueServer::embedded());
+    if let Some(real) = QueueServer::real() {
         test(&real);
     }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::Server;
+use super::QueueServer;
 use super::client::encode;
 
 /// Words that make commands that are right, and ones that are nearly right.
@@ -52,7 +52,7 @@ fn command() -> impl Strategy<Value = Vec<String>> {
 
 #[test]
 fn random_commands_get_the_same_replies() {
-    let (embedded, Some(real)) = (Server::embedded(), Server::real()) else { return };
+    let (embedded, Some(real)) = (QueueServer::embedded(), QueueServer::real()) else { return };
     let clients = RefCell::new([embedded.client(), real.client()]);
     let config = Config { cases: 100, failure_persistence: None, ..Config::default() };
     let sequences = prop::collection::vec(command(), 1..60);

@@ -1,4 +1,4 @@
-//! The protocol itself: pieces, batches, lines, and what is no command.
+//! The protocol: pieces, batches, inline commands, and input that is not a command.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The corpora of `fuzz/` through the properties that its targets check: each input whole, and each
-//! of its beginnings. What a fuzzer found is among them. Saved reports are mutated, too: each mutation has a number,
-//! which names it.
+//! of its beginnings, including the findings of fuzzers. Saved reports are also mutated; each mutation is named by a
+//! number.
 
 use std::fs;
 use std::path::Path;
@@ -15,13 +15,13 @@ use properties::{broker_frame, broker_topic, http_response, queue_command, saved
 /// Changes of JSON documents by a number.
 mod mutations;
 
-/// Beginnings of a long input that are looked at.
+/// Beginnings of a long input that are checked.
 const BEGINNINGS: usize = 16;
 
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files = fs::read_dir(&folder).expect("a corpus").map(|file| file.expect("a file"));
-    // A fuzzer calls what it adds by its hash; it has checked it.
+    // Inputs that a fuzzer adds are named by their hash; the fuzzer has checked them.
     let files: Vec<_> =
         files.filter(|file| file.file_name().len() < 40).map(|file| file.path()).collect();
     assert!(files.len() >= 10, "{} has {} inputs", folder.display(), files.len());

@@ -234,8 +234,7 @@ fn the_forms_of_a_comparison() {
     assert!(error.contains("it is a comparison"), "{error}");
 }
 
-/// As [`run`], with so few values that no second has a 99th percentile: 300 a second, of which each
-/// 25th takes `tail` µs.
+/// A run with 300 values a second, too few for a 99th percentile of one second. Each 25th value takes `tail` µs.
 fn slow(id: &str, tail: u64, seconds: usize) -> Report {
     let mut report = run(id, &vec![1.0; seconds]);
     let mut all = Latencies::default();

@@ -1,4 +1,4 @@
-//! Every form of a run and of a ramp: snapshots, and each read as the tools that it is for read it.
+//! Every form of a run and of a ramp: snapshots, and reading by the tools that each form is made for.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -74,7 +74,7 @@ fn rendered(document: Document<'_>, form: Form) -> String {
     text.replace(env!("CARGO_PKG_VERSION"), "VERSION")
 }
 
-/// What serves as a snapshot: the blobs are checked on their own.
+/// Text of the snapshot: other tests check the encoded histograms.
 fn without_blobs(log: &str) -> String {
     let cut = |line: &str| match line.split_once(",HIST") {
         Some((fields, _)) => format!("{fields},HIST…\n"),

@@ -32,7 +32,7 @@ const FIXED: [&str; 13] = [
     "to",
 ];
 
-/// The same data with a text at the end of each of its strings.
+/// Appends a suffix to each string of the data, except those in [`FIXED`].
 fn with_suffix(value: &mut Value, name: &str, suffix: &str) {
     match value {
         Value::String(text) if !FIXED.contains(&name) => *text += suffix,

@@ -53,7 +53,7 @@ fn the_json_of_a_run_matches_its_schema() {
     assert!(check_against("report", &wrong).is_err(), "the schema lets anything pass");
 }
 
-/// What serves as the snapshot of JSON: the blobs are checked on their own.
+/// JSON of the snapshot: other tests check the encoded histograms.
 fn without_blobs(report: &Report) -> String {
     let lines: Vec<_> = report.to_json().lines().map(str::to_owned).collect();
     let shorten = |line: &String| match line.split_once("\"hdr\": ") {

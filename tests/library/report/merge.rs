@@ -200,7 +200,7 @@ fn reports_that_are_not_parts_of_one_load_are_refused() {
     let with = |change: fn(&mut Report)| {
         let mut two = parts(&[0, 1], 2);
         change(&mut two[1].1);
-        merge(two).expect_err("it is no other part").to_string()
+        merge(two).expect_err("it is not another part").to_string()
     };
     type Change = fn(&mut Report);
     let cases: [(Change, &str); 15] = [

@@ -1,5 +1,4 @@
-//! What people and machines read: the text and the JSON of hand-made observations, and the JSON of a
-//! real run against the schema file.
+//! Reports of hand-made observations: text, JSON and the other forms.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -265,7 +264,7 @@ fn ramp() -> RampReport {
     }
 }
 
-/// Whether a JSON text is what a schema file says.
+/// Checks a JSON text against a schema file.
 fn check_against(schema: &str, json: &str) -> Result<(), String> {
     let path = format!("{}/schema/{schema}.schema.json", env!("CARGO_MANIFEST_DIR"));
     let mut schemas = boon::Schemas::new();

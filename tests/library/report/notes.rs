@@ -1,4 +1,4 @@
-//! What a report says of its own figures: the verdict on the generator, and its notes.
+//! The verdict on the generator, and the notes of a report.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use super::{SECOND, check_schema, observations, spread, written_by};
 const PROFILE: &str =
     "[[request]]\nname = 'view'\nweight = 3\nmethod = 'GET'\n[[request]]\nname = 'buy'\n";
 
-/// Of the two thousand requests three quarters are views, which are no messages.
+/// A mix of 2,000 requests. Three quarters are views, which carry no MsgID.
 fn mixed(change: impl FnOnce(&mut Settings)) -> Measurements {
     let mut seen = observations(|s| {
         s.mix = Settings::from_toml(PROFILE).expect("valid").mix;
@@ -58,7 +58,7 @@ fn the_parts_of_a_mix_add_up() {
         let own = report.by_request.iter().filter_map(|r| r.status.get(status));
         assert_eq!(own.sum::<u64>(), *count, "{status}");
     }
-    assert_eq!(report.by_request[0].arrival, None, "a view is no message");
+    assert_eq!(report.by_request[0].arrival, None, "a view is not a message");
     assert_eq!(report.by_request[1].arrival.as_ref().map(|q| q.count), Some(500));
     assert_eq!(check_schema(&report), Ok(()));
     assert_eq!(Report::from_json(&report.to_json()).expect("our own"), report);

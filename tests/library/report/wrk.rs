@@ -32,8 +32,8 @@ fn block(report: &Report) -> String {
     block.lines().map(|line| format!("{line}|\n")).collect()
 }
 
-/// A distribution of which so many in a thousand lie within one standard deviation of the mean, with
-/// the figures that a golden text shows.
+/// A distribution with `within` of 1,000 values inside one standard deviation of the mean, and with the figures of a
+/// golden text.
 fn figures(
     within: u64,
     [mean, stdev, max]: [f64; 3],
@@ -176,8 +176,8 @@ fn a_target_that_stops_answering_is_not_reported_as_faster() {
     assert!(block.contains("Requests/sec:    500.00|\nTransfer/sec:     48.83KB|\n"), "{block}");
 }
 
-/// What parsers of wrk's output look for, and what they take from the report of [`observations`]. Each
-/// must find its line once: our own sections come after it and must not look like it.
+/// Patterns of parsers of wrk's output, with the values that they find in the report of [`observations`]. Each must
+/// find its line once: the other sections of the report come later and must not look like it.
 #[test]
 fn parsers_of_wrk_output_read_the_report() {
     let report = Report::from(&observations(|s| s.url = Some("http://127.0.0.1:8080/".to_owned())));
