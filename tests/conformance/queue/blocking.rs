@@ -105,7 +105,7 @@ fn a_waiter_that_disconnects_just_before_a_push_takes_nothing() {
             drop(client);
             // Redis looks for the end of a connection once in a round of its loop.
             if server.name == "redis-server" {
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(50));
             }
             assert_eq!(pusher.call("RPUSH q a"), ":1");
             assert_eq!(pusher.call("LPOP q"), "$1 a", "{}", server.name);

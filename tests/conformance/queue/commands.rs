@@ -189,7 +189,7 @@ fn commands_on_the_connection_are_answered() {
             ("CLIENT GETNAME", "$2 me"),
             (
                 "CLIENT SETNAME a\nb",
-                "-ERR QueueClient names cannot contain spaces, newlines or special characters.",
+                "-ERR Client names cannot contain spaces, newlines or special characters.",
             ),
             (
                 "AUTH secret",
