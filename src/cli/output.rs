@@ -155,7 +155,7 @@ fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
     let opened = OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
     let _reader_is_there = opened.map_err(|error| {
         if is_pipe {
-            io::Error::new(error.kind(), format!("nobody reads from the pipe ({error})"))
+            io::Error::new(error.kind(), format!("the pipe has no reader ({error})"))
         } else {
             error
         }

@@ -197,13 +197,14 @@ fn queued_messages_are_published_in_order() {
 fn gives_back_what_a_hanging_broker_does_not_take(flags: &str) {
     let Some(bench) = Bench::start(flags) else { return };
     bench.broker.signal(Signal::STOP);
-    let all = messages(1, 300, 100_000);
+    // Several times what the buffers hold, and little enough to be put back in time on a full machine.
+    let all = messages(1, 150, 100_000);
     // More at once make too long a command line.
     all.chunks(10).for_each(|some| bench.enqueue(some));
     bench.await_standstill();
     let (redis, finished) = bench.stop();
     let queued = queued(&redis);
-    assert!(!queued.is_empty() && all.ends_with(&queued), "{} of 300", queued.len());
+    assert!(!queued.is_empty() && all.ends_with(&queued), "{} of 150", queued.len());
     assert!(finished.stderr.contains(" 0 lost"), "{finished:?}");
 }
 
