@@ -20,63 +20,6 @@ const WIDTH: usize = 96;
 /// Settings that the profile sets; all other settings are commented out.
 const SET: [&str; 3] = ["rate", "duration", "fail-if"];
 
-/// A TOML value for each setting: its default, or an example where it has none.
-const VALUES: [(&str, &str); 53] = [
-    ("url", "'http://127.0.0.1:8080/'"),
-    ("rate", "'1k'"),
-    ("connections", "64"),
-    ("threads", "1"),
-    ("duration", "'10s'"),
-    ("requests", "'100k'"),
-    ("arrivals", "'constant'"),
-    ("seed", "1"),
-    ("tick", "'100us'"),
-    ("pacer", "'timer'"),
-    ("max-in-flight", "'10k'"),
-    ("warmup", "'0s'"),
-    ("drain", "'5s'"),
-    ("method", "'POST'"),
-    ("header", "['X-Sent-By: loadgen']"),
-    ("body", r#"'{"MsgID":{{msg_id}},"source":"client-id","target":"target-id"}'"#),
-    ("body-file", "'body.json'"),
-    ("body-lines", "'bodies.ndjson'"),
-    ("data", "'users.csv'"),
-    ("script", "'post.lua'"),
-    ("script-args", "['one', 'two']"),
-    ("timeout", "'2s'"),
-    ("engine", "'raw'"),
-    ("first-id", "1"),
-    ("id-field", "'MsgID'"),
-    ("insecure", "false"),
-    ("cacert", "'ca.pem'"),
-    ("cert", "'client.pem'"),
-    ("key", "'client.key'"),
-    ("http2", "false"),
-    ("streams", "1"),
-    ("disable-keepalive", "false"),
-    ("unix-socket", "'/run/api.sock'"),
-    ("connect-to", "['api:443:127.0.0.1:8443']"),
-    ("proxy", "'http://proxy:3128'"),
-    ("redirects", "0"),
-    ("node", "'0/2'"),
-    ("stack", "'auto'"),
-    ("redis", "'redis://127.0.0.1:6379'"),
-    ("log-server", "'redis://127.0.0.1:6380'"),
-    ("mqtt", "'mqtt://127.0.0.1:1883'"),
-    ("topic", "['/channel']"),
-    ("show-payload", "false"),
-    ("queue", "'myapp'"),
-    ("sample", "100"),
-    ("stages", "['sent-arrived', 'api-arrived']"),
-    ("api-threads", "1"),
-    ("push-workers", "1"),
-    ("push-threads", "1"),
-    ("push-limit", "'10k'"),
-    ("coupling", "'channel'"),
-    ("qos", "0"),
-    ("fail-if", "['messages.lost>0', 'requests.failed>0']"),
-];
-
 /// Writes the profile.
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<Outcome> {
     let (text, file) = (profile(), args.file.as_path());
@@ -104,9 +47,15 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// All settings, in the order of the help.
+/// All settings, in the order of the help: those of one heading stand together.
 fn settings() -> Vec<Arg> {
-    Settings::augment_args(Command::new("profile")).get_arguments().cloned().collect()
+    let command = Settings::augment_args(Command::new("profile"));
+    let mut settings: Vec<_> = command.get_arguments().cloned().collect();
+    let headings: Vec<_> = command.get_arguments().map(Arg::get_help_heading).collect();
+    settings.sort_by_key(|setting| {
+        headings.iter().position(|heading| *heading == setting.get_help_heading())
+    });
+    settings
 }
 
 /// Returns the key of a setting: its long flag, or its id for a positional argument.
@@ -115,7 +64,7 @@ fn key(setting: &Arg) -> &str {
 }
 
 /// The whole profile.
-fn profile() -> String {
+pub(super) fn profile() -> String {
     let mut text = String::from(
         // A ramp prints a comment in the first line as its question, so this line stays empty.
         "\n\
@@ -134,13 +83,15 @@ fn profile() -> String {
         text += "\n";
         text += &describe(setting);
         let (key, set) = (key(setting), if SET.contains(&key(setting)) { "" } else { "#" });
-        text += &format!("{set}{key} = {}\n", value(key).unwrap_or("''"));
+        text += &format!("{set}{key} = {}\n", example(key));
     }
     text
 }
 
-fn value(key: &str) -> Option<&'static str> {
-    VALUES.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+/// Returns the TOML value of a setting: its default, or an example if there is no default.
+fn example(key: &str) -> &'static str {
+    let definition = Settings::DEFINITIONS.iter().find(|definition| definition.key == key);
+    definition.map_or("''", |definition| definition.example)
 }
 
 /// Returns the help of a setting and its possible values as comment lines.
@@ -204,10 +155,11 @@ mod tests {
     #[test]
     fn every_setting_is_there_with_its_meaning_and_a_value() {
         let (settings, text) = (settings(), profile());
-        assert_eq!(settings.len(), VALUES.len(), "one value for each setting");
+        let defined: Vec<_> = Settings::DEFINITIONS.iter().map(|setting| setting.key).collect();
+        assert_eq!(settings.len(), defined.len());
         for setting in &settings {
             let (key, help) = (key(setting), setting.get_help().expect("a meaning").to_string());
-            assert!(value(key).is_some(), "{key} has no value in VALUES");
+            assert!(defined.contains(&key), "{key} is not a key of the definitions: {defined:?}");
             assert_eq!(
                 text.matches(&format!("\n{key} = ")).count()
                     + text.matches(&format!("\n#{key} = ")).count(),
@@ -217,6 +169,15 @@ mod tests {
             assert!(text.contains(&first.join(" ")), "{key}: {help}");
         }
         assert!(text.lines().all(|line| line.len() <= WIDTH + 4), "{text}");
+    }
+
+    #[test]
+    fn the_help_hides_the_environment_of_a_setting_that_the_command_masks() {
+        for setting in settings() {
+            let definition = Settings::DEFINITIONS.iter().find(|known| known.key == key(&setting));
+            let is_masked = definition.expect("a definition").is_masked;
+            assert_eq!(setting.is_hide_env_values_set(), is_masked, "{setting}");
+        }
     }
 
     #[test]

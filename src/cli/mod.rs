@@ -11,6 +11,8 @@ mod manual;
 mod merge;
 mod metrics;
 mod output;
+#[cfg(test)]
+mod profile_schema;
 mod profiles;
 mod progress;
 mod ramp;

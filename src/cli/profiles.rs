@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::plan::read::{MOST_PROFILE, read_text_bounded};
 
 /// Name and text of each built-in profile, in alphabetical order.
-const BUILT_IN: [(&str, &str); 7] = [
+pub(super) const BUILT_IN: [(&str, &str); 7] = [
     ("concurrency", include_str!("../../profiles/concurrency.toml")),
     ("coupling", include_str!("../../profiles/coupling.toml")),
     ("knee", include_str!("../../profiles/knee.toml")),

@@ -30,7 +30,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         return Err(UsageError(NO_BATCHES.to_owned()).into());
     }
     let settings = match &args.profile {
-        Some(file) => args.settings.clone().over(read_profile(file)?),
+        Some(file) => args.settings.clone().layered_on(read_profile(file)?),
         None => args.settings.clone(),
     };
     check_conditions(&settings.fail_if)?;

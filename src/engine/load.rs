@@ -10,6 +10,7 @@ use crate::core::units::Rates;
 /// Spacing of an open loop's slots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ArrivalProcess {
     /// Even gaps: slot n is due at n / rate.

@@ -85,7 +85,7 @@ impl Changes {
         let flags = flags(&settings).into_iter();
         Self {
             name,
-            written: flags.map(|(key, value)| (key.to_owned(), value)).collect(),
+            written: flags.map(|flag| (flag.name.to_owned(), flag.value)).collect(),
             settings,
         }
     }
@@ -95,7 +95,7 @@ impl Changes {
         Self {
             name: None,
             written: [&self.written[..], &value.written].concat(),
-            settings: value.settings.clone().over(self.settings.clone()),
+            settings: value.settings.clone().layered_on(self.settings.clone()),
         }
     }
 }
@@ -171,9 +171,11 @@ impl RampFile {
     }
 }
 
-/// The comment at the top of the file, up to the first empty line: the question that the ramp answers.
+/// The comment at the top of the file, up to the first empty line: the question that the ramp answers. A line such as
+/// `#:schema FILE`, which editors read, does not belong to it.
 fn question(text: &str) -> Option<String> {
-    let lines = text.lines().map_while(|line| line.strip_prefix('#'));
+    let lines = text.lines().skip_while(|line| line.starts_with("#:"));
+    let lines = lines.map_while(|line| line.strip_prefix('#'));
     let words: Vec<_> = lines.map(str::trim).take_while(|line| !line.is_empty()).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
@@ -258,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_step_runs_at_every_value_in_the_order_of_the_file() {
-        let text = "# Does it\n# hold?\n\n# More.\nduration = '1s'\nrest = 2\n[sweep]\nrate = ['1k', 2000]\n\
+        let text = "#:schema a.json\n# Does it\n# hold?\n\n# More.\nduration = '1s'\nrest = 2\n[sweep]\nrate = ['1k', 2000]\n\
                     coupling = ['channel', 'direct']\n[[step]]\nname = 'one'\nthreads = 1\n[[step]]\nthreads = 2\n";
         let file = RampFile::parse(text).expect("valid");
         assert_eq!(file.question.as_deref(), Some("Does it hold?"));

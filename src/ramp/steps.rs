@@ -69,7 +69,7 @@ impl PlannedSearch {
     /// The step that tries `value`.
     pub(super) fn step(&self, value: f64) -> Result<PlannedStep, PlanError> {
         let key = self.axis.key();
-        let mut plan = Plan::new(settings_at(self.axis, value).over(self.base.clone()))?;
+        let mut plan = Plan::new(settings_at(self.axis, value).layered_on(self.base.clone()))?;
         self.condition.add_stages(&mut plan)?;
         Ok(PlannedStep {
             name: format!("{key} {}", format_count(value as u64)),
@@ -92,7 +92,7 @@ impl RampPlan {
     ) -> Result<Self, PlanError> {
         let place = file.display();
         let profile = RampFile::parse(text).map_err(|e| PlanError::new(format!("{place}: {e}")))?;
-        let base = typed.over(profile.base.clone());
+        let base = typed.layered_on(profile.base.clone());
         let axis = match &profile.search {
             Some(search) => Some(search.axis.key().to_owned()),
             None => axis(&profile),
@@ -180,8 +180,8 @@ fn planned_step(
 }
 
 fn plan_of(changes: &StepChanges, base: &Settings) -> Result<Plan, PlanError> {
-    let changed = changes.point.settings.clone().over(changes.step.settings.clone());
-    let settings = changed.over(base.clone());
+    let changed = changes.point.settings.clone().layered_on(changes.step.settings.clone());
+    let settings = changed.layered_on(base.clone());
     check_conditions(&settings.fail_if)?;
     Plan::new(settings)
 }

@@ -1,149 +1,35 @@
 //! The command that repeats a run: its settings as flags, wherever they came from (flags, the
 //! environment, a profile), and without secrets, as reports are shown around.
 
-use std::path::PathBuf;
+use crate::config::settings::Settings;
 
-use clap::ValueEnum;
-
-use crate::config::settings::{NodeShare, Settings};
-use crate::core::secrets::{mask_arguments, mask_body, mask_header, mask_url};
-use crate::core::units::format_duration;
-
-/// Flags that need no value.
-const SWITCHES: [&str; 4] = ["insecure", "http2", "disable-keepalive", "show-payload"];
+/// Key of the URL, which has no flag and comes first.
+const URL: &str = "url";
 /// Key of a profile's request, which has no flag.
 const REQUEST: &str = "request";
 /// Key of the arguments of a script. They have no flag and come last, after `--`.
 const SCRIPT_ARGS: &str = "script-args";
 
-/// Returns the given settings by the long names of their flags, without secrets. The URL has no flag and
-/// comes first, as `url`. The names of a profile's requests come last, as `request`.
-pub fn flags(settings: &Settings) -> Vec<(&'static str, String)> {
-    // Lists every field, so that a new setting does not compile until it is handled here.
-    let Settings {
-        url,
-        rate,
-        connections,
-        threads,
-        duration,
-        requests,
-        arrivals,
-        seed,
-        tick,
-        pacer,
-        max_in_flight,
-        warmup,
-        drain,
-        method,
-        headers,
-        body,
-        body_file,
-        body_lines,
-        data,
-        script,
-        script_args,
-        timeout,
-        engine,
-        id_field,
-        first_id,
-        insecure,
-        cacert,
-        cert,
-        key,
-        http2,
-        streams,
-        disable_keepalive,
-        unix_socket,
-        connect_to,
-        proxy,
-        redirects,
-        node,
-        stack: _,
-        redis: _,
-        log_server: _,
-        mqtt: _,
-        topics: _,
-        show_payload: _,
-        queue: _,
-        sample: _,
-        stages: _,
-        api_threads: _,
-        push_workers: _,
-        push_threads: _,
-        coupling: _,
-        push_limit: _,
-        qos: _,
-        fail_if,
-        mix,
-        mix_file: _,
-    } = settings;
-    let mut flags = Vec::new();
-    let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
-    let number = |value: &Option<u64>| value.map(|n| n.to_string());
-    let file = |file: &PathBuf| file.display().to_string();
-    add("url", url.as_deref().map(mask_url));
-    add("rate", rate.map(|rate| rate.to_string()));
-    add("connections", number(connections));
-    add("threads", number(threads));
-    add("duration", duration.map(format_duration));
-    add("requests", number(requests));
-    add("arrivals", word(arrivals.as_ref()));
-    add("seed", number(seed));
-    add("tick", tick.map(format_duration));
-    add("pacer", word(pacer.as_ref()));
-    add("max-in-flight", number(max_in_flight));
-    add("warmup", warmup.map(format_duration));
-    add("drain", drain.map(format_duration));
-    add("method", method.clone());
-    headers.iter().for_each(|header| add("header", Some(mask_header(header))));
-    add("body", body.as_deref().map(mask_body));
-    add("body-file", body_file.as_ref().map(file));
-    add("body-lines", body_lines.as_ref().map(file));
-    add("data", data.as_ref().map(file));
-    add("script", script.as_ref().map(file));
-    add("timeout", timeout.map(format_duration));
-    add("engine", word(engine.as_ref()));
-    add("id-field", id_field.clone());
-    add("first-id", number(first_id));
-    add("insecure", insecure.map(|is| is.to_string()));
-    add("cacert", cacert.as_ref().map(file));
-    add("cert", cert.as_ref().map(file));
-    add("key", key.as_ref().map(file));
-    add("http2", http2.map(|is| is.to_string()));
-    add("streams", number(streams));
-    add("disable-keepalive", disable_keepalive.map(|is| is.to_string()));
-    add("unix-socket", unix_socket.as_ref().map(file));
-    connect_to.iter().for_each(|rule| add("connect-to", Some(rule.clone())));
-    add("proxy", proxy.as_deref().map(mask_url));
-    add("redirects", number(redirects));
-    add("node", node.map(|NodeShare { index, count }| format!("{index}/{count}")));
-    flags.extend(pipeline_flags(settings));
-    let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
-    fail_if.iter().for_each(|expr| add("fail-if", Some(expr.clone())));
-    mask_arguments(script_args).into_iter().for_each(|arg| add(SCRIPT_ARGS, Some(arg)));
-    mix.iter().for_each(|request| add(REQUEST, Some(request.name.clone())));
-    flags
+/// A flag with one of its values, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShownFlag {
+    /// Long name, or the key of a setting that has no flag.
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    is_switch: bool,
 }
 
-/// The flags of the pipeline behind the target.
-fn pipeline_flags(settings: &Settings) -> Vec<(&'static str, String)> {
+/// Returns the given settings by the long names of their flags, without secrets, in the order of the help. The URL has no
+/// flag and comes first, as `url`. The arguments of a script and the names of a profile's requests come last.
+pub(crate) fn flags(settings: &Settings) -> Vec<ShownFlag> {
     let mut flags = Vec::new();
-    let mut add = |name, value: Option<String>| flags.extend(value.map(|value| (name, value)));
-    add("stack", word(settings.stack.as_ref()));
-    add("redis", settings.redis.as_deref().map(mask_url));
-    add("log-server", settings.log_server.as_deref().map(mask_url));
-    add("mqtt", settings.mqtt.as_deref().map(mask_url));
-    settings.topics.iter().for_each(|topic| add("topic", Some(topic.clone())));
-    add("show-payload", settings.show_payload.map(|is| is.to_string()));
-    add("queue", settings.queue.clone());
-    add("sample", settings.sample.map(|n| n.to_string()));
-    add("stages", (!settings.stages.is_empty()).then(|| settings.stages.join(",")));
-    add("api-threads", settings.api_threads.map(|n| n.to_string()));
-    add("push-workers", settings.push_workers.map(|n| n.to_string()));
-    add("push-threads", settings.push_threads.map(|n| n.to_string()));
-    add("coupling", word(settings.coupling.as_ref()));
-    add("push-limit", settings.push_limit.map(|limit| limit.to_string()));
-    add("qos", settings.qos.map(|qos| qos.to_string()));
+    for (definition, values) in settings.shown_values() {
+        let (name, is_switch) = (definition.key, definition.is_switch);
+        flags.extend(values.into_iter().map(|value| ShownFlag { name, value, is_switch }));
+    }
+    flags.sort_by_key(|flag| flag.name == SCRIPT_ARGS);
+    let requests = settings.mix.iter().map(|request| request.name.clone());
+    flags.extend(requests.map(|value| ShownFlag { name: REQUEST, value, is_switch: false }));
     flags
 }
 
@@ -166,20 +52,17 @@ pub(super) fn command(settings: &Settings) -> String {
 pub fn words(settings: &Settings) -> String {
     let mut words = String::new();
     let mut args = String::new();
-    for (name, value) in flags(settings) {
+    for ShownFlag { name, value, is_switch } in flags(settings) {
         let word = quoted(&value);
-        words += &match (name, value.as_str()) {
-            (REQUEST, _) => continue,
-            (SCRIPT_ARGS, _) => {
-                args += &format!(" {word}");
-                continue;
-            }
-            ("url", _) => format!(" {word}"),
-            (switch, "true") if SWITCHES.contains(&switch) => format!(" --{switch}"),
+        match name {
+            REQUEST => {}
+            SCRIPT_ARGS => args += &format!(" {word}"),
+            URL => words += &format!(" {word}"),
+            _ if is_switch && value == "true" => words += &format!(" --{name}"),
             // The value of a switch needs `=`: otherwise it would be read as the URL.
-            (switch, _) if SWITCHES.contains(&switch) => format!(" --{switch}={value}"),
-            _ => format!(" --{name} {word}"),
-        };
+            _ if is_switch => words += &format!(" --{name}={value}"),
+            _ => words += &format!(" --{name} {word}"),
+        }
     }
     if args.is_empty() { words } else { format!("{words} --{args}") }
 }
@@ -192,10 +75,6 @@ pub fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
-}
-
-fn word(value: Option<&impl ValueEnum>) -> Option<String> {
-    Some(value?.to_possible_value()?.get_name().to_owned())
 }
 
 #[cfg(test)]

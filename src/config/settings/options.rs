@@ -1,10 +1,11 @@
 //! Settings with a fixed set of values.
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// Method by which a worker of an open loop waits until the next slot is due.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Pacer {
     /// It sleeps.
@@ -14,8 +15,20 @@ pub enum Pacer {
     Spin,
 }
 
+impl Pacer {
+    /// Name in settings.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Timer => "timer",
+            Self::Spin => "spin",
+        }
+    }
+}
+
 /// Source of Redis and the broker if no address is given.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stack {
     /// Spawned where the programs are installed, else embedded.
@@ -27,8 +40,21 @@ pub enum Stack {
     Embedded,
 }
 
+impl Stack {
+    /// Name in settings.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Spawned => "spawned",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
 /// Coupling of pop and publish in the push server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Coupling {
     /// A task pops, another publishes, a channel between them.
@@ -36,6 +62,16 @@ pub enum Coupling {
     Channel,
     /// One task pops, publishes, pops again, as the original did.
     Direct,
+}
+
+impl Coupling {
+    /// Name in settings.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Direct => "direct",
+        }
+    }
 }
 
 /// Deserializes a text or a list of texts.

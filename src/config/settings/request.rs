@@ -22,11 +22,13 @@ use crate::core::units::de_count;
 
 /// Settings of one request. A `None` field takes the value from the top level of the profile.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields, transform = require_name))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct RequestSettings {
     /// Name in the report.
     pub name: String,
     /// Weight relative to the other requests.
+    #[cfg_attr(test, schemars(with = "super::value::NumberOrText"))]
     #[serde(deserialize_with = "de_count")]
     pub weight: Option<u64>,
     /// Method.
@@ -44,6 +46,16 @@ pub struct RequestSettings {
     pub body_lines: Option<PathBuf>,
     /// Table whose rows fill the holes.
     pub data: Option<PathBuf>,
+}
+
+/// Makes the name the only required key of the schema, and removes the defaults, which a profile cannot express.
+#[cfg(test)]
+fn require_name(schema: &mut schemars::Schema) {
+    schema.insert("required".to_owned(), serde_json::json!(["name"]));
+    let properties = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+    for property in properties.into_iter().flat_map(serde_json::Map::values_mut) {
+        property.as_object_mut().map(|property| property.remove("default"));
+    }
 }
 
 const KEYS: [&str; 9] =

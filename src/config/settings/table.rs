@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use clap::Args as _;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -42,9 +41,8 @@ const REQUEST: &str = "request";
 
 /// The keys of [`Settings`]: the long names of the flags, and the tables of the requests.
 pub fn setting_keys() -> Vec<String> {
-    let command = Settings::augment_args(clap::Command::new("settings"));
-    let name = |arg: &clap::Arg| arg.get_long().unwrap_or(arg.get_id().as_str()).to_owned();
-    command.get_arguments().map(name).chain([REQUEST.to_owned()]).collect()
+    let keys = Settings::DEFINITIONS.iter().map(|definition| definition.key.to_owned());
+    keys.chain([REQUEST.to_owned()]).collect()
 }
 
 fn refuse(text: &str, span: &Range<usize>, what: impl Into<String>) -> ProfileError {
@@ -222,7 +220,7 @@ fn shown(value: &DeValue<'_>) -> String {
     }
 }
 /// Returns the known word that is nearest to `word`, if it is near enough to be a typing error.
-pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let distance = |name: &&str| strsim::osa_distance(name, word);
     known.into_iter().min_by_key(distance).filter(|name| distance(name) <= 1 + word.len() / 3)
 }

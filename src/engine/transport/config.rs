@@ -12,12 +12,23 @@ use crate::net::tls::TlsConfig;
 /// Event loop or client library that carries the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// Our HTTP/1.1 fast path.
     Raw,
     /// reqwest: HTTP/2, proxies, redirects.
     Reqwest,
+}
+
+impl Engine {
+    /// Name in settings.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Reqwest => "reqwest",
+        }
+    }
 }
 
 /// Version of HTTP on the connections.
