@@ -17,6 +17,8 @@ const PARTS_OF_MICROSECOND: f64 = 1e3;
 /// A distribution of times in a report: its numbers in microseconds and its histogram. Numbers that were read
 /// from a file are kept until distributions are added up: the histogram gives them back to three digits only.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Distribution {
     /// Number of values.
     pub count: u64,

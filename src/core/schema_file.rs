@@ -14,7 +14,17 @@ pub(crate) const TIME: &str = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$";
 
 /// Compares the file `schema/NAME.schema.json` with the schema of a type.
 pub(crate) fn check<T: JsonSchema>(name: &str, title: &str, description: &str) {
-    let schema = schema::<T>(title, description);
+    check_file(name, &schema::<T>(title, description));
+}
+
+/// As [`check`], for a type whose floating-point numbers are not below zero.
+pub(crate) fn check_unsigned<T: JsonSchema>(name: &str, title: &str, description: &str) {
+    let mut schema = schema::<T>(title, description);
+    add_minimum(&mut schema);
+    check_file(name, &schema);
+}
+
+fn check_file(name: &str, schema: &Value) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
     let text = serde_json::to_string_pretty(&schema).expect("plain data") + "\n";
     if std::env::var_os("LOADGEN_UPDATE_SCHEMA").is_some() {
@@ -54,6 +64,23 @@ fn make_added_fields_optional(schema: &mut Value) {
             object.values_mut().for_each(make_added_fields_optional);
         }
         Value::Array(items) => items.iter_mut().for_each(make_added_fields_optional),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Adds a minimum of 0 to every floating-point number, except one whose minimum is set to null.
+fn add_minimum(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.get("format").is_some_and(|format| format == "double") {
+                let minimum = object.entry("minimum").or_insert_with(|| 0.into());
+                if minimum.is_null() {
+                    object.remove("minimum");
+                }
+            }
+            object.values_mut().for_each(add_minimum);
+        }
+        Value::Array(items) => items.iter_mut().for_each(add_minimum),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Component {
 
 /// Resources that a component used over the measured time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Resource {
     /// Name of the component.
     pub component: String,

@@ -10,6 +10,8 @@ use crate::message::Checkpoint;
 
 /// Counts and rates of the requests. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Requests {
     /// Slots whose time came.
     pub planned: u64,
@@ -53,6 +55,7 @@ pub struct Requests {
     pub refused: u64,
     /// Refused, failed and unfinished requests, in percent of those sent; `null` where none was sent.
     #[serde(default)]
+    #[cfg_attr(test, schemars(range(max = 100)))]
     pub error_percent: Option<f64>,
     /// Requests a second per thread, over tenths of a second: wrk's Req/Sec.
     pub per_thread: PerThread,
@@ -61,6 +64,8 @@ pub struct Requests {
 /// Time of a script. It is in no service time: requests are written before they are sent, and the kernel takes the
 /// times of the responses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Script {
     /// Its file.
     pub file: String,
@@ -76,6 +81,8 @@ pub struct Script {
 
 /// Failures by cause.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Errors {
     /// No connection.
     pub connect: u64,
@@ -95,6 +102,8 @@ pub struct Errors {
 
 /// Requests a second of a thread; `null` below a tenth of a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct PerThread {
     /// Mean.
     pub mean: Option<f64>,
@@ -108,6 +117,8 @@ pub struct PerThread {
 
 /// Latencies of the requests.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Latency {
     /// due → answered: what a user sees. Timeouts, drops and unfinished ones count with their age.
     pub response: Distribution,
@@ -128,10 +139,13 @@ pub struct Latency {
 
 /// One of several requests. `sent = completed + failed + unfinished`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct ByRequest {
     /// Name in the profile.
     pub name: String,
     /// Its share beside the others' weights.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub weight: u64,
     /// Handed to a connection.
     pub sent: u64,
@@ -156,6 +170,8 @@ pub struct ByRequest {
 /// Results of the messages. `sent = arrived + lost + missed + unknown`. If there are several requests, only those with a
 /// MsgID send messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Messages {
     /// Answered with 2xx.
     pub accepted: u64,
@@ -185,6 +201,7 @@ pub struct Messages {
     pub timed_when_read: u64,
     /// Lost messages in percent of those accepted; `null` where none was accepted.
     #[serde(default)]
+    #[cfg_attr(test, schemars(range(max = 100)))]
     pub lost_percent: Option<f64>,
     /// The first ids of a kind.
     pub examples: Examples,
@@ -193,6 +210,8 @@ pub struct Messages {
 /// A span of due times in seconds since measuring began. Messages that were due in it may have been
 /// published while our subscriber was disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct MissedWindow {
     /// Its beginning.
     pub from_s: f64,
@@ -202,6 +221,8 @@ pub struct MissedWindow {
 
 /// The first ids of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Examples {
     /// Lost messages.
     pub lost: Vec<u64>,
@@ -211,6 +232,8 @@ pub struct Examples {
 
 /// The elements of a stamp list that came during the run. `read = joined + foreign + unreadable`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct StampList {
     /// The checkpoint.
     pub name: Checkpoint,
@@ -236,6 +259,8 @@ impl StampList {
 
 /// The time between two checkpoints of sampled messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Stage {
     /// The earlier checkpoint.
     pub from: Checkpoint,
@@ -248,6 +273,8 @@ pub struct Stage {
 
 /// One second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Row {
     /// Its end.
     pub t_s: f64,

@@ -12,6 +12,8 @@ pub(crate) const SHORTAGES: [&str; 3] = ["no_local_port", "too_many_open_files",
 
 /// Machine of the generator over the measured time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Generator {
     /// CPUs of the machine.
     pub cores: u64,

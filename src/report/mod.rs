@@ -46,8 +46,11 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// One run's report. Durations are microseconds unless the name says otherwise; `null` is "not
 /// measured", or for a percentile "too few values".
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Report {
     /// [`SCHEMA_VERSION`]
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
     pub schema_version: u32,
     /// Program that wrote the report.
     pub tool: Tool,
@@ -99,10 +102,13 @@ pub struct Tool {
 
 /// Settings and servers of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Run {
     /// Tells runs apart.
     pub id: String,
     /// When measuring began, RFC 3339 in UTC.
+    #[cfg_attr(test, schemars(regex(pattern = crate::core::schema_file::TIME)))]
     pub started_at: String,
     /// Measured sending time in seconds.
     pub duration_s: f64,
@@ -128,6 +134,7 @@ pub struct Run {
     pub protocol: HttpVersion,
     /// Requests at once on each connection.
     #[serde(default = "one")]
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub streams: u64,
     /// The shortest time a worker slept; 0 with `--pacer spin`, `null` in a closed loop.
     pub tick_us: Option<f64>,
@@ -166,6 +173,8 @@ fn one() -> u64 {
 
 /// One of several nodes that send a load together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Node {
     /// Index of the node, from 0.
     pub index: u64,
@@ -175,6 +184,8 @@ pub struct Node {
 
 /// The nodes whose reports were merged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Parts {
     /// Those whose reports are in it, rising.
     pub nodes: Vec<u64>,
@@ -192,10 +203,14 @@ pub struct Parts {
 
 /// Settings of the api and the push server that limit what they can do.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct ServiceSettings {
     /// Threads of the api.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub api_threads: u64,
     /// Threads of the push server.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub push_threads: u64,
     /// Highest rate of the push server, in messages a second; `null` without a limit.
     pub push_limit: Option<f64>,
@@ -203,6 +218,8 @@ pub struct ServiceSettings {
 
 /// The servers behind the target; `null` where unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Stack {
     /// The queue.
     pub queue: Option<Server>,
@@ -212,6 +229,8 @@ pub struct Stack {
 
 /// A server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Server {
     /// Origin of the server.
     pub kind: ServerKind,
@@ -221,6 +240,8 @@ pub struct Server {
 
 /// The clock that stamps are taken in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Clock {
     /// Clock of the stamps.
     pub source: ClockSource,
@@ -238,6 +259,8 @@ pub struct Clock {
 
 /// Judgement on a run: can its numbers be trusted, and do they hold the conditions?
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Verdict {
     /// Judgement on the generator.
     pub generator: GeneratorState,
@@ -257,10 +280,13 @@ pub struct Verdict {
 
 /// A `--fail-if` condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct ThresholdResult {
     /// Text of the condition.
     pub expr: String,
     /// The report's number; `null` where there is none, which fails.
+    #[cfg_attr(test, schemars(extend("minimum" = null)))]
     pub value: Option<f64>,
     /// True if the condition did not hold.
     pub ok: bool,
@@ -319,5 +345,22 @@ impl Report {
             self.verdict.failures = failures::failures(self);
         }
         self.verdict.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::schema_file;
+
+    #[test]
+    fn the_schema_of_a_report_is_that_of_its_types() {
+        schema_file::check_unsigned::<Report>(
+            "report",
+            "loadgen report",
+            "The report of one run, schema version 1. Durations are in microseconds unless a field's name says otherwise. \
+             null means not measured, or of a percentile that the values are too few. Additions keep the version; it rises if a \
+             field changes its meaning or is removed.",
+        );
     }
 }
