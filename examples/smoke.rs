@@ -1,15 +1,12 @@
-//! A CI smoke run as somebody else's project would have it: a test that drives its pipeline at a
+//! A CI smoke run of another project: a test that drives its pipeline at a
 //! small rate and asserts on the report. Here the pipeline is loadgen's own, on private servers.
 //!
 //! `cargo test --example smoke` runs the test, `cargo run --example smoke` prints the report.
 
 use std::time::Duration;
 
-use loadgen::config::plan::Plan;
-use loadgen::config::settings::Settings;
 use loadgen::output::{TextOptions, text};
-use loadgen::report::Report;
-use loadgen::run::Runner;
+use loadgen::{Plan, Report, Runner, Settings};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -37,10 +34,10 @@ mod tests {
     #[tokio::test]
     async fn every_message_arrives() -> Result<(), Failure> {
         let report = smoke().await?;
-        let messages = report.messages.ok_or("nobody listened")?;
+        assert!(report.verdict.thresholds.iter().all(|threshold| threshold.ok));
+        let messages = report.messages.ok_or("arrivals are not measured")?;
         assert_eq!((messages.accepted, messages.arrived), (1_000, 1_000));
         assert_eq!((messages.lost, messages.duplicated), (0, 0));
-        assert!(report.verdict.thresholds.iter().all(|threshold| threshold.ok));
         Ok(())
     }
 }

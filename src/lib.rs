@@ -59,20 +59,21 @@
 //!
 //! # As a library
 //!
-//! A smoke test in somebody else's project; nothing but the crate needs to be installed:
+//! A smoke test in a project of your own; nothing but the crate needs to be installed:
 //!
 //! ```no_run
-//! use loadgen::{config::plan::Plan, config::settings::Settings, report::Report, run::Runner};
+//! use loadgen::{Plan, Runner, Settings};
 //!
 //! # async fn smoke() -> Result<(), Box<dyn std::error::Error>> {
 //! let plan = Plan::new(Settings {
 //!     rate: Some("500".parse()?),
 //!     duration: Some(std::time::Duration::from_secs(2)),
+//!     fail_if: vec!["arrival.p99>50ms".to_owned()],
 //!     ..Settings::default()
 //! })?;
 //! let report = Runner::new().run(&plan).await?;
-//! let messages = report.messages.ok_or("nobody listened")?;
-//! assert_eq!((messages.arrived, messages.lost), (1_000, 0));
+//! report.assert_ok()?;
+//! assert_eq!(report.messages.ok_or("arrivals are not measured")?.lost, 0);
 //! # Ok(())
 //! # }
 //! ```
@@ -103,3 +104,8 @@ pub mod output;
 mod ramp;
 
 pub mod cli;
+
+pub use config::plan::{Plan, PlanError};
+pub use config::settings::Settings;
+pub use report::{Report, RunFailed, Saved};
+pub use run::{RunError, Runner};

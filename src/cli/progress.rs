@@ -56,7 +56,8 @@ impl View {
 
     /// Returns the callback for the progress of a run.
     pub(super) fn updater(&self) -> impl FnMut(&Progress) + Send + 'static {
-        let (face, header, mut lines_due) = (self.face.clone(), self.header.clone(), LineSchedule::default());
+        let (face, header, mut lines_due) =
+            (self.face.clone(), self.header.clone(), LineSchedule::default());
         move |progress| match &face {
             Face::Nothing => {}
             Face::Plain if lines_due.is_due(progress) => say(&words::line(&header, progress)),

@@ -33,7 +33,7 @@ pub use lookup::{
 };
 pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
-pub use result::{Allowed, Outcome, RESULT_LABEL, RunResult};
+pub use result::{Allowed, Outcome, RESULT_LABEL, RunFailed, RunResult};
 pub use saved::{Saved, SavedError};
 pub use words::{
     ClockSource, EngineName, GeneratorState, HttpVersion, LoopMode, ServerKind, SlotSpacing,

@@ -103,6 +103,34 @@ impl RunResult {
     }
 }
 
+/// A run that did not pass: it proves nothing, the generator could not hold the plan, or a condition held.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{result}{}", details.iter().map(|detail| format!("\n  {detail}")).collect::<String>())]
+pub struct RunFailed {
+    result: RunResult,
+    /// Failures, reasons and conditions, each a sentence.
+    details: Vec<String>,
+}
+
+impl Report {
+    /// Returns the report if its run passed: it proves something, the generator held the plan, and no condition of
+    /// `fail_if` held. The error has all that is wrong. For tests: `report.assert_ok()?`.
+    pub fn assert_ok(&self) -> Result<&Self, RunFailed> {
+        let result = RunResult::of_run(self, Allowed::default());
+        if result.passed() {
+            return Ok(self);
+        }
+        let Verdict { failures, reasons, thresholds, .. } = &self.verdict;
+        let held = thresholds.iter().filter(|threshold| !threshold.ok);
+        let conditions = held.map(|threshold| match threshold.value {
+            Some(value) => format!("{} holds: {value}", threshold.expr),
+            None => format!("{} cannot be judged: its number is not known", threshold.expr),
+        });
+        let details = failures.iter().chain(reasons).cloned().chain(conditions).collect();
+        Err(RunFailed { result, details })
+    }
+}
+
 impl fmt::Display for RunResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.passed() {

@@ -62,3 +62,21 @@ fn without_blobs(report: &Report) -> String {
     };
     lines.iter().map(shorten).collect::<Vec<_>>().join("\n")
 }
+
+#[test]
+fn a_report_that_did_not_pass_says_why_as_an_error() {
+    let mut calm = observations(|s| s.fail_if = vec!["arrival.p99>1h".to_owned()]);
+    calm.ended_components.clear();
+    let good = Report::from(&calm);
+    assert!(good.assert_ok().is_ok());
+    let mut lossy = observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]);
+    lossy.ended_components.clear();
+    let error = Report::from(&lossy).assert_ok().expect_err("two messages are lost").to_string();
+    assert!(error.contains("FAILED (1 of 1 conditions), exit 99"), "{error}");
+    assert!(error.contains("messages.lost>0 holds: 2"), "{error}");
+    let mut late = good;
+    late.verdict.generator = loadgen::report::GeneratorState::Limited;
+    late.verdict.reasons = vec!["this machine is too busy for the rate".to_owned()];
+    let error = late.assert_ok().expect_err("limited").to_string();
+    assert!(error.contains("too busy for the rate"), "{error}");
+}
