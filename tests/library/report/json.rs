@@ -72,7 +72,7 @@ fn a_report_that_did_not_pass_says_why_as_an_error() {
     let mut lossy = observations(|s| s.fail_if = vec!["messages.lost>0".to_owned()]);
     lossy.ended_components.clear();
     let error = Report::from(&lossy).assert_ok().expect_err("two messages are lost").to_string();
-    assert!(error.contains("FAILED (1 of 1 conditions), exit 99"), "{error}");
+    assert!(error.contains("FAILED (1 of 1 condition), exit 99"), "{error}");
     assert!(error.contains("messages.lost>0 holds: 2"), "{error}");
     let mut late = good;
     late.verdict.generator = loadgen::report::GeneratorState::Limited;
