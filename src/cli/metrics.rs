@@ -24,7 +24,7 @@ use crate::config::settings::NodeShare;
 use crate::core::clock::Nanos;
 use crate::core::distribution::Latencies;
 use crate::engine::request::RequestShape;
-use crate::pipeline::metrics::{Format, MetricsText};
+use crate::pipeline::metrics::{Format, Histogram, MetricsText};
 use crate::ramp::StepStart;
 use crate::run::Progress;
 
@@ -40,9 +40,10 @@ const BOUNDS_US: [u64; 16] = [
 
 /// Parses `ADDR:PORT`, or a port alone, which means 127.0.0.1.
 pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let on_loopback = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let parsed = text.parse().or_else(|_| text.parse().map(on_loopback));
-    parsed.map_err(|_| format!("'{text}' is neither a port nor ADDR:PORT, such as 127.0.0.1:9464"))
+    let address = text.parse();
+    let address =
+        address.or_else(|_| text.parse().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into()));
+    address.map_err(|_| format!("'{text}' is neither a port nor ADDR:PORT, such as 127.0.0.1:9464"))
 }
 
 /// Latest progress and the labels of the run that it belongs to.
@@ -223,8 +224,9 @@ fn text(format: Format, labels: &[(&str, String)], progress: Option<&Progress>) 
 fn histogram(out: &mut MetricsText, name: &str, help: &str, values: &Latencies) {
     let below = values.counts_up_to(&BOUNDS_US.map(|micros| Nanos(micros * 1_000)));
     let bounds = BOUNDS_US.iter().map(|micros| *micros as f64 / 1e6);
-    let buckets: Vec<_> = bounds.zip(below).collect();
-    out.histogram(name, help, &buckets, (values.sum_s(), values.count()));
+    let buckets = bounds.zip(below).collect();
+    let histogram = Histogram { buckets, sum: values.sum_s(), count: values.count() };
+    out.histogram(name, help, &histogram);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Checkpoint {
-    /// The time the plan gives it.
+    /// The plan's time for it.
     #[default]
     Due,
     /// The generator has sent its request.
@@ -33,6 +33,67 @@ pub enum Checkpoint {
     Answered,
 }
 
+/// Process that takes the time of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Process {
+    /// The generator, with its subscriber.
+    Generator,
+    /// The api.
+    Api,
+    /// The push server.
+    Push,
+    /// The MQTT client under test.
+    MqttClient,
+}
+
+/// Properties of a checkpoint.
+struct CheckpointInfo {
+    checkpoint: Checkpoint,
+    /// Name in reports and in `--stages`.
+    name: &'static str,
+    process: Process,
+    /// Redis list of its stamps, unless the generator takes the time.
+    list: Option<&'static str>,
+    /// True if each message passes it after the one before.
+    in_sequence: bool,
+}
+
+/// Time that the generator takes itself.
+const fn own(checkpoint: Checkpoint, name: &'static str) -> CheckpointInfo {
+    let in_sequence = !matches!(checkpoint, Checkpoint::Answered);
+    CheckpointInfo { checkpoint, name, process: Process::Generator, list: None, in_sequence }
+}
+
+/// Time that a service of the pipeline stamps.
+const fn stamped(
+    checkpoint: Checkpoint,
+    name: &'static str,
+    process: Process,
+    list: &'static str,
+) -> CheckpointInfo {
+    CheckpointInfo { checkpoint, name, process, list: Some(list), in_sequence: true }
+}
+
+/// All checkpoints, in the order of [`Checkpoint`].
+const CHECKPOINTS: [CheckpointInfo; 9] = [
+    own(Checkpoint::Due, "due"),
+    own(Checkpoint::Sent, "sent"),
+    stamped(Checkpoint::Api, "api", Process::Api, "apiserver"),
+    stamped(Checkpoint::Queued, "queued", Process::Api, "apiserver:queued"),
+    stamped(Checkpoint::Popped, "popped", Process::Push, "pushserver:popped"),
+    stamped(Checkpoint::Published, "published", Process::Push, "pushserver"),
+    CheckpointInfo {
+        checkpoint: Checkpoint::MqttClient,
+        name: "mqttclient",
+        process: Process::MqttClient,
+        list: Some("mqttclient"),
+        // Most pipelines have no such client, and it receives a message beside our subscriber.
+        in_sequence: false,
+    },
+    own(Checkpoint::Arrived, "arrived"),
+    own(Checkpoint::Answered, "answered"),
+];
+
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -40,59 +101,41 @@ impl fmt::Display for Checkpoint {
 }
 
 impl Checkpoint {
-    /// Every checkpoint, in a message's order; only the answer may come at any time after the send.
-    pub(crate) const ALL: [Self; 9] = [
-        Self::Due,
-        Self::Sent,
-        Self::Api,
-        Self::Queued,
-        Self::Popped,
-        Self::Published,
-        Self::MqttClient,
-        Self::Arrived,
-        Self::Answered,
-    ];
+    /// All checkpoints, in the order in which a message passes them. Only the answer may come at any time after
+    /// the send.
+    pub(crate) const ALL: [Self; CHECKPOINTS.len()] = {
+        let mut all = [Self::Due; CHECKPOINTS.len()];
+        let mut n = 0;
+        while n < all.len() {
+            all[n] = CHECKPOINTS[n].checkpoint;
+            n += 1;
+        }
+        all
+    };
 
-    /// Checkpoints whose stamps are in a Redis list.
-    pub(crate) const STAMPED: [Self; 5] =
-        [Self::Api, Self::Queued, Self::Popped, Self::Published, Self::MqttClient];
+    /// Returns the checkpoints whose stamps are in a Redis list, in order.
+    pub(crate) fn stamped() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|checkpoint| checkpoint.list().is_some())
+    }
 
-    /// The name in reports and in `--stages`.
+    const fn info(self) -> &'static CheckpointInfo {
+        &CHECKPOINTS[self as usize]
+    }
+
+    /// Name in reports and in `--stages`.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Due => "due",
-            Self::Sent => "sent",
-            Self::Api => "api",
-            Self::Queued => "queued",
-            Self::Popped => "popped",
-            Self::Published => "published",
-            Self::MqttClient => "mqttclient",
-            Self::Arrived => "arrived",
-            Self::Answered => "answered",
-        }
+        self.info().name
     }
 
-    /// The Redis list of its stamps, the original's where the original has one; `None` where this
-    /// process takes the time itself.
+    /// Redis list of the stamps, with the original's name if the original has one; `None` if this process takes
+    /// the time itself.
     pub fn list(self) -> Option<&'static str> {
-        match self {
-            Self::Api => Some("apiserver"),
-            Self::Queued => Some("apiserver:queued"),
-            Self::Popped => Some("pushserver:popped"),
-            Self::Published => Some("pushserver"),
-            Self::MqttClient => Some("mqttclient"),
-            Self::Due | Self::Sent | Self::Arrived | Self::Answered => None,
-        }
+        self.info().list
     }
 
-    /// The process that takes the time.
-    pub(crate) fn process(self) -> &'static str {
-        match self {
-            Self::Due | Self::Sent | Self::Arrived | Self::Answered => "generator",
-            Self::Api | Self::Queued => "api",
-            Self::Popped | Self::Published => "push",
-            Self::MqttClient => "mqttclient",
-        }
+    /// Process that takes the time.
+    pub(crate) fn process(self) -> Process {
+        self.info().process
     }
 
     fn named(name: &str) -> Result<Self, String> {
@@ -113,22 +156,16 @@ pub struct StagePair {
 }
 
 impl StagePair {
-    /// The rows of a report that asks for no others.
-    pub(crate) const DEFAULT: [Self; 10] = [
-        Self::new(Checkpoint::Due, Checkpoint::Sent),
-        Self::new(Checkpoint::Sent, Checkpoint::Api),
-        Self::new(Checkpoint::Api, Checkpoint::Queued),
-        Self::new(Checkpoint::Queued, Checkpoint::Popped),
-        Self::new(Checkpoint::Popped, Checkpoint::Published),
-        Self::new(Checkpoint::Published, Checkpoint::Arrived),
-        Self::new(Checkpoint::Sent, Checkpoint::Arrived),
-        Self::new(Checkpoint::Api, Checkpoint::Arrived),
-        Self::new(Checkpoint::Api, Checkpoint::MqttClient),
-        Self::new(Checkpoint::Sent, Checkpoint::Answered),
-    ];
-
-    /// Rows at the beginning of [`Self::DEFAULT`] that follow each other; later rows are sums.
-    const PARTS: usize = 6;
+    /// Rows of a report unless `--stages` names others: the parts of a message's way, then sums of them.
+    pub(crate) const DEFAULT: [Self; PARTS.len() + SUMS.len()] = {
+        let mut rows = [PARTS[0]; PARTS.len() + SUMS.len()];
+        let mut n = 0;
+        while n < rows.len() {
+            rows[n] = if n < PARTS.len() { PARTS[n] } else { SUMS[n - PARTS.len()] };
+            n += 1;
+        }
+        rows
+    };
 
     const fn new(from: Checkpoint, to: Checkpoint) -> Self {
         Self { from, to }
@@ -141,9 +178,44 @@ impl StagePair {
 
     /// Returns true if the stage is one part of a message's way and not the sum of several.
     pub(crate) fn is_part(self) -> bool {
-        Self::DEFAULT[..Self::PARTS].contains(&self)
+        PARTS.contains(&self)
     }
 }
+
+/// Stages between each checkpoint of the sequence and the next one.
+const PARTS: [StagePair; parts()] = {
+    let mut parts = [StagePair::new(Checkpoint::Due, Checkpoint::Sent); parts()];
+    let (mut from, mut to, mut count) = (0, 1, 0);
+    while to < CHECKPOINTS.len() {
+        if CHECKPOINTS[to].in_sequence {
+            parts[count] = StagePair::new(CHECKPOINTS[from].checkpoint, CHECKPOINTS[to].checkpoint);
+            from = to;
+            count += 1;
+        }
+        to += 1;
+    }
+    parts
+};
+
+/// Number of stages between the checkpoints of the sequence.
+const fn parts() -> usize {
+    let (mut n, mut in_sequence) = (0, 0);
+    while n < CHECKPOINTS.len() {
+        if CHECKPOINTS[n].in_sequence {
+            in_sequence += 1;
+        }
+        n += 1;
+    }
+    in_sequence - 1
+}
+
+/// Stages that a report lists besides the parts.
+const SUMS: [StagePair; 4] = [
+    StagePair::new(Checkpoint::Sent, Checkpoint::Arrived),
+    StagePair::new(Checkpoint::Api, Checkpoint::Arrived),
+    StagePair::new(Checkpoint::Api, Checkpoint::MqttClient),
+    StagePair::new(Checkpoint::Sent, Checkpoint::Answered),
+];
 
 impl fmt::Display for StagePair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,6 +272,31 @@ mod tests {
             let error = text.parse::<StagePair>().expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn the_table_of_checkpoints_is_in_the_order_of_the_enum() {
+        for (n, checkpoint) in Checkpoint::ALL.into_iter().enumerate() {
+            assert_eq!(checkpoint as usize, n);
+            let json = serde_json::to_string(&checkpoint).expect("a word");
+            assert_eq!(json, format!("\"{}\"", checkpoint.name()));
+        }
+        let rows = StagePair::DEFAULT.map(|pair| pair.to_string());
+        assert_eq!(
+            rows,
+            [
+                "due-sent",
+                "sent-api",
+                "api-queued",
+                "queued-popped",
+                "popped-published",
+                "published-arrived",
+                "sent-arrived",
+                "api-arrived",
+                "api-mqttclient",
+                "sent-answered",
+            ]
+        );
     }
 
     #[test]

@@ -1,33 +1,33 @@
-//! Counters of a service, and metrics as Prometheus reads them: its text format 0.0.4, and
-//! OpenMetrics 1.0 where that is asked for.
+//! Counters of a service, and metrics for Prometheus: its text format 0.0.4, and OpenMetrics 1.0 if the reader
+//! prefers it.
 
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds `n`.
-    pub fn add(&self, n: u64) {
+    pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Relaxed);
     }
 
     /// The number now.
-    pub fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
-    /// Overwrites it: for a gauge.
-    pub fn set(&self, n: u64) {
+    /// Sets the number, as for a gauge.
+    pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
     }
 }
 
-/// How metrics are written.
+/// Format of metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Prometheus text 0.0.4.
     #[default]
     Prometheus,
@@ -36,17 +36,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that an `Accept` header prefers; Prometheus text where it does not care.
-    pub fn accepted(accept: &str) -> Self {
-        let wish = |kind: &str| {
-            let range = accept.split(',').find(|range| {
-                range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(kind))
-            })?;
-            let quality = range.split(';').find_map(|part| part.trim().strip_prefix("q="));
-            quality.map_or(Some(1.0), |quality| quality.trim().parse::<f64>().ok())
-        };
-        let open = wish("application/openmetrics-text").unwrap_or(0.0);
-        if open > 0.0 && open >= wish("text/plain").unwrap_or(0.0) {
+    /// Returns the format that an `Accept` header prefers, by default Prometheus text.
+    pub(crate) fn accepted(accept: &str) -> Self {
+        let open = quality(accept, "application/openmetrics-text");
+        if open > 0.0 && open >= quality(accept, "text/plain") {
             Self::OpenMetrics
         } else {
             Self::Prometheus
@@ -54,7 +47,7 @@ impl Format {
     }
 
     /// For the `Content-Type` header.
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -62,54 +55,72 @@ impl Format {
     }
 }
 
+/// Returns the quality of a media type in an `Accept` header, 0 if it is not there.
+fn quality(accept: &str, media_type: &str) -> f64 {
+    let range = accept.split(',').find(|range| {
+        range.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(media_type))
+    });
+    let Some(range) = range else { return 0.0 };
+    match range.split(';').find_map(|part| part.trim().strip_prefix("q=")) {
+        Some(quality) => quality.trim().parse().unwrap_or(0.0),
+        None => 1.0,
+    }
+}
+
+/// Values of a distribution, as a histogram shows them.
+#[derive(Debug)]
+pub(crate) struct Histogram {
+    /// Upper bounds, ascending, with the number of values at or below each.
+    pub(crate) buckets: Vec<(f64, u64)>,
+    pub(crate) sum: f64,
+    pub(crate) count: u64,
+}
+
 /// Metrics being written. Names are without `_total` and `_info`, helps are one line that ends in a
 /// full stop.
 #[derive(Debug, Default)]
-pub struct MetricsText {
+pub(crate) struct MetricsText {
     format: Format,
     text: String,
 }
 
 // Writing to a String cannot fail: the results of `writeln!` below say nothing.
 impl MetricsText {
-    /// Nothing yet.
-    pub fn new(format: Format) -> Self {
+    /// Starts an empty text.
+    pub(crate) fn new(format: Format) -> Self {
         Self { format, text: String::new() }
     }
 
-    /// A number that only grows.
-    pub fn counter(&mut self, name: &str, help: &str, value: u64) {
+    /// Adds a number that only grows.
+    pub(crate) fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, "_total", "counter", help);
         let _ = writeln!(self.text, "{name}_total {value}");
     }
 
-    /// A number that goes up and down.
-    pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+    /// Adds a number that goes up and down.
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "", "gauge", help);
         let _ = writeln!(self.text, "{name} {value}");
     }
 
-    /// Facts, as labels of the number 1.
-    pub fn info(&mut self, name: &str, help: &str, labels: &[(&str, String)]) {
+    /// Adds facts, as labels of the number 1.
+    pub(crate) fn info(&mut self, name: &str, help: &str, labels: &[(&str, String)]) {
         // 0.0.4 has no such kind.
         let kind = if self.format == Format::OpenMetrics { "info" } else { "gauge" };
         self.family(name, "_info", kind, help);
-        let label = |(name, value): &(&str, String)| {
-            let escaped = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
-            format!("{name}=\"{escaped}\"")
-        };
-        let labels: Vec<_> = labels.iter().map(label).collect();
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(name, value)| {
+                let value = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
+                format!("{name}=\"{value}\"")
+            })
+            .collect();
         let _ = writeln!(self.text, "{name}_info{{{}}} 1", labels.join(","));
     }
 
-    /// A distribution: how many values lie at or below each bound, their sum and number.
-    pub fn histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        buckets: &[(f64, u64)],
-        (sum, count): (f64, u64),
-    ) {
+    /// Adds a distribution.
+    pub(crate) fn histogram(&mut self, name: &str, help: &str, values: &Histogram) {
+        let Histogram { buckets, sum, count } = values;
         self.family(name, "", "histogram", help);
         for (bound, below) in buckets {
             // `{:?}` writes 1.0 where `{}` writes 1: OpenMetrics wants the point.
@@ -119,15 +130,15 @@ impl MetricsText {
         let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}");
     }
 
-    /// The lines before a family's samples. 0.0.4 names it as the samples are named, OpenMetrics
-    /// without their ending.
+    /// Adds the lines before the samples of a family. Its name has the ending of the samples in 0.0.4, and none in
+    /// OpenMetrics.
     fn family(&mut self, name: &str, ending: &str, kind: &str, help: &str) {
         let ending = if self.format == Format::OpenMetrics { "" } else { ending };
         let _ = writeln!(self.text, "# HELP {name}{ending} {help}\n# TYPE {name}{ending} {kind}");
     }
 
-    /// The whole text.
-    pub fn finish(mut self) -> String {
+    /// Returns the text.
+    pub(crate) fn finish(mut self) -> String {
         if self.format == Format::OpenMetrics {
             self.text += "# EOF\n";
         }
@@ -146,7 +157,8 @@ mod tests {
         text.counter("x", "All x.", counter.get());
         text.gauge("depth", "Now.", 7);
         text.info("build", "Which.", &[("v", "1".into()), ("odd", "a\"b\\c\nd".into())]);
-        text.histogram("t_seconds", "Times.", &[(0.005, 1), (1.0, 2)], (4.5, 3));
+        let times = Histogram { buckets: vec![(0.005, 1), (1.0, 2)], sum: 4.5, count: 3 };
+        text.histogram("t_seconds", "Times.", &times);
         text.finish()
     }
 

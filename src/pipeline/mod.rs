@@ -1,15 +1,15 @@
 //! The pipeline's services: api, push, subscribe, and the stamps that they write. Each runs until its shutdown,
 //! then finishes what it holds, and counts what it could not do.
 
-pub mod api;
+pub(crate) mod api;
 pub mod arrivals;
-pub mod metrics;
-pub mod push;
+pub(crate) mod metrics;
+pub(crate) mod push;
 pub(crate) mod queue;
 pub mod servers;
 pub mod settings;
 pub mod stamps;
-pub mod subscribe;
+pub(crate) mod subscribe;
 
 use tokio::sync::watch;
 

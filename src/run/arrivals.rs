@@ -184,9 +184,9 @@ impl Listener {
 }
 
 /// Reports once that messages reach the source, or its error.
-struct StartResult(Cell<Option<oneshot::Sender<Result<(), RunError>>>>);
+struct SourceStart(Cell<Option<oneshot::Sender<Result<(), RunError>>>>);
 
-impl StartResult {
+impl SourceStart {
     /// Sends the first result; later ones are ignored.
     fn report(&self, result: Result<(), RunError>) {
         if let Some(sender) = self.0.take() {
@@ -203,7 +203,7 @@ fn listen(
     ready: oneshot::Sender<Result<(), RunError>>,
     shutdown: watch::Receiver<bool>,
 ) -> ArrivalResults {
-    let started = StartResult(Cell::new(Some(ready)));
+    let started = SourceStart(Cell::new(Some(ready)));
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let run = source.run(&mut recorder, || started.report(Ok(())), shutdown);

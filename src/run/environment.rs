@@ -25,16 +25,16 @@ use crate::pipeline::servers::spawned::{Spawned, are_installed, start_mosquitto,
 use crate::pipeline::servers::{StackError, mqtt, redis};
 use crate::pipeline::settings::{self, ServerAddresses};
 use crate::report::ServerKind;
-use embedded::Server;
+use embedded::EmbeddedServer;
 use service::{Service, listening_port, start_thread};
 
 /// Method of running api and push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Services {
-    /// As threads of this process: for tests, and for users of the library, which have no binary.
+    /// Threads of this process, for tests and for users of the library, who have no binary.
     #[default]
     InProcess,
-    /// As child processes of this `loadgen` binary, one per component, as deployed.
+    /// Child processes of this `loadgen` binary, one for each service, as in a deployment.
     Children(PathBuf),
 }
 
@@ -72,11 +72,10 @@ fn origin_of_servers(plan: &Plan) -> ServerKind {
 impl Environment {
     /// Starts the servers and services that the plan needs: servers first.
     pub(super) async fn up(plan: &Plan, how: &Services) -> Result<Self, RunError> {
-        let external = |address: &Address| (ServerKind::External, address.clone());
         let mut rig = Self {
             target: Url::parse("http://127.0.0.1/").expect("a constant"),
-            redis: plan.pipeline.redis.as_ref().map(external),
-            mqtt: plan.pipeline.mqtt.as_ref().map(external),
+            redis: plan.pipeline.redis.clone().map(|address| (ServerKind::External, address)),
+            mqtt: plan.pipeline.mqtt.clone().map(|address| (ServerKind::External, address)),
             log: plan.pipeline.log_server.clone(),
             servers: Vec::new(),
             services: Vec::new(),
@@ -111,7 +110,7 @@ impl Environment {
         }
         let address = match kind {
             ServerKind::Embedded => {
-                let (port, server) = embedded::start(Server::Queue, how).await?;
+                let (port, server) = embedded::start(EmbeddedServer::Queue, how).await?;
                 self.servers.push(server);
                 Address::loopback("redis", port)
             }
@@ -129,7 +128,7 @@ impl Environment {
         }
         let address = match kind {
             ServerKind::Embedded => {
-                let (port, server) = embedded::start(Server::Broker, how).await?;
+                let (port, server) = embedded::start(EmbeddedServer::Broker, how).await?;
                 self.servers.push(server);
                 Address::loopback("mqtt", port)
             }

@@ -1,8 +1,7 @@
 //! New elements of a Redis list, whichever end its writers push to.
 //!
-//! What the list's ends looked like at the last reading is found again in the next one: elements
-//! before it at the head and behind it at the tail are new. So each element is read once, also where
-//! writers use both ends, or where the list is trimmed.
+//! The ends of the list at the last reading are searched in the next one: elements before them at the head and behind
+//! them at the tail are new. So each element is read once, even if writers use both ends or the list is trimmed.
 
 /// An element as it is in the list.
 pub(super) type Element = Vec<u8>;
@@ -15,8 +14,7 @@ const WIDEN: usize = 4;
 /// and all of them are held in memory.
 pub(super) const MOST_WINDOW: usize = 1 << 18;
 
-/// A list at one moment: its length, and as many elements of each end as were asked for, in the
-/// list's order.
+/// A list at one moment: its length, and the elements of each end that were asked for, in the list's order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ListView {
     pub(super) len: usize,
@@ -26,7 +24,7 @@ pub(super) struct ListView {
 
 /// The result of a look.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum LookResult {
     /// These elements are new.
     New(Vec<Element>),
     /// More is needed: this number of elements of each end.
@@ -52,7 +50,7 @@ pub(super) struct ListEnds {
 }
 
 impl ListEnds {
-    /// The ends of a list that is not read from the beginning.
+    /// Ends of a list whose present elements are not read.
     pub(super) fn behind(view: &ListView) -> Self {
         let mut ends = Self::default();
         ends.remember(view);
@@ -69,8 +67,8 @@ impl ListEnds {
         self.has_skipped
     }
 
-    /// Finds the new elements. `replaced`: Redis was away, so the list may be another one.
-    pub(super) fn look(&mut self, view: &ListView, replaced: bool) -> Look {
+    /// Finds the new elements. `replaced` is true if Redis was away, so that the list may be another one.
+    pub(super) fn look(&mut self, view: &ListView, replaced: bool) -> LookResult {
         let all_seen = view.head.len() == view.len;
         let is_widest = all_seen || view.head.len() >= MOST_WINDOW;
         let expected = match self.len {
@@ -79,7 +77,7 @@ impl ListEnds {
         };
         let sees_growth = all_seen || view.head.len() >= expected;
         if !sees_growth && !is_widest {
-            return Look::Widen(expected.min(MOST_WINDOW));
+            return LookResult::Widen(expected.min(MOST_WINDOW));
         }
         let found = self
             .grown(view)
@@ -88,14 +86,14 @@ impl ListEnds {
             Some(grown) => grown,
             None if all_seen => Grown { head: view.len, tail: 0 },
             None if is_widest => self.skip(view),
-            None => return Look::Widen((view.head.len() * WIDEN).min(MOST_WINDOW)),
+            None => return LookResult::Widen((view.head.len() * WIDEN).min(MOST_WINDOW)),
         };
         let from_tail = view.tail.len() - grown.tail.min(view.tail.len());
         let new: Vec<_> =
             view.head[..grown.head].iter().chain(&view.tail[from_tail..]).cloned().collect();
         self.remember(view);
         self.grew = new.len();
-        Look::New(new)
+        LookResult::New(new)
     }
 
     /// The part of the growth that is seen of a list that grew by more than that, or is another one.
@@ -180,13 +178,13 @@ mod tests {
         let mut window = ends.window();
         for _ in 0..20 {
             match ends.look(&view(list, window), false) {
-                Look::New(new) => {
+                LookResult::New(new) => {
                     let number = |element: &Element| {
                         String::from_utf8_lossy(element).parse().expect("a number")
                     };
                     return (new.iter().map(number).collect(), window);
                 }
-                Look::Widen(wider) => window = wider,
+                LookResult::Widen(wider) => window = wider,
             }
         }
         panic!("no end of looks");
@@ -278,7 +276,9 @@ mod tests {
         // An older state came back, and new stamps came to its head.
         let mut back: VecDeque<_> = (30..50).map(element).collect();
         (100..105).for_each(|n| back.push_front(element(n)));
-        let Look::New(new) = ends.look(&view(&back, 100), true) else { panic!("all was seen") };
+        let LookResult::New(new) = ends.look(&view(&back, 100), true) else {
+            panic!("all was seen")
+        };
         assert_eq!(new.len(), 25);
     }
 

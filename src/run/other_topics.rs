@@ -1,5 +1,5 @@
-//! A short look at all topics of a broker, in a run of which nothing has come on the topics that were
-//! subscribed to: it tells which topic the messages are on instead.
+//! A short look at all topics of a broker, if no message has come on the topics of the run: the report then names
+//! the topics that have messages.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) struct OtherTopics {
 }
 
 impl OtherTopics {
-    /// Begins to listen. Brokers may forbid it, and then nothing is seen.
+    /// Begins to listen. A broker may forbid it: then there is no message to see.
     pub(super) fn look(address: Address, id_fields: IdFields) -> Self {
         Self {
             task: tokio::spawn(async move {
@@ -65,7 +65,7 @@ async fn listen(
     let mut count = 0;
     while count < ENOUGH {
         let Ok(Ok(packet)) = timeout_at(deadline, connection.receiver.next()).await else { break };
-        // Retained messages are of before.
+        // Retained messages are older than the run.
         if let Packet::Publish(message) = packet
             && !message.retain
         {

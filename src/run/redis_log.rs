@@ -1,6 +1,6 @@
-//! The Redis servers behind a run: the queue's, which also gives ids, and the log server, which keeps
-//! the stamps and their time. Often they are one. Nothing here may hold a run up: while Redis is away
-//! there is no queue depth, and stages end earlier.
+//! The Redis servers of a run: that of the queue, in which ids are reserved, and the log server, which has the
+//! stamps and their clock. Often they are the same. A run never waits for them: while Redis is away, the queue depth
+//! is unknown, and stages lack stamps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use super::RunError;
 use super::environment::Environment;
 use super::ids::NeededIds;
 use super::stages::StageJoin;
-use super::stamp_reader::{Source, StampReader};
+use super::stamp_reader::{StampClock, StampReader};
 use crate::config::plan::Plan;
 use crate::core::Address;
 use crate::core::clock::{self, Jump, Nanos, ServerClock};
@@ -60,7 +60,7 @@ struct Log {
     reader: StampReader,
     /// Losses of the connection when stamps were read last.
     lost_read: u64,
-    /// The most that the clock of api or push may be wrong by, as they say it themselves.
+    /// Largest error bound that api and push have published for their clocks.
     services_bound: Nanos,
     /// Identity of this server, new at each of its starts.
     id: Option<String>,
@@ -82,12 +82,12 @@ impl Redis {
         Ok(Self { link, lost_before: 0, denied: BTreeSet::new() })
     }
 
-    /// The connection for a command, unless the user may not run it or Redis is away.
+    /// Returns the connection for a command, unless the user may not run it or Redis is away.
     async fn allowed(&mut self, command: &str) -> Option<&mut MultiplexedConnection> {
         if self.denied.contains(command) { None } else { self.link.get().await }
     }
 
-    /// Takes in that a command failed: what is denied once is not asked for again.
+    /// Takes in that a command failed. A command that was denied is not sent again.
     fn failed(&mut self, command: &'static str, error: &RedisError) {
         if is_denied(error) {
             self.denied.insert(command);
@@ -102,8 +102,8 @@ impl Redis {
         value.inspect_err(|error| self.failed("INFO", error)).ok().flatten()
     }
 
-    /// The run is about to begin after a pause, in which Redis may have closed an idle connection. That
-    /// is not a gap, if the connection can be made again.
+    /// Connects again before the run begins: Redis may have closed a connection that was idle for long. That does
+    /// not count as a loss.
     async fn resume(&mut self) {
         if self.link.get().await.is_none() {
             tokio::time::sleep(RECONNECT).await;
@@ -199,8 +199,8 @@ impl LogServer {
         }
     }
 
-    /// The time until `at` on the log server's clock, or on this machine's where there is none. An error
-    /// if it is over.
+    /// Returns the time until `at` on the log server's clock, or on this machine's if there is none. An error if it
+    /// is over.
     pub(super) fn time_until(&self, at: SystemTime) -> Result<Duration, RunError> {
         let now = match self.clock.server_micros(clock::now()) {
             Some(micros) => UNIX_EPOCH + Duration::from_micros(micros),
@@ -254,33 +254,29 @@ impl LogServer {
             reader.rewind();
             *lost_read = losses;
         }
-        let source = Source { clock: &self.clock, now: clock::now() };
+        let source = StampClock { clock: &self.clock, now: clock::now() };
         if let Err(error) = reader.read(connection, source, join).await {
             link.failed(&error);
         }
     }
 
-    /// The version of the queue's Redis, as it says itself.
+    /// Returns the version of the queue's Redis.
     pub(super) async fn version(&mut self) -> Option<String> {
         self.redis.as_mut()?.info("redis_version").await
     }
 
-    /// Reads how exact the clocks of api and push are; they take that away when they end.
+    /// Reads the error bounds of the clocks of api and push, which they remove when they end.
     pub(super) async fn read_bounds(&mut self) {
         let Some(Log { redis: Redis { link, .. }, services_bound, .. }) = &mut self.log else {
             return;
         };
         for role in ["api", "push"] {
             let Some(connection) = link.get().await else { return };
-            let mut ask = redis::cmd("LRANGE");
-            ask.arg(stamps::clock_list(role)).arg(0).arg(0);
-            let micros = ask.query_async::<Vec<u64>>(connection).await.unwrap_or_default();
-            let micros = micros.first().copied().unwrap_or(0);
-            *services_bound = (*services_bound).max(Nanos(micros.saturating_mul(1_000)));
+            *services_bound = (*services_bound).max(stamps::read_bound(connection, role).await);
         }
     }
 
-    /// Reads the last stamps and says what there is to say about a run that was measured from `begin`.
+    /// Reads the last stamps and returns the results. The run was measured from `begin`.
     pub(super) async fn close(&mut self, join: &mut StageJoin, begin: Nanos) -> RedisSummary {
         self.compare_clocks().await;
         self.read_stamps(join).await;
@@ -322,9 +318,8 @@ impl LogServer {
     /// Each server that was lost meanwhile, as a sentence.
     fn gaps(&self) -> Vec<String> {
         let log = self.log.as_ref().map(|log| &log.redis);
-        let is_one = |queue: &Redis, log: &Redis| queue.link.address() == log.link.address();
         let (servers, what) = match (&self.redis, log) {
-            (Some(queue), Some(log)) if is_one(queue, log) => {
+            (Some(queue), Some(log)) if queue.link.address() == log.link.address() => {
                 let most = if log.losses() > queue.losses() { log } else { queue };
                 (vec![most], ["queue depth and stages lack", ""])
             }
@@ -344,12 +339,14 @@ impl LogServer {
 }
 
 fn denial(address: &str, commands: &BTreeSet<&str>) -> String {
-    let lacking = |command: &&str| match *command {
-        "TIME" => "the stages of services' stamps",
-        "INFO" => "the version",
-        _ => "the queue depth",
-    };
-    let lacking: Vec<_> = commands.iter().map(lacking).collect();
+    let lacking: Vec<_> = commands
+        .iter()
+        .map(|command| match *command {
+            "TIME" => "the stages of services' stamps",
+            "INFO" => "the version",
+            _ => "the queue depth",
+        })
+        .collect();
     let commands: Vec<_> = commands.iter().copied().collect();
     format!(
         "the user of Redis at {address} may not run {}, so the report lacks {}; grant the rights with ACL \
@@ -360,14 +357,14 @@ fn denial(address: &str, commands: &BTreeSet<&str>) -> String {
 }
 
 fn jump_note(address: &Address, jump: &Jump, begin: Nanos) -> String {
-    let way = if jump.by_us > 0 { "forward" } else { "back" };
+    let direction = if jump.by_us > 0 { "forward" } else { "back" };
     let by = match jump.by_us.unsigned_abs() {
         us @ 1_000_000.. => format!("{:.1} s", us as f64 / 1e6),
         us => format_time(us as f64),
     };
     let at = (jump.noticed - begin).as_secs_f64();
     format!(
-        "the clock of Redis at {address} jumped {way} by {by} about {at:.0} s into the run: stages of \
+        "the clock of Redis at {address} jumped {direction} by {by} about {at:.0} s into the run: stages of \
          messages on their way then are not to be trusted and are left out"
     )
 }

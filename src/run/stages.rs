@@ -1,5 +1,5 @@
-//! The stages of sampled messages: the generator's own times joined with the services' stamps,
-//! while the run goes on, so that only messages under way are held in memory.
+//! Stages of sampled messages: the generator's own times are joined with the services' stamps during the run, so that
+//! only messages on their way are held in memory.
 
 use std::collections::HashMap;
 
@@ -20,10 +20,10 @@ const TOO_EARLY: Nanos = Nanos::from_secs(1);
 /// The times of one message.
 #[derive(Debug, Clone, Copy)]
 struct MessageTrace {
-    /// When the first of its times came.
+    /// Time at which this process learned of the message.
     since: Nanos,
     times: [Option<Nanos>; Checkpoint::ALL.len()],
-    /// A stamp of it has no time on this machine's clock.
+    /// True if a stamp of it has no time on this machine's clock.
     doubtful: bool,
 }
 
@@ -49,17 +49,15 @@ impl MessageTrace {
     /// Returns true if a stamp is of a time before the message was sent.
     fn is_impossible(&self) -> bool {
         let Some(sent) = self.at(Checkpoint::Sent) else { return false };
-        Checkpoint::STAMPED
-            .into_iter()
-            .filter_map(|point| self.at(point))
-            .any(|at| at + TOO_EARLY < sent)
+        Checkpoint::stamped().filter_map(|point| self.at(point)).any(|at| at + TOO_EARLY < sent)
     }
 
-    /// Returns true if it was under way at some time of the window.
+    /// Returns true if it was on its way during some part of the window.
     fn overlaps(&self, window: &Window) -> bool {
-        let times = || self.times.iter().flatten();
-        let first = times().min().is_some_and(|first| *first <= window.to);
-        first && times().max().is_some_and(|last| *last >= window.from)
+        let first = self.times.iter().flatten().min();
+        let last = self.times.iter().flatten().max();
+        first.is_some_and(|first| *first <= window.to)
+            && last.is_some_and(|last| *last >= window.from)
     }
 }
 
@@ -76,11 +74,11 @@ impl From<&Jump> for Window {
     }
 }
 
-/// The rows, and what is missing in them.
+/// The stages of all messages.
 #[derive(Debug)]
 pub(super) struct JoinedStages {
     pub(super) stages: Vec<MeasuredStage>,
-    /// Messages whose stamps cannot be right: the log server's clock was set meanwhile.
+    /// Messages left out, since their stamps cannot be right: the log server's clock was set meanwhile.
     pub(super) left_out: u64,
 }
 
@@ -92,14 +90,14 @@ pub(super) struct StageJoin {
     stages: Vec<(StagePair, Latencies)>,
     untrusted: Vec<Window>,
     left_out: u64,
-    /// A message of the run was sampled.
+    /// True if a message of the run was sampled.
     has_samples: bool,
     /// Time for which stamps are waited for.
     patience: Nanos,
 }
 
 impl StageJoin {
-    /// A message of which nothing new came for `patience` counts as far as it got.
+    /// Joins the stages of `rows`. A message without a new time for `patience` counts as far as it got.
     pub(super) fn new(space: IdSpace, rows: &[StagePair], patience: Nanos) -> Self {
         Self {
             space,
@@ -112,19 +110,23 @@ impl StageJoin {
         }
     }
 
-    /// Lets go of messages that have been waited for long enough: refused and lost ones, those of the
-    /// warm-up, and all of a pipeline that leaves no stamps.
+    /// Records and removes messages that have waited for long enough: refused and lost ones, those of the warm-up,
+    /// and all messages of a pipeline without stamps.
     pub(super) fn retire(&mut self, now: Nanos) {
         let patience = self.patience;
-        let is_late = |trace: &MessageTrace| {
-            let age = now - trace.since;
-            age > patience || age > CLIENT_PATIENCE && trace.is_complete(false)
-        };
-        let late: Vec<_> = self.under_way.extract_if(|_, trace| is_late(trace)).collect();
-        late.iter().for_each(|(_, trace)| self.record(trace));
+        let late: Vec<_> = self
+            .under_way
+            .extract_if(|_, trace| {
+                let age = now - trace.since;
+                age > patience || age > CLIENT_PATIENCE && trace.is_complete(false)
+            })
+            .collect();
+        for (_, trace) in &late {
+            self.record(trace);
+        }
     }
 
-    /// Notes when the log server's clock jumped.
+    /// Takes in the jumps of the log server's clock.
     pub(super) fn distrust(&mut self, jumps: &[Jump]) {
         self.untrusted = jumps.iter().map(Window::from).collect();
     }
@@ -134,7 +136,7 @@ impl StageJoin {
         self.has_samples
     }
 
-    /// The generator's own times.
+    /// Adds the generator's own times of a message.
     pub(super) fn add_own(&mut self, own: Sampled) {
         self.has_samples = true;
         self.change(own.id, |trace| {
@@ -144,7 +146,7 @@ impl StageJoin {
         });
     }
 
-    /// A stamp, already on this machine's clock. Whether its message is of this run.
+    /// Adds a stamp, with its time on this machine's clock. Returns true if its message is of this run.
     pub(super) fn add_stamp(&mut self, checkpoint: Checkpoint, id: MsgId, at: Nanos) -> bool {
         let is_ours = self.is_ours(id);
         if is_ours {
@@ -158,7 +160,7 @@ impl StageJoin {
         self.space.locate(id).is_some()
     }
 
-    /// A stamp of this run has no time on this machine's clock.
+    /// Takes in that a stamp of this message has no time on this machine's clock.
     pub(super) fn doubt(&mut self, id: MsgId) {
         self.change(id, |trace| trace.doubtful = true);
     }
@@ -176,11 +178,11 @@ impl StageJoin {
     }
 
     fn record(&mut self, trace: &MessageTrace) {
-        // Stamps of a message that is not measured, or was refused.
+        // Without the generator's times the message is not measured, or was refused.
         if trace.at(Checkpoint::Sent).is_none() {
             return;
         }
-        let mut stamped = Checkpoint::STAMPED.into_iter();
+        let mut stamped = Checkpoint::stamped();
         let has_stamp = stamped.any(|checkpoint| trace.at(checkpoint).is_some());
         let set_meanwhile = self.untrusted.iter().any(|window| trace.overlaps(window));
         let untrusted = trace.doubtful || has_stamp && (set_meanwhile || trace.is_impossible());
@@ -190,13 +192,13 @@ impl StageJoin {
                 continue;
             }
             if let (Some(from), Some(to)) = (trace.at(pair.from), trace.at(pair.to)) {
-                // Clocks that differ by their bound can put an effect before its cause: that is 0.
+                // Within the error bound of the clocks `to` can be before `from`: the difference is then 0.
                 latencies.record(to - from);
             }
         }
     }
 
-    /// The stages; messages that did not go all the way count as far as they went.
+    /// Returns the stages. Messages that did not get to the end count as far as they got.
     pub(super) fn finish(mut self) -> JoinedStages {
         let rest: Vec<_> = self.under_way.values().copied().collect();
         rest.iter().for_each(|trace| self.record(trace));
@@ -233,23 +235,23 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_joined_whatever_comes_first() {
+    fn times_of_a_message_are_joined_in_any_order() {
         let mut join = join();
         let (whole, lost) = (id(100), id(200));
-        for (n, checkpoint) in Checkpoint::STAMPED.into_iter().enumerate() {
+        for (n, checkpoint) in Checkpoint::stamped().enumerate() {
             assert!(join.add_stamp(checkpoint, whole, millis(20 + 10 * n as u64)));
         }
         join.add_stamp(Checkpoint::Arrived, whole, millis(65));
         let own = Sampled { id: whole, due: millis(5), sent: millis(10), answered: millis(45) };
         join.add_own(own);
-        assert!(join.under_way.is_empty(), "a complete message is let go");
+        assert!(join.under_way.is_empty(), "a complete message is removed");
         join.add_own(Sampled { id: lost, ..own });
         join.retire(clock::now());
         assert_eq!(join.under_way.len(), 1, "not late yet");
         join.add_stamp(Checkpoint::Api, lost, millis(11));
         join.add_stamp(Checkpoint::Api, id(300), millis(11));
         join.retire(clock::now() + Nanos::from_secs(6));
-        assert!(join.under_way.is_empty(), "what never comes is let go");
+        assert!(join.under_way.is_empty(), "late messages are removed");
         let joined = join.finish();
         for (name, count, max) in [
             ("due-sent", 2, 5),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult};
 
-use super::list_ends::{Element, ListEnds, ListView, Look, MARKS, MOST_WINDOW};
+use super::list_ends::{Element, ListEnds, ListView, LookResult, MARKS, MOST_WINDOW};
 use super::stages::StageJoin;
 use crate::core::clock::{Nanos, ServerClock};
 use crate::core::units::format_count;
@@ -31,7 +31,7 @@ struct ListReader {
     unreadable: Option<String>,
     /// The unit in which the times of the stamps are whole numbers.
     unit: TimeUnit,
-    /// The refusal of Redis to read it: it is not read again.
+    /// Error of Redis, if it refused to read the list: it is not read again.
     refused: Option<String>,
 }
 
@@ -48,11 +48,10 @@ pub(super) struct StampReader {
 }
 
 impl StampReader {
-    /// Begins behind what is in the lists already. An error is one of the connection; what Redis
-    /// refuses is in the notes.
+    /// Begins behind the elements that are in the lists already. An error if the connection is lost; refusals of
+    /// Redis are in the notes.
     pub(super) async fn new(redis: &mut MultiplexedConnection) -> RedisResult<Self> {
-        let lists = Checkpoint::STAMPED
-            .into_iter()
+        let lists = Checkpoint::stamped()
             .filter_map(|checkpoint: Checkpoint| {
                 Some(ListReader {
                     checkpoint,
@@ -74,17 +73,17 @@ impl StampReader {
         Ok(reader)
     }
 
-    /// Redis was away: a list that does not fit what was there begins anew. What is read twice is
-    /// joined once.
+    /// Takes in that Redis was away: a list that does not fit its last state is read from the beginning. A stamp that
+    /// is read twice is joined once.
     pub(super) fn rewind(&mut self) {
         self.rewind = true;
     }
 
-    /// Takes in what has come since.
+    /// Reads the stamps that are new.
     pub(super) async fn read(
         &mut self,
         redis: &mut MultiplexedConnection,
-        source: Source<'_>,
+        source: StampClock<'_>,
         join: &mut StageJoin,
     ) -> RedisResult<()> {
         for n in 0..self.lists.len() {
@@ -105,8 +104,8 @@ impl StampReader {
         for _ in 0..MOST_LOOKS {
             let Some(view) = self.view(redis, n, window).await? else { break };
             match self.lists[n].ends.look(&view, self.rewind) {
-                Look::New(elements) => return Ok(elements),
-                Look::Widen(wider) => window = wider,
+                LookResult::New(elements) => return Ok(elements),
+                LookResult::Widen(wider) => window = wider,
             }
         }
         Ok(Vec::new())
@@ -196,13 +195,13 @@ impl TimeUnit {
 
 /// The clock that converts a stamp's time, and the time of reading.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(super) struct StampClock<'a> {
     pub(super) clock: &'a ServerClock,
     pub(super) now: Nanos,
 }
 
 impl ListReader {
-    fn add(&mut self, element: &[u8], source: Source<'_>, join: &mut StageJoin) {
+    fn add(&mut self, element: &[u8], source: StampClock<'_>, join: &mut StageJoin) {
         self.count.read += 1;
         let Some((id, server_us)) = Stamp::read(element) else {
             self.count.unreadable += 1;
@@ -336,7 +335,7 @@ mod tests {
     #[test]
     fn every_element_is_counted_as_joined_foreign_or_unreadable() {
         let (clock, mut join, mut list) = reading();
-        let source = Source { clock: &clock, now: Nanos::from_secs(9) };
+        let source = StampClock { clock: &clock, now: Nanos::from_secs(9) };
         assert!(list.notes(true).is_empty());
         list.add(br#"{"id":0,"time":"5.000002"}"#, source, &mut join);
         assert!(list.notes(false).is_empty(), "no message of the run was sampled");
@@ -372,7 +371,7 @@ mod tests {
             (&["5.001", "5.002"], None),
         ] {
             let (clock, mut join, mut list) = reading();
-            let source = Source { clock: &clock, now: Nanos::from_secs(9) };
+            let source = StampClock { clock: &clock, now: Nanos::from_secs(9) };
             for time in times {
                 let element = format!(r#"{{"id":100,"time":{time}}}"#);
                 list.add(element.as_bytes(), source, &mut join);

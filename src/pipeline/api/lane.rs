@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::enqueue::Enqueuer;
-use super::service::Service;
+use super::service::LaneService;
 use super::settings::{ApiCounts, ApiSettings};
 use crate::message::IdFields;
 use crate::pipeline::queue::{Queue, QueueWriter};
@@ -78,7 +78,7 @@ async fn run_lane<Q: Queue>(
     };
     let _ = up.send(Ok(())).await;
     let service =
-        Arc::new(Service { max_body: settings.max_body, id_fields, counts, stamper, enqueuer });
+        Arc::new(LaneService { max_body: settings.max_body, id_fields, counts, stamper, enqueuer });
     let mut open = JoinSet::new();
     // Ends when the listener is gone. Connections that were handed over before are still served.
     while let Some(stream) = connections.recv().await {
@@ -93,7 +93,7 @@ async fn run_lane<Q: Queue>(
 
 async fn serve_connection<W: QueueWriter>(
     stream: StdStream,
-    service: Arc<Service<W>>,
+    service: Arc<LaneService<W>>,
     mut shutdown: Shutdown,
 ) {
     // Fails if the client has gone already. Then the first read fails too.

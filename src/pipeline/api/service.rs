@@ -22,7 +22,7 @@ use crate::pipeline::stamps::Stamper;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service of one lane.
-pub(super) struct Service<W> {
+pub(super) struct LaneService<W> {
     /// Largest body in bytes.
     pub(super) max_body: usize,
     pub(super) id_fields: IdFields,
@@ -33,7 +33,7 @@ pub(super) struct Service<W> {
 
 type Answer = Response<Full<Bytes>>;
 
-impl<W: QueueWriter> Service<W> {
+impl<W: QueueWriter> LaneService<W> {
     /// Answers one request.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         match (request.method(), request.uri().path()) {

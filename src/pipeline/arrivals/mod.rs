@@ -11,7 +11,7 @@ pub use mqtt::MqttSource;
 /// A source of arrivals.
 pub trait ArrivalSource {
     /// Receives messages until `shutdown`. `ready` is called once each message that is published from then on
-    /// reaches the sink. A connection lost later is made again, and the sink is told of it. An error if the
+    /// reaches the sink. A connection lost later is made again, and the sink is notified. An error if the
     /// first connection fails.
     fn run(
         self,

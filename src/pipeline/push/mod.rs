@@ -21,12 +21,11 @@ use super::stamps::{self, Stamper};
 use super::{Shutdown, stopped};
 use crate::message::IdFields;
 use crate::pipeline::servers::StackError;
-pub use publisher::PublishCounts;
-pub use settings::{PushCounts, PushSettings};
+pub(crate) use settings::{PushCounts, PushSettings};
 use worker::WorkerGroup;
 
 /// Runs a push server until `shutdown`. `ready` is called once it takes messages.
-pub async fn run(
+pub(crate) async fn run(
     settings: PushSettings,
     counts: Arc<PushCounts>,
     ready: impl FnOnce(),
@@ -36,7 +35,7 @@ pub async fn run(
         stamps::start(settings.queue.log_server(), settings.message.sample, "push").await?;
     let queue = RedisList::new(&settings.queue);
     let id_fields = settings.message.id_fields();
-    let shared = Shared { queue, settings: Arc::new(settings), id_fields, counts, stamper };
+    let shared = PushParts { queue, settings: Arc::new(settings), id_fields, counts, stamper };
     run_workers(shared, ready, shutdown).await?;
     // Ends when the last stamper is gone; it never panics.
     let _ = writer.await;
@@ -45,7 +44,7 @@ pub async fn run(
 
 /// Parts of a push server that all of its workers use.
 #[derive(Clone)]
-pub(super) struct Shared<Q> {
+pub(super) struct PushParts<Q> {
     pub(super) queue: Q,
     pub(super) settings: Arc<PushSettings>,
     pub(super) id_fields: IdFields,
@@ -55,7 +54,7 @@ pub(super) struct Shared<Q> {
 
 /// Runs the workers until `shutdown`. `ready` is called once they take messages.
 pub(super) async fn run_workers<Q: Queue>(
-    shared: Shared<Q>,
+    shared: PushParts<Q>,
     ready: impl FnOnce(),
     mut shutdown: Shutdown,
 ) -> Result<(), StackError> {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::limit::Limit;
 use super::publisher::{Outgoing, Publisher};
-use super::{Shared, join_workers, start_failed};
+use super::{PushParts, join_workers, start_failed};
 use crate::config::settings::Coupling;
 use crate::core::clock;
 use crate::message::Checkpoint;
@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_millis(600);
 
 /// The workers of one thread.
 pub(super) struct WorkerGroup<Q> {
-    pub(super) shared: Shared<Q>,
+    pub(super) shared: PushParts<Q>,
     pub(super) panicked: Arc<Notify>,
     pub(super) shutdown: Shutdown,
     /// Takes the result of each worker's start.

@@ -191,7 +191,7 @@ async fn messages_go_through_api_and_push_over_a_queue_in_memory() {
     let (mqtt, mut arrived) = start_broker(&shutdown).await;
     let (plan, servers) = plan_and_servers(mqtt);
     let counts = Arc::<PushCounts>::default();
-    let shared = push::Shared {
+    let shared = push::PushParts {
         queue: queue.clone(),
         id_fields: IdFields::default(),
         settings: Arc::new(PushSettings::of_run(&plan, &servers)),

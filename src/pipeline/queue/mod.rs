@@ -62,7 +62,7 @@ pub(crate) trait QueueReader: Send + 'static {
 /// Number of messages that a reader takes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Batching {
-    /// As many as there are. The reader may ask for more before the last ones are used.
+    /// All that are there. The reader may ask for more before the last ones are used.
     Ahead,
     /// At most this number, at least 1, and only when they are asked for.
     OnDemand(usize),

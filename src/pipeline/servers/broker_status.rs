@@ -33,7 +33,7 @@ pub struct BrokerFacts {
 
 impl BrokerFacts {
     /// Messages dropped while the status was watched; 0 where the broker does not count them.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped.map_or(0, |(first, last)| last.saturating_sub(first))
     }
 

@@ -18,7 +18,7 @@ const KEPT_LINES: usize = 20;
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
-pub struct Child {
+pub(crate) struct Child {
     name: String,
     process: tokio::process::Child,
     pid: u32,
@@ -28,7 +28,7 @@ pub struct Child {
 
 /// Program to start as a child process.
 #[derive(Debug)]
-pub struct Launch<'a> {
+pub(crate) struct Launch<'a> {
     /// Name in the report and in errors.
     pub name: &'a str,
     /// Program, as a path or to be found on `PATH`.
@@ -43,10 +43,10 @@ pub struct Launch<'a> {
 
 impl Child {
     /// Starts it in a process group of its own, so that a Ctrl-C at the terminal reaches only us.
-    pub async fn start(launch: Launch<'_>) -> Result<Self, StackError> {
+    pub(crate) async fn start(launch: Launch<'_>) -> Result<Self, StackError> {
         let failed = |reason: String| StackError::Start { program: launch.name.to_owned(), reason };
         let mut command = Command::new(launch.program);
-        // Our own settings are not the child's: what it is to know stands in `launch`.
+        // The settings of this process are not those of the child, which are in `launch`.
         let ours =
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOADGEN_"));
         ours.for_each(|(name, _)| {
@@ -70,17 +70,17 @@ impl Child {
     }
 
     /// Returns the name of the child.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
+    /// Returns the process id.
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Waits for the line of its standard output that `wanted` takes.
-    pub async fn expect_line<R>(
+    pub(crate) async fn expect_line<R>(
         &mut self,
         within: Duration,
         wanted: impl Fn(&str) -> Option<R>,
@@ -100,9 +100,9 @@ impl Child {
         }
     }
 
-    /// The error to report when it failed: what happened, and what it said last.
-    pub async fn failure(&mut self, what: &str) -> StackError {
-        // Its last words may still be on the way.
+    /// Returns the error of a child that failed: the reason, and the last lines that it printed.
+    pub(crate) async fn failure(&mut self, what: &str) -> StackError {
+        // Its last lines may not be read yet.
         let _ = timeout(Duration::from_millis(200), self.process.wait()).await;
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let said: Vec<_> = log.iter().rev().take(3).rev().cloned().collect();
@@ -115,12 +115,12 @@ impl Child {
     }
 
     /// Returns the exit status if the child has ended.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Asks it to end, and ends it if it has not within `grace`.
-    pub async fn stop(mut self, grace: Duration) {
+    /// Sends it SIGTERM, and kills it if it has not ended within `grace`.
+    pub(crate) async fn stop(mut self, grace: Duration) {
         if let (Some(pid), None) = (Pid::from_raw(self.pid.cast_signed()), self.ended()) {
             let _ = rustix::process::kill_process(pid, Signal::TERM);
         }

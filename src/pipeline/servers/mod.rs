@@ -1,13 +1,13 @@
 //! Redis and the broker: started here or named by the user, and the clients for them.
 
 pub mod broker_status;
-pub mod child;
+pub(crate) mod child;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod mqtt;
 mod read_size;
 pub mod redis;
-pub mod spawned;
+pub(crate) mod spawned;
 mod timed;
 
 use crate::core::Address;
@@ -18,12 +18,12 @@ pub(crate) const EMBEDDED_VERSION: &str = concat!("loadgen-embedded-", env!("CAR
 /// Failure of a server, with its address and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
-    /// It does not answer, or refuses.
+    /// The server does not answer, or refuses.
     #[error("{server} at {address}: {reason}")]
     Unreachable {
         /// `Redis` or `the MQTT broker`.
         server: &'static str,
-        /// Without credentials.
+        /// Address; printed without credentials.
         address: Box<Address>,
         /// Error of the server or of the connection, and what to do.
         reason: String,
@@ -41,7 +41,7 @@ pub enum StackError {
         /// The flag that makes it unnecessary.
         flag: &'static str,
     },
-    /// An embedded server is wanted, and this build has none.
+    /// An embedded server is needed, and this build has none.
     #[error(
         "this build has no embedded {server} (cargo feature `embedded`): install redis-server and mosquitto, or give {flag}"
     )]
@@ -51,7 +51,7 @@ pub enum StackError {
         /// The flag that makes it unnecessary.
         flag: &'static str,
     },
-    /// A child did not come up.
+    /// A child process did not start.
     #[error("{program} did not start: {reason}")]
     Start {
         /// The program.

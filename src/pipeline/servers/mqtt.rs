@@ -1,8 +1,8 @@
 //! A connection to an MQTT 3.1.1 broker: rumqttc's codec on a socket of ours.
 //!
-//! rumqttc's own event loop flushes once per publish and forgets what it had queued when it
-//! reconnects. Here a batch is one write, a read brings all that is there, or one packet with the time
-//! at which the kernel received it, and nothing is queued that the caller does not know of.
+//! rumqttc's own event loop flushes once per publish and forgets its queue when it reconnects. Here a batch is one
+//! write. A read brings all that is there, or one packet with the time at which the kernel received it. No packet is
+//! queued here without the caller's knowledge.
 
 use std::future::poll_fn;
 use std::io;
@@ -34,8 +34,8 @@ use crate::pipeline::arrivals::ReceivedAt;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Seconds of silence after which the broker gives a client up; a ping goes out at half of it.
 const KEEP_ALIVE_SECS: u16 = 30;
-/// A ping goes out after so much time.
-pub const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2);
+/// Time between two pings.
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2);
 /// Larger frames are refused: room for the largest body and its topic.
 const MAX_FRAME: usize = MAX_BODY + 1024 * 1024;
 
@@ -43,7 +43,7 @@ trait MqttSocket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> MqttSocket for T {}
 
 /// A quality of service from its number.
-pub fn quality(qos: u8) -> QoS {
+pub(crate) fn quality(qos: u8) -> QoS {
     if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
 }
 
@@ -55,9 +55,9 @@ pub fn client_id(role: &str) -> String {
 /// Times that a receiver takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiptTimes {
-    /// When it read.
+    /// Time of reading.
     Read,
-    /// When the kernel received what it read, however much later that was. It costs a little.
+    /// Time at which the kernel received the bytes, however much later they are read. This costs a little CPU time.
     Received,
 }
 
@@ -97,7 +97,7 @@ pub struct MqttConnection {
 }
 
 /// Connects with a clean session under a unique client id.
-pub async fn connect(
+pub(crate) async fn connect(
     address: &Address,
     client_id: &str,
     times: ReceiptTimes,
@@ -120,7 +120,7 @@ pub async fn connect_session(
         let mut sender = MqttSender { half: write };
         let buffer = BytesMut::with_capacity(CHUNK);
         let piece = match (times, address.scheme()) {
-            // What TLS decrypts at once has one time anyway.
+            // TLS decrypts many bytes at once, which have one time anyway.
             (ReceiptTimes::Received, Scheme::Plain) => ReadSize::packet(),
             _ => ReadSize::All,
         };
@@ -146,8 +146,8 @@ async fn within_limit<T>(
     address: &Address,
     attempt: impl Future<Output = io::Result<T>>,
 ) -> Result<T, StackError> {
-    let late = || Err(io::Error::other("no answer within 3 s"));
-    let result = timeout(ANSWER_TIMEOUT, attempt).await.unwrap_or_else(|_| late());
+    let result = timeout(ANSWER_TIMEOUT, attempt).await;
+    let result = result.unwrap_or_else(|_| Err(io::Error::other("no answer within 3 s")));
     result.map_err(|error| {
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         let hint = if refused { "; is it running there?" } else { "" };
@@ -241,7 +241,7 @@ impl MqttSender {
     /// Writes some of `frames` and takes that off it: what is left after an error was not written.
     /// TLS may still hold what was taken, until [`Self::flush`]. It gives the time before the write: what
     /// comes of it may come before this thread goes on.
-    pub async fn write_some(&mut self, frames: &mut BytesMut) -> io::Result<Nanos> {
+    pub(crate) async fn write_some(&mut self, frames: &mut BytesMut) -> io::Result<Nanos> {
         let mut at = Nanos::ZERO;
         let write = poll_fn(|context| {
             at = clock::now();
@@ -256,7 +256,7 @@ impl MqttSender {
     }
 
     /// Hands the kernel what was written.
-    pub async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         self.half.flush().await
     }
 }

@@ -17,11 +17,11 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of a blocking pop, which asks the server to block for a second at most: by then
 /// the server, or the network to it, is gone without a word.
 const BLOCKING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Commands that may wait to be written; the default of 50 would queue in front of it.
+/// Most commands that wait to be written. With the default of 50, callers would wait as well.
 const PIPELINE: usize = 4_096;
 /// The hash in which runs reserve their ids. (`loadgen:msgid` of older versions is left alone: it holds
 /// small numbers, which other publishers use too.)
-pub const ID_KEY: &str = "loadgen:ids";
+pub(crate) const ID_KEY: &str = "loadgen:ids";
 /// Its field with the first id that is not reserved.
 const NEXT: &str = "next";
 /// Its field with the number of runs that have reserved ids and have not ended.
@@ -91,7 +91,7 @@ fn explain(error: &RedisError) -> String {
 }
 
 /// Text of an error of Redis, once: an error repeats its text in its cause.
-pub fn describe(error: &RedisError) -> String {
+pub(crate) fn describe(error: &RedisError) -> String {
     let text = error.to_string();
     match std::error::Error::source(error).map(ToString::to_string) {
         Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
@@ -99,10 +99,10 @@ pub fn describe(error: &RedisError) -> String {
     }
 }
 
-/// A connection that is made again when it was lost, with pauses in between, and never waited for:
-/// while Redis is away each use says so at once.
+/// A connection that is made again after it was lost, with pauses between the attempts. A use never waits for it:
+/// while Redis is away it fails at once.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     address: Address,
     usage: Use,
     connection: Option<MultiplexedConnection>,
@@ -112,8 +112,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects for the first time; here Redis being away is an error.
-    pub async fn open(address: Address, usage: Use) -> Result<Self, StackError> {
+    /// Connects for the first time. An error if Redis does not answer.
+    pub(crate) async fn open(address: Address, usage: Use) -> Result<Self, StackError> {
         let connection = Some(connect(&address, usage).await?);
         Ok(Self {
             address,
@@ -125,8 +125,8 @@ impl Link {
         })
     }
 
-    /// The connection, if it stands or can be made right now.
-    pub async fn get(&mut self) -> Option<&mut MultiplexedConnection> {
+    /// Returns the connection, if it is open or can be made now.
+    pub(crate) async fn get(&mut self) -> Option<&mut MultiplexedConnection> {
         if self.connection.is_none() && Instant::now() >= self.retry_at {
             match connect(&self.address, self.usage).await {
                 Ok(connection) => {
@@ -141,22 +141,22 @@ impl Link {
     }
 
     /// Returns true if the connection is open, as far as is known.
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.connection.is_some()
     }
 
     /// Number of times the connection was lost.
-    pub fn losses(&self) -> u64 {
+    pub(crate) fn losses(&self) -> u64 {
         self.losses
     }
 
     /// Address of Redis.
-    pub fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Tells a failed command: a lost connection is dropped, a refused command leaves it.
-    pub fn failed(&mut self, error: &RedisError) {
+    /// Takes in that a command failed: a lost connection is dropped; after a refused command it stays.
+    pub(crate) fn failed(&mut self, error: &RedisError) {
         if error.is_unrecoverable_error() || error.is_timeout() || error.kind() == ErrorKind::Io {
             if self.connection.take().is_some() {
                 self.losses += 1;
@@ -179,7 +179,7 @@ pub async fn server_time(
 /// Reserves `count` ids for a run and returns the first. The reservations of all runs on this Redis
 /// follow each other; the first of them begins at `random_base`. The key expires `lifetime` after the
 /// last reservation.
-pub async fn reserve_ids(
+pub(crate) async fn reserve_ids(
     connection: &mut MultiplexedConnection,
     count: u64,
     random_base: u64,
@@ -202,7 +202,7 @@ const RELEASES: usize = 10;
 
 /// Ends the reservation of one run; the last run removes the key. Ids are not given back: messages that
 /// carry them may still be under way.
-pub async fn release_ids(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+pub(crate) async fn release_ids(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
     for _ in 0..RELEASES {
         redis::cmd("WATCH").arg(ID_KEY).query_async::<()>(connection).await?;
         let runs: Option<i64> =
@@ -235,6 +235,6 @@ pub async fn info(
 }
 
 /// Returns true if Redis refused a command because the user lacks a permission.
-pub fn is_denied(error: &RedisError) -> bool {
+pub(crate) fn is_denied(error: &RedisError) -> bool {
     error.code() == Some("NOPERM")
 }

@@ -15,7 +15,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts on another port if another program takes the free one before our child does.
 const PORT_ATTEMPTS: usize = 5;
 /// The longest time that a server may take to end.
-pub const STOP_GRACE: Duration = Duration::from_secs(2);
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// The programs.
 const REDIS: &str = "redis-server";
@@ -23,7 +23,7 @@ const MOSQUITTO: &str = "mosquitto";
 
 /// A server of ours.
 #[derive(Debug)]
-pub struct Spawned {
+pub(crate) struct Spawned {
     /// Address on which it listens.
     pub address: Address,
     /// Its process.
@@ -31,7 +31,7 @@ pub struct Spawned {
 }
 
 /// Returns true if the programs are installed of those servers that are needed.
-pub fn are_installed(needs_redis: bool, needs_broker: bool) -> bool {
+pub(crate) fn are_installed(needs_redis: bool, needs_broker: bool) -> bool {
     (!needs_redis || find(REDIS).is_some()) && (!needs_broker || find(MOSQUITTO).is_some())
 }
 
@@ -66,7 +66,7 @@ fn free_port() -> Result<u16, StackError> {
 }
 
 /// Starts `redis-server`: no persistence, no configuration file, nothing written.
-pub async fn start_redis() -> Result<Spawned, StackError> {
+pub(crate) async fn start_redis() -> Result<Spawned, StackError> {
     let missing = StackError::Missing { program: REDIS, package: REDIS, flag: "--redis URL" };
     let program = find(REDIS).ok_or(missing)?;
     let config = |port| {
@@ -90,7 +90,7 @@ pub async fn start_redis() -> Result<Spawned, StackError> {
 }
 
 /// Starts `mosquitto`: anonymous on loopback, and never dropping what a subscriber is slow to take.
-pub async fn start_mosquitto() -> Result<Spawned, StackError> {
+pub(crate) async fn start_mosquitto() -> Result<Spawned, StackError> {
     let missing =
         StackError::Missing { program: MOSQUITTO, package: MOSQUITTO, flag: "--mqtt URL" };
     let program = find(MOSQUITTO).ok_or(missing)?;

@@ -1,5 +1,5 @@
-//! A TCP socket that tells when the kernel received what is read from it, under TLS as well: what TLS
-//! hands over later came with bytes that were read before.
+//! A TCP socket that gives the time at which the kernel received the bytes read from it. It works under TLS too:
+//! decrypted bytes came with the bytes of the last read.
 //!
 //! Its reader must not change what it measures. After a write of ours the kernel expects us to write
 //! again soon, and delays acknowledgements of small segments until then. A sender with Nagle's algorithm,
@@ -27,15 +27,15 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct LastReceipt(Arc<AtomicU64>);
 
 impl LastReceipt {
-    /// None where the kernel did not say.
+    /// Returns the time; `None` if the kernel gave none.
     pub(super) fn get(&self) -> Option<Nanos> {
         Some(Nanos(self.0.load(Relaxed))).filter(|at| *at > Nanos::ZERO)
     }
 
-    /// The time is bounded by the last one and by now, should the wall clock have been set meanwhile.
+    /// Sets the time, bounded by the last one and by now, as the wall clock may have been set meanwhile.
     fn set(&self, at: Option<Nanos>) {
-        let bounded = |at: Nanos| at.max(Nanos(self.0.load(Relaxed))).min(clock::now());
-        self.0.store(at.map_or(0, |at| bounded(at).0), Relaxed);
+        let last = Nanos(self.0.load(Relaxed));
+        self.0.store(at.map_or(0, |at| at.max(last).min(clock::now()).0), Relaxed);
     }
 }
 
@@ -45,14 +45,14 @@ pub(super) struct Timed {
     tcp: TcpStream,
     wall_clock: WallClock,
     last: LastReceipt,
-    /// Nothing was there when it was looked for last.
+    /// True if the last attempt to read found no bytes.
     waited: bool,
-    /// The bytes of a read, before they go where they are wanted.
+    /// Buffer of a read.
     chunk: Box<[u8]>,
 }
 
 impl Timed {
-    /// Asks the kernel to note times from now on. Where it does not, no read has one.
+    /// Asks the kernel for receive timestamps from now on. If it refuses, reads have none.
     pub(super) fn new(tcp: TcpStream, last: LastReceipt) -> Self {
         kernel_timestamp::note_times(&tcp, true);
         Self {
@@ -92,7 +92,7 @@ impl AsyncRead for Timed {
                     buffer.put_slice(bytes);
                     return Poll::Ready(Ok(()));
                 }
-                // Nothing is there any more, or a signal came: wait, or read, again.
+                // No bytes are left, or a signal came: wait or read again.
                 Err(error) if is_passing(&error) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -112,7 +112,7 @@ impl AsyncWrite for Timed {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
         if written.is_ready() {
-            // A failed write says more about a broken socket than this call does.
+            // If the socket is broken, the write returns the error.
             let _ = set_tcp_quickack(&self.tcp, true);
         }
         written
@@ -149,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_read_late_has_the_time_of_its_receipt() {
         let (mut timed, mut server, last) = pair();
-        // The kernel begins to note a moment after the first socket asks.
+        // The kernel needs a moment after the first socket asks for timestamps.
         for _ in 0..50 {
             let before = clock::now();
             server.write_all(b"pong").expect("writes");
@@ -171,7 +171,7 @@ mod tests {
     async fn of_two_that_are_read_late_each_has_its_own_time() {
         let (mut timed, mut server, last) = pair();
         let apart = Duration::from_millis(20);
-        // At the beginning of a connection the kernel joins what waits, and gives it one time.
+        // At the beginning of a connection the kernel joins segments that wait, and gives them one time.
         for _ in 0..50 {
             server.write_all(b"first").expect("writes");
             std::thread::sleep(apart);

@@ -1,14 +1,15 @@
-//! Stamps: when a sampled message passed a component, in the log server's time, in the original's
-//! lists and format, so that its tools read ours and ours read theirs. The newest stamp is at the head.
+//! Stamps: the times at which sampled messages passed a checkpoint, in the log server's time. Lists and format are
+//! those of the original, so that its tools read our stamps, and we read its. The newest stamp is at the head.
 //!
-//! A stamp costs the hot path one push into a bounded buffer. A task puts them into the server's
-//! time and writes them in batches; what did not fit is counted.
+//! A stamp costs the hot path one push into a bounded buffer. A task converts the times and writes them in
+//! batches. Stamps that do not fit into the buffer are counted.
 
 mod stamp;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -19,26 +20,29 @@ use crate::core::clock::{self, Nanos, ServerClock};
 use crate::message::{Checkpoint, MsgId};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::redis::{Link, Use, connect, refused, server_time};
-pub use stamp::{Stamp, shape};
+pub use stamp::Stamp;
+pub(crate) use stamp::shape;
 
-/// Stamps that wait to be written. At 1 in 100 that is minutes of a full load.
+/// Most stamps that wait to be written. At 1 in 100 that is minutes of a full load.
 const BUFFER: usize = 65_536;
-/// How long a stamp waits for others at most.
+/// Longest time that a stamp waits for others.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
-/// How often the clock is compared with the server's, and how many round trips that takes.
+/// Time between two comparisons of the clock with the server's.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// Round trips of the first comparison.
 const TRIPS_AT_START: usize = 16;
+/// Round trips of a later comparison.
 const TRIPS: usize = 3;
-/// How long the last stamps may take to be written when the service stops.
+/// Time allowed for writing the last stamps when the service stops.
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 /// Time after which Redis removes a clock's error bound that its service could not remove.
 const BOUND_EXPIRES: Duration = Duration::from_secs(60);
 
-/// A stamper's note: the message passed the checkpoint at that point of the monotonic clock.
+/// Entry of a stamper: the message passed the checkpoint at this time of the monotonic clock.
 pub type Passage = (Checkpoint, MsgId, Nanos);
 
-/// The handle of the hot path. Cheap to clone.
+/// Handle of the hot path, cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Stamper {
     sample: u64,
@@ -47,19 +51,19 @@ pub struct Stamper {
 }
 
 impl Stamper {
-    /// A stamper of one message in `sample` (at least 1), and what it notes, for a writer of one's
-    /// own; [`start`] brings the one that writes to Redis.
+    /// Creates a stamper of one message in `sample`, at least 1, and the receiver of its entries. [`start`]
+    /// creates one whose entries are written to Redis.
     pub fn new(sample: u64) -> (Self, mpsc::Receiver<Passage>) {
         let (buffer, passages) = mpsc::channel(BUFFER);
         (Self { sample, buffer, dropped: Arc::default() }, passages)
     }
 
-    /// Whether this message is stamped.
+    /// Returns true if this message is in the sample.
     pub fn wants(&self, id: MsgId) -> bool {
         id.is_sampled(self.sample)
     }
 
-    /// Notes that a sampled message passed `checkpoint` at `at`. Never waits.
+    /// Adds an entry if the message is in the sample. Never waits.
     pub fn stamp(&self, checkpoint: Checkpoint, id: MsgId, at: Nanos) {
         if self.wants(id) && self.buffer.try_send((checkpoint, id, at)).is_err() {
             self.dropped.add(1);
@@ -72,25 +76,33 @@ impl Stamper {
     }
 }
 
-/// The writing task; ends when all stampers are gone and the rest is written.
-pub type StampWriter = JoinHandle<()>;
+/// Task that writes stamps. It ends when all stampers are dropped and the last stamps are written.
+pub(crate) type StampWriter = JoinHandle<()>;
 
-/// The list that holds one number: how many microseconds the clock of a stamping process may be wrong by.
-pub fn clock_list(role: &str) -> String {
+/// Redis list of the error bound of a service's clock, one number of microseconds.
+fn clock_list(role: &str) -> String {
     format!("loadgen:clock:{role}")
+}
+
+/// Reads the error bound of a service's clock; 0 if it has published none.
+pub(crate) async fn read_bound(connection: &mut MultiplexedConnection, role: &str) -> Nanos {
+    let mut command = redis::cmd("LRANGE");
+    command.arg(clock_list(role)).arg(0).arg(0);
+    let micros = command.query_async::<Vec<u64>>(connection).await.unwrap_or_default();
+    Nanos(micros.first().copied().unwrap_or(0).saturating_mul(1_000))
 }
 
 /// Deletes all stamp lists of a log server.
 pub(crate) async fn clear(log_server: &Address) -> Result<(), StackError> {
     let mut connection = connect(log_server, Use::Commands).await?;
-    let lists: Vec<_> = Checkpoint::STAMPED.into_iter().filter_map(Checkpoint::list).collect();
+    let lists: Vec<_> = Checkpoint::stamped().filter_map(Checkpoint::list).collect();
     let deleted = redis::cmd("DEL").arg(lists).query_async::<()>(&mut connection).await;
     deleted.map_err(|error| refused(log_server, &error))
 }
 
-/// Starts the writing task on the current runtime. One message in `sample` is stamped; `role` is the
-/// component in whose name the clock's error bound is published.
-pub async fn start(
+/// Starts the writing task on the current runtime. One message in `sample` is stamped. `role` is the service that
+/// the clock's error bound is published for.
+pub(crate) async fn start(
     log_server: &Address,
     sample: u64,
     role: &'static str,
@@ -98,19 +110,19 @@ pub async fn start(
     let link = Link::open(log_server.clone(), Use::Commands).await?;
     let (stamper, passages) = Stamper::new(sample);
     let clock = ServerClock::new(log_server.is_loopback());
-    let writer = Writer { link, clock, role, dropped: Arc::clone(&stamper.dropped) };
+    let writer = StampTask { link, clock, role, dropped: Arc::clone(&stamper.dropped) };
     let task = tokio::spawn(writer.run(passages));
     Ok((stamper, task))
 }
 
-struct Writer {
+struct StampTask {
     link: Link,
     clock: ServerClock,
     role: &'static str,
     dropped: Arc<Counter>,
 }
 
-impl Writer {
+impl StampTask {
     async fn run(mut self, mut stamps: mpsc::Receiver<Passage>) {
         let mut batch = Vec::new();
         self.compare(TRIPS_AT_START).await;
@@ -129,7 +141,7 @@ impl Writer {
             if batch.is_empty() {
                 continue;
             }
-            // Let others join; at the end of the service there are none to wait for.
+            // Wait for more stamps, unless the service stops.
             if !stamps.is_closed() {
                 tokio::time::sleep(FLUSH_EVERY).await;
             }
@@ -159,7 +171,7 @@ impl Writer {
         self.publish_bound().await;
     }
 
-    /// Publishes how exact this process's clock is, for the run that joins the stamps.
+    /// Publishes the error bound of this process's clock, for the run that joins the stamps.
     async fn publish_bound(&mut self) {
         let Some(bound) = self.clock.error_bound(clock::now()) else { return };
         let Some(connection) = self.link.get().await else { return };
@@ -172,30 +184,30 @@ impl Writer {
         }
         let mut expire = redis::cmd("EXPIRE");
         expire.arg(&list).arg(BOUND_EXPIRES.as_secs());
-        // The embedded queue does not know it, and ends with the run.
+        // The embedded queue does not know the command, and ends with the run.
         if let Err(error) = expire.query_async::<()>(connection).await {
             self.link.failed(&error);
         }
     }
 
-    /// Leaves nothing behind but stamps.
+    /// Removes the published bound: only stamps stay.
     async fn remove_bound(&mut self) {
         let Some(connection) = self.link.get().await else { return };
         let mut delete = redis::cmd("DEL");
         delete.arg(clock_list(self.role));
-        // What cannot be removed expires.
+        // If this fails, the list expires.
         let _ = timeout(LAST_FLUSH, delete.query_async::<()>(connection)).await;
     }
 
-    /// Writes a batch, the newest stamp last, so that it is at the head. Whether all of it is in Redis.
+    /// Writes a batch, the newest stamp last, so that it is at the head. Returns true if Redis has all of it.
     async fn write(&mut self, batch: &mut [Passage]) -> bool {
         if self.clock.offset_us().is_none() {
             self.compare(TRIPS_AT_START).await;
         }
-        // Several threads note stamps.
+        // Entries of several threads are mixed.
         batch.sort_by_key(|(_, _, at)| *at);
         let mut pipeline = redis::pipe();
-        for checkpoint in Checkpoint::STAMPED {
+        for checkpoint in Checkpoint::stamped() {
             let mut command = redis::cmd("LPUSH");
             command.arg(checkpoint.list());
             let mut any = false;

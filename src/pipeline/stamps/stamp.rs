@@ -26,14 +26,14 @@ struct Foreign<'a> {
 }
 
 impl Stamp {
-    /// The stamp of a message that passed at `server_us`, microseconds since 1970.
+    /// Stamp of a message that passed at `server_us`, in microseconds since 1970.
     pub fn new(id: MsgId, server_us: u64) -> Self {
         let time = format!("{}.{:06}", server_us / 1_000_000, server_us % 1_000_000);
         Self { id: id.get(), time }
     }
 
-    /// Reads an element of a stamp list: the id, and the time in microseconds since 1970. `None` if
-    /// it is not a stamp.
+    /// Reads an element of a stamp list: the id, and the time in microseconds since 1970. `None` if it is not a
+    /// stamp.
     pub fn read(element: &[u8]) -> Option<(u64, u64)> {
         let stamp: Foreign<'_> = serde_json::from_slice(element).ok()?;
         let time = stamp.time.get();
@@ -69,12 +69,12 @@ fn decimal_micros(text: &str) -> Option<u64> {
     // The place of the point behind the microseconds, counted in digits.
     let end = i32::try_from(whole.len()).ok()? + exponent + 6;
     let end = usize::try_from(end).ok()?;
-    let digit = |n: usize| digits.get(n).copied().unwrap_or(0);
+    let mut digits = digits.into_iter().chain(std::iter::repeat(0));
     let mut micros: u64 = 0;
-    for n in 0..end {
-        micros = micros.checked_mul(10)?.checked_add(digit(n))?;
+    for digit in digits.by_ref().take(end) {
+        micros = micros.checked_mul(10)?.checked_add(digit)?;
     }
-    micros.checked_add(u64::from(digit(end) >= 5))
+    micros.checked_add(u64::from(digits.next()? >= 5))
 }
 
 /// Fields, and characters of a name or of a text, that a shape shows.
@@ -83,7 +83,7 @@ const MOST_CHARACTERS: usize = 32;
 
 /// The form of an element without its values: keys and types, and of a text where digits (9) and
 /// letters (a) are.
-pub fn shape(element: &[u8]) -> String {
+pub(crate) fn shape(element: &[u8]) -> String {
     match serde_json::from_slice(element) {
         Ok(value) => shape_of(&value),
         Err(_) => format!("{} bytes that are not JSON", element.len()),
@@ -113,20 +113,24 @@ fn shape_of(value: &Value) -> String {
     }
 }
 
-/// A name without what a terminal would take for a command.
+/// Replaces control characters, which a terminal would take for commands.
 fn printable(name: &str) -> String {
-    let shown = |c: char| if c.is_control() { '?' } else { c };
-    name.chars().take(MOST_CHARACTERS).map(shown).collect()
+    let name = name.chars().take(MOST_CHARACTERS);
+    name.map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn pattern(text: &str) -> String {
-    let class = |c: char| match c {
+    text.chars().take(MOST_CHARACTERS).map(class_of).collect()
+}
+
+/// Returns the character that stands for all of the same class.
+fn class_of(c: char) -> char {
+    match c {
         '0'..='9' => '9',
         _ if c.is_ascii_punctuation() || c == ' ' => c,
         _ if c.is_control() => '?',
         _ => 'a',
-    };
-    text.chars().take(MOST_CHARACTERS).map(class).collect()
+    }
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ use crate::run::RunError;
 
 /// Kind of an embedded server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Server {
+pub(super) enum EmbeddedServer {
     Queue,
     Broker,
 }
 
-impl Server {
+impl EmbeddedServer {
     /// Name in the report, and of its subcommand.
     fn name(self) -> &'static str {
         match self {
@@ -27,7 +27,10 @@ impl Server {
 }
 
 /// Starts a server on a free loopback port, and returns the port.
-pub(super) async fn start(server: Server, how: &Services) -> Result<(u16, Service), RunError> {
+pub(super) async fn start(
+    server: EmbeddedServer,
+    how: &Services,
+) -> Result<(u16, Service), RunError> {
     match how {
         Services::Children(program) => {
             let args = ["embedded", server.name(), "--listen", "127.0.0.1:0"];
@@ -50,13 +53,13 @@ pub(super) async fn start(server: Server, how: &Services) -> Result<(u16, Servic
     }
 }
 
-async fn thread(server: Server, listener: TcpListener) -> Result<Service, RunError> {
+async fn thread(server: EmbeddedServer, listener: TcpListener) -> Result<Service, RunError> {
     start_thread(server.name(), move |ready, shutdown| async move {
         // The listener takes connections already.
         ready();
         let result = match server {
-            Server::Queue => queue::run(listener, shutdown).await,
-            Server::Broker => broker::run(listener, shutdown).await,
+            EmbeddedServer::Queue => queue::run(listener, shutdown).await,
+            EmbeddedServer::Broker => broker::run(listener, shutdown).await,
         };
         result.map_err(|error| StackError::Start {
             program: server.name().to_owned(),

@@ -7,17 +7,20 @@ use crate::run::RunError;
 
 /// The server that cannot be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Server {
+pub(super) enum EmbeddedServer {
     Queue,
     Broker,
 }
 
 /// Always fails: the error names the server and the program to install.
 #[allow(clippy::unused_async, reason = "the same signature as with the feature")]
-pub(super) async fn start(server: Server, _: &Services) -> Result<(u16, Service), RunError> {
+pub(super) async fn start(
+    server: EmbeddedServer,
+    _: &Services,
+) -> Result<(u16, Service), RunError> {
     let (server, flag) = match server {
-        Server::Queue => ("queue", "--redis URL"),
-        Server::Broker => ("broker", "--mqtt URL"),
+        EmbeddedServer::Queue => ("queue", "--redis URL"),
+        EmbeddedServer::Broker => ("broker", "--mqtt URL"),
     };
     Err(StackError::NoEmbedded { server, flag }.into())
 }

@@ -56,9 +56,9 @@ pub(super) fn listening_port(line: &str) -> Option<u16> {
 
 /// Reports once that a service is ready, or its error.
 #[derive(Clone)]
-struct StartResult(Arc<Mutex<Option<oneshot::Sender<Result<(), RunError>>>>>);
+struct ServiceStart(Arc<Mutex<Option<oneshot::Sender<Result<(), RunError>>>>>);
 
-impl StartResult {
+impl ServiceStart {
     fn new(sender: oneshot::Sender<Result<(), RunError>>) -> Self {
         Self(Arc::new(Mutex::new(Some(sender))))
     }
@@ -83,7 +83,7 @@ where
     let (up, is_up) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("{name}-main"));
     let spawned = thread.spawn(move || {
-        let up = StartResult::new(up);
+        let up = ServiceStart::new(up);
         let started = up.clone();
         let ready = Box::new(move || started.report(Ok(())));
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
