@@ -8,6 +8,7 @@ mod embedded;
 mod service;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,13 @@ use crate::pipeline::settings::{self, ServerAddresses};
 use crate::report::ServerKind;
 use embedded::EmbeddedServer;
 use service::{Service, listening_port, start_thread};
+
+/// Child process that ended although it was not stopped.
+#[derive(Debug)]
+pub(super) struct EndedComponent {
+    pub(super) name: String,
+    pub(super) status: ExitStatus,
+}
 
 /// Method of running api and push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -189,17 +197,17 @@ impl Environment {
         self.services.iter().chain(&self.servers).map(Service::component).collect()
     }
 
-    /// Children that ended by themselves, each as a sentence.
-    pub(super) fn ended_components(&mut self) -> Vec<String> {
-        let mut exited = Vec::new();
+    /// Children that ended by themselves.
+    pub(super) fn ended_components(&mut self) -> Vec<EndedComponent> {
+        let mut ended = Vec::new();
         for service in self.services.iter_mut().chain(&mut self.servers) {
             if let Service::Child(child) = service
                 && let Some(status) = child.ended()
             {
-                exited.push(format!("{} ended: {status}", child.name()));
+                ended.push(EndedComponent { name: child.name().to_owned(), status });
             }
         }
-        exited
+        ended
     }
 
     /// Stops api and push. They finish what they hold and write their last stamps.

@@ -1,6 +1,7 @@
 //! Monitor of a run. Ten times a second it collects the workers' and the listener's intervals, reads the queue
 //! depth and reports progress; it finds out when all requests are sent and all messages have arrived.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::environment::Environment;
+use super::environment::{EndedComponent, Environment};
 use super::measurements::Totals;
 use super::participants::{Participants, RunResults};
 use super::redis_log::LogServer;
@@ -84,13 +85,14 @@ pub(super) struct MonitorResults {
     pub(super) joined: JoinedStages,
     pub(super) resources: Vec<Resource>,
     pub(super) notes: Vec<String>,
+    /// Components that ended, each as a sentence.
     pub(super) ended_components: Vec<String>,
 }
 
 pub(super) struct Monitor {
     pub(super) join: StageJoin,
     notes: Vec<String>,
-    ended_components: Vec<String>,
+    ended_components: Vec<ComponentEnd>,
     sampler: Sampler,
     pub(super) machine: MachineWatch,
     resources: Vec<Resource>,
@@ -109,6 +111,20 @@ pub(super) struct Monitor {
     /// State at the last report of progress.
     last_progress: SentSoFar,
     queue_depth: Option<u64>,
+}
+
+/// End of a component, with the time since measuring began.
+#[derive(Debug)]
+struct ComponentEnd {
+    component: EndedComponent,
+    at: Nanos,
+}
+
+impl fmt::Display for ComponentEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EndedComponent { name, status } = &self.component;
+        write!(f, "{name} ended: {status}, about {:.0} s into the run", self.at.as_secs_f64())
+    }
 }
 
 /// Number of requests sent up to a time.
@@ -312,10 +328,10 @@ impl Monitor {
 
     /// Notes children that have ended although they were not stopped.
     fn note_ended_components(&mut self, environment: &mut Environment) {
-        for casualty in environment.ended_components() {
-            if !self.ended_components.iter().any(|known| known.starts_with(&casualty)) {
-                let at = (clock::now() - self.measure_from).as_secs_f64();
-                self.ended_components.push(format!("{casualty}, about {at:.0} s into the run"));
+        for component in environment.ended_components() {
+            if !self.ended_components.iter().any(|ended| ended.component.name == component.name) {
+                let at = clock::now() - self.measure_from;
+                self.ended_components.push(ComponentEnd { component, at });
             }
         }
     }
@@ -383,7 +399,7 @@ impl Monitor {
             joined: self.join.finish(),
             resources: self.resources,
             notes: self.notes,
-            ended_components: self.ended_components,
+            ended_components: self.ended_components.iter().map(ToString::to_string).collect(),
         }
     }
 }
