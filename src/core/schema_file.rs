@@ -17,7 +17,7 @@ pub(crate) fn check<T: JsonSchema>(name: &str, title: &str, description: &str) {
     check_file(name, &schema::<T>(title, description));
 }
 
-/// As [`check`], for a type whose floating-point numbers are not below zero.
+/// Does the same as [`check`] for a type whose floating-point numbers are not below zero.
 pub(crate) fn check_unsigned<T: JsonSchema>(name: &str, title: &str, description: &str) {
     let mut schema = schema::<T>(title, description);
     add_minimum(&mut schema);

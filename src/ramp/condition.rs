@@ -126,8 +126,9 @@ impl ConditionPart {
             "generator valid" => return Ok(Self::GeneratorValid),
             _ => {}
         }
-        let threshold = with_full_name(Threshold::parse(PLACE, text)?).map_err(refused)?;
-        check_unit(&threshold).map_err(refused)?;
+        let threshold =
+            with_full_name(Threshold::parse(PLACE, text)?).map_err(|why| refused(&why))?;
+        check_unit(&threshold).map_err(|why| refused(&why))?;
         Ok(Self::Number(threshold))
     }
 
@@ -146,7 +147,7 @@ impl ConditionPart {
                 Some(growth) => growth_reason(growth),
             },
             Self::GeneratorValid => (!report.verdict.generator.is_valid())
-                .then(|| UnmetReason::Generator { state: report.verdict.generator }),
+                .then_some(UnmetReason::Generator { state: report.verdict.generator }),
         }
     }
 }
@@ -155,7 +156,7 @@ fn growth_reason(growth: QueueGrowth) -> Option<UnmetReason> {
     growth.is_growing().then_some(UnmetReason::QueueGrew { per_s: growth.per_s })
 }
 
-fn refused(why: String) -> PlanError {
+fn refused(why: &str) -> PlanError {
     PlanError::new(format!("{PLACE}: {why}"))
 }
 

@@ -21,7 +21,7 @@ impl Sum<'_> {
                 if let Some(bound) = bound.filter(|_| stage.crosses_processes()) {
                     distribution.coarsen(bound);
                 }
-                Ok(Stage { from: stage.from.clone(), to: stage.to.clone(), distribution })
+                Ok(Stage { from: stage.from, to: stage.to, distribution })
             })
             .collect()
     }
