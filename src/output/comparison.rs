@@ -1,10 +1,11 @@
-//! A comparison for people: both sides' figures, what changed, and how sure that is.
+//! A comparison as text: the figures of both sides, their change, and its interval.
 
 use std::fmt::Write as _;
 
 use crate::analysis::compare::figure::{Figure, Noise, Outcome, TOLERATED_POINTS};
 use crate::analysis::compare::{Comparison, Part};
 use crate::core::units::format_time;
+use crate::output::number::NOT_AVAILABLE;
 use crate::output::table::{table, wrapped};
 
 /// The whole text.
@@ -29,28 +30,19 @@ pub fn comparison_text(comparison: &Comparison) -> String {
 /// The verdict in a sentence.
 pub(super) fn verdict(comparison: &Comparison) -> String {
     let tolerance = comparison.tolerance_percent;
-    let of = |wanted: Outcome| {
-        let mut names = Vec::new();
-        for part in &comparison.parts {
-            let step = part.step.as_ref().map(|step| format!("{step} ")).unwrap_or_default();
-            let found = part.figures.iter().filter(|figure| figure.outcome == Some(wanted));
-            names.extend(found.map(|figure| format!("{step}{}", figure.name)));
-        }
-        names.join(", ")
-    };
-    let worse = of(Outcome::Worse);
+    let worse = names(comparison, Outcome::Worse);
     let mut out = if worse.is_empty() {
         format!("not worse by more than {tolerance}% beyond chance")
     } else {
         format!("WORSE by more than {tolerance}% beyond chance: {worse}")
     };
-    let unclear = of(Outcome::Unclear);
+    let unclear = names(comparison, Outcome::Unclear);
     if worse.is_empty() && !unclear.is_empty() {
         out += &format!("; too noisy to exclude it: {unclear}");
     }
     if worse.is_empty() && !comparison.undecided.is_empty() {
         let names = comparison.undecided.join(", ");
-        out += &format!("; CANNOT TELL, for want of answers or of whole seconds: {names}");
+        out += &format!("; CANNOT TELL, too few answers or whole seconds: {names}");
     }
     if !comparison.failed.is_empty() {
         out += "; a run failed: do not trust this comparison";
@@ -61,7 +53,18 @@ pub(super) fn verdict(comparison: &Comparison) -> String {
     out
 }
 
-/// A part's figures, a row each; the first row is the head.
+/// Names of the figures with an outcome, each with its step.
+fn names(comparison: &Comparison, outcome: Outcome) -> String {
+    let mut names = Vec::new();
+    for part in &comparison.parts {
+        let step = part.step.as_ref().map(|step| format!("{step} ")).unwrap_or_default();
+        let figures = part.figures.iter().filter(|figure| figure.outcome == Some(outcome));
+        names.extend(figures.map(|figure| format!("{step}{}", figure.name)));
+    }
+    names.join(", ")
+}
+
+/// A row for each figure of a part, below a row of column names.
 pub(super) fn figure_rows(comparison: &Comparison, part: &Part) -> Vec<Vec<String>> {
     let title = part.step.clone().unwrap_or_default();
     let interval = format!("{}% interval", comparison.confidence_percent);
@@ -81,26 +84,20 @@ pub(super) fn value(figure: &Figure, value: f64) -> String {
 }
 
 fn row(figure: &Figure) -> Vec<String> {
-    let value = |of: f64| value(figure, of);
-    // A share changes by points, anything else by a share of itself.
-    let (unit, places) = if figure.is_time_or_rate() { ("%", 1) } else { (" points", 3) };
-    let change = |change: f64| format!("{change:+.places$}{unit}");
-    let interval = |[low, high]: [f64; 2]| format!("{low:+.places$} to {high:+.places$}{unit}");
-    let side = |middle: f64, interval: Option<[f64; 2]>| match interval {
-        Some([low, high]) => format!("{} ±{}", value(middle), value((high - low) / 2.0)),
-        None => value(middle),
-    };
     vec![
         format!("  {}", figure.name.trim_start_matches("latency.")),
-        side(figure.base, figure.base_interval),
-        side(figure.new, figure.new_interval),
-        change(figure.change_percent),
-        figure.interval_percent.map_or_else(|| "n/a".to_owned(), interval),
+        side(figure, figure.base, figure.base_interval),
+        side(figure, figure.new, figure.new_interval),
+        change(figure, figure.change_percent),
+        figure.interval_percent.map_or_else(
+            || NOT_AVAILABLE.to_owned(),
+            |[low, high]| format!("{} to {}", signed(figure, low), change(figure, high)),
+        ),
         match figure.noise {
             Some(Noise::Runs) => "runs",
             Some(Noise::Seconds) => "seconds",
             Some(Noise::Values) => "values",
-            None => "n/a",
+            None => NOT_AVAILABLE,
         }
         .to_owned(),
         match figure.outcome {
@@ -114,10 +111,30 @@ fn row(figure: &Figure) -> Vec<String> {
     ]
 }
 
-/// What decides, for documents that have room to say it.
+/// A side's value, with half of its interval.
+fn side(figure: &Figure, middle: f64, interval: Option<[f64; 2]>) -> String {
+    let middle = value(figure, middle);
+    match interval {
+        Some([low, high]) => format!("{middle} ±{}", value(figure, (high - low) / 2.0)),
+        None => middle,
+    }
+}
+
+/// A change with its unit: percent of a time or rate, percentage points of a share.
+fn change(figure: &Figure, change: f64) -> String {
+    let unit = if figure.is_time_or_rate() { "%" } else { " points" };
+    format!("{}{unit}", signed(figure, change))
+}
+
+fn signed(figure: &Figure, change: f64) -> String {
+    let places = if figure.is_time_or_rate() { 1 } else { 3 };
+    format!("{change:+.places$}")
+}
+
+/// The rule of the verdict in a sentence.
 pub(super) fn footnote(comparison: &Comparison) -> String {
     format!(
-        "Worse is what lies beyond {}% with its whole interval; of failed and lost beyond \
+        "A figure is worse if its whole interval is beyond {}%; for failed and lost, beyond \
          {TOLERATED_POINTS} percentage points.",
         comparison.tolerance_percent
     )

@@ -1,15 +1,15 @@
-//! How far a figure may be off by chance: the sides of its 99 % confidence interval, as
-//! differences of natural logarithms, so that it is a share of the figure (0.05 is 5 %).
+//! Confidence of a figure: the two sides of its 99 % confidence interval, as differences of natural logarithms, that is as
+//! shares of the figure (0.05 is 5 %).
 //!
-//! Three sources, and the widest counts. The histogram alone (order statistics) takes the values for
-//! independent of each other, which latencies of one run are not: what slows one request slows its
-//! neighbours. The variation from second to second sees that, but not what sets whole runs apart.
-//! That only several runs of each side tell.
+//! There are three sources, and the widest interval counts:
+//! - The histogram alone (order statistics). It assumes that the values are independent. Latencies of one run are not: a
+//!   delay of one request delays its neighbours too.
+//! - The variation from second to second. It contains such delays, but not the difference between whole runs.
+//! - The variation from run to run. It needs several runs of each side.
 //!
-//! Below 1,000 values a second no second has a 99th percentile. Its noise is then from the histogram,
-//! with the values taken in groups as large as a short stall makes them (the design effect of samples
-//! that are drawn in clusters; Kish, Survey Sampling, 1965), and what the seconds' medians show beside
-//! it: what moves the whole distribution moves its tail by as much.
+//! Below 1,000 values a second no second has a 99th percentile. Its noise then comes from the histogram, with values counted
+//! in groups as large as a short stall makes them (the design effect of cluster samples; Kish, Survey Sampling, 1965), and
+//! from the medians of the seconds: a change that moves the whole distribution moves its tail by as much.
 
 use crate::core::distribution::Latencies;
 
@@ -21,14 +21,14 @@ const T: [f64; 30] = [
     2.977, 2.947, 2.921, 2.898, 2.878, 2.861, 2.845, 2.831, 2.819, 2.807, 2.797, 2.787, 2.779,
     2.771, 2.763, 2.756, 2.750,
 ];
-/// Seconds below which their variation says nothing.
+/// Fewest seconds whose variation is used.
 pub(super) const FEWEST_SECONDS: usize = 3;
-/// Degrees of freedom below which the variation from run to run says nothing: two runs of each side.
+/// Fewest degrees of freedom with which the variation from run to run is used: two runs of each side.
 const FEWEST_DEGREES: usize = 2;
-/// A correlation from second to second beyond it cannot be told from a trend.
+/// Highest correlation from second to second that is used; a higher one cannot be distinguished from a trend.
 const MOST_CORRELATED: f64 = 0.8;
 
-/// A stall, in seconds, that is not rare anywhere: the requests that fall due in it are late together.
+/// Length of a common stall, in seconds. All requests that are due in it are late together.
 const STALL_S: f64 = 0.01;
 
 /// Student's t at 99 %, two-sided; beyond the table by the first term of its expansion around the
@@ -40,7 +40,7 @@ fn t(degrees: usize) -> f64 {
     }
 }
 
-/// How far below the figure the truth may be, and how far above: a long tail is uncertain to one side.
+/// Distances of the true value below and above the figure. They differ for a long tail.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Margin {
     pub(super) down: f64,
@@ -52,7 +52,7 @@ impl Margin {
         Self { down: half, up: half }
     }
 
-    /// Of two that are independent: their squares add.
+    /// Margin of the sum of two independent errors: their squares add.
     pub(super) fn and(self, other: Self) -> Self {
         Self { down: self.down.hypot(other.down), up: self.up.hypot(other.up) }
     }
@@ -62,14 +62,14 @@ impl Margin {
     }
 }
 
-/// Of a quantile, from the histogram: the values at the ranks between which the quantile of the
-/// distribution lies, the number of values below it being binomial.
+/// Margin of a quantile from the histogram: the values at the ranks between which the true quantile lies. The number of
+/// values below it is binomial.
 pub(super) fn of_histogram(latencies: &Latencies, quantile: f64) -> Option<Margin> {
     of_groups(latencies, quantile, 1.0)
 }
 
-/// Of a quantile in the tail of a run of so many requests a second, of whose seconds only the medians'
-/// noise is known: of the values in groups, and of the medians.
+/// Margin of a quantile in the tail if only the noise of the seconds' medians is known: that of the values in groups, and
+/// that of the medians. `per_s` is the rate of the run in requests a second.
 pub(super) fn of_tail(
     latencies: &Latencies,
     quantile: f64,
@@ -80,13 +80,13 @@ pub(super) fn of_tail(
     Some(own.and(Margin::evenly(medians)))
 }
 
-/// As [`of_histogram`], of values that come in groups of so many: as if there were so many fewer.
+/// Margin of a quantile like [`of_histogram`], for values in groups of `group`. Each group counts as one value.
 fn of_groups(latencies: &Latencies, quantile: f64, group: f64) -> Option<Margin> {
     let value = latencies.quantile(quantile)?.0 as f64;
     let effective = latencies.count() as f64 / group;
     let spread = Z * (quantile * (1.0 - quantile) / effective).sqrt();
     let below = latencies.quantile((quantile - spread).max(0.0)).or(latencies.min())?;
-    // Above the largest value nothing is known: the distance to it, so many times.
+    // No value is known above the largest one: the distance to it is extrapolated.
     let (above, times) = match Some(quantile + spread).filter(|rank| *rank < 1.0) {
         Some(rank) => (latencies.quantile(rank).or(latencies.max())?, 1.0),
         None => (latencies.max()?, spread / (1.0 - quantile)),
@@ -95,8 +95,8 @@ fn of_groups(latencies: &Latencies, quantile: f64, group: f64) -> Option<Margin>
     (value > 0.0).then(|| Margin { down: (value / below).ln(), up: (above / value).ln() * times })
 }
 
-/// Of the mean of each second's figures, all above zero: batch means, a second a batch, widened by the
-/// correlation of neighbouring seconds. `None` for fewer than [`FEWEST_SECONDS`].
+/// Half interval of the mean of the seconds' figures, from batch means with a second as a batch, widened by the correlation
+/// of neighbouring seconds. `None` for fewer than [`FEWEST_SECONDS`], or if a figure is not above zero.
 pub(super) fn of_seconds(figures: &[f64]) -> Option<f64> {
     let count = figures.len();
     if count < FEWEST_SECONDS || figures.iter().any(|figure| *figure <= 0.0) {
@@ -104,7 +104,7 @@ pub(super) fn of_seconds(figures: &[f64]) -> Option<f64> {
     }
     let logs: Vec<f64> = figures.iter().map(|figure| figure.ln()).collect();
     let mean = mean(&logs);
-    let squares: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
+    let squares = squares(&logs);
     let products: f64 = logs.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
     let correlation = if squares > 0.0 { products / squares } else { 0.0 };
     let correlation = correlation.clamp(0.0, MOST_CORRELATED);
@@ -113,20 +113,22 @@ pub(super) fn of_seconds(figures: &[f64]) -> Option<f64> {
     Some(t(count - 1) * widened.sqrt())
 }
 
-/// How much runs of the same kind differ: the standard deviation of the figures' logarithms around
-/// their own side's mean, and t for its degrees of freedom. `None` for fewer than four runs in all.
+/// Half interval from the variation between runs: the standard deviation of the figures' logarithms around the mean of their
+/// side, times t for the degrees of freedom. `None` for fewer than four runs in total.
 pub(super) fn of_runs(base: &[f64], new: &[f64]) -> Option<f64> {
     let degrees = (base.len() + new.len()).checked_sub(2).filter(|n| *n >= FEWEST_DEGREES)?;
-    let squares = |logs: &[f64]| {
-        let mean = mean(logs);
-        logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>()
-    };
     Some(t(degrees) * ((squares(base) + squares(new)) / degrees as f64).sqrt())
 }
 
-/// Of a share in [0, 1] of so many, taken for independent. One success and one failure are added, so
-/// that none of few is not taken for never.
-pub(super) fn of_share((share, count): (f64, f64)) -> f64 {
+/// Sum of the squared differences from the mean.
+fn squares(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    values.iter().map(|value| (value - mean).powi(2)).sum()
+}
+
+/// Half interval of a share in [0, 1] of `count` independent cases. One success and one failure are added, so that zero of
+/// a few cases does not count as "never".
+pub(super) fn of_share(share: f64, count: f64) -> f64 {
     let share = (share * count + 1.0) / (count + 2.0);
     Z * (share * (1.0 - share) / (count + 2.0)).sqrt()
 }
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn t_comes_down_to_the_normal_distribution() {
+    fn t_approaches_the_normal_distribution() {
         assert_eq!((t(1), t(4), t(30)), (63.657, 4.604, 2.750));
         // 2.704 and 2.617 in the tables.
         assert!((t(40) - 2.704).abs() < 0.01 && (t(120) - 2.617).abs() < 0.005);
@@ -185,12 +187,12 @@ mod tests {
         let mut few = Latencies::default();
         (1..=1_000).for_each(|n| few.record(Nanos(n * 1_000)));
         let (one, ten) = (of_groups(&few, 0.99, 1.0), of_groups(&few, 0.99, 1_000.0));
-        let up = |off: Option<Margin>| off.expect("enough values").up;
-        assert!(up(ten) > up(one) && up(one) > 0.0, "{one:?} {ten:?}");
+        let (one, ten) = (one.expect("enough values"), ten.expect("enough values"));
+        assert!(ten.up > one.up && one.up > 0.0, "{one:?} {ten:?}");
     }
 
     #[test]
-    fn the_interval_of_a_tail_in_groups_holds_the_truth_as_often_as_it_says() {
+    fn the_interval_of_a_tail_in_groups_contains_the_true_value_at_its_confidence() {
         // 3,000 exponential values of which three in a row are the same one: 10 s at 300/s.
         let truth = -(0.01_f64.ln());
         let mut held = 0;
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_of_seconds_holds_the_truth_as_often_as_it_says() {
+    fn the_interval_of_seconds_contains_the_true_value_at_its_confidence() {
         let mut held = 0;
         for trial in 0..1_000_u64 {
             let figures: Vec<_> = (0..8).map(|n| (spread(trial * 8 + n + 1) - 0.5).exp()).collect();
@@ -233,15 +235,15 @@ mod tests {
     }
 
     #[test]
-    fn none_of_few_is_not_never() {
-        assert!(of_share((0.0, 10.0)) > 0.1 && of_share((0.0, 1e6)) < 1e-5);
-        assert!((of_share((0.5, 10_000.0)) - Z * 0.005).abs() < 1e-5);
+    fn zero_of_a_few_is_not_never() {
+        assert!(of_share(0.0, 10.0) > 0.1 && of_share(0.0, 1e6) < 1e-5);
+        assert!((of_share(0.5, 10_000.0) - Z * 0.005).abs() < 1e-5);
     }
 
     #[test]
     fn runs_differ_around_their_own_sides_mean() {
         assert_eq!(of_runs(&[0.0], &[1.0, 2.0]), None);
-        // The sides are far apart, which is no noise.
+        // A difference between the sides is not noise.
         assert_eq!(of_runs(&[1.0, 1.0], &[9.0, 9.0]), Some(0.0));
         let half = of_runs(&[1.0, 1.2], &[9.0, 9.2]).expect("two runs of each side");
         assert!((half - 9.925 * (0.04_f64 / 2.0).sqrt()).abs() < 1e-9, "{half}");

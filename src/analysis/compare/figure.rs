@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confidence::{self, Margin, mean};
 use super::{CompareError, Run};
+use crate::core::distribution::Latencies;
 use crate::core::units::round;
 use crate::report::{Distribution, Report, Row};
 
@@ -117,42 +118,65 @@ const PERCENTILES: [Percentile; 8] = [
     Percentile::response("latency.response.p99_9", 0.999, |q| q.p99_9, None),
 ];
 
-/// A figure of one run: the logarithm of its value, and its noise as far as the run itself tells it.
-struct Estimate {
-    log: f64,
-    values: Option<Margin>,
-    seconds: Option<f64>,
-    /// Whether more than the number of values is in it, which alone is no ground for a verdict.
-    is_told: bool,
+/// A margin and the noise that it is computed from.
+#[derive(Debug, Clone, Copy)]
+struct Uncertainty {
+    margin: Margin,
+    noise: Noise,
 }
 
-impl Estimate {
-    fn off(&self) -> Option<(Margin, Noise)> {
-        let seconds = self.seconds.map(|half| (Margin::evenly(half), Noise::Seconds));
-        widest([self.values.map(|off| (off, Noise::Values)), seconds])
+impl Uncertainty {
+    fn evenly(half: f64, noise: Noise) -> Self {
+        Self { margin: Margin::evenly(half), noise }
     }
 }
 
-/// To each side the widest, and the source that is the widest of all.
-fn widest<const N: usize>(known: [Option<(Margin, Noise)>; N]) -> Option<(Margin, Noise)> {
-    let known = || known.iter().flatten();
-    let (_, noise) = known().max_by(|a, b| a.0.most().total_cmp(&b.0.most()))?;
-    let most = |side: fn(&Margin) -> f64| known().map(|(off, _)| side(off)).fold(0.0, f64::max);
-    Some((Margin { down: most(|off| off.down), up: most(|off| off.up) }, *noise))
+/// A figure of one run: the logarithm of its value, and its noise as far as it follows from this run.
+struct Estimate {
+    log: f64,
+    /// Margin from the number of values.
+    values: Option<Margin>,
+    /// Half interval from the variation between seconds.
+    seconds: Option<f64>,
+    /// True if the noise follows from more than the number of values. The number alone is not enough for a verdict.
+    is_decisive: bool,
 }
 
-/// What both sides have, and what cannot be told.
+impl Estimate {
+    fn uncertainty(&self) -> Option<Uncertainty> {
+        let values = self.values.map(|margin| Uncertainty { margin, noise: Noise::Values });
+        let seconds = self.seconds.map(|half| Uncertainty::evenly(half, Noise::Seconds));
+        widest(&[values, seconds])
+    }
+}
+
+/// The widest margin below and above, and the noise of the widest of all.
+fn widest(all: &[Option<Uncertainty>]) -> Option<Uncertainty> {
+    let noise = noise_of_widest(all.iter().flatten().copied())?;
+    let mut margin = Margin::evenly(0.0);
+    for one in all.iter().flatten() {
+        margin.down = margin.down.max(one.margin.down);
+        margin.up = margin.up.max(one.margin.up);
+    }
+    Some(Uncertainty { margin, noise })
+}
+
+fn noise_of_widest(all: impl Iterator<Item = Uncertainty>) -> Option<Noise> {
+    all.max_by(|a, b| a.margin.most().total_cmp(&b.margin.most())).map(|widest| widest.noise)
+}
+
+/// Figures of both sides.
 #[derive(Default)]
 pub(super) struct Figures {
     pub(super) figures: Vec<Figure>,
-    /// Names of those that should decide and cannot.
+    /// Names of the figures of the verdict that cannot be judged.
     pub(super) undecided: Vec<String>,
 }
 
 impl Figures {
-    /// Of a figure that should decide. Where neither side has anything like it, it is not missed.
-    fn decide(&mut self, name: &str, figure: Option<Figure>, is_missed: bool) {
-        if is_missed && figure.as_ref().is_none_or(|figure| figure.outcome.is_none()) {
+    /// Adds a figure. If it is `needed` for the verdict and cannot be judged, its name is recorded as undecided.
+    fn add(&mut self, name: &str, figure: Option<Figure>, needed: bool) {
+        if needed && figure.as_ref().is_none_or(|figure| figure.outcome.is_none()) {
             self.undecided.push(name.to_owned());
         }
         self.figures.extend(figure);
@@ -167,16 +191,21 @@ pub(super) fn figures(
 ) -> Result<Figures, CompareError> {
     let mut found = Figures::default();
     for percentile in &PERCENTILES {
-        let sides = (estimates(base, percentile)?, estimates(new, percentile)?);
-        let decides = percentile.second.is_some();
-        let figure = relative(percentile.name, &sides, decides, 1.0, tolerance_percent);
+        let question = Question {
+            name: percentile.name,
+            decides: percentile.second.is_some(),
+            worse_is: 1.0,
+            tolerance_percent,
+        };
+        let (base_runs, new_runs) = (estimates(base, percentile)?, estimates(new, percentile)?);
+        let figure = relative(&question, base_runs.as_deref(), new_runs.as_deref());
         let any = base.iter().chain(new).any(|(_, report)| (percentile.of)(report).is_some());
-        found.decide(percentile.name, figure, decides && any);
+        found.add(percentile.name, figure, question.decides && any);
     }
-    let sides = (rates(base), rates(new));
-    // Of a rate less is worse.
     let name = "requests.completed_per_s";
-    found.decide(name, relative(name, &sides, true, -1.0, tolerance_percent), true);
+    let question = Question { name, decides: true, worse_is: -1.0, tolerance_percent };
+    let figure = relative(&question, rates(base).as_deref(), rates(new).as_deref());
+    found.add(name, figure, true);
     found.figures.extend(share("failed_percent", base, new, failed));
     found.figures.extend(share("lost_percent", base, new, lost));
     Ok(found)
@@ -187,14 +216,14 @@ pub(super) fn whole_seconds(report: &Report) -> impl Iterator<Item = &Row> {
     report.series.iter().filter(|row| row.t_s <= report.run.duration_s + 1e-3)
 }
 
-/// The noise of a figure from its seconds, where at least half of them tell it: at 1,000 requests a
-/// second there are 999 in one and 1,000 in the next, of which one has a 99th percentile.
-fn noise_of(report: &Report, figure: fn(&Row) -> Option<f64>) -> Option<f64> {
-    let told: Vec<f64> = whole_seconds(report).filter_map(figure).collect();
-    if told.len() * 2 < whole_seconds(report).count() {
+/// Half interval of a figure from its seconds, if at least half of the seconds have it. At 1,000 requests a second one
+/// second has 999 requests and the next 1,000, and only the latter has a 99th percentile.
+fn noise_of_seconds(report: &Report, figure: fn(&Row) -> Option<f64>) -> Option<f64> {
+    let known: Vec<f64> = whole_seconds(report).filter_map(figure).collect();
+    if known.len() * 2 < whole_seconds(report).count() {
         None
     } else {
-        confidence::of_seconds(&told)
+        confidence::of_seconds(&known)
     }
 }
 
@@ -210,100 +239,116 @@ fn estimates(
         };
         let latencies =
             distribution.latencies().map_err(|_| CompareError::Histogram((*file).to_owned()))?;
-        let seconds = percentile.second.and_then(|second| noise_of(report, second));
-        let tail = || {
-            let medians = noise_of(report, percentile.median)?;
-            let per_s = report.requests.completed_per_s;
-            confidence::of_tail(&latencies, percentile.place, per_s, medians)
-        };
-        let tail = if seconds.is_none() && percentile.second.is_some() { tail() } else { None };
+        let seconds = percentile.second.and_then(|second| noise_of_seconds(report, second));
+        let needs_tail = seconds.is_none() && percentile.second.is_some();
+        let tail = if needs_tail { margin_of_tail(report, &latencies, percentile) } else { None };
         let values = tail.or_else(|| confidence::of_histogram(&latencies, percentile.place));
-        let is_told = seconds.is_some() || tail.is_some();
-        estimates.push(Estimate { log: value.ln(), values, seconds, is_told });
+        let is_decisive = seconds.is_some() || tail.is_some();
+        estimates.push(Estimate { log: value.ln(), values, seconds, is_decisive });
     }
     Ok(Some(estimates))
 }
 
+fn margin_of_tail(
+    report: &Report,
+    latencies: &Latencies,
+    percentile: &Percentile,
+) -> Option<Margin> {
+    let medians = noise_of_seconds(report, percentile.median)?;
+    let per_s = report.requests.completed_per_s;
+    confidence::of_tail(latencies, percentile.place, per_s, medians)
+}
+
 fn rates(runs: &[Run<'_>]) -> Option<Vec<Estimate>> {
-    let estimate = |(_, report): &Run<'_>| {
+    let mut estimates = Vec::new();
+    for (_, report) in runs {
         let value = Some(report.requests.completed_per_s).filter(|rate| *rate > 0.0)?;
         let seconds: Vec<f64> = whole_seconds(report).map(|row| row.completed as f64).collect();
         let seconds = confidence::of_seconds(&seconds);
-        Some(Estimate { log: value.ln(), values: None, seconds, is_told: seconds.is_some() })
-    };
-    runs.iter().map(estimate).collect()
+        let is_decisive = seconds.is_some();
+        estimates.push(Estimate { log: value.ln(), values: None, seconds, is_decisive });
+    }
+    Some(estimates)
 }
 
-/// A figure whose change is a share of it.
-fn relative(
-    name: &str,
-    (base, new): &(Option<Vec<Estimate>>, Option<Vec<Estimate>>),
+/// A figure to judge.
+struct Question {
+    name: &'static str,
+    /// True if the verdict depends on the figure.
     decides: bool,
+    /// 1 if a larger value is worse, −1 if a smaller value is.
     worse_is: f64,
     tolerance_percent: f64,
+}
+
+/// A figure whose change is a share of its value.
+fn relative(
+    question: &Question,
+    base: Option<&[Estimate]>,
+    new: Option<&[Estimate]>,
 ) -> Option<Figure> {
-    let (base, new) = (base.as_deref()?, new.as_deref()?);
-    let logs = |side: &[Estimate]| side.iter().map(|one| one.log).collect::<Vec<_>>();
-    let (base_logs, new_logs) = (logs(base), logs(new));
+    let (base, new) = (base?, new?);
+    let base_logs: Vec<_> = base.iter().map(|run| run.log).collect();
+    let new_logs: Vec<_> = new.iter().map(|run| run.log).collect();
     let between = confidence::of_runs(&base_logs, &new_logs);
-    let (of_base, of_new) =
-        (of_side(own(base), between, base.len()), of_side(own(new), between, new.len()));
+    let of_base = of_side(within_runs(base), between, base.len());
+    let of_new = of_side(within_runs(new), between, new.len());
     let (before, after) = (mean(&base_logs), mean(&new_logs));
     let change = after - before;
-    let off = of_change(of_base, of_new);
-    let percent = |log: f64| round((log.exp() - 1.0) * 100.0, 1e2);
-    let around = |log: f64, off: Margin| {
-        [(log - off.down).exp(), (log + off.up).exp()].map(|v| round(v, 1e3))
-    };
-    let interval = off.map(|(off, _)| [percent(change - off.down), percent(change + off.up)]);
-    let is_told = base.iter().chain(new).all(|run| run.is_told);
-    let outcome = (interval.filter(|_| decides && (is_told || between.is_some())))
-        .map(|interval| outcome(interval, worse_is, tolerance_percent));
+    let of_change = of_change(of_base, of_new);
+    let interval = of_change.map(|Uncertainty { margin, .. }| {
+        [percent_of_log(change - margin.down), percent_of_log(change + margin.up)]
+    });
+    let is_decisive = between.is_some() || base.iter().chain(new).all(|run| run.is_decisive);
+    let outcome = (interval.filter(|_| question.decides && is_decisive))
+        .map(|interval| outcome(interval, question.worse_is, question.tolerance_percent));
     Some(Figure {
-        name: name.to_owned(),
+        name: question.name.to_owned(),
         base: round(before.exp(), 1e3),
         new: round(after.exp(), 1e3),
-        base_interval: of_base.map(|(off, _)| around(before, off)),
-        new_interval: of_new.map(|(off, _)| around(after, off)),
-        change_percent: percent(change),
+        base_interval: of_base.map(|side| interval_of_log(before, side.margin)),
+        new_interval: of_new.map(|side| interval_of_log(after, side.margin)),
+        change_percent: percent_of_log(change),
         interval_percent: interval,
-        noise: off.map(|(_, noise)| noise),
+        noise: of_change.map(|change| change.noise),
         outcome,
     })
 }
 
-/// The noise of a side's mean as far as its runs themselves tell it: the more runs, the less.
-fn own(side: &[Estimate]) -> Option<(Margin, Noise)> {
-    let offs: Option<Vec<_>> = side.iter().map(Estimate::off).collect();
-    let offs = offs?;
-    let Margin { down, up } = offs.iter().fold(Margin::evenly(0.0), |sum, (off, _)| sum.and(*off));
-    let (_, noise) = offs.iter().copied().max_by(|a, b| a.0.most().total_cmp(&b.0.most()))?;
-    let runs = side.len() as f64;
-    Some((Margin { down: down / runs, up: up / runs }, noise))
+/// A change in percent, from the difference of two logarithms.
+fn percent_of_log(log: f64) -> f64 {
+    round((log.exp() - 1.0) * 100.0, 1e2)
 }
 
-/// The noise of a side's mean: its own, or what runs differ by, of which a mean of many has less.
-fn of_side(
-    own: Option<(Margin, Noise)>,
-    between: Option<f64>,
-    runs: usize,
-) -> Option<(Margin, Noise)> {
-    let between = between.map(|half| (Margin::evenly(half / (runs as f64).sqrt()), Noise::Runs));
-    widest([own, between])
+/// The interval around a value, from its logarithm.
+fn interval_of_log(log: f64, margin: Margin) -> [f64; 2] {
+    [(log - margin.down).exp(), (log + margin.up).exp()].map(|value| round(value, 1e3))
 }
 
-/// The noise of the change: errors of both sides are independent. It is less than it seems where the
-/// new side is, or the base is more.
-fn of_change(
-    base: Option<(Margin, Noise)>,
-    new: Option<(Margin, Noise)>,
-) -> Option<(Margin, Noise)> {
-    let (_, noise) = widest([base, new])?;
-    let Margin { down, up } = base?.0;
-    Some((new?.0.and(Margin { down: up, up: down }), noise))
+/// Noise of a side's mean from the noise within its runs. It decreases with the number of runs.
+fn within_runs(side: &[Estimate]) -> Option<Uncertainty> {
+    let runs: Vec<_> = side.iter().map(Estimate::uncertainty).collect::<Option<_>>()?;
+    let sum = runs.iter().fold(Margin::evenly(0.0), |sum, run| sum.and(run.margin));
+    let noise = noise_of_widest(runs.iter().copied())?;
+    let count = side.len() as f64;
+    Some(Uncertainty { margin: Margin { down: sum.down / count, up: sum.up / count }, noise })
 }
 
-/// `worse_is` is 1 where more is worse, −1 where less is.
+/// Noise of a side's mean: from within its runs, or from the variation between runs, which decreases with their number.
+fn of_side(within: Option<Uncertainty>, between: Option<f64>, runs: usize) -> Option<Uncertainty> {
+    let between = between.map(|half| Uncertainty::evenly(half / (runs as f64).sqrt(), Noise::Runs));
+    widest(&[within, between])
+}
+
+/// Noise of the change. The errors of both sides are independent. The change is smaller than measured if the true value of
+/// the new side is smaller, or that of the baseline larger.
+fn of_change(base: Option<Uncertainty>, new: Option<Uncertainty>) -> Option<Uncertainty> {
+    let noise = widest(&[base, new])?.noise;
+    let Margin { down, up } = base?.margin;
+    Some(Uncertainty { margin: new?.margin.and(Margin { down: up, up: down }), noise })
+}
+
+/// Judges the interval of a change. `worse_is` is 1 if a larger value is worse, −1 if a smaller value is.
 fn outcome([low, high]: [f64; 2], worse_is: f64, tolerance: f64) -> Outcome {
     let (low, high) = if worse_is > 0.0 { (low, high) } else { (-high, -low) };
     if low > tolerance {
@@ -317,57 +362,84 @@ fn outcome([low, high]: [f64; 2], worse_is: f64, tolerance: f64) -> Outcome {
     }
 }
 
-/// Requests without a good answer, of how many.
-fn failed(report: &Report) -> Option<(u64, u64)> {
+/// Cases of a kind among all cases.
+#[derive(Debug, Clone, Copy)]
+struct Cases {
+    some: f64,
+    all: f64,
+}
+
+impl Cases {
+    fn share(self) -> f64 {
+        self.some / self.all
+    }
+
+    /// The cases of several runs together.
+    fn total(runs: &[Self]) -> Self {
+        Self {
+            some: runs.iter().map(|run| run.some).sum(),
+            all: runs.iter().map(|run| run.all).sum(),
+        }
+    }
+}
+
+/// Requests without a 2xx or 3xx answer among the planned ones.
+fn failed(report: &Report) -> Option<Cases> {
     let good = report.requests.status.iter().filter(|(code, _)| code.starts_with(['2', '3']));
     let good: u64 = good.map(|(_, count)| count).sum();
-    Some((report.requests.planned.saturating_sub(good), report.requests.planned))
+    let planned = report.requests.planned;
+    Some(Cases { some: planned.saturating_sub(good) as f64, all: planned as f64 })
 }
 
-/// Messages lost, of how many accepted.
-fn lost(report: &Report) -> Option<(u64, u64)> {
-    report.messages.as_ref().map(|messages| (messages.lost, messages.accepted))
+/// Lost messages among the accepted ones.
+fn lost(report: &Report) -> Option<Cases> {
+    let messages = report.messages.as_ref()?;
+    Some(Cases { some: messages.lost as f64, all: messages.accepted as f64 })
 }
 
-/// A share in percent, whose change is in percentage points.
+/// A share in percent. Its change is in percentage points. `None` if a run has no cases.
 fn share(
     name: &str,
     base: &[Run<'_>],
     new: &[Run<'_>],
-    of: fn(&Report) -> Option<(u64, u64)>,
+    of: fn(&Report) -> Option<Cases>,
 ) -> Option<Figure> {
-    let counts = |side: &[Run<'_>]| -> Option<Vec<(f64, f64)>> {
-        let counts = side.iter().map(|(_, report)| of(report).filter(|(_, all)| *all > 0));
-        counts.map(|count| count.map(|(some, all)| (some as f64, all as f64))).collect()
-    };
-    let (base, new) = (counts(base)?, counts(new)?);
-    let total = |side: &[(f64, f64)]| {
-        let all: f64 = side.iter().map(|(_, all)| all).sum();
-        (side.iter().map(|(some, _)| some).sum::<f64>() / all, all)
-    };
-    let shares =
-        |side: &[(f64, f64)]| side.iter().map(|(some, all)| some / all).collect::<Vec<_>>();
-    let between = confidence::of_runs(&shares(&base), &shares(&new));
-    let off = |side: &[(f64, f64)]| {
-        let own = (Margin::evenly(confidence::of_share(total(side))), Noise::Values);
-        of_side(Some(own), between, side.len())
-    };
-    let (of_base, of_new) = (off(&base), off(&new));
-    let (off, noise) = of_change(of_base, of_new)?;
-    let (before, after) = (total(&base).0, total(&new).0);
-    let percent = |share: f64| round(share * 100.0, 1e4);
-    let around =
-        |share: f64, off: Margin| [percent((share - off.down).max(0.0)), percent(share + off.up)];
-    let interval = [percent(after - before - off.down), percent(after - before + off.up)];
+    let (base, new) = (cases(base, of)?, cases(new, of)?);
+    let base_shares: Vec<_> = base.iter().map(|run| run.share()).collect();
+    let new_shares: Vec<_> = new.iter().map(|run| run.share()).collect();
+    let between = confidence::of_runs(&base_shares, &new_shares);
+    let (of_base, of_new) = (of_cases(&base, between), of_cases(&new, between));
+    let Uncertainty { margin, noise } = of_change(of_base, of_new)?;
+    let (before, after) = (Cases::total(&base).share(), Cases::total(&new).share());
+    let change = after - before;
+    let interval = [percent_of_share(change - margin.down), percent_of_share(change + margin.up)];
     Some(Figure {
         name: name.to_owned(),
-        base: percent(before),
-        new: percent(after),
-        base_interval: of_base.map(|(off, _)| around(before, off)),
-        new_interval: of_new.map(|(off, _)| around(after, off)),
-        change_percent: percent(after - before),
+        base: percent_of_share(before),
+        new: percent_of_share(after),
+        base_interval: of_base.map(|side| interval_of_share(before, side.margin)),
+        new_interval: of_new.map(|side| interval_of_share(after, side.margin)),
+        change_percent: percent_of_share(change),
         interval_percent: Some(interval),
         noise: Some(noise),
         outcome: Some(outcome(interval, 1.0, TOLERATED_POINTS)),
     })
+}
+
+fn cases(runs: &[Run<'_>], of: fn(&Report) -> Option<Cases>) -> Option<Vec<Cases>> {
+    runs.iter().map(|(_, report)| of(report).filter(|cases| cases.all > 0.0)).collect()
+}
+
+fn of_cases(side: &[Cases], between: Option<f64>) -> Option<Uncertainty> {
+    let total = Cases::total(side);
+    let half = confidence::of_share(total.share(), total.all);
+    of_side(Some(Uncertainty::evenly(half, Noise::Values)), between, side.len())
+}
+
+fn percent_of_share(share: f64) -> f64 {
+    round(share * 100.0, 1e4)
+}
+
+fn interval_of_share(share: f64, margin: Margin) -> [f64; 2] {
+    [percent_of_share((share - margin.down).max(0.0)), percent_of_share(share + margin.up)]
 }

@@ -73,29 +73,29 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// A run and a ramp.
-    #[error("{0} is of a run and {1} of a ramp; compare like with like")]
+    #[error("{0} is a report of a run and {1} of a ramp; compare two runs or two ramps")]
     Unlike(String, String),
-    /// An open and a closed loop, whose latencies are not of one kind.
+    /// An open and a closed loop.
     #[error(
-        "{0} is of an open loop and {1} of a closed one; their latencies mean different things"
+        "{0} is a report of an open loop and {1} of a closed loop; their latencies have different meanings"
     )]
     Loops(String, String),
     /// Ramps without a step in common.
-    #[error("{0} and {1} have no step of the same name that was run")]
+    #[error("{0} and {1} have no step of the same name that was completed")]
     NoSteps(String, String),
     /// A histogram cannot be read.
     #[error("{0}: a histogram cannot be read; was the file cut or edited?")]
     Histogram(String),
-    /// There is nothing that a verdict could rest on.
+    /// The noise of no figure is known.
     #[error(
-        "nothing tells chance from change: the runs have fewer than {} whole seconds; \
-         let them run longer, or give two runs of each side",
+        "the runs are too short to distinguish a change from noise: they have fewer than {} whole seconds; \
+         run longer, or pass two runs for each side",
         confidence::FEWEST_SECONDS
     )]
     TooShort,
 }
 
-/// Compares runs with runs, or ramps with ramps. Several of a side are taken as repetitions.
+/// Compares runs with runs, or ramps with ramps. Several reports of a side count as repetitions.
 pub fn compare(
     base: &[(String, Saved)],
     new: &[(String, Saved)],
@@ -109,26 +109,26 @@ pub fn compare(
         undecided.extend(found.undecided.into_iter().map(|name| format!("{step}{name}")));
         parts.push(Part { step: pair.step.clone(), figures: found.figures });
     }
-    let figures = || parts.iter().flat_map(|part| &part.figures);
-    let worse = figures().any(|figure| figure.outcome == Some(Outcome::Worse));
-    // Failures and losses can be told of any run; that they are no worse is no comparison.
-    let decided = figures().any(|figure| figure.is_time_or_rate() && figure.outcome.is_some());
+    let figures: Vec<_> = parts.iter().flat_map(|part| &part.figures).collect();
+    let worse = figures.iter().any(|figure| figure.outcome == Some(Outcome::Worse));
+    // Failures and losses can be judged for any run, but they alone are not a comparison.
+    let decided = figures.iter().any(|figure| figure.is_time_or_rate() && figure.outcome.is_some());
     if !worse && !decided && is_short(&pairs.pairs) {
         return Err(CompareError::TooShort);
     }
-    let runs = || pairs.pairs.iter().flat_map(|pair| pair.base.iter().chain(&pair.new));
-    let names = |side: &[(String, Saved)]| side.iter().map(|(name, _)| name.clone()).collect();
+    let runs: Vec<_> =
+        pairs.pairs.iter().flat_map(|pair| pair.base.iter().chain(&pair.new)).collect();
     Ok(Comparison {
         schema_version: SCHEMA_VERSION,
         kind: "comparison".to_owned(),
         tool: Tool::own(),
-        started_at: runs().map(|(_, r)| r.run.started_at.clone()).max().unwrap_or_default(),
+        started_at: runs.iter().map(|(_, r)| r.run.started_at.clone()).max().unwrap_or_default(),
         tolerance_percent,
         confidence_percent: CONFIDENCE_PERCENT,
-        base: names(base),
-        new: names(new),
+        base: file_names(base),
+        new: file_names(new),
         failed: pairs.failed,
-        trusted: runs().all(|(_, report)| report.verdict.generator.is_valid()),
+        trusted: runs.iter().all(|(_, report)| report.verdict.generator.is_valid()),
         worse,
         parts,
         undecided,
@@ -136,11 +136,17 @@ pub fn compare(
     })
 }
 
-/// Whether all that is compared has a run without the seconds that tell chance.
+fn file_names(side: &[(String, Saved)]) -> Vec<String> {
+    side.iter().map(|(name, _)| name.clone()).collect()
+}
+
+/// Returns true if each pair has a run with too few whole seconds to measure its noise.
 fn is_short(pairs: &[pairs::Pair<'_>]) -> bool {
-    let short =
-        |(_, report): &Run<'_>| figure::whole_seconds(report).count() < confidence::FEWEST_SECONDS;
-    pairs.iter().all(|pair| pair.base.iter().chain(&pair.new).any(short))
+    pairs.iter().all(|pair| pair.base.iter().chain(&pair.new).any(is_short_run))
+}
+
+fn is_short_run(run: &Run<'_>) -> bool {
+    figure::whole_seconds(run.1).count() < confidence::FEWEST_SECONDS
 }
 
 impl Comparison {
@@ -151,7 +157,7 @@ impl Comparison {
     }
 }
 
-/// A report by reference, and its file's name.
+/// File name and report.
 type Run<'a> = (&'a str, &'a Report);
 
 #[cfg(test)]

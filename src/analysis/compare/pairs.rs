@@ -1,7 +1,7 @@
-//! What is compared with what: run with run, step with the step of the same name.
+//! Pairs of runs to compare: a run with a run, a step of a ramp with the step of the same name.
 
 use super::{CompareError, Run};
-use crate::report::{LoopMode, Report, Saved};
+use crate::report::{LoopMode, Report, Saved, Server};
 
 /// The runs of both sides that are compared.
 pub(super) struct Pair<'a> {
@@ -10,11 +10,11 @@ pub(super) struct Pair<'a> {
     pub(super) new: Vec<Run<'a>>,
 }
 
-/// All pairs, and what a reader must know of them.
+/// All pairs, with notes about them.
 pub(super) struct Pairs<'a> {
     pub(super) pairs: Vec<Pair<'a>>,
     pub(super) notes: Vec<String>,
-    /// The failures of runs that prove nothing.
+    /// Failed runs, each with its failure.
     pub(super) failed: Vec<String>,
 }
 
@@ -117,15 +117,15 @@ fn failures(pair: &Pair<'_>) -> Vec<String> {
     all
 }
 
-/// What makes a comparison less than one of like with like.
+/// Notes on differences between the runs of a pair.
 fn notes(pair: &Pair<'_>) -> Vec<String> {
     let prefix = pair.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
     let runs: Vec<_> = pair.base.iter().chain(&pair.new).collect();
     let mut notes = Vec::new();
     let Some((first, rest)) = runs.split_first() else { return notes };
     for (file, report) in rest {
-        for (what, a, b) in differences(first.1, report) {
-            notes.push(format!("{prefix}{what}: {a} in {}, {b} in {file}", first.0));
+        for (setting, a, b) in differences(first.1, report) {
+            notes.push(format!("{prefix}{setting}: {a} in {}, {b} in {file}", first.0));
         }
     }
     for (file, report) in &runs {
@@ -144,27 +144,32 @@ fn notes(pair: &Pair<'_>) -> Vec<String> {
     notes
 }
 
-/// Where two plans, or what they ran on, differ.
+/// Settings and servers that differ between two runs, with both values.
 fn differences(a: &Report, b: &Report) -> Vec<(&'static str, String, String)> {
-    let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
-    let seconds = |report: &Report| format!("{:.0} s", report.run.duration_s);
-    let kind = |server: &Option<crate::report::Server>| {
-        server
-            .as_ref()
-            .map_or("none".to_owned(), |server| format!("{} {}", server.kind, server.version))
-    };
     let (x, y) = (&a.run, &b.run);
     let all = [
-        ("rate", number(x.rate_target), number(y.rate_target)),
-        ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
+        ("rate", or_none(x.rate_target), or_none(y.rate_target)),
+        ("arrivals", or_none(x.arrivals), or_none(y.arrivals)),
         ("connections", x.connections.to_string(), y.connections.to_string()),
         ("threads", x.threads.to_string(), y.threads.to_string()),
         ("engine", x.engine.to_string(), y.engine.to_string()),
         ("protocol", x.protocol.to_string(), y.protocol.to_string()),
         ("streams", x.streams.to_string(), y.streams.to_string()),
         ("duration", seconds(a), seconds(b)),
-        ("queue", kind(&x.stack.queue), kind(&y.stack.queue)),
-        ("broker", kind(&x.stack.broker), kind(&y.stack.broker)),
+        ("queue", server(&x.stack.queue), server(&y.stack.queue)),
+        ("broker", server(&x.stack.broker), server(&y.stack.broker)),
     ];
     all.into_iter().filter(|(_, a, b)| a != b).collect()
+}
+
+fn or_none(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
+fn seconds(report: &Report) -> String {
+    format!("{:.0} s", report.run.duration_s)
+}
+
+fn server(server: &Option<Server>) -> String {
+    or_none(server.as_ref().map(|server| format!("{} {}", server.kind, server.version)))
 }

@@ -1,5 +1,5 @@
-//! HdrHistogram's percentile spectrum as its own tools print it, so that its plotter reads it. Values
-//! are in milliseconds: the unit that the plotter takes them for unless told otherwise.
+//! HdrHistogram's percentile spectrum in the format of its own tools, so that its plotter reads it. Values are in
+//! milliseconds, the plotter's default unit.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ fn spectrum(latencies: &Latencies) -> String {
     for step in latencies.spectrum() {
         let (value, quantile) = (millis(step.value.0 as f64), step.quantile);
         let _ = write!(out, "{value:>12.3} {quantile:>2.12} {:>10}", step.up_to);
-        // The last has nothing above it, and no fourth column.
+        // The last line has no values above it, and no fourth column.
         if quantile < 1.0 {
             let _ = write!(out, " {:>14.2}", 1.0 / (1.0 - quantile));
         }

@@ -1,6 +1,6 @@
-//! HdrHistogram's interval log, version 1.3: a line for each distribution, with its name as the tag; of
-//! a ramp one for each step, too. The histograms are the report's own, in nanoseconds; as is the
-//! format's custom, the readable maximum beside them is in milliseconds.
+//! HdrHistogram's interval log, version 1.3: a line for each distribution, with its name as the tag. A ramp has such lines
+//! for each step. Histograms are in nanoseconds and copied from the report: hdrhistogram's own writer would unpack and pack
+//! each again. The maximum beside them is in milliseconds, as is usual in this format.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -14,13 +14,15 @@ pub(super) fn run(report: &Report) -> String {
     head(start) + &lines(report, start, "")
 }
 
-/// The step's name stands before the distribution's: `connections-4/arrival`.
+/// Tags consist of the names of step and distribution: `connections-4/arrival`.
 pub(super) fn ramp(ramp: &RampReport) -> String {
     let start = begin(&ramp.started_at);
     let mut out = head(start);
     for step in &ramp.steps {
         let prefix = format!("{}/", tag(&step.name));
-        out += &step.report.as_ref().map(|r| lines(r, start, &prefix)).unwrap_or_default();
+        if let Some(report) = &step.report {
+            out += &lines(report, start, &prefix);
+        }
     }
     out
 }
@@ -32,7 +34,7 @@ fn begin(started_at: &str) -> SystemTime {
 fn head(start: SystemTime) -> String {
     let seconds = since(start, SystemTime::UNIX_EPOCH).as_secs_f64();
     let date = humantime::format_rfc3339_millis(start);
-    // Times of the lines count from the base time.
+    // Times of the lines are relative to the base time.
     format!(
         "#[Histogram log format version 1.3]\n\
          #[StartTime: {seconds:.3} (seconds since epoch), {date}]\n\
@@ -42,24 +44,14 @@ fn head(start: SystemTime) -> String {
 }
 
 fn lines(report: &Report, start: SystemTime, prefix: &str) -> String {
-    let begin = since(begin(&report.run.started_at), start).as_secs_f64();
-    let length = report.run.duration_s;
+    let begin_s = since(begin(&report.run.started_at), start).as_secs_f64();
+    let length_s = report.run.duration_s;
     let mut out = String::new();
-    for name in DistributionName::ALL {
-        if let Some(distribution) = name.of(report) {
-            let (name, max) = (name.name(), distribution.max.unwrap_or_default() / 1e3);
-            let _ = writeln!(
-                out,
-                "Tag={prefix}{name},{begin:.3},{length:.3},{max:.3},{}",
-                distribution.hdr
-            );
-        }
-    }
-    for (name, distribution) in of_requests(report) {
-        let max = distribution.max.unwrap_or_default() / 1e3;
+    for (name, distribution) in distributions(report) {
+        let max_ms = distribution.max.unwrap_or_default() / 1e3;
         let _ = writeln!(
             out,
-            "Tag={prefix}{},{begin:.3},{length:.3},{max:.3},{}",
+            "Tag={prefix}{},{begin_s:.3},{length_s:.3},{max_ms:.3},{}",
             tag(&name),
             distribution.hdr
         );
@@ -67,21 +59,26 @@ fn lines(report: &Report, start: SystemTime, prefix: &str) -> String {
     out
 }
 
-/// Each request's distributions, as `login/response`.
-fn of_requests(report: &Report) -> impl Iterator<Item = (String, &Distribution)> {
-    report.by_request.iter().flat_map(|request| {
-        let arrival = request.arrival.as_ref().map(|arrival| ("arrival", arrival));
-        let all = [("response", &request.response), ("service", &request.service)];
-        let named = |(of, distribution)| (format!("{}/{of}", request.name), distribution);
-        arrival.into_iter().chain(all).map(named)
-    })
+/// The main distributions, and those of each request as `login/response`.
+fn distributions(report: &Report) -> Vec<(String, &Distribution)> {
+    let mut all = Vec::new();
+    for name in DistributionName::ALL {
+        all.extend(name.of(report).map(|distribution| (name.name().to_owned(), distribution)));
+    }
+    for request in &report.by_request {
+        let name = &request.name;
+        all.extend(request.arrival.as_ref().map(|arrival| (format!("{name}/arrival"), arrival)));
+        all.push((format!("{name}/response"), &request.response));
+        all.push((format!("{name}/service"), &request.service));
+    }
+    all
 }
 
 fn since(later: SystemTime, earlier: SystemTime) -> Duration {
     later.duration_since(earlier).unwrap_or_default()
 }
 
-/// A tag has neither spaces nor commas.
+/// A name without the characters that the format does not allow in tags: spaces and commas.
 fn tag(name: &str) -> String {
     name.replace(|c: char| c.is_whitespace() || c == ',' || c.is_control(), "-")
 }

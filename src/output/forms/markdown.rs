@@ -1,4 +1,4 @@
-//! Markdown, as GitHub shows it: in issues, pull requests and step summaries.
+//! GitHub's Markdown, for issues, pull requests and job summaries.
 
 use std::fmt::Write as _;
 
@@ -6,15 +6,16 @@ use crate::analysis::compare::Comparison;
 use crate::core::units::format_count;
 use crate::output::TextOptions;
 use crate::output::comparison;
+use crate::output::number::NOT_AVAILABLE;
 use crate::output::ramp::{reasons, step_rows};
 use crate::output::requests::request_rows;
 use crate::output::text::{
     latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows, why_valid,
 };
-use crate::report::Report;
 use crate::report::lookup::found;
 use crate::report::ramp::RampReport;
 use crate::report::result::RunResult;
+use crate::report::{Messages, Report, Requests};
 
 pub(super) fn run(report: &Report, options: TextOptions) -> String {
     let mut out = heading("loadgen", &RunResult::of_run(report, options.allowed));
@@ -55,8 +56,11 @@ pub(super) fn ramp(ramp: &RampReport, options: TextOptions) -> String {
     out += &table(&step_rows(ramp));
     let reasons = reasons(ramp);
     if !reasons.is_empty() {
-        let item = |(kind, reason): &(&str, String)| format!("{kind} {}", cell(reason));
-        out += &(list(&reasons.iter().map(item).collect::<Vec<_>>()) + "\n");
+        let mut items = Vec::new();
+        for (kind, reason) in reasons {
+            items.push(format!("{kind} {}", cell(&reason)));
+        }
+        out += &(list(&items) + "\n");
     }
     out += &list(&ramp.findings.iter().map(|finding| line(&finding.text)).collect::<Vec<_>>());
     out + &format!("\nRepeat it: `{}`\n", code(&ramp.command))
@@ -68,9 +72,9 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
     for part in &comparison.parts {
         out += &table(&comparison::figure_rows(comparison, part));
     }
-    let files = |files: &[String]| cell(&files.join(", "));
+    let (base, new) = (comparison.base.join(", "), comparison.new.join(", "));
     let mut items = vec![
-        format!("Base: {}; new: {}", files(&comparison.base), files(&comparison.new)),
+        format!("Base: {}; new: {}", cell(&base), cell(&new)),
         comparison::footnote(comparison),
     ];
     items.extend(comparison.failed.iter().map(|failure| line(failure)));
@@ -78,7 +82,7 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
     out + &list(&items)
 }
 
-/// The first line: the result of the whole.
+/// The first line: name and result.
 fn heading(name: &str, result: &RunResult) -> String {
     let sign = if result.passed() { "✅" } else { "❌" };
     format!("### {sign} {name}: RESULT {}\n\n", cell(&result.to_string()))
@@ -100,54 +104,45 @@ fn verdict(report: &Report) -> String {
 }
 
 fn account(report: &Report) -> String {
-    let requests = &report.requests;
-    let mut rows = vec![
-        ["", "sent", "dropped", "answered", "failed", "unfinished", "per second"]
-            .map(str::to_owned)
-            .to_vec(),
-        vec![
-            "Requests".to_owned(),
-            format_count(requests.sent),
-            format_count(requests.dropped),
-            format_count(requests.completed),
-            format_count(requests.failed),
-            format_count(requests.unfinished),
-            format!("{:.2}", requests.completed_per_s),
-        ],
-    ];
-    let mut out = table(&rows);
+    let mut out = request_account(&report.requests);
     if let Some(messages) = &report.messages {
-        rows = vec![
-            [
-                "",
-                "accepted",
-                "arrived",
-                "lost",
-                "missed",
-                "unknown",
-                "duplicated",
-                "reordered",
-                "unexpected",
-                "foreign",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            vec![
-                "Messages".to_owned(),
-                format_count(messages.accepted),
-                format_count(messages.arrived),
-                format_count(messages.lost),
-                format_count(messages.missed),
-                format_count(messages.unknown),
-                format_count(messages.duplicated),
-                format_count(messages.reordered),
-                format_count(messages.unexpected),
-                format_count(messages.foreign),
-            ],
-        ];
-        out += &table(&rows);
+        out += &message_account(messages);
     }
     out
+}
+
+fn request_account(requests: &Requests) -> String {
+    let head = ["", "sent", "dropped", "answered", "failed", "unfinished", "per second"];
+    let row = [
+        "Requests".to_owned(),
+        format_count(requests.sent),
+        format_count(requests.dropped),
+        format_count(requests.completed),
+        format_count(requests.failed),
+        format_count(requests.unfinished),
+        format!("{:.2}", requests.completed_per_s),
+    ];
+    table(&[head.map(str::to_owned).to_vec(), row.to_vec()])
+}
+
+fn message_account(messages: &Messages) -> String {
+    let columns = [
+        ("accepted", messages.accepted),
+        ("arrived", messages.arrived),
+        ("lost", messages.lost),
+        ("missed", messages.missed),
+        ("unknown", messages.unknown),
+        ("duplicated", messages.duplicated),
+        ("reordered", messages.reordered),
+        ("unexpected", messages.unexpected),
+        ("foreign", messages.foreign),
+    ];
+    let (mut head, mut row) = (vec![String::new()], vec!["Messages".to_owned()]);
+    for (name, count) in columns {
+        head.push(name.to_owned());
+        row.push(format_count(count));
+    }
+    table(&[head, row])
 }
 
 fn thresholds(report: &Report) -> String {
@@ -156,41 +151,42 @@ fn thresholds(report: &Report) -> String {
     }
     let mut rows = vec![["Fail if", "it is", "result"].map(str::to_owned).to_vec()];
     rows.extend(report.verdict.thresholds.iter().map(|threshold| {
-        let value = found(threshold).unwrap_or_else(|| "n/a".to_owned());
+        let value = found(threshold).unwrap_or_else(|| NOT_AVAILABLE.to_owned());
         let result = if threshold.ok { "ok" } else { FAILED };
         vec![threshold.expr.clone(), value, result.to_owned()]
     }));
     table(&rows)
 }
 
-/// Rows under a head: the first column to the left, the others to the right.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
+/// Rows below a row of column names: the first column to the left, the others to the right.
+fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let row_of = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut out = String::new();
     for (n, row) in rows.iter().enumerate() {
-        out += &row_of(
-            (0..columns).map(|column| row.get(column).map_or(String::new(), |c| cell(c))).collect(),
-        );
+        let mut cells: Vec<_> = row.iter().map(|text| cell(text)).collect();
+        cells.resize(columns, String::new());
+        out += &table_line(&cells);
         if n == 0 {
-            out += &row_of(
-                (0..columns)
-                    .map(|column| if column == 0 { "---" } else { "---:" }.into())
-                    .collect(),
-            );
+            let mut rule = vec!["---".to_owned()];
+            rule.resize(columns, "---:".to_owned());
+            out += &table_line(&rule);
         }
     }
     out + "\n"
+}
+
+fn table_line(cells: &[String]) -> String {
+    format!("| {} |\n", cells.join(" | "))
 }
 
 fn list(items: &[String]) -> String {
     items.iter().map(|item| format!("- {item}\n")).collect()
 }
 
-/// A condition that failed, as a table's cell. No other cell has emphasis.
+/// Cell of a condition that failed. No other cell has emphasis.
 const FAILED: &str = "**failed**";
 
-/// Text on one line, with nothing in it that would be markup, a link or an image, or end a cell.
+/// Escapes a text for a table cell: one line, without markup, links and images.
 fn cell(text: &str) -> String {
     if text == FAILED {
         return text.to_owned();
@@ -199,7 +195,7 @@ fn cell(text: &str) -> String {
     let mut last = ' ';
     let mut chars = text.trim().chars().peekable();
     while let Some(c) = chars.next() {
-        // Between letters an underscore is no emphasis: p99_9.
+        // An underscore between letters is not emphasis: p99_9.
         let is_inside = last.is_alphanumeric() && chars.peek().is_some_and(|c| c.is_alphanumeric());
         match c {
             '_' if is_inside => out.push(c),
@@ -215,13 +211,13 @@ fn cell(text: &str) -> String {
     out
 }
 
-/// Text that begins a line or an item: it must not become a heading, a list or a rule.
+/// Escapes a text at the beginning of a line or an item, so that it does not become a heading, a list or a rule.
 fn line(text: &str) -> String {
     let text = cell(text);
     if text.starts_with(['#', '-', '+', '=', ':']) { format!("\\{text}") } else { text }
 }
 
-/// Text between backticks.
+/// Escapes a text between backticks.
 fn code(text: &str) -> String {
     text.replace('`', "'").replace(|c: char| c.is_control(), " ")
 }
@@ -231,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_end_a_cell_is_escaped() {
+    fn markup_in_a_cell_is_escaped() {
         let rows = [["a", "b"], ["x|y", "<1\n`z`"]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(
             cell("![a](http://h) [b](x) *c* _d_ p99_9"),

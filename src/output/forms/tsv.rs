@@ -1,14 +1,13 @@
-//! Tables for gnuplot, set apart by two empty lines: `index 0` has the columns of the original
-//! experiment and a row for each step (a run is one step), then follows the series of each step. `NaN`
-//! is what was not measured. Seconds after the end of sending are comments: a curve through them would
-//! fall to zero, which the load did not.
+//! Tables for gnuplot, separated by two empty lines. `index 0` has the columns of the original experiment and a row for each
+//! step (a run is one step). The series of each step follow. `NaN` is a number that was not measured. Seconds after the end
+//! of sending are comments: a curve through them would fall to zero although the load did not.
 
 use std::fmt::Write as _;
 
 use crate::report::ramp::RampReport;
 use crate::report::{Report, Row};
 
-/// The original's columns first, so that its gnuplot scripts find them.
+/// Columns of the original experiment first, so that its gnuplot scripts can be used.
 const STEPS: [&str; 7] = [
     "concurrency",
     "HTTP latency ms",
@@ -18,7 +17,7 @@ const STEPS: [&str; 7] = [
     "arrival p50 s",
     "arrival p99 s",
 ];
-/// Seconds of a row.
+/// Length of a row of the series, in seconds.
 const ROW_S: f64 = 1.0;
 const SERIES: [&str; 11] = [
     "t s",
@@ -38,7 +37,7 @@ pub(super) fn run(report: &Report) -> String {
     steps(&[report]) + &series(&report.run.target, report)
 }
 
-/// Steps without a report are comments: gnuplot counts its tables, and each step has its own.
+/// Steps without a report are comments, so that gnuplot does not count them as tables.
 pub(super) fn ramp(ramp: &RampReport) -> String {
     let reports: Vec<_> = ramp.steps.iter().filter_map(|step| step.report.as_ref()).collect();
     let mut out = steps(&reports);
@@ -77,15 +76,14 @@ fn series(name: &str, report: &Report) -> String {
         if is_after_the_end(row, report) {
             out += "# ";
         }
-        let count = |count: u64| Some(count as f64);
         out += &line(&[
             Some(row.t_s),
-            count(row.sent),
-            count(row.completed),
-            count(row.failed),
-            count(row.arrived),
-            count(row.in_flight),
-            row.queue_depth.and_then(count),
+            Some(row.sent as f64),
+            Some(row.completed as f64),
+            Some(row.failed as f64),
+            Some(row.arrived as f64),
+            Some(row.in_flight as f64),
+            row.queue_depth.map(|depth| depth as f64),
             row.response_p50.map(to_millis),
             row.response_p99.map(to_millis),
             row.arrival_p50.map(to_millis),
@@ -95,7 +93,7 @@ fn series(name: &str, report: &Report) -> String {
     out
 }
 
-/// Returns true if the row's second begins when nothing is sent any more.
+/// Returns true if the row's second begins after the end of sending.
 fn is_after_the_end(row: &Row, report: &Report) -> bool {
     row.sent == 0 && row.t_s - ROW_S >= report.run.duration_s
 }
@@ -118,7 +116,7 @@ fn line(figures: &[Option<f64>]) -> String {
     out + "\n"
 }
 
-/// To the nanosecond, as the report has it: 0.071615, not 0.07161500000000001.
+/// Milliseconds, rounded to nanoseconds: 0.071615, not 0.07161500000000001.
 fn to_millis(micros: f64) -> f64 {
     (micros * 1e3).round() / 1e6
 }
