@@ -1,5 +1,4 @@
-//! What the benches that drive whole programs share: a child and its CPU time, rounds in turn, tables
-//! in Markdown.
+//! Helpers of the benches that run whole programs: a child and its CPU time, rounds in turn, tables in Markdown.
 
 pub(crate) mod others;
 pub(crate) mod process;
@@ -17,7 +16,7 @@ use loadgen::report::Report;
 /// The binary that was built with this bench.
 pub(crate) const LOADGEN: &str = env!("CARGO_BIN_EXE_loadgen");
 
-/// Takes this machine's own settings of loadgen away: the bench says all it wants.
+/// Removes settings of loadgen from the environment: the bench passes all that it needs.
 pub(crate) fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LOADGEN_") {
@@ -31,7 +30,7 @@ pub(crate) fn report(json: &str) -> anyhow::Result<Report> {
     serde_json::from_str(json).context("loadgen printed no report")
 }
 
-/// When and where: the date, the cores, the kernel.
+/// Date, cores and kernel of a measurement.
 pub(crate) fn occasion() -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let date = now.split('T').next().unwrap_or_default();

@@ -1,15 +1,15 @@
-//! Other processes: what they take of the machine while something is measured.
+//! CPU time that other processes use during a measurement.
 
 use super::rounds::median;
 use super::table::number;
 
 /// The share of the machine, in percent, above which a run is taken again.
 const TOLERATED: f64 = 5.0;
-/// How often a run is taken at most.
+/// Most attempts of one run.
 const ATTEMPTS: usize = 3;
 
-/// Measures until others left the machine alone, three times at most; the least disturbed run counts,
-/// whatever it says. `share` is what others took of the machine, in percent.
+/// Repeats a measurement that other processes disturbed, up to [`ATTEMPTS`] times, and returns the least disturbed
+/// one. `share` is the CPU share of the other processes, in percent.
 pub(crate) fn undisturbed<M>(
     mut measure: impl FnMut() -> anyhow::Result<M>,
     share: impl Fn(&M) -> f64,
@@ -30,7 +30,7 @@ pub(crate) fn undisturbed<M>(
     Ok(best)
 }
 
-/// How undisturbed the figures are, from the share that others took in each run, in percent.
+/// A sentence on the CPU shares of other processes in all runs, in percent.
 pub(crate) fn summary(shares: impl Iterator<Item = f64>) -> String {
     let shares: Vec<_> = shares.map(Some).collect();
     let most = shares.iter().flatten().copied().reduce(f64::max);

@@ -1,5 +1,4 @@
-//! One child run to its end: what it printed, the CPU time it took, and how busy the machine was
-//! beside it.
+//! One child process, run to its end: its output, its CPU time, and the load of the machine beside it.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -17,24 +16,23 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 pub(crate) struct Cost {
     /// User and system time of the child, its threads and its children.
     pub(crate) cpu_s: f64,
-    /// What all cores had to give meanwhile.
+    /// CPU seconds of all cores during the run.
     offered_s: f64,
-    /// What they gave, to whomever.
+    /// CPU seconds that the cores were busy, for any process.
     busy_s: f64,
 }
 
 impl Cost {
-    /// The share of the machine that went to processes that are no part of the bench, in percent;
-    /// `own_s` is what its servers took.
+    /// CPU share of processes that do not belong to the bench, in percent. `own_s` is the CPU time of its servers.
     pub(crate) fn others(&self, own_s: f64) -> f64 {
         ((self.busy_s - self.cpu_s - own_s) / self.offered_s * 100.0).max(0.0)
     }
 }
 
-/// Runs a command to its end: its standard output, and what it cost. One that cannot start, that
-/// fails, or that still runs after `limit` is an error, and nothing of it is left.
+/// Runs a command to its end. Returns its standard output and its cost. Fails if it cannot start, exits with an error,
+/// or still runs after `limit`, when it is killed.
 ///
-/// Nothing happens here while it runs: the bench takes no CPU from what it measures.
+/// The bench only waits meanwhile, so that it takes no CPU time from the measured program.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> anyhow::Result<(String, Cost)> {
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
@@ -51,7 +49,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> anyhow::Result<(Str
     let offered_s = began.elapsed().as_secs_f64() * cores as f64;
     let busy_s = offered_s - (idle()? - idle_before);
     let complaint = text(&mut stderr)?;
-    ensure!(status.success(), "{status}: {}", complaint.lines().next().unwrap_or("no word why"));
+    ensure!(status.success(), "{status}: {}", complaint.lines().next().unwrap_or("no message"));
     Ok((text(&mut stdout)?, Cost { cpu_s, offered_s, busy_s }))
 }
 

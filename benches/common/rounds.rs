@@ -1,8 +1,8 @@
-//! Contenders that take turns, so that a machine's good and bad moments come to all of them alike.
+//! Contenders that run in turn, so that changes of the machine affect all of them equally.
 
 use super::table;
 
-/// What each contender measured in each round; `None` where it could not run.
+/// Measurement of each contender in each round; `None` if it could not run.
 #[derive(Debug)]
 pub(crate) struct Rounds<M> {
     contenders: Vec<(String, Vec<Option<M>>)>,
@@ -17,12 +17,12 @@ pub(crate) struct Column<M> {
     /// Digits after the point.
     pub(crate) digits: usize,
     pub(crate) value: fn(&M) -> Option<f64>,
-    /// Whether a column with the ratio to the first contender follows.
+    /// Adds a column with the ratio to the first contender.
     pub(crate) compared: bool,
 }
 
-/// Runs every contender once a round. Each round begins with the next one, so that none is always
-/// first. A contender that could not run is not tried again.
+/// Runs every contender once per round. Each round begins with another one, so that none is always first. A contender
+/// that could not run is not tried again.
 pub(crate) fn play<M>(
     names: &[String],
     rounds: usize,

@@ -10,7 +10,7 @@ pub(crate) fn print(header: &[String], rows: &[Vec<String>]) {
     rows.iter().for_each(|row| line(row));
 }
 
-/// A number with so many digits after the point; whole ones in groups of three.
+/// A number with `digits` after the point. Whole numbers have their digits in groups of three.
 pub(crate) fn number(value: Option<f64>, digits: usize) -> String {
     match value {
         None => "–".to_owned(),

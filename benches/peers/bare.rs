@@ -1,5 +1,5 @@
-//! The least a generator can do: wait, receive, send. What it costs is the kernel's, and no program
-//! that waits for its sockets this way costs less.
+//! The minimum of a load generator: wait, receive, send. Its CPU time is that of the kernel, the lower bound for every
+//! program that waits with epoll.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

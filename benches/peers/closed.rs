@@ -1,4 +1,4 @@
-//! The closed loop: as fast as ten connections go.
+//! The closed loop: the throughput of ten connections.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::post::{body, script};
 use super::programs::Programs;
 use super::{bare, outputs};
 
-/// So many requests are on the way at once.
+/// Connections, and so requests in flight.
 pub(crate) const CONNECTIONS: u64 = 10;
 
 /// Prints the table; what could not run is returned.

@@ -1,4 +1,4 @@
-//! A generator's run on core 1, and what it cost.
+//! A run of a load generator on core 1, and its CPU time.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::common::rounds::{self, Rounds};
 use super::nginx::Nginx;
 use super::outputs::Figures;
 
-/// How long over its time a program may run.
+/// Time that a program may run beyond its planned duration.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// A row of a table: a program and how it is run.
@@ -23,13 +23,13 @@ pub(crate) struct Generator {
     read: fn(&str) -> anyhow::Result<Figures>,
 }
 
-/// What it did, and the CPU time it took for that.
+/// Figures of a run, and its CPU time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) figures: Figures,
     /// User and system time a request, in microseconds.
     pub(crate) cpu_us: f64,
-    /// The share of the machine that others than it and nginx took, in percent.
+    /// CPU share of processes other than the generator and nginx, in percent.
     pub(crate) others: f64,
 }
 
@@ -45,7 +45,7 @@ impl Generator {
         Self { name: name.to_owned(), words: all, read }
     }
 
-    /// With one more word, that may have spaces in it.
+    /// Adds one argument, which may contain spaces.
     pub(crate) fn with(mut self, word: impl Into<OsString>) -> Self {
         self.words.push(word.into());
         self
@@ -64,7 +64,7 @@ impl Generator {
     }
 }
 
-/// All of them in turn.
+/// Runs all generators in turn.
 pub(crate) fn play(
     all: &[Generator],
     nginx: &Nginx,

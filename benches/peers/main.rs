@@ -1,10 +1,10 @@
-//! loadgen beside other load generators, on one nginx: a closed loop, where all of them show what a
-//! request costs, and an open loop at a set rate, where some show how late they are.
+//! loadgen beside other load generators, on one nginx: a closed loop for the CPU time of a request, and an open loop
+//! at a set rate for the lateness.
 //!
 //! `cargo bench --bench peers [-- --seconds 5 --pairs 5 --only closed]`. It wants nginx, `taskset`,
 //! two cores, and nothing else running. nginx has core 0, the generator core 1, so that CPU time a
-//! request is the generator's own. Peers are looked for on `PATH`; a variable of a peer's name says where
-//! it is (`WRK2=/opt/wrk2/wrk`). Those that are not there are named at the end.
+//! request is the generator's own. Peers are searched on `PATH`, or given by a variable of their name
+//! (`WRK2=/opt/wrk2/wrk`). Missing ones are named at the end.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -40,7 +40,7 @@ struct Args {
     #[arg(long)]
     only: Option<Part>,
 
-    /// What cargo gives every bench
+    /// Passed by cargo to every bench
     #[arg(long, hide = true)]
     bench: bool,
 

@@ -14,9 +14,9 @@ use tempfile::TempDir;
 
 use super::programs::Programs;
 
-/// Attempts on another port, should somebody take the free one first.
+/// Attempts with other ports, in case another process takes the free port first.
 const ATTEMPTS: usize = 5;
-/// How long it may take to come up, and to end.
+/// Limit of its start, and of its end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running nginx; dropping it ends it.
@@ -44,7 +44,7 @@ impl Nginx {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("config"), config(port, folder.path()))?;
-        // The kernel ends it with us, however we end.
+        // The kernel ends nginx with the bench, also if the bench is killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "--"]).arg(path);
         command.arg("-e").arg(folder.path().join("log"));
@@ -90,7 +90,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The master ends its worker; killed, it would leave it behind.
+        // On SIGTERM the master ends its worker; a killed master would leave it running.
         let asked = kill_process(Pid::from_child(&self.master), Signal::TERM);
         let began = Instant::now();
         while asked.is_ok() && began.elapsed() < PATIENCE {

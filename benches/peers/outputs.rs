@@ -1,4 +1,4 @@
-//! What each program prints, read into the same figures.
+//! Output of each program, read into the same figures.
 
 use anyhow::{Context as _, ensure};
 use loadgen::report::Distribution;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::common;
 
-/// What a program says of its run; latencies in microseconds, `None` where it does not say.
+/// Figures that a program prints; latencies in microseconds, `None` if it prints none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Figures {
     /// Answered requests.
@@ -55,8 +55,8 @@ pub(crate) fn wrk(output: &str) -> anyhow::Result<Figures> {
 
 /// wrk2, with `--latency --u_latency`: first what it measures from the plan, then from the send.
 ///
-/// It forgets what it measured in its first ten seconds when they are over. Of a run that ends soon
-/// after, percentiles of the rest would be an accident: then there are none.
+/// wrk2 discards the values of its first ten seconds. If a run ends soon after, too few values are left for
+/// percentiles, and none are returned.
 pub(crate) fn wrk2(output: &str) -> anyhow::Result<Figures> {
     let totals = wrk_totals(output)?;
     let (planned, sent) = output.split_once("Uncorrected Latency").context("no -U")?;

@@ -1,4 +1,4 @@
-//! The programs of others: where they are, and their versions.
+//! Paths and versions of the other load generators and of nginx.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-/// Each with the flag that makes it tell its version.
+/// Each with the flag that prints its version.
 const KNOWN: [(&str, &str); 6] = [
     ("nginx", "-v"),
     ("wrk", "-v"),
@@ -16,7 +16,7 @@ const KNOWN: [(&str, &str); 6] = [
     ("zrk", "--version"),
 ];
 
-/// What is installed.
+/// Installed programs.
 #[derive(Debug)]
 pub(crate) struct Programs(BTreeMap<&'static str, (PathBuf, String)>);
 
@@ -33,7 +33,7 @@ impl Programs {
         Ok(Self(found))
     }
 
-    /// Where a program is, if it is.
+    /// Path of a program, if it is installed.
     pub(crate) fn path(&self, name: &str) -> Option<&PathBuf> {
         self.0.get(name).map(|(path, _)| path)
     }
@@ -58,7 +58,7 @@ impl Programs {
     }
 }
 
-/// The file its variable names; else the one on `PATH`, or where Debian puts servers.
+/// The file that its variable names, or else the one on `PATH` or in the folder where Debian installs servers.
 fn find(name: &str) -> anyhow::Result<Option<PathBuf>> {
     let variable = name.to_uppercase();
     if let Some(path) = std::env::var_os(&variable).map(PathBuf::from) {
@@ -70,7 +70,7 @@ fn find(name: &str) -> anyhow::Result<Option<PathBuf>> {
     Ok(folders.map(|folder| folder.join(name)).find(|file| file.is_file()))
 }
 
-/// The first word of what it says that begins with a digit, as in `nginx version: nginx/1.22.1`.
+/// The first word of its output that begins with a digit, as in `nginx version: nginx/1.22.1`.
 fn version(path: &PathBuf, flag: &str) -> anyhow::Result<String> {
     let output = Command::new(path).arg(flag).stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("cannot run {}", path.display()))?;

@@ -1,5 +1,4 @@
-//! What it costs to look: stamps and progress, each against a run without, and what is left when
-//! there is next to no load.
+//! CPU time of stamps and progress, each against a run without, and of a run with almost no load.
 
 use loadgen::core::units::format_count;
 use loadgen::report::Report;
@@ -8,7 +7,7 @@ use super::common::rounds::{self, Column};
 use super::common::{self, others, table};
 use super::run::{self, Run, Stack};
 
-/// Ways to look: a name, the flags, and whether stderr is a terminal.
+/// Ways to observe a run: a name, the flags, and `true` if standard error is a terminal.
 const WAYS: [(&str, &str, bool); 4] = [
     ("as it is: 1 in 100 stamped", "--quiet", false),
     ("next to no stamps: 1 in 100,000", "--quiet --sample 100000", false),

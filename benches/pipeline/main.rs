@@ -1,8 +1,8 @@
-//! The whole pipeline on this machine: the highest rate it holds, what each component takes for a
-//! message, and what it costs to look.
+//! The whole pipeline on this machine: the highest rate that holds, the CPU time of each component per message, and
+//! the cost of observing.
 //!
-//! `cargo bench --bench pipeline [-- --seconds 5 --only sweep]`. It wants redis-server, mosquitto, and
-//! nothing else running.
+//! `cargo bench --bench pipeline [-- --seconds 5 --only sweep]`. It needs redis-server, mosquitto, and a quiet
+//! machine.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -22,7 +22,7 @@ struct Args {
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
 
-    /// Where the queue and the broker come from
+    /// Origin of the queue and the broker
     #[arg(long, default_value = "spawned")]
     stack: Stack,
 
@@ -47,7 +47,7 @@ struct Args {
     #[arg(long)]
     only: Option<Part>,
 
-    /// What cargo gives every bench
+    /// Passed by cargo to every bench
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -66,7 +66,7 @@ fn main() -> anyhow::Result<()> {
     }
     let wanted = |part| args.only.is_none_or(|only| only == part);
     if wanted(Part::Sweep) {
-        sweep::run(args.stack, &args.flags, (args.seconds, args.step))?;
+        sweep::run(args.stack, &args.flags, args.seconds, args.step)?;
     }
     if wanted(Part::Looking) {
         looking::run(args.stack, args.rate, args.seconds, args.pairs as usize)?;

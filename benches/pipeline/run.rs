@@ -1,4 +1,4 @@
-//! One run of the pipeline, and what its report says.
+//! One run of the pipeline, and figures of its report.
 
 use std::fs;
 use std::process::Command;
@@ -10,7 +10,7 @@ use loadgen::report::Report;
 use super::common::others::undisturbed;
 use super::common::{self, LOADGEN, process};
 
-/// How long over its time a run may take: bringing up, draining, late stamps.
+/// Time that a run may take beyond its duration: start, drain, late stamps.
 const GRACE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -27,13 +27,13 @@ pub(crate) struct Run<'a> {
     pub(crate) seconds: u64,
     /// Further flags.
     pub(crate) flags: &'a str,
-    /// Whether stderr is a terminal, so that progress is drawn.
+    /// Standard error is a terminal, so that progress is drawn.
     pub(crate) terminal: bool,
 }
 
 impl Run<'_> {
-    /// Runs it undisturbed: its report, and the share of the machine that others took all the same, in
-    /// percent. A generator that could not hold the plan has a report, too.
+    /// Runs it as undisturbed as possible. Returns its report, and the CPU share of other processes in percent. A limited
+    /// generator has a report, too.
     pub(crate) fn report(&self) -> anyhow::Result<(Report, f64)> {
         undisturbed(|| self.once(), |(_, others)| *others)
     }
@@ -50,7 +50,7 @@ impl Run<'_> {
             self.rate, self.seconds, self.flags
         );
         let mut command = if self.terminal {
-            // `script` gives it a terminal; the shell's words are parameters: nothing needs quotes.
+            // `script` provides the terminal. Arguments are passed in variables, so that nothing needs quotes.
             let mut command = Command::new("script");
             command.args(["--quiet", "--return", "--command"]);
             command.arg("stty cols 120; exec \"$BENCH_LOADGEN\" $BENCH_WORDS \"$BENCH_REPORT\"");
@@ -65,7 +65,7 @@ impl Run<'_> {
         };
         common::without_settings(&mut command);
         let (_, cost) = process::run(&mut command, Duration::from_secs(self.seconds) + GRACE)?;
-        // Its servers are children that it waited for.
+        // Its servers are its children, so their CPU time is part of its own.
         Ok((common::report(&fs::read_to_string(&file)?)?, cost.others(0.0)))
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn cpu_us_of_all(report: &Report) -> f64 {
     cpu_s * 1e6 / report.requests.sent as f64
 }
 
-/// The queue and the broker, as they say themselves.
+/// Versions of loadgen, the queue and the broker.
 pub(crate) fn servers(report: &Report) -> String {
     let stack = &report.run.stack;
     let servers = [&stack.queue, &stack.broker].into_iter().flatten();

@@ -1,5 +1,5 @@
-//! The rate sweep: in steps up to the first rate that does not hold, then by halves between it and
-//! the last that did.
+//! The rate sweep: in steps up to the first rate that does not hold, then by bisection between it and the last rate
+//! that held.
 
 use loadgen::core::units::format_count;
 use loadgen::report::Report;
@@ -9,13 +9,13 @@ use super::run::{self, Run, Stack};
 
 /// The arrival p99 that still counts as holding, in microseconds.
 const ARRIVAL_P99: f64 = 50_000.0;
-/// How finely the ceiling is sought, in requests a second.
+/// Resolution of the result, in requests a second.
 const FINEST: u64 = 1_000;
-/// A machine has bad moments: a rate does not hold when it failed so often.
+/// Failed runs after which a rate does not hold. One may be due to a disturbance.
 const TRIES: usize = 2;
 
 /// Prints every run, and the ceiling.
-pub(crate) fn run(stack: Stack, flags: &str, (seconds, step): (u64, u64)) -> anyhow::Result<()> {
+pub(crate) fn run(stack: Stack, flags: &str, seconds: u64, step: u64) -> anyhow::Result<()> {
     let flags = flags.trim().to_owned();
     let mut sweep = Sweep { stack, flags, seconds, seen: Vec::new(), others: Vec::new() };
     let (mut held, mut broke) = (0, step);
@@ -24,9 +24,11 @@ pub(crate) fn run(stack: Stack, flags: &str, (seconds, step): (u64, u64)) -> any
     }
     while broke - held > FINEST {
         let middle = (held + (broke - held) / 2) / FINEST * FINEST;
-        match sweep.holds(middle.max(held + FINEST))? {
-            true => held = middle.max(held + FINEST),
-            false => broke = middle.max(held + FINEST),
+        let rate = middle.max(held + FINEST);
+        if sweep.holds(rate)? {
+            held = rate;
+        } else {
+            broke = rate;
         }
     }
     sweep.print();
@@ -48,7 +50,7 @@ struct Sweep {
     flags: String,
     seconds: u64,
     seen: Vec<(u64, Report)>,
-    /// Of each run, the share of the machine that others took in percent.
+    /// CPU share of other processes in each run, in percent.
     others: Vec<f64>,
 }
 
@@ -70,7 +72,7 @@ impl Sweep {
         Ok(false)
     }
 
-    /// What was wrong the last time.
+    /// Reason of the last failure at a rate.
     fn complaint(&self, rate: u64) -> String {
         let last = self.seen.iter().rfind(|(seen, _)| *seen == rate);
         last.and_then(|(_, report)| complaint(report)).unwrap_or_default()

@@ -37,14 +37,18 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
-fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("the sources are here").flatten() {
-        match entry.path() {
-            path if path.is_dir() => sources(&path, files),
-            path if path.extension().is_some_and(|ending| ending == "rs") => files.push(path),
-            _ => {}
+/// Files with an extension in a folder and the folders below it.
+fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of the project").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(files_below(&path, extension));
+        } else if path.extension().is_some_and(|own| own == extension) {
+            files.push(path);
         }
     }
+    files
 }
 
 /// The top-level modules a source names, in code: comments and doc examples do not count.
@@ -60,10 +64,8 @@ fn used(source: &str) -> Vec<String> {
 /// Module → modules it uses, with one file that does.
 fn imports() -> BTreeMap<(String, String), PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&root, &mut files);
     let mut imports = BTreeMap::new();
-    for file in files {
+    for file in files_below(&root, "rs") {
         let inside = file.strip_prefix(&root).expect("below the root");
         let first = inside.components().next().expect("a file").as_os_str().to_string_lossy();
         let module = first.trim_end_matches(".rs").to_owned();
@@ -103,8 +105,7 @@ const FOREIGN_CRATES: [(&str, &[&str]); 2] = [
 fn the_engine_and_scripts_name_no_crate_of_other_rooms() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (room, crates) in FOREIGN_CRATES {
-        let mut files = Vec::new();
-        sources(&root.join(room), &mut files);
+        let files = files_below(&root.join(room), "rs");
         assert!(files.len() > 5, "the room {room} is not read");
         for file in files {
             let source = fs::read_to_string(&file).expect("a source file");
