@@ -23,7 +23,7 @@
 //! | `net` | kernel timestamps, TLS |
 //! | [`engine`] | the load: its configuration, schedule, workers, recorder; [`engine::request`] chooses and renders requests, [`engine::transport`] carries them |
 //! | [`config`] | settings, as flags or TOML, and the checked plan: nothing after it finds the input invalid |
-//! | [`script`] | wrk's Lua scripts |
+//! | `script` | wrk's Lua scripts |
 //! | [`pipeline`] | api, push, subscriber, stamps, and the servers they use; it and the engine do not know each other |
 //! | [`run`] | one run: environment up, load, drain, down, and its report |
 //! | [`report`] | the results, judged, merged, saved and read back |
@@ -90,7 +90,7 @@ pub mod host;
 mod net;
 
 pub mod engine;
-pub mod script;
+mod script;
 
 pub mod pipeline;
 

@@ -228,6 +228,7 @@ impl Template {
     }
 
     /// Appends the message to `out`.
+    #[cfg_attr(not(feature = "reqwest"), allow(dead_code, reason = "only reqwest needs it"))]
     pub(crate) fn write(&self, values: &Values, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {

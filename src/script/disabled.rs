@@ -5,7 +5,7 @@ use crate::engine::pool::OwnSource;
 
 /// Script of a run.
 #[derive(Debug)]
-pub enum ScriptSession {}
+pub(crate) enum ScriptSession {}
 
 impl ScriptSession {
     /// Refuses the script.

@@ -40,9 +40,9 @@ use crate::engine::transport::link::TargetEndpoint;
 use crate::message::{IdSpace, Template};
 
 #[cfg(not(feature = "lua"))]
-pub use disabled::ScriptSession;
+pub(crate) use disabled::ScriptSession;
 #[cfg(feature = "lua")]
-pub use session::ScriptSession;
+pub(crate) use session::ScriptSession;
 
 /// Failure of a script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

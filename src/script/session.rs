@@ -19,7 +19,7 @@ const MAIN: &str = "main state";
 
 /// Script of a run.
 #[derive(Debug)]
-pub struct ScriptSession {
+pub(crate) struct ScriptSession {
     main: ScriptState,
     /// States of the workers, whose globals `done` may read.
     workers: Vec<mlua::Lua>,

@@ -94,6 +94,7 @@ impl RequestShape {
 /// All request shapes of a run, to one host.
 #[derive(Debug, Clone)]
 pub struct RequestSet {
+    #[cfg_attr(not(feature = "reqwest"), allow(dead_code, reason = "only reqwest needs it"))]
     url: Url,
     shapes: Vec<RequestShape>,
     mix: Arc<Mix>,
@@ -113,6 +114,7 @@ impl RequestSet {
     }
 
     /// URL with the scheme and the host of all requests.
+    #[cfg_attr(not(feature = "reqwest"), allow(dead_code, reason = "only reqwest needs it"))]
     pub(crate) fn url(&self) -> &Url {
         &self.url
     }
