@@ -2,7 +2,8 @@
 
 use super::RunError;
 use crate::config::plan::Plan;
-use crate::pipeline::queue::{Queue as _, RedisList};
+use crate::pipeline::queue::{Queue as _, queue_of};
+use crate::pipeline::settings::QueueSettings;
 use crate::pipeline::stamps;
 
 /// Deletes the queue in the Redis that the plan names, and the stamps in the log server that it names, or else
@@ -10,8 +11,12 @@ use crate::pipeline::stamps;
 pub async fn clear(plan: &Plan) -> Result<(), RunError> {
     let pipeline = &plan.pipeline;
     if let Some(address) = &pipeline.redis {
-        let queue = RedisList { address: address.clone(), key: pipeline.queue.clone() };
-        queue.clear().await?;
+        let settings = QueueSettings {
+            redis: address.clone(),
+            log_server: None,
+            queue: pipeline.queue.clone(),
+        };
+        queue_of(&settings).clear().await?;
     }
     if let Some(address) = pipeline.log_server.as_ref().or(pipeline.redis.as_ref()) {
         stamps::clear(address).await?;

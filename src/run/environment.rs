@@ -26,7 +26,6 @@ use crate::pipeline::servers::spawned::{Spawned, are_installed, start_mosquitto,
 use crate::pipeline::servers::{StackError, mqtt, redis};
 use crate::pipeline::settings::{self, ServerAddresses};
 use crate::report::ServerKind;
-use embedded::EmbeddedServer;
 use service::{Service, listening_port, start_thread};
 
 /// Child process that ended although it was not stopped.
@@ -44,6 +43,23 @@ pub enum Services {
     InProcess,
     /// Child processes of this `loadgen` binary, one for each service, as in a deployment.
     Children(PathBuf),
+}
+
+/// Role of an embedded server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ServerRole {
+    Queue,
+    Broker,
+}
+
+impl ServerRole {
+    /// Name in the report, and of the subcommand of `loadgen embedded`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Broker => "broker",
+        }
+    }
 }
 
 /// Time allowed for the start of a service.
@@ -118,7 +134,7 @@ impl Environment {
         }
         let address = match kind {
             ServerKind::Embedded => {
-                let (port, server) = embedded::start(EmbeddedServer::Queue, how).await?;
+                let (port, server) = embedded::start(ServerRole::Queue, how).await?;
                 self.servers.push(server);
                 Address::loopback("redis", port)
             }
@@ -136,7 +152,7 @@ impl Environment {
         }
         let address = match kind {
             ServerKind::Embedded => {
-                let (port, server) = embedded::start(EmbeddedServer::Broker, how).await?;
+                let (port, server) = embedded::start(ServerRole::Broker, how).await?;
                 self.servers.push(server);
                 Address::loopback("mqtt", port)
             }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::queue::{Queue, RedisList};
+use super::queue::{Queue, queue_of};
 use super::stamps;
 use super::{Shutdown, stopped};
 use crate::pipeline::servers::StackError;
@@ -34,7 +34,7 @@ pub(crate) async fn run(
 ) -> Result<(), StackError> {
     let (stamper, writer) =
         stamps::start(settings.queue.log_server(), settings.message.sample, "api").await?;
-    let queue = RedisList::new(&settings.queue);
+    let queue = queue_of(&settings.queue);
     let id_fields = settings.message.id_fields();
     let lane = Lane { queue, id_fields, settings: Arc::new(settings), counts, stamper, shutdown };
     serve_lanes(listener, lane, ready).await?;

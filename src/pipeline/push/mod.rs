@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::queue::{Queue, RedisList};
+use super::queue::{Queue, queue_of};
 use super::stamps::{self, Stamper};
 use super::{Shutdown, stopped};
 use crate::message::IdFields;
@@ -33,7 +33,7 @@ pub(crate) async fn run(
 ) -> Result<(), StackError> {
     let (stamper, writer) =
         stamps::start(settings.queue.log_server(), settings.message.sample, "push").await?;
-    let queue = RedisList::new(&settings.queue);
+    let queue = queue_of(&settings.queue);
     let id_fields = settings.message.id_fields();
     let shared = PushParts { queue, settings: Arc::new(settings), id_fields, counts, stamper };
     run_workers(shared, ready, shutdown).await?;

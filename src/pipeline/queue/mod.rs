@@ -9,7 +9,13 @@ mod redis_reader;
 use bytes::Bytes;
 
 use super::servers::StackError;
-pub(crate) use redis_list::RedisList;
+use super::settings::QueueSettings;
+use redis_list::RedisList;
+
+/// Returns the queue that the settings name.
+pub(crate) fn queue_of(settings: &QueueSettings) -> impl Queue + use<> {
+    RedisList { address: settings.redis.clone(), key: settings.queue.clone() }
+}
 
 /// A queue of messages. It gives them in the order in which they were pushed.
 pub(crate) trait Queue: Clone + Send + Sync + 'static {

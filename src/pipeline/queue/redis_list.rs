@@ -8,22 +8,14 @@ use super::{Batching, Queue, QueueAway, QueueWriter};
 use crate::core::Address;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::redis::{Link, Use, connect, refused};
-use crate::pipeline::settings::QueueSettings;
 
 /// A list of a Redis server.
 #[derive(Debug, Clone)]
-pub(crate) struct RedisList {
+pub(super) struct RedisList {
     /// The server.
-    pub(crate) address: Address,
+    pub(super) address: Address,
     /// The list.
-    pub(crate) key: String,
-}
-
-impl RedisList {
-    /// The list that the settings name.
-    pub(crate) fn new(settings: &QueueSettings) -> Self {
-        Self { address: settings.redis.clone(), key: settings.queue.clone() }
-    }
+    pub(super) key: String,
 }
 
 impl Queue for RedisList {
@@ -58,7 +50,7 @@ pub(crate) fn is_not_a_list(error: &RedisError) -> bool {
 
 /// A connection that pushes to the list.
 #[derive(Debug)]
-pub(crate) struct RedisWriter {
+pub(super) struct RedisWriter {
     link: Link,
     key: String,
 }

@@ -52,7 +52,7 @@ type Asked = Pin<Box<dyn Future<Output = Result<Vec<Vec<u8>>, RedisError>> + Sen
 
 /// A connection that takes messages. It is used for nothing else: a blocking pop holds up every command
 /// behind it.
-pub(crate) struct RedisReader {
+pub(super) struct RedisReader {
     link: Link,
     key: String,
     dialect: Dialect,

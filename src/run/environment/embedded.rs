@@ -3,34 +3,14 @@
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::service::{Service, listening_port, start_thread};
-use super::{READY_TIMEOUT, Services};
+use super::{READY_TIMEOUT, ServerRole, Services};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::child::{Child, Launch};
 use crate::pipeline::servers::embedded::{broker, queue};
 use crate::run::RunError;
 
-/// Kind of an embedded server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EmbeddedServer {
-    Queue,
-    Broker,
-}
-
-impl EmbeddedServer {
-    /// Name in the report, and of its subcommand.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Broker => "broker",
-        }
-    }
-}
-
 /// Starts a server on a free loopback port, and returns the port.
-pub(super) async fn start(
-    server: EmbeddedServer,
-    how: &Services,
-) -> Result<(u16, Service), RunError> {
+pub(super) async fn start(server: ServerRole, how: &Services) -> Result<(u16, Service), RunError> {
     match how {
         Services::Children(program) => {
             let args = ["embedded", server.name(), "--listen", "127.0.0.1:0"];
@@ -53,13 +33,13 @@ pub(super) async fn start(
     }
 }
 
-async fn thread(server: EmbeddedServer, listener: TcpListener) -> Result<Service, RunError> {
+async fn thread(server: ServerRole, listener: TcpListener) -> Result<Service, RunError> {
     start_thread(server.name(), move |ready, shutdown| async move {
         // The listener takes connections already.
         ready();
         let result = match server {
-            EmbeddedServer::Queue => queue::run(listener, shutdown).await,
-            EmbeddedServer::Broker => broker::run(listener, shutdown).await,
+            ServerRole::Queue => queue::run(listener, shutdown).await,
+            ServerRole::Broker => broker::run(listener, shutdown).await,
         };
         result.map_err(|error| StackError::Start {
             program: server.name().to_owned(),

@@ -56,10 +56,12 @@ pub(super) fn listening_port(line: &str) -> Option<u16> {
 
 /// Reports once that a service is ready, or its error.
 #[derive(Clone)]
-struct ServiceStart(Arc<Mutex<Option<oneshot::Sender<Result<(), RunError>>>>>);
+struct ServiceStart(Arc<Mutex<Option<StartSender>>>);
+
+type StartSender = oneshot::Sender<Result<(), RunError>>;
 
 impl ServiceStart {
-    fn new(sender: oneshot::Sender<Result<(), RunError>>) -> Self {
+    fn new(sender: StartSender) -> Self {
         Self(Arc::new(Mutex::new(Some(sender))))
     }
 
