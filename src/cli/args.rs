@@ -24,14 +24,14 @@ pub(super) struct UsageError(pub(super) String);
 
 const AFTER_HELP: &str = "\
 Examples:
-  loadgen --rate 24000 --duration 10s          the whole pipeline, brought up here
+  loadgen --rate 24000 --duration 10s          starts the whole pipeline and measures it
   loadgen -c 40 -t 2 http://127.0.0.1:8080/             one HTTP server, as wrk does: GET
-  loadgen ramp profiles/concurrency.toml -o ramp.json   steps, and what follows from them
+  loadgen ramp profiles/concurrency.toml -o ramp.json   several runs, and findings
   loadgen -t 2 -c 40 -s post.lua http://127.0.0.1:8080/ -- one two     wrk's script, and its arguments
   loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json
-  loadgen report report.json -o report.md      a saved report in other forms
+  loadgen report report.json -o report.md      a saved report in another form
 
-Exit codes: 0 done, 1 could not run, or nothing succeeded or arrived or a component of the stack ended
+Exit codes: 0 done, 1 could not run, no request succeeded, no message arrived or a component of the stack ended
 (--allow-failed), 2 usage,
 3 the generator could not hold the plan (--allow-limited), 99 a --fail-if condition held or could not be
 judged or a comparison is worse, 107 the script failed, 130 interrupted (after its report, or at once by
@@ -64,27 +64,27 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Send load and report (the default)
     Run(Box<RunArgs>),
-    /// Run a profile's steps one after another, or search for the knee, and say what follows
+    /// Run the steps of a profile one after another, or search for the knee, and report findings
     Ramp(Box<RampArgs>),
-    /// Show a saved report, or write it in other forms
+    /// Print a saved report, or write it in other forms
     Report(ReportArgs),
-    /// Hold new reports against a base: exit 99 if worse by more than chance and the tolerance
+    /// Compare new reports with a baseline: exit 99 if they are worse by more than chance and the tolerance
     Compare(CompareArgs),
-    /// Add up the reports of the nodes that sent one load (--node k/N)
+    /// Merge the reports of the nodes that sent one load (--node k/N)
     Merge(MergeArgs),
     /// The API server: HTTP in, Redis list out
     Api(ApiSettings),
     /// The push server: Redis list in, MQTT out
     Push(PushSettings),
-    /// The MQTT client: counts messages, a line a second
+    /// The MQTT subscriber: counts messages and prints a line each second
     Subscribe(SubscribeSettings),
     /// Write a commented profile with every setting and its default
     Init(InitArgs),
-    /// Print a shell's completions of this command
+    /// Print the completions of this command for a shell
     Completions(CompletionsArgs),
     /// Print the manual page (loadgen man | man -l -)
     Man,
-    /// The servers a run brings up where Redis and Mosquitto are not installed
+    /// The servers that a run starts if Redis and Mosquitto are not installed
     #[cfg(feature = "embedded")]
     #[command(hide = true)]
     Embedded(EmbeddedArgs),
@@ -92,18 +92,18 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// File to write; - is standard output
+    /// File to write; - for standard output
     #[arg(value_name = "FILE", default_value = "loadgen.toml")]
     pub(super) file: PathBuf,
 
-    /// Replace the file if it is there
+    /// Overwrite the file if it exists
     #[arg(long)]
     pub(super) force: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
-    /// Shell that is to complete
+    /// Shell to make completions for
     #[arg(value_name = "SHELL")]
     pub(super) shell: clap_complete::Shell,
 }
@@ -118,16 +118,16 @@ pub(super) struct EmbeddedArgs {
 #[cfg(feature = "embedded")]
 #[derive(Debug, Subcommand)]
 pub(super) enum EmbeddedServer {
-    /// The queue: as much of Redis as the pipeline uses
+    /// The queue: the part of Redis that the pipeline uses
     Queue(EmbeddedListen),
-    /// The broker: as much of MQTT 3.1.1 as the pipeline uses
+    /// The broker: the part of MQTT 3.1.1 that the pipeline uses
     Broker(EmbeddedListen),
 }
 
 #[cfg(feature = "embedded")]
 #[derive(Debug, Args)]
 pub(super) struct EmbeddedListen {
-    /// Address to listen on; port 0 takes a free one. There is no password: keep it on loopback
+    /// Address to listen on; port 0 selects a free one. It does not ask for a password: use a loopback address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(super) listen: SocketAddr,
 }
@@ -135,7 +135,7 @@ pub(super) struct EmbeddedListen {
 /// Files and format of a report.
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
-    /// Write the report to a file, repeatable; its form by the ending: .txt .json .html .md .csv .tsv (gnuplot) .xml (JUnit) .hlog .hgrm (of the response; r.arrival.hgrm of the arrival)
+    /// Write the report to a file, repeatable; the ending selects the form: .txt .json .html .md .csv .tsv (gnuplot) .xml (JUnit) .hlog .hgrm (of the response; r.arrival.hgrm of the arrival)
     #[arg(
         short,
         long = "output",
@@ -145,7 +145,7 @@ pub(super) struct OutputArgs {
     )]
     pub(super) outputs: Vec<PathBuf>,
 
-    /// What goes to stdout
+    /// Form of the report on stdout
     #[arg(
         long,
         value_name = "FORM",
@@ -156,7 +156,7 @@ pub(super) struct OutputArgs {
     )]
     pub(super) format: Form,
 
-    /// Print wrk's latency distribution and long percentiles; -U, as wrk2's, is the same: the uncorrected latency is the service row
+    /// Print the latency distribution and more percentiles, as wrk; -U, as in wrk2, does the same: the uncorrected latency is the row service
     #[arg(
         short = 'L',
         short_alias = 'U',
@@ -170,10 +170,10 @@ pub(super) struct OutputArgs {
 }
 
 /// `--output` of a ramp.
-const RAMP_OUTPUT: &str = "Write the report to a file, repeatable; its form by the ending: .txt .json .html \
+const RAMP_OUTPUT: &str = "Write the report to a file, repeatable; the ending selects the form: .txt .json .html \
                            .md .csv .tsv (gnuplot) .xml (JUnit) .hlog";
 /// `--output` of a comparison.
-const COMPARE_OUTPUT: &str = "Write the comparison to a file, repeatable; its form by the ending: .txt .json \
+const COMPARE_OUTPUT: &str = "Write the comparison to a file, repeatable; the ending selects the form: .txt .json \
                               .md .xml (JUnit)";
 
 /// Limits `--format` to the formats that this kind of document supports.
@@ -194,25 +194,25 @@ fn form_parser(forms: impl Iterator<Item = Form>) -> impl TypedValueParser<Value
 /// Progress output of a run.
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
-    /// Metrics for Prometheus at http://ADDR/metrics while it lasts; a port alone is one of 127.0.0.1, 0 takes a free one
+    /// Serve metrics for Prometheus at http://ADDR/metrics during the run; a port alone listens on 127.0.0.1, port 0 selects a free one
     #[arg(long, value_name = "ADDR", env = "LOADGEN_METRICS", value_parser = parse_address, help_heading = "Report")]
     pub(super) metrics: Option<SocketAddr>,
 
-    /// No progress (without it: a live view on a terminal, a line now and then elsewhere)
+    /// Print no progress (without it: a live view on a terminal, else a line at intervals)
     #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
     pub(super) quiet: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Settings from a TOML file, or the name of a built-in profile (smoke, soak); flags win over it
+    /// Profile with settings: a TOML file, or the name of a built-in profile (smoke, soak); flags override it
     #[arg(long, value_name = "FILE", env = "LOADGEN_PROFILE")]
     pub(super) profile: Option<PathBuf>,
 
     #[command(flatten)]
     pub(super) settings: Settings,
 
-    /// Send the first request at this time, in the time of Redis where one is named, so that several nodes start together (2026-12-01T14:30:00Z; 14:30:00Z today)
+    /// Time of the first request, so that several nodes start together; by the clock of Redis if --redis is given (2026-12-01T14:30:00Z; 14:30:00Z today)
     #[arg(long, value_name = "TIME", env = "LOADGEN_START_AT", help_heading = "Load")]
     pub(super) start_at: Option<StartTime>,
 
@@ -238,7 +238,7 @@ pub(super) struct RunArgs {
     mut_arg("latency", |arg| arg.hide(true))
 )]
 pub(super) struct RampArgs {
-    /// The ramp: a TOML file with [[step]], [sweep] or [search] beside the settings, or the name of a built-in one: concurrency, coupling, knee, rate, threads
+    /// Profile of the ramp: a TOML file with settings and [[step]], [sweep] or [search], or the name of a built-in profile: concurrency, coupling, knee, rate, threads
     #[arg(value_name = "PROFILE")]
     pub(super) profile: PathBuf,
 
@@ -257,7 +257,7 @@ pub(super) struct RampArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// Report of a run or a ramp, as -o FILE.json wrote it
+    /// Report of a run or a ramp, written with -o FILE.json
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
 
@@ -272,23 +272,23 @@ pub(super) struct ReportArgs {
     mut_arg("latency", |arg| arg.hide(true))
 )]
 pub(super) struct CompareArgs {
-    /// Report of the base: a run's or a ramp's, as -o FILE.json wrote it
+    /// Baseline: the report of a run or a ramp, written with -o FILE.json
     #[arg(value_name = "BASE")]
     pub(super) base: PathBuf,
 
-    /// Report that is held against it
+    /// New report, which is compared with the baseline
     #[arg(value_name = "NEW")]
     pub(super) new: PathBuf,
 
-    /// A further run of the base, repeatable: two of each side show how much runs differ by themselves
+    /// Another run of the baseline, repeatable: two runs of each side show how much runs differ by chance
     #[arg(long = "base", value_name = "FILE")]
     pub(super) more_base: Vec<PathBuf>,
 
-    /// A further run of the new side, repeatable
+    /// Another run of the new side, repeatable
     #[arg(long = "new", value_name = "FILE")]
     pub(super) more_new: Vec<PathBuf>,
 
-    /// How much worse is tolerated
+    /// Tolerance: by how much a number may be worse
     #[arg(long, value_name = "PERCENT", env = "LOADGEN_TOLERANCE", default_value = "5%", value_parser = parse_percent)]
     pub(super) tolerance: f64,
 
@@ -301,7 +301,7 @@ pub(super) struct CompareArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct MergeArgs {
-    /// Each node's report, as -o FILE.json wrote it
+    /// Report of each node, written with -o FILE.json
     #[arg(value_name = "FILE", required = true)]
     pub(super) files: Vec<PathBuf>,
 

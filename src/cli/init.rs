@@ -39,7 +39,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Outcome> {
     let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => anyhow::anyhow!(
-            "{name} is there already; name another file, or replace it with --force"
+            "{name} already exists; choose another file, or overwrite it with --force"
         ),
         _ => anyhow::Error::new(error).context(format!("{name} could not be written")),
     })?;

@@ -25,12 +25,10 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            // A closed stderr must not stop the run.
             let text = message(&record.args().to_string());
-            let write = || drop(writeln!(std::io::stderr(), "loadgen: {text}"));
             match &*SCREEN.lock().unwrap_or_else(PoisonError::into_inner) {
-                Some(screen) => screen.suspend(write),
-                None => write(),
+                Some(screen) => screen.suspend(|| write_line(&text)),
+                None => write_line(&text),
             }
         }
     }
@@ -43,4 +41,9 @@ pub(super) fn install(level: LevelFilter) {
     // This fails only if a logger is already installed; each process installs one once.
     let _ = log::set_logger(&Stderr);
     log::set_max_level(level);
+}
+
+/// Writes a line to stderr. A closed stderr must not stop the run.
+fn write_line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "loadgen: {text}");
 }

@@ -62,16 +62,19 @@ fn page(mut command: Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
+/// Returns true if `command` has this option too, with the same meaning.
+fn is_shared(arg: &Arg, command: &Command) -> bool {
+    arg.get_id() == "help"
+        || command
+            .get_arguments()
+            .any(|other| other.get_id() == arg.get_id() && other.get_help() == arg.get_help())
+}
+
 /// Returns the section of a subcommand, without the options that it shares with `command`.
 fn section(command: &Command, subcommand: &Command) -> io::Result<String> {
-    let is_shared = |arg: &Arg| {
-        let same =
-            |other: &Arg| other.get_id() == arg.get_id() && other.get_help() == arg.get_help();
-        arg.get_id() == "help" || command.get_arguments().any(same)
-    };
-    let shares = subcommand.get_arguments().filter(|arg| is_shared(arg)).count() > 1;
+    let shares = subcommand.get_arguments().filter(|arg| is_shared(arg, command)).count() > 1;
     let own = subcommand.clone().mut_args(|arg| {
-        let shared = is_shared(&arg);
+        let shared = is_shared(&arg, command);
         arg.hide(shared)
     });
     let mut head = Roff::new();
@@ -83,8 +86,10 @@ fn section(command: &Command, subcommand: &Command) -> io::Result<String> {
     Man::new(own).render_options_section(&mut options)?;
     let options = String::from_utf8_lossy(&options).into_owned();
     // Drop the headings and the roff definitions: the head of the page already has them.
-    let is_body = |line: &&str| ![".SH ", ".ie ", ".el "].iter().any(|part| line.starts_with(part));
-    let body: String = options.lines().filter(is_body).flat_map(|line| [line, "\n"]).collect();
+    let lines = options
+        .lines()
+        .filter(|line| ![".SH ", ".ie ", ".el "].iter().any(|part| line.starts_with(part)));
+    let body: String = lines.flat_map(|line| [line, "\n"]).collect();
     Ok(head.to_roff() + &body)
 }
 

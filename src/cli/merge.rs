@@ -24,8 +24,9 @@ fn read_run(file: &Path) -> anyhow::Result<Named> {
     let name = file.display().to_string();
     match read(file)? {
         Saved::Run(report) => Ok((name, *report)),
-        Saved::Ramp(_) => {
-            Err(UsageError(format!("{name} is of a ramp; nodes share single runs only")).into())
-        }
+        Saved::Ramp(_) => Err(UsageError(format!(
+            "{name} is the report of a ramp; only reports of single runs can be merged"
+        ))
+        .into()),
     }
 }

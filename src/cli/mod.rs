@@ -100,7 +100,7 @@ fn mistyped_command(word: &str) -> Option<UsageError> {
     let shown = cli.get_subcommands().filter(|command| !command.is_hide_set());
     let names: Vec<_> = shown.map(clap::Command::get_name).chain(["help"]).collect();
     let meant = nearest(word, names.iter().copied()).filter(|name| *name != word)?;
-    Some(UsageError(format!("'{word}' is no command and no URL; did you mean `loadgen {meant}`?")))
+    Some(UsageError(format!("'{word}' is not a command or a URL; did you mean `loadgen {meant}`?")))
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

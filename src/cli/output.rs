@@ -36,13 +36,12 @@ struct Output {
 impl Outputs {
     /// Refuses formats that `subject` does not support, and files that cannot be written.
     pub(super) fn check(args: &OutputArgs, subject: Subject) -> anyhow::Result<Self> {
-        let unfit = |what: String| move |error| UsageError(format!("{what}: {error}"));
-        args.format.fits(subject).map_err(unfit("--format".to_owned()))?;
+        args.format.fits(subject).map_err(|error| UsageError(format!("--format: {error}")))?;
         let mut files = Vec::new();
         for path in &args.outputs {
             let file = Output::of(path)?;
             let name = format!("--output {}", path.display());
-            file.form.fits(subject).map_err(unfit(name.clone()))?;
+            file.form.fits(subject).map_err(|error| UsageError(format!("{name}: {error}")))?;
             try_write(path).with_context(|| format!("{name} cannot be written"))?;
             files.push(file);
         }
@@ -113,7 +112,7 @@ impl Output {
     fn of(path: &Path) -> Result<Self, UsageError> {
         let form = Form::of_file(path).ok_or_else(|| {
             let (name, endings) = (path.display(), Form::endings());
-            UsageError(format!("--output {name}: the ending says the form; there are {endings}"))
+            UsageError(format!("--output {name}: unknown ending; the known ones are {endings}"))
         })?;
         // Write to the target of a symbolic link, so that the rename does not replace the link.
         let path = if path.is_symlink() { fs::canonicalize(path).ok() } else { None }

@@ -94,15 +94,17 @@ fn style(template: &str) -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
+fn add_line(all: &MultiProgress, template: &str) -> ProgressBar {
+    all.add(ProgressBar::no_length().with_style(style(template)))
+}
+
 impl Screen {
     fn new() -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(HERTZ));
         logger::make_room(all.clone());
-        let line = |template: &str| {
-            let line = ProgressBar::no_length().with_style(style(template));
-            all.add(line)
-        };
-        let (header, bar, figures) = (line("{wide_msg}"), line("{prefix:>9} {msg}"), line("{msg}"));
+        let header = add_line(&all, "{wide_msg}");
+        let bar = add_line(&all, "{prefix:>9} {msg}");
+        let figures = add_line(&all, "{msg}");
         let screen = Self { all, header, bar, figures };
         screen.begin("");
         screen

@@ -27,7 +27,7 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
 
 /// Reads a saved report; an error names the file.
 pub(super) fn read(file: &Path) -> anyhow::Result<Saved> {
-    let name = || file.display().to_string();
-    let text = read_text_bounded(file, MOST_REPORT, "a report").with_context(name)?;
-    Saved::from_json(&text).with_context(name)
+    let name = file.display().to_string();
+    let text = read_text_bounded(file, MOST_REPORT, "a report").with_context(|| name.clone())?;
+    Saved::from_json(&text).context(name)
 }

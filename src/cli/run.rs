@@ -21,8 +21,8 @@ use crate::report::{RunResult, check_conditions};
 use crate::run::{RunError, Runner, Services};
 
 /// Error message for wrk2's `-B`.
-const NO_BATCHES: &str = "--batch_latency: every answer is timed by itself, in a pipelined batch too; \
-                          leave it out";
+const NO_BATCHES: &str = "--batch_latency: loadgen measures each answer on its own, also in a pipelined batch; \
+                          remove the flag";
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     logger::install(log::LevelFilter::Warn);
@@ -78,7 +78,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let ended = tokio::select! {
         said = last_word => {
             let result = RunResult::of_run(&report, allowed);
-            match said.context("the script's done ended without a result")? {
+            match said.context("done() of the script ended without a result")? {
                 Ok(()) => Ok(result.outcome()),
                 Err(error) if result.outcome() == Outcome::Interrupted => {
                     log::error!("{error:#}");
@@ -100,12 +100,16 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 
 fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
     let name = file.display();
-    let refused = |e: String| UsageError(format!("--profile {name}: {e}")).into();
-    let text = read_profile_text(file).map_err(|e| refused(e.to_string()))?;
+    let text = read_profile_text(file)
+        .map_err(|error| UsageError(format!("--profile {name}: {error}")))?;
     if is_ramp(&text) {
-        return Err(refused(format!("its steps are run by `loadgen ramp {name}`")));
+        return Err(UsageError(format!(
+            "--profile {name}: this is the profile of a ramp; run it with `loadgen ramp {name}`"
+        ))
+        .into());
     }
-    let settings = Settings::from_toml(&text).map_err(|e| refused(e.to_string()))?;
+    let settings = Settings::from_toml(&text)
+        .map_err(|error| UsageError(format!("--profile {name}: {error}")))?;
     Ok(Settings { mix_file: Some(file.to_owned()), ..settings })
 }
 
@@ -125,7 +129,7 @@ fn still_ahead(start_at: StartTime, plan: &Plan) -> Result<SystemTime, UsageErro
         Err(past) => {
             let seconds = past.duration().as_secs();
             Err(UsageError(format!(
-                "--start-at {name} was {seconds} s ago; agree on a time to come"
+                "--start-at {name} is {seconds} s in the past; choose a later time"
             )))
         }
     }

@@ -194,7 +194,7 @@ impl Plan {
         };
         match self.thresholds.iter().find(is_of_messages).filter(|_| !self.listens()) {
             Some(threshold) => refuse(format!(
-                "--fail-if '{}': arrivals are not measured without a broker; name it with --mqtt",
+                "--fail-if '{}': arrivals are not measured without a broker; give its address with --mqtt",
                 threshold.name()
             )),
             None => Ok(()),
@@ -209,7 +209,7 @@ impl Plan {
         match self.thresholds.iter().find(needs_ids).filter(|_| self.warning().is_some()) {
             Some(threshold) => refuse(format!(
                 "--fail-if '{threshold}': {{{{msg_id}}}} is not in the body, a header or the URL of any \
-                 request, so no arrival is measured; put it there, or leave the condition out"
+                 request, so arrivals are not measured; put it there, or remove the condition"
             )),
             None => Ok(()),
         }
@@ -254,8 +254,8 @@ fn check_requests(thresholds: &[Threshold], plan: &RequestPlan) -> Result<(), Pl
     for threshold in thresholds {
         let mut parts = threshold.name().split('.');
         let name = parts.next().filter(|part| *part == "by_request").and_then(|_| parts.next());
-        let is_one = |name: &&str| plan.is_mix() && plan.requests.iter().any(|r| r.name == *name);
-        if let Some(name) = name.filter(|name| !is_one(name)) {
+        let Some(name) = name else { continue };
+        if !plan.is_mix() || plan.requests.iter().all(|request| request.name != name) {
             let names: Vec<_> = plan.requests.iter().map(|r| r.name.as_str()).collect();
             let known = if plan.is_mix() {
                 format!("there are {}", names.join(", "))
@@ -313,7 +313,7 @@ fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanErro
     ];
     match set.into_iter().find(|(_, is_set)| *is_set) {
         Some((flag, _)) if *target != Target::Pipeline => refuse(format!(
-            "{flag} is about the pipeline that is brought up where no URL is given; leave one or the other out"
+            "{flag} applies to the pipeline that loadgen starts if no URL is given; remove {flag} or the URL"
         )),
         _ => Ok(()),
     }
@@ -323,12 +323,14 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
     let topics = topics(settings.topics, target)?;
     let sample = settings.sample.unwrap_or(100);
     if !(1..=MOST_SAMPLE).contains(&sample) {
-        return refuse(format!("--sample N stamps one message in N; N is from 1 to {MOST_SAMPLE}"));
+        return refuse(format!(
+            "--sample {sample} must be from 1 to {MOST_SAMPLE}: one message in N is stamped"
+        ));
     }
     if let (Some(_), Some(_), Some(_)) = (settings.stack, &settings.redis, &settings.mqtt) {
         return refuse(
-            "--stack says where Redis and the broker come from, and --redis and --mqtt name both: \
-             leave one or the other out",
+            "--stack selects the source of Redis and the broker, but --redis and --mqtt give the addresses \
+             of both; remove --stack or one of the addresses",
         );
     }
     let push_workers = thread_count("--push-workers", settings.push_workers)?;
@@ -358,7 +360,7 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
 fn thread_count(flag: &str, value: Option<u64>) -> Result<usize, PlanError> {
     match value.unwrap_or(1) {
         n @ 1..=MOST_THREADS => Ok(n as usize),
-        n => refuse(format!("{flag} {n}: from 1 to {MOST_THREADS}")),
+        n => refuse(format!("{flag} {n} must be from 1 to {MOST_THREADS}")),
     }
 }
 

@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn a_text_that_is_not_a_condition_is_refused() {
         for (text, part) in [
-            ("", "no comparison"),
-            ("queue growing", "no comparison"),
+            ("", "does not have a comparison"),
+            ("queue growing", "does not have a comparison"),
             ("p99 < 5ms", "has no number 'p99'; did you mean"),
             ("arrival.p99 < soon", "not a number, a duration or a percentage"),
             ("lost == 0 and", "not a number, a duration or a percentage"),

@@ -312,7 +312,10 @@ mod tests {
     #[test]
     fn an_invalid_step_is_refused_before_any_step_runs() {
         for (text, part) in [
-            ("[sweep]\nconnections = [1, 0]\n", "step 'connections 0': --connections is from"),
+            (
+                "[sweep]\nconnections = [1, 0]\n",
+                "step 'connections 0': --connections must be from 1",
+            ),
             ("fail-if = ['lots>0']\n", "step 'step 1': --fail-if"),
             (
                 "[search]\nconnections = '1..9'\nholds = 'lost == 0'\nthreads = 4\n",

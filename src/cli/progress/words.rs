@@ -33,12 +33,11 @@ pub(super) fn phase(progress: &Progress) -> &'static str {
 /// Time until the start, remaining time, or elapsed time if the run has no planned duration.
 pub(super) fn time(progress: &Progress) -> String {
     let elapsed = Duration::from_secs(progress.elapsed.as_secs());
-    let left = |planned: Duration| format_duration(whole(planned.saturating_sub(progress.elapsed)));
     match (progress.phase, progress.planned) {
-        (Phase::Waiting, Some(start)) => format!("starts in {}", left(start)),
+        (Phase::Waiting, Some(start)) => format!("starts in {}", time_left(start, progress)),
         (Phase::Draining, _) if progress.arrived.is_some() => "the last messages".to_owned(),
         (Phase::Draining, _) => "the last answers".to_owned(),
-        (_, Some(planned)) => format!("{} left", left(planned)),
+        (_, Some(planned)) => format!("{} left", time_left(planned, progress)),
         (_, None) => format_duration(elapsed),
     }
 }
@@ -82,6 +81,10 @@ fn row_of_percentiles(label: &str, percentiles: &Percentiles) -> String {
     row(label, &format!("p50 {p50}"), &format!("p99 {p99}"))
 }
 
+fn time_left(planned: Duration, progress: &Progress) -> String {
+    format_duration(whole(planned.saturating_sub(progress.elapsed)))
+}
+
 fn labelled_count(label: &str, n: u64) -> String {
     format!("{label} {}", format_count(n))
 }
@@ -100,22 +103,17 @@ pub(super) fn line(header: &str, progress: &Progress) -> String {
     if progress.arrived.is_some() {
         words.push(format!("arrival {}", arrival(progress)));
     }
-    let mut count = |n: u64, what: &str| words.push(format!("{} {what}", format_count(n)));
-    count(progress.in_flight, "in flight");
-    if let Some(depth) = progress.queue_depth {
-        count(depth, "queued");
-    }
-    if progress.arrived.is_some() {
-        count(missing(progress), "missing");
-    }
-    if progress.totals.refused > 0 {
-        count(progress.totals.refused, "refused");
-    }
-    if progress.totals.failed > 0 {
-        count(progress.totals.failed, "failed");
-    }
-    if progress.dropped > 0 {
-        count(progress.dropped, "dropped");
+    let totals = &progress.totals;
+    let counts = [
+        (Some(progress.in_flight), "in flight"),
+        (progress.queue_depth, "queued"),
+        (progress.arrived.map(|_| missing(progress)), "missing"),
+        (Some(totals.refused).filter(|n| *n > 0), "refused"),
+        (Some(totals.failed).filter(|n| *n > 0), "failed"),
+        (Some(progress.dropped).filter(|n| *n > 0), "dropped"),
+    ];
+    for (count, label) in counts {
+        words.extend(count.map(|n| format!("{} {label}", format_count(n))));
     }
     parts.push(words.join(", "));
     parts.join(": ")

@@ -69,8 +69,8 @@ pub fn words(settings: &Settings) -> String {
 
 /// Quotes a word so that a shell takes it literally.
 pub fn quoted(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
+    let is_plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b));
+    if is_plain && !word.is_empty() {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))

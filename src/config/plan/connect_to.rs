@@ -18,7 +18,7 @@ pub(super) fn redirected(rules: &[String], url: &Url) -> Result<Option<(String, 
         Some(rule) => Ok(rule),
         None => refuse(format!(
             "--connect-to '{text}' is not HOST1:PORT1:HOST2:PORT2; each part may be empty, and an \
-             address of IPv6 stands in []"
+             IPv6 address is written in []"
         )),
     });
     let rules = rules.collect::<Result<Vec<_>, _>>()?;

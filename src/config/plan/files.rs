@@ -42,7 +42,7 @@ impl Tables {
         };
         let names: Vec<_> = data.names().map(|name| format!("{{{{{name}}}}}")).collect();
         refuse(format!(
-            "--data {}: no request has one of its columns in it: {}",
+            "--data {}: no request uses one of its columns: {}",
             file.display(),
             names.join(", ")
         ))
@@ -59,16 +59,18 @@ pub(super) fn body(file: &Path) -> Result<Vec<u8>, PlanError> {
 pub(super) fn lines(text: &[u8]) -> Result<Vec<(usize, &[u8])>, String> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     if text.is_empty() {
-        return Err("it is empty".to_owned());
+        return Err("the file is empty".to_owned());
     }
-    let bare = |line: &'_ [u8]| line.len() - usize::from(line.ends_with(b"\r"));
-    let lines: Vec<_> =
-        text.split(|byte| *byte == b'\n').map(|line| &line[..bare(line)]).zip(1..).collect();
+    let lines: Vec<_> = text
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .zip(1..)
+        .collect();
     if lines.len() > MOST_LINES {
-        return Err(format!("it has {} lines; {MOST_LINES} are allowed", lines.len()));
+        return Err(format!("it has {} lines; at most {MOST_LINES} are allowed", lines.len()));
     }
     match lines.iter().find(|(line, _)| line.is_empty()) {
-        Some((_, number)) => Err(format!("line {number} is empty, and so would be its body")),
+        Some((_, number)) => Err(format!("line {number} is empty; each line must contain a body")),
         None => Ok(lines.into_iter().map(|(line, number)| (number, line)).collect()),
     }
 }
@@ -85,24 +87,28 @@ pub(super) fn read(flag: &str, file: &Path) -> Result<Vec<u8>, PlanError> {
 }
 
 fn table(file: &Path) -> Result<Data, PlanError> {
-    let wrong = |why: String| PlanError(format!("--data {}: {why}", file.display()));
     let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let parse: fn(&[u8]) -> Result<Data, String> = match ending.as_str() {
         "csv" => csv,
         "ndjson" | "jsonl" => ndjson,
         _ => {
-            return Err(wrong(
-                "the ending says the form; there are .csv, .ndjson and .jsonl (a body is given \
-                 with --body or --body-file)"
-                    .to_owned(),
+            return refuse(format!(
+                "--data {}: unknown ending; use .csv, .ndjson or .jsonl (a body is given with --body or \
+                 --body-file)",
+                file.display()
             ));
         }
     };
-    let data = parse(&read("--data", file)?).map_err(wrong)?;
+    parse(&read("--data", file)?)
+        .and_then(check_rows)
+        .map_err(|why| PlanError(format!("--data {}: {why}", file.display())))
+}
+
+fn check_rows(data: Data) -> Result<Data, String> {
     match data.rows() {
-        0 => Err(wrong("it has no rows".to_owned())),
+        0 => Err("it does not have a row".to_owned()),
         rows if rows > MOST_LINES => {
-            Err(wrong(format!("it has {rows} rows; {MOST_LINES} are allowed")))
+            Err(format!("it has {rows} rows; at most {MOST_LINES} are allowed"))
         }
         _ => Ok(data),
     }
@@ -120,10 +126,11 @@ fn csv(text: &[u8]) -> Result<Data, String> {
         data.push(lines.of(record.position()), record.iter());
     }
     // With an open quote the reader would take the rest of the file as one cell.
-    let quotes = || text.iter().enumerate().filter(|(_, byte)| **byte == b'"').map(|(at, _)| at);
-    if let Some(last) = quotes().next_back().filter(|_| quotes().count() % 2 == 1) {
+    let quotes = text.iter().filter(|byte| **byte == b'"').count();
+    let last_quote = text.iter().rposition(|byte| *byte == b'"');
+    if let Some(last) = last_quote.filter(|_| quotes % 2 == 1) {
         let line = 1 + text[..last].iter().filter(|byte| **byte == b'\n').count();
-        return Err(format!("line {line}: a quote is opened and never closed"));
+        return Err(format!("line {line}: a quote is opened and not closed"));
     }
     Ok(data)
 }
@@ -154,7 +161,7 @@ fn explain(error: &csv::Error, lines: &mut Lines<'_>) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = lines.of(pos.as_ref());
-            format!("line {line}: it has {len} values, the head {expected_len}")
+            format!("line {line}: it has {len} values, the header row has {expected_len}")
         }
         csv::ErrorKind::Utf8 { pos, .. } => {
             format!("line {}: it is not UTF-8", lines.of(pos.as_ref()))
@@ -169,24 +176,28 @@ fn ndjson(text: &[u8]) -> Result<Data, String> {
     let mut data: Option<Data> = None;
     let lines = text.split(|byte| *byte == b'\n').zip(1..);
     for (line, number) in lines.filter(|(line, _)| !line.trim_ascii().is_empty()) {
-        let wrong = |why: String| format!("line {number}: {why}");
-        let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(line)
-            .map_err(|e| wrong(format!("it is no JSON object: {}", without_line(&e))))?;
-        let table = match &mut data {
-            Some(table) => table,
-            None => {
-                let names = fields.keys().cloned().collect();
-                data.insert(Data::new(names, &OWN_NAMES).map_err(wrong)?)
-            }
-        };
-        let value = |name: &str| match fields.get(name) {
-            Some(value) => text_of(value).map_err(wrong),
-            None => Err(wrong(format!("it has no '{name}', which the first line has"))),
-        };
-        let values = table.names().map(value).collect::<Result<Vec<_>, _>>()?;
-        table.push(number, values.iter().map(String::as_str));
+        add_json_row(&mut data, line, number).map_err(|why| format!("line {number}: {why}"))?;
     }
-    data.ok_or_else(|| "it has no rows".to_owned())
+    data.ok_or_else(|| "it does not have a row".to_owned())
+}
+
+/// Adds the object in a line to the table, which the first object creates.
+fn add_json_row(data: &mut Option<Data>, line: &[u8], number: u64) -> Result<(), String> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(line)
+        .map_err(|error| format!("not a JSON object: {}", without_line(&error)))?;
+    let table = match data {
+        Some(table) => table,
+        None => data.insert(Data::new(fields.keys().cloned().collect(), &OWN_NAMES)?),
+    };
+    let mut values = Vec::new();
+    for name in table.names() {
+        let Some(value) = fields.get(name) else {
+            return Err(format!("it does not have '{name}', which the first line has"));
+        };
+        values.push(text_of(value)?);
+    }
+    table.push(number, values.iter().map(String::as_str));
+    Ok(())
 }
 
 /// Returns the text of a JSON string; any other value as it is written.
@@ -231,15 +242,15 @@ mod tests {
     #[test]
     fn what_is_wrong_in_a_csv_is_told_with_its_line() {
         for (text, part) in [
-            (&b"a,b\n1,2\n3\n"[..], "line 3: it has 1 values, the head 2"),
+            (&b"a,b\n1,2\n3\n"[..], "line 3: it has 1 values, the header row has 2"),
             (b"a,b\r\n\r\n1,\"\r\n2\"\r\n\r\n3\r\n", "line 6: it has 1 values"),
-            (b"a,b\n1,2,3\n", "line 2: it has 3 values, the head 2"),
+            (b"a,b\n1,2,3\n", "line 2: it has 3 values, the header row has 2"),
             (b"a,b\n1,\xFF\n", "line 2: it is not UTF-8"),
             (b"a,msg_id\n1,2\n", "line 1: a column may not be called 'msg_id'"),
             (b"a,a\n1,2\n", "line 1: two columns are called 'a'"),
             (b"a,\n1,2\n", "line 1: column 2 has no name"),
             (b"", "line 1: it has no columns"),
-            (b"a,b\n1,\"x\n2,y\n3,z\n", "line 2: a quote is opened and never closed"),
+            (b"a,b\n1,\"x\n2,y\n3,z\n", "line 2: a quote is opened and not closed"),
         ] {
             let error = csv(text).map(|_| ()).expect_err(part);
             assert!(error.contains(part), "{part}: {error}");
@@ -260,12 +271,12 @@ mod tests {
     #[test]
     fn what_is_wrong_in_an_ndjson_is_told_with_its_line() {
         for (text, part) in [
-            ("{\"a\":1}\n{\"b\":1}\n", "line 2: it has no 'a', which the first line has"),
-            ("{\"a\":1}\n\n[1]\n", "line 3: it is no JSON object: invalid type: sequence"),
-            ("{\"a\":1\n", "line 1: it is no JSON object: EOF"),
+            ("{\"a\":1}\n{\"b\":1}\n", "line 2: it does not have 'a', which the first line has"),
+            ("{\"a\":1}\n\n[1]\n", "line 3: not a JSON object: invalid type: sequence"),
+            ("{\"a\":1\n", "line 1: not a JSON object: EOF"),
             ("{\"seq\":1}\n", "line 1: a column may not be called 'seq'"),
             ("{}\n", "line 1: it has no columns"),
-            ("\n \n", "it has no rows"),
+            ("\n \n", "it does not have a row"),
         ] {
             let error = ndjson(text.as_bytes()).map(|_| ()).expect_err(part);
             assert!(error.contains(part), "{part}: {error}");

@@ -47,14 +47,14 @@ pub(super) fn open_holes(text: &str, data: Option<&Data>) -> String {
 pub(super) fn header(text: &str, data: Option<&Data>) -> Result<(String, Template), PlanError> {
     let Some((name, value)) = text.split_once(':') else {
         // Do not repeat the text: it may contain a secret.
-        return refuse("a --header has no colon; it is of the form 'Name: value'");
+        return refuse("a --header does not have a colon; write 'Name: value'");
     };
     let (name, value) = (name.trim(), value.trim());
     if name.is_empty() || !name.bytes().all(is_token) || !is_field_value(value.as_bytes()) {
         return refuse(format!("--header '{name}' has a character that HTTP does not allow"));
     }
     if ["content-length", "transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
-        return refuse(format!("--header '{name}' is set from the body; leave it out"));
+        return refuse(format!("--header '{name}' is set from the body; remove it"));
     }
     let template = Template::parse_with(value.as_bytes(), data, EscapeContext::Plain)
         .map_err(|e| PlanError(format!("--header '{name}': {e}")))?;

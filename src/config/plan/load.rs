@@ -62,16 +62,16 @@ fn pace(settings: &Settings, mode: Mode, width: usize) -> Result<Pace, PlanError
     let Mode::Open { rate, .. } = mode else {
         return match (settings.tick, settings.pacer) {
             (None, None) => Ok(Pace::Tick(Nanos::ZERO)),
-            _ => refuse("--tick and --pacer go with --rate; a closed loop has no schedule"),
+            _ => refuse("--tick and --pacer need --rate: a closed loop does not have a schedule"),
         };
     };
     let tick = settings.tick.unwrap_or(TICK);
     if tick > LONGEST_TICK {
-        return refuse("--tick is at most 10ms");
+        return refuse("--tick must be at most 10ms");
     }
     match (settings.pacer.unwrap_or_default(), settings.tick) {
         (Pacer::Spin, Some(_)) => {
-            refuse("--tick is about --pacer timer; --pacer spin never sleeps")
+            refuse("--tick applies to --pacer timer only; --pacer spin never sleeps")
         }
         (Pacer::Spin, None) => Ok(Pace::Spin),
         (Pacer::Timer, _) => {
@@ -89,7 +89,7 @@ fn connections_and_threads(settings: &Settings) -> Result<(usize, usize), PlanEr
     let default = if settings.rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS };
     let connections = settings.connections.unwrap_or(default);
     if !(1..=MOST_CONNECTIONS).contains(&connections) {
-        return refuse(format!("--connections is from 1 to {MOST_CONNECTIONS}"));
+        return refuse(format!("--connections must be from 1 to {MOST_CONNECTIONS}"));
     }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     // A pipeline on this machine needs cores too: on two cores at 24,000/s, a second worker thread
@@ -97,7 +97,7 @@ fn connections_and_threads(settings: &Settings) -> Result<(usize, usize), PlanEr
     let free = if settings.url.is_some() { cores } else { cores.div_ceil(2) };
     let threads = settings.threads.unwrap_or(free.min(connections));
     if !(1..=MOST_THREADS).contains(&threads) {
-        return refuse(format!("--threads is from 1 to {MOST_THREADS}"));
+        return refuse(format!("--threads must be from 1 to {MOST_THREADS}"));
     }
     if threads > connections {
         return refuse(format!(
@@ -110,10 +110,10 @@ fn connections_and_threads(settings: &Settings) -> Result<(usize, usize), PlanEr
 fn max_in_flight(settings: &Settings, threads: usize) -> Result<Option<u64>, PlanError> {
     match settings.max_in_flight {
         Some(_) if settings.rate.is_none() => {
-            refuse("--max-in-flight goes with --rate; a closed loop has --connections in flight")
+            refuse("--max-in-flight needs --rate: a closed loop has --connections in flight")
         }
         Some(most) if most < threads as u64 => refuse(format!(
-            "--max-in-flight {most} is split over --threads {threads}; it must be at least that many"
+            "--max-in-flight {most} is divided among --threads {threads}; it must be at least {threads}"
         )),
         most => Ok(most),
     }
@@ -122,7 +122,7 @@ fn max_in_flight(settings: &Settings, threads: usize) -> Result<Option<u64>, Pla
 fn mode(settings: &Settings, duration: Option<Duration>) -> Result<Mode, PlanError> {
     let Some(rate) = settings.rate else {
         if settings.arrivals.is_some() {
-            return refuse("--arrivals goes with --rate; a closed loop has no schedule");
+            return refuse("--arrivals needs --rate: a closed loop does not have a schedule");
         }
         return Ok(Mode::Closed);
     };
@@ -133,7 +133,7 @@ fn mode(settings: &Settings, duration: Option<Duration>) -> Result<Mode, PlanErr
         ));
     }
     if duration.is_none() && !rate.is_constant() {
-        return refuse(format!("--rate {rate} changes over --duration, which is not given"));
+        return refuse(format!("--rate {rate} changes over the whole run; set --duration"));
     }
     let arrivals = settings.arrivals.unwrap_or_default();
     Ok(Mode::Open { rate, arrivals, seed: settings.seed.unwrap_or(1) })

@@ -69,21 +69,23 @@ const HIGHEST_WEIGHT: u64 = 1_000;
 /// The longest name of a request.
 const LONGEST_NAME: usize = 64;
 /// Error text for a body above [`MAX_BODY`].
-pub(super) const TOO_LARGE: &str =
-    "the body is larger than 16 MiB, which does not go through the pipeline";
+pub(super) const TOO_LARGE: &str = "the body is larger than 16 MiB, the limit of the pipeline";
 
 /// Checks the settings of the requests and reads their files.
 pub(super) fn request(settings: &Settings, target: &Target) -> Result<RequestPlan, PlanError> {
     let whole = [RequestSettings::default()];
     let all = if settings.mix.is_empty() { &whole[..] } else { &settings.mix };
     if all.len() > MOST_REQUESTS {
-        return refuse(format!("{} [[request]] tables; {MOST_REQUESTS} are allowed", all.len()));
+        return refuse(format!(
+            "{} [[request]] tables; at most {MOST_REQUESTS} are allowed",
+            all.len()
+        ));
     }
     let mut tables = Tables::default();
     let mut requests: Vec<Request> = Vec::new();
     for own in all {
         if requests.iter().any(|other| other.name == own.name) {
-            return refuse(format!("two [[request]] tables are called '{}'", own.name));
+            return refuse(format!("two [[request]] tables have the name '{}'", own.name));
         }
         let is_named = !settings.mix.is_empty();
         if is_named {
@@ -109,12 +111,37 @@ fn id_fields(settings: &Settings) -> IdFields {
     settings.id_field.as_deref().map_or_else(IdFields::default, IdFields::only)
 }
 
+/// Reads the templates of bodies.
+struct BodyParser<'d> {
+    data: Option<&'d Data>,
+    context: EscapeContext,
+}
+
+impl BodyParser<'_> {
+    /// Parses a body and checks its size. `source` names the flag or line in errors.
+    fn parse(&self, source: &str, text: &[u8]) -> Result<Template, PlanError> {
+        let body = Template::parse_with(text, self.data, self.context)
+            .map_err(|error| PlanError(format!("{source}: {error}")))?;
+        if body.longest() > MAX_BODY {
+            return refuse(format!("{source}: {TOO_LARGE}"));
+        }
+        Ok(body)
+    }
+}
+
+fn read_headers(
+    texts: &[String],
+    data: Option<&Data>,
+) -> Result<Vec<(String, Template)>, PlanError> {
+    texts.iter().map(|text| header(text, data)).collect()
+}
+
 /// Refuses names that cannot be a part of the report's dotted names.
 fn check_name(name: &str) -> Result<(), PlanError> {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(fits) {
+    let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if name.is_empty() || name.len() > LONGEST_NAME || !is_word {
         return refuse(format!(
-            "[[request]] name '{name}': up to {LONGEST_NAME} letters, digits, - and _"
+            "[[request]] name '{name}': use up to {LONGEST_NAME} letters, digits, - and _"
         ));
     }
     Ok(())
@@ -132,7 +159,7 @@ impl Draft<'_> {
         let Self { settings, own, .. } = self;
         let weight = own.weight.unwrap_or(1);
         if !(1..=HIGHEST_WEIGHT).contains(&weight) {
-            return refuse(format!("weight {weight}: from 1 to {HIGHEST_WEIGHT}"));
+            return refuse(format!("weight {weight} must be from 1 to {HIGHEST_WEIGHT}"));
         }
         let method = match own.method.as_ref().or(settings.method.as_ref()) {
             Some(given) => method::method(given)?,
@@ -154,11 +181,8 @@ impl Draft<'_> {
 
     /// Merges the common headers with the request's own, which replace those of the same name.
     fn headers(&self, data: Option<&Data>) -> Result<Vec<(String, Template)>, PlanError> {
-        let read = |texts: &[String]| {
-            texts.iter().map(|text| header(text, data)).collect::<Result<Vec<_>, _>>()
-        };
-        let own = read(&self.own.headers)?;
-        let mut all = read(&self.settings.headers)?;
+        let own = read_headers(&self.own.headers, data)?;
+        let mut all = read_headers(&self.settings.headers, data)?;
         all.retain(|(name, _)| !own.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
         all.extend(own);
         Ok(all)
@@ -193,33 +217,28 @@ impl Draft<'_> {
         } else {
             (&all.body, &all.body_file, &all.body_lines)
         };
-        let place = place(headers);
-        let parse = |flag: &str, text: &[u8]| {
-            let parsed = Template::parse_with(text, data, place)
-                .map_err(|e| PlanError(format!("{flag}: {e}")))?;
-            if parsed.longest() > MAX_BODY {
-                return refuse(format!("{flag}: {TOO_LARGE}"));
-            }
-            Ok(parsed)
-        };
+        let parser = BodyParser { data, context: place(headers) };
         match given {
-            (Some(text), None, None) => Ok(parse("--body", text.as_bytes())?.into()),
+            (Some(text), None, None) => Ok(parser.parse("--body", text.as_bytes())?.into()),
             (None, Some(file), None) => {
                 let flag = format!("--body-file {}", file.display());
-                Ok(parse(&flag, &files::body(file)?)?.into())
+                Ok(parser.parse(&flag, &files::body(file)?)?.into())
             }
             (None, None, Some(file)) => {
                 let flag = format!("--body-lines {}", file.display());
                 let text = files::read("--body-lines", file)?;
                 let lines =
                     files::lines(&text).map_err(|why| PlanError(format!("{flag}: {why}")))?;
-                let parse = |(number, line)| parse(&format!("{flag}: line {number}"), line);
-                let lines = lines.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-                MessageBody::lines(lines).ok_or_else(|| PlanError(format!("{flag}: it is empty")))
+                let lines = lines
+                    .into_iter()
+                    .map(|(number, line)| parser.parse(&format!("{flag}: line {number}"), line))
+                    .collect::<Result<Vec<_>, _>>()?;
+                MessageBody::lines(lines)
+                    .ok_or_else(|| PlanError(format!("{flag}: the file is empty")))
             }
             (None, None, None) if silent => Ok(Template::default().into()),
             (None, None, None) => Ok(Template::default_body(id_fields(all).first()).into()),
-            _ => refuse("--body, --body-file and --body-lines each say what the body is: give one"),
+            _ => refuse("give only one of --body, --body-file and --body-lines"),
         }
     }
 }
@@ -318,10 +337,10 @@ mod tests {
     fn a_senseless_request_is_refused_by_its_name() {
         let two = "[[request]]\nname = 'a'\n[[request]]\nname = 'b'\n";
         for (text, part) in [
-            ("[[request]]\nname = 'a b'\n", "name 'a b': up to 64 letters, digits, - and _"),
+            ("[[request]]\nname = 'a b'\n", "name 'a b': use up to 64 letters, digits, - and _"),
             ("[[request]]\nname = ''\n", "name ''"),
             ("[[request]]\nname = 'a'\n[[request]]\nname = 'a'\n", "two [[request]] tables"),
-            ("weight = 0\n", "[[request]] 'b': weight 0: from 1 to 1000"),
+            ("weight = 0\n", "[[request]] 'b': weight 0 must be from 1 to 1000"),
             ("weight = '1001'\n", "weight 1001"),
             ("method = 'G T'\n", "[[request]] 'b': --method 'G T'"),
             ("path = 'x'\n", "[[request]] 'b': path 'x': write /PATH"),
@@ -329,7 +348,7 @@ mod tests {
             ("path = '/{{x}}'\n", "path '/{{x}}': unknown placeholder {{x}}"),
             ("header = ['x']\n", "'Name: value'"),
             ("body = '{{x}}'\n", "--body: unknown placeholder"),
-            ("body = 'x'\nbody-file = 'y'\n", "give one"),
+            ("body = 'x'\nbody-file = 'y'\n", "give only one of --body, --body-file"),
             ("body-lines = '/nowhere/x'\n", "--body-lines /nowhere/x"),
             ("data = '/nowhere/x.csv'\n", "--data /nowhere/x.csv"),
         ] {
@@ -350,9 +369,7 @@ mod tests {
                 change(s);
             })
         };
-        assert!(
-            with(|_| ()).contains("no request has one of its columns in it: {{user}}, {{bell}}")
-        );
+        assert!(with(|_| ()).contains("no request uses one of its columns: {{user}}, {{bell}}"));
         let unknown = with(|s| s.body = Some("{{users}}".into()));
         assert!(unknown.contains("{{seq}}, {{user}} and {{bell}}"), "{unknown}");
         let unfit = with(|s| s.headers = vec!["X: {{bell}}".into()]);
@@ -364,15 +381,15 @@ mod tests {
             s.body = Some("x".into());
             s.body_lines = Some(lines.clone());
         });
-        assert!(both.contains("give one"), "{both}");
+        assert!(both.contains("give only one of --body, --body-file"), "{both}");
         let (_c, other) = file("data.txt", "a\n1\n");
         let ending = refused(|s| s.data = Some(other.clone()));
         assert!(
-            ending.contains(".csv, .ndjson and .jsonl (a body is given with --body"),
+            ending.contains(".csv, .ndjson or .jsonl (a body is given with --body"),
             "{ending}"
         );
         let (_d, head) = file("head.csv", "a,b\n");
         let empty = refused(|s| s.data = Some(head.clone()));
-        assert!(empty.contains("head.csv: it has no rows"), "{empty}");
+        assert!(empty.contains("head.csv: it does not have a row"), "{empty}");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn script(settings: &Settings, engine: Engine) -> Result<Option<Scrip
     let Some(file) = settings.script.clone() else {
         return match mask_arguments(&settings.script_args).first() {
             Some(argument) => refuse(format!(
-                "'{argument}': what stands after -- is for a script; name one with --script FILE"
+                "'{argument}': arguments after -- are for a script; give one with --script FILE"
             )),
             None => Ok(None),
         };
@@ -36,29 +36,31 @@ pub(super) fn script(settings: &Settings, engine: Engine) -> Result<Option<Scrip
     if !cfg!(feature = "lua") {
         return refuse(
             "--script: this loadgen was built without Lua; build it with the default features \
-             (cargo build --release), which takes make beside the C compiler",
+             (cargo build --release), which need make and a C compiler",
         );
     }
     if engine != Engine::Raw {
         return refuse(
-            "--script runs on --engine raw, which writes requests as the script gives them; it does \
-             not go with --engine reqwest, --http2, --proxy or --redirects",
+            "--script needs --engine raw, which sends requests as the script writes them; it cannot be \
+             combined with --engine reqwest, --http2, --proxy or --redirects",
         );
     }
     let Settings { body, body_file, body_lines, data, mix, url, headers, .. } = settings;
     if body.is_some() || body_file.is_some() || body_lines.is_some() || data.is_some() {
         return refuse(
-            "--body, --body-file, --body-lines and --data do not go with --script; set wrk.body in \
-             the script",
+            "--body, --body-file, --body-lines and --data cannot be combined with --script; set \
+             wrk.body in the script",
         );
     }
     if !mix.is_empty() {
-        return refuse("[[request]] tables do not go with --script, which writes every request");
+        return refuse(
+            "[[request]] tables cannot be combined with --script, which writes every request",
+        );
     }
     if url.iter().chain(headers).any(|text| text.contains("{{")) {
         return refuse(
-            "{{…}} in the URL or a --header is not filled in where --script writes the requests; \
-             the script can do it",
+            "{{…}} in the URL or a --header is not replaced if --script writes the requests; \
+             insert the values in the script",
         );
     }
     let source = read_bounded(&file, MOST_SCRIPT, "a script")

@@ -30,11 +30,11 @@ fn a_senseless_setting_is_refused_by_its_flag() {
     let cases: [(Change, &str); 30] = [
         (
             |s| (s.url, s.push_limit) = (Some("http://h/".into()), Rate::per_second(5).ok()),
-            "--push-limit is about the pipeline",
+            "--push-limit applies to the pipeline",
         ),
         (
             |s| (s.url, s.stack) = (Some("http://h/".into()), Some(Stack::Embedded)),
-            "--stack is about the pipeline",
+            "--stack applies to the pipeline",
         ),
         (|s| (s.rate, s.requests) = ("1..9".parse().ok(), Some(5)), "--rate 1..9"),
         (|s| s.url = Some("localhost:80".into()), "must begin with http"),
@@ -47,13 +47,13 @@ fn a_senseless_setting_is_refused_by_its_flag() {
         (|s| s.duration = Some(Duration::ZERO), "--duration"),
         (|s| s.requests = Some(0), "--requests"),
         (|s| s.timeout = Some(Duration::ZERO), "--timeout"),
-        (|s| s.max_in_flight = Some(5), "--max-in-flight goes with --rate"),
-        (|s| s.arrivals = Some(ArrivalProcess::Poisson), "--arrivals goes with --rate"),
+        (|s| s.max_in_flight = Some(5), "--max-in-flight needs --rate"),
+        (|s| s.arrivals = Some(ArrivalProcess::Poisson), "--arrivals needs --rate"),
         (|s| s.method = Some("G T".into()), "--method"),
         (|s| s.headers = vec!["novalue".into()], "'Name: value'"),
         (
             |s| (s.script, s.url) = (Some("/dev/null".into()), Some("http://h/{{x}}".into())),
-            "the script can",
+            "in the script",
         ),
         (|s| s.headers = vec!["A: b\r\nX: y".into()], "does not allow"),
         (|s| s.body = Some("{{who}}".into()), "--body: unknown placeholder {{who}}"),

@@ -58,7 +58,7 @@ impl Threshold {
             Some((text[..at].trim(), *comparison, text[at + sign.len()..].trim()))
         });
         let Some((name, comparison, value)) = split else {
-            return refuse(format!("{place} '{text}' has no comparison; {example}"));
+            return refuse(format!("{place} '{text}' does not have a comparison; {example}"));
         };
         let Some((bound, unit)) = bound(value) else {
             return refuse(format!(
@@ -66,7 +66,7 @@ impl Threshold {
             ));
         };
         if name.is_empty() {
-            return refuse(format!("{place} '{text}' names nothing; {example}"));
+            return refuse(format!("{place} '{text}' does not have a name; {example}"));
         }
         Ok(Self { text: text.to_owned(), name: name.to_owned(), comparison, bound, unit })
     }

@@ -20,7 +20,7 @@ pub(super) fn tls(settings: &Settings) -> Result<TlsConfig, PlanError> {
     let insecure = settings.insecure.unwrap_or(false);
     if let (true, Some(file)) = (insecure, &settings.cacert) {
         return refuse(format!(
-            "--insecure checks no certificate, and --cacert {} is to check one: leave one out",
+            "--insecure turns off the check that --cacert {} is for; use only one of them",
             file.display()
         ));
     }
@@ -30,7 +30,7 @@ pub(super) fn tls(settings: &Settings) -> Result<TlsConfig, PlanError> {
     };
     let identity = match (&settings.cert, &settings.key) {
         (Some(cert), key) => Some(identity(cert, key.as_deref())?),
-        (None, Some(_)) => return refuse("--key goes with --cert, whose key it is"),
+        (None, Some(_)) => return refuse("--key needs --cert: it is the key of that certificate"),
         (None, None) => None,
     };
     Ok(TlsConfig { insecure, authorities, identity })
@@ -62,7 +62,7 @@ fn identity(cert: &Path, key: Option<&Path>) -> Result<Arc<CertifiedKey>, PlanEr
     let key =
         PrivateKeyDer::from_pem_slice(&read_pem(flag, file)?).map_err(|error| match error {
             PemError::NoItemsFound => PlanError(format!(
-                "{flag} {}: there is no private key in it (BEGIN PRIVATE KEY, not encrypted)",
+                "{flag} {}: it does not contain a private key (BEGIN PRIVATE KEY, not encrypted)",
                 file.display()
             )),
             error => unreadable(flag, file, error),
@@ -79,7 +79,7 @@ fn unreadable(flag: &str, file: &Path, error: PemError) -> PlanError {
     match error {
         PemError::Io(error) => bad(flag, file, error),
         PemError::NoItemsFound => {
-            bad(flag, file, "there is no certificate in it (PEM: BEGIN CERTIFICATE)")
+            bad(flag, file, "it does not contain a certificate (PEM: BEGIN CERTIFICATE)")
         }
         error => bad(flag, file, error),
     }
@@ -128,10 +128,13 @@ mod tests {
                 "--key /dev/zero: it is larger than 4 MiB",
             ),
             (|s| s.cacert = Some("/nowhere".into()), "--cacert /nowhere: No such file"),
-            (|s| s.cacert = data("run.json"), "run.json: there is no certificate"),
-            (|s| s.cert = data("server.pem"), "server.pem: there is no private key"),
-            (|s| s.key = data("server.key"), "--key goes with --cert"),
-            (|s| (s.cert, s.key) = (data("server.pem"), data("ca.pem")), "no private key"),
+            (|s| s.cacert = data("run.json"), "run.json: it does not contain a certificate"),
+            (|s| s.cert = data("server.pem"), "server.pem: it does not contain a private key"),
+            (|s| s.key = data("server.key"), "--key needs --cert"),
+            (
+                |s| (s.cert, s.key) = (data("server.pem"), data("ca.pem")),
+                "does not contain a private key",
+            ),
             (|s| (s.cert, s.key) = (data("ca.pem"), data("server.key")), "--key"),
             (|s| (s.insecure, s.cacert) = (Some(true), data("ca.pem")), "--insecure"),
         ];

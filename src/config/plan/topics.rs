@@ -11,7 +11,7 @@ pub fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
              # and +"
         )),
         _ => refuse(format!(
-            "--topic is given {} times, and the push server publishes to one topic; leave one",
+            "--topic is given {} times, but the push server publishes to one topic; give one",
             topics.len()
         )),
     }
@@ -21,8 +21,8 @@ pub fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
 pub fn check_filters(topics: &[String]) -> Result<(), PlanError> {
     match topics.iter().find(|topic| !is_filter(topic)) {
         Some(topic) => refuse(format!(
-            "--topic '{topic}' cannot be subscribed to: + stands for one whole level (devices/+/inbox), \
-             and # for all levels at the end (devices/#)"
+            "--topic '{topic}' cannot be subscribed to: + matches one whole level (devices/+/inbox), \
+             and # all levels at the end (devices/#)"
         )),
         None => Ok(()),
     }

@@ -16,7 +16,7 @@ const MOST_STREAMS: u64 = 10_000;
 const MOST_REDIRECTS: u64 = 20;
 
 /// Refusal of settings that need the reqwest engine, in a build without it.
-const NO_REQWEST: &str = "this build has no reqwest engine (feature `reqwest`)";
+const NO_REQWEST: &str = "this build does not have the engine reqwest (feature `reqwest`)";
 
 /// Checks the settings of the transport and chooses the engine.
 pub(super) fn transport(
@@ -27,14 +27,16 @@ pub(super) fn transport(
     let http2 = settings.http2.unwrap_or(false);
     let streams = settings.streams.unwrap_or(1);
     if !(1..=MOST_STREAMS).contains(&streams) {
-        return refuse(format!("--streams is from 1 to {MOST_STREAMS}"));
+        return refuse(format!("--streams must be from 1 to {MOST_STREAMS}"));
     }
     if streams > 1 && !http2 {
-        return refuse("--streams goes with --http2: HTTP/1.1 has one request on a connection");
+        return refuse(
+            "--streams needs --http2: HTTP/1.1 has one request at a time on a connection",
+        );
     }
     let redirects = settings.redirects.unwrap_or(0);
     if redirects > MOST_REDIRECTS {
-        return refuse(format!("--redirects is from 0 to {MOST_REDIRECTS}"));
+        return refuse(format!("--redirects must be from 0 to {MOST_REDIRECTS}"));
     }
     check_ways(settings)?;
     let proxy = proxy(settings, target)?;
@@ -66,7 +68,7 @@ fn check_target(settings: &Settings, target: &Target) -> Result<(), PlanError> {
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) if *target == Target::Pipeline => {
-            refuse(format!("{flag} is about a target of yours: give its URL"))
+            refuse(format!("{flag} applies to a target of your own: give its URL"))
         }
         _ => Ok(()),
     }
@@ -82,7 +84,7 @@ fn check_ways(settings: &Settings) -> Result<(), PlanError> {
     let mut given = ways.into_iter().filter(|(_, is_given)| *is_given);
     match (given.next(), given.next()) {
         (Some((one, _)), Some((other, _))) => {
-            refuse(format!("{one} and {other} are two ways to the target: leave one out"))
+            refuse(format!("{one} and {other} both set the route to the target: use only one"))
         }
         _ => Ok(()),
     }
@@ -105,14 +107,14 @@ fn engine(settings: &Settings, proxy: Option<&Proxy>) -> Result<Engine, PlanErro
     let raw = (settings.disable_keepalive == Some(true)).then_some("--disable-keepalive");
     match (settings.engine, reqwest, raw) {
         (_, Some(flag), Some(other)) => refuse(format!(
-            "{flag} goes through reqwest and {other} through the raw engine: leave one out"
+            "{flag} needs the engine reqwest and {other} the engine raw: use only one"
         )),
-        (Some(Engine::Raw), Some(flag), _) => {
-            refuse(format!("--engine raw has no {flag}; leave --engine out, or take reqwest"))
-        }
+        (Some(Engine::Raw), Some(flag), _) => refuse(format!(
+            "--engine raw does not support {flag}; use --engine reqwest or remove --engine"
+        )),
         (Some(Engine::Reqwest), _, Some(flag)) => refuse(format!(
-            "--engine reqwest has no {flag}, as it does not tell how long a connection took; \
-             leave --engine out"
+            "--engine reqwest does not support {flag}, as it does not report the time to connect; \
+             remove --engine"
         )),
         (Some(engine), _, _) => Ok(engine),
         (None, Some(_), _) => Ok(Engine::Reqwest),
@@ -134,7 +136,7 @@ fn proxy(settings: &Settings, target: &Target) -> Result<Option<Proxy>, PlanErro
         return Ok(if is_open { environment_proxy(url) } else { None });
     };
     if h2c {
-        return refuse("--proxy passes HTTP/2 on for https only: leave --http2 or --proxy out");
+        return refuse("--proxy supports HTTP/2 for https only: remove --http2 or --proxy");
     }
     // The error never repeats the value: it may contain a password.
     let example = "write http://[USER:PASSWORD@]HOST[:PORT]";
@@ -188,13 +190,13 @@ fn check_reqwest(transport: &TransportConfig, url: &Url) -> Result<(), PlanError
     let Some((_, port)) = &transport.connect_to else { return Ok(()) };
     if !matches!(url.host(), Some(Host::Domain(_))) {
         return refuse(
-            "--connect-to through reqwest needs a name as the URL's host, not an address",
+            "--connect-to with the engine reqwest needs a URL with a host name, not an address",
         );
     }
     if transport.protocol == Protocol::Http2 && url.port().is_some_and(|own| own != *port) {
         return refuse(
-            "--connect-to with --http2 cannot change a port that stands in the URL; leave it out \
-             of the URL, or leave the port of --connect-to empty",
+            "--connect-to with --http2 cannot change the port of the URL; remove the port from \
+             the URL, or leave the port of --connect-to empty",
         );
     }
     Ok(())
@@ -223,7 +225,7 @@ mod tests {
         ];
         for (change, flag) in cases {
             let error = plan("http://h/", change).map(|_| ()).expect_err(flag);
-            let expected = "this build has no reqwest engine (feature `reqwest`)";
+            let expected = "this build does not have the engine reqwest (feature `reqwest`)";
             assert_eq!(error, format!("{flag}: {expected}"));
         }
     }
@@ -251,23 +253,27 @@ mod tests {
     fn what_does_not_go_together_is_refused_by_its_flag() {
         type Change = fn(&mut Settings);
         let cases: [(&str, Change, &str); 12] = [
-            ("http://h/", |s| s.streams = Some(2), "--streams goes with --http2"),
-            ("http://h/", |s| (s.http2, s.streams) = (Some(true), Some(0)), "--streams is from 1"),
+            ("http://h/", |s| s.streams = Some(2), "--streams needs --http2"),
+            (
+                "http://h/",
+                |s| (s.http2, s.streams) = (Some(true), Some(0)),
+                "--streams must be from 1",
+            ),
             ("http://h/", |s| s.redirects = Some(21), "--redirects"),
             (
                 "http://h/",
                 |s| (s.http2, s.engine) = (Some(true), Some(Engine::Raw)),
-                "--engine raw has no --http2",
+                "--engine raw does not support --http2",
             ),
             (
                 "http://h/",
                 |s| (s.disable_keepalive, s.engine) = (Some(true), Some(Engine::Reqwest)),
-                "--engine reqwest has no --disable-keepalive",
+                "--engine reqwest does not support --disable-keepalive",
             ),
             (
                 "http://h/",
                 |s| (s.disable_keepalive, s.redirects) = (Some(true), Some(1)),
-                "--redirects goes through reqwest",
+                "--redirects needs the engine reqwest",
             ),
             (
                 "http://h/",
@@ -277,7 +283,7 @@ mod tests {
             (
                 "http://h/",
                 |s| (s.proxy, s.http2) = (Some("http://p".into()), Some(true)),
-                "--proxy passes HTTP/2 on for https only",
+                "--proxy supports HTTP/2 for https only",
             ),
             (
                 "http://h/",
@@ -291,12 +297,12 @@ mod tests {
                     s.engine = Some(Engine::Reqwest);
                     s.connect_to = vec![":::1".into()];
                 },
-                "needs a name",
+                "needs a URL with a host name",
             ),
             (
                 "http://h:8080/",
                 |s| (s.http2, s.connect_to) = (Some(true), vec![":::1".into()]),
-                "cannot change a port",
+                "cannot change the port of the URL",
             ),
         ];
         for (url, change, part) in cases {

@@ -94,8 +94,7 @@ impl<'i> Table<'i> {
 
     /// Refuses keys that are not among `known`.
     pub fn check_keys(&self, known: &[String]) -> Result<(), ProfileError> {
-        let is_known = |entry: &&Entry<'_>| known.contains(&entry.key);
-        let Some(unknown) = self.entries.iter().find(|entry| !is_known(entry)) else {
+        let Some(unknown) = self.entries.iter().find(|entry| !known.contains(&entry.key)) else {
             return Ok(());
         };
         let hint = match nearest(&unknown.key, known.iter().map(String::as_str)) {
@@ -148,18 +147,14 @@ impl<'i> Entry<'i> {
     /// Returns the value as a table, or as the tables of an array.
     pub fn tables(self) -> Result<Vec<Table<'i>>, ProfileError> {
         let text = self.text;
-        let table = |value, span: Range<usize>| match value {
-            DeValue::Table(table) => Some(Table::new(table, span, text)),
-            _ => None,
-        };
         let error = self.refuse(format!("'{}' is a table: [{0}] or [[{0}]]", self.key));
         match self.value {
             DeValue::Array(items) => items
                 .into_iter()
                 .map(|item| (item.span(), item.into_inner()))
-                .map(|(span, value)| table(value, span).ok_or_else(|| error.clone()))
+                .map(|(span, value)| table(value, span, text).ok_or_else(|| error.clone()))
                 .collect(),
-            value => Ok(vec![table(value, self.span).ok_or(error)?]),
+            value => Ok(vec![table(value, self.span, text).ok_or(error)?]),
         }
     }
 
@@ -206,6 +201,14 @@ impl<'i> Entry<'i> {
     }
 }
 
+/// Returns the value as a table, or `None` if it is something else.
+fn table<'i>(value: DeValue<'i>, span: Range<usize>, text: &'i str) -> Option<Table<'i>> {
+    match value {
+        DeValue::Table(table) => Some(Table::new(table, span, text)),
+        _ => None,
+    }
+}
+
 fn shown(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => text.to_string(),
@@ -221,6 +224,9 @@ fn shown(value: &DeValue<'_>) -> String {
 }
 /// Returns the known word that is nearest to `word`, if it is near enough to be a typing error.
 pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let distance = |name: &&str| strsim::osa_distance(name, word);
-    known.into_iter().min_by_key(distance).filter(|name| distance(name) <= 1 + word.len() / 3)
+    let (distance, name) = known
+        .into_iter()
+        .map(|name| (strsim::osa_distance(name, word), name))
+        .min_by_key(|(distance, _)| *distance)?;
+    (distance <= 1 + word.len() / 3).then_some(name)
 }

@@ -22,7 +22,9 @@ impl ReqwestTransport {
         _: usize,
         _: Duration,
     ) -> Result<Self, ConnectError> {
-        Err(ConnectError::Setup("this build has no reqwest engine (feature `reqwest`)".to_owned()))
+        Err(ConnectError::Setup(
+            "this build does not have the engine reqwest (feature `reqwest`)".to_owned(),
+        ))
     }
 }
 

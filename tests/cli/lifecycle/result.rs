@@ -221,7 +221,7 @@ fn conditions_in_percent_are_judged_and_wrong_ones_refused_before_the_run() {
     let unit = run_valid(&format!("{url} --fail-if messages.lost>1%"));
     assert_refused(&unit, 2, &["messages.lost is not a percentage", "lost_percent"]);
     let unheard = run_valid(&format!("{url} --fail-if lost_percent>1%"));
-    assert_refused(&unheard, 2, &["'lost_percent'", "name it with --mqtt"]);
+    assert_refused(&unheard, 2, &["'lost_percent'", "give its address with --mqtt"]);
     // The name is what is wrong with it, not how few values there will be.
     let name = run_valid(&format!("{url} -R 10 -d 1s --fail-if nosuch.p99>5ms"));
     assert_refused(&name, 2, &["no number 'nosuch.p99'"]);

@@ -109,7 +109,7 @@ fn a_wrong_profile_is_refused_with_file_line_and_nearest_key() {
             "rate = 5\nduratoin = '1s'\n",
             "bad.toml: line 2: unknown key 'duratoin'; did you mean 'duration'?",
         ),
-        ("--profile", "rate = 5\n[sweep]\nthreads = [1]\n", "run by `loadgen ramp"),
+        ("--profile", "rate = 5\n[sweep]\nthreads = [1]\n", "run it with `loadgen ramp"),
         ("ramp", "[[step]]\nconnections = 0\n", "step 'connections 0': --connections"),
     ] {
         let error = refusal(words, profile);

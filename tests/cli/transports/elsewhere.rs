@@ -118,7 +118,7 @@ fn redirects_are_followed_up_to_the_limit() {
     assert_eq!(server.heads().len() - before, 30);
     let refused = run(&format!("{url}/begin --redirects 1 --engine raw"));
     assert_eq!(refused.code, Some(2), "{refused:?}");
-    assert!(refused.stderr.contains("--engine raw has no --redirects"), "{refused:?}");
+    assert!(refused.stderr.contains("--engine raw does not support --redirects"), "{refused:?}");
 }
 
 fn redirect(to: &str) -> String {

@@ -53,7 +53,7 @@ impl RequestPlan {
 pub(super) fn check_lines(body: &MessageBody, in_head: bool) -> Result<(), PlanError> {
     match body.first_line_without_id().filter(|_| !in_head) {
         Some(line) => refuse(format!(
-            "--body-lines: line {line} does not have {{{{msg_id}}}} and others have: give it to all or none"
+            "--body-lines: line {line} does not contain {{{{msg_id}}}}, but others do; put it into all lines or none"
         )),
         None => Ok(()),
     }
