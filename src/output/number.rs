@@ -81,7 +81,7 @@ impl Statistic {
         QUANTILES.into_iter().find(|(key, _)| *key == self.key()).map(|(_, share)| share)
     }
 
-    /// Returns true if the distribution contains so many ages of messages that never arrived that the value is only a
+    /// Returns true if the distribution contains too many ages of messages that never arrived, so that the value is only a
     /// lower bound.
     pub(super) fn is_lower_bound(self, distribution: &Distribution) -> bool {
         distribution.is_lower_bound(self.key())

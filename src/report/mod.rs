@@ -193,7 +193,7 @@ pub struct Parts {
     pub count: u64,
     /// Their runs' ids, in the same order.
     pub runs: Vec<String>,
-    /// Time between the first node's start and the last one's, in microseconds; `null` for one node.
+    /// Time between the starts of the first and the last node, in microseconds; `null` for one node.
     #[serde(default)]
     pub start_skew_us: Option<u64>,
     /// Clock on which starts are compared; empty in reports of versions that did not save it.

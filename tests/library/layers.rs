@@ -38,7 +38,7 @@ fn layer(module: &str) -> Option<usize> {
 }
 
 /// Files with an extension in a folder and the folders below it.
-fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder of the project").flatten() {
         let path = entry.path();

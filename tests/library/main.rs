@@ -4,6 +4,8 @@
 mod allocations;
 /// Corpora and mutations through the properties that the fuzz targets check.
 mod fuzz;
+/// Plain English in the sources and documents.
+mod language;
 /// Direction of the imports, links of the documents.
 mod layers;
 /// Reports from hand-made observations: text, JSON, forms, merge and compare.

@@ -85,7 +85,7 @@ fn seconds(us: u64) -> String {
     format!("{:.1} s", us as f64 / 1e6)
 }
 
-/// Delay of the last node's start behind the first one's.
+/// Delay of the last node's start behind that of the first node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Skew {
     pub(super) us: u64,

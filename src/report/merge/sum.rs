@@ -87,7 +87,7 @@ impl<'a> Sum<'a> {
         round(moments.fold(0.0, f64::max), 1e6)
     }
 
-    /// Delay of a part's start behind the first one's, in seconds.
+    /// Delay of a part's start behind that of the first part, in seconds.
     pub(super) fn offset(&self, part: &Part) -> f64 {
         (part.at.span.begin_us - self.begin_us) as f64 / 1e6
     }
