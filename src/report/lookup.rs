@@ -90,7 +90,7 @@ pub(crate) fn found(threshold: &ThresholdResult) -> Option<String> {
 
 /// A number of that dotted name as people read it: a time or a percentage with its unit, anything else as
 /// it is.
-pub fn format_number(name: &str, value: f64) -> String {
+pub(crate) fn format_number(name: &str, value: f64) -> String {
     if is_time(name) {
         format_time(value)
     } else if is_percent(name) {
@@ -117,13 +117,13 @@ pub fn check_names(thresholds: &[Threshold]) -> Result<(), PlanError> {
 
 /// Refuses `--fail-if` conditions that cannot be read, or are on numbers that no report has. This comes
 /// before the plan is made, which asks whether there are enough values for them.
-pub fn check_conditions(texts: &[String]) -> Result<(), PlanError> {
+pub(crate) fn check_conditions(texts: &[String]) -> Result<(), PlanError> {
     let thresholds = texts.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
     check_names(&thresholds)
 }
 
 /// Refuses a percentage or a duration that is compared with a number of another unit.
-pub fn check_unit(threshold: &Threshold) -> Result<(), String> {
+pub(crate) fn check_unit(threshold: &Threshold) -> Result<(), String> {
     let name = threshold.name();
     let why = match threshold.unit() {
         BoundUnit::Percent if !is_percent(name) => {
@@ -148,7 +148,7 @@ pub fn check_unit(threshold: &Threshold) -> Result<(), String> {
 }
 
 /// Checks that reports have a number of that name. The error names similar numbers.
-pub fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if names().iter().any(|known| stands_for(known, &whole(name))) {
         return Ok(());
     }
@@ -167,7 +167,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// The numbers whose dotted names end so: `lost` → `messages.lost`.
-pub fn numbers_ending_in(part: &str) -> Vec<String> {
+pub(crate) fn numbers_ending_in(part: &str) -> Vec<String> {
     let ending = format!(".{part}");
     names().into_iter().filter(|n| !n.contains(ANY) && n.ends_with(&ending)).collect()
 }

@@ -28,12 +28,14 @@ pub use figures::{
     ByRequest, Errors, Examples, Latency, Messages, MissedWindow, PerThread, Requests, Row, Script,
     Stage, StampList,
 };
-pub use lookup::{
-    check_conditions, check_name, check_names, check_unit, format_number, number, numbers_ending_in,
+pub(crate) use lookup::{
+    check_conditions, check_name, check_unit, format_number, numbers_ending_in,
 };
+pub use lookup::{check_names, number};
 pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
-pub use result::{Allowed, Outcome, RESULT_LABEL, RunFailed, RunResult};
+pub use result::{Allowed, RunFailed};
+pub(crate) use result::{Outcome, RESULT_LABEL, RunResult};
 pub use saved::{Saved, SavedError};
 pub use words::{
     ClockSource, EngineName, GeneratorState, HttpVersion, LoopMode, ServerKind, SlotSpacing,

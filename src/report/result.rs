@@ -8,11 +8,11 @@ use super::ramp::{RampReport, RampStep};
 use super::{Report, Verdict};
 
 /// The beginning of the last line of a text.
-pub const RESULT_LABEL: &str = "RESULT  ";
+pub(crate) const RESULT_LABEL: &str = "RESULT  ";
 
 /// End of a command, with its exit code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Done.
     #[default]
     Done,
@@ -28,7 +28,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The exit code.
-    pub fn exit_code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
@@ -50,7 +50,7 @@ pub struct Allowed {
 
 /// The result of a run or of a ramp: `passed`, or `FAILED (2 of 3 conditions), exit 99`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunResult {
+pub(crate) struct RunResult {
     interrupted: bool,
     /// Faults, in a few words each.
     causes: Vec<String>,
@@ -71,7 +71,7 @@ struct Faults {
 
 impl RunResult {
     /// The result of a run.
-    pub fn of_run(report: &Report, allowed: Allowed) -> Self {
+    pub(crate) fn of_run(report: &Report, allowed: Allowed) -> Self {
         let faults = Faults {
             interrupted: report.run.interrupted,
             broken: None,
@@ -83,17 +83,17 @@ impl RunResult {
     }
 
     /// The result of a ramp: the worst of its steps decides.
-    pub fn of_ramp(ramp: &RampReport, allowed: Allowed) -> Self {
+    pub(crate) fn of_ramp(ramp: &RampReport, allowed: Allowed) -> Self {
         ramp_faults(ramp).result(allowed)
     }
 
     /// Returns true if nothing is wrong, whatever the user allows.
-    pub fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         !self.interrupted && self.causes.is_empty()
     }
 
     /// Outcome of the command.
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.outcome
     }
 
@@ -178,7 +178,7 @@ impl Faults {
 
 impl Report {
     /// The names of the failures, such as `nothing arrived`, each once.
-    pub fn failure_names(&self) -> Vec<String> {
+    pub(crate) fn failure_names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for failure in &self.verdict.failures {
             let name = failure_name(failure);
