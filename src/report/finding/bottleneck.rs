@@ -141,7 +141,14 @@ impl fmt::Display for Bottleneck {
                 "neither a queue nor CPU time shows which component saturated first; the stages point to \
                  {component}: "
             )?,
-            SeenAt::AtTrial { value } => write!(f, "the bottleneck is {component}: at {value}, ")?,
+            SeenAt::AtTrial { value } if *is_clear => {
+                write!(f, "the bottleneck is {component}: at {value}, ")?;
+            }
+            SeenAt::AtTrial { value } => write!(
+                f,
+                "neither a queue nor CPU time shows the bottleneck; the stages point to {component}: at \
+                 {value}, "
+            )?,
         }
         let all: Vec<_> = evidence.iter().map(Evidence::to_string).collect();
         f.write_str(&all.join("; "))
