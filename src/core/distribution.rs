@@ -256,6 +256,9 @@ mod tests {
     }
 
     proptest! {
+        // A histogram has 300 kB, and a case up to a dozen of them.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
         fn what_is_written_is_read_back_number_for_number(measured in values(), ages in values()) {
             let written = Distribution::from(&aged(&measured, &ages));

@@ -51,16 +51,20 @@ pub(crate) fn message(text: &str) -> String {
     printable(&shortened(text, LONGEST_SHOWN)).into_owned()
 }
 
+/// Returns true for a character that must not reach a terminal; a line break may.
+fn must_be_escaped(c: char) -> bool {
+    c != '\n' && is_unprintable(c)
+}
+
 /// JSON text in which characters that must not reach a terminal are written as `\u009b`. They stand in strings only,
 /// so it is read as the same JSON.
 pub(crate) fn printable_json(json: String) -> String {
-    let is_raw = |c: char| c != '\n' && is_unprintable(c);
-    if !json.contains(is_raw) {
+    if !json.contains(must_be_escaped) {
         return json;
     }
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if is_raw(c) {
+        if must_be_escaped(c) {
             out += &format!("\\u{:04x}", u32::from(c));
         } else {
             out.push(c);

@@ -78,15 +78,18 @@ impl AgedLatencies {
         if self.ages.count() == 0 || all.count() == 0 {
             return Vec::new();
         }
-        let is_bound = |place: f64| {
-            let Some(value) = all.quantile(place) else { return false };
-            let rank = (all.count() as f64 * place).ceil() as u64;
-            let largest = self.measured_at(rank.max(1));
-            largest.is_none_or(|largest| largest.0 > value.0 + value.0 / TOLERANCE)
-        };
-        let bounds = QUANTILES.iter().filter(|(_, place)| is_bound(*place));
+        let bounds = QUANTILES.iter().filter(|(_, place)| self.is_lower_bound(&all, *place));
         // With an endless age among them, the largest value is not known.
         bounds.map(|(name, _)| *name).chain(["max"]).collect()
+    }
+
+    /// Returns true if the quantile of `all` values would be larger by more than the tolerance if the ages were
+    /// endless.
+    fn is_lower_bound(&self, all: &Latencies, place: f64) -> bool {
+        let Some(value) = all.quantile(place) else { return false };
+        let rank = (all.count() as f64 * place).ceil() as u64;
+        let largest = self.measured_at(rank.max(1));
+        largest.is_none_or(|largest| largest.0 > value.0 + value.0 / TOLERANCE)
     }
 
     /// The measured value of this rank, from 1; `None` where there are fewer.

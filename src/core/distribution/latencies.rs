@@ -256,18 +256,20 @@ fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, HdrError> {
 /// Refuses a header that promises more bytes than there are, or more digits than a day's bounds need: memory is
 /// taken for what it promises. After the cookie come the length, an offset, and the number of digits.
 fn check_header(bytes: &[u8]) -> Result<(), HdrError> {
-    let field = |number: usize| {
-        let at = number * 4;
-        let field = bytes.get(at..at + 4).and_then(|field| field.try_into().ok());
-        field.map_or(0, u32::from_be_bytes)
-    };
-    let (length, digits) = (field(1), field(3));
+    let (length, digits) = (header_field(bytes, 1), header_field(bytes, 3));
     if length as usize > bytes.len() || digits > MOST_DIGITS {
         return Err(HdrError::Format(format!(
             "its header says {length} bytes and {digits} digits"
         )));
     }
     Ok(())
+}
+
+/// A field of four bytes by its number, from 0; 0 if the bytes end before it.
+fn header_field(bytes: &[u8], number: usize) -> u32 {
+    let at = number * 4;
+    let field = bytes.get(at..at + 4).and_then(|field| field.try_into().ok());
+    field.map_or(0, u32::from_be_bytes)
 }
 
 #[cfg(test)]

@@ -38,7 +38,6 @@ impl FromStr for StartTime {
     /// current day in UTC (`14:30Z`, `14:30:00Z`).
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let text = text.trim();
-        let utc = |time: &str| humantime::parse_rfc3339(time).ok();
         let parsed = match (zone(text), text.contains('T')) {
             (Some((local, shift)), true) => {
                 utc(&format!("{local}Z")).and_then(|t| shift_back(t, shift)).map(Self::At)
@@ -59,6 +58,11 @@ impl FromStr for StartTime {
     }
 }
 
+/// Reads an RFC 3339 time in UTC.
+fn utc(text: &str) -> Option<SystemTime> {
+    humantime::parse_rfc3339(text).ok()
+}
+
 /// Splits off the zone: what stands before it, and how many minutes it is ahead of UTC.
 fn zone(text: &str) -> Option<(&str, i64)> {
     if let Some(local) = text.strip_suffix('Z') {
@@ -71,11 +75,13 @@ fn zone(text: &str) -> Option<(&str, i64)> {
         _ => return None,
     };
     let (hours, minutes) = zone[1..].split_once(':')?;
-    let number = |digits: &str, below: i64| -> Option<i64> {
-        let all_digits = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
-        digits.parse().ok().filter(|n| all_digits && *n < below)
-    };
-    Some((local, sign * (number(hours, 24)? * 60 + number(minutes, 60)?)))
+    Some((local, sign * (two_digits(hours, 24)? * 60 + two_digits(minutes, 60)?)))
+}
+
+/// Reads a number of exactly two digits that is below a limit.
+fn two_digits(text: &str, below: i64) -> Option<i64> {
+    let are_digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|number| are_digits && *number < below)
 }
 
 fn shift_back(time: SystemTime, minutes: i64) -> Option<SystemTime> {

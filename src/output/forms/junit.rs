@@ -123,7 +123,7 @@ fn whole(report: &Report) -> CaseResult {
 fn held(report: &Report) -> CaseResult {
     match report.verdict.generator {
         GeneratorState::Valid => CaseResult::Passed,
-        _ => CaseResult::Failed(report.verdict.reasons.join("; ")),
+        GeneratorState::Limited => CaseResult::Failed(report.verdict.reasons.join("; ")),
     }
 }
 
