@@ -51,7 +51,7 @@ pub struct Stamper {
 }
 
 impl Stamper {
-    /// Creates a stamper of one message in `sample`, at least 1, and the receiver of its entries. [`start`]
+    /// Creates a stamper of one message in `sample`, at least 1, and the receiver of its entries. `start`
     /// creates one whose entries are written to Redis.
     pub fn new(sample: u64) -> (Self, mpsc::Receiver<Passage>) {
         let (buffer, passages) = mpsc::channel(BUFFER);
