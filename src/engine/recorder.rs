@@ -85,7 +85,7 @@ pub struct LoadResult {
     pub last_sent: Option<Nanos>,
     /// Time of the last response to a measured request.
     pub last_answered: Option<Nanos>,
-    /// Time at which nothing was left to send before the planned end; [`Nanos::MAX`] if sending lasted as planned.
+    /// Time at which nothing was left to send before the planned end; `Nanos::MAX` if sending lasted as planned.
     pub over_at: Nanos,
     /// True if sending was stopped because the target was gone.
     pub target_gone: bool,

@@ -136,7 +136,7 @@ impl Data {
     }
 
     /// Adds the row that begins on this line, a cell for each column. Before the first
-    /// [`Self::column`] only.
+    /// `column` only.
     pub fn push<'a>(&mut self, line: u64, cells: impl IntoIterator<Item = &'a str>) {
         let mut cells = cells.into_iter();
         for column in &mut self.columns {

@@ -14,7 +14,7 @@ impl MsgId {
     /// The largest id, 2^53 − 1: the largest integer a JSON reader with doubles keeps exact.
     pub(crate) const MAX: u64 = (1 << 53) - 1;
 
-    /// `None` above [`Self::MAX`].
+    /// `None` above `MAX`.
     pub fn new(value: u64) -> Option<Self> {
         (value <= Self::MAX).then_some(Self(value))
     }
@@ -36,7 +36,7 @@ impl MsgId {
 /// A block is a multiple of the sampling divisor long, so every worker's messages are sampled alike;
 /// interleaving single ids by worker would sample one worker only.
 ///
-/// The first id of a run is drawn at random ([`Self::random_base`]) from the P = 2^53 − 10^15 ≈ 8·10^15
+/// The first id of a run is drawn at random (`random_base`) from the P = 2^53 − 10^15 ≈ 8·10^15
 /// places from 10^15 on, so that runs that know nothing of each other do not share ids. Two runs that
 /// reserve n1 and n2 ids overlap with the chance (n1 + n2) / P: 6·10^-11 for two runs of 240,000. Among
 /// k runs of n ids each, some two overlap with a chance of about k·(k − 1)·n / P.

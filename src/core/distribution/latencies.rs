@@ -225,7 +225,7 @@ impl Latencies {
         BASE64.encode(bytes)
     }
 
-    /// Reads what [`Self::to_hdr`] or another HdrHistogram wrote, in nanoseconds. A text that unpacks to more than
+    /// Reads what `to_hdr` or another HdrHistogram wrote, in nanoseconds. A text that unpacks to more than
     /// 8 MiB is refused.
     pub fn from_hdr(text: &str) -> Result<Self, HdrError> {
         let bytes = unpacked(&BASE64.decode(text)?)?;

@@ -1,6 +1,6 @@
 //! Reports in the forms that people and other tools read. The ending of a file name selects the form.
 //!
-//! A new form is a new file here, and its entry in [`Form`], [`ENDINGS`] and the `render_` functions.
+//! A new form is a new file here, and its entry in [`Form`], `ENDINGS` and the `render_` functions.
 
 mod csv;
 mod hgrm;

@@ -46,7 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Interval between two checks for the end of the last connection.
 const LAST_LOOK: Duration = Duration::from_millis(5);
 
-/// Bounds. The defaults are what [`run`] uses.
+/// Bounds. The defaults are what `run` uses.
 #[derive(Debug, Clone)]
 pub struct BrokerLimits {
     /// Connections at a time; one more is closed at once.
@@ -87,7 +87,7 @@ pub(crate) async fn run(
     run_with(listener, BrokerLimits::default(), shutdown).await
 }
 
-/// [`run`], under other bounds.
+/// `run`, under other bounds.
 pub async fn run_with(
     listener: std::net::TcpListener,
     settings: BrokerLimits,

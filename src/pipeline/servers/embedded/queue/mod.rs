@@ -7,10 +7,10 @@
 //!
 //! | what | bound |
 //! | --- | --- |
-//! | one command | [`parser::MAX_FRAME`] bytes, [`parser::MAX_ARGS`] words; a line of words 64 KiB |
+//! | one command | [`parser::MAX_FRAME`] bytes, `MAX_ARGS` words; a line of words 64 KiB |
 //! | one `LRANGE` reply | as large as one command |
 //! | a connection | one command, one read, the replies of at most one command above 256 KiB; silent: a few KiB |
-//! | connections | [`MAX_CLIENTS`]; more are refused with Redis's words |
+//! | connections | `MAX_CLIENTS`; more are refused with Redis's words |
 //! | the data | none: a list holds what was pushed, as in Redis |
 //!
 //! A peer that sends half a command and waits, or never reads, costs what it has sent and no more.
