@@ -103,6 +103,7 @@ pub mod output;
 
 mod ramp;
 
+#[cfg(feature = "cli")]
 pub mod cli;
 
 pub use config::plan::{Plan, PlanError};

@@ -9,26 +9,27 @@ use crate::core::secrets::mask_parts;
 use crate::core::units::{Rate, format_count, format_some};
 use crate::message::StagePair;
 
-pub mod command;
+pub(crate) mod command;
 mod connect_to;
 mod files;
 mod head;
-pub mod load;
-pub mod read;
-pub mod request;
-pub mod script;
-pub mod threshold;
-pub mod tls;
+pub(crate) mod load;
+pub(crate) mod read;
+pub(crate) mod request;
+pub(crate) mod script;
+pub(crate) mod threshold;
+pub(crate) mod tls;
 mod topics;
-pub mod transport;
+pub(crate) mod transport;
 
 pub use crate::core::Address;
 pub use crate::engine::load::{LoadConfig, Mode, Pace};
 pub use crate::engine::transport::config::TransportConfig;
 pub use request::{Request, RequestPlan};
 pub use script::ScriptPlan;
-pub use threshold::{BoundUnit, Threshold};
-pub use topics::{check_filters, topic_to_publish};
+pub(crate) use threshold::BoundUnit;
+pub use threshold::Threshold;
+pub(crate) use topics::{check_filters, topic_to_publish};
 
 use load::load;
 use request::request;
@@ -144,7 +145,11 @@ const OF_IDS: [&str; 8] = [
 
 impl PipelinePlan {
     /// Adds the row that a condition on a stage needs. Errors begin with `place`, where it was written.
-    pub fn add_stage_of(&mut self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
+    pub(crate) fn add_stage_of(
+        &mut self,
+        place: &str,
+        threshold: &Threshold,
+    ) -> Result<(), PlanError> {
         let Some(name) = threshold.name().strip_prefix("stages.") else { return Ok(()) };
         let name = name.split('.').next().unwrap_or_default();
         let pair =
@@ -217,7 +222,7 @@ impl Plan {
 
     /// Refuses a condition on a percentile that needs more values than the run plans. `place` names the
     /// flag or file of the condition.
-    pub fn check_values(&self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
+    pub(crate) fn check_values(&self, place: &str, threshold: &Threshold) -> Result<(), PlanError> {
         let percentile = threshold.name().rsplit('.').next().unwrap_or_default();
         match (fewest_values(percentile), self.load.most_requests()) {
             (Some(fewest), Some(most)) if most < fewest => refuse(format!(
@@ -232,19 +237,19 @@ impl Plan {
 
     /// The warning before a run that measures arrivals although no request carries its MsgID. The
     /// requests of a script are not known yet.
-    pub fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<String> {
         let proves_nothing =
             self.listens() && self.script.is_none() && self.request.is_without_ids();
         if proves_nothing { self.request.id_note() } else { None }
     }
 
     /// Returns true if the user names a Redis, whose clock all nodes share.
-    pub fn has_clock_of_redis(&self) -> bool {
+    pub(crate) fn has_clock_of_redis(&self) -> bool {
         self.pipeline.redis.is_some() || self.pipeline.log_server.is_some()
     }
 
     /// Returns true if arrivals are measured: the run starts the pipeline, or a broker is given.
-    pub fn listens(&self) -> bool {
+    pub(crate) fn listens(&self) -> bool {
         self.target == Target::Pipeline || self.pipeline.mqtt.is_some()
     }
 }

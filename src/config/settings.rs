@@ -15,8 +15,8 @@ pub use crate::engine::transport::config::Engine;
 pub use definitions::Settings;
 pub use options::{Coupling, Pacer, Stack};
 pub use request::RequestSettings;
-pub(crate) use table::nearest;
-pub use table::{Entry, ProfileError, Table, setting_keys};
+pub use table::ProfileError;
+pub(crate) use table::{Entry, Table, nearest, setting_keys};
 pub(crate) use value::Definition;
 
 impl Settings {

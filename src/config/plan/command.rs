@@ -49,7 +49,7 @@ pub(super) fn command(settings: &Settings) -> String {
 }
 
 /// Returns the settings that have a flag in shell syntax, each after a space.
-pub fn words(settings: &Settings) -> String {
+pub(crate) fn words(settings: &Settings) -> String {
     let mut words = String::new();
     let mut args = String::new();
     for ShownFlag { name, value, is_switch } in flags(settings) {
@@ -68,7 +68,7 @@ pub fn words(settings: &Settings) -> String {
 }
 
 /// Quotes a word so that a shell takes it literally.
-pub fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b));
     if is_plain && !word.is_empty() {
         word.to_owned()

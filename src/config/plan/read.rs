@@ -12,22 +12,22 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// The longest wait for the next bytes of a pipe or a terminal.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The largest certificate, key or bundle of these.
-pub const MOST_PEM: u64 = 4 << 20;
+pub(crate) const MOST_PEM: u64 = 4 << 20;
 /// The largest profile.
-pub const MOST_PROFILE: u64 = 4 << 20;
+pub(crate) const MOST_PROFILE: u64 = 4 << 20;
 /// The largest saved report: days of series, or a ramp of a thousand steps.
-pub const MOST_REPORT: u64 = 256 << 20;
+pub(crate) const MOST_REPORT: u64 = 256 << 20;
 /// The largest script.
-pub const MOST_SCRIPT: u64 = 16 << 20;
+pub(crate) const MOST_SCRIPT: u64 = 16 << 20;
 
 /// The bytes of a file, of at most `limit` bytes. An error says the limit; `what` is what the file is read as, such as
 /// `a profile`.
-pub fn read_bounded(path: &Path, limit: u64, what: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path, limit: u64, what: &str) -> io::Result<Vec<u8>> {
     read_within(path, limit, what, LONGEST_WAIT)
 }
 
 /// The text of a file, which must be UTF-8.
-pub fn read_text_bounded(path: &Path, limit: u64, what: &str) -> io::Result<String> {
+pub(crate) fn read_text_bounded(path: &Path, limit: u64, what: &str) -> io::Result<String> {
     String::from_utf8(read_bounded(path, limit, what)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8 at byte {at}"))

@@ -57,7 +57,7 @@ impl RequestPlan {
     }
 
     /// Returns true if the report has separate results for each request.
-    pub fn is_mix(&self) -> bool {
+    pub(crate) fn is_mix(&self) -> bool {
         self.requests.len() > 1
     }
 }

@@ -40,7 +40,7 @@ pub struct Threshold {
 
 /// The unit in which a bound is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BoundUnit {
+pub(crate) enum BoundUnit {
     /// A number alone, or a size in bytes.
     Number,
     /// `1%`
@@ -51,7 +51,7 @@ pub enum BoundUnit {
 
 impl Threshold {
     /// Reads `NAME>VALUE`; errors begin with `place`, where it was written.
-    pub fn parse(place: &str, text: &str) -> Result<Self, PlanError> {
+    pub(crate) fn parse(place: &str, text: &str) -> Result<Self, PlanError> {
         let example = "write NAME>VALUE, such as 'arrival.p99>5ms' or 'error_percent>1%'";
         let split = (0..text.len()).filter(|i| text.is_char_boundary(*i)).find_map(|at| {
             let (sign, comparison) = SIGNS.iter().find(|(sign, _)| text[at..].starts_with(sign))?;
@@ -73,22 +73,22 @@ impl Threshold {
 
     /// Returns this condition for the number called `name`.
     #[must_use]
-    pub fn named(self, name: &str) -> Self {
+    pub(crate) fn named(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
     }
 
     /// The dotted name of the report's number.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The unit in which the bound is written.
-    pub fn unit(&self) -> BoundUnit {
+    pub(crate) fn unit(&self) -> BoundUnit {
         self.unit
     }
 
     /// Returns true if `value` meets the condition, so that the run fails.
-    pub fn holds(&self, value: f64) -> bool {
+    pub(crate) fn holds(&self, value: f64) -> bool {
         match self.comparison {
             Comparison::Greater => value > self.bound,
             Comparison::GreaterOrEqual => value >= self.bound,

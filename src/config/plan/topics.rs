@@ -3,7 +3,7 @@
 use super::{PlanError, Target, refuse};
 
 /// The one topic of a push server. Refuses several, and those that cannot be published to.
-pub fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
+pub(crate) fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
     match topics {
         [topic] if is_filter(topic) && !topic.contains(['#', '+']) => Ok(topic),
         [topic] => refuse(format!(
@@ -18,7 +18,7 @@ pub fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
 }
 
 /// Refuses topics that cannot be subscribed to.
-pub fn check_filters(topics: &[String]) -> Result<(), PlanError> {
+pub(crate) fn check_filters(topics: &[String]) -> Result<(), PlanError> {
     match topics.iter().find(|topic| !is_filter(topic)) {
         Some(topic) => refuse(format!(
             "--topic '{topic}' cannot be subscribed to: + matches one whole level (devices/+/inbox), \

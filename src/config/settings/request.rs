@@ -71,7 +71,7 @@ impl RequestSettings {
     }
 
     /// Returns true if the request sets its own body.
-    pub fn has_body(&self) -> bool {
+    pub(crate) fn has_body(&self) -> bool {
         self.body.is_some() || self.body_file.is_some() || self.body_lines.is_some()
     }
 }

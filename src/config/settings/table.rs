@@ -20,9 +20,9 @@ pub struct ProfileError {
 
 /// One `key = value`.
 #[derive(Debug, Clone)]
-pub struct Entry<'i> {
+pub(crate) struct Entry<'i> {
     /// The key.
-    pub key: String,
+    pub(crate) key: String,
     value: DeValue<'i>,
     span: Range<usize>,
     text: &'i str,
@@ -30,7 +30,7 @@ pub struct Entry<'i> {
 
 /// A table, its entries in the order of the file.
 #[derive(Debug, Clone)]
-pub struct Table<'i> {
+pub(crate) struct Table<'i> {
     entries: Vec<Entry<'i>>,
     span: Range<usize>,
     text: &'i str,
@@ -40,7 +40,7 @@ pub struct Table<'i> {
 const REQUEST: &str = "request";
 
 /// The keys of [`Settings`]: the long names of the flags, and the tables of the requests.
-pub fn setting_keys() -> Vec<String> {
+pub(crate) fn setting_keys() -> Vec<String> {
     let keys = Settings::DEFINITIONS.iter().map(|definition| definition.key.to_owned());
     keys.chain([REQUEST.to_owned()]).collect()
 }
@@ -67,7 +67,7 @@ fn without_strings(message: &str) -> String {
 
 impl<'i> Table<'i> {
     /// Reads a whole file.
-    pub fn parse(text: &'i str) -> Result<Self, ProfileError> {
+    pub(crate) fn parse(text: &'i str) -> Result<Self, ProfileError> {
         let root = DeTable::parse(text).map_err(|e| explain(text, &(0..0), &e))?;
         let span = root.span();
         Ok(Self::new(root.into_inner(), span, text))
@@ -88,12 +88,12 @@ impl<'i> Table<'i> {
     }
 
     /// The entries.
-    pub fn entries(&self) -> &[Entry<'i>] {
+    pub(crate) fn entries(&self) -> &[Entry<'i>] {
         &self.entries
     }
 
     /// Refuses keys that are not among `known`.
-    pub fn check_keys(&self, known: &[String]) -> Result<(), ProfileError> {
+    pub(crate) fn check_keys(&self, known: &[String]) -> Result<(), ProfileError> {
         let Some(unknown) = self.entries.iter().find(|entry| !known.contains(&entry.key)) else {
             return Ok(());
         };
@@ -105,13 +105,13 @@ impl<'i> Table<'i> {
     }
 
     /// Removes and returns the entry of `key`.
-    pub fn take(&mut self, key: &str) -> Option<Entry<'i>> {
+    pub(crate) fn take(&mut self, key: &str) -> Option<Entry<'i>> {
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at))
     }
 
     /// Converts the remaining entries to settings.
-    pub fn settings(mut self) -> Result<Settings, ProfileError> {
+    pub(crate) fn settings(mut self) -> Result<Settings, ProfileError> {
         self.check_keys(&setting_keys())?;
         let requests = self.take(REQUEST).map_or_else(|| Ok(Vec::new()), Entry::tables)?;
         let mix = requests.into_iter().map(RequestSettings::read).collect::<Result<_, _>>()?;
@@ -131,21 +131,21 @@ impl<'i> Table<'i> {
     }
 
     /// Creates an error about the whole table.
-    pub fn refuse(&self, what: impl Into<String>) -> ProfileError {
+    pub(crate) fn refuse(&self, what: impl Into<String>) -> ProfileError {
         refuse(self.text, &self.span, what)
     }
 }
 
 impl<'i> Entry<'i> {
     /// Deserializes the value.
-    pub fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
+    pub(crate) fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
         let value = Spanned::new(self.span.clone(), self.value);
         T::deserialize(ValueDeserializer::from(value))
             .map_err(|e| explain(self.text, &self.span, &e))
     }
 
     /// Returns the value as a table, or as the tables of an array.
-    pub fn tables(self) -> Result<Vec<Table<'i>>, ProfileError> {
+    pub(crate) fn tables(self) -> Result<Vec<Table<'i>>, ProfileError> {
         let text = self.text;
         let error = self.refuse(format!("'{}' is a table: [{0}] or [[{0}]]", self.key));
         match self.value {
@@ -159,7 +159,7 @@ impl<'i> Entry<'i> {
     }
 
     /// Returns one entry per item of a list; the entry itself if its value is not a list.
-    pub fn items(self) -> Vec<Self> {
+    pub(crate) fn items(self) -> Vec<Self> {
         let Self { key, value, span, text } = self;
         match value {
             DeValue::Array(items) => items
@@ -176,27 +176,27 @@ impl<'i> Entry<'i> {
     }
 
     /// Converts the entry to settings that contain only this entry.
-    pub fn setting(self) -> Result<Settings, ProfileError> {
+    pub(crate) fn setting(self) -> Result<Settings, ProfileError> {
         Table { span: self.span.clone(), text: self.text, entries: vec![self] }.settings()
     }
 
     /// Returns the value as text for messages.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         shown(&self.value)
     }
 
     /// Returns the value if it is a string.
-    pub fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         self.value.as_str()
     }
 
     /// Returns an entry with this key and the string `text` as its value.
-    pub fn with_text(&self, text: String) -> Self {
+    pub(crate) fn with_text(&self, text: String) -> Self {
         Self { value: DeValue::String(text.into()), ..self.clone() }
     }
 
     /// Creates an error about this entry.
-    pub fn refuse(&self, what: impl Into<String>) -> ProfileError {
+    pub(crate) fn refuse(&self, what: impl Into<String>) -> ProfileError {
         refuse(self.text, &self.span, what)
     }
 }

@@ -19,13 +19,13 @@ pub(super) fn head_carries_id(path: &Template, headers: &[(String, Template)]) -
 
 impl RequestPlan {
     /// Returns whether no request carries its MsgID.
-    pub fn is_without_ids(&self) -> bool {
+    pub(crate) fn is_without_ids(&self) -> bool {
         !self.requests.iter().any(Request::carries_id)
     }
 
     /// The note about requests without a MsgID, whose messages cannot be followed; `None` where every
     /// request carries its MsgID.
-    pub fn id_note(&self) -> Option<String> {
+    pub(crate) fn id_note(&self) -> Option<String> {
         let without: Vec<_> = (self.requests.iter())
             .filter(|request| !request.carries_id())
             .map(|request| request.name.as_str())
