@@ -78,6 +78,15 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    not(all(feature = "standard", feature = "lua")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "a build without a feature leaves parts of rooms unused"
+    )
+)]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("loadgen needs Linux: epoll, /proc and the parent-death signal");
 

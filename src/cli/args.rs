@@ -13,8 +13,11 @@ use super::metrics::parse_address;
 use crate::config::settings::Settings;
 use crate::core::units::{StartTime, parse_percent};
 use crate::output::forms::{Form, Subject};
+#[cfg(feature = "pipeline")]
 use crate::pipeline::api::ApiSettings;
+#[cfg(feature = "pipeline")]
 use crate::pipeline::push::PushSettings;
+#[cfg(feature = "pipeline")]
 use crate::pipeline::subscribe::SubscribeSettings;
 
 /// Error in the command line that clap cannot detect.
@@ -73,10 +76,13 @@ pub(super) enum Command {
     /// Merge the reports of the nodes that sent one load (--node k/N)
     Merge(MergeArgs),
     /// The API server: HTTP in, Redis list out
+    #[cfg(feature = "pipeline")]
     Api(ApiSettings),
     /// The push server: Redis list in, MQTT out
+    #[cfg(feature = "pipeline")]
     Push(PushSettings),
     /// The MQTT subscriber: counts messages and prints a line each second
+    #[cfg(feature = "pipeline")]
     Subscribe(SubscribeSettings),
     /// Write a commented profile with every setting and its default
     Init(InitArgs),

@@ -20,6 +20,7 @@ mod ramp;
 mod reference;
 mod report;
 mod run;
+#[cfg(feature = "pipeline")]
 mod services;
 mod signals;
 
@@ -75,8 +76,11 @@ pub fn main() -> ExitCode {
             Some(Command::Report(args)) => report::report(&args),
             Some(Command::Compare(args)) => compare::compare(&args),
             Some(Command::Merge(args)) => merge::merge(&args),
+            #[cfg(feature = "pipeline")]
             Some(Command::Api(args)) => services::api(args).await,
+            #[cfg(feature = "pipeline")]
             Some(Command::Push(args)) => services::push(args).await,
+            #[cfg(feature = "pipeline")]
             Some(Command::Subscribe(args)) => services::subscribe(args).await,
             Some(Command::Init(args)) => init::init(&args),
             Some(Command::Completions(args)) => manual::completions(&args),

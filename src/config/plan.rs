@@ -166,6 +166,7 @@ impl Plan {
     /// the environment's proxies; touches nothing else.
     pub fn new(settings: Settings) -> Result<Self, PlanError> {
         let target = target(settings.url.as_deref())?;
+        check_pipeline_feature(&settings, &target)?;
         let transport = transport(&settings, &target)?;
         let load = load(&settings, transport.streams)?;
         let script = script(&settings, transport.engine)?;
@@ -286,6 +287,27 @@ fn stages(texts: &[String]) -> Result<Vec<StagePair>, PlanError> {
         }
     }
     Ok(pairs)
+}
+
+/// Refuses what a build without the feature `pipeline` cannot do.
+fn check_pipeline_feature(settings: &Settings, target: &Target) -> Result<(), PlanError> {
+    if cfg!(feature = "pipeline") {
+        return Ok(());
+    }
+    let servers = [
+        ("--redis", settings.redis.is_some()),
+        ("--mqtt", settings.mqtt.is_some()),
+        ("--log-server", settings.log_server.is_some()),
+    ];
+    match servers.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => refuse(format!(
+            "{flag}: this build measures no arrivals; build it with the cargo feature `pipeline`"
+        )),
+        None if *target == Target::Pipeline => refuse(
+            "this build has no pipeline of its own: name a URL, or build it with the cargo feature `pipeline`",
+        ),
+        None => Ok(()),
+    }
 }
 
 fn target(url: Option<&str>) -> Result<Target, PlanError> {

@@ -1,14 +1,19 @@
 //! The pipeline's services: api, push, subscribe, and the stamps that they write. Each runs until its shutdown,
 //! then finishes what it holds, and counts what it could not do.
 
+#[cfg(feature = "pipeline")]
 pub(crate) mod api;
 pub mod arrivals;
 pub(crate) mod metrics;
+#[cfg(feature = "pipeline")]
 pub(crate) mod push;
+#[cfg(feature = "pipeline")]
 pub(crate) mod queue;
 pub mod servers;
+#[cfg(feature = "pipeline")]
 pub mod settings;
 pub mod stamps;
+#[cfg(feature = "pipeline")]
 pub(crate) mod subscribe;
 
 use tokio::sync::watch;

@@ -1,15 +1,21 @@
 //! One run: servers up, ready, load, drain, down → its report.
 
+#[cfg(feature = "pipeline")]
 mod clear;
 mod participants;
 mod ids;
+#[cfg(feature = "pipeline")]
 mod list_ends;
 mod arrivals;
+#[cfg(feature = "pipeline")]
 mod redis_log;
+#[cfg(feature = "pipeline")]
 mod other_topics;
+#[cfg(feature = "pipeline")]
 mod environment;
 mod series;
 mod stages;
+#[cfg(feature = "pipeline")]
 mod stamp_reader;
 mod start;
 mod finished;
@@ -17,6 +23,9 @@ mod judge;
 pub mod measurements;
 mod monitor;
 mod report;
+
+#[cfg(not(feature = "pipeline"))]
+mod without_pipeline;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -39,7 +48,9 @@ use crate::host::resources::{Component, Sampler, TooFewDescriptors, ensure_descr
 use crate::message::IdSpace;
 use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::StackError;
+#[cfg(feature = "pipeline")]
 use crate::pipeline::servers::broker_status::{BrokerFacts, BrokerStatus};
+#[cfg(feature = "pipeline")]
 use crate::pipeline::servers::redis::describe;
 use crate::report::ServerKind;
 use crate::report::{Report, Server, Stack};
@@ -47,6 +58,7 @@ use crate::script::{ScriptError, ScriptSession};
 pub use finished::FinishedRun;
 use measurements::Measurements;
 
+#[cfg(feature = "pipeline")]
 pub use clear::clear;
 use environment::Environment;
 pub use environment::Services;
@@ -55,6 +67,10 @@ use monitor::{Monitor, MonitorInputs, ProgressFn};
 pub use monitor::{Phase, Progress};
 use participants::Participants;
 use redis_log::LogServer;
+#[cfg(not(feature = "pipeline"))]
+pub use without_pipeline::clear;
+#[cfg(not(feature = "pipeline"))]
+use without_pipeline::{BrokerFacts, BrokerStatus, environment, other_topics, redis_log};
 
 /// Why a run could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +117,7 @@ impl From<PoolError> for RunError {
     }
 }
 
+#[cfg(feature = "pipeline")]
 impl From<redis::RedisError> for RunError {
     fn from(error: redis::RedisError) -> Self {
         Self::Redis(describe(&error))

@@ -27,7 +27,9 @@ use crate::message::{
     Assignment, DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template,
     Unjoined,
 };
+#[cfg(feature = "pipeline")]
 use crate::pipeline::arrivals::MqttSource;
+#[cfg(feature = "pipeline")]
 use crate::pipeline::settings::BrokerSettings;
 use crate::pipeline::stamps::Passage;
 use crate::script::{ScriptError, ScriptSession, ScriptSetup};
@@ -73,11 +75,6 @@ impl Participants {
         let table = plan.listens().then(Arc::<DueTable>::default);
         let listener = match (&environment.mqtt, &table) {
             (Some((_, mqtt)), Some(table)) => {
-                let source = MqttSource::new(BrokerSettings {
-                    mqtt: mqtt.clone(),
-                    topics: plan.pipeline.topics.clone(),
-                    qos: plan.pipeline.qos,
-                });
                 let config = ListenerConfig {
                     space,
                     assignment: assignment(plan, shards, space),
@@ -89,7 +86,7 @@ impl Participants {
                         Pace::Spin => Nanos::ZERO,
                     },
                 };
-                Some(Listener::start(source, config).await?)
+                Some(start_listener(plan, mqtt, config).await?)
             }
             _ => None,
         };
@@ -238,6 +235,28 @@ impl Participants {
         results.sampled_dropped = listened.sampled_dropped;
         Ok(results)
     }
+}
+
+/// Subscribes to the topics of the plan.
+#[cfg(feature = "pipeline")]
+async fn start_listener(
+    plan: &Plan,
+    mqtt: &Address,
+    config: ListenerConfig,
+) -> Result<Listener, RunError> {
+    let source = MqttSource::new(BrokerSettings {
+        mqtt: mqtt.clone(),
+        topics: plan.pipeline.topics.clone(),
+        qos: plan.pipeline.qos,
+    });
+    Listener::start(source, config).await
+}
+
+/// Never called: the plan refuses a broker in a build without the feature.
+#[cfg(not(feature = "pipeline"))]
+#[allow(clippy::unused_async, reason = "the same signature as with the feature")]
+async fn start_listener(_: &Plan, _: &Address, _: ListenerConfig) -> Result<Listener, RunError> {
+    Err(RunError::Lost("the subscriber of a build without pipeline"))
 }
 
 /// Requests of a mix by slot and id; `None` if the plan has only one request.

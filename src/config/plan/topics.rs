@@ -29,10 +29,17 @@ pub(crate) fn check_filters(topics: &[String]) -> Result<(), PlanError> {
 }
 
 fn is_filter(topic: &str) -> bool {
-    !topic.is_empty()
-        && topic.len() <= 65_535
-        && !topic.contains('\0')
-        && rumqttc::mqttbytes::valid_filter(topic)
+    !topic.is_empty() && topic.len() <= 65_535 && !topic.contains('\0') && is_valid_filter(topic)
+}
+
+/// Returns true if `+` is always a whole level, and `#` a whole level and the last one (MQTT 3.1.1, section 4.7.1).
+fn is_valid_filter(filter: &str) -> bool {
+    let levels: Vec<_> = filter.split('/').collect();
+    levels.iter().enumerate().all(|(n, level)| match *level {
+        "#" => n + 1 == levels.len(),
+        "+" => true,
+        level => !level.contains(['#', '+']),
+    })
 }
 
 /// Checks the topics to subscribe to. Without a URL, the push server also publishes to them.

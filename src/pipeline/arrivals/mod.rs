@@ -1,11 +1,13 @@
 //! Arrivals at the end of the pipeline: a source receives messages and gives them to a sink. [`MqttSource`] is the
 //! one there is; a test of `run/arrivals.rs` has another one over UDP.
 
+#[cfg(feature = "pipeline")]
 mod mqtt;
 
 use super::Shutdown;
 use super::servers::StackError;
 use crate::core::clock::{self, Nanos};
+#[cfg(feature = "pipeline")]
 pub use mqtt::MqttSource;
 
 /// A source of arrivals.

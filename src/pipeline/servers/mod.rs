@@ -1,13 +1,20 @@
 //! Redis and the broker: started here or named by the user, and the clients for them.
 
+#[cfg(feature = "pipeline")]
 pub mod broker_status;
+#[cfg(feature = "pipeline")]
 pub(crate) mod child;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "pipeline")]
 pub mod mqtt;
+#[cfg(feature = "pipeline")]
 mod read_size;
+#[cfg(feature = "pipeline")]
 pub mod redis;
+#[cfg(feature = "pipeline")]
 pub(crate) mod spawned;
+#[cfg(feature = "pipeline")]
 mod timed;
 
 use crate::core::Address;
