@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use super::args::{CompareArgs, UsageError};
 use super::output::Outputs;
 use super::report::read;
-use super::{Outcome, logger};
+use super::{CommandOutcome, logger};
 use crate::analysis::compare::compare as hold_against;
 use crate::output::forms::{Document, Subject};
 use crate::report::Saved;
 
-pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
+pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Warn);
     let outputs = Outputs::check(&args.output, Subject::Comparison)?;
     let base = side(&args.base, &args.more_base)?;
@@ -24,13 +24,13 @@ pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
     let allowed = args.allow.allowed();
     // Same order as for a run: an untrustworthy result outweighs a bad one.
     Ok(if !comparison.failed.is_empty() && !allowed.failed {
-        Outcome::Failed
+        CommandOutcome::Failed
     } else if !comparison.trusted && !allowed.limited {
-        Outcome::Limited
+        CommandOutcome::Limited
     } else if comparison.worse {
-        Outcome::ConditionHeld
+        CommandOutcome::ConditionHeld
     } else {
-        Outcome::Done
+        CommandOutcome::Done
     })
 }
 

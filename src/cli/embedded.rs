@@ -9,14 +9,14 @@ use tokio::sync::watch;
 
 use super::args::{EmbeddedArgs, EmbeddedServer};
 use super::signals::Signals;
-use super::{Outcome, logger};
+use super::{CommandOutcome, logger};
 use crate::host::resources::ensure_descriptors;
 use crate::pipeline::servers::embedded::{broker, queue};
 
 /// Open-file limit that covers the largest number of connections of a server.
 const OPEN_FILES: u64 = queue::MAX_CLIENTS as u64 + 64;
 
-pub(super) async fn embedded(args: EmbeddedArgs) -> anyhow::Result<Outcome> {
+pub(super) async fn embedded(args: EmbeddedArgs) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Info);
     // With a lower limit, further connections wait until another one closes.
     let _ = ensure_descriptors(OPEN_FILES);
@@ -27,7 +27,7 @@ pub(super) async fn embedded(args: EmbeddedArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Runs a server until SIGINT or SIGTERM.
-async fn serve<F, R>(listen: std::net::SocketAddr, server: F) -> anyhow::Result<Outcome>
+async fn serve<F, R>(listen: std::net::SocketAddr, server: F) -> anyhow::Result<CommandOutcome>
 where
     F: FnOnce(TcpListener, watch::Receiver<bool>) -> R,
     R: Future<Output = io::Result<()>>,
@@ -44,5 +44,5 @@ where
         result = server(listener, shutdown) => result?,
         () = stopping => {}
     }
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::builder::PossibleValue;
 use clap::{Arg, Args as _, Command};
 
-use super::Outcome;
+use super::CommandOutcome;
 use super::args::InitArgs;
 use super::output::print_bytes;
 use crate::config::settings::Settings;
@@ -21,11 +21,11 @@ const WIDTH: usize = 96;
 const SET: [&str; 3] = ["rate", "duration", "fail-if"];
 
 /// Writes the profile.
-pub(super) fn init(args: &InitArgs) -> anyhow::Result<Outcome> {
+pub(super) fn init(args: &InitArgs) -> anyhow::Result<CommandOutcome> {
     let (text, file) = (profile(), args.file.as_path());
     if file == Path::new("-") {
         print_bytes(text.as_bytes()).context("the profile could not be printed")?;
-        return Ok(Outcome::Done);
+        return Ok(CommandOutcome::Done);
     }
     let name = file.display();
     let mut options = OpenOptions::new();
@@ -44,7 +44,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Outcome> {
         _ => anyhow::Error::new(error).context(format!("{name} could not be written")),
     })?;
     println!("{name} written; run it with: loadgen --profile {name}");
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 /// All settings, in the order of the help: those of one heading stand together.

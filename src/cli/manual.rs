@@ -8,23 +8,23 @@ use clap::{Arg, Args as _, Command, CommandFactory as _};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::Outcome;
+use super::CommandOutcome;
 use super::args::{Cli, CompletionsArgs, RunArgs};
 use super::output::print_bytes;
 
 /// Prints the completions of a shell.
-pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
+pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<CommandOutcome> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut shown(), "loadgen", &mut script);
     print_bytes(&script).context("the completions could not be printed")?;
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 /// Prints the manual page.
-pub(super) fn manual() -> anyhow::Result<Outcome> {
+pub(super) fn manual() -> anyhow::Result<CommandOutcome> {
     let page = page(shown()).context("the manual page could not be made")?;
     print_bytes(&page).context("the manual page could not be printed")?;
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 /// Returns the command without hidden subcommands. clap also completes hidden subcommands and cannot

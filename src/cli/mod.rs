@@ -33,7 +33,7 @@ use args::{Cli, Command, UsageError};
 
 use crate::config::settings::nearest;
 use crate::core::printable::message;
-use crate::report::Outcome;
+use crate::report::CommandOutcome;
 
 /// Exit code of any other error.
 const FAILURE: u8 = 1;

@@ -12,7 +12,7 @@ use super::output::Outputs;
 use super::profiles::read_profile_text;
 use super::progress::View;
 use super::signals::Signals;
-use super::{Outcome, logger, own_program};
+use super::{CommandOutcome, logger, own_program};
 use crate::config::plan::command::{quoted, words};
 use crate::config::settings::Settings;
 use crate::output::forms::{Document, Subject};
@@ -20,7 +20,7 @@ use crate::ramp::{Ramp, RampEvent, RampPlan};
 use crate::report::RunResult;
 use crate::run::{Progress, Services};
 
-pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
+pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Warn);
     let file = &args.profile;
     let text = read_profile_text(file)
@@ -54,7 +54,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<Outcome> {
     };
     let screen = lock(&screen);
     screen.progress.finish();
-    let Some(report) = report else { return Ok(Outcome::Interrupted) };
+    let Some(report) = report else { return Ok(CommandOutcome::Interrupted) };
     let delivered = screen.outputs.deliver(Document::Ramp(&report));
     screen.outputs.add_to_step_summary(Document::Ramp(&report));
     delivered?;

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 
 use super::args::ReportArgs;
 use super::output::Outputs;
-use super::{Outcome, logger};
+use super::{CommandOutcome, logger};
 use crate::analysis::findings::conclude_again;
 use crate::config::plan::read::{MOST_REPORT, read_text_bounded};
 use crate::output::forms::Document;
 use crate::report::Saved;
 
-pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
+pub(super) fn report(args: &ReportArgs) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Warn);
     let mut saved = read(&args.file)?;
     if let Saved::Ramp(ramp) = &mut saved {
@@ -22,7 +22,7 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let document = Document::from(&saved);
     let outputs = Outputs::check(&args.output, document.subject())?;
     outputs.deliver(document)?;
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 /// Reads a saved report; an error names the file.

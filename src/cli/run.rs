@@ -11,7 +11,7 @@ use super::output::Outputs;
 use super::profiles::read_profile_text;
 use super::progress::View;
 use super::signals::Signals;
-use super::{Outcome, SCRIPT, logger, own_program};
+use super::{CommandOutcome, SCRIPT, logger, own_program};
 use crate::config::plan::Plan;
 use crate::config::settings::Settings;
 use crate::core::units::StartTime;
@@ -24,7 +24,7 @@ use crate::run::{RunError, Runner, Services};
 const NO_BATCHES: &str = "--batch_latency: loadgen measures each answer on its own, also in a pipelined batch; \
                           remove the flag";
 
-pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Warn);
     if args.batch_latency {
         return Err(UsageError(NO_BATCHES.to_owned()).into());
@@ -61,13 +61,13 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         () = signals.ask_then_insist(&stop) => {
             progress.finish();
             // Returning drops the run and its child processes.
-            return Ok(Outcome::Interrupted);
+            return Ok(CommandOutcome::Interrupted);
         }
     };
     progress.finish();
     if matches!(finished, Err(RunError::Stopped)) {
         eprintln!("loadgen: {}", RunError::Stopped);
-        return Ok(Outcome::Interrupted);
+        return Ok(CommandOutcome::Interrupted);
     }
     let finished = finished?;
     let report = finished.report.clone();
@@ -80,9 +80,9 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
             let result = RunResult::of_run(&report, allowed);
             match said.context("done() of the script ended without a result")? {
                 Ok(()) => Ok(result.outcome()),
-                Err(error) if result.outcome() == Outcome::Interrupted => {
+                Err(error) if result.outcome() == CommandOutcome::Interrupted => {
                     log::error!("{error:#}");
-                    Ok(Outcome::Interrupted)
+                    Ok(CommandOutcome::Interrupted)
                 }
                 Err(error) => {
                     outputs.print_result(&format!("FAILED (done of the script), exit {SCRIPT}"));
@@ -90,7 +90,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<Outcome> {
                 }
             }
         }
-        () = signals.next() => Ok(Outcome::Interrupted),
+        () = signals.next() => Ok(CommandOutcome::Interrupted),
     };
     if let (Err(_), Err(error)) = (&delivered, &ended) {
         log::error!("{error:#}");

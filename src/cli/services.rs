@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::signals::Signals;
-use super::{Outcome, logger};
+use super::{CommandOutcome, logger};
 use crate::core::units::format_count;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushCounts, PushSettings};
@@ -19,7 +19,7 @@ use crate::pipeline::subscribe::{self, SubscribeCounts, SubscribeSettings};
 /// Longest shutdown of a service after the first signal, even if a task hangs.
 const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
-pub(super) async fn api(settings: ApiSettings) -> anyhow::Result<Outcome> {
+pub(super) async fn api(settings: ApiSettings) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Info);
     let listener = settings
         .bind()
@@ -32,7 +32,7 @@ pub(super) async fn api(settings: ApiSettings) -> anyhow::Result<Outcome> {
     .await
 }
 
-pub(super) async fn push(settings: PushSettings) -> anyhow::Result<Outcome> {
+pub(super) async fn push(settings: PushSettings) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Info);
     settings.broker.check_topic()?;
     let counts = Arc::<PushCounts>::default();
@@ -50,7 +50,7 @@ pub(super) async fn push(settings: PushSettings) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-pub(super) async fn subscribe(settings: SubscribeSettings) -> anyhow::Result<Outcome> {
+pub(super) async fn subscribe(settings: SubscribeSettings) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Info);
     settings.broker.check_filters()?;
     let counts = Arc::<SubscribeCounts>::default();
@@ -74,7 +74,7 @@ pub(super) async fn subscribe(settings: SubscribeSettings) -> anyhow::Result<Out
 }
 
 /// Runs a service until a signal, then gives it up to [`LAST_MOMENT`] to finish.
-async fn serve<F, R>(service: F) -> anyhow::Result<Outcome>
+async fn serve<F, R>(service: F) -> anyhow::Result<CommandOutcome>
 where
     F: FnOnce(watch::Receiver<bool>) -> R,
     R: Future<Output = Result<(), StackError>>,
@@ -90,7 +90,7 @@ where
         result = service(shutdown) => result?,
         () = last_moment => log::warn!("stopped without finishing everything"),
     }
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 /// Prints a line to stdout for the process that started the service. A closed stdout is ignored.

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::config::settings::{Coupling, Settings, Stack};
+use crate::config::settings::{Coupling, Settings, StackChoice};
 use crate::core::AddressError;
 use crate::core::distribution::fewest_values;
 use crate::core::secrets::mask_parts;
@@ -99,7 +99,7 @@ pub struct PipelinePlan {
     /// Broker, if one is given.
     pub mqtt: Option<Address>,
     /// Source of Redis and the broker if no address is given.
-    pub stack: Stack,
+    pub stack: StackChoice,
     /// MQTT topics, at least one. If the run starts the pipeline: exactly one, without wildcards.
     pub topics: Vec<String>,
     /// True if the report may show a payload that could not be joined to a request.

@@ -151,13 +151,13 @@ fn scaled(number: &str, step: f64) -> Option<f64> {
 /// A TOML value that may stand as a number or as text (`24000` and `"24k"`).
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number or text is wanted here, such as 24000 or \"24k\"")]
-enum NumberOrText {
+enum RateValue {
     Whole(u64),
     Number(f64),
     Text(String),
 }
 
-impl NumberOrText {
+impl RateValue {
     fn into_text(self) -> String {
         match self {
             Self::Whole(n) => n.to_string(),
@@ -169,7 +169,7 @@ impl NumberOrText {
 
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        NumberOrText::deserialize(source)?.into_text().parse().map_err(D::Error::custom)
+        RateValue::deserialize(source)?.into_text().parse().map_err(D::Error::custom)
     }
 }
 
@@ -183,13 +183,13 @@ impl Serialize for Rate {
 pub(crate) fn de_duration<'de, D: Deserializer<'de>>(
     source: D,
 ) -> Result<Option<Duration>, D::Error> {
-    let text = NumberOrText::deserialize(source)?.into_text();
+    let text = RateValue::deserialize(source)?.into_text();
     parse_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// For `#[serde(deserialize_with)]`: an optional count in any of [`parse_count`]'s spellings.
 pub(crate) fn de_count<'de, D: Deserializer<'de>>(source: D) -> Result<Option<u64>, D::Error> {
-    let text = NumberOrText::deserialize(source)?.into_text();
+    let text = RateValue::deserialize(source)?.into_text();
     parse_count(&text).map(Some).map_err(D::Error::custom)
 }
 

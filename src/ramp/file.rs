@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use super::knee_file::{SearchFile, search};
 use crate::config::plan::command::flags;
-use crate::config::settings::{Entry, ProfileError, Settings, Table, setting_keys};
+use crate::config::settings::{ProfileEntry, ProfileError, Settings, Table, setting_keys};
 use crate::core::units::{parse_count, parse_duration};
 
 /// Most steps of a ramp; a larger number is probably a typing error.
@@ -119,7 +119,7 @@ impl RampFile {
         let ramp_keys = RAMP_KEYS.iter().map(|key| (*key).to_owned());
         table.check_keys(&ramp_keys.chain(setting_keys()).collect::<Vec<_>>())?;
         let rest = table.take("rest").as_ref().map_or(Ok(Duration::ZERO), duration)?;
-        let clear = table.take("clear").map_or(Ok(false), Entry::read)?;
+        let clear = table.take("clear").map_or(Ok(false), ProfileEntry::read)?;
         let steps = tables(table.take("step"))?.into_iter().map(step).collect::<Result<_, _>>()?;
         let sweep =
             only_table(table.take("sweep"))?.as_ref().map(sweep).transpose()?.unwrap_or_default();
@@ -180,16 +180,16 @@ fn question(text: &str) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-fn duration(entry: &Entry<'_>) -> Result<Duration, ProfileError> {
+fn duration(entry: &ProfileEntry<'_>) -> Result<Duration, ProfileError> {
     parse_duration(&entry.shown()).map_err(|e| entry.refuse(e.to_string()))
 }
 
-fn tables(entry: Option<Entry<'_>>) -> Result<Vec<Table<'_>>, ProfileError> {
-    entry.map_or_else(|| Ok(Vec::new()), Entry::tables)
+fn tables(entry: Option<ProfileEntry<'_>>) -> Result<Vec<Table<'_>>, ProfileError> {
+    entry.map_or_else(|| Ok(Vec::new()), ProfileEntry::tables)
 }
 
 /// The table under a key that may be there once.
-fn only_table(entry: Option<Entry<'_>>) -> Result<Option<Table<'_>>, ProfileError> {
+fn only_table(entry: Option<ProfileEntry<'_>>) -> Result<Option<Table<'_>>, ProfileError> {
     let Some(entry) = entry else { return Ok(None) };
     let error = entry.refuse(format!("[{}] may be there only once", entry.key));
     let mut tables = entry.tables()?;
@@ -201,7 +201,7 @@ fn step(mut table: Table<'_>) -> Result<Changes, ProfileError> {
     let mut known = setting_keys();
     known.push("name".to_owned());
     table.check_keys(&known)?;
-    let name = table.take("name").map(Entry::read).transpose()?;
+    let name = table.take("name").map(ProfileEntry::read).transpose()?;
     Ok(Changes::new(name, table.settings()?))
 }
 
@@ -210,7 +210,7 @@ fn sweep(table: &Table<'_>) -> Result<Vec<SweepKey>, ProfileError> {
     table.entries().iter().map(sweep_key).collect()
 }
 
-fn sweep_key(entry: &Entry<'_>) -> Result<SweepKey, ProfileError> {
+fn sweep_key(entry: &ProfileEntry<'_>) -> Result<SweepKey, ProfileError> {
     let range = entry.as_text().filter(|text| text.contains(".."));
     let items = match range {
         Some(text) => range_values(text)

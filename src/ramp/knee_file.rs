@@ -3,7 +3,7 @@
 use super::condition::Condition;
 use super::file::MOST_STEPS;
 use super::search::KneeSearch;
-use crate::config::settings::{Entry, ProfileError, Settings, Table};
+use crate::config::settings::{ProfileEntry, ProfileError, Settings, Table};
 use crate::core::units::{Rate, parse_count};
 use crate::report::ramp::SearchAxis;
 
@@ -54,7 +54,7 @@ pub(super) fn search(mut table: Table<'_>) -> Result<SearchFile, ProfileError> {
     let Some(holds) = table.take("holds") else {
         return Err(table.refuse("[search] needs a condition: holds = \"arrival.p99 < 5ms\""));
     };
-    let texts: Vec<_> = holds.clone().items().iter().map(Entry::shown).collect();
+    let texts: Vec<_> = holds.clone().items().iter().map(ProfileEntry::shown).collect();
     let condition =
         Condition::parse(&texts.join(" and ")).map_err(|e| holds.refuse(e.to_string()))?;
     let confirm = count(table.take("confirm"), MOST_CONFIRM)?.unwrap_or(CONFIRM);
@@ -64,7 +64,7 @@ pub(super) fn search(mut table: Table<'_>) -> Result<SearchFile, ProfileError> {
 }
 
 /// A whole number from 1 to `most`; `None` if the key is not there.
-fn count(entry: Option<Entry<'_>>, most: u64) -> Result<Option<u64>, ProfileError> {
+fn count(entry: Option<ProfileEntry<'_>>, most: u64) -> Result<Option<u64>, ProfileError> {
     let Some(entry) = entry else { return Ok(None) };
     match parse_count(&entry.shown()) {
         Ok(n) if (1..=most).contains(&n) => Ok(Some(n)),
@@ -73,7 +73,7 @@ fn count(entry: Option<Entry<'_>>, most: u64) -> Result<Option<u64>, ProfileErro
 }
 
 /// The range to search, both ends included.
-fn ends(range: &Entry<'_>) -> Result<(f64, f64), ProfileError> {
+fn ends(range: &ProfileEntry<'_>) -> Result<(f64, f64), ProfileError> {
     let text = range.shown();
     let ends = text.split_once("..").and_then(|(low, high)| Some((end(low)?, end(high)?)));
     ends.filter(|(low, high)| low < high).ok_or_else(|| {
@@ -89,7 +89,7 @@ fn end(text: &str) -> Option<f64> {
 }
 
 /// A share such as `2%` or `0.02`.
-fn share(entry: &Entry<'_>) -> Result<f64, ProfileError> {
+fn share(entry: &ProfileEntry<'_>) -> Result<f64, ProfileError> {
     let text = entry.shown();
     let share = match text.trim().strip_suffix('%') {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),

@@ -35,7 +35,7 @@ pub use lookup::{check_names, number};
 pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
 pub use result::{Allowed, RunFailed};
-pub(crate) use result::{Outcome, RESULT_LABEL, RunResult};
+pub(crate) use result::{CommandOutcome, RESULT_LABEL, RunResult};
 pub use saved::{Saved, SavedError};
 pub use words::{
     ClockSource, EngineName, GeneratorState, HttpVersion, LoopMode, ServerKind, SlotSpacing,

@@ -12,7 +12,7 @@ pub(crate) const RESULT_LABEL: &str = "RESULT  ";
 
 /// End of a command, with its exit code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CommandOutcome {
     /// Done.
     #[default]
     Done,
@@ -26,7 +26,7 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
-impl Outcome {
+impl CommandOutcome {
     /// The exit code.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
@@ -56,7 +56,7 @@ pub(crate) struct RunResult {
     causes: Vec<String>,
     /// The flags without which the outcome would be another.
     allowed_by: Vec<&'static str>,
-    outcome: Outcome,
+    outcome: CommandOutcome,
 }
 
 /// The faults of a run or a ramp, each with its words.
@@ -93,7 +93,7 @@ impl RunResult {
     }
 
     /// Outcome of the command.
-    pub(crate) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> CommandOutcome {
         self.outcome
     }
 
@@ -153,15 +153,15 @@ impl Faults {
     fn result(self, allowed: Allowed) -> RunResult {
         let (failed, limited) = (!self.failed.is_empty(), self.limited.is_some());
         let outcome = if self.interrupted {
-            Outcome::Interrupted
+            CommandOutcome::Interrupted
         } else if self.broken.is_some() || failed && !allowed.failed {
-            Outcome::Failed
+            CommandOutcome::Failed
         } else if limited && !allowed.limited {
-            Outcome::Limited
+            CommandOutcome::Limited
         } else if self.conditions.is_some() {
-            Outcome::ConditionHeld
+            CommandOutcome::ConditionHeld
         } else {
-            Outcome::Done
+            CommandOutcome::Done
         };
         let mut allowed_by = Vec::new();
         if failed && allowed.failed {

@@ -7,16 +7,16 @@ mod embedded;
 mod embedded;
 mod service;
 
-use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
 use super::RunError;
+use super::services::{EndedComponent, Services};
 use crate::config::plan::{Plan, Target};
-use crate::config::settings::Stack;
+use crate::config::settings::StackChoice;
 use crate::core::Address;
 use crate::host::resources::Component;
 use crate::pipeline::api::{self, ApiSettings};
@@ -27,23 +27,6 @@ use crate::pipeline::servers::{StackError, mqtt, redis};
 use crate::pipeline::settings::{self, ServerAddresses};
 use crate::report::ServerKind;
 use service::{Service, listening_port, start_thread};
-
-/// Child process that ended although it was not stopped.
-#[derive(Debug)]
-pub(super) struct EndedComponent {
-    pub(super) name: String,
-    pub(super) status: ExitStatus,
-}
-
-/// Method of running api and push.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Services {
-    /// Threads of this process, for tests and for users of the library, who have no binary.
-    #[default]
-    InProcess,
-    /// Child processes of this `loadgen` binary, one for each service, as in a deployment.
-    Children(PathBuf),
-}
 
 /// Role of an embedded server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +63,9 @@ pub(super) struct Environment {
 /// Origin of the servers that the user does not name. If both are missing, both have the same origin.
 fn origin_of_servers(plan: &Plan) -> ServerKind {
     match plan.pipeline.stack {
-        Stack::Spawned => ServerKind::Spawned,
-        Stack::Embedded => ServerKind::Embedded,
-        Stack::Auto => {
+        StackChoice::Spawned => ServerKind::Spawned,
+        StackChoice::Embedded => ServerKind::Embedded,
+        StackChoice::Auto => {
             let (redis, broker) = (&plan.pipeline.redis, &plan.pipeline.mqtt);
             if are_installed(redis.is_none(), broker.is_none()) {
                 ServerKind::Spawned

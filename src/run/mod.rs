@@ -14,6 +14,7 @@ mod other_topics;
 #[cfg(feature = "pipeline")]
 mod environment;
 mod series;
+mod services;
 mod stages;
 #[cfg(feature = "pipeline")]
 mod stamp_reader;
@@ -61,12 +62,12 @@ use measurements::Measurements;
 #[cfg(feature = "pipeline")]
 pub use clear::clear;
 use environment::Environment;
-pub use environment::Services;
 use ids::NeededIds;
 use monitor::{Monitor, MonitorInputs, ProgressFn};
 pub use monitor::{Phase, Progress};
 use participants::Participants;
 use redis_log::LogServer;
+pub use services::Services;
 #[cfg(not(feature = "pipeline"))]
 pub use without_pipeline::clear;
 #[cfg(not(feature = "pipeline"))]

@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::environment::{EndedComponent, Environment};
+use super::environment::Environment;
 use super::measurements::Totals;
 use super::participants::{Participants, RunResults};
 use super::redis_log::LogServer;
 use super::series::Series;
+use super::services::EndedComponent;
 use super::stages::{JoinedStages, StageJoin};
 use crate::config::plan::Plan;
 use crate::core::clock::{self, Nanos};

@@ -12,13 +12,16 @@ pub async fn clear(_: &Plan) -> Result<(), RunError> {
     Ok(())
 }
 
+pub(super) use NoBrokerFacts as BrokerFacts;
+pub(super) use NoBrokerStatus as BrokerStatus;
+
 /// Facts about a broker: none.
 #[derive(Debug, Default)]
-pub(super) struct BrokerFacts {
+pub(super) struct NoBrokerFacts {
     pub(super) version: Option<String>,
 }
 
-impl BrokerFacts {
+impl NoBrokerFacts {
     pub(super) fn dropped(&self) -> u64 {
         0
     }
@@ -26,23 +29,20 @@ impl BrokerFacts {
 
 /// A client of the broker's status: there is none.
 #[derive(Debug)]
-pub(super) struct BrokerStatus;
+pub(super) struct NoBrokerStatus;
 
-impl BrokerStatus {
+impl NoBrokerStatus {
     pub(super) fn watch(_: Address) -> Self {
         Self
     }
 
-    pub(super) async fn finish(self) -> BrokerFacts {
-        BrokerFacts::default()
+    pub(super) async fn finish(self) -> NoBrokerFacts {
+        NoBrokerFacts::default()
     }
 }
 
 /// The target, without servers and services.
 pub(super) mod environment {
-    use std::path::PathBuf;
-    use std::process::ExitStatus;
-
     use url::Url;
 
     use crate::config::plan::{Plan, Target};
@@ -50,33 +50,19 @@ pub(super) mod environment {
     use crate::host::resources::Component;
     use crate::report::ServerKind;
     use crate::run::RunError;
+    use crate::run::services::{EndedComponent, Services};
 
-    /// A component that ended: never made.
-    #[derive(Debug)]
-    pub(crate) struct EndedComponent {
-        pub(crate) name: String,
-        pub(crate) status: ExitStatus,
-    }
-
-    /// Method of running api and push, which this build does not have.
-    #[derive(Debug, Clone, Default, PartialEq, Eq)]
-    pub enum Services {
-        /// Threads of this process.
-        #[default]
-        InProcess,
-        /// Child processes of this `loadgen` binary.
-        Children(PathBuf),
-    }
+    pub(crate) use NamedTarget as Environment;
 
     /// The target.
     #[derive(Debug)]
-    pub(crate) struct Environment {
+    pub(crate) struct NamedTarget {
         pub(crate) target: Url,
         pub(crate) redis: Option<(ServerKind, Address)>,
         pub(crate) mqtt: Option<(ServerKind, Address)>,
     }
 
-    impl Environment {
+    impl NamedTarget {
         pub(crate) async fn up(plan: &Plan, _: &Services) -> Result<Self, RunError> {
             match &plan.target {
                 Target::Url(url) => Ok(Self { target: url.clone(), redis: None, mqtt: None }),
@@ -102,7 +88,7 @@ pub(super) mod environment {
 pub(super) mod redis_log {
     use std::time::{Duration, SystemTime};
 
-    use super::environment::Environment;
+    use super::environment::NamedTarget;
     use crate::config::plan::Plan;
     use crate::core::clock::Nanos;
     use crate::message::IdSpace;
@@ -111,20 +97,22 @@ pub(super) mod redis_log {
     use crate::run::ids::NeededIds;
     use crate::run::stages::StageJoin;
 
+    pub(crate) use NoLogServer as LogServer;
+
     /// The log server, which this build does not have.
     #[derive(Debug)]
-    pub(crate) struct LogServer;
+    pub(crate) struct NoLogServer;
 
     /// Facts of a log server: none.
     #[derive(Debug)]
-    pub(crate) struct RedisSummary {
+    pub(crate) struct NoRedisSummary {
         pub(crate) clock: Clock,
         pub(crate) stamps: Vec<StampList>,
         pub(crate) notes: Vec<String>,
     }
 
-    impl LogServer {
-        pub(crate) async fn open(_: &Plan, _: &Environment) -> Result<Self, RunError> {
+    impl NoLogServer {
+        pub(crate) async fn open(_: &Plan, _: &NamedTarget) -> Result<Self, RunError> {
             Ok(Self)
         }
 
@@ -154,8 +142,8 @@ pub(super) mod redis_log {
 
         pub(crate) async fn read_bounds(&mut self) {}
 
-        pub(crate) async fn close(&mut self, _: &mut StageJoin, _: Nanos) -> RedisSummary {
-            RedisSummary { clock: Clock::default(), stamps: Vec::new(), notes: Vec::new() }
+        pub(crate) async fn close(&mut self, _: &mut StageJoin, _: Nanos) -> NoRedisSummary {
+            NoRedisSummary { clock: Clock::default(), stamps: Vec::new(), notes: Vec::new() }
         }
     }
 }
@@ -165,11 +153,13 @@ pub(super) mod other_topics {
     use crate::core::Address;
     use crate::message::{IdFields, Unjoined};
 
+    pub(crate) use NoOtherTopics as OtherTopics;
+
     /// A look at other topics.
     #[derive(Debug)]
-    pub(crate) struct OtherTopics;
+    pub(crate) struct NoOtherTopics;
 
-    impl OtherTopics {
+    impl NoOtherTopics {
         pub(crate) fn look(_: Address, _: IdFields) -> Self {
             Self
         }

@@ -33,7 +33,7 @@ fn a_senseless_setting_is_refused_by_its_flag() {
             "--push-limit applies to the pipeline",
         ),
         (
-            |s| (s.url, s.stack) = (Some("http://h/".into()), Some(Stack::Embedded)),
+            |s| (s.url, s.stack) = (Some("http://h/".into()), Some(StackChoice::Embedded)),
             "--stack applies to the pipeline",
         ),
         (|s| (s.rate, s.requests) = ("1..9".parse().ok(), Some(5)), "--rate 1..9"),
@@ -68,7 +68,7 @@ fn a_senseless_setting_is_refused_by_its_flag() {
         (|s| s.body = Some("x".repeat(MAX_BODY + 1)), "--body"),
         (
             |s| {
-                s.stack = Some(Stack::Embedded);
+                s.stack = Some(StackChoice::Embedded);
                 s.redis = Some("redis://host".into());
                 s.mqtt = Some("mqtt://host".into());
             },

@@ -8,7 +8,7 @@ use crate::core::units::{parse_duration, parse_percent, parse_size};
 
 /// Comparison of the report's number with the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
+enum Relation {
     Greater,
     GreaterOrEqual,
     Less,
@@ -18,13 +18,13 @@ enum Comparison {
 }
 
 /// Comparison signs, longer ones first because `>=` begins with `>`.
-const SIGNS: [(&str, Comparison); 6] = [
-    (">=", Comparison::GreaterOrEqual),
-    ("<=", Comparison::LessOrEqual),
-    ("==", Comparison::Equal),
-    ("!=", Comparison::NotEqual),
-    (">", Comparison::Greater),
-    ("<", Comparison::Less),
+const SIGNS: [(&str, Relation); 6] = [
+    (">=", Relation::GreaterOrEqual),
+    ("<=", Relation::LessOrEqual),
+    ("==", Relation::Equal),
+    ("!=", Relation::NotEqual),
+    (">", Relation::Greater),
+    ("<", Relation::Less),
 ];
 
 /// A condition under which a run fails.
@@ -32,7 +32,7 @@ const SIGNS: [(&str, Comparison); 6] = [
 pub struct Threshold {
     text: String,
     name: String,
-    comparison: Comparison,
+    comparison: Relation,
     /// Bound in the unit of the report: microseconds for durations.
     bound: f64,
     unit: BoundUnit,
@@ -90,12 +90,12 @@ impl Threshold {
     /// Returns true if `value` meets the condition, so that the run fails.
     pub(crate) fn holds(&self, value: f64) -> bool {
         match self.comparison {
-            Comparison::Greater => value > self.bound,
-            Comparison::GreaterOrEqual => value >= self.bound,
-            Comparison::Less => value < self.bound,
-            Comparison::LessOrEqual => value <= self.bound,
-            Comparison::Equal => value == self.bound,
-            Comparison::NotEqual => value != self.bound,
+            Relation::Greater => value > self.bound,
+            Relation::GreaterOrEqual => value >= self.bound,
+            Relation::Less => value < self.bound,
+            Relation::LessOrEqual => value <= self.bound,
+            Relation::Equal => value == self.bound,
+            Relation::NotEqual => value != self.bound,
         }
     }
 }

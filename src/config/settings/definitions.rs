@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 
 use super::define::settings;
 use super::options::de_words;
-use super::{ArrivalProcess, Coupling, Engine, NodeShare, Pacer, RequestSettings, Stack};
+use super::{ArrivalProcess, Coupling, Engine, NodeShare, Pacer, RequestSettings, StackChoice};
 use crate::core::secrets::{mask_arguments, mask_body, mask_header, mask_url};
 use crate::core::units::{Rate, Rates, de_count, de_duration};
 #[cfg(feature = "cli")]
@@ -182,7 +182,7 @@ settings! {
             flag(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Load");
 
         /// Source of Redis and the broker if no address is given (default: auto)
-        "stack" stack: Option<Stack>, example("'auto'"), harmless,
+        "stack" stack: Option<StackChoice>, example("'auto'"), harmless,
             flag(long, value_name = "KIND", env = "LOADGEN_STACK", help_heading = "Pipeline");
 
         /// Address of Redis: redis://USER:PASSWORD@HOST:PORT/DB, only HOST is required; rediss:// for TLS

@@ -30,7 +30,7 @@ impl Pacer {
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum Stack {
+pub enum StackChoice {
     /// Spawned where the programs are installed, else embedded.
     #[default]
     Auto,
@@ -40,7 +40,7 @@ pub enum Stack {
     Embedded,
 }
 
-impl Stack {
+impl StackChoice {
     /// Name in settings.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ pub struct ProfileError {
 
 /// One `key = value`.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry<'i> {
+pub(crate) struct ProfileEntry<'i> {
     /// The key.
     pub(crate) key: String,
     value: DeValue<'i>,
@@ -31,7 +31,7 @@ pub(crate) struct Entry<'i> {
 /// A table, its entries in the order of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Table<'i> {
-    entries: Vec<Entry<'i>>,
+    entries: Vec<ProfileEntry<'i>>,
     span: Range<usize>,
     text: &'i str,
 }
@@ -76,19 +76,19 @@ impl<'i> Table<'i> {
     fn new(table: DeTable<'i>, span: Range<usize>, text: &'i str) -> Self {
         let mut entries = Vec::new();
         for (key, value) in table {
-            entries.push(Entry {
+            entries.push(ProfileEntry {
                 span: key.span().start..value.span().end,
                 key: AsRef::<str>::as_ref(key.get_ref()).to_owned(),
                 value: value.into_inner(),
                 text,
             });
         }
-        entries.sort_by_key(|entry: &Entry<'_>| entry.span.start);
+        entries.sort_by_key(|entry: &ProfileEntry<'_>| entry.span.start);
         Self { entries, span, text }
     }
 
     /// The entries.
-    pub(crate) fn entries(&self) -> &[Entry<'i>] {
+    pub(crate) fn entries(&self) -> &[ProfileEntry<'i>] {
         &self.entries
     }
 
@@ -105,7 +105,7 @@ impl<'i> Table<'i> {
     }
 
     /// Removes and returns the entry of `key`.
-    pub(crate) fn take(&mut self, key: &str) -> Option<Entry<'i>> {
+    pub(crate) fn take(&mut self, key: &str) -> Option<ProfileEntry<'i>> {
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at))
     }
@@ -113,7 +113,7 @@ impl<'i> Table<'i> {
     /// Converts the remaining entries to settings.
     pub(crate) fn settings(mut self) -> Result<Settings, ProfileError> {
         self.check_keys(&setting_keys())?;
-        let requests = self.take(REQUEST).map_or_else(|| Ok(Vec::new()), Entry::tables)?;
+        let requests = self.take(REQUEST).map_or_else(|| Ok(Vec::new()), ProfileEntry::tables)?;
         let mix = requests.into_iter().map(RequestSettings::read).collect::<Result<_, _>>()?;
         Ok(Settings { mix, ..self.read()? })
     }
@@ -136,7 +136,7 @@ impl<'i> Table<'i> {
     }
 }
 
-impl<'i> Entry<'i> {
+impl<'i> ProfileEntry<'i> {
     /// Deserializes the value.
     pub(crate) fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
         let value = Spanned::new(self.span.clone(), self.value);

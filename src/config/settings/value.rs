@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ArrivalProcess, Coupling, Engine, NodeShare, Pacer, Stack};
+use super::{ArrivalProcess, Coupling, Engine, NodeShare, Pacer, StackChoice};
 use crate::core::units::{Rate, Rates, format_duration};
 
 /// Definition of one setting.
@@ -116,7 +116,7 @@ flag_values! {
     ArrivalProcess, |value: &Self| value.name().to_owned(), Self;
     Pacer, |value: &Self| value.name().to_owned(), Self;
     Engine, |value: &Self| value.name().to_owned(), Self;
-    Stack, |value: &Self| value.name().to_owned(), Self;
+    StackChoice, |value: &Self| value.name().to_owned(), Self;
     Coupling, |value: &Self| value.name().to_owned(), Self;
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::{NumberOrText, Rate, UnitError};
+use super::{Rate, RateValue, UnitError};
 
 /// Requests a second at the beginning and at the end of a run; between them it changes evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl fmt::Display for Rates {
 
 impl<'de> Deserialize<'de> for Rates {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        NumberOrText::deserialize(source)?.into_text().parse().map_err(D::Error::custom)
+        RateValue::deserialize(source)?.into_text().parse().map_err(D::Error::custom)
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn run_queue_delay() -> Nanos {
 
 /// One reading of the machine.
 #[derive(Debug)]
-struct Reading {
+struct CpuReading {
     at: Nanos,
     /// CPU time of all processes, without interrupts.
     task_ticks: u64,
@@ -73,8 +73,8 @@ struct Reading {
 #[derive(Debug)]
 pub(crate) struct MachineWatch {
     watchdog: Watchdog,
-    first: Reading,
-    last: Option<Reading>,
+    first: CpuReading,
+    last: Option<CpuReading>,
 }
 
 impl MachineWatch {
@@ -155,14 +155,14 @@ impl Default for MachineWatch {
     }
 }
 
-fn read(watchdog: &Watchdog) -> Reading {
+fn read(watchdog: &Watchdog) -> CpuReading {
     let total = KernelStats::current().ok().map(|stats| stats.total);
     // Time of guests is in that of their user already.
     let tasks = total.as_ref().map_or(0, |cpu| cpu.user + cpu.nice + cpu.system);
     let interrupts = total
         .as_ref()
         .map_or(0, |cpu| cpu.irq.unwrap_or_default() + cpu.softirq.unwrap_or_default());
-    Reading {
+    CpuReading {
         at: clock::now(),
         task_ticks: tasks,
         interrupt_ticks: interrupts,

@@ -6,14 +6,14 @@ use super::markup::{Unit, escape, head, table};
 use crate::report::{Generator, Messages, Report, Requests, Script};
 
 /// A row of a table: a number, its name, and its meaning.
-struct Entry {
+struct AccountEntry {
     number: ShownNumber,
     unit: Unit,
     name: &'static str,
     meaning: &'static str,
 }
 
-impl Entry {
+impl AccountEntry {
     fn new(number: ShownNumber, unit: Unit, name: &'static str, meaning: &'static str) -> Self {
         Self { number, unit, name, meaning }
     }
@@ -77,24 +77,24 @@ fn message_account(messages: &Located<'_, Messages>) -> String {
         + &examples("duplicated", &messages.examples.duplicated)
 }
 
-fn request_entries(requests: &Located<'_, Requests>) -> Vec<Entry> {
+fn request_entries(requests: &Located<'_, Requests>) -> Vec<AccountEntry> {
     vec![
-        Entry::count(number!(requests, planned), "planned", "= sent + dropped"),
-        Entry::count(number!(requests, sent), "sent", "= completed + failed + unfinished"),
-        Entry::count(number!(requests, dropped), "dropped", "due, and not sent"),
-        Entry::count(number!(requests, completed), "completed", "answered, with any status"),
-        Entry::count(number!(requests, failed), "failed", "ended without an answer"),
-        Entry::count(
+        AccountEntry::count(number!(requests, planned), "planned", "= sent + dropped"),
+        AccountEntry::count(number!(requests, sent), "sent", "= completed + failed + unfinished"),
+        AccountEntry::count(number!(requests, dropped), "dropped", "due, and not sent"),
+        AccountEntry::count(number!(requests, completed), "completed", "answered, with any status"),
+        AccountEntry::count(number!(requests, failed), "failed", "ended without an answer"),
+        AccountEntry::count(
             number!(requests, unfinished),
             "unfinished",
             "on the wire when the drain ended",
         ),
-        Entry::count(
+        AccountEntry::count(
             number!(requests, refused),
             "refused",
             "answered, neither with 2xx nor with 3xx",
         ),
-        Entry::percent(
+        AccountEntry::percent(
             number!(requests, error_percent),
             "errors",
             "refused, failed and unfinished, of those sent",
@@ -102,72 +102,72 @@ fn request_entries(requests: &Located<'_, Requests>) -> Vec<Entry> {
     ]
 }
 
-fn message_entries(messages: &Located<'_, Messages>) -> Vec<Entry> {
+fn message_entries(messages: &Located<'_, Messages>) -> Vec<AccountEntry> {
     vec![
-        Entry::count(number!(messages, accepted), "accepted", "answered with 2xx"),
-        Entry::count(
+        AccountEntry::count(number!(messages, accepted), "accepted", "answered with 2xx"),
+        AccountEntry::count(
             number!(messages, arrived),
             "arrived",
             "came to the subscriber, each counted once",
         ),
-        Entry::count(
+        AccountEntry::count(
             number!(messages, lost),
             "lost",
             "accepted, and not there when the drain ended",
         ),
-        Entry::count(
+        AccountEntry::count(
             number!(messages, missed),
             "missed",
             "possibly published while our subscriber was disconnected",
         ),
-        Entry::count(number!(messages, unknown), "unknown", "neither accepted nor arrived"),
-        Entry::count(number!(messages, duplicated), "duplicated", "further copies"),
-        Entry::count(
+        AccountEntry::count(number!(messages, unknown), "unknown", "neither accepted nor arrived"),
+        AccountEntry::count(number!(messages, duplicated), "duplicated", "further copies"),
+        AccountEntry::count(
             number!(messages, reordered),
             "reordered",
             "arrived after one that was sent later",
         ),
-        Entry::count(
+        AccountEntry::count(
             number!(messages, unexpected),
             "unexpected",
             "on the topic, and not of this run",
         ),
-        Entry::count(
+        AccountEntry::count(
             number!(messages, foreign),
             "foreign",
             "of these, with an id of another run or publisher",
         ),
-        Entry::percent(number!(messages, lost_percent), "loss", "lost, of those accepted"),
+        AccountEntry::percent(number!(messages, lost_percent), "loss", "lost, of those accepted"),
     ]
 }
 
-fn error_entries(requests: &Located<'_, Requests>) -> Vec<Entry> {
+fn error_entries(requests: &Located<'_, Requests>) -> Vec<AccountEntry> {
     vec![
-        Entry::count(number!(requests, errors.connect), "connect", "no connection"),
-        Entry::count(number!(requests, errors.read), "read", "broken off"),
-        Entry::count(number!(requests, errors.write), "write", "not written whole"),
-        Entry::count(number!(requests, errors.timeout), "timeout", "not answered in time"),
-        Entry::count(number!(requests, errors.protocol), "protocol", "not answered in HTTP"),
-        Entry::count(
+        AccountEntry::count(number!(requests, errors.connect), "connect", "no connection"),
+        AccountEntry::count(number!(requests, errors.read), "read", "broken off"),
+        AccountEntry::count(number!(requests, errors.write), "write", "not written whole"),
+        AccountEntry::count(number!(requests, errors.timeout), "timeout", "not answered in time"),
+        AccountEntry::count(number!(requests, errors.protocol), "protocol", "not answered in HTTP"),
+        AccountEntry::count(
             number!(requests, unrequested_answers),
             "unrequested",
             "answers that no request was waiting for",
         ),
-        Entry::count(number!(requests, reconnects), "reconnects", "connections made again"),
+        AccountEntry::count(number!(requests, reconnects), "reconnects", "connections made again"),
     ]
 }
 
-fn script_entries(script: &Located<'_, Script>) -> Vec<Entry> {
+fn script_entries(script: &Located<'_, Script>) -> Vec<AccountEntry> {
     vec![
-        Entry::seconds(number!(script, time_s), "time", "all threads' together"),
-        Entry::percent(number!(script, time_percent), "share", "of the threads' time"),
-        Entry::new(
+        AccountEntry::seconds(number!(script, time_s), "time", "all threads' together"),
+        AccountEntry::percent(number!(script, time_percent), "share", "of the threads' time"),
+        AccountEntry::new(
             number!(script, per_request_us),
             Unit::Time,
             "a request",
             "before it is sent, or after its answer",
         ),
-        Entry::count(
+        AccountEntry::count(
             number!(script, unnumbered),
             "unnumbered",
             "requests without an id of loadgen.msg_id()",
@@ -175,46 +175,54 @@ fn script_entries(script: &Located<'_, Script>) -> Vec<Entry> {
     ]
 }
 
-fn machine_entries(generator: &Located<'_, Generator>) -> Vec<Entry> {
+fn machine_entries(generator: &Located<'_, Generator>) -> Vec<AccountEntry> {
     vec![
-        Entry::count(number!(generator, cores), "CPUs", "of the machine"),
-        Entry::seconds(number!(generator, measured_s), "measured", "the time that the rest is of"),
-        Entry::seconds(
+        AccountEntry::count(number!(generator, cores), "CPUs", "of the machine"),
+        AccountEntry::seconds(
+            number!(generator, measured_s),
+            "measured",
+            "the time that the rest is of",
+        ),
+        AccountEntry::seconds(
             number!(generator, run_queue_s),
             "run queue",
             "load threads waiting for a CPU",
         ),
-        Entry::percent(
+        AccountEntry::percent(
             number!(generator, run_queue_percent),
             "run queue",
             "of the load threads' time",
         ),
-        Entry::percent(
+        AccountEntry::percent(
             number!(generator, other_cpu_percent),
             "other processes",
             "of all CPUs' time",
         ),
-        Entry::percent(
+        AccountEntry::percent(
             number!(generator, steal_percent),
             "steal",
             "of all CPUs' time, by a hypervisor",
         ),
-        Entry::count(number!(generator, periods), "periods", "of the cgroup's CPU quota"),
-        Entry::count(number!(generator, throttled_periods), "throttled", "of these periods"),
-        Entry::seconds(number!(generator, throttled_s), "throttled", "all CPUs' together"),
-        Entry::seconds(number!(generator, stopped_s), "stopped", "the whole process"),
-        Entry::percent(
+        AccountEntry::count(number!(generator, periods), "periods", "of the cgroup's CPU quota"),
+        AccountEntry::count(number!(generator, throttled_periods), "throttled", "of these periods"),
+        AccountEntry::seconds(number!(generator, throttled_s), "throttled", "all CPUs' together"),
+        AccountEntry::seconds(number!(generator, stopped_s), "stopped", "the whole process"),
+        AccountEntry::percent(
             number!(generator, reconnecting_percent),
             "reconnecting",
             "of the connections' time",
         ),
-        Entry::seconds(number!(generator, reconnect_pause_s), "pauses", "before connecting again"),
+        AccountEntry::seconds(
+            number!(generator, reconnect_pause_s),
+            "pauses",
+            "before connecting again",
+        ),
     ]
 }
 
-fn rows(caption: &str, column_names: [&str; 2], entries: &[Entry]) -> String {
+fn rows(caption: &str, column_names: [&str; 2], entries: &[AccountEntry]) -> String {
     let mut rows = Vec::new();
-    for Entry { number, unit, name, meaning } in entries {
+    for AccountEntry { number, unit, name, meaning } in entries {
         let meaning = format!("<span class=\"meaning\">{}</span>", escape(meaning));
         rows.push(vec![format!("{} {meaning}", escape(name)), number.show(*unit)]);
     }

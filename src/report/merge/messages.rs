@@ -1,6 +1,6 @@
 //! The account of messages of all nodes.
 
-use super::Part;
+use super::MergePart;
 use super::sum::Sum;
 use crate::core::units::round;
 use crate::report::{Examples, Messages, MissedWindow};
@@ -36,7 +36,7 @@ impl<'a> Sum<'a> {
     fn missed_windows(&self) -> Vec<MissedWindow> {
         self.parts
             .iter()
-            .flat_map(|part: &'a Part| {
+            .flat_map(|part: &'a MergePart| {
                 let windows = part.report.messages.iter().flat_map(|m| &m.missed_windows);
                 let later = self.offset(part);
                 windows.map(move |window| MissedWindow {

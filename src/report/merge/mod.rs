@@ -45,7 +45,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<Report, MergeError> {
     parts.sort_by_key(|(_, report)| report.run.node.map(|node| node.index));
     let clock = StartClock::of(&parts);
     check_overlap(&parts, clock)?;
-    let parts: Vec<_> = parts.into_iter().map(|part| Part::new(part, clock)).collect();
+    let parts: Vec<_> = parts.into_iter().map(|part| MergePart::new(part, clock)).collect();
     let merged = Sum::of(&parts, clock).report()?;
     merged.check().map_err(MergeError::Impossible)?;
     Ok(merged)
@@ -124,13 +124,13 @@ fn without_node(command: &str) -> String {
 }
 
 /// A node's report, and its time on the clock that all starts are compared on.
-struct Part {
+struct MergePart {
     name: String,
     at: NodeSpan,
     report: Report,
 }
 
-impl Part {
+impl MergePart {
     fn new((name, report): Named, clock: StartClock) -> Self {
         let node = report.run.node.map_or(0, |node| node.index);
         Self { name, at: NodeSpan { node, span: clock.span(&report.run) }, report }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::starts::Skew;
-use super::{MergeError, Part, without_node};
+use super::{MergeError, MergePart, without_node};
 use crate::core::distribution::{Distribution, DistributionSum};
 use crate::core::units::round;
 use crate::report::{
@@ -19,12 +19,12 @@ pub(super) struct Sum<'a> {
     pub(super) clock: StartClock,
     /// Between the first start and the last; none of one part.
     pub(super) skew: Option<Skew>,
-    pub(super) parts: &'a [Part],
+    pub(super) parts: &'a [MergePart],
 }
 
 impl<'a> Sum<'a> {
     /// Sum of at least one part.
-    pub(super) fn of(parts: &'a [Part], clock: StartClock) -> Self {
+    pub(super) fn of(parts: &'a [MergePart], clock: StartClock) -> Self {
         let nodes: Vec<_> = parts.iter().map(|part| part.at).collect();
         let begin_us = nodes.iter().map(|node| node.span.begin_us).min().unwrap_or(0);
         Self { begin_us, clock, skew: Skew::of(&nodes), parts }
@@ -88,7 +88,7 @@ impl<'a> Sum<'a> {
     }
 
     /// Delay of a part's start behind that of the first part, in seconds.
-    pub(super) fn offset(&self, part: &Part) -> f64 {
+    pub(super) fn offset(&self, part: &MergePart) -> f64 {
         (part.at.span.begin_us - self.begin_us) as f64 / 1e6
     }
 

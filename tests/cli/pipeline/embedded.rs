@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loadgen::config::plan::Plan;
-use loadgen::config::settings::{Settings, Stack};
+use loadgen::config::settings::{Settings, StackChoice};
 use loadgen::run::Runner;
 
 use super::{assert_stages, assert_whole, components};
@@ -88,7 +88,7 @@ async fn in_the_library_the_embedded_servers_are_threads() {
     let plan = Plan::new(Settings {
         rate: "300".parse().ok(),
         duration: Some(Duration::from_secs(1)),
-        stack: Some(Stack::Embedded),
+        stack: Some(StackChoice::Embedded),
         ..Settings::default()
     });
     let report = Runner::new().run(&plan.expect("valid")).await.expect("it needs nothing");

@@ -6,12 +6,12 @@ use super::refusal::CommandError;
 
 /// Position of a word in the bytes that were read. Half the size of a range: a command may have a million words.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Span {
+pub(crate) struct WordSpan {
     begin: u32,
     len: u32,
 }
 
-impl Span {
+impl WordSpan {
     /// Within a frame, whose bound is far below what fits.
     pub(super) fn new(begin: usize, len: usize) -> Self {
         Self { begin: begin as u32, len: len as u32 }
@@ -22,11 +22,11 @@ impl Span {
 #[derive(Debug, Clone, Copy)]
 pub struct Args<'a> {
     input: &'a [u8],
-    spans: &'a [Span],
+    spans: &'a [WordSpan],
 }
 
 impl<'a> Args<'a> {
-    pub(super) fn new(input: &'a [u8], spans: &'a [Span]) -> Self {
+    pub(super) fn new(input: &'a [u8], spans: &'a [WordSpan]) -> Self {
         Self { input, spans }
     }
 
@@ -91,7 +91,7 @@ impl<'a> Args<'a> {
     }
 }
 
-fn slice(input: &[u8], span: Span) -> &[u8] {
+fn slice(input: &[u8], span: WordSpan) -> &[u8] {
     let begin = span.begin as usize;
     input.get(begin..begin + span.len as usize).unwrap_or_default()
 }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn read<T>(word: &[u8], read: impl FnOnce(Args<'_>) -> T) -> T {
-        read(Args::new(word, &[Span::new(0, word.len())]))
+        read(Args::new(word, &[WordSpan::new(0, word.len())]))
     }
 
     /// Bytes that are often nearly numbers.

@@ -7,7 +7,7 @@
 //! it remembers where it stopped, allocates nothing but the list of places, and refuses at once what
 //! cannot become a command within [`MAX_FRAME`].
 
-use super::args::{Args, Span};
+use super::args::{Args, WordSpan};
 
 /// Bytes of one command at most.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -57,7 +57,7 @@ impl std::fmt::Display for RespError {
 /// Finds commands in what has been read, whatever pieces it comes in.
 #[derive(Debug, Default)]
 pub struct Parser {
-    spans: Vec<Span>,
+    spans: Vec<WordSpan>,
     /// Elements that the array still lacks.
     missing: usize,
     /// Position up to which the current command has been parsed.
@@ -124,7 +124,7 @@ impl Parser {
         match input.get(begin + len..begin + len + 2) {
             None => Ok(None),
             Some(b"\r\n") => {
-                self.spans.push(Span::new(begin, len));
+                self.spans.push(WordSpan::new(begin, len));
                 Ok(Some(begin + len + 2))
             }
             Some(_) => Err(RespError::BulkEnd),
@@ -144,7 +144,7 @@ impl Parser {
         let mut begin = 0;
         for word in line.split(u8::is_ascii_whitespace) {
             if !word.is_empty() {
-                self.spans.push(Span::new(begin, word.len()));
+                self.spans.push(WordSpan::new(begin, word.len()));
             }
             begin += word.len() + 1;
         }

@@ -100,7 +100,7 @@ pub(super) fn brpop(context: &mut Context<'_>, args: Args<'_>) -> CommandResult 
 fn blocking_pop(context: &mut Context<'_>, args: Args<'_>, end: ListEnd) -> CommandResult {
     let last = args.len() - 1;
     let timeout = args.timeout(last)?;
-    let keys = Keys { args, places: 1..last };
+    let keys = KeyWords { args, places: 1..last };
     pop_or_wait(context, &keys, end, Take::One, Some(timeout))
 }
 
@@ -134,17 +134,17 @@ fn pop_many(
         }
         _ => return Err(CommandError::Syntax),
     };
-    let keys = Keys { args, places: n + 1..after_keys };
+    let keys = KeyWords { args, places: n + 1..after_keys };
     pop_or_wait(context, &keys, end, Take::UpTo(count), wait)
 }
 
 /// The words of a command that are keys.
-struct Keys<'a> {
+struct KeyWords<'a> {
     args: Args<'a>,
     places: std::ops::Range<usize>,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> KeyWords<'a> {
     fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.args.from(self.places.start).take(self.places.len())
     }
@@ -153,7 +153,7 @@ impl<'a> Keys<'a> {
 /// Pops, or waits as long as `wait` says. Without `wait` it replies at once that there is nothing.
 fn pop_or_wait(
     context: &mut Context<'_>,
-    keys: &Keys<'_>,
+    keys: &KeyWords<'_>,
     end: ListEnd,
     take: Take,
     wait: Option<Option<Duration>>,
