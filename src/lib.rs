@@ -117,5 +117,6 @@ pub mod cli;
 
 pub use config::plan::{Plan, PlanError};
 pub use config::settings::Settings;
-pub use report::{Report, RunFailed, Saved};
+pub use report::Saved;
+pub use report::{Report, RunFailed};
 pub use run::{RunError, Runner};

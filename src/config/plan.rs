@@ -23,8 +23,9 @@ mod topics;
 pub(crate) mod transport;
 
 pub use crate::core::Address;
-pub use crate::engine::load::{LoadConfig, Mode, Pace};
-pub use crate::engine::transport::config::TransportConfig;
+pub use crate::engine::load::Pace;
+pub(crate) use crate::engine::load::{LoadConfig, Mode};
+pub(crate) use crate::engine::transport::config::TransportConfig;
 pub use request::{Request, RequestPlan};
 pub use script::ScriptPlan;
 pub(crate) use threshold::BoundUnit;

@@ -11,7 +11,7 @@ pub(crate) mod schema_file;
 pub(crate) mod secrets;
 pub mod units;
 
-pub use address::Address;
-pub(crate) use address::{AddressError, Scheme};
+pub(crate) use address::Scheme;
+pub use address::{Address, AddressError};
 pub(crate) use backoff::Backoff;
 pub(crate) use percent::percent_decode;

@@ -15,7 +15,7 @@ pub use format::format_count;
 pub(crate) use format::{
     align, format_binary, format_duration, format_length, format_metric, format_some, format_time,
 };
-pub(crate) use rates::Rates;
+pub use rates::Rates;
 pub(crate) use start_time::StartTime;
 
 /// Rounds to whole parts of a unit: with `parts` 1,000 to thousandths.
@@ -43,8 +43,9 @@ pub struct Rate {
 }
 
 impl Rate {
+    #[cfg(test)]
     /// A whole number of requests a second, 1 to 10,000,000.
-    pub fn per_second(requests: u32) -> Result<Self, UnitError> {
+    pub(crate) fn per_second(requests: u32) -> Result<Self, UnitError> {
         Self::from_f64(f64::from(requests))
     }
 

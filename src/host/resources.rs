@@ -42,7 +42,7 @@ pub struct Resource {
 }
 
 /// Each component's share of one core, in percent. A run keeps one for every second: names are shared.
-pub type Shares = Vec<(Arc<str>, f64)>;
+pub(crate) type Shares = Vec<(Arc<str>, f64)>;
 
 #[derive(Debug)]
 struct Watched {

@@ -221,7 +221,7 @@ impl ArrivalTracker {
 
 /// The senders' books.
 #[derive(Debug, Clone, Copy)]
-pub struct SentMessages<'a> {
+pub(crate) struct SentMessages<'a> {
     /// Messages whose request was answered with 2xx.
     pub accepted: &'a IdSet,
     /// Messages whose request got no answer, although it had time to.

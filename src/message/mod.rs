@@ -15,18 +15,20 @@ pub(crate) mod shape;
 pub mod template;
 pub(crate) mod unjoined;
 
-pub use account::{Arrival, ArrivalTracker, MessageAccount, SentMessages};
+pub(crate) use account::SentMessages;
+pub use account::{Arrival, ArrivalTracker, MessageAccount};
 pub use checkpoint::{Checkpoint, StagePair};
 pub use data::Data;
 pub use due::{DueTable, IdWriter};
 pub use extract::IdFields;
 pub use id::{IdSpace, MsgId};
-pub(crate) use idset::IdSet;
+pub use idset::IdSet;
 pub use mix::{Assignment, Mix};
-pub(crate) use outages::MissedSpan;
+pub use outages::MissedSpan;
 pub use rendered::{MessageBody, Rendered};
 pub use template::{Template, Values};
-pub use unjoined::{Expected, Unjoined};
+pub(crate) use unjoined::Expected;
+pub use unjoined::Unjoined;
 
 /// Largest body in bytes that every component of the pipeline accepts.
 pub(crate) const MAX_BODY: usize = 16 * 1024 * 1024;

@@ -95,7 +95,11 @@ pub struct Rendered {
 
 impl Rendered {
     /// `end_head(body_len, out)` writes what stands between the head and a body of that length.
-    pub fn new(head: Template, end_head: fn(usize, &mut Vec<u8>), body: MessageBody) -> Self {
+    pub(crate) fn new(
+        head: Template,
+        end_head: fn(usize, &mut Vec<u8>),
+        body: MessageBody,
+    ) -> Self {
         Self { bytes: Vec::new(), holes: Vec::new(), head, end_head, body, line: 0 }
     }
 

@@ -38,7 +38,7 @@ pub struct Unjoined {
 
 /// Topics and fields in which the ids of the run were expected.
 #[derive(Debug, Clone, Copy)]
-pub struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     /// The topics that were subscribed to.
     pub topics: &'a [String],
     /// The fields that may carry the id.

@@ -9,7 +9,7 @@ use crate::output::number::NOT_AVAILABLE;
 use crate::output::table::{table, wrapped};
 
 /// The whole text.
-pub fn comparison_text(comparison: &Comparison) -> String {
+pub(crate) fn comparison_text(comparison: &Comparison) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(out, "Base  {}", comparison.base.join(", "));

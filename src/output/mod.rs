@@ -12,6 +12,6 @@ mod table;
 mod text;
 mod wrk;
 
-pub use comparison::comparison_text;
+pub(crate) use comparison::comparison_text;
 pub use ramp::ramp_text;
 pub use text::{TextOptions, text};

@@ -19,7 +19,7 @@ pub(crate) mod subscribe;
 use tokio::sync::watch;
 
 /// Stops a service by becoming `true`, or when its sender is dropped.
-pub type Shutdown = watch::Receiver<bool>;
+pub(crate) type Shutdown = watch::Receiver<bool>;
 
 /// Returns true after the shutdown.
 pub(crate) fn is_stopped(shutdown: &Shutdown) -> bool {

@@ -45,7 +45,7 @@ fn refuse(field: impl Into<String>, what: impl Into<String>) -> CheckError {
 
 impl Report {
     /// Refuses numbers that no run can have, and counts that contradict each other.
-    pub fn check(&self) -> Result<(), CheckError> {
+    pub(crate) fn check(&self) -> Result<(), CheckError> {
         check_numbers(&serde_json::to_value(self).unwrap_or_default())?;
         self.check_counts()
     }
@@ -90,7 +90,7 @@ impl Report {
 
 impl RampReport {
     /// Checks the report of every step.
-    pub fn check(&self) -> Result<(), CheckError> {
+    pub(crate) fn check(&self) -> Result<(), CheckError> {
         for (number, step) in self.steps.iter().enumerate() {
             let place = format!("steps[{number}].report");
             step.report

@@ -8,7 +8,7 @@ pub(crate) mod finding;
 mod figures;
 pub(crate) mod lookup;
 pub(crate) mod machine;
-pub(crate) mod merge;
+pub mod merge;
 pub mod ramp;
 mod requests;
 pub(crate) mod result;
@@ -43,7 +43,7 @@ pub use words::{
 };
 
 /// The version of this file format; it changes when a field changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// One run's report. Durations are microseconds unless the name says otherwise; `null` is "not
 /// measured", or for a percentile "too few values".

@@ -119,8 +119,9 @@ impl RampReport {
             && self.steps.iter().all(|step| step.error.is_none())
     }
 
+    #[cfg(test)]
     /// Reads a saved report.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         let mut ramp: Self = serde_json::from_str(text)?;
         ramp.complete();
         Ok(ramp)

@@ -7,7 +7,7 @@ use crate::core::units::round;
 
 impl Requests {
     /// Answers that are neither 2xx nor 3xx, by the statuses.
-    pub fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         refused(&self.status)
     }
 

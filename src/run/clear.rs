@@ -8,7 +8,7 @@ use crate::pipeline::stamps;
 
 /// Deletes the queue in the Redis that the plan names, and the stamps in the log server that it names, or else
 /// in that Redis. A plan that names neither leaves nothing to delete.
-pub async fn clear(plan: &Plan) -> Result<(), RunError> {
+pub(crate) async fn clear(plan: &Plan) -> Result<(), RunError> {
     let pipeline = &plan.pipeline;
     if let Some(address) = &pipeline.redis {
         let settings = QueueSettings {

@@ -8,7 +8,7 @@ use crate::script::{ScriptError, ScriptErrorCounts, ScriptSession, ScriptSummary
 
 /// A run that has ended.
 #[derive(Debug)]
-pub struct FinishedRun {
+pub(crate) struct FinishedRun {
     /// Its report.
     pub report: Report,
     /// Components that ended during the run although they were not stopped, each as a sentence.
@@ -35,7 +35,7 @@ impl FinishedRun {
     }
 
     /// Calls the script's `done` if there is one. The script may print and block.
-    pub fn call_done(&self) -> Result<(), ScriptError> {
+    pub(crate) fn call_done(&self) -> Result<(), ScriptError> {
         self.script.as_ref().map_or(Ok(()), FinishedScript::call_done)
     }
 }

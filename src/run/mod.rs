@@ -56,20 +56,20 @@ use crate::pipeline::servers::redis::describe;
 use crate::report::ServerKind;
 use crate::report::{Report, Server, Stack};
 use crate::script::{ScriptError, ScriptSession};
-pub use finished::FinishedRun;
+pub(crate) use finished::FinishedRun;
 use measurements::Measurements;
 
 #[cfg(feature = "pipeline")]
-pub use clear::clear;
+pub(crate) use clear::clear;
 use environment::Environment;
 use ids::NeededIds;
 use monitor::{Monitor, MonitorInputs, ProgressFn};
-pub use monitor::{Phase, Progress};
+pub(crate) use monitor::{Phase, Progress};
 use participants::Participants;
 use redis_log::LogServer;
-pub use services::Services;
+pub(crate) use services::Services;
 #[cfg(not(feature = "pipeline"))]
-pub use without_pipeline::clear;
+pub(crate) use without_pipeline::clear;
 #[cfg(not(feature = "pipeline"))]
 use without_pipeline::{BrokerFacts, BrokerStatus, environment, other_topics, redis_log};
 
@@ -151,7 +151,7 @@ impl Runner {
 
     /// Sets where api and push run.
     #[must_use]
-    pub fn services(mut self, services: Services) -> Self {
+    pub(crate) fn services(mut self, services: Services) -> Self {
         self.services = services;
         self
     }
@@ -159,21 +159,21 @@ impl Runner {
     /// Starts the schedule at this time, for several nodes to start together: in the time of the log
     /// server where there is one, else by the wall clock. The services come up at once, the connections shortly before it.
     #[must_use]
-    pub fn start_at(mut self, at: SystemTime) -> Self {
+    pub(crate) fn start_at(mut self, at: SystemTime) -> Self {
         self.start_at = Some(at);
         self
     }
 
     /// Stops sending when `stop` becomes true; what was sent is still waited for and reported.
     #[must_use]
-    pub fn stop_on(mut self, stop: signal::Receiver<bool>) -> Self {
+    pub(crate) fn stop_on(mut self, stop: signal::Receiver<bool>) -> Self {
         self.stop = Some(stop);
         self
     }
 
     /// Calls `progress` about ten times a second.
     #[must_use]
-    pub fn on_progress(mut self, progress: impl FnMut(&Progress) + Send + 'static) -> Self {
+    pub(crate) fn on_progress(mut self, progress: impl FnMut(&Progress) + Send + 'static) -> Self {
         self.progress = Some(Box::new(progress));
         self
     }
@@ -188,7 +188,7 @@ impl Runner {
     }
 
     /// Runs the plan up to its report. The caller calls the script's `done` when it has shown the report.
-    pub async fn run_until_done(self, plan: &Plan) -> Result<FinishedRun, RunError> {
+    pub(crate) async fn run_until_done(self, plan: &Plan) -> Result<FinishedRun, RunError> {
         let finished = self.measure(plan).await?;
         Ok(FinishedRun::new(finished.measured, finished.script))
     }

@@ -8,7 +8,7 @@ use crate::core::Address;
 use crate::run::RunError;
 
 /// Deletes nothing, as no server is named.
-pub async fn clear(_: &Plan) -> Result<(), RunError> {
+pub(crate) async fn clear(_: &Plan) -> Result<(), RunError> {
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::report::{Report, SCHEMA_VERSION, Saved, Tool};
 pub use figure::{Figure, Noise, Outcome};
 
 /// Confidence of every interval, in percent.
-pub const CONFIDENCE_PERCENT: f64 = 99.0;
+pub(crate) const CONFIDENCE_PERCENT: f64 = 99.0;
 
 /// Comparison of new runs with a baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use super::Settings;
 impl Settings {
     /// Returns these settings, completed by those of `base`.
     #[must_use]
-    pub fn layered_on(mut self, mut base: Self) -> Self {
+    pub(crate) fn layered_on(mut self, mut base: Self) -> Self {
         // Body settings are replaced together: a body of one kind overrides a body of another kind.
         if self.has_body() {
             base.body = None;

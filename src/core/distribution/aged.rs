@@ -39,7 +39,7 @@ impl AgedLatencies {
     }
 
     /// Counts a latency that was measured.
-    pub fn record(&mut self, latency: Nanos) {
+    pub(crate) fn record(&mut self, latency: Nanos) {
         self.measured.record(latency);
     }
 

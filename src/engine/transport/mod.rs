@@ -9,7 +9,7 @@ use crate::message::{MsgId, Values};
 use cause::{Cause, CauseCounts};
 
 pub mod cause;
-pub mod config;
+pub(crate) mod config;
 pub mod http1;
 pub(crate) mod link;
 pub(crate) mod probe;

@@ -103,22 +103,22 @@ const ENDINGS: [(&str, Form); 12] = [
 
 impl Form {
     /// Every form that this build can write.
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         ENDINGS.into_iter().map(|(_, form)| form).filter(|form| form.is_built())
     }
 
     /// Name for `--format`: `text`, else the file ending.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         if self == Self::Text { "text" } else { self.ending() }
     }
 
     /// File ending without the dot.
-    pub fn ending(self) -> &'static str {
+    pub(crate) fn ending(self) -> &'static str {
         ENDINGS.into_iter().find(|(_, form)| *form == self).map_or("", |(ending, _)| ending)
     }
 
     /// The form of that name or file ending.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::all().find(|form| form.name() == name || form.ending() == name)
     }
 
@@ -135,7 +135,7 @@ impl Form {
     }
 
     /// All endings that this build can write, for a message.
-    pub fn endings() -> String {
+    pub(crate) fn endings() -> String {
         let endings: Vec<_> = Self::all().map(|form| format!(".{}", form.ending())).collect();
         endings.join(" ")
     }

@@ -18,13 +18,17 @@ use crate::message::{Checkpoint, MsgId};
 pub use stamp::Stamp;
 pub(crate) use stamp::shape;
 #[cfg(feature = "pipeline")]
-pub(crate) use writer::{clear, read_bound, start};
+pub(crate) use writer::clear;
+#[cfg(feature = "pipeline")]
+pub(crate) use writer::read_bound;
+#[cfg(feature = "pipeline")]
+pub(crate) use writer::start;
 
 /// Most stamps that wait to be written. At 1 in 100 that is minutes of a full load.
 const BUFFER: usize = 65_536;
 
 /// Entry of a stamper: the message passed the checkpoint at this time of the monotonic clock.
-pub type Passage = (Checkpoint, MsgId, Nanos);
+pub(crate) type Passage = (Checkpoint, MsgId, Nanos);
 
 /// Handle of the hot path, cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,7 +47,7 @@ impl Stamper {
     }
 
     /// Returns true if this message is in the sample.
-    pub fn wants(&self, id: MsgId) -> bool {
+    pub(crate) fn wants(&self, id: MsgId) -> bool {
         id.is_sampled(self.sample)
     }
 
