@@ -89,7 +89,11 @@ fn deliver(words: &str, planned: Option<u64>, told: &[(&str, &str)]) -> Option<J
         for (child, wanted) in told {
             eventually(&format!("a child {child} with '{wanted}'"), || {
                 let words = command_line(child_called(process.pid(), child)?);
-                words.join(" ").contains(wanted).then_some(())
+                // `--workers 3` is one word of a child's command line: `--workers=3`.
+                let mut flags = wanted.split(" --").map(|flag| flag.trim_start_matches("--"));
+                flags
+                    .all(|flag| words.contains(&format!("--{}", flag.replace(' ', "="))))
+                    .then_some(())
             });
         }
     });
