@@ -76,7 +76,7 @@ impl IdSet {
     }
 
     /// Returns whether the set has no ids.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 

@@ -51,7 +51,7 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Report {
-    /// [`SCHEMA_VERSION`]
+    /// Version of the file format; it rises if a field changes its meaning or is removed.
     #[cfg_attr(test, schemars(extend("const" = 1)))]
     pub schema_version: u32,
     /// Program that wrote the report.

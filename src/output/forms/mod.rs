@@ -20,7 +20,7 @@ use crate::core::printable::with_printable_strings;
 use crate::report::ramp::RampReport;
 use crate::report::{Distribution, Report, Saved};
 
-/// The form of a document. Its name for `--format` is [`Form::name`].
+/// The form of a document. Its name for `--format` is its file ending.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
     /// Text for people; begins with wrk's block of numbers.
