@@ -135,20 +135,34 @@ impl Traffic {
         }
     }
 
-    /// Adds the traffic of another worker.
+    /// Adds the traffic of another worker. It takes the other apart, so that no field can be forgotten.
     pub(crate) fn absorb(&mut self, other: Self) {
-        self.bytes_read += other.bytes_read;
-        self.bytes_written += other.bytes_written;
-        self.reconnects += other.reconnects;
-        self.connect_failures += other.connect_failures;
-        self.connect_causes.add(other.connect_causes);
-        self.reconnecting += other.reconnecting;
-        self.paused += other.paused;
-        self.unrequested += other.unrequested;
-        self.timed_when_read += other.timed_when_read;
-        self.busy_polled += other.busy_polled;
-        self.scripted += other.scripted;
-        self.unnumbered += other.unnumbered;
+        let Self {
+            bytes_read,
+            bytes_written,
+            reconnects,
+            connect_failures,
+            connect_causes,
+            reconnecting,
+            paused,
+            unrequested,
+            timed_when_read,
+            busy_polled,
+            scripted,
+            unnumbered,
+        } = other;
+        self.bytes_read += bytes_read;
+        self.bytes_written += bytes_written;
+        self.reconnects += reconnects;
+        self.connect_failures += connect_failures;
+        self.connect_causes.add(connect_causes);
+        self.reconnecting += reconnecting;
+        self.paused += paused;
+        self.unrequested += unrequested;
+        self.timed_when_read += timed_when_read;
+        self.busy_polled += busy_polled;
+        self.scripted += scripted;
+        self.unnumbered += unnumbered;
     }
 }
 
