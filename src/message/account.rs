@@ -1,4 +1,4 @@
-//! The account of messages: every id that was sent ends as arrived, lost or unknown.
+//! The account of messages: every id that was sent ends as arrived, lost, missed or unknown.
 //!
 //! The senders note when each message was due and which were accepted; the receiver notes which
 //! arrived. They share only the due times, in blocks that are given back as soon as all of a block

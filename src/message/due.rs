@@ -10,7 +10,8 @@ use crate::core::clock::Nanos;
 /// When each message of one block was due, nanoseconds on the monotonic clock; 0: not sent.
 pub(super) type DueBlock = Arc<[AtomicU64]>;
 
-/// Messages of a worker whose blocks are kept although none of them came: a backlog in 20 MB.
+/// Messages that a worker sends after a block without any arrival until the due times of the block are dropped: 20 MB
+/// of due times. A message that arrives later is unexpected, and counts as lost.
 const KEPT: u64 = 2_500_000;
 
 /// Number of blocks of `len` messages that are kept for one worker.
@@ -27,7 +28,7 @@ pub struct DueTable {
 
 impl DueTable {
     /// The block, made if it is not there yet, for the worker that is about to write it. Blocks from
-    /// which nothing arrived until [`KEPT`] further messages were sent are given up.
+    /// which nothing arrived until [`KEPT`] further messages were sent are dropped.
     fn open(&self, block: u64, len: u64, workers: u64) -> DueBlock {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stale) = block.checked_sub(kept_blocks(len) * workers) {
