@@ -117,6 +117,5 @@ pub mod cli;
 
 pub use config::plan::{Plan, PlanError};
 pub use config::settings::Settings;
-pub use report::Saved;
-pub use report::{Report, RunFailed};
-pub use run::{RunError, Runner};
+pub use report::{Report, RunFailed, Saved};
+pub use run::{Phase, Progress, RunError, Runner, Services};

@@ -2,11 +2,11 @@
 //! then finishes what it holds, and counts what it could not do.
 
 #[cfg(feature = "pipeline")]
-pub(crate) mod api;
+pub mod api;
 pub mod arrivals;
 pub(crate) mod metrics;
 #[cfg(feature = "pipeline")]
-pub(crate) mod push;
+pub mod push;
 #[cfg(feature = "pipeline")]
 pub(crate) mod queue;
 pub mod servers;
@@ -14,7 +14,7 @@ pub mod servers;
 pub mod settings;
 pub mod stamps;
 #[cfg(feature = "pipeline")]
-pub(crate) mod subscribe;
+pub mod subscribe;
 
 use tokio::sync::watch;
 

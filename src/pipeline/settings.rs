@@ -19,7 +19,7 @@ const MOST: u64 = 1_024;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
-pub(crate) struct QueueSettings {
+pub struct QueueSettings {
     /// Redis of the queue: redis://USER:PASSWORD@HOST:PORT/DB, all but HOST may be left out; rediss:// for TLS
     #[cfg_attr(feature = "cli", arg(
         long,
@@ -80,7 +80,7 @@ impl QueueSettings {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
-pub(crate) struct MessageSettings {
+pub struct MessageSettings {
     /// Stamp one message in N
     #[cfg_attr(feature = "cli", arg(
         long,

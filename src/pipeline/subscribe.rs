@@ -19,7 +19,7 @@ use crate::message::{Checkpoint, IdFields};
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
-pub(crate) struct SubscribeSettings {
+pub struct SubscribeSettings {
     /// Broker that the messages come from.
     #[cfg_attr(feature = "cli", command(flatten))]
     #[serde(flatten)]
@@ -55,7 +55,7 @@ pub(crate) struct SubscribeSettings {
 
 /// Numbers that a subscriber counts.
 #[derive(Debug, Default)]
-pub(crate) struct SubscribeCounts {
+pub struct SubscribeCounts {
     /// Messages received.
     pub messages: Counter,
     /// Messages without a valid MsgID.
@@ -65,7 +65,7 @@ pub(crate) struct SubscribeCounts {
 }
 
 /// Receives until `shutdown`. `ready` is called when the subscription is made.
-pub(crate) async fn run(
+pub async fn run(
     settings: SubscribeSettings,
     counts: Arc<SubscribeCounts>,
     ready: impl FnOnce(),

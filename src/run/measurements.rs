@@ -89,7 +89,7 @@ pub struct MeasuredStage {
 
 /// Sums over the seconds so far.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Totals {
+pub struct Totals {
     /// Requests sent.
     pub sent: u64,
     /// Slots dropped.

@@ -64,10 +64,10 @@ pub(crate) use clear::clear;
 use environment::Environment;
 use ids::NeededIds;
 use monitor::{Monitor, MonitorInputs, ProgressFn};
-pub(crate) use monitor::{Phase, Progress};
+pub use monitor::{Phase, Progress};
 use participants::Participants;
 use redis_log::LogServer;
-pub(crate) use services::Services;
+pub use services::Services;
 #[cfg(not(feature = "pipeline"))]
 pub(crate) use without_pipeline::clear;
 #[cfg(not(feature = "pipeline"))]
@@ -151,7 +151,7 @@ impl Runner {
 
     /// Sets where api and push run.
     #[must_use]
-    pub(crate) fn services(mut self, services: Services) -> Self {
+    pub fn services(mut self, services: Services) -> Self {
         self.services = services;
         self
     }
@@ -159,21 +159,21 @@ impl Runner {
     /// Starts the schedule at this time, for several nodes to start together: in the time of the log
     /// server where there is one, else by the wall clock. The services come up at once, the connections shortly before it.
     #[must_use]
-    pub(crate) fn start_at(mut self, at: SystemTime) -> Self {
+    pub fn start_at(mut self, at: SystemTime) -> Self {
         self.start_at = Some(at);
         self
     }
 
     /// Stops sending when `stop` becomes true; what was sent is still waited for and reported.
     #[must_use]
-    pub(crate) fn stop_on(mut self, stop: signal::Receiver<bool>) -> Self {
+    pub fn stop_on(mut self, stop: signal::Receiver<bool>) -> Self {
         self.stop = Some(stop);
         self
     }
 
     /// Calls `progress` about ten times a second.
     #[must_use]
-    pub(crate) fn on_progress(mut self, progress: impl FnMut(&Progress) + Send + 'static) -> Self {
+    pub fn on_progress(mut self, progress: impl FnMut(&Progress) + Send + 'static) -> Self {
         self.progress = Some(Box::new(progress));
         self
     }

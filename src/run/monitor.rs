@@ -27,7 +27,7 @@ use crate::report::{Resource, Row};
 
 /// Phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Waiting for the time at which all nodes start.
     Waiting,
     /// Sending requests that are not measured.
@@ -40,7 +40,7 @@ pub(crate) enum Phase {
 
 /// Progress of a run. It is a side channel: if one is lost, no result changes.
 #[derive(Debug, Clone)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// Phase of the run.
     pub phase: Phase,
     /// Time since the start; in [`Phase::Waiting`], time since the wait began.

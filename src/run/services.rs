@@ -12,7 +12,7 @@ pub(super) struct EndedComponent {
 
 /// Method of running api and push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Services {
+pub enum Services {
     /// Threads of this process, for tests and for users of the library, who have no binary.
     #[default]
     InProcess,

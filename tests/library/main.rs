@@ -2,6 +2,8 @@
 
 /// The raw path makes no allocation per request.
 mod allocations;
+/// The crate as another project uses it.
+mod face;
 /// Corpora and mutations through the properties that the fuzz targets check.
 mod fuzz;
 /// Plain English in the sources and documents.

@@ -22,10 +22,10 @@ use crate::pipeline::servers::StackError;
 
 pub(in crate::pipeline) use lane::Lane;
 use lane::serve;
-pub(crate) use settings::{ApiCounts, ApiSettings};
+pub use settings::{ApiCounts, ApiSettings};
 
 /// Serves on `listener` until `shutdown`. `ready` is called once requests are answered.
-pub(crate) async fn run(
+pub async fn run(
     listener: TcpListener,
     settings: ApiSettings,
     counts: Arc<ApiCounts>,

@@ -18,7 +18,7 @@ pub(crate) const DEFAULT_MAX_BODY: usize = 1024 * 1024;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
-pub(crate) struct ApiSettings {
+pub struct ApiSettings {
     /// Address to listen on; port 0 takes a free one
     #[cfg_attr(
         feature = "cli",
@@ -108,7 +108,7 @@ fn parse_max_body(text: &str) -> Result<usize, String> {
 
 /// Numbers that an API server counts.
 #[derive(Debug, Default)]
-pub(crate) struct ApiCounts {
+pub struct ApiCounts {
     /// Messages that were put into the queue.
     pub accepted: Counter,
     /// Bodies without a valid MsgID.

@@ -21,11 +21,11 @@ use super::stamps::{self, Stamper};
 use super::{Shutdown, stopped};
 use crate::message::IdFields;
 use crate::pipeline::servers::StackError;
-pub(crate) use settings::{PushCounts, PushSettings};
+pub use settings::{PushCounts, PushSettings};
 use worker::WorkerGroup;
 
 /// Runs a push server until `shutdown`. `ready` is called once it takes messages.
-pub(crate) async fn run(
+pub async fn run(
     settings: PushSettings,
     counts: Arc<PushCounts>,
     ready: impl FnOnce(),

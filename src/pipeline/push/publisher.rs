@@ -51,7 +51,7 @@ struct Held {
 
 /// Numbers that publishers count.
 #[derive(Debug, Default)]
-pub(crate) struct PublishCounts {
+pub struct PublishCounts {
     /// Messages published.
     pub published: Counter,
     /// Messages sent again after a connection was lost.

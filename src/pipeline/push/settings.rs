@@ -17,7 +17,7 @@ use crate::pipeline::settings::{BrokerSettings, MessageSettings, QueueSettings, 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
-pub(crate) struct PushSettings {
+pub struct PushSettings {
     /// Queue that gives the messages.
     #[cfg_attr(feature = "cli", command(flatten))]
     #[serde(flatten)]
@@ -101,7 +101,7 @@ fn as_text<S: Serializer>(rate: &Option<Rate>, serializer: S) -> Result<S::Ok, S
 
 /// Numbers that a push server counts.
 #[derive(Debug, Default)]
-pub(crate) struct PushCounts {
+pub struct PushCounts {
     /// Messages taken from the queue.
     pub popped: Counter,
     /// Messages put back, since the broker was away at the end.
