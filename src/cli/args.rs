@@ -133,7 +133,7 @@ pub(super) enum EmbeddedServer {
 #[cfg(feature = "embedded")]
 #[derive(Debug, Args)]
 pub(super) struct EmbeddedListen {
-    /// Address to listen on; port 0 selects a free one. It does not ask for a password: use a loopback address
+    /// Address to listen on; port 0 selects a free one. It asks for a password only if LOADGEN_EMBEDDED_PASSWORD is set: use a loopback address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(super) listen: SocketAddr,
 }

@@ -11,7 +11,8 @@ use super::args::{EmbeddedArgs, EmbeddedServer};
 use super::signals::Signals;
 use super::{CommandOutcome, logger};
 use crate::host::resources::ensure_descriptors;
-use crate::pipeline::servers::embedded::{broker, queue};
+use crate::pipeline::servers::embedded::{PASSWORD_VARIABLE, broker, queue};
+use crate::pipeline::servers::password::Password;
 
 /// Open-file limit that covers the largest number of connections of a server.
 const OPEN_FILES: u64 = queue::MAX_CLIENTS as u64 + 64;
@@ -20,9 +21,14 @@ pub(super) async fn embedded(args: EmbeddedArgs) -> anyhow::Result<CommandOutcom
     logger::install(log::LevelFilter::Info);
     // With a lower limit, further connections wait until another one closes.
     let _ = ensure_descriptors(OPEN_FILES);
+    let password = Password::from_env(PASSWORD_VARIABLE);
     match args.server {
-        EmbeddedServer::Queue(args) => serve(args.listen, queue::run).await,
-        EmbeddedServer::Broker(args) => serve(args.listen, broker::run).await,
+        EmbeddedServer::Queue(args) => {
+            serve(args.listen, |listener, stop| queue::run(listener, password, stop)).await
+        }
+        EmbeddedServer::Broker(args) => {
+            serve(args.listen, |listener, stop| broker::run(listener, password, stop)).await
+        }
     }
 }
 

@@ -129,6 +129,13 @@ impl Address {
         Self { url, port, scheme: Scheme::Plain }
     }
 
+    /// The same server with a user, which may be empty, and a password.
+    pub(crate) fn with_login(mut self, user: &str, password: &str) -> Self {
+        let set = self.url.set_username(user).and_then(|()| self.url.set_password(Some(password)));
+        set.expect("an address has a host, and so may have a login");
+        self
+    }
+
     /// Host name or address, without the brackets of IPv6.
     pub(crate) fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default().trim_matches(['[', ']'])

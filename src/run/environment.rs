@@ -43,6 +43,32 @@ impl ServerRole {
             Self::Broker => "broker",
         }
     }
+
+    /// Scheme of its address.
+    #[cfg(feature = "embedded")]
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Queue => "redis",
+            Self::Broker => "mqtt",
+        }
+    }
+
+    /// User of its clients: Redis has one without a name.
+    #[cfg(feature = "embedded")]
+    fn user(self) -> &'static str {
+        match self {
+            Self::Queue => "",
+            Self::Broker => "loadgen",
+        }
+    }
+}
+
+/// An embedded server of this run.
+#[derive(Debug)]
+struct RunServer {
+    service: Service,
+    /// Address with the password.
+    address: Address,
 }
 
 /// Time allowed for the start of a service.
@@ -117,9 +143,7 @@ impl Environment {
         }
         let address = match kind {
             ServerKind::Embedded => {
-                let (port, server) = embedded::start(ServerRole::Queue, how).await?;
-                self.servers.push(server);
-                Address::loopback("redis", port)
+                self.keep_embedded(embedded::start(ServerRole::Queue, how).await?)
             }
             ServerKind::Spawned | ServerKind::External => self.keep(start_redis().await?),
         };
@@ -135,9 +159,7 @@ impl Environment {
         }
         let address = match kind {
             ServerKind::Embedded => {
-                let (port, server) = embedded::start(ServerRole::Broker, how).await?;
-                self.servers.push(server);
-                Address::loopback("mqtt", port)
+                self.keep_embedded(embedded::start(ServerRole::Broker, how).await?)
             }
             ServerKind::Spawned | ServerKind::External => self.keep(start_mosquitto().await?),
         };
@@ -148,6 +170,11 @@ impl Environment {
     fn keep(&mut self, spawned: Spawned) -> Address {
         self.servers.push(Service::Child(spawned.child));
         spawned.address
+    }
+
+    fn keep_embedded(&mut self, server: RunServer) -> Address {
+        self.servers.push(server.service);
+        server.address
     }
 
     /// Starts api and push as children of `program`. Returns the port of the api.

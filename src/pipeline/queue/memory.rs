@@ -162,7 +162,7 @@ async fn start_broker(
     let stop = shutdown.clone();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(broker::run(listener, stop))
+        runtime.expect("a runtime").block_on(broker::run(listener, None, stop))
     });
     let mqtt = Address::loopback("mqtt", port);
     let settings =

@@ -2,11 +2,19 @@
 //! that not even a folder is left behind when we are killed.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use procfs::net::TcpState;
+use procfs::process::{FDTarget, Process};
+use rustix::fs::{MemfdFlags, memfd_create};
+
 use super::child::{Child, Launch};
+use super::password::Password;
 use super::{StackError, mqtt, redis};
 use crate::core::Address;
 
@@ -51,7 +59,6 @@ fn find_on(path: &OsStr, program: &str) -> Option<String> {
 }
 
 fn is_executable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
     file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
@@ -65,101 +72,173 @@ fn free_port() -> Result<u16, StackError> {
     listener.local_addr().map(|address| address.port()).map_err(failed)
 }
 
+/// Name and package of a program, and the flag that makes it unnecessary.
+#[derive(Debug, Clone, Copy)]
+struct ServerProgram {
+    name: &'static str,
+    flag: &'static str,
+    /// Scheme of its address, and its name in errors.
+    scheme: &'static str,
+}
+
+const REDIS_SERVER: ServerProgram =
+    ServerProgram { name: REDIS, flag: "--redis URL", scheme: "redis" };
+const MOSQUITTO_SERVER: ServerProgram =
+    ServerProgram { name: MOSQUITTO, flag: "--mqtt URL", scheme: "mqtt" };
+
+/// User of Mosquitto. Redis has only its default user, without a name.
+const MQTT_USER: &str = "loadgen";
+
+impl ServerProgram {
+    fn path(self) -> Result<String, StackError> {
+        let (program, package) = (self.name, self.name);
+        find(self.name).ok_or(StackError::Missing { program, package, flag: self.flag })
+    }
+
+    /// Error that the system is the cause of.
+    fn failed(self, error: &std::io::Error) -> StackError {
+        StackError::Start { program: self.name.to_owned(), reason: error.to_string() }
+    }
+}
+
+/// Configuration of a private Redis. It writes nothing, and a client that has the password cannot make it write, or
+/// change its settings. The commands that are left out exist in all versions.
+fn redis_config(port: u16, password: &Password) -> String {
+    format!(
+        "bind 127.0.0.1\nport {port}\nrequirepass {}\nsave \"\"\nappendonly no\ndbfilename \"\"\n\
+         daemonize no\ndir /\nmaxclients 10000\ntcp-backlog 511\nloglevel warning\n\
+         rename-command CONFIG \"\"\nrename-command SAVE \"\"\nrename-command BGSAVE \"\"\n\
+         rename-command BGREWRITEAOF \"\"\nrename-command SHUTDOWN \"\"\n\
+         rename-command SLAVEOF \"\"\nrename-command DEBUG \"\"\n",
+        password.secret()
+    )
+}
+
+/// Configuration of a private Mosquitto. It never drops what a subscriber is slow to take.
+///
+/// Started by root it would become another user, and with that the kernel takes back the signal that
+/// ends it when we die. For other users the line has no effect. By default Mosquitto drops QoS 0 messages for a
+/// subscriber that is 1,000 behind, in silence; 0 would mean "drop all" in some 2.0 versions.
+fn mosquitto_config(port: u16, passwords: &OwnedFd) -> String {
+    format!(
+        "listener {port} 127.0.0.1\nallow_anonymous false\npassword_file /proc/self/fd/{}\n\
+         user root\nset_tcp_nodelay true\nmax_queued_messages 10000000\n\
+         max_inflight_messages 0\npersistence false\nsys_interval 1\nlog_dest stderr\n\
+         log_type error\nlog_type warning\n",
+        passwords.as_raw_fd()
+    )
+}
+
 /// Starts `redis-server`: no persistence, no configuration file, nothing written.
 pub(crate) async fn start_redis() -> Result<Spawned, StackError> {
-    let missing = StackError::Missing { program: REDIS, package: REDIS, flag: "--redis URL" };
-    let program = find(REDIS).ok_or(missing)?;
-    let config = |port| {
-        format!(
-            "bind 127.0.0.1\nport {port}\nsave \"\"\nappendonly no\ndaemonize no\ndir /\n\
-             maxclients 10000\ntcp-backlog 511\nloglevel warning\n"
-        )
-    };
-    start(
-        |port| Launch {
+    let program = REDIS_SERVER.path()?;
+    let mut last = None;
+    for _ in 0..PORT_ATTEMPTS {
+        // A program that takes the port first gets the password: each attempt has another one.
+        let password = Password::random().map_err(|e| REDIS_SERVER.failed(&e))?;
+        let port = free_port()?;
+        let launch = Launch {
             name: "redis",
             program: &program,
             args: vec!["-".to_owned()],
             env: Vec::new(),
-            stdin: Some(config(port)),
-        },
-        "redis",
-        |address| async move { redis::connect(&address, redis::Use::Commands).await.map(|_| ()) },
-    )
-    .await
+            stdin: Some(redis_config(port, &password)),
+        };
+        let address =
+            Address::loopback(REDIS_SERVER.scheme, port).with_login("", password.secret());
+        let probe = || async { redis::connect(&address, redis::Use::Commands).await.map(|_| ()) };
+        match await_start(Child::start(launch).await?, port, probe).await {
+            Ok(child) => return Ok(Spawned { address, child }),
+            Err(failure) => last = Some(failure),
+        }
+    }
+    Err(last.unwrap_or_else(|| no_port(REDIS_SERVER)))
 }
 
-/// Starts `mosquitto`: anonymous on loopback, and never dropping what a subscriber is slow to take.
+/// Starts `mosquitto`. Its password file has no name in the file system, and goes with it.
 pub(crate) async fn start_mosquitto() -> Result<Spawned, StackError> {
-    let missing =
-        StackError::Missing { program: MOSQUITTO, package: MOSQUITTO, flag: "--mqtt URL" };
-    let program = find(MOSQUITTO).ok_or(missing)?;
-    // Started by root it would become another user, and with that the kernel takes back the signal
-    // that ends it when we die. To anybody else the line says nothing.
-    // By default Mosquitto drops QoS 0 messages for a subscriber that is 1,000 behind, in silence;
-    // 0 would mean "drop all" in some 2.0 versions.
-    let config = |port| {
-        format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nset_tcp_nodelay true\n\
-             max_queued_messages 10000000\nmax_inflight_messages 0\npersistence false\n\
-             sys_interval 1\nlog_dest stderr\nlog_type error\nlog_type warning\n"
-        )
-    };
-    start(
-        |port| Launch {
+    let program = MOSQUITTO_SERVER.path()?;
+    let mut last = None;
+    for _ in 0..PORT_ATTEMPTS {
+        let failed = |e: std::io::Error| MOSQUITTO_SERVER.failed(&e);
+        let password = Password::random().map_err(failed)?;
+        let passwords = password.mosquitto_line(MQTT_USER).and_then(|line| private_file(&line));
+        // Open until the child has started: it inherits the file.
+        let passwords = passwords.map_err(failed)?;
+        let port = free_port()?;
+        let launch = Launch {
             name: "mosquitto",
             program: &program,
             args: vec!["-c".to_owned(), "/dev/stdin".to_owned()],
             env: Vec::new(),
-            stdin: Some(config(port)),
-        },
-        "mqtt",
-        |address| async move {
-            mqtt::connect(&address, &mqtt::client_id("probe"), mqtt::ReceiptTimes::Read)
-                .await
-                .map(|_| ())
-        },
-    )
-    .await
+            stdin: Some(mosquitto_config(port, &passwords)),
+        };
+        let address = Address::loopback(MOSQUITTO_SERVER.scheme, port)
+            .with_login(MQTT_USER, password.secret());
+        let probe = || async {
+            let id = mqtt::client_id("probe");
+            mqtt::connect(&address, &id, mqtt::ReceiptTimes::Read).await.map(|_| ())
+        };
+        match await_start(Child::start(launch).await?, port, probe).await {
+            Ok(child) => return Ok(Spawned { address, child }),
+            Err(failure) => last = Some(failure),
+        }
+    }
+    Err(last.unwrap_or_else(|| no_port(MOSQUITTO_SERVER)))
 }
 
-/// Starts a server on a free port and waits until it answers.
-async fn start<'a, F: Future<Output = Result<(), StackError>>>(
-    launch: impl Fn(u16) -> Launch<'a>,
-    scheme: &str,
-    probe: impl Fn(Address) -> F,
-) -> Result<Spawned, StackError> {
-    let mut last = None;
-    for _ in 0..PORT_ATTEMPTS {
-        let port = free_port()?;
-        let address = Address::loopback(scheme, port);
-        let mut child = Child::start(launch(port)).await?;
-        let deadline = Instant::now() + START_TIMEOUT;
-        let failure = loop {
-            if child.ended().is_some() {
-                break child.failure("it ended at once").await;
-            }
-            match probe(address.clone()).await {
-                // The server of another program may have the port: then ours has ended.
-                Ok(()) if child.ended().is_none() => return Ok(Spawned { address, child }),
-                Err(_) if Instant::now() >= deadline => {
-                    break child.failure("it does not answer within 10 s").await;
-                }
-                _ => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        };
-        last = Some(failure);
-    }
-    Err(last.unwrap_or(StackError::Start {
-        program: scheme.to_owned(),
+fn no_port(server: ServerProgram) -> StackError {
+    StackError::Start {
+        program: server.scheme.to_owned(),
         reason: "no port could be had".to_owned(),
-    }))
+    }
+}
+
+/// A file in memory that children inherit, and that only its owner may open.
+fn private_file(text: &str) -> std::io::Result<OwnedFd> {
+    let mut file = std::fs::File::from(memfd_create("passwords", MemfdFlags::empty())?);
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
+    Ok(file.into())
+}
+
+/// Waits until a server answers. Fails if it ends or takes too long.
+async fn await_start<F: Future<Output = Result<(), StackError>>>(
+    mut child: Child,
+    port: u16,
+    probe: impl Fn() -> F,
+) -> Result<Child, StackError> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        if child.ended().is_some() {
+            return Err(child.failure("it ended at once").await);
+        }
+        match probe().await {
+            // The server of another program may have the port: then ours ends soon.
+            Ok(()) if listens(child.pid(), port) => return Ok(child),
+            _ if Instant::now() >= deadline => {
+                return Err(child.failure("it does not answer within 10 s").await);
+            }
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// Returns false if another process than this child listens on the loopback port. True if `/proc` does not show it.
+fn listens(pid: u32, port: u16) -> bool {
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    let (Ok(sockets), Ok(process)) = (procfs::net::tcp(), Process::new(pid.cast_signed())) else {
+        return true;
+    };
+    let listener = sockets
+        .iter()
+        .find(|entry| entry.state == TcpState::Listen && entry.local_address == address);
+    let (Some(listener), Ok(files)) = (listener, process.fd()) else { return true };
+    files.flatten().any(|file| file.target == FDTarget::Socket(listener.inode))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]

@@ -6,6 +6,7 @@ mod embedded;
 mod ids;
 mod missed;
 mod nodes;
+mod other_user;
 mod outages;
 mod requests;
 mod settings;

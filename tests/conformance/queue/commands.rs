@@ -1,6 +1,6 @@
 //! Replies to each command.
 
-use super::on_both;
+use super::{on_both, on_both_with};
 
 #[test]
 fn lists_can_be_pushed_read_and_popped() {
@@ -228,5 +228,41 @@ fn time_returns_the_time_of_the_machine() {
         let [seconds, micros] = parts[..] else { panic!("{reply}") };
         let time = seconds * 1_000_000 + micros;
         assert!(micros < 1_000_000 && before <= time && time <= since_1970(), "{reply}");
+    });
+}
+
+#[test]
+fn a_client_gives_the_password_first() {
+    const NO_AUTH: &str = "-NOAUTH Authentication required.";
+    const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
+    on_both_with("secret", |server| {
+        server.client().script(&[
+            ("PING", NO_AUTH),
+            ("LPUSH q a", NO_AUTH),
+            ("LLEN", "-ERR wrong number of arguments for 'llen' command"),
+            ("AUTH wrong", WRONG),
+            ("AUTH secretsecret", WRONG),
+            ("AUTH other secret", WRONG),
+            ("LLEN q", NO_AUTH),
+            ("AUTH secret", "+OK"),
+            ("LPUSH q a", ":1"),
+            ("AUTH wrong", WRONG),
+            ("LLEN q", ":1"),
+        ]);
+        let mut client = server.client();
+        assert!(client.call("HELLO 2").starts_with("-NOAUTH HELLO must be called with"));
+        assert_eq!(client.call("HELLO 2 AUTH default wrong"), WRONG);
+        assert!(client.call("HELLO 2 AUTH default secret SETNAME me").starts_with("*14 "));
+        client.script(&[("CLIENT GETNAME", "$2 me"), ("LLEN q", ":1")]);
+        server.client().script(&[("AUTH default secret", "+OK"), ("LLEN q", ":1")]);
+    });
+}
+
+#[test]
+fn without_a_password_the_default_user_may_give_any() {
+    on_both(|server| {
+        let mut client = server.client();
+        client.script(&[("AUTH default any", "+OK"), ("PING", "+PONG")]);
+        assert!(client.call("HELLO 2 AUTH default any").starts_with("*14 "));
     });
 }

@@ -25,7 +25,11 @@ pub(crate) struct QueueServer {
 
 impl QueueServer {
     pub(crate) fn embedded() -> Self {
-        let mut process = Process::start("queue", &mut command());
+        Self::embedded_by(&mut command())
+    }
+
+    fn embedded_by(command: &mut Command) -> Self {
+        let mut process = Process::start("queue", command);
         let address = |line: &str| line.strip_prefix("listening on ")?.parse().ok();
         let address = process.await_line(address);
         Self { name: "embedded", address, process: Some(process), _redis: None }
@@ -33,9 +37,12 @@ impl QueueServer {
 
     /// `None` where it is not installed and the test is skipped for it.
     fn real() -> Option<Self> {
-        let redis = Redis::start()?;
+        Some(Self::real_of(Redis::start()?))
+    }
+
+    fn real_of(redis: Redis) -> Self {
         let address = redis.address().parse().expect("an address of loopback");
-        Some(Self { name: "redis-server", address, process: None, _redis: Some(redis) })
+        Self { name: "redis-server", address, process: None, _redis: Some(redis) }
     }
 
     pub(crate) fn client(&self) -> QueueClient {
@@ -57,5 +64,14 @@ pub(crate) fn on_both(test: impl Fn(&QueueServer)) {
     test(&QueueServer::embedded());
     if let Some(real) = QueueServer::real() {
         test(&real);
+    }
+}
+
+/// Runs a test on both servers with this password, each fresh.
+pub(crate) fn on_both_with(password: &'static str, test: impl Fn(&QueueServer)) {
+    let mut command = command();
+    test(&QueueServer::embedded_by(command.env("LOADGEN_EMBEDDED_PASSWORD", password)));
+    if let Some(real) = Redis::with_password(password) {
+        test(&QueueServer::real_of(real));
     }
 }

@@ -6,3 +6,7 @@
 
 pub mod broker;
 pub mod queue;
+
+/// Environment variable of `loadgen embedded` with the password that clients have to give. There is no flag for it:
+/// every user can read the arguments of a process.
+pub(crate) const PASSWORD_VARIABLE: &str = "LOADGEN_EMBEDDED_PASSWORD";

@@ -11,6 +11,7 @@ use super::BrokerLimits;
 use super::frame::{FrameError, Message};
 use super::outbox::Outbox;
 use super::topic::{is_topic, matches};
+use crate::pipeline::servers::password::Password;
 
 /// Topics whose subscribers are remembered, and how long each may be.
 const REMEMBERED: usize = 1_024;
@@ -52,6 +53,8 @@ pub(super) struct Recipient {
 #[derive(Debug)]
 pub(super) struct BrokerHub {
     pub(super) settings: BrokerLimits,
+    /// Clients have to give it in CONNECT.
+    pub(super) password: Option<Password>,
     peers: Vec<Option<Peer>>,
     vacant: Vec<usize>,
     names: HashMap<Rc<str>, usize>,
@@ -62,9 +65,10 @@ pub(super) struct BrokerHub {
 }
 
 impl BrokerHub {
-    pub(super) fn new(settings: BrokerLimits) -> Self {
+    pub(super) fn new(settings: BrokerLimits, password: Option<Password>) -> Self {
         Self {
             settings,
+            password,
             peers: Vec::new(),
             vacant: Vec::new(),
             names: HashMap::new(),

@@ -1,7 +1,7 @@
 //! A small MQTT 3.1.1 broker for loopback, on rumqttc's codec.
 //!
-//! Supported: clean sessions, `+` and `#`, QoS 0 and 1, take-over of a client id, keep-alive. Any
-//! user and password are accepted. Each client gets a message once, at the best QoS among its filters.
+//! Supported: clean sessions, `+` and `#`, QoS 0 and 1, take-over of a client id, keep-alive. If
+//! the broker has a password, CONNECT must carry it, under any user; otherwise any user and password are accepted. Each client gets a message once, at the best QoS among its filters.
 //!
 //! Not supported, and refused rather than ignored: QoS 2 in a message, retained messages, wills and
 //! kept sessions end the connection (a will or a kept session with return code 3 in CONNACK). A
@@ -38,6 +38,8 @@ use tokio::task::{LocalSet, spawn_local};
 
 use connection::{BrokerConnection, Shared};
 use hub::BrokerHub;
+
+use crate::pipeline::servers::password::Password;
 
 pub use topic::{is_filter, is_topic, matches};
 
@@ -79,23 +81,33 @@ impl Default for BrokerLimits {
     }
 }
 
-/// Serves until `shutdown`. For a current-thread runtime with time and network.
+/// Serves until `shutdown`. With a `password` clients have to give it in CONNECT, under any user. For a
+/// current-thread runtime with time and network.
 pub(crate) async fn run(
     listener: std::net::TcpListener,
+    password: Option<Password>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    run_with(listener, BrokerLimits::default(), shutdown).await
+    serve(listener, BrokerHub::new(BrokerLimits::default(), password), shutdown).await
 }
 
-/// `run`, under other bounds.
+/// `run` without a password, under other bounds.
 pub async fn run_with(
     listener: std::net::TcpListener,
     settings: BrokerLimits,
+    shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
+    serve(listener, BrokerHub::new(settings, None), shutdown).await
+}
+
+async fn serve(
+    listener: std::net::TcpListener,
+    hub: BrokerHub,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let shared = Rc::new(Shared::new(BrokerHub::new(settings)));
+    let shared = Rc::new(Shared::new(hub));
     let tasks = LocalSet::new();
     let serve = async {
         tokio::select! {

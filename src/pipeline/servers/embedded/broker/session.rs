@@ -122,13 +122,17 @@ impl ClientSession {
         answer.map_err(|(_, why)| refused(why))
     }
 
-    /// Any user and password will do.
+    /// Checks the password, and refuses what the broker does not have.
     fn introduce(
         &mut self,
         hub: &mut BrokerHub,
         me: usize,
         connect: &Connect,
     ) -> Result<(), (ConnectReturnCode, &'static str)> {
+        let given = connect.login.as_ref().map_or(&[][..], |login| login.password.as_bytes());
+        if hub.password.as_ref().is_some_and(|ours| !ours.is(given)) {
+            return Err((ConnectReturnCode::BadUserNamePassword, "not the password"));
+        }
         if connect.client_id.is_empty() && !connect.clean_session {
             return Err((ConnectReturnCode::BadClientId, "a kept session without a client id"));
         }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use bytes::{Buf as _, BytesMut};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::{Duration, Instant, sleep, sleep_until};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout_at};
 
 use super::KEPT_BUFFER;
 use super::commands::{self, ClientInfo, Done};
@@ -25,6 +25,11 @@ const READ_CHUNK_BUSY: usize = 64 << 10;
 const OUT_HIGH: usize = 256 << 10;
 /// Bytes of further commands that are taken in while one waits.
 const PENDING: usize = 64 << 10;
+
+/// The longest time that a client may take to give the password.
+const LOGIN_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes of a command that is kept for a client which has not given the password.
+const LOGIN_BYTES: usize = 16 << 10;
 
 /// Why a turn's commands ended.
 enum TurnEnd {
@@ -51,7 +56,7 @@ pub(super) struct QueueConnection {
 impl QueueConnection {
     /// A client that has just come.
     pub(super) fn new(stream: TcpStream, hub: Rc<RefCell<QueueHub>>) -> Self {
-        let session = ClientInfo::new(hub.borrow_mut().next_id());
+        let session = ClientInfo::of(&mut hub.borrow_mut());
         Self {
             stream: Rc::new(stream),
             hub,
@@ -65,7 +70,8 @@ impl QueueConnection {
     /// Serves it until it goes, or has to.
     pub(super) async fn run(mut self) {
         let mut chunk = READ_CHUNK;
-        while let Ok(count @ 1..) = self.read(chunk).await {
+        let login_until = Instant::now() + LOGIN_LIMIT;
+        while let Ok(count @ 1..) = self.read_before(login_until, chunk).await {
             if !self.turn().await.unwrap_or(false) {
                 return;
             }
@@ -75,6 +81,14 @@ impl QueueConnection {
                 yield_now().await;
             }
         }
+    }
+
+    /// Reads something; 0 at the end, and at that moment if the client has not given the password.
+    async fn read_before(&mut self, login_until: Instant, chunk: usize) -> io::Result<usize> {
+        if self.session.is_logged_in() {
+            return self.read(chunk).await;
+        }
+        timeout_at(login_until, self.read(chunk)).await.unwrap_or(Ok(0))
     }
 
     /// Reads something; 0 at the end.
@@ -122,6 +136,10 @@ impl QueueConnection {
             }
             let input = &self.input[done_to..];
             match self.parser.advance(input) {
+                Ok(None) if !self.session.is_logged_in() && input.len() > LOGIN_BYTES => {
+                    reply::error(&mut self.out, "ERR Protocol error: unauthenticated bulk length");
+                    break TurnEnd::Close;
+                }
                 Ok(None) => break TurnEnd::Hungry,
                 Ok(Some(len)) => {
                     let args = self.parser.args(input);

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::keys::{Element, Keys, ListEnd};
 use super::refusal::CommandError;
 use super::reply;
+use crate::pipeline::servers::password::Password;
 
 /// Elements that the list of those just popped keeps room for.
 const KEPT_ELEMENTS: usize = 4_096;
@@ -58,6 +59,8 @@ struct Waiter {
 pub(super) struct QueueHub {
     /// The keys.
     pub(super) keys: Keys,
+    /// Clients have to give it first.
+    pub(super) password: Option<Password>,
     waiters: HashMap<u64, Waiter>,
     /// Clients that wait for a key, the longest wait first.
     lines: HashMap<Box<[u8]>, VecDeque<u64>>,
@@ -67,6 +70,11 @@ pub(super) struct QueueHub {
 }
 
 impl QueueHub {
+    /// A server without keys.
+    pub(super) fn new(password: Option<Password>) -> Self {
+        Self { password, ..Self::default() }
+    }
+
     /// Returns a new number for a waiting client.
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;

@@ -11,6 +11,7 @@
 //! | one `LRANGE` reply | as large as one command |
 //! | a connection | one command, one read, the replies of at most one command above 256 KiB; silent: a few KiB |
 //! | connections | `MAX_CLIENTS`; more are refused with Redis's words |
+//! | a client before its password | 16 KiB of a command, 10 s |
 //! | the data | none: a list holds what was pushed, as in Redis |
 //!
 //! A peer that sends half a command and waits, or never reads, costs what it has sent and no more.
@@ -36,6 +37,8 @@ use tokio::task::{LocalSet, spawn_local};
 use connection::QueueConnection;
 use hub::QueueHub;
 
+use crate::pipeline::servers::password::Password;
+
 /// Connections at a time.
 pub(crate) const MAX_CLIENTS: usize = 10_000;
 /// Bytes of a buffer that are kept for the next use.
@@ -43,9 +46,11 @@ const KEPT_BUFFER: usize = 64 << 10;
 /// Pause if the system has no socket for a new connection.
 const NO_SOCKET: Duration = Duration::from_millis(10);
 
-/// Serves RESP on `listener` until `shutdown` becomes true or its sender is gone.
+/// Serves RESP on `listener` until `shutdown` becomes true or its sender is gone. With a `password` clients have to
+/// give it first.
 pub(crate) async fn run(
     listener: std::net::TcpListener,
+    password: Option<Password>,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -55,15 +60,15 @@ pub(crate) async fn run(
     connections
         .run_until(async {
             tokio::select! {
-                never = accept(&listener) => match never {},
+                never = accept(&listener, password) => match never {},
                 _ = shutdown.wait_for(|stop| *stop) => Ok(()),
             }
         })
         .await
 }
 
-async fn accept(listener: &TcpListener) -> std::convert::Infallible {
-    let hub = Rc::<RefCell<QueueHub>>::default();
+async fn accept(listener: &TcpListener, password: Option<Password>) -> std::convert::Infallible {
+    let hub = Rc::new(RefCell::new(QueueHub::new(password)));
     let clients = Rc::<Cell<usize>>::default();
     loop {
         match listener.accept().await {

@@ -35,6 +35,12 @@ pub(super) enum CommandError {
     Database,
     /// A password where there is none.
     NoPassword,
+    /// A command before the password.
+    NoAuth,
+    /// `HELLO` before the password and without it.
+    HelloNoAuth,
+    /// Not the user, or not the password.
+    WrongPassword,
     /// `HELLO` with another version than 2.
     Protocol,
     /// `HELLO` with a version that is not a number.
@@ -70,6 +76,13 @@ impl fmt::Display for CommandError {
                 "ERR AUTH <password> called without any password configured for the default user. \
                  Are you sure your configuration is correct?"
             }
+            Self::NoAuth => "NOAUTH Authentication required.",
+            Self::HelloNoAuth => {
+                "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
+                 HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and \
+                 select the RESP protocol version at the same time"
+            }
+            Self::WrongPassword => "WRONGPASS invalid username-password pair or user is disabled.",
             Self::Protocol => "NOPROTO unsupported protocol version",
             Self::ProtocolNotAnInteger => "ERR Protocol version is not an integer or out of range",
             Self::ClientName => {

@@ -24,12 +24,18 @@ pub(super) enum Done {
 pub(super) struct ClientInfo {
     id: u64,
     name: Box<[u8]>,
+    logged_in: bool,
 }
 
 impl ClientInfo {
     /// A connection that has said nothing yet.
-    pub(super) fn new(id: u64) -> Self {
-        Self { id, name: Box::default() }
+    pub(super) fn of(hub: &mut QueueHub) -> Self {
+        Self { id: hub.next_id(), name: Box::default(), logged_in: hub.password.is_none() }
+    }
+
+    /// Returns true if the client has given the password, or there is none.
+    pub(super) fn is_logged_in(&self) -> bool {
+        self.logged_in
     }
 }
 
@@ -95,6 +101,9 @@ static COMMANDS: [CommandEntry; 31] = [
     command("content-type:", -1, server::not_http),
 ];
 
+/// Commands of a client that has not given the password.
+const BEFORE_LOGIN: [&str; 3] = ["auth", "hello", "quit"];
+
 /// Does one command; its reply is written to `out`.
 pub(super) fn execute(
     hub: &mut QueueHub,
@@ -112,6 +121,9 @@ pub(super) fn execute(
         None => Err(unknown(args)),
         Some(command) if !takes(command.arity, args.len()) => {
             Err(CommandError::Arity(command.name))
+        }
+        Some(command) if !session.logged_in && !BEFORE_LOGIN.contains(&command.name) => {
+            Err(CommandError::NoAuth)
         }
         Some(command) => (command.run)(&mut Context { hub, session, out }, args),
     };

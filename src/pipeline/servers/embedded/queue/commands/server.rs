@@ -43,13 +43,17 @@ pub(super) fn hello(context: &mut Context<'_>, args: Args<'_>) -> CommandResult 
     let mut name = None;
     while let Some(word) = args.get(n) {
         if word.eq_ignore_ascii_case(b"auth") && args.len() > n + 2 {
-            return Err(CommandError::NoPassword);
+            log_in(context, args.word(n + 1), args.word(n + 2))?;
+            n += 3;
         } else if word.eq_ignore_ascii_case(b"setname") && args.len() > n + 1 {
             name = Some(client_name(args.word(n + 1))?);
             n += 2;
         } else {
             return Err(CommandError::Syntax);
         }
+    }
+    if !context.session.logged_in {
+        return Err(CommandError::HelloNoAuth);
     }
     if let Some(name) = name {
         context.session.name = name;
@@ -118,11 +122,29 @@ pub(super) fn select(context: &mut Context<'_>, args: Args<'_>) -> CommandResult
     Ok(Done::Replied)
 }
 
-pub(super) fn auth(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+/// `AUTH [user] password`.
+pub(super) fn auth(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match args.len() {
-        2 | 3 => Err(CommandError::NoPassword),
-        _ => Err(CommandError::Syntax),
+        2 if context.hub.password.is_none() => return Err(CommandError::NoPassword),
+        2 => log_in(context, DEFAULT_USER, args.word(1))?,
+        3 => log_in(context, args.word(1), args.word(2))?,
+        _ => return Err(CommandError::Syntax),
     }
+    reply::ok(context.out);
+    Ok(Done::Replied)
+}
+
+/// The only user.
+const DEFAULT_USER: &[u8] = b"default";
+
+/// Without a password any will do, as in Redis.
+fn log_in(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    let fits = context.hub.password.as_ref().is_none_or(|ours| ours.is(password));
+    if user != DEFAULT_USER || !fits {
+        return Err(CommandError::WrongPassword);
+    }
+    context.session.logged_in = true;
+    Ok(())
 }
 
 /// The section `Server`, in whatever set of sections it is asked for.
