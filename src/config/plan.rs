@@ -109,6 +109,8 @@ pub struct PipelinePlan {
     pub queue: String,
     /// Sampling interval: one message in `sample` is stamped; at least 1.
     pub sample: u64,
+    /// Stamps that the services keep in each Redis list; at least 1.
+    pub stamps_keep: u64,
     /// Rows of the report's stages.
     pub stages: Vec<StagePair>,
     /// True if the user chose the stages; the report then lists them even without a message.
@@ -129,6 +131,8 @@ pub struct PipelinePlan {
 
 /// Largest sampling interval: fewer stamps are not meaningful. Ids are allocated in blocks of this size.
 const MOST_SAMPLE: u64 = 1_000_000;
+/// Stamps that stay in each Redis list by default.
+pub(crate) const STAMPS_KEEP: u64 = 100_000;
 /// Largest number of threads; a larger value is probably a typing error.
 const MOST_THREADS: u64 = 1_024;
 
@@ -329,8 +333,8 @@ fn target(url: Option<&str>) -> Result<Target, PlanError> {
 
 /// Refuses settings of api and push if a URL is given, because the run then starts neither.
 fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanError> {
-    let Settings { api_threads, push_workers, push_threads, coupling, push_limit, stack, .. } =
-        settings;
+    let Settings { api_threads, push_workers, push_threads, .. } = settings;
+    let Settings { coupling, push_limit, stack, stamps_keep, .. } = settings;
     let set = [
         ("--api-threads", api_threads.is_some()),
         ("--push-workers", push_workers.is_some()),
@@ -338,6 +342,7 @@ fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanErro
         ("--coupling", coupling.is_some()),
         ("--push-limit", push_limit.is_some()),
         ("--stack", stack.is_some()),
+        ("--stamps-keep", stamps_keep.is_some()),
     ];
     match set.into_iter().find(|(_, is_set)| *is_set) {
         Some((flag, _)) if *target != Target::Pipeline => refuse(format!(
@@ -354,6 +359,10 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
         return refuse(format!(
             "--sample {sample} must be from 1 to {MOST_SAMPLE}: one message in N is stamped"
         ));
+    }
+    let stamps_keep = settings.stamps_keep.unwrap_or(STAMPS_KEEP);
+    if stamps_keep == 0 {
+        return refuse("--stamps-keep must be at least 1: the newest N stamps of a list are kept");
     }
     if let (Some(_), Some(_), Some(_)) = (settings.stack, &settings.redis, &settings.mqtt) {
         return refuse(
@@ -373,6 +382,7 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
         show_payload: settings.show_payload.unwrap_or(false),
         queue: settings.queue.unwrap_or_else(|| "myapp".to_owned()),
         sample,
+        stamps_keep,
         stages: stages(&settings.stages)?,
         stages_chosen: !settings.stages.is_empty(),
         api_threads: thread_count("--api-threads", settings.api_threads)?,

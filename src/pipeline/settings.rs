@@ -7,7 +7,9 @@ use serde_json::Value;
 #[cfg(feature = "cli")]
 use clap::builder::TypedValueParser;
 
-use crate::config::plan::{Plan, PlanError, check_filters, topic_to_publish};
+#[cfg(feature = "cli")]
+use crate::config::plan::STAMPS_KEEP;
+use crate::config::plan::{PipelinePlan, Plan, PlanError, check_filters, topic_to_publish};
 use crate::core::Address;
 use crate::message::IdFields;
 
@@ -91,6 +93,16 @@ pub struct MessageSettings {
     ))]
     pub sample: u64,
 
+    /// Stamps to keep in each Redis list: the newest N. A list without new stamps expires after a day
+    #[cfg_attr(feature = "cli", arg(
+        long,
+        value_name = "N",
+        env = "LOADGEN_STAMPS_KEEP",
+        default_value_t = STAMPS_KEEP,
+        value_parser = parse_positive
+    ))]
+    pub stamps_keep: u64,
+
     /// JSON field that carries the MsgID (default: MsgID, else id)
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", env = "LOADGEN_ID_FIELD"))]
     pub id_field: Option<String>,
@@ -100,7 +112,8 @@ impl MessageSettings {
     /// Settings of the messages of a run.
     pub(super) fn of_run(plan: &Plan) -> Self {
         let id_field = plan.request.id_fields.custom().map(str::to_owned);
-        Self { sample: plan.pipeline.sample, id_field }
+        let PipelinePlan { sample, stamps_keep, .. } = plan.pipeline;
+        Self { sample, stamps_keep, id_field }
     }
 
     /// Fields of a message that may carry its id.
@@ -253,6 +266,7 @@ mod tests {
             qos: Some(1),
             id_field: Some("ticket".to_owned()),
             sample: Some(7),
+            stamps_keep: Some(12_000),
             api_threads: Some(2),
             push_workers: Some(6),
             push_threads: Some(3),
@@ -288,7 +302,13 @@ mod tests {
 
         let push = PushSettings::of_run(&plan(), &servers());
         let words = flags(&push);
-        for word in ["--topic=/a topic", "--coupling=direct", "--workers=6", "--id-field=ticket"] {
+        for word in [
+            "--stamps-keep=12000",
+            "--topic=/a topic",
+            "--coupling=direct",
+            "--workers=6",
+            "--id-field=ticket",
+        ] {
             assert!(words.contains(&word.to_owned()), "{words:?}");
         }
         let read = read::<PushSettings>(&words);

@@ -73,8 +73,7 @@ pub async fn run(
 ) -> Result<(), StackError> {
     let (stamper, writer) = match settings.log_server.as_ref().or(settings.redis.as_ref()) {
         Some(address) => {
-            let sample = settings.message.sample;
-            let (stamper, writer) = stamps::start(address, sample, "subscriber").await?;
+            let (stamper, writer) = stamps::start(address, &settings.message, "subscriber").await?;
             (Some(stamper), Some(writer))
         }
         None => (None, None),

@@ -247,13 +247,16 @@ pub struct StampList {
     pub foreign: u64,
     /// Elements that are not stamps.
     pub unreadable: u64,
+    /// Stamps that services pushed and that were gone before they were read: the list was trimmed or deleted.
+    #[serde(default)]
+    pub unread: u64,
 }
 
 impl StampList {
     /// Returns the counts before anything is read.
     pub(crate) fn new(checkpoint: Checkpoint) -> Self {
         let list = checkpoint.list().unwrap_or_default().to_owned();
-        Self { name: checkpoint, list, read: 0, joined: 0, foreign: 0, unreadable: 0 }
+        Self { name: checkpoint, list, read: 0, joined: 0, foreign: 0, unreadable: 0, unread: 0 }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reading the stamp lists as they grow.
 
+mod pushed;
+
 use std::collections::BTreeMap;
 
 use redis::aio::MultiplexedConnection;
@@ -13,6 +15,7 @@ use crate::message::{Checkpoint, MsgId};
 use crate::pipeline::servers::redis::describe;
 use crate::pipeline::stamps::{Stamp, shape};
 use crate::report::StampList;
+use pushed::PushedStamps;
 
 /// Stamps after which it is not by chance that all are whole milliseconds.
 const ENOUGH_STAMPS: u64 = 3;
@@ -40,6 +43,7 @@ struct ListReader {
 #[derive(Debug)]
 pub(super) struct StampReader {
     lists: Vec<ListReader>,
+    pushed: PushedStamps,
     /// True while length and elements are of one moment. A user without the right to `MULTI` and the
     /// embedded queue, which does not know it, take them one after the other.
     atomic: bool,
@@ -64,12 +68,14 @@ impl StampReader {
                 })
             })
             .collect();
-        let mut reader = Self { lists, atomic: true, rewind: false };
+        let mut reader = Self { lists, pushed: PushedStamps::none(), atomic: true, rewind: false };
         for n in 0..reader.lists.len() {
             if let Some(view) = reader.view(redis, n, MARKS).await? {
                 reader.lists[n].ends = ListEnds::behind(&view);
             }
         }
+        let names = reader.lists.iter().map(|list| list.name);
+        reader.pushed = PushedStamps::begin(redis, names).await?;
         Ok(reader)
     }
 
@@ -86,10 +92,13 @@ impl StampReader {
         source: StampClock<'_>,
         join: &mut StageJoin,
     ) -> RedisResult<()> {
+        self.pushed.read(redis).await?;
         for n in 0..self.lists.len() {
             for element in self.new_elements(redis, n).await? {
                 self.lists[n].add(&element, source, join);
             }
+            let list = &mut self.lists[n];
+            list.count.unread = self.pushed.of(n).saturating_sub(list.count.read);
         }
         self.rewind = false;
         Ok(())
@@ -253,6 +262,13 @@ impl ListReader {
                 "the Redis list '{name}' was replaced, or grew by more than {} stamps between two readings: \
                  not all of it was read",
                 format_count(MOST_WINDOW as u64)
+            ));
+        }
+        if count.unread > 0 && self.refused.is_none() {
+            notes.push(format!(
+                "{} stamps were gone from the Redis list '{name}' before they were read, and their stages are \
+                 missing: raise --stamps-keep of the services, or --sample",
+                format_count(count.unread)
             ));
         }
         if has_samples && count.foreign > 0 && count.joined == 0 {

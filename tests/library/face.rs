@@ -57,7 +57,7 @@ fn nowhere(scheme: &str) -> Address {
 
 #[tokio::test]
 async fn a_service_whose_server_does_not_answer_is_an_error_with_the_address() {
-    let message = MessageSettings { sample: 100, id_field: None };
+    let message = MessageSettings { sample: 100, stamps_keep: 100_000, id_field: None };
     let queue = QueueSettings { redis: nowhere("redis"), log_server: None, queue: "myapp".into() };
     let broker =
         BrokerSettings { mqtt: nowhere("mqtt"), topics: vec!["/channel".to_owned()], qos: 0 };

@@ -215,6 +215,11 @@ settings! {
         "sample" sample: Option<u64>, example("100"), harmless,
             flag(long, value_name = "N", env = "LOADGEN_SAMPLE", help_heading = "Pipeline", value_parser = parse_count);
 
+        /// Stamps to keep in each Redis list: the newest N (default: 100k)
+        #[serde(deserialize_with = "de_count")]
+        "stamps-keep" stamps_keep: Option<u64>, example("'100k'"), harmless,
+            flag(long, value_name = "N", env = "LOADGEN_STAMPS_KEEP", help_heading = "Pipeline", value_parser = parse_count);
+
         /// Stages to report, FROM-TO of due, sent, api, queued, popped, published, mqttclient, arrived, answered (without it: each step, sent-arrived, api-arrived, api-mqttclient, sent-answered)
         "stages" stages: Vec<String>, example("['sent-arrived', 'api-arrived']"), shown_by(joined_with_commas),
             flag(long, value_name = "FROM-TO", env = "LOADGEN_STAGES", value_delimiter = ',', help_heading = "Pipeline");

@@ -33,7 +33,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), StackError> {
     let (stamper, writer) =
-        stamps::start(settings.queue.log_server(), settings.message.sample, "api").await?;
+        stamps::start(settings.queue.log_server(), &settings.message, "api").await?;
     let queue = queue_of(&settings.queue);
     let id_fields = settings.message.id_fields();
     let lane = Lane { queue, id_fields, settings: Arc::new(settings), counts, stamper, shutdown };

@@ -32,7 +32,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), StackError> {
     let (stamper, writer) =
-        stamps::start(settings.queue.log_server(), settings.message.sample, "push").await?;
+        stamps::start(settings.queue.log_server(), &settings.message, "push").await?;
     let queue = queue_of(&settings.queue);
     let id_fields = settings.message.id_fields();
     let shared = PushParts { queue, settings: Arc::new(settings), id_fields, counts, stamper };

@@ -22,6 +22,8 @@ pub(crate) use writer::clear;
 #[cfg(feature = "pipeline")]
 pub(crate) use writer::read_bound;
 #[cfg(feature = "pipeline")]
+pub(crate) use writer::read_counters;
+#[cfg(feature = "pipeline")]
 pub(crate) use writer::start;
 
 /// Most stamps that wait to be written. At 1 in 100 that is minutes of a full load.

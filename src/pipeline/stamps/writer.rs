@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -14,7 +15,8 @@ use crate::core::clock::{self, Nanos, ServerClock};
 use crate::message::Checkpoint;
 use crate::pipeline::metrics::Counter;
 use crate::pipeline::servers::StackError;
-use crate::pipeline::servers::redis::{Link, Use, connect, refused, server_time};
+use crate::pipeline::servers::redis::{Link, Use, connect, describe, refused, server_time};
+use crate::pipeline::settings::MessageSettings;
 
 /// Longest time that a stamp waits for others.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -29,12 +31,37 @@ const LAST_FLUSH: Duration = Duration::from_millis(500);
 /// Time after which Redis removes a clock's error bound that its service could not remove.
 const BOUND_EXPIRES: Duration = Duration::from_secs(60);
 
+/// Time after which Redis removes a list that gets no more stamps.
+const STAMPS_EXPIRE: Duration = Duration::from_secs(86_400);
+/// Time after which Redis removes the counter of a list that gets no more stamps.
+const COUNTER_EXPIRES: Duration = Duration::from_secs(60);
+/// Commands that push stamps to a list and bound it.
+const COMMANDS_OF_PUSH: usize = 5;
+
 /// Task that writes stamps. It ends when all stampers are dropped and the last stamps are written.
 pub(crate) type StampWriter = JoinHandle<()>;
 
 /// Redis list of the error bound of a service's clock, one number of microseconds.
 fn clock_list(role: &str) -> String {
     format!("loadgen:clock:{role}")
+}
+
+/// Redis key of the number of stamps that were pushed to a list. It shows a reader how many were trimmed before they
+/// were read.
+fn counter_of(list: &str) -> String {
+    format!("loadgen:stamps:{list}")
+}
+
+/// Reads how many stamps were pushed to each of these lists; `None` for a list without a counter.
+pub(crate) async fn read_counters(
+    connection: &mut MultiplexedConnection,
+    lists: impl Iterator<Item = &str>,
+) -> RedisResult<Vec<Option<u64>>> {
+    let mut pipeline = redis::pipe();
+    for list in lists {
+        pipeline.cmd("GET").arg(counter_of(list));
+    }
+    pipeline.query_async(connection).await
 }
 
 /// Reads the error bound of a service's clock; 0 if it has published none.
@@ -49,21 +76,30 @@ pub(crate) async fn read_bound(connection: &mut MultiplexedConnection, role: &st
 pub(crate) async fn clear(log_server: &Address) -> Result<(), StackError> {
     let mut connection = connect(log_server, Use::Commands).await?;
     let lists: Vec<_> = Checkpoint::stamped().filter_map(Checkpoint::list).collect();
-    let deleted = redis::cmd("DEL").arg(lists).query_async::<()>(&mut connection).await;
+    let counters: Vec<_> = lists.iter().map(|list| counter_of(list)).collect();
+    let deleted =
+        redis::cmd("DEL").arg(lists).arg(counters).query_async::<()>(&mut connection).await;
     deleted.map_err(|error| refused(log_server, &error))
 }
 
-/// Starts the writing task on the current runtime. One message in `sample` is stamped. `role` is the service that
+/// Starts the writing task on the current runtime. `role` is the service that
 /// the clock's error bound is published for.
 pub(crate) async fn start(
     log_server: &Address,
-    sample: u64,
+    settings: &MessageSettings,
     role: &'static str,
 ) -> Result<(Stamper, StampWriter), StackError> {
     let link = Link::open(log_server.clone(), Use::Commands).await?;
-    let (stamper, passages) = Stamper::new(sample);
+    let (stamper, passages) = Stamper::new(settings.sample);
     let clock = ServerClock::new(log_server.is_loopback());
-    let writer = StampTask { link, clock, role, dropped: Arc::clone(&stamper.dropped) };
+    let writer = StampTask {
+        link,
+        clock,
+        role,
+        keep: settings.stamps_keep,
+        may_bound: true,
+        dropped: Arc::clone(&stamper.dropped),
+    };
     let task = tokio::spawn(writer.run(passages));
     Ok((stamper, task))
 }
@@ -72,6 +108,10 @@ struct StampTask {
     link: Link,
     clock: ServerClock,
     role: &'static str,
+    /// Stamps that stay in each list.
+    keep: u64,
+    /// Redis has not refused to trim a list or to let it expire.
+    may_bound: bool,
     dropped: Arc<Counter>,
 }
 
@@ -137,7 +177,7 @@ impl StampTask {
         }
         let mut expire = redis::cmd("EXPIRE");
         expire.arg(&list).arg(BOUND_EXPIRES.as_secs());
-        // The embedded queue does not know the command, and ends with the run.
+        // By itself: a user may lack the right.
         if let Err(error) = expire.query_async::<()>(connection).await {
             self.link.failed(&error);
         }
@@ -160,27 +200,66 @@ impl StampTask {
         // Entries of several threads are mixed.
         batch.sort_by_key(|(_, _, at)| *at);
         let mut pipeline = redis::pipe();
-        for checkpoint in Checkpoint::stamped() {
-            let mut command = redis::cmd("LPUSH");
-            command.arg(checkpoint.list());
-            let mut any = false;
-            for (_, id, at) in batch.iter().filter(|(passed, ..)| *passed == checkpoint) {
-                let Some(server_us) = self.clock.server_micros(*at) else { return false };
-                let Ok(text) = serde_json::to_string(&Stamp::new(*id, server_us)) else { continue };
-                command.arg(text);
-                any = true;
-            }
-            if any {
-                pipeline.add_command(command).ignore();
+        // An error of one command is found in the results.
+        pipeline.ignore_errors();
+        for list in Checkpoint::stamped() {
+            let stamps = batch.iter().filter(|(passed, ..)| *passed == list);
+            let Some(texts) = self.texts(stamps) else { return false };
+            if let Some(list) = list.list().filter(|_| !texts.is_empty()) {
+                self.add_push(&mut pipeline, list, &texts);
             }
         }
         let Some(connection) = self.link.get().await else { return false };
-        match pipeline.query_async::<()>(connection).await {
-            Ok(()) => true,
+        match pipeline.query_async::<Vec<RedisResult<Value>>>(connection).await {
+            Ok(results) => self.take_results(results),
             Err(error) => {
                 self.link.failed(&error);
                 false
             }
         }
+    }
+
+    /// The stamps as they are written; `None` while the server's time is unknown.
+    fn texts<'a>(&self, stamps: impl Iterator<Item = &'a Passage>) -> Option<Vec<String>> {
+        let mut texts = Vec::new();
+        for (_, id, at) in stamps {
+            let stamp = Stamp::new(*id, self.clock.server_micros(*at)?);
+            texts.extend(serde_json::to_string(&stamp));
+        }
+        Some(texts)
+    }
+
+    /// Adds the commands that push stamps to a list and bound it.
+    fn add_push(&self, pipeline: &mut Pipeline, list: &str, texts: &[String]) {
+        pipeline.cmd("LPUSH").arg(list).arg(texts);
+        if self.may_bound {
+            let counter = counter_of(list);
+            pipeline.cmd("LTRIM").arg(list).arg(0).arg(self.keep - 1);
+            pipeline.cmd("EXPIRE").arg(list).arg(STAMPS_EXPIRE.as_secs());
+            pipeline.cmd("INCRBY").arg(&counter).arg(texts.len());
+            pipeline.cmd("EXPIRE").arg(&counter).arg(COUNTER_EXPIRES.as_secs());
+        }
+    }
+
+    /// Takes in the results of [`Self::add_push`]. Returns true if all stamps were pushed.
+    fn take_results(&mut self, results: Vec<RedisResult<Value>>) -> bool {
+        let commands = if self.may_bound { COMMANDS_OF_PUSH } else { 1 };
+        let mut are_pushed = true;
+        for (n, result) in results.into_iter().enumerate() {
+            let Err(error) = result else { continue };
+            if n % commands == 0 {
+                self.link.failed(&error);
+                are_pushed = false;
+            } else if self.may_bound {
+                self.may_bound = false;
+                log::warn!(
+                    "the stamp lists in Redis at {} grow without a bound: {}; grant the rights to LTRIM, EXPIRE and \
+                     INCRBY",
+                    self.link.address(),
+                    describe(&error)
+                );
+            }
+        }
+        are_pushed
     }
 }

@@ -37,6 +37,7 @@ impl Sum<'_> {
                     add_to(&mut sum.joined, list.joined);
                     add_to(&mut sum.foreign, list.foreign);
                     add_to(&mut sum.unreadable, list.unreadable);
+                    add_to(&mut sum.unread, list.unread);
                 }
                 None => sums.push(list.clone()),
             }

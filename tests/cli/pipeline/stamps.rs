@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::STAGES;
 use crate::support::{
-    JsonReport, Mosquitto, Recorder, Redis, Service, eventually, post, report_of, run,
+    JsonReport, Mosquitto, Recorder, Redis, Service, eventually, post, report_of, require_stack,
+    run,
 };
 
 /// From, to and count of each row.
@@ -165,12 +166,74 @@ fn the_newest_stamp_is_at_the_head_and_each_service_writes_its_clock_bound() {
     let expires = || redis.cli(&["TTL", "loadgen:clock:api"]).parse::<i64>().ok();
     eventually("a bound that expires", || expires().filter(|s| (1..=60).contains(s)));
     assert_eq!(api.process.terminate().code, Some(0));
-    assert_eq!(redis.cli(&["KEYS", "loadgen:*"]), "");
+    let counter = "loadgen:stamps:apiserver";
+    let mut left: Vec<_> = redis.cli(&["KEYS", "loadgen:*"]).lines().map(str::to_owned).collect();
+    left.retain(|key| key != counter && key != "loadgen:stamps:apiserver:queued");
+    assert_eq!(left, Vec::<String>::new(), "the clock's bound is gone");
+    assert_eq!(redis.cli(&["GET", counter]), "20");
+    let seconds = |key: &str| redis.cli(&["TTL", key]).parse::<i64>().expect("a number");
+    assert!((1..=60).contains(&seconds(counter)) && seconds("apiserver") > 86_000);
 }
 
 fn id_of(stamp: &str) -> u64 {
     let stamp: Value = serde_json::from_str(stamp).expect("JSON");
     stamp["id"].as_u64().expect("an id")
+}
+
+#[test]
+fn only_the_newest_stamps_are_kept() {
+    let Some(redis) = Redis::start() else { return };
+    let words = format!("--redis {} --sample 1 --stamps-keep 10", redis.url());
+    let (api, address) = Service::api(&words);
+    for id in 1..=60 {
+        assert_eq!(post(address, format!("{{\"id\":{id}}}")).status, 200);
+    }
+    let newest = || {
+        let ids: Vec<_> = redis.list("apiserver").iter().map(|stamp| id_of(stamp)).collect();
+        assert!(ids.len() <= 10, "{ids:?}");
+        (ids == (51..=60).rev().collect::<Vec<_>>()).then_some(())
+    };
+    eventually("the newest stamps", newest);
+    assert_eq!(redis.cli(&["GET", "loadgen:stamps:apiserver"]), "60");
+    assert_eq!(api.process.terminate().code, Some(0));
+}
+
+#[test]
+fn stamps_that_were_trimmed_before_they_were_read_are_counted() {
+    for stack in ["spawned", "embedded"] {
+        if stack == "spawned" && !require_stack() {
+            continue;
+        }
+        let words = format!("-R 2000 -d 2s --sample 1 --stamps-keep 10 --stack {stack}");
+        let (finished, report) = report_of(&words, |_| ());
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let lists = report.list("stamps").iter().filter(|list| list["name"] != "mqttclient");
+        for list in lists {
+            let count = |key: &str| list[key].as_u64().expect("a count");
+            assert_eq!(count("read") + count("unread"), 4_000, "{stack}: {list}");
+            assert!(count("unread") > 1_000 && count("joined") == count("read"), "{stack}: {list}");
+        }
+        let noted =
+            |note: &&str| note.contains("were gone from the Redis list 'pushserver' before");
+        assert!(notes(&report).iter().any(noted), "{:?}", notes(&report));
+    }
+}
+
+#[test]
+fn a_redis_user_without_the_right_to_trim_still_stamps() {
+    let Some(redis) = Redis::start() else { return };
+    let rights = ["+@connection", "+time", "+lpush", "+llen", "+rpush", "+del", "~*"];
+    redis.cli(&[&["ACL", "SETUSER", "writer", "on", ">secret"][..], &rights].concat());
+    let url = redis.url().replace("redis://", "redis://writer:secret@");
+    let (api, address) = Service::api(&format!("--redis {url} --sample 1 --stamps-keep 2"));
+    for id in 1..=5 {
+        assert_eq!(post(address, format!("{{\"id\":{id}}}")).status, 200);
+    }
+    eventually("all stamps", || (redis.len("apiserver") == 5).then_some(()));
+    let complaint = "grow without a bound";
+    api.process.await_complaint(complaint);
+    let finished = api.process.terminate();
+    assert_eq!(finished.stderr.matches(complaint).count(), 1, "{finished:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Replies to each command.
 
 use super::{on_both, on_both_with};
+use crate::support::eventually;
 
 #[test]
 fn lists_can_be_pushed_read_and_popped() {
@@ -264,5 +265,61 @@ fn without_a_password_the_default_user_may_give_any() {
         let mut client = server.client();
         client.script(&[("AUTH default any", "+OK"), ("PING", "+PONG")]);
         assert!(client.call("HELLO 2 AUTH default any").starts_with("*14 "));
+    });
+}
+
+#[test]
+fn lists_are_trimmed() {
+    on_both(|server| {
+        server.client().script(&[
+            ("RPUSH q a b c d e f g", ":7"),
+            ("LTRIM q 0 99", "+OK"),
+            ("LTRIM q 1 -2", "+OK"),
+            ("LRANGE q 0 -1", "*5 $1 b $1 c $1 d $1 e $1 f"),
+            ("LTRIM q -3 2", "+OK"),
+            ("LRANGE q 0 -1", "*1 $1 d"),
+            ("LPUSH q x", ":2"),
+            ("LTRIM q 0 0", "+OK"),
+            ("LRANGE q 0 -1", "*1 $1 x"),
+            ("LTRIM q 1 0", "+OK"),
+            ("EXISTS q", ":0"),
+            ("LTRIM none 0 1", "+OK"),
+            ("INCR n", ":1"),
+            ("LTRIM n 0 1", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+            ("LTRIM q 0", "-ERR wrong number of arguments for 'ltrim' command"),
+            ("LTRIM q x 1", "-ERR value is not an integer or out of range"),
+        ]);
+    });
+}
+
+#[test]
+fn keys_expire() {
+    on_both(|server| {
+        let mut client = server.client();
+        client.script(&[
+            ("EXPIRE q 1", ":0"),
+            ("RPUSH q a", ":1"),
+            ("EXPIRE q 100", ":1"),
+            ("RPUSH q b", ":2"),
+            ("DEL q", ":1"),
+            ("RPUSH gone a", ":1"),
+            ("EXPIRE gone 0", ":1"),
+            ("EXISTS gone", ":0"),
+            ("INCR n", ":1"),
+            ("EXPIRE n -1", ":1"),
+            ("GET n", "$-1"),
+            ("RPUSH again a", ":1"),
+            ("EXPIRE again 1", ":1"),
+            ("DEL again", ":1"),
+            ("RPUSH again b", ":1"),
+            ("EXPIRE q", "-ERR wrong number of arguments for 'expire' command"),
+            ("EXPIRE q x", "-ERR value is not an integer or out of range"),
+            ("EXPIRE q 1 NOW", "-ERR Unsupported option NOW"),
+            ("EXPIRE q 9223372036854775807", "-ERR invalid expire time in 'expire' command"),
+            ("RPUSH short a", ":1"),
+            ("EXPIRE short 1", ":1"),
+        ]);
+        eventually("the end of a key", || (client.call("EXISTS short") == ":0").then_some(()));
+        client.script(&[("LLEN short", ":0"), ("LRANGE again 0 -1", "*1 $1 b")]);
     });
 }

@@ -24,8 +24,8 @@ fn command() -> impl Strategy<Value = Vec<String>> {
             .prop_map(|(name, key, values)| [vec![name, key], values].concat()),
         4 => (name(&["LPOP", "RPOP"]), key.clone(), prop::option::of(number.clone()))
             .prop_map(|(name, key, count)| [name, key].into_iter().chain(count).collect()),
-        3 => (key.clone(), number.clone(), number.clone())
-            .prop_map(|(key, first, last)| vec!["LRANGE".to_owned(), key, first, last]),
+        4 => (name(&["LRANGE", "LTRIM"]), key.clone(), number.clone(), number.clone())
+            .prop_map(|(name, key, first, last)| vec![name, key, first, last]),
         3 => (name(&["LLEN", "GET", "DEL", "EXISTS", "INCR"]), key.clone())
             .prop_map(|(name, key)| vec![name, key]),
         3 => (key.clone(), number.clone())

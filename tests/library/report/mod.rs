@@ -128,6 +128,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Measurements {
         joined,
         foreign: 5,
         unreadable: 2,
+        unread: 0,
         name: checkpoint,
         list: checkpoint.list().unwrap_or_default().to_owned(),
     };

@@ -1,6 +1,8 @@
 //! The data: lists and counters by their keys, in memory.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use super::refusal::CommandError;
 
@@ -27,6 +29,8 @@ enum StoredValue {
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     values: HashMap<Box<[u8]>, StoredValue>,
+    /// Times at which keys end, of those keys that have one.
+    ends: HashMap<Box<[u8]>, Instant>,
 }
 
 impl Keys {
@@ -71,8 +75,46 @@ impl Keys {
             ListEnd::Right => into.extend(list.drain(list.len() - count..).rev()),
         }
         if list.is_empty() {
-            self.values.remove(key);
+            self.remove(key);
         }
+    }
+
+    /// Keeps the elements in these places, which are within the list, and removes the others.
+    pub(super) fn trim(&mut self, key: &[u8], kept: Range<usize>) {
+        let Some(StoredValue::List(list)) = self.values.get_mut(key) else { return };
+        list.truncate(kept.end);
+        list.drain(..kept.start.min(list.len()));
+        if list.is_empty() {
+            self.remove(key);
+        } else if list.capacity() > 4 * list.len() {
+            list.shrink_to(2 * list.len());
+        }
+    }
+
+    /// Lets a key end after this time. Returns false if it does not exist.
+    pub(super) fn expire(&mut self, key: &[u8], after: Duration) -> bool {
+        if !self.contains(key) {
+            return false;
+        }
+        // A time beyond the range of the clock is without end.
+        match Instant::now().checked_add(after) {
+            Some(end) => _ = self.ends.insert(key.into(), end),
+            None => _ = self.ends.remove(key),
+        }
+        true
+    }
+
+    /// Removes the keys whose time is over.
+    pub(super) fn remove_expired(&mut self) {
+        let now = Instant::now();
+        let Self { values, ends } = self;
+        ends.retain(|key, end| {
+            let stays = *end > now;
+            if !stays {
+                values.remove(key);
+            }
+            stays
+        });
     }
 
     /// Puts elements that were popped back to where they were.
@@ -121,11 +163,14 @@ impl Keys {
 
     /// Forgets a key, and says whether it was there.
     pub(super) fn remove(&mut self, key: &[u8]) -> bool {
+        if !self.ends.is_empty() {
+            self.ends.remove(key);
+        }
         self.values.remove(key).is_some()
     }
 
     /// Forgets all keys.
     pub(super) fn clear(&mut self) {
-        self.values = HashMap::new();
+        *self = Self::default();
     }
 }

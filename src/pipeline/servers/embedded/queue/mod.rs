@@ -43,6 +43,8 @@ use crate::pipeline::servers::password::Password;
 pub(crate) const MAX_CLIENTS: usize = 10_000;
 /// Bytes of a buffer that are kept for the next use.
 const KEPT_BUFFER: usize = 64 << 10;
+/// Time between two searches for keys whose time is over.
+const EXPIRE_EVERY: Duration = Duration::from_millis(500);
 /// Pause if the system has no socket for a new connection.
 const NO_SOCKET: Duration = Duration::from_millis(10);
 
@@ -55,20 +57,30 @@ pub(crate) async fn run(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
+    let hub = Rc::new(RefCell::new(QueueHub::new(password)));
+    let expiring = Rc::clone(&hub);
     // With it go the tasks of all connections.
     let connections = LocalSet::new();
     connections
         .run_until(async {
             tokio::select! {
-                never = accept(&listener, password) => match never {},
+                never = accept(&listener, hub) => match never {},
+                never = remove_expired(&expiring) => match never {},
                 _ = shutdown.wait_for(|stop| *stop) => Ok(()),
             }
         })
         .await
 }
 
-async fn accept(listener: &TcpListener, password: Option<Password>) -> std::convert::Infallible {
-    let hub = Rc::new(RefCell::new(QueueHub::new(password)));
+/// Removes keys whose time is over; never returns. A key is seen for [`EXPIRE_EVERY`] longer than in Redis.
+async fn remove_expired(hub: &RefCell<QueueHub>) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(EXPIRE_EVERY).await;
+        hub.borrow_mut().keys.remove_expired();
+    }
+}
+
+async fn accept(listener: &TcpListener, hub: Rc<RefCell<QueueHub>>) -> std::convert::Infallible {
     let clients = Rc::<Cell<usize>>::default();
     loop {
         match listener.accept().await {

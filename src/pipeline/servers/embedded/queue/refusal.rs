@@ -11,6 +11,10 @@ pub(super) enum CommandError {
     UnknownSubcommand(&'static str, String),
     /// Too few or too many words for the command of this name.
     Arity(&'static str),
+    /// A time of `EXPIRE` that no clock can count.
+    ExpireTime,
+    /// A condition that a command does not have.
+    UnknownOption(String),
     /// Words in the wrong place.
     Syntax,
     /// The key holds something else.
@@ -58,9 +62,11 @@ impl fmt::Display for CommandError {
             Self::UnknownSubcommand(command, what) => {
                 return write!(f, "ERR unknown subcommand '{what}'. Try {command} HELP.");
             }
+            Self::UnknownOption(option) => return write!(f, "ERR Unsupported option {option}"),
             Self::Arity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }
+            Self::ExpireTime => "ERR invalid expire time in 'expire' command",
             Self::Syntax => "ERR syntax error",
             Self::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             Self::NotAnInteger => "ERR value is not an integer or out of range",

@@ -1,5 +1,6 @@
 //! Lists: pushes, pops, and pops that wait.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::{CommandResult, Context, Done};
@@ -75,17 +76,30 @@ pub(super) fn lrange(context: &mut Context<'_>, args: Args<'_>) -> CommandResult
         reply::array(context.out, 0);
         return Ok(Done::Replied);
     };
-    // Below zero counts from the end.
-    let len = list.len() as i64;
-    let place = |n: i64| if n < 0 { n.saturating_add(len) } else { n };
-    let first = place(first).clamp(0, len) as usize;
-    let end = (place(last).saturating_add(1)).clamp(first as i64, len) as usize;
+    let Range { start: first, end } = places(list.len(), first, last);
     let size: usize = list.range(first..end).map(|element| element.len() + AROUND).sum();
     if size > MAX_FRAME {
         return Err(CommandError::ReplyTooLarge);
     }
     reply::array(context.out, end - first);
     list.range(first..end).for_each(|element| reply::bulk(context.out, element));
+    Ok(Done::Replied)
+}
+
+/// Places of a list from `first` to `last`; numbers below zero count from the end.
+fn places(len: usize, first: i64, last: i64) -> Range<usize> {
+    let len = len as i64;
+    let place = |n: i64| if n < 0 { n.saturating_add(len) } else { n };
+    let first = place(first).clamp(0, len);
+    let end = place(last).saturating_add(1).clamp(first, len);
+    first as usize..end as usize
+}
+
+pub(super) fn ltrim(context: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (first, last) = (args.integer(2)?, args.integer(3)?);
+    let len = context.hub.keys.list(args.word(1))?.map_or(0, |list| list.len());
+    context.hub.keys.trim(args.word(1), places(len, first, last));
+    reply::ok(context.out);
     Ok(Done::Replied)
 }
 

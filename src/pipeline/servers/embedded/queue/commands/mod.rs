@@ -65,13 +65,14 @@ const fn command(
 }
 
 /// Those of the hot path first.
-static COMMANDS: [CommandEntry; 31] = [
+static COMMANDS: [CommandEntry; 33] = [
     command("lpush", -3, lists::lpush),
     command("blmpop", -5, lists::blmpop),
     command("rpop", -2, lists::rpop),
     command("llen", 2, lists::llen),
     command("lrange", 4, lists::lrange),
     command("rpush", -3, lists::rpush),
+    command("ltrim", 4, lists::ltrim),
     command("lpop", -2, lists::lpop),
     command("brpop", -3, lists::brpop),
     command("blpop", -3, lists::blpop),
@@ -83,6 +84,7 @@ static COMMANDS: [CommandEntry; 31] = [
     command("incrby", 3, values::incrby),
     command("get", 2, values::get),
     command("del", -2, values::del),
+    command("expire", -3, values::expire),
     command("exists", -2, values::exists),
     command("flushdb", -1, values::flush),
     command("flushall", -1, values::flush),
