@@ -1,6 +1,7 @@
 //! `--metrics ADDR`: the progress of a run as Prometheus metrics. The endpoint reads the same side channel
 //! as the terminal view and adds no work to the path of a request.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::args::WatchArgs;
 use crate::config::plan::{Mode, Plan, Target};
@@ -29,8 +30,10 @@ use crate::ramp::StepStart;
 use crate::run::Progress;
 
 /// Timeout for reading a request head, which also limits the idle time of a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Limit of open scrape connections, above any usual number of scrapers.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit of a connection's life, for clients that do not read their answers. Scrapers connect again.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// Limit of open scrape connections, above any usual number of scrapers. One more closes the oldest.
 const MOST_CONNECTIONS: usize = 32;
 /// Upper bounds of the histograms in microseconds.
 const BOUNDS_US: [u64; 16] = [
@@ -141,15 +144,21 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
 
 /// Accepts and serves connections; never returns.
 async fn serve(listener: TcpListener, latest: Latest) {
+    // Dropping it closes all connections.
     let mut open = JoinSet::new();
+    let mut oldest_first = VecDeque::new();
     loop {
-        while open.try_join_next().is_some() {}
-        if open.len() >= MOST_CONNECTIONS {
-            open.join_next().await;
-        }
         match listener.accept().await {
             Ok((stream, _)) => {
-                open.spawn(serve_connection(stream, Arc::clone(&latest)));
+                while open.try_join_next().is_some() {}
+                oldest_first.retain(|connection: &AbortHandle| !connection.is_finished());
+                if oldest_first.len() >= MOST_CONNECTIONS
+                    && let Some(oldest) = oldest_first.pop_front()
+                {
+                    oldest.abort();
+                }
+                let connection = open.spawn(serve_connection(stream, Arc::clone(&latest)));
+                oldest_first.push_back(connection);
             }
             // The usual cause is a lack of file descriptors: wait until others are closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -167,7 +176,7 @@ async fn serve_connection(stream: TcpStream, latest: Latest) {
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), handler);
     // The client causes these errors (a reset, a partial or invalid request), so they are ignored.
-    let _ = connection.await;
+    let _ = tokio::time::timeout(LIFETIME, connection).await;
 }
 
 fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>> {

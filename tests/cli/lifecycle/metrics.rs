@@ -107,6 +107,31 @@ fn openmetrics_is_served_on_request_and_bad_requests_do_no_harm() {
 }
 
 #[test]
+fn idle_connections_and_clients_that_never_read_keep_no_scraper_out() {
+    let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", target.local_addr().expect("it is bound"));
+    let process = start(&format!("{url} -c 1 -d 1h --metrics 0"));
+    let address = endpoint(&process);
+    let connect = || TcpStream::connect(address).expect("it listens");
+    let request = b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n".repeat(1_000);
+    for _ in 0..3 {
+        let silent: Vec<_> = (0..40).map(|_| connect()).collect();
+        assert!(!scrape(address).is_empty());
+        let greedy: Vec<_> = (0..40)
+            .map(|_| {
+                let mut stream = connect();
+                stream.set_nonblocking(true).expect("a socket");
+                // Until its answers fill all buffers, or it is closed.
+                while matches!(stream.write(&request), Ok(1..)) {}
+                stream
+            })
+            .collect();
+        assert!(!scrape(address).is_empty());
+        drop((silent, greedy));
+    }
+}
+
+#[test]
 fn a_metrics_address_in_use_or_invalid_is_refused_before_the_run() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound").to_string();
