@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::signals::Signals;
 use super::{CommandOutcome, logger};
 use crate::core::units::format_count;
+use crate::host::descriptors;
 use crate::pipeline::api::{self, ApiSettings};
 use crate::pipeline::push::{self, PushCounts, PushSettings};
 use crate::pipeline::servers::StackError;
@@ -21,6 +22,7 @@ const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
 pub(super) async fn api(settings: ApiSettings) -> anyhow::Result<CommandOutcome> {
     logger::install(log::LevelFilter::Info);
+    descriptors::raise_limit();
     let listener = settings
         .bind()
         .with_context(|| format!("--listen {}: cannot listen there", settings.listen))?;

@@ -1,4 +1,6 @@
 //! The machine and its processes: CPU time, memory, limits, and what the machine took from the generator.
 
+#[cfg(feature = "pipeline")]
+pub(crate) mod descriptors;
 pub mod health;
 pub mod resources;

@@ -233,7 +233,7 @@ impl TypedValueParser for AddressParser {
 }
 
 #[cfg(feature = "cli")]
-fn parse_positive(text: &str) -> Result<u64, String> {
+pub(super) fn parse_positive(text: &str) -> Result<u64, String> {
     match crate::core::units::parse_count(text) {
         Ok(0) => Err("it must be at least 1".to_owned()),
         other => other.map_err(|error| error.to_string()),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use loadgen::core::Address;
-use loadgen::pipeline::api::{self, ApiCounts, ApiSettings};
+use loadgen::pipeline::api::{self, ApiCounts, ApiSettings, ClientLimits};
 use loadgen::pipeline::push::{self, PushCounts, PushSettings};
 use loadgen::pipeline::settings::{BrokerSettings, MessageSettings, QueueSettings};
 use loadgen::pipeline::subscribe::{self, SubscribeCounts, SubscribeSettings};
@@ -73,6 +73,7 @@ async fn a_service_whose_server_does_not_answer_is_an_error_with_the_address() {
         message: message.clone(),
         max_queue: None,
         max_body: 1_000,
+        limits: ClientLimits::default(),
         threads: 1,
     };
     let counts = Arc::<ApiCounts>::default();

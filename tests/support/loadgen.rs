@@ -20,7 +20,8 @@ pub(crate) fn loadgen_with_wrong_clock(offset: &str, words: &str) -> Command {
     prepared(command, words)
 }
 
-fn prepared(mut command: Command, words: &str) -> Command {
+/// A command with these arguments, without the settings of this environment.
+pub(crate) fn prepared(mut command: Command, words: &str) -> Command {
     command.args(words.split_whitespace());
     clear_settings(&mut command);
     // Tests run at the same time and take CPU time from each other's closed loops.
@@ -124,7 +125,12 @@ impl Service {
 
     /// Starts `api` on a free port. Returns its address.
     pub(crate) fn api(words: &str) -> (Self, SocketAddr) {
-        let mut process = start(&format!("api --listen 127.0.0.1:0 {words}"));
+        Self::api_of("loadgen", &mut loadgen(&format!("api --listen 127.0.0.1:0 {words}")))
+    }
+
+    /// Starts `api` by this command. Returns its address.
+    pub(crate) fn api_of(name: &str, command: &mut Command) -> (Self, SocketAddr) {
+        let mut process = Process::start(name, command);
         let address = |line: &str| line.strip_prefix("listening on ")?.parse().ok();
         let address = process.await_line(address);
         (Self { process }, address)

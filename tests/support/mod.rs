@@ -23,10 +23,10 @@ pub(crate) use http::{Answer, exchange, get, post};
 pub(crate) use json_runs::{SLACK, assert_adds_up, json_command, report_from_stdout, run_json};
 pub(crate) use loadgen::{
     JsonReport, Service, clear_settings, loadgen, loadgen_with_wrong_clock, matches_schema,
-    report_of, report_of_command, run, start,
+    prepared, report_of, report_of_command, run, start,
 };
 pub(crate) use metrics::{Samples, samples};
-pub(crate) use proc::{child_called, children_of, command_line, is_alive};
+pub(crate) use proc::{child_called, children_of, command_line, is_alive, peak_memory};
 pub(crate) use process::{Finished, Process, signal_to};
 pub(crate) use recorder::{Durable, Recorder};
 pub(crate) use servers::{Mosquitto, Nginx, Redis, data};

@@ -31,3 +31,11 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = Process::new(pid.cast_signed()).and_then(|process| process.stat());
     stat.is_ok_and(|stat| stat.state != 'Z')
 }
+
+/// Most memory that a process has had, in bytes.
+pub(crate) fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = peak.and_then(|text| text.trim().strip_suffix(" kB"));
+    kilobytes.and_then(|text| text.trim().parse::<u64>().ok()).expect("a number") * 1_024
+}

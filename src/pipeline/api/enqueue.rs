@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::body::ReceivedBody;
 use super::settings::ApiCounts;
 use crate::core::clock::{self, Nanos};
 use crate::message::{Checkpoint, MsgId};
@@ -18,6 +18,9 @@ use crate::pipeline::stamps::Stamper;
 const WAITING: usize = 16_384;
 /// Most messages of a batch: Redis serves no other client meanwhile.
 const BATCH: usize = 512;
+/// Bytes of messages from which on a batch takes no more, for the same reason, and because each is copied for its
+/// way to Redis.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// Time between two looks at the length of a queue that is over its limit.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -38,14 +41,14 @@ impl From<QueueAway> for Refusal {
 
 /// A message to push, and the request that waits for it.
 struct Job {
-    body: Bytes,
+    body: ReceivedBody,
     id: MsgId,
     done: oneshot::Sender<Result<(), Refusal>>,
 }
 
 impl AsRef<[u8]> for Job {
     fn as_ref(&self) -> &[u8] {
-        &self.body
+        &self.body.bytes
     }
 }
 
@@ -91,7 +94,7 @@ impl<W: QueueWriter> Enqueuer<W> {
     }
 
     /// Pushes one message, and returns when the queue has it.
-    pub(super) async fn put(&self, body: Bytes, id: MsgId) -> Result<(), Refusal> {
+    pub(super) async fn put(&self, body: ReceivedBody, id: MsgId) -> Result<(), Refusal> {
         let (done, result) = oneshot::channel();
         self.jobs.try_send(Job { body, id, done }).map_err(|_| Refusal::QueueFull)?;
         result.await.unwrap_or(Err(Refusal::QueueAway))
@@ -141,6 +144,18 @@ impl Settled {
     }
 }
 
+/// Takes waiting jobs until the batch is full.
+fn gather(jobs: &mut Vec<Job>, waiting: &mut mpsc::Receiver<Job>) {
+    let mut bytes: usize = jobs.iter().map(|job| job.body.bytes.len()).sum();
+    while jobs.len() < BATCH
+        && bytes < BATCH_BYTES
+        && let Ok(job) = waiting.try_recv()
+    {
+        bytes += job.body.bytes.len();
+        jobs.push(job);
+    }
+}
+
 struct Feeder<W> {
     writer: W,
     max_queue: u64,
@@ -160,16 +175,12 @@ impl<W: QueueWriter> Feeder<W> {
         let mut jobs = Vec::with_capacity(BATCH);
         let mut last = Settled { jobs: Vec::with_capacity(BATCH), result: Ok(()), at: Nanos::ZERO };
         loop {
-            while jobs.len() < BATCH
-                && let Ok(job) = waiting.try_recv()
-            {
-                jobs.push(job);
-            }
+            gather(&mut jobs, &mut waiting);
             if jobs.is_empty() {
                 last.answer(&stamper);
-                if waiting.recv_many(&mut jobs, BATCH).await == 0 {
-                    return;
-                }
+                let Some(job) = waiting.recv().await else { return };
+                jobs.push(job);
+                gather(&mut jobs, &mut waiting);
             }
             let push = self.push(&jobs);
             let (result, ()) = tokio::join!(biased; push, async { last.answer(&stamper) });

@@ -3,8 +3,12 @@
 //! A listener hands connections out to lanes in turn. A lane is a thread with its own runtime, HTTP
 //! server and connection to the queue, so that lanes share nothing on the way of a message.
 
+mod body;
+mod client_limits;
 mod enqueue;
 mod lane;
+mod limits;
+mod patience;
 mod service;
 mod settings;
 
@@ -20,8 +24,10 @@ use super::stamps;
 use super::{Shutdown, stopped};
 use crate::pipeline::servers::StackError;
 
+pub use client_limits::ClientLimits;
 pub(in crate::pipeline) use lane::Lane;
-use lane::serve;
+use lane::{NewConnection, serve};
+use limits::{ConnectionSlots, MemoryBudget};
 pub use settings::{ApiCounts, ApiSettings};
 
 /// Serves on `listener` until `shutdown`. `ready` is called once requests are answered.
@@ -50,14 +56,18 @@ pub(in crate::pipeline) async fn serve_lanes<Q: Queue>(
     ready: impl FnOnce(),
 ) -> Result<(), StackError> {
     let (lane_threads, mut shutdown) = (lane.settings.threads, lane.shutdown.clone());
+    let limit = lane.settings.limits.max_memory.max(lane.settings.max_body as u64);
+    let memory = MemoryBudget::new(limit);
+    let slots = ConnectionSlots::new(lane.settings.limits.max_connections);
+    let counts = Arc::clone(&lane.counts);
     let (up, mut all_up) = mpsc::channel(lane_threads);
     let mut lanes = Vec::new();
     let mut threads = Vec::new();
     for number in 0..lane_threads {
         let (hand_over, connections) = mpsc::unbounded_channel();
-        let (lane, up) = (lane.clone(), up.clone());
+        let (lane, memory, up) = (lane.clone(), Arc::clone(&memory), up.clone());
         let thread = std::thread::Builder::new().name(format!("api-{number}"));
-        threads.push(thread.spawn(move || serve(lane, connections, up)).map_err(failed)?);
+        threads.push(thread.spawn(move || serve(lane, memory, connections, up)).map_err(failed)?);
         lanes.push(hand_over);
     }
     drop((up, lane));
@@ -69,11 +79,12 @@ pub(in crate::pipeline) async fn serve_lanes<Q: Queue>(
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
     ready();
+    let acceptor = Acceptor { listener, lanes, slots, counts };
     tokio::select! {
-        () = accept(&listener, &lanes) => {}
+        () = acceptor.run() => {}
         () = stopped(&mut shutdown) => {}
     }
-    drop((listener, lanes));
+    drop(acceptor);
     let all = tokio::task::spawn_blocking(move || threads.into_iter().all(|t| t.join().is_ok()));
     if !all.await.unwrap_or(false) {
         return Err(failed("a lane panicked"));
@@ -85,26 +96,48 @@ fn failed(reason: impl Display) -> StackError {
     StackError::Start { program: "api".to_owned(), reason: reason.to_string() }
 }
 
-/// Hands connections to the lanes in turn. Never returns.
-async fn accept(
-    listener: &tokio::net::TcpListener,
-    lanes: &[mpsc::UnboundedSender<std::net::TcpStream>],
-) {
-    let mut turn = 0;
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // A standard stream: each lane's runtime has an event loop of its own.
-                if let Ok(stream) = stream.into_std() {
-                    let _ = lanes[turn % lanes.len()].send(stream);
-                    turn += 1;
+/// Answer on a connection that has no place.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 31\r\n\r\ntoo many connections are open.\n";
+
+/// Takes connections and hands them to the lanes in turn.
+struct Acceptor {
+    listener: tokio::net::TcpListener,
+    lanes: Vec<mpsc::UnboundedSender<NewConnection>>,
+    slots: ConnectionSlots,
+    counts: Arc<ApiCounts>,
+}
+
+impl Acceptor {
+    /// Never returns.
+    async fn run(&self) {
+        let mut turn = 0;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let Some(slot) = self.slots.take() else {
+                        self.refuse(&stream);
+                        continue;
+                    };
+                    if let Ok(stream) = stream.into_std() {
+                        let _ = self.lanes[turn % self.lanes.len()]
+                            .send(NewConnection { stream, slot });
+                        turn += 1;
+                    }
+                }
+                Err(error) => {
+                    // Mostly too few file descriptors: the pause lets connections close.
+                    log::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
-            Err(error) => {
-                // Mostly too few file descriptors: the pause lets connections close.
-                log::warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
         }
+    }
+
+    /// Answers a connection that has no place, without waiting for its request.
+    fn refuse(&self, stream: &tokio::net::TcpStream) {
+        self.counts.refused_connections.add(1);
+        // If the answer does not fit at once, the client sees a closed connection.
+        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
     }
 }

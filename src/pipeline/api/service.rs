@@ -1,30 +1,26 @@
 //! Answers of the API server.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::time::timeout;
 
+use super::body::{BodyError, BodyLimits};
 use super::enqueue::{Enqueuer, Refusal};
 use super::settings::ApiCounts;
 use crate::core::clock;
+use crate::core::units::format_duration;
 use crate::message::{Checkpoint, IdFields};
 use crate::pipeline::metrics::Format;
 use crate::pipeline::queue::QueueWriter;
 use crate::pipeline::stamps::Stamper;
 
-/// Time allowed for the body of a request.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The service of one lane.
 pub(super) struct LaneService<W> {
-    /// Largest body in bytes.
-    pub(super) max_body: usize,
+    pub(super) bodies: BodyLimits,
     pub(super) id_fields: IdFields,
     pub(super) counts: Arc<ApiCounts>,
     pub(super) stamper: Stamper,
@@ -48,7 +44,8 @@ impl<W: QueueWriter> LaneService<W> {
             (&Method::GET, "/metrics") => {
                 let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
                 let format = Format::accepted(accept.unwrap_or_default());
-                let mut answer = text(StatusCode::OK, self.counts.metrics(format));
+                let mut answer =
+                    text(StatusCode::OK, self.counts.metrics(format, self.bodies.memory.used()));
                 let kind = HeaderValue::from_static(format.content_type());
                 answer.headers_mut().insert(CONTENT_TYPE, kind);
                 answer
@@ -64,14 +61,11 @@ impl<W: QueueWriter> LaneService<W> {
     /// Reads a message and puts it into the queue.
     async fn accept(&self, request: Request<Incoming>) -> Answer {
         let received = clock::now();
-        let body = match self.read_body(request.into_body()).await {
+        let body = match self.bodies.read(request.into_body()).await {
             Ok(body) => body,
-            Err(answer) => {
-                self.counts.unreadable.add(1);
-                return answer;
-            }
+            Err(error) => return self.refuse_body(error),
         };
-        let id = match self.id_fields.extract(&body) {
+        let id = match self.id_fields.extract(&body.bytes) {
             Ok(id) => id,
             Err(error) => {
                 self.counts.malformed.add(1);
@@ -84,36 +78,39 @@ impl<W: QueueWriter> LaneService<W> {
                 self.counts.accepted.add(1);
                 Response::new(Full::default())
             }
-            Err(refused) => {
-                self.counts.unavailable.add(1);
-                let why = match refused {
-                    Refusal::QueueAway => "the queue's Redis is away\n",
-                    Refusal::QueueFull => "the queue is full\n",
-                };
-                let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
-                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                answer
+            Err(Refusal::QueueAway) => self.refuse_for_now("the queue's Redis is away\n"),
+            Err(Refusal::QueueFull) => self.refuse_for_now("the queue is full\n"),
+        }
+    }
+
+    /// Answers a request whose body was not read.
+    fn refuse_body(&self, error: BodyError) -> Answer {
+        if error == BodyError::OutOfMemory {
+            self.counts.out_of_memory.add(1);
+            return self.refuse_for_now("too many bytes of bodies are in flight\n");
+        }
+        self.counts.unreadable.add(1);
+        let (limit, time) = (self.bodies.max_body, format_duration(self.bodies.time));
+        match error {
+            BodyError::TooSlow => {
+                let why = format!("the body did not come within {time}\n");
+                text(StatusCode::REQUEST_TIMEOUT, why)
+            }
+            BodyError::Incomplete => text(StatusCode::BAD_REQUEST, "the body is incomplete\n"),
+            BodyError::TooLarge | BodyError::OutOfMemory => {
+                let why = format!("the body is larger than {limit} bytes\n");
+                text(StatusCode::PAYLOAD_TOO_LARGE, why)
             }
         }
     }
 
-    async fn read_body(&self, body: Incoming) -> Result<Bytes, Answer> {
-        let limit = self.max_body;
-        // The head tells the length: the body need not be read.
-        if body.size_hint().lower() > limit as u64 {
-            return Err(too_large(limit));
-        }
-        match timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-            Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body broke off\n")),
-            Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body did not come within 10 s\n")),
-        }
+    /// Answers a request that may succeed later.
+    fn refuse_for_now(&self, why: &'static str) -> Answer {
+        self.counts.unavailable.add(1);
+        let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, why);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        answer
     }
-}
-
-fn too_large(limit: usize) -> Answer {
-    text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes\n"))
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {

@@ -4,6 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use serde::Serialize;
 
+use super::client_limits::ClientLimits;
+#[cfg(feature = "cli")]
+use super::client_limits::parse_size;
 use crate::config::plan::Plan;
 use crate::message::MAX_BODY;
 use crate::pipeline::metrics::{Counter, Format, MetricsText};
@@ -13,6 +16,8 @@ use crate::pipeline::settings::{MessageSettings, QueueSettings, ServerAddresses}
 
 /// Default of the largest body, in bytes.
 pub(crate) const DEFAULT_MAX_BODY: usize = 1024 * 1024;
+/// Connections of a run beside those of its load: health checks, and those that are being replaced.
+const SPARE_CONNECTIONS: usize = 1_000;
 
 /// Settings of an API server. A child process gets all of them as flags, but the addresses.
 #[derive(Debug, Clone, Serialize)]
@@ -55,6 +60,11 @@ pub struct ApiSettings {
     ))]
     pub max_body: usize,
 
+    /// Bounds of what clients may make the server hold.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub limits: ClientLimits,
+
     /// Threads, each with a Redis connection
     #[cfg_attr(feature = "cli", arg(
         long,
@@ -69,12 +79,20 @@ pub struct ApiSettings {
 impl ApiSettings {
     /// Settings of the api that a run starts on a free loopback port.
     pub(crate) fn of_run(plan: &Plan, servers: &ServerAddresses) -> Self {
+        let (max_body, connections) = (longest_body(plan), plan.load.connections);
+        let bodies = connections as u64 * max_body as u64;
+        let clients = connections + SPARE_CONNECTIONS;
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             queue: QueueSettings::of_run(plan, servers),
             message: MessageSettings::of_run(plan),
             max_queue: None,
-            max_body: longest_body(plan),
+            max_body,
+            limits: ClientLimits {
+                max_memory: ClientLimits::default().max_memory.max(bodies),
+                max_connections: ClientLimits::default().max_connections.max(clients),
+                ..ClientLimits::default()
+            },
             threads: plan.pipeline.api_threads,
         }
     }
@@ -102,8 +120,7 @@ fn longest_body(plan: &Plan) -> usize {
 /// Reads a size in bytes. The pipeline takes no body above [`MAX_BODY`].
 #[cfg(feature = "cli")]
 fn parse_max_body(text: &str) -> Result<usize, String> {
-    let size = crate::core::units::parse_size(text).map_err(|error| error.to_string())?;
-    Ok(usize::try_from(size).unwrap_or(usize::MAX).min(MAX_BODY))
+    Ok(usize::try_from(parse_size(text)?).unwrap_or(usize::MAX).min(MAX_BODY))
 }
 
 /// Numbers that an API server counts.
@@ -115,26 +132,41 @@ pub struct ApiCounts {
     pub malformed: Counter,
     /// Bodies that were too large or came too slowly.
     pub unreadable: Counter,
-    /// Messages refused because the queue was full or did not answer.
+    /// Messages refused with 503.
     pub unavailable: Counter,
+    /// Of those, the ones refused because too many bytes of bodies were in flight.
+    pub out_of_memory: Counter,
+    /// Connections refused because too many were open.
+    pub refused_connections: Counter,
     /// Messages in the queue when its length was read last.
     pub queue_depth: Counter,
 }
 
 impl ApiCounts {
-    /// Writes the counts as metrics.
-    pub(super) fn metrics(&self, format: Format) -> String {
+    /// Writes the counts as metrics, with the bytes of bodies in flight.
+    pub(super) fn metrics(&self, format: Format, body_bytes: u64) -> String {
         let mut text = MetricsText::new(format);
         for (name, help, counter) in [
             ("loadgen_api_accepted", "Messages put into the queue.", &self.accepted),
             ("loadgen_api_malformed", "Bodies without a valid MsgID.", &self.malformed),
             ("loadgen_api_unreadable", "Bodies too large or too slow.", &self.unreadable),
             ("loadgen_api_unavailable", "Messages refused with 503.", &self.unavailable),
+            (
+                "loadgen_api_out_of_memory",
+                "Of those, refused because of --max-memory.",
+                &self.out_of_memory,
+            ),
+            (
+                "loadgen_api_refused_connections",
+                "Connections above --max-connections.",
+                &self.refused_connections,
+            ),
         ] {
             text.counter(name, help, counter.get());
         }
         let help = "Messages in the queue, as last seen.";
         text.gauge("loadgen_api_queue_depth", help, self.queue_depth.get());
+        text.gauge("loadgen_api_body_bytes", "Bytes of bodies in flight.", body_bytes);
         text.finish()
     }
 }

@@ -1,6 +1,7 @@
 //! `api`, `push` and `subscribe` on their own: bad input, servers that go and come back, stopping.
 
 mod api;
+mod bounds;
 mod push;
 mod stock_broker;
 mod subscribe;
