@@ -280,6 +280,8 @@ impl Monitor {
         participants: &mut Participants,
         log_server: &mut LogServer,
     ) {
+        self.collect(participants);
+        self.series.end_load();
         let begun = clock::now();
         let mut next_update = begun;
         loop {

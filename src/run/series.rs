@@ -30,6 +30,10 @@ pub(super) struct Series {
     totals: Arc<Totals>,
     /// Number of reports that complete a row: one per worker and one of the listener.
     reporters: usize,
+    /// Intervals that the listener has reported, if there is one.
+    listened: Option<u64>,
+    /// The workers report no more.
+    is_load_over: bool,
 }
 
 impl Series {
@@ -39,6 +43,8 @@ impl Series {
             closed: Vec::new(),
             totals: Arc::default(),
             reporters: workers + usize::from(listens),
+            listened: listens.then_some(0),
+            is_load_over: false,
         }
     }
 
@@ -68,9 +74,17 @@ impl Series {
         open.row.arrived += interval.arrived;
         open.arrival.merge(&interval.latencies);
         open.reports += 1;
+        self.listened = self.listened.max(Some(interval.index + 1));
         let totals = Arc::make_mut(&mut self.totals);
         totals.arrived += interval.arrived;
         totals.arrival.merge(&interval.latencies);
+        self.close_complete();
+    }
+
+    /// Takes in that all workers have ended, and all their intervals have been added. From then on only the listener
+    /// reports: its rows are closed when they come, so that a long drain holds no histograms.
+    pub(super) fn end_load(&mut self) {
+        self.is_load_over = true;
         self.close_complete();
     }
 
@@ -107,7 +121,13 @@ impl Series {
     /// Closes the rows that all have reported, in order.
     fn close_complete(&mut self) {
         while let Some(first) = self.open.first_entry() {
-            if first.get().reports < self.reporters || *first.key() != self.closed.len() as u64 {
+            let index = *first.key();
+            let has_all = if self.is_load_over {
+                self.listened.is_none_or(|listened| index < listened)
+            } else {
+                first.get().reports >= self.reporters
+            };
+            if !has_all || index != self.closed.len() as u64 {
                 return;
             }
             let (index, open) = first.remove_entry();
@@ -177,6 +197,33 @@ mod tests {
         assert_eq!((before.sent, before.response.count()), (20, 20));
         assert_eq!((after.sent, after.dropped, after.refused), (65, 9, 3));
         assert_eq!(after.response.count(), 65);
+    }
+
+    #[test]
+    fn rows_of_the_drain_are_closed_without_the_workers() {
+        let mut series = Series::new(2, true);
+        let arrivals =
+            |index, arrived| ArrivalInterval { index, arrived, latencies: Latencies::default() };
+        series.add_arrivals(&arrivals(0, 1));
+        series.add_load(&load(0, 0, 20));
+        series.add_load(&load(1, 0, 40));
+        // The other worker had ended.
+        series.add_load(&load(0, 1, 20));
+        series.add_arrivals(&arrivals(1, 2));
+        assert_eq!((series.closed.len(), series.open.len()), (1, 1));
+        series.end_load();
+        assert_eq!((series.closed.len(), series.open.len()), (2, 0));
+        for index in 2..100 {
+            series.add_queue_depth(index, 7);
+            series.add_arrivals(&arrivals(index, index));
+            assert!(series.open.is_empty(), "{index}");
+        }
+        let rows = series.finish();
+        let arrived: u64 = rows.iter().map(|row| row.arrived).sum();
+        assert_eq!(
+            (rows.len(), arrived, rows[99].queue_depth),
+            (100, 1 + (2..100).sum::<u64>() + 2, Some(7))
+        );
     }
 
     #[test]
