@@ -6,7 +6,7 @@ use loadgen::pipeline::servers::embedded::broker::BrokerLimits;
 
 use super::brokers::Broker;
 use super::client::{MqttClient, connect, packet, puback, publish, string, subscribe};
-use crate::support::SOON;
+use crate::support::{SOON, eventually};
 
 /// A message of some size, numbered.
 fn numbered(n: u32) -> Vec<u8> {
@@ -276,6 +276,78 @@ fn filters_per_client_are_limited() {
     }
     client.send(&subscribe(2, &[("one/more", 0), ("t/5", 1)]));
     assert_eq!(client.next(), [0x90, 4, 0, 2, 0x80, 1]);
+}
+
+#[test]
+fn filters_of_all_clients_are_limited() {
+    let broker = Broker::embedded();
+    let filters: Vec<_> = (0..1_000).map(|n| format!("{}{n:04}", "d/".repeat(128))).collect();
+    let wish: Vec<_> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+    let mut clients = Vec::new();
+    let mut granted = 0;
+    for n in 0..40 {
+        let mut client = MqttClient::connected(&broker, &format!("c{n}"));
+        client.send(&subscribe(1, &wish));
+        granted += client.next().iter().skip(5).filter(|code| **code == 0).count();
+        clients.push(client);
+    }
+    assert!((1_000..4_000).contains(&granted), "{granted} of 40,000");
+    // Many topics that are near to them all, and a client beside.
+    let mut busy = MqttClient::connected(&broker, "busy");
+    let topics = (0..200).map(|n| publish(&format!("{}x{n}", "d/".repeat(128)), b"x", None));
+    busy.send(&topics.flatten().collect::<Vec<_>>());
+    let mut other = MqttClient::connected(&broker, "other");
+    other.expect_nothing();
+    busy.expect_nothing();
+    // Those who leave give their filters back.
+    drop(clients);
+    eventually("room for a filter", || {
+        other.send(&subscribe(2, &[("t", 0)]));
+        (other.next() == [0x90, 3, 0, 2, 0]).then_some(())
+    });
+    other.send(&publish("t", b"x", None));
+    assert_eq!(other.message().payload, b"x");
+}
+
+#[test]
+fn unfinished_packets_are_limited_over_all_connections() {
+    let limits = BrokerLimits { part_bytes: 1 << 20, ..BrokerLimits::default() };
+    let broker = Broker::embedded_with(limits);
+    let large = publish("a", &[0; 900_000], None);
+    let mut clients: Vec<_> = (0..8)
+        .map(|n| {
+            let mut client = MqttClient::connected(&broker, &format!("c{n}"));
+            let _ = std::io::Write::write_all(&mut client.socket, &large[..800_000]);
+            client
+        })
+        .collect();
+    let ended = clients.iter_mut().map(|client| client.ends_within(SOON / 10));
+    assert!((6..=7).contains(&ended.filter(|ended| *ended).count()));
+    drop(clients);
+    let mut client = MqttClient::subscribed(&broker, "s", &[("a", 0)]);
+    client.send(&large);
+    assert_eq!(client.message().payload.len(), 900_000);
+}
+
+#[test]
+fn a_client_with_a_keep_alive_does_not_keep_half_a_packet() {
+    let broker = Broker::embedded_with(hasty());
+    let mut half = MqttClient::raw(broker.address);
+    half.send(&connect("half", 4, 2, 65_535));
+    assert_eq!(half.next(), [0x20, 2, 0, 0]);
+    half.send(&publish("a", b"hello", None)[..5]);
+    assert!(half.ends_within(SOON));
+}
+
+#[test]
+fn strangers_keep_no_client_out() {
+    let broker = Broker::embedded_with(BrokerLimits { connections: 3, ..BrokerLimits::default() });
+    let mut known = MqttClient::connected(&broker, "known");
+    let strangers: Vec<_> = (0..10).map(|_| MqttClient::raw(broker.address)).collect();
+    let mut another = MqttClient::connected(&broker, "another");
+    known.expect_nothing();
+    another.expect_nothing();
+    drop(strangers);
 }
 
 #[test]

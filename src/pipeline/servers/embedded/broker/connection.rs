@@ -64,6 +64,8 @@ pub(super) struct BrokerConnection {
     session: ClientSession,
     /// Bytes read and not taken in: a part of a packet, or what waits for room.
     rest: Vec<u8>,
+    /// Bytes of `rest` that count among the unfinished packets of all connections.
+    parts: usize,
     held: bool,
     /// When the last whole packet came, or the connection was made.
     heard: Instant,
@@ -80,6 +82,7 @@ impl BrokerConnection {
             socket,
             session: ClientSession::default(),
             rest: Vec::new(),
+            parts: 0,
             held: false,
             heard: Instant::now(),
             timer: Box::pin(tokio::time::sleep(first)),
@@ -120,6 +123,7 @@ impl BrokerConnection {
     /// Leaves word of how to wake this task, and hears whether it is to end.
     fn begin(&mut self, cx: &Context<'_>) -> Option<EndReason> {
         let mut hub = self.shared.hub.borrow_mut();
+        hub.begin_turn();
         let peer = hub.peer(self.key)?;
         match &mut peer.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -181,9 +185,18 @@ impl BrokerConnection {
             hub.release(self.key);
         }
         self.held = false;
+        let parts = self.rest.len().saturating_sub(READ_BYTES);
+        hub.part_bytes = hub.part_bytes + parts - std::mem::replace(&mut self.parts, parts);
+        if parts > 0 && hub.part_bytes > hub.settings.part_bytes {
+            return Some(CloseReason::Refused(FrameError("no room for its unfinished packet")));
+        }
         match taken.stop? {
             ReadStop::Goodbye => Some(CloseReason::Closed),
             ReadStop::Refused(why) => Some(CloseReason::Refused(why)),
+            ReadStop::Later => {
+                self.held = true;
+                None
+            }
             ReadStop::Held(full) => {
                 self.held = true;
                 hub.wait(self.key, full);
@@ -241,8 +254,12 @@ impl BrokerConnection {
         match (self.held, self.session.keep_alive()) {
             (true, _) => None,
             _ if !self.session.is_connected() => Some(settings.connect_limit),
-            (_, 0) => (!self.rest.is_empty()).then_some(settings.part_limit),
-            (_, seconds) => Some(Duration::from_secs(seconds.into()) * 3 / 2),
+            (_, seconds) => {
+                let keep_alive = Duration::from_secs(seconds.into()) * 3 / 2;
+                let keep_alive = (seconds > 0).then_some(keep_alive);
+                let part = (!self.rest.is_empty()).then_some(settings.part_limit);
+                keep_alive.into_iter().chain(part).min()
+            }
         }
     }
 }
@@ -251,6 +268,7 @@ impl Drop for BrokerConnection {
     fn drop(&mut self) {
         if let Ok(mut hub) = self.shared.hub.try_borrow_mut() {
             hub.leave(self.key);
+            hub.part_bytes -= self.parts;
         }
     }
 }

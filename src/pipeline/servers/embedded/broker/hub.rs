@@ -22,6 +22,16 @@ const SHOWN: usize = 64;
 const MAX_FILTERS: usize = 1_000;
 const MAX_FILTER_BYTES: usize = 256 * 1024;
 
+/// Bytes that each filter counts beside its own.
+const AROUND_FILTER: usize = 64;
+/// Cost of the comparisons of one turn. Beyond it others get theirs.
+const TURN_COST: usize = 256 * 1024;
+
+/// Cost of comparing a topic with a filter.
+fn cost_of(filter: &str) -> usize {
+    filter.len() + AROUND_FILTER
+}
+
 /// Why a connection ends without its own doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndReason {
@@ -29,6 +39,8 @@ pub(super) enum EndReason {
     TakenOver,
     /// The broker stops.
     Stopping,
+    /// It had not introduced itself when its place was needed.
+    Crowded,
 }
 
 /// One connection.
@@ -59,6 +71,12 @@ pub(super) struct BrokerHub {
     vacant: Vec<usize>,
     names: HashMap<Rc<str>, usize>,
     routes: HashMap<Box<[u8]>, Rc<[Recipient]>>,
+    /// Cost of all filters, as [`cost_of`] counts it: a topic that is not remembered is compared with each.
+    filter_cost: usize,
+    /// Cost of comparisons that the connection whose turn it is may still cause.
+    turn_cost: usize,
+    /// Bytes of unfinished packets, beyond what each connection may have.
+    pub(super) part_bytes: usize,
     /// Clients that came without a name.
     unnamed: u64,
     stopping: bool,
@@ -73,6 +91,9 @@ impl BrokerHub {
             vacant: Vec::new(),
             names: HashMap::new(),
             routes: HashMap::new(),
+            filter_cost: 0,
+            turn_cost: TURN_COST,
+            part_bytes: 0,
             unnamed: 0,
             stopping: false,
         }
@@ -102,16 +123,13 @@ impl BrokerHub {
 
     /// Forgets a connection, and lets those go on that waited for it.
     pub(super) fn leave(&mut self, key: usize) {
+        self.forget_filters(key);
         let Some(mut peer) = self.peers.get_mut(key).and_then(Option::take) else { return };
         self.vacant.push(key);
         if let Some(name) = &peer.name
             && self.names.get(name) == Some(&key)
         {
             self.names.remove(name);
-        }
-        // Those who come and go without a subscription leave the others' routes alone.
-        if !peer.filters.is_empty() {
-            self.routes.clear();
         }
         self.wake(&peer.outbox.take_waiting());
     }
@@ -145,12 +163,36 @@ impl BrokerHub {
         }
     }
 
+    /// Removes the filters of a connection. One without leaves the others' routes alone.
+    fn forget_filters(&mut self, key: usize) {
+        let Some(peer) = self.peer(key) else { return };
+        let filters = std::mem::take(&mut peer.filters);
+        if !filters.is_empty() {
+            self.filter_cost -= filters.iter().map(|(path, _)| cost_of(path)).sum::<usize>();
+            self.routes.clear();
+        }
+    }
+
+    /// Ends a connection that has not introduced itself. Returns false if all have.
+    pub(super) fn end_stranger(&mut self) -> bool {
+        let is_stranger = |peer: &Peer| peer.name.is_none() && peer.end.is_none();
+        let stranger = self.peers.iter().position(|peer| peer.as_ref().is_some_and(is_stranger));
+        if let Some(key) = stranger {
+            self.end(key, EndReason::Crowded);
+        }
+        stranger.is_some()
+    }
+
+    /// Begins the turn of a connection.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn_cost = TURN_COST;
+    }
+
     /// Ends a connection: nothing more is routed to it, and its task gets the reason.
     fn end(&mut self, key: usize, end: EndReason) {
-        self.routes.clear();
+        self.forget_filters(key);
         if let Some(peer) = self.peer(key) {
             peer.end = Some(end);
-            peer.filters.clear();
             let waiting = peer.outbox.take_waiting();
             self.wake(&waiting);
             self.wake(&[key]);
@@ -168,15 +210,18 @@ impl BrokerHub {
     /// Subscribes; `false` where a client wants more than it may have.
     pub(super) fn subscribe(&mut self, key: usize, filter: &str, qos: u8) -> bool {
         self.routes.clear();
+        let is_room = self.filter_cost + cost_of(filter) <= self.settings.filter_bytes;
         let Some(peer) = self.peer(key) else { return false };
         if let Some(same) = peer.filters.iter_mut().find(|(path, _)| path == filter) {
             same.1 = qos;
             return true;
         }
         let bytes: usize = peer.filters.iter().map(|(path, _)| path.len()).sum();
-        let allowed = peer.filters.len() < MAX_FILTERS && bytes + filter.len() <= MAX_FILTER_BYTES;
+        let allowed =
+            is_room && peer.filters.len() < MAX_FILTERS && bytes + filter.len() <= MAX_FILTER_BYTES;
         if allowed {
             peer.filters.push((filter.to_owned(), qos));
+            self.filter_cost += cost_of(filter);
         }
         allowed
     }
@@ -184,15 +229,28 @@ impl BrokerHub {
     pub(super) fn unsubscribe(&mut self, key: usize, filter: &str) {
         self.routes.clear();
         if let Some(peer) = self.peer(key) {
+            let before = peer.filters.len();
             peer.filters.retain(|(path, _)| path != filter);
+            let removed = before - peer.filters.len();
+            self.filter_cost -= removed * cost_of(filter);
         }
     }
 
-    /// Returns the receivers of the messages of a topic.
-    pub(super) fn targets(&mut self, topic: &[u8]) -> Result<Rc<[Recipient]>, FrameError> {
+    /// Returns the receivers of the messages of a topic. `None` if the turn of connection `key` is over, which is then
+    /// woken for its next one.
+    pub(super) fn targets(
+        &mut self,
+        key: usize,
+        topic: &[u8],
+    ) -> Result<Option<Rc<[Recipient]>>, FrameError> {
         if let Some(targets) = self.routes.get(topic) {
-            return Ok(Rc::clone(targets));
+            return Ok(Some(Rc::clone(targets)));
         }
+        if self.turn_cost == 0 {
+            self.wake(&[key]);
+            return Ok(None);
+        }
+        self.turn_cost = self.turn_cost.saturating_sub(self.filter_cost);
         let name = str::from_utf8(topic).ok().filter(|name| is_topic(name));
         let name = name.ok_or(FrameError("a topic that is none"))?;
         if name.starts_with("$SYS/") {
@@ -205,7 +263,7 @@ impl BrokerHub {
         if topic.len() <= REMEMBERED_BYTES {
             self.routes.insert(topic.into(), Rc::clone(&targets));
         }
-        Ok(targets)
+        Ok(Some(targets))
     }
 
     /// Each client once, however many of its filters match, at the best QoS among them.

@@ -10,7 +10,7 @@
 //! Promise: **no message is dropped for a slow subscriber.** A publisher to a subscriber without
 //! room is not read until there is room. A subscriber that reads nothing for a while although others
 //! wait for it is disconnected, and the log says so. A client can harm only itself: its memory is
-//! bounded, the wait for the rest of a packet is as long as its keep-alive, and a protocol error closes
+//! bounded, the wait for the rest of a packet is 30 s at most, and a protocol error closes
 //! its connection only.
 //!
 //! Consequences: a client that publishes to itself must read while it writes, and one with 60,000
@@ -51,17 +51,23 @@ const LAST_LOOK: Duration = Duration::from_millis(5);
 /// Bounds. The defaults are what `run` uses.
 #[derive(Debug, Clone)]
 pub struct BrokerLimits {
-    /// Connections at a time; one more is closed at once.
+    /// Connections at a time. One more is closed at once, unless one has not introduced itself yet: then that
+    /// one is.
     pub connections: usize,
     /// The largest message: bytes of its packet's body. All other packets are small.
     pub frame_bytes: usize,
     /// Bytes in the outbox of a client, give or take one packet, from which on its publishers wait.
     pub outbox_bytes: usize,
+    /// Bytes of unfinished packets and of packets that wait, beyond 64 KiB a connection, over all connections. A
+    /// connection that needs more is closed.
+    pub part_bytes: usize,
+    /// Bytes of all clients' filters, each counted with 64 more. A filter beyond is refused.
+    pub filter_bytes: usize,
     /// The longest time that a client may read nothing while others wait for it.
     pub stall_limit: Duration,
     /// The longest time that a connection may take to send CONNECT.
     pub connect_limit: Duration,
-    /// The longest wait for the rest of a packet from a client without keep-alive.
+    /// The longest wait for the rest of a packet.
     pub part_limit: Duration,
     /// The longest time for writing the outboxes when the broker stops.
     pub stop_limit: Duration,
@@ -73,6 +79,8 @@ impl Default for BrokerLimits {
             connections: 10_000,
             frame_bytes: 16 * 1024 * 1024,
             outbox_bytes: 1024 * 1024,
+            part_bytes: 256 * 1024 * 1024,
+            filter_bytes: 1024 * 1024,
             stall_limit: Duration::from_secs(10),
             connect_limit: Duration::from_secs(10),
             part_limit: Duration::from_secs(30),
@@ -134,11 +142,12 @@ async fn accept(listener: &TcpListener, shared: &Rc<Shared>) {
                 continue;
             }
         };
-        let (count, limit) = {
-            let hub = shared.hub.borrow();
-            (hub.len(), hub.settings.connections)
+        let (is_full, limit) = {
+            let mut hub = shared.hub.borrow_mut();
+            let limit = hub.settings.connections;
+            (hub.len() >= limit && !hub.end_stranger(), limit)
         };
-        if count >= limit {
+        if is_full {
             if !std::mem::replace(&mut crowded, true) {
                 log::warn!("{limit} connections are open: more are refused");
             }

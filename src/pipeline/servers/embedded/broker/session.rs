@@ -31,6 +31,8 @@ pub(super) struct ClientSession {
 pub(super) enum ReadStop {
     /// The client with this key has no room for the next message.
     Held(usize),
+    /// The connection has looked up many topics: it goes on in its next turn.
+    Later,
     /// The client said goodbye.
     Goodbye,
     /// The client was refused.
@@ -162,7 +164,9 @@ fn publish(
     frame: &Frame<'_>,
 ) -> Result<usize, ReadStop> {
     let message = frame.message().map_err(ReadStop::Refused)?;
-    let targets = hub.targets(message.topic).map_err(ReadStop::Refused)?;
+    let Some(targets) = hub.targets(me, message.topic).map_err(ReadStop::Refused)? else {
+        return Err(ReadStop::Later);
+    };
     if let Some(full) = hub.full(&targets) {
         return Err(ReadStop::Held(full));
     }

@@ -50,6 +50,8 @@ pub(super) struct QueueConnection {
     session: ClientInfo,
     parser: Parser,
     input: BytesMut,
+    /// Bytes of `input` that count among the unfinished commands of all connections.
+    parts: usize,
     out: Vec<u8>,
 }
 
@@ -63,6 +65,7 @@ impl QueueConnection {
             session,
             parser: Parser::default(),
             input: BytesMut::new(),
+            parts: 0,
             out: Vec::new(),
         }
     }
@@ -140,11 +143,18 @@ impl QueueConnection {
                     reply::error(&mut self.out, "ERR Protocol error: unauthenticated bulk length");
                     break TurnEnd::Close;
                 }
+                Ok(None) if !hub.count_part(&mut self.parts, input.len()) => {
+                    reply::error(&mut self.out, "ERR no room for an unfinished command");
+                    break TurnEnd::Close;
+                }
                 Ok(None) => break TurnEnd::Hungry,
                 Ok(Some(len)) => {
                     let args = self.parser.args(input);
                     let done = commands::execute(&mut hub, &mut self.session, args, &mut self.out);
                     self.parser.reset();
+                    if self.parts > 0 {
+                        hub.count_part(&mut self.parts, 0);
+                    }
                     done_to += len;
                     match done {
                         Done::Replied => {}
@@ -214,6 +224,14 @@ impl QueueConnection {
                 true
             }
             () = hang_up(&self.stream, &mut self.input) => false,
+        }
+    }
+}
+
+impl Drop for QueueConnection {
+    fn drop(&mut self) {
+        if let Ok(mut hub) = self.hub.try_borrow_mut() {
+            hub.count_part(&mut self.parts, 0);
         }
     }
 }

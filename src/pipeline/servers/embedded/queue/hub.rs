@@ -15,9 +15,15 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::keys::{Element, Keys, ListEnd};
+use super::parser::MAX_FRAME;
 use super::refusal::CommandError;
 use super::reply;
 use crate::pipeline::servers::password::Password;
+
+/// Bytes of an unfinished command that do not count.
+const FREE_PART: usize = 64 << 10;
+/// Bytes of the unfinished commands of all connections at most.
+const MAX_PARTS: usize = 8 * MAX_FRAME;
 
 /// Elements that the list of those just popped keeps room for.
 const KEPT_ELEMENTS: usize = 4_096;
@@ -59,6 +65,8 @@ struct Waiter {
 pub(super) struct QueueHub {
     /// The keys.
     pub(super) keys: Keys,
+    /// Bytes of unfinished commands, beyond what each connection may have.
+    pub(super) part_bytes: usize,
     /// Clients have to give it first.
     pub(super) password: Option<Password>,
     waiters: HashMap<u64, Waiter>,
@@ -79,6 +87,14 @@ impl QueueHub {
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    /// Counts the bytes of an unfinished command in place of the `counted` ones before. Returns false if all
+    /// connections together have too many.
+    pub(super) fn count_part(&mut self, counted: &mut usize, bytes: usize) -> bool {
+        let part = bytes.saturating_sub(FREE_PART);
+        self.part_bytes = self.part_bytes + part - std::mem::replace(counted, part);
+        part == 0 || self.part_bytes <= MAX_PARTS
     }
 
     /// Pops from the first of the keys that has a list and writes the reply; `false` when none has.
@@ -224,5 +240,26 @@ fn write_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     match stream.try_write(bytes) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unfinished_commands_are_counted_over_all_connections() {
+        let mut hub = QueueHub::default();
+        let mut parts = [0; 9];
+        for part in &mut parts[..8] {
+            assert!(hub.count_part(part, MAX_FRAME));
+        }
+        assert!(hub.count_part(&mut parts[8], FREE_PART), "a small one always has room");
+        assert!(!hub.count_part(&mut parts[8], MAX_FRAME));
+        assert!(hub.count_part(&mut parts[0], 0) && hub.count_part(&mut parts[8], MAX_FRAME));
+        for part in &mut parts {
+            hub.count_part(part, 0);
+        }
+        assert_eq!(hub.part_bytes, 0);
     }
 }

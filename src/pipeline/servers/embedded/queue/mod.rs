@@ -11,6 +11,7 @@
 //! | one `LRANGE` reply | as large as one command |
 //! | a connection | one command, one read, the replies of at most one command above 256 KiB; silent: a few KiB |
 //! | connections | `MAX_CLIENTS`; more are refused with Redis's words |
+//! | unfinished commands of all connections | 512 MiB, beside 64 KiB for each; more closes the connection |
 //! | a client before its password | 16 KiB of a command, 10 s |
 //! | the data | none: a list holds what was pushed, as in Redis |
 //!
