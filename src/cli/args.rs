@@ -1,6 +1,7 @@
 //! Arguments as typed. Parsing has no effects.
 
 mod allow;
+mod log;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args, Parser, Subcommand};
 
 pub(super) use self::allow::AllowArgs;
+pub(super) use self::log::LogArgs;
 use super::metrics::parse_address;
 use crate::config::settings::Settings;
 use crate::core::units::{StartTime, parse_percent};
@@ -54,6 +56,9 @@ a second Ctrl-C). If several apply, the order is 130, 107, 1, 3, 99.";
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) run: RunArgs,
+
+    #[command(flatten)]
+    pub(super) log: LogArgs,
 
     /// Print version
     #[arg(short = 'V', short_alias = 'v', long, action = ArgAction::Version)]

@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
+use super::CommandOutcome;
 use super::args::{CompareArgs, UsageError};
 use super::output::Outputs;
 use super::report::read;
-use super::{CommandOutcome, logger};
 use crate::analysis::compare::compare as hold_against;
 use crate::output::forms::{Document, Subject};
 use crate::report::Saved;
 
 pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Warn);
     let outputs = Outputs::check(&args.output, Subject::Comparison)?;
     let base = side(&args.base, &args.more_base)?;
     let new = side(&args.new, &args.more_new)?;

@@ -7,9 +7,9 @@ use std::net::TcpListener;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
+use super::CommandOutcome;
 use super::args::{EmbeddedArgs, EmbeddedServer};
 use super::signals::Signals;
-use super::{CommandOutcome, logger};
 use crate::host::resources::ensure_descriptors;
 use crate::pipeline::servers::embedded::{PASSWORD_VARIABLE, broker, queue};
 use crate::pipeline::servers::password::Password;
@@ -18,7 +18,6 @@ use crate::pipeline::servers::password::Password;
 const OPEN_FILES: u64 = queue::MAX_CLIENTS as u64 + 64;
 
 pub(super) async fn embedded(args: EmbeddedArgs) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Info);
     // With a lower limit, further connections wait until another one closes.
     let _ = ensure_descriptors(OPEN_FILES);
     let password = Password::from_env(PASSWORD_VARIABLE);

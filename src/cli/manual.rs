@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::CommandOutcome;
-use super::args::{Cli, CompletionsArgs, RunArgs};
+use super::args::{Cli, CompletionsArgs, LogArgs, RunArgs};
 use super::output::print_bytes;
 
 /// Prints the completions of a shell.
@@ -32,7 +32,7 @@ pub(super) fn manual() -> anyhow::Result<CommandOutcome> {
 fn shown() -> Command {
     let whole = Cli::command();
     let subcommands = whole.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned();
-    RunArgs::augment_args(Command::new("loadgen"))
+    LogArgs::augment_args(RunArgs::augment_args(Command::new("loadgen")))
         .version(env!("CARGO_PKG_VERSION"))
         .about(whole.get_about().cloned().unwrap_or_default())
         .after_help(whole.get_after_help().cloned().unwrap_or_default())

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
+use super::CommandOutcome;
 use super::args::{MergeArgs, UsageError};
 use super::output::Outputs;
 use super::report::read;
-use super::{CommandOutcome, logger};
 use crate::output::forms::Document;
 use crate::report::{self, Named, RunResult, Saved};
 
 pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Warn);
     let parts = args.files.iter().map(|file| read_run(file)).collect::<Result<_, _>>()?;
     let merged = report::merge(parts).map_err(|error| UsageError(error.to_string()))?;
     let document = Document::Run(&merged);

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::args::WatchArgs;
+use super::logger;
 use crate::config::plan::{Mode, Plan, Target};
 use crate::config::settings::NodeShare;
 use crate::core::clock::Nanos;
@@ -71,7 +72,7 @@ impl Endpoint {
         let latest = Latest::default();
         let mut server = JoinSet::new();
         server.spawn(serve(listener, Arc::clone(&latest)));
-        eprintln!("loadgen: metrics at http://{address}/metrics");
+        logger::say(log::Level::Info, &format!("metrics at http://{address}/metrics"));
         Ok(Self { latest, _server: server })
     }
 

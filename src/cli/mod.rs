@@ -32,7 +32,6 @@ use clap::{CommandFactory as _, Parser as _};
 use args::{Cli, Command, UsageError};
 
 use crate::config::settings::nearest;
-use crate::core::printable::message;
 use crate::report::CommandOutcome;
 
 /// Exit code of any other error.
@@ -64,6 +63,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
+    let level = cli.log.log_level.unwrap_or_else(|| Command::default_level(cli.command.as_ref()));
+    logger::install(level, cli.log.log_format);
+    let code = execute(cli);
+    logger::finish();
+    code
+}
+
+/// Runs the command to its exit code.
+fn execute(cli: Cli) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -108,8 +116,7 @@ fn mistyped_command(word: &str) -> Option<UsageError> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // The text may contain bytes from a peer or a file, so it is sanitized.
-    eprintln!("loadgen: {}", message(&format!("{error:#}")));
+    logger::say(log::Level::Error, &format!("{error:#}"));
     let usage = error.is::<crate::config::plan::PlanError>()
         || error.is::<args::UsageError>()
         || matches!(error.downcast_ref(), Some(crate::run::RunError::Plan(_)));

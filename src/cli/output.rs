@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::args::{OutputArgs, UsageError};
 use super::colour::{self, colour_result};
+use super::logger;
 use crate::output::TextOptions;
 use crate::output::forms::{Document, Form, Subject};
 use crate::report::{Allowed, RESULT_LABEL};
@@ -207,6 +208,8 @@ fn add_to_step_summary(document: Document<'_>, options: TextOptions) {
 
 /// Writes `content` to stdout. A closed pipe is not an error.
 pub(super) fn print_bytes(content: &[u8]) -> io::Result<()> {
+    // Messages that came before belong above it.
+    logger::flush();
     match io::stdout().write_all(content).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),

@@ -3,7 +3,7 @@
 
 mod words;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -76,8 +76,7 @@ impl View {
 }
 
 fn say(line: &str) {
-    // A closed stderr must not stop the run.
-    let _ = writeln!(std::io::stderr(), "loadgen: {line}");
+    logger::say(log::Level::Info, line);
 }
 
 /// View on a terminal: a header, a bar, and figures.

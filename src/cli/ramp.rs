@@ -12,7 +12,7 @@ use super::output::Outputs;
 use super::profiles::read_profile_text;
 use super::progress::View;
 use super::signals::Signals;
-use super::{CommandOutcome, logger, own_program};
+use super::{CommandOutcome, own_program};
 use crate::config::plan::command::{quoted, words};
 use crate::config::settings::Settings;
 use crate::output::forms::{Document, Subject};
@@ -21,7 +21,6 @@ use crate::report::RunResult;
 use crate::run::{Progress, Services};
 
 pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Warn);
     let file = &args.profile;
     let text = read_profile_text(file)
         .map_err(|e| UsageError(format!("the profile {} cannot be read: {e}", file.display())))?;

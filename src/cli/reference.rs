@@ -94,7 +94,8 @@ fn page() -> String {
     let mut page = String::from(
         "# All flags\n\n\
          A test makes this page from the definitions of the command line. A flag wins over its environment variable, and the\n\
-         variable wins over the key of the profile. [Flags, conditions and exit codes](reference.md) explains the common ones.\n\n\
+         variable wins over the key of the profile. [Flags, conditions and exit codes](reference.md) explains the common ones.\n\
+         Every command takes the flags under Messages.\n\n\
          ## loadgen, loadgen run\n",
     );
     let run = root.find_subcommand("run").expect("a command");
@@ -105,6 +106,11 @@ fn page() -> String {
         .map(|arg| arg.get_id().to_string())
         .filter(|id| id != "profile")
         .collect();
+    let everywhere: Vec<_> = run
+        .get_arguments()
+        .filter(|arg| arg.is_global_set())
+        .map(|arg| arg.get_id().to_string())
+        .collect();
     for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
         let name = command.get_name();
         if ["run", "help"].contains(&name) {
@@ -113,7 +119,7 @@ fn page() -> String {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = write!(page, "\n## loadgen {name}\n\n{about}.\n");
         // A ramp has the flags of a run; the other commands have flags of their own under the same names.
-        let known = if name == "ramp" { common.as_slice() } else { &[] };
+        let known = if name == "ramp" { common.as_slice() } else { everywhere.as_slice() };
         if name == "ramp" {
             page +=
                 "\nIt takes the flags of `loadgen run` except `--profile` and `--start-at`, and:\n";

@@ -4,16 +4,15 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::CommandOutcome;
 use super::args::ReportArgs;
 use super::output::Outputs;
-use super::{CommandOutcome, logger};
 use crate::analysis::findings::conclude_again;
 use crate::config::plan::read::{MOST_REPORT, read_text_bounded};
 use crate::output::forms::Document;
 use crate::report::Saved;
 
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Warn);
     let mut saved = read(&args.file)?;
     if let Saved::Ramp(ramp) = &mut saved {
         // The saved ones may be of a version that knew less.

@@ -25,7 +25,6 @@ const NO_BATCHES: &str = "--batch_latency: loadgen measures each answer on its o
                           remove the flag";
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Warn);
     if args.batch_latency {
         return Err(UsageError(NO_BATCHES.to_owned()).into());
     }
@@ -66,7 +65,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
     };
     progress.finish();
     if matches!(finished, Err(RunError::Stopped)) {
-        eprintln!("loadgen: {}", RunError::Stopped);
+        logger::say(log::Level::Error, &RunError::Stopped.to_string());
         return Ok(CommandOutcome::Interrupted);
     }
     let finished = finished?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
+use super::CommandOutcome;
 use super::signals::Signals;
-use super::{CommandOutcome, logger};
 use crate::core::units::format_count;
 use crate::host::descriptors;
 use crate::pipeline::api::{self, ApiSettings};
@@ -21,7 +21,6 @@ use crate::pipeline::subscribe::{self, SubscribeCounts, SubscribeSettings};
 const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
 pub(super) async fn api(settings: ApiSettings) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Info);
     descriptors::raise_limit();
     let listener = settings
         .bind()
@@ -35,7 +34,6 @@ pub(super) async fn api(settings: ApiSettings) -> anyhow::Result<CommandOutcome>
 }
 
 pub(super) async fn push(settings: PushSettings) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Info);
     settings.broker.check_topic()?;
     let counts = Arc::<PushCounts>::default();
     let outcome =
@@ -53,7 +51,6 @@ pub(super) async fn push(settings: PushSettings) -> anyhow::Result<CommandOutcom
 }
 
 pub(super) async fn subscribe(settings: SubscribeSettings) -> anyhow::Result<CommandOutcome> {
-    logger::install(log::LevelFilter::Info);
     settings.broker.check_filters()?;
     let counts = Arc::<SubscribeCounts>::default();
     serve(|mut shutdown| async move {

@@ -69,6 +69,7 @@ fn the_manual_page_contains_the_help() {
         "CONNECTION",
         "PIPELINE",
         "REPORT",
+        "MESSAGES",
         "COMMANDS",
     ];
     assert_eq!(headings[..first.len()], first);

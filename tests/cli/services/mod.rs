@@ -2,6 +2,7 @@
 
 mod api;
 mod bounds;
+mod logs;
 mod push;
 mod stock_broker;
 mod subscribe;
