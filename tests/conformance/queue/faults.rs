@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::QueueServer;
 use super::client::{QueueClient, words};
+use super::{QueueServer, on_embedded_with};
 use crate::support::{SOON, skip};
 
 const MEGABYTE: u64 = 1 << 20;
@@ -207,6 +207,25 @@ fn a_connection_above_the_limit_gets_an_error() {
         // One that is refused may be closed before it says anything.
         let _ = client.stream().write_all(b"PING\r\n");
         (client.shown() == "+PONG").then_some(())
+    });
+}
+
+#[test]
+fn clients_without_the_password_keep_no_client_out() {
+    const MOST: usize = 10_000;
+    let files = loadgen::host::resources::ensure_descriptors(MOST as u64 + 200);
+    if files.is_err() {
+        return skip("too few open files are allowed");
+    }
+    on_embedded_with("secret", |server| {
+        let mut first = server.client();
+        first.script(&[("AUTH secret", "+OK")]);
+        let strangers: Vec<_> =
+            (0..MOST).map(|_| TcpStream::connect(server.address).expect("it listens")).collect();
+        let mut another = server.client();
+        another.script(&[("AUTH secret", "+OK"), ("PING", "+PONG")]);
+        first.script(&[("PING", "+PONG")]);
+        drop(strangers);
     });
 }
 

@@ -69,9 +69,14 @@ pub(crate) fn on_both(test: impl Fn(&QueueServer)) {
 
 /// Runs a test on both servers with this password, each fresh.
 pub(crate) fn on_both_with(password: &'static str, test: impl Fn(&QueueServer)) {
-    let mut command = command();
-    test(&QueueServer::embedded_by(command.env("LOADGEN_EMBEDDED_PASSWORD", password)));
+    on_embedded_with(password, &test);
     if let Some(real) = Redis::with_password(password) {
         test(&QueueServer::real_of(real));
     }
+}
+
+/// Runs a test on the embedded server with this password.
+pub(crate) fn on_embedded_with(password: &str, test: impl Fn(&QueueServer)) {
+    let mut command = command();
+    test(&QueueServer::embedded_by(command.env("LOADGEN_EMBEDDED_PASSWORD", password)));
 }

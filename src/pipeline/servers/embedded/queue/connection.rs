@@ -70,6 +70,11 @@ impl QueueConnection {
         }
     }
 
+    /// Its number, if it has yet to give the password.
+    pub(super) fn stranger(&self) -> Option<u64> {
+        (!self.session.is_logged_in()).then_some(self.session.id())
+    }
+
     /// Serves it until it goes, or has to.
     pub(super) async fn run(mut self) {
         let mut chunk = READ_CHUNK;

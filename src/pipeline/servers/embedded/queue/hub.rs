@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use super::keys::{Element, Keys, ListEnd};
 use super::parser::MAX_FRAME;
@@ -60,6 +61,13 @@ struct Waiter {
     served: oneshot::Sender<Rest>,
 }
 
+/// A connection that has not given the password.
+#[derive(Debug)]
+struct Stranger {
+    id: u64,
+    task: AbortHandle,
+}
+
 /// Keys and waiters.
 #[derive(Debug, Default)]
 pub(super) struct QueueHub {
@@ -70,6 +78,8 @@ pub(super) struct QueueHub {
     /// Clients have to give it first.
     pub(super) password: Option<Password>,
     waiters: HashMap<u64, Waiter>,
+    /// Connections that have not given the password, the oldest first; some may have ended.
+    strangers: VecDeque<Stranger>,
     /// Clients that wait for a key, the longest wait first.
     lines: HashMap<Box<[u8]>, VecDeque<u64>>,
     last_id: u64,
@@ -87,6 +97,30 @@ impl QueueHub {
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    /// Notes the task of a connection that has not given the password.
+    pub(super) fn add_stranger(&mut self, id: u64, task: AbortHandle) {
+        while self.strangers.front().is_some_and(|stranger| stranger.task.is_finished()) {
+            self.strangers.pop_front();
+        }
+        self.strangers.push_back(Stranger { id, task });
+    }
+
+    /// Takes in that a connection has given the password.
+    pub(super) fn remove_stranger(&mut self, id: u64) {
+        self.strangers.retain(|stranger| stranger.id != id && !stranger.task.is_finished());
+    }
+
+    /// Ends the oldest connection that has not given the password. Returns false if there is none.
+    pub(super) fn end_stranger(&mut self) -> bool {
+        while let Some(Stranger { task, .. }) = self.strangers.pop_front() {
+            if !task.is_finished() {
+                task.abort();
+                return true;
+            }
+        }
+        false
     }
 
     /// Counts the bytes of an unfinished command in place of the `counted` ones before. Returns false if all

@@ -10,7 +10,7 @@
 //! | one command | [`parser::MAX_FRAME`] bytes, `MAX_ARGS` words; a line of words 64 KiB |
 //! | one `LRANGE` reply | as large as one command |
 //! | a connection | one command, one read, the replies of at most one command above 256 KiB; silent: a few KiB |
-//! | connections | `MAX_CLIENTS`; more are refused with Redis's words |
+//! | connections | `MAX_CLIENTS`; more are refused with Redis's words, or end one that has not given the password |
 //! | unfinished commands of all connections | 512 MiB, beside 64 KiB for each; more closes the connection |
 //! | a client before its password | 16 KiB of a command, 10 s |
 //! | the data | none: a list holds what was pushed, as in Redis |
@@ -85,16 +85,22 @@ async fn accept(listener: &TcpListener, hub: Rc<RefCell<QueueHub>>) -> std::conv
     let clients = Rc::<Cell<usize>>::default();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) if clients.get() >= MAX_CLIENTS => refuse(&stream),
+            Ok((stream, _)) if clients.get() >= MAX_CLIENTS && !hub.borrow_mut().end_stranger() => {
+                refuse(&stream);
+            }
             Ok((stream, _)) => {
                 // A reply that waits for the peer's acknowledgement is 40 ms late.
                 let _ = stream.set_nodelay(true);
                 let seat = Seat::take(&clients);
                 let connection = QueueConnection::new(stream, Rc::clone(&hub));
-                spawn_local(async move {
+                let stranger = connection.stranger();
+                let task = spawn_local(async move {
                     connection.run().await;
                     drop(seat);
                 });
+                if let Some(id) = stranger {
+                    hub.borrow_mut().add_stranger(id, task.abort_handle());
+                }
             }
             Err(error) => {
                 log::warn!("the embedded queue cannot take a connection: {error}");

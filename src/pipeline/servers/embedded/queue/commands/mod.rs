@@ -33,6 +33,11 @@ impl ClientInfo {
         Self { id: hub.next_id(), name: Box::default(), logged_in: hub.password.is_none() }
     }
 
+    /// Number of the connection.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Returns true if the client has given the password, or there is none.
     pub(super) fn is_logged_in(&self) -> bool {
         self.logged_in

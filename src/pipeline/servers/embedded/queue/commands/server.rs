@@ -144,6 +144,7 @@ fn log_in(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<(),
         return Err(CommandError::WrongPassword);
     }
     context.session.logged_in = true;
+    context.hub.remove_stranger(context.session.id);
     Ok(())
 }
 
