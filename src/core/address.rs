@@ -129,7 +129,7 @@ impl Address {
         Self { url, port, scheme: Scheme::Plain }
     }
 
-    /// The same server with a user, which may be empty, and a password.
+    /// Adds a user, which may be empty, and a password.
     pub(crate) fn with_login(mut self, user: &str, password: &str) -> Self {
         let set = self.url.set_username(user).and_then(|()| self.url.set_password(Some(password)));
         set.expect("an address has a host, and so may have a login");
