@@ -10,16 +10,15 @@ use crate::analysis::compare::compare as hold_against;
 use crate::output::forms::{Document, Subject};
 use crate::report::Saved;
 
-pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<CommandOutcome> {
+pub(super) async fn compare(args: &CompareArgs) -> anyhow::Result<CommandOutcome> {
     let outputs = Outputs::check(&args.output, Subject::Comparison)?;
     let base = side(&args.base, &args.more_base)?;
     let new = side(&args.new, &args.more_new)?;
     let comparison =
         hold_against(&base, &new, args.tolerance).map_err(|error| UsageError(error.to_string()))?;
     let document = Document::Comparison(&comparison);
-    let delivered = outputs.deliver(document);
     outputs.add_to_step_summary(document);
-    delivered?;
+    outputs.deliver(document).finish().await?;
     let allowed = args.allow.allowed();
     // Same order as for a run: an untrustworthy result outweighs a bad one.
     Ok(if !comparison.failed.is_empty() && !allowed.failed {

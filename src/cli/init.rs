@@ -1,8 +1,7 @@
 //! `loadgen init`: a profile with every setting. Names, meanings and choices come from the list that
 //! the command line is made of; only the values are written here, and a test holds them to the list.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -11,7 +10,8 @@ use clap::{Arg, Args as _, Command};
 
 use super::CommandOutcome;
 use super::args::InitArgs;
-use super::output::print_bytes;
+use super::output::replace::{link_target, replace, write_new};
+use super::output::{is_special, print_bytes, write_into};
 use crate::config::settings::Settings;
 
 /// Longest line of the comments.
@@ -28,15 +28,14 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<CommandOutcome> {
         return Ok(CommandOutcome::Done);
     }
     let name = file.display();
-    let mut options = OpenOptions::new();
-    options.write(true);
-    // `create_new` is atomic: a check before the write would let two processes overwrite each other.
-    if args.force {
-        options.create(true).truncate(true);
+    let content = text.as_bytes();
+    let written = if !args.force {
+        write_new(file, content)
+    } else if is_special(file) {
+        write_into(file, content)
     } else {
-        options.create_new(true);
-    }
-    let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
+        replace(&link_target(file), content)
+    };
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => anyhow::anyhow!(
             "{name} already exists; choose another file, or overwrite it with --force"

@@ -9,13 +9,13 @@ use super::report::read;
 use crate::output::forms::Document;
 use crate::report::{self, Named, RunResult, Saved};
 
-pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<CommandOutcome> {
+pub(super) async fn merge(args: &MergeArgs) -> anyhow::Result<CommandOutcome> {
     let parts = args.files.iter().map(|file| read_run(file)).collect::<Result<_, _>>()?;
     let merged = report::merge(parts).map_err(|error| UsageError(error.to_string()))?;
     let document = Document::Run(&merged);
     let allowed = args.allow.allowed();
     let outputs = Outputs::check(&args.output, document.subject())?.allowing(allowed);
-    outputs.deliver(document)?;
+    outputs.deliver(document).finish().await?;
     Ok(RunResult::of_run(&merged, allowed).outcome())
 }
 

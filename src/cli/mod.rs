@@ -81,9 +81,9 @@ fn execute(cli: Cli) -> ExitCode {
             None => run::run(cli.run).await,
             Some(Command::Run(args)) => run::run(*args).await,
             Some(Command::Ramp(args)) => ramp::ramp(*args).await,
-            Some(Command::Report(args)) => report::report(&args),
-            Some(Command::Compare(args)) => compare::compare(&args),
-            Some(Command::Merge(args)) => merge::merge(&args),
+            Some(Command::Report(args)) => report::report(&args).await,
+            Some(Command::Compare(args)) => compare::compare(&args).await,
+            Some(Command::Merge(args)) => merge::merge(&args).await,
             #[cfg(feature = "pipeline")]
             Some(Command::Api(args)) => services::api(args).await,
             #[cfg(feature = "pipeline")]

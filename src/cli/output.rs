@@ -1,21 +1,24 @@
 //! Destinations of reports. Output files are tested before the run, so that a run is not wasted.
 
-use std::fs::{self, File, OpenOptions};
+pub(super) mod replace;
+
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use tokio::task::JoinSet;
 
+use self::replace::{link_target, replace, try_replace};
 use super::args::{OutputArgs, UsageError};
 use super::colour::{self, colour_result};
 use super::logger;
+use super::signals::Signals;
 use crate::output::TextOptions;
 use crate::output::forms::{Document, Form, Subject};
 use crate::report::{Allowed, RESULT_LABEL};
 
-/// Bytes written to test an output file; more than a report needs.
-const RESERVE: usize = 1 << 20;
 /// Environment variable with the path of the job summary under GitHub Actions.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
@@ -43,7 +46,7 @@ impl Outputs {
             let file = Output::of(path)?;
             let name = format!("--output {}", path.display());
             file.form.fits(subject).map_err(|error| UsageError(format!("{name}: {error}")))?;
-            try_write(path).with_context(|| format!("{name} cannot be written"))?;
+            try_replace(&file.path).with_context(|| format!("{name} cannot be written"))?;
             files.push(file);
         }
         let options = TextOptions { latency: args.latency, ..TextOptions::default() };
@@ -61,18 +64,30 @@ impl Outputs {
         add_to_step_summary(document, self.options);
     }
 
-    /// Writes the document to every file and prints it. A failure does not stop the remaining outputs;
-    /// the first error is returned.
-    pub(super) fn deliver(&self, document: Document<'_>) -> anyhow::Result<()> {
-        let saved = self.files.iter().map(|file| file.write(document, self.options));
-        first_error(saved.chain(std::iter::once_with(|| self.print(document))))
+    /// Writes the document to the regular files, then begins to print it and to write it to pipes and devices, whose
+    /// readers may be slow. A failure does not stop the remaining outputs.
+    pub(super) fn deliver(&self, document: Document<'_>) -> Delivery {
+        let written = self.keep(document);
+        let mut pending = JoinSet::new();
+        for output in self.files.iter().filter(|output| is_special(&output.path)) {
+            let output = output.clone();
+            match output.render(document, self.options) {
+                Ok(content) => pending.spawn_blocking(move || output.write(&content)),
+                Err(error) => pending.spawn_blocking(|| Err(error)),
+            };
+        }
+        match self.render(document) {
+            Ok(content) => pending.spawn_blocking(move || print_report(&content)),
+            Err(error) => pending.spawn_blocking(|| Err(error)),
+        };
+        Delivery { written, pending }
     }
 
     /// Writes an intermediate document to the regular files. Pipes and devices cannot be overwritten, so
     /// they receive the final document only.
     pub(super) fn keep(&self, document: Document<'_>) -> anyhow::Result<()> {
         let kept = self.files.iter().filter(|file| !is_special(&file.path));
-        first_error(kept.map(|file| file.write(document, self.options)))
+        first_error(kept.map(|file| file.write(&file.render(document, self.options)?)))
     }
 
     /// Prints a new result line below a report that is already printed and whose result is outdated.
@@ -86,12 +101,47 @@ impl Outputs {
         }
     }
 
-    fn print(&self, document: Document<'_>) -> anyhow::Result<()> {
-        let mut content = document.render(self.form, self.options)?;
-        if self.form == Form::Text && colour::is_wanted() {
-            content = colour_result(&content);
+    /// The document as it is printed.
+    fn render(&self, document: Document<'_>) -> anyhow::Result<String> {
+        let content = document.render(self.form, self.options)?;
+        let is_coloured = self.form == Form::Text && colour::is_wanted();
+        Ok(if is_coloured { colour_result(&content) } else { content })
+    }
+}
+
+fn print_report(content: &str) -> anyhow::Result<()> {
+    print_bytes(content.as_bytes()).context("the report could not be printed")
+}
+
+/// A report on its way to stdout, pipes and devices. The regular files are written.
+#[derive(Debug)]
+#[must_use = "a report is printed when its delivery is finished"]
+pub(super) struct Delivery {
+    /// Result for the regular files.
+    written: anyhow::Result<()>,
+    pending: JoinSet<anyhow::Result<()>>,
+}
+
+impl Delivery {
+    /// Waits until every reader has taken the report. Returns the first error and logs the others.
+    pub(super) async fn finish(mut self) -> anyhow::Result<()> {
+        let mut results = vec![self.written];
+        while let Some(ended) = self.pending.join_next().await {
+            results.push(ended.context("a report was not written").and_then(|result| result));
         }
-        print_bytes(content.as_bytes()).context("the report could not be printed")
+        first_error(results.into_iter())
+    }
+
+    /// Does the same as [`Self::finish`], and gives up at the next signal. `None`: interrupted.
+    pub(super) async fn finish_unless(self, signals: &mut Signals) -> Option<anyhow::Result<()>> {
+        tokio::select! {
+            biased;
+            delivered = self.finish() => Some(delivered),
+            () = signals.next() => {
+                log::error!("interrupted: the reader of stdout or of a pipe did not take the whole report");
+                None
+            }
+        }
     }
 }
 
@@ -115,42 +165,32 @@ impl Output {
             let (name, endings) = (path.display(), Form::endings());
             UsageError(format!("--output {name}: unknown ending; the known ones are {endings}"))
         })?;
-        // Write to the target of a symbolic link, so that the rename does not replace the link.
-        let path = if path.is_symlink() { fs::canonicalize(path).ok() } else { None }
-            .unwrap_or_else(|| path.to_owned());
-        Ok(Self { path, form })
+        Ok(Self { path: link_target(path), form })
     }
 
-    /// Writes the document. A regular file is replaced atomically.
-    fn write(&self, document: Document<'_>, options: TextOptions) -> anyhow::Result<()> {
-        let name = self.path.display();
-        let content =
-            document.render(self.form, options).with_context(|| format!("--output {name}"))?;
+    fn render(&self, document: Document<'_>, options: TextOptions) -> anyhow::Result<String> {
+        document
+            .render(self.form, options)
+            .with_context(|| format!("--output {}", self.path.display()))
+    }
+
+    /// Writes the report. A regular file is replaced atomically.
+    fn write(&self, content: &str) -> anyhow::Result<()> {
         let write = if is_special(&self.path) { write_into } else { replace };
         write(&self.path, content.as_bytes())
-            .with_context(|| format!("--output {name} could not be written"))
+            .with_context(|| format!("--output {} could not be written", self.path.display()))
     }
 }
 
 /// Returns true if `path` exists and is not a regular file: a pipe, a terminal or a device. Such a path must
 /// be written to, because a rename would replace it by a regular file.
-fn is_special(path: &Path) -> bool {
+pub(super) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|there| !there.is_file())
-}
-
-/// Writes a draft in the same folder, then renames it to `path`.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = draft_of(path);
-    let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written
 }
 
 /// Writes to an existing pipe or device. A named pipe without a reader is an error: a blocking open would
 /// wait forever.
-fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
     let is_pipe = fs::metadata(path)?.file_type().is_fifo();
     let opened = OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
     let _reader_is_there = opened.map_err(|error| {
@@ -163,41 +203,15 @@ fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(content)
 }
 
-/// Path of the draft, in the same folder so that the rename stays on one file system.
-fn draft_of(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    path.with_file_name(name)
-}
-
-fn try_write(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if is_special(path) {
-        // Do not open it: a reader would take the close for the end of the report.
-        return Ok(());
-    }
-    // An existing file must be writable.
-    if path.exists() {
-        OpenOptions::new().write(true).open(path)?;
-    }
-    let draft = draft_of(path);
-    let tried = File::create(&draft).and_then(|mut file| {
-        file.write_all(&vec![0; RESERVE])?;
-        file.sync_all()
-    });
-    // Remove the draft after a failure too.
-    let removed = fs::remove_file(&draft);
-    tried.and(removed)
-}
-
 /// Appends the document to the job summary. A failure does not fail the job.
 fn add_to_step_summary(document: Document<'_>, options: TextOptions) {
     let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()) else { return };
     let added = document.render(Form::Markdown, options).map_err(io::Error::other);
     let added = added.and_then(|text| {
-        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        // A pipe without a reader, or with a slow one, is an error: do not wait for it.
+        let flags = nix::libc::O_NONBLOCK;
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).custom_flags(flags).open(&path)?;
         // Another step may have left its text without a final newline.
         file.write_all(format!("\n{text}\n").as_bytes())
     });

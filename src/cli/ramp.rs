@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::args::{RampArgs, UsageError};
 use super::metrics::{Endpoint, step_labels, tee};
-use super::output::Outputs;
+use super::output::{Delivery, Outputs};
 use super::profiles::read_profile_text;
 use super::progress::View;
 use super::signals::Signals;
@@ -18,6 +18,7 @@ use crate::config::settings::Settings;
 use crate::output::forms::{Document, Subject};
 use crate::ramp::{Ramp, RampEvent, RampPlan};
 use crate::report::RunResult;
+use crate::report::ramp::RampReport;
 use crate::run::{Progress, Services};
 
 pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<CommandOutcome> {
@@ -51,11 +52,12 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<CommandOutcome> {
         // Returning drops the run and its child processes; the saved report stays.
         () = signals.ask_then_insist(&stop) => None,
     };
-    let screen = lock(&screen);
-    screen.progress.finish();
+    lock(&screen).progress.finish();
     let Some(report) = report else { return Ok(CommandOutcome::Interrupted) };
-    let delivered = screen.outputs.deliver(Document::Ramp(&report));
-    screen.outputs.add_to_step_summary(Document::Ramp(&report));
+    let delivery = lock(&screen).deliver(&report);
+    let Some(delivered) = delivery.finish_unless(&mut signals).await else {
+        return Ok(CommandOutcome::Interrupted);
+    };
     delivered?;
     Ok(RunResult::of_ramp(&report, allowed).outcome())
 }
@@ -72,6 +74,12 @@ struct RampScreen {
 }
 
 impl RampScreen {
+    /// Begins to deliver the final report.
+    fn deliver(&self, report: &RampReport) -> Delivery {
+        self.outputs.add_to_step_summary(Document::Ramp(report));
+        self.outputs.deliver(Document::Ramp(report))
+    }
+
     fn handle(&mut self, event: RampEvent<'_>) {
         match event {
             RampEvent::StepStart(step) => {

@@ -12,7 +12,7 @@ use crate::config::plan::read::{MOST_REPORT, read_text_bounded};
 use crate::output::forms::Document;
 use crate::report::Saved;
 
-pub(super) fn report(args: &ReportArgs) -> anyhow::Result<CommandOutcome> {
+pub(super) async fn report(args: &ReportArgs) -> anyhow::Result<CommandOutcome> {
     let mut saved = read(&args.file)?;
     if let Saved::Ramp(ramp) = &mut saved {
         // The saved ones may be of a version that knew less.
@@ -20,7 +20,7 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<CommandOutcome> {
     }
     let document = Document::from(&saved);
     let outputs = Outputs::check(&args.output, document.subject())?;
-    outputs.deliver(document)?;
+    outputs.deliver(document).finish().await?;
     Ok(CommandOutcome::Done)
 }
 

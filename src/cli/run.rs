@@ -70,8 +70,11 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
     }
     let finished = finished?;
     let report = finished.report.clone();
-    let delivered = outputs.deliver(Document::Run(&report));
     outputs.add_to_step_summary(Document::Run(&report));
+    let delivery = outputs.deliver(Document::Run(&report));
+    let Some(delivered) = delivery.finish_unless(&mut signals).await else {
+        return Ok(CommandOutcome::Interrupted);
+    };
     // As with wrk, the script's `done` runs last. It may block, so a signal can leave it behind.
     let last_word = tokio::task::spawn_blocking(move || finished.call_done());
     let ended = tokio::select! {

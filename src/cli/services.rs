@@ -110,7 +110,10 @@ async fn print_lines(counts: &SubscribeCounts) {
             "{}/s, {messages} messages, {bytes} bytes, {without_id} without a MsgID",
             messages - last,
         );
-        if writeln!(std::io::stdout(), "{line}").is_err() {
+        // Stdout may be a pipe that nobody reads: only this task waits for it.
+        let written =
+            tokio::task::spawn_blocking(move || writeln!(std::io::stdout(), "{line}")).await;
+        if !written.is_ok_and(|result| result.is_ok()) {
             return;
         }
         last = messages;

@@ -27,7 +27,7 @@ pub(crate) use loadgen::{
 };
 pub(crate) use metrics::{Samples, samples};
 pub(crate) use proc::{child_called, children_of, command_line, is_alive, peak_memory};
-pub(crate) use process::{Finished, Process, signal_to};
+pub(crate) use process::{Finished, Process, fill_pipe, signal_to};
 pub(crate) use recorder::{Durable, Recorder};
 pub(crate) use servers::{Mosquitto, Nginx, Redis, data};
 pub(crate) use targets::{Act, LARGEST_BODY, OK, Request, Target, read_request, stalling};

@@ -1,11 +1,13 @@
 //! A child process that is killed when its value is dropped, and whose output can be read while it runs.
 
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{LIMIT, SOON, eventually, within};
@@ -135,6 +137,17 @@ impl Drop for Process {
 pub(crate) fn signal_to(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a process id");
     kill_process(pid, signal).expect("the process is there");
+}
+
+/// Fills a pipe with empty lines, so that the next write to it waits for a reader.
+pub(crate) fn fill_pipe(writer: impl AsFd) {
+    let flags = fcntl_getfl(&writer).expect("its flags");
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("flags of a pipe");
+    // Single bytes fill what is left of the last page.
+    for chunk in [&[b'\n'; 4096][..], b"\n"] {
+        while rustix::io::write(&writer, chunk).is_ok() {}
+    }
+    fcntl_setfl(&writer, flags).expect("flags of a pipe");
 }
 
 /// Output that a thread reads, so that a full pipe never stops the child.

@@ -7,6 +7,7 @@ mod refusals;
 mod result;
 mod saved;
 mod secrets;
+mod stuck;
 
 use std::fs;
 use std::path::Path;

@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 
 use crate::support::{
-    Act, OK, Redis, Service, Target, eventually, free_port, get, loadgen, run, signal_to, start,
+    Act, OK, Redis, Service, Target, eventually, fill_pipe, free_port, get, loadgen, run,
+    signal_to, start,
 };
 
 /// A process whose stderr is a full pipe that nobody reads. Dropping it kills the process.
@@ -20,13 +20,8 @@ struct Unheard {
 
 impl Unheard {
     fn start(command: &mut Command) -> Self {
-        let (stderr, mut writer) = std::io::pipe().expect("a pipe");
-        let blocking = fcntl_getfl(&writer).expect("its flags");
-        fcntl_setfl(&writer, blocking | OFlags::NONBLOCK).expect("flags of a pipe");
-        while writer.write(&[b'\n'; 4096]).is_ok() {}
-        // Single bytes fill what is left.
-        while writer.write(b"\n").is_ok() {}
-        fcntl_setfl(&writer, blocking).expect("flags of a pipe");
+        let (stderr, writer) = std::io::pipe().expect("a pipe");
+        fill_pipe(&writer);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(writer);
         Self { process: command.spawn().expect("it starts"), stderr }
     }
