@@ -2,9 +2,15 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::percent_decode;
+
+mod sentinel;
+
+pub(crate) use sentinel::SentinelAddress;
 
 /// Transport security of a connection to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +27,8 @@ pub struct Address {
     url: Url,
     port: u16,
     scheme: Scheme,
+    /// The Sentinels that know the server, if it is named by them. The URL has the first of them as its host.
+    sentinel: Option<Arc<SentinelAddress>>,
 }
 
 /// A text that is not the address of a server. It names the flag, and never repeats the text, which may hold a
@@ -54,6 +62,16 @@ pub enum AddressError {
         flag: String,
         /// Kind of server that the flag expects.
         server: ServerType,
+    },
+    /// The URL of Sentinels is incomplete.
+    #[error(
+        "{flag}: {reason}; write redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/MASTER[/DB]"
+    )]
+    BadSentinel {
+        /// Flag that the text is the value of.
+        flag: String,
+        /// Fault of the text.
+        reason: &'static str,
     },
 }
 
@@ -104,7 +122,11 @@ impl Address {
     /// Reads the value of `flag`: `--redis`, `--log-server` or `--mqtt`. The error never repeats the value.
     pub fn parse(flag: &str, text: &str) -> Result<Self, AddressError> {
         let (server, flag) = (ServerType::of_flag(flag), flag.to_owned());
-        let url = match Url::parse(text) {
+        let sentinel = match server {
+            ServerType::Redis => SentinelAddress::parse(&flag, text)?,
+            ServerType::Mqtt => None,
+        };
+        let url = match Url::parse(sentinel.as_ref().map_or(text, |(_, url)| url)) {
             Ok(url) => url,
             Err(reason) => return Err(AddressError::NotUrl { flag, server, reason }),
         };
@@ -120,13 +142,14 @@ impl Address {
             return Err(AddressError::NoHost { flag, server });
         }
         let port = url.port().unwrap_or_else(|| server.default_port(scheme));
-        Ok(Self { url, port, scheme })
+        let sentinel = sentinel.map(|(address, _)| Arc::new(address));
+        Ok(Self { url, port, scheme, sentinel })
     }
 
     /// Address of a server that loadgen started on loopback.
     pub(crate) fn loopback(kind: &str, port: u16) -> Self {
         let url = Url::parse(&format!("{kind}://127.0.0.1:{port}")).expect("a constant shape");
-        Self { url, port, scheme: Scheme::Plain }
+        Self { url, port, scheme: Scheme::Plain, sentinel: None }
     }
 
     /// Adds a user, which may be empty, and a password.
@@ -160,7 +183,20 @@ impl Address {
 
     /// Full URL with its password, to connect or to pass to a child process. Must not be printed.
     pub(crate) fn secret_url(&self) -> &str {
+        self.sentinel.as_ref().map_or(self.url.as_str(), |sentinel| sentinel.secret_text())
+    }
+
+    /// URL with the password, to read credentials and database from. Its host is a Sentinel if the address has
+    /// Sentinels. Must not be printed.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn secret_node_url(&self) -> &str {
         self.url.as_str()
+    }
+
+    /// The Sentinels that know the server, if it is named by them.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn sentinel(&self) -> Option<&SentinelAddress> {
+        self.sentinel.as_deref()
     }
 
     /// Returns true if the host is a loopback address.
@@ -180,7 +216,8 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.url.scheme(), self.host_port())
+        let kind = if self.sentinel.is_some() { "+sentinel" } else { "" };
+        write!(f, "{}{kind}://{}", self.url.scheme(), self.host_port())
     }
 }
 

@@ -12,6 +12,8 @@ pub(crate) mod secrets;
 pub mod units;
 
 pub(crate) use address::Scheme;
+#[cfg(feature = "pipeline")]
+pub(crate) use address::SentinelAddress;
 pub use address::{Address, AddressError};
 pub(crate) use backoff::Backoff;
 pub(crate) use percent::percent_decode;

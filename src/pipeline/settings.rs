@@ -22,7 +22,7 @@ const MOST: u64 = 1_024;
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct QueueSettings {
-    /// Redis of the queue: redis://USER:PASSWORD@HOST:PORT/DB, all but HOST may be left out; rediss:// for TLS
+    /// Redis of the queue: redis://USER:PASSWORD@HOST:PORT/DB, all but HOST may be left out; rediss:// for TLS; redis+sentinel://HOST,HOST/MASTER asks Sentinels
     #[cfg_attr(feature = "cli", arg(
         long,
         value_name = "URL",

@@ -14,6 +14,7 @@ pub(crate) struct Cutter {
 
 #[derive(Debug, Default)]
 struct State {
+    server: String,
     is_cut: bool,
     connections: Vec<TcpStream>,
 }
@@ -23,7 +24,8 @@ impl Cutter {
     pub(crate) fn start(server: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = listener.local_addr().expect("it listens");
-        let (server, state) = (server.to_owned(), Arc::<Mutex<State>>::default());
+        let state = State { server: server.to_owned(), ..State::default() };
+        let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -31,7 +33,7 @@ impl Cutter {
                 if state.is_cut {
                     continue;
                 }
-                let Ok(upstream) = TcpStream::connect(&server) else { continue };
+                let Ok(upstream) = TcpStream::connect(&state.server) else { continue };
                 pass(&client, &upstream);
                 pass(&upstream, &client);
                 state.connections.extend([client, upstream]);
@@ -42,6 +44,11 @@ impl Cutter {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Passes new connections on to another server; the open ones stay.
+    pub(crate) fn lead_to(&self, server: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).server = server.to_owned();
     }
 
     /// Ends all connections, and new ones at once, until [`Self::mend`].

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -104,7 +105,12 @@ impl Redis {
         Self::open(None, "rename-command BLMPOP \"\"\nport")
     }
 
-    fn open(password: Option<&'static str>, port_key: &'static str) -> Option<Self> {
+    /// A node of a cluster that has no slots yet.
+    pub(crate) fn cluster_node() -> Option<Self> {
+        Self::open(None, &format!("cluster-enabled yes\ncluster-port {}\nport", free_port()))
+    }
+
+    fn open(password: Option<&'static str>, port_key: &str) -> Option<Self> {
         if !(require("redis-server") && require("redis-cli")) {
             return None;
         }
@@ -166,6 +172,47 @@ impl Redis {
 struct Login {
     user: &'static str,
     password: &'static str,
+}
+
+/// A Sentinel that watches a Redis, and fails over soon.
+#[derive(Debug)]
+pub(crate) struct Sentinel {
+    port: u16,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Sentinel {
+    /// Watches `master` under the name `primary`.
+    pub(crate) fn of(master: &Redis) -> Self {
+        let (port, folder) = (free_port(), tempfile::tempdir().expect("a temporary folder"));
+        let file = folder.path().join("config");
+        let config = format!(
+            "bind 127.0.0.1\nport {port}\ndir {}\nsentinel monitor primary 127.0.0.1 {} 1\n\
+             sentinel down-after-milliseconds primary 500\nsentinel failover-timeout primary 2000\n",
+            folder.path().display(),
+            master.server.port
+        );
+        fs::write(&file, config).expect("space");
+        let mut command = Command::new(find_program("redis-server").expect("it was required"));
+        command.arg0("redis-sentinel").arg(&file);
+        let process = Process::start("redis-sentinel", &mut command);
+        eventually("the start of the Sentinel", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
+        });
+        Self { port, _process: process, _folder: folder }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Output of `redis-cli` for a command.
+    pub(crate) fn cli(&self, words: &[&str]) -> String {
+        let mut command = Command::new(find_program("redis-cli").expect("it was required"));
+        let output = command.args(["-p", &self.port.to_string()]).args(words).output();
+        String::from_utf8(output.expect("redis-cli runs").stdout).expect("redis-cli prints text")
+    }
 }
 
 /// A private Mosquitto.

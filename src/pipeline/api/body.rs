@@ -48,15 +48,13 @@ impl BodyLimits {
         if body.size_hint().lower() > self.max_body as u64 {
             return Err(BodyError::TooLarge);
         }
-        let within = async {
-            let read = self.collect(&mut body).await;
-            if read.as_ref().is_err_and(|error| *error == BodyError::OutOfMemory) {
-                // A client that is still sending would not see an answer before its connection is reset.
-                self.discard(&mut body).await;
-            }
-            read
-        };
-        timeout(self.time, within).await.unwrap_or(Err(BodyError::TooSlow))
+        let read = timeout(self.time, self.collect(&mut body)).await;
+        let read = read.unwrap_or(Err(BodyError::TooSlow));
+        if read.as_ref().is_err_and(|error| *error == BodyError::OutOfMemory) {
+            // A client that is still sending would not see an answer before its connection is reset.
+            let _ = timeout(self.time, self.discard(&mut body)).await;
+        }
+        read
     }
 
     async fn collect(&self, body: &mut Incoming) -> Result<ReceivedBody, BodyError> {

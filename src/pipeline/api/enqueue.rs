@@ -2,6 +2,7 @@
 //! and go together. No timer waits for a batch, so a single message goes at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -10,7 +11,7 @@ use super::body::ReceivedBody;
 use super::settings::ApiCounts;
 use crate::core::clock::{self, Nanos};
 use crate::message::{Checkpoint, MsgId};
-use crate::pipeline::queue::{Queue, QueueAway, QueueWriter};
+use crate::pipeline::queue::{NotReady, Queue, QueueAway, QueueWriter};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::stamps::Stamper;
 
@@ -21,6 +22,8 @@ const BATCH: usize = 512;
 /// Bytes of messages from which on a batch takes no more, for the same reason, and because each is copied for its
 /// way to Redis.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// Time for which a message that the queue took shows that it takes messages.
+const RECENT: Nanos = Nanos::from_secs(1);
 /// Time between two looks at the length of a queue that is over its limit.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -56,6 +59,7 @@ impl AsRef<[u8]> for Job {
 #[derive(Debug)]
 pub(super) struct Enqueuer<W> {
     jobs: mpsc::Sender<Job>,
+    last_push: LastPush,
     /// A connection of its own, so that a health check waits behind no message.
     health: Mutex<HealthCheck<W>>,
 }
@@ -71,8 +75,10 @@ impl<W: QueueWriter> Enqueuer<W> {
         let writer = queue.open_writer().await?;
         let health = HealthCheck { writer: queue.open_writer().await?, last: None };
         let (jobs, waiting) = mpsc::channel(WAITING);
+        let last_push = LastPush::default();
         let feeder = Feeder {
             writer,
+            last_push: last_push.clone(),
             max_queue: max_queue.unwrap_or(u64::MAX),
             depth: 0,
             looked_at: Instant::now(),
@@ -80,15 +86,19 @@ impl<W: QueueWriter> Enqueuer<W> {
             stamper,
         };
         tokio::spawn(feeder.run(waiting));
-        Ok(Self { jobs, health: Mutex::new(health) })
+        Ok(Self { jobs, last_push, health: Mutex::new(health) })
     }
 
-    /// Returns true if the queue answers now.
-    pub(super) async fn is_up(&self) -> bool {
+    /// Returns whether the queue takes messages: it took one within the last second, or it is asked now.
+    pub(super) async fn check_ready(&self) -> Result<(), NotReady> {
         let asked = clock::now();
+        let pushed = self.last_push.get();
+        if pushed > Nanos::ZERO && asked < pushed + RECENT {
+            return Ok(());
+        }
         let mut health = self.health.lock().await;
-        match health.last {
-            Some(last) if last.began >= asked => last.is_up,
+        match &health.last {
+            Some(last) if last.began >= asked => last.ready.clone(),
             _ => health.check().await,
         }
     }
@@ -101,6 +111,20 @@ impl<W: QueueWriter> Enqueuer<W> {
     }
 }
 
+/// Time of the last batch that the queue took; 0 if it refused the last one, or there was none.
+#[derive(Debug, Clone, Default)]
+struct LastPush(Arc<AtomicU64>);
+
+impl LastPush {
+    fn get(&self) -> Nanos {
+        Nanos(self.0.load(Relaxed))
+    }
+
+    fn set(&self, at: Nanos) {
+        self.0.store(at.0, Relaxed);
+    }
+}
+
 /// Health checks of the queue, one after another. The result of one serves all requests that came before it
 /// began.
 #[derive(Debug)]
@@ -110,18 +134,18 @@ struct HealthCheck<W> {
 }
 
 /// Result of a health check.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct HealthResult {
     began: Nanos,
-    is_up: bool,
+    ready: Result<(), NotReady>,
 }
 
 impl<W: QueueWriter> HealthCheck<W> {
-    async fn check(&mut self) -> bool {
+    async fn check(&mut self) -> Result<(), NotReady> {
         let began = clock::now();
-        let is_up = self.writer.is_up().await;
-        self.last = Some(HealthResult { began, is_up });
-        is_up
+        let ready = self.writer.check_write().await;
+        self.last = Some(HealthResult { began, ready: ready.clone() });
+        ready
     }
 }
 
@@ -158,6 +182,7 @@ fn gather(jobs: &mut Vec<Job>, waiting: &mut mpsc::Receiver<Job>) {
 
 struct Feeder<W> {
     writer: W,
+    last_push: LastPush,
     max_queue: u64,
     /// Messages in the queue when its length was read last.
     depth: u64,
@@ -185,6 +210,7 @@ impl<W: QueueWriter> Feeder<W> {
             let push = self.push(&jobs);
             let (result, ()) = tokio::join!(biased; push, async { last.answer(&stamper) });
             (last.result, last.at) = (result, clock::now());
+            self.last_push.set(if result.is_ok() { last.at } else { Nanos::ZERO });
             std::mem::swap(&mut jobs, &mut last.jobs);
         }
     }

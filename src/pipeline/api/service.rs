@@ -15,7 +15,7 @@ use crate::core::clock;
 use crate::core::units::format_duration;
 use crate::message::{Checkpoint, IdFields};
 use crate::pipeline::metrics::Format;
-use crate::pipeline::queue::QueueWriter;
+use crate::pipeline::queue::{NotReady, QueueWriter};
 use crate::pipeline::stamps::Stamper;
 
 /// The service of one lane.
@@ -34,13 +34,13 @@ impl<W: QueueWriter> LaneService<W> {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         match (request.method(), request.uri().path()) {
             (&Method::POST, _) => self.accept(request).await,
-            (&Method::GET, "/healthz") => {
-                if self.enqueuer.is_up().await {
-                    text(StatusCode::OK, "ok\n")
-                } else {
-                    text(StatusCode::SERVICE_UNAVAILABLE, "Redis is away\n")
+            (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
+            (&Method::GET, "/readyz") => match self.enqueuer.check_ready().await {
+                Ok(()) => text(StatusCode::OK, "ok\n"),
+                Err(NotReady(why)) => {
+                    text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"))
                 }
-            }
+            },
             (&Method::GET, "/metrics") => {
                 let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
                 let format = Format::accepted(accept.unwrap_or_default());

@@ -75,8 +75,8 @@ impl QueueWriter for MemoryQueue {
         Ok(self.messages().len() as u64)
     }
 
-    async fn is_up(&mut self) -> bool {
-        true
+    async fn check_write(&mut self) -> Result<(), NotReady> {
+        Ok(())
     }
 }
 

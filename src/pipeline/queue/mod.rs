@@ -49,8 +49,8 @@ pub(crate) trait QueueWriter: Send + 'static {
     /// Returns the number of messages in the queue.
     fn length(&mut self) -> impl Future<Output = Result<u64, QueueAway>> + Send;
 
-    /// Returns true if the queue answers now.
-    fn is_up(&mut self) -> impl Future<Output = bool> + Send;
+    /// Tries a write that changes no messages.
+    fn check_write(&mut self) -> impl Future<Output = Result<(), NotReady>> + Send;
 }
 
 /// A connection that takes messages. Taking a message removes it from the queue; one that cannot be
@@ -77,3 +77,7 @@ pub(crate) enum Batching {
 /// The queue did not answer, or refused. The reason is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueAway;
+
+/// Reason for which the queue takes no messages now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotReady(pub(crate) String);

@@ -15,6 +15,8 @@ mod read_size;
 #[cfg(feature = "pipeline")]
 pub mod redis;
 #[cfg(feature = "pipeline")]
+mod redis_node;
+#[cfg(feature = "pipeline")]
 pub(crate) mod spawned;
 #[cfg(feature = "pipeline")]
 mod timed;

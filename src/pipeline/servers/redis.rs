@@ -3,20 +3,24 @@
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, Value};
 
 use super::StackError;
+use super::redis_node::{Node, connection_info, is_wrong_node};
 use crate::core::Address;
 use crate::core::Backoff;
 use crate::core::clock::{self, Nanos};
 
 /// Timeout of one attempt to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout of a command that does not block.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of a blocking pop, which asks the server to block for a second at most: by then
 /// the server, or the network to it, is gone without a word.
 const BLOCKING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time after which a connection is taken to have been of use: a loss begins with the shortest pause again. A replica
+/// accepts connections and refuses each write.
+const USEFUL: Duration = Duration::from_secs(2);
 /// Most commands that wait to be written. With the default of 50, callers would wait as well.
 const PIPELINE: usize = 4_096;
 /// The hash in which runs reserve their ids. (`loadgen:msgid` of older versions is left alone: it holds
@@ -38,7 +42,17 @@ pub enum Use {
 
 /// Connects once.
 pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnection, StackError> {
-    let info = address.secret_url().into_connection_info().map_err(|e| refused(address, &e))?;
+    let node = Node::of(address).await?;
+    connect_node(address, node.as_ref(), usage).await
+}
+
+/// Connects once to a node, by default to the host of the address.
+async fn connect_node(
+    address: &Address,
+    node: Option<&Node>,
+    usage: Use,
+) -> Result<MultiplexedConnection, StackError> {
+    let info = connection_info(address, node).map_err(|e| refused(address, &e))?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     let client = Client::open(info.set_tcp_settings(tcp)).map_err(|e| refused(address, &e))?;
     let config = AsyncConnectionConfig::new()
@@ -108,7 +122,10 @@ pub(crate) struct Link {
     connection: Option<MultiplexedConnection>,
     backoff: Backoff,
     retry_at: Instant,
+    connected_at: Instant,
     losses: u64,
+    /// Node of a cluster that has the key, once a node has named it.
+    redirect: Option<Node>,
 }
 
 impl Link {
@@ -121,23 +138,38 @@ impl Link {
             connection,
             backoff: Backoff::default(),
             retry_at: Instant::now(),
+            connected_at: Instant::now(),
             losses: 0,
+            redirect: None,
         })
     }
 
     /// Returns the connection, if it is open or can be made now.
     pub(crate) async fn get(&mut self) -> Option<&mut MultiplexedConnection> {
         if self.connection.is_none() && Instant::now() >= self.retry_at {
-            match connect(&self.address, self.usage).await {
+            match self.connect_again().await {
                 Ok(connection) => {
                     self.connection = Some(connection);
-                    self.backoff.reset();
+                    self.connected_at = Instant::now();
                     log::info!("connected to Redis at {} again", self.address);
                 }
                 Err(_) => self.retry_at = Instant::now() + self.backoff.pause(),
             }
         }
         self.connection.as_mut()
+    }
+
+    /// Connects to the node that was named last, or asks for the node again.
+    async fn connect_again(&mut self) -> Result<MultiplexedConnection, StackError> {
+        match self.redirect.take() {
+            Some(node) => connect_node(&self.address, Some(&node), self.usage).await,
+            None => connect(&self.address, self.usage).await,
+        }
+    }
+
+    /// Returns true if the last error named another node: the command can be tried again at once.
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.redirect.is_some()
     }
 
     /// Returns true if the connection is open, as far as is known.
@@ -155,15 +187,24 @@ impl Link {
         &self.address
     }
 
-    /// Takes in that a command failed: a lost connection is dropped; after a refused command it stays.
+    /// Takes in that a command failed. A connection that was lost, or leads to a node that does not take commands
+    /// now, is dropped; after another error it stays.
     pub(crate) fn failed(&mut self, error: &RedisError) {
-        if error.is_unrecoverable_error() || error.is_timeout() || error.kind() == ErrorKind::Io {
-            if self.connection.take().is_some() {
-                self.losses += 1;
-                log::warn!("lost Redis at {}: {}", self.address, describe(error));
-            }
-            self.retry_at = Instant::now() + self.backoff.pause();
+        let is_lost =
+            error.is_unrecoverable_error() || error.is_timeout() || error.kind() == ErrorKind::Io;
+        if !is_lost && !is_wrong_node(error) {
+            return;
         }
+        if self.connection.take().is_some() {
+            self.losses += 1;
+            log::warn!("lost Redis at {}: {}", self.address, describe(error));
+            if self.connected_at.elapsed() >= USEFUL {
+                self.backoff.reset();
+            }
+        }
+        self.redirect = Node::redirected_to(error);
+        let pause = if self.is_redirected() { Duration::ZERO } else { self.backoff.pause() };
+        self.retry_at = Instant::now() + pause;
     }
 }
 

@@ -161,7 +161,7 @@ fn a_full_queue_gives_503_until_it_has_room() {
     assert_eq!(refused.header("Retry-After"), Some("1"), "{refused:?}");
     assert!(refused.body.contains("full"), "{refused:?}");
     assert_eq!(redis.len("myapp"), 3);
-    assert_eq!(get(address, "/healthz").status, 200, "it is full, not ill");
+    assert_eq!(get(address, "/readyz").status, 200, "it is full, not ill");
     redis.cli(&["DEL", "myapp"]);
     eventually("room in the queue", || (post(address, message).status == 200).then_some(()));
     assert_eq!(redis.len("myapp"), 1);
@@ -175,38 +175,40 @@ fn the_api_recovers_after_a_redis_restart() {
     redis.kill();
     let refused = post(address, message);
     assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("1")), "{refused:?}");
-    assert_eq!(get(address, "/healthz").status, 503);
+    assert_eq!(get(address, "/readyz").status, 503);
+    assert_eq!(get(address, "/healthz").status, 200, "it is alive");
     redis.restart();
     eventually("service again", || (post(address, message).status == 200).then_some(()));
-    eventually("health again", || (get(address, "/healthz").status == 200).then_some(()));
+    eventually("health again", || (get(address, "/readyz").status == 200).then_some(()));
     assert_eq!(redis.list("myapp"), [message], "none that was refused got in");
 }
 
 #[test]
-fn simultaneous_health_checks_share_one_redis_command() {
+fn simultaneous_checks_of_readiness_share_one_redis_command() {
     let Some((redis, _api, address)) = start("") else { return };
-    let pings = || {
+    get(address, "/readyz");
+    let writes = || {
         let stats = redis.cli(&["INFO", "commandstats"]);
-        let (_, rest) = stats.split_once("cmdstat_ping:calls=").expect("the api has asked");
+        let (_, rest) = stats.split_once("cmdstat_set:calls=").expect("the api has asked");
         let (calls, _) = rest.split_once(',').expect("more follows");
         calls.parse::<u64>().expect("a number")
     };
-    let before = pings();
+    let before = writes();
     let (finished, report) =
-        report_of(&format!("http://{address}/healthz -m GET -c 64 -n 2000"), |_| ());
+        report_of(&format!("http://{address}/readyz -m GET -c 64 -n 2000"), |_| ());
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(report.count("requests.status.200"), 2_000);
-    let asked = pings() - before;
-    assert!((1..1_500).contains(&asked), "{asked} PINGs for 2,000 checks, 64 at a time");
+    let asked = writes() - before;
+    assert!((1..1_500).contains(&asked), "{asked} SETs for 2,000 checks, 64 at a time");
 }
 
-/// A load balancer sends no messages to an unhealthy instance, so its health must recover without them.
+/// A load balancer sends no messages to an instance that is not ready, so it must get ready without them.
 #[test]
-fn health_follows_redis_without_messages() {
+fn readiness_follows_redis_without_messages() {
     let Some((mut redis, _api, address)) = start("") else { return };
     let becomes = |status| {
-        let what = format!("health {status}");
-        eventually(&what, || (get(address, "/healthz").status == status).then_some(()));
+        let what = format!("readiness {status}");
+        eventually(&what, || (get(address, "/readyz").status == status).then_some(()));
     };
     becomes(200);
     redis.kill();

@@ -2,6 +2,7 @@
 
 mod api;
 mod bounds;
+mod failover;
 mod logs;
 mod push;
 mod stock_broker;
