@@ -26,6 +26,7 @@ pub use crate::core::Address;
 pub use crate::engine::load::Pace;
 pub(crate) use crate::engine::load::{LoadConfig, Mode};
 pub(crate) use crate::engine::transport::config::TransportConfig;
+pub(crate) use request::NO_REQUEST_CARRIES_ID;
 pub use request::{Request, RequestPlan};
 pub use script::ScriptPlan;
 pub(crate) use threshold::BoundUnit;
@@ -243,10 +244,10 @@ impl Plan {
 
     /// The warning before a run that measures arrivals although no request carries its MsgID. The
     /// requests of a script are not known yet.
-    pub(crate) fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<&'static str> {
         let proves_nothing =
             self.listens() && self.script.is_none() && self.request.is_without_ids();
-        if proves_nothing { self.request.id_note() } else { None }
+        proves_nothing.then_some(NO_REQUEST_CARRIES_ID)
     }
 
     /// Returns true if the user names a Redis, whose clock all nodes share.

@@ -6,8 +6,8 @@ use super::number::time;
 use super::table::{narrow_table, wrapped};
 use super::text::TextOptions;
 use crate::core::units::format_count;
+use crate::report::Remark;
 use crate::report::Report;
-use crate::report::failures::failure_name;
 use crate::report::lookup::it_is;
 use crate::report::ramp::{RampReport, RampStep};
 use crate::report::result::RunResult;
@@ -135,17 +135,17 @@ fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
     let trials = ramp.search.iter().flat_map(|search| &search.trials);
     let trial = trials.into_iter().find(|trial| trial.step == number as u64);
     let mut words = Vec::new();
-    words.extend(trial.map(|trial| trial.outcome.words()));
+    words.extend(trial.map(|trial| trial.outcome.words().to_owned()));
     if !report.verdict.generator.is_valid() {
-        words.push(report.verdict.generator.word());
+        words.push(report.verdict.generator.word().to_owned());
     }
     let failures = step.failures();
-    words.extend(failures.iter().map(|failure| failure_name(failure)));
+    words.extend(failures.iter().map(Remark::name));
     if failures.is_empty() && report.requests.refused() > 0 {
-        words.push("refused");
+        words.push("refused".to_owned());
     }
     if report.verdict.thresholds.iter().any(|threshold| !threshold.ok) {
-        words.push("FAILED");
+        words.push("FAILED".to_owned());
     }
     if words.is_empty() { "ok".to_owned() } else { words.join(", ") }
 }

@@ -306,8 +306,10 @@ fn verdict(report: &Report) -> String {
     ] {
         out.extend(text.map(|text| wrapped(label, &text)));
     }
-    out.extend(verdict.notes.iter().map(|note| wrapped("  Note      ", note)));
-    out.extend(verdict.failures.iter().map(|failure| wrapped("  Failed    ", failure)));
+    out.extend(verdict.notes.iter().map(|note| wrapped("  Note      ", &note.to_string())));
+    out.extend(
+        verdict.failures.iter().map(|failure| wrapped("  Failed    ", &failure.to_string())),
+    );
     for threshold in &verdict.thresholds {
         let word = if threshold.ok { "ok" } else { "FAILED" };
         let text = format!("{}: {word} ({})", threshold.expr, it_is(threshold));
@@ -317,7 +319,7 @@ fn verdict(report: &Report) -> String {
         [] => out += &wrapped("  Generator ", &format!("valid: {}", why_valid(report))),
         reasons => {
             out += "  Generator LIMITED: do not trust these numbers\n";
-            out.extend(reasons.iter().map(|reason| wrapped(INDENT, reason)));
+            out.extend(reasons.iter().map(|reason| wrapped(INDENT, &reason.to_string())));
         }
     }
     out

@@ -218,7 +218,8 @@ mod tests {
         let condition = Condition::parse("generator valid and messages.lost == 0").expect("valid");
         let mut report = example::report(1_000.0);
         assert_eq!(because(&condition, &report), None);
-        report.verdict.failures = vec!["nothing arrived: 9 messages were accepted.".to_owned()];
+        report.verdict.failures =
+            vec![crate::report::Remark::from_text("nothing arrived: 9 messages were accepted.")];
         assert_eq!(because(&condition, &report).as_deref(), Some("nothing arrived"));
     }
 

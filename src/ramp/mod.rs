@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::analysis::findings::conclude;
 use crate::config::plan::LoadConfig;
+use crate::report::Remark;
 use crate::report::ramp::{RampReport, RampStep, Search, Trial};
 use crate::report::{Report, SCHEMA_VERSION, Tool};
 use crate::run::{Progress, RunError, Runner, Services, clear};
@@ -228,12 +229,13 @@ impl Ramp {
             runner = runner.on_progress(callback);
         }
         let finished = runner.run_until_done(&step.plan).await?;
-        let error = match finished.ended_components.as_slice() {
-            [] if finished.report.run.interrupted => Some("interrupted".to_owned()),
-            [] => None,
-            ended_components => Some(ended_components.join("; ")),
-        };
         let report = finished.report.clone();
+        let ended = report.verdict.failures.iter().filter(|failure| failure.is_ended_component());
+        let error = match &ended.map(Remark::to_string).collect::<Vec<_>>()[..] {
+            [] if report.run.interrupted => Some("interrupted".to_owned()),
+            [] => None,
+            ended => Some(ended.join("; ")),
+        };
         // The script's `done` may take long; on a thread of its own it does not delay a Ctrl-C.
         let script_done = tokio::task::spawn_blocking(move || finished.call_done()).await;
         script_done.map_err(|_| RunError::Lost("the script's done"))??;

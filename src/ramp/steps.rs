@@ -123,7 +123,7 @@ impl RampPlan {
     }
 
     /// The warning of the first step, see [`Plan::warning`].
-    pub(crate) fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<&'static str> {
         self.work.first().and_then(|plan| plan.warning())
     }
 }

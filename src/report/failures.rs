@@ -3,38 +3,30 @@
 
 use std::cmp::Reverse;
 
+use super::remark::{Failure, MethodSetting, Missing, Refusal, Silence};
 use super::{Errors, Messages, Report, Requests};
-use crate::core::units::format_some;
 
-/// The failures of the whole run, each with what to look at. The first words, up to the colon, name it.
-/// An interrupted run has none: it was not meant to prove anything.
-pub(crate) fn failures(report: &Report) -> Vec<String> {
+/// The failure of the whole run, if there is one. An interrupted run has none: it was not meant to prove anything.
+pub(crate) fn failure(report: &Report) -> Option<Failure> {
     if report.run.interrupted {
-        return Vec::new();
+        return None;
     }
-    nothing_succeeded(report).or_else(|| nothing_arrived(report)).into_iter().collect()
+    nothing_succeeded(report).or_else(|| nothing_arrived(report))
 }
 
-/// The name of a failure, without its details: `nothing arrived`, `node 1: push ended`.
-pub(crate) fn failure_name(failure: &str) -> &str {
-    let start = match failure.split_once(": ") {
-        Some((node, _)) if node.starts_with("node ") => node.len() + 2,
-        _ => 0,
-    };
-    let end = failure[start..].find(": ").map_or(failure.len(), |at| start + at);
-    &failure[..end]
-}
-
-fn nothing_succeeded(report: &Report) -> Option<String> {
+fn nothing_succeeded(report: &Report) -> Option<Failure> {
     let requests = &report.requests;
     if requests.planned == 0 || requests.completed > requests.refused() {
         return None;
     }
-    let why = match most_frequent_status(requests) {
-        Some(status) => refusal(report, status),
-        None => silence(report),
-    };
-    Some(format!("nothing succeeded: {why}"))
+    Some(match most_frequent_status(requests) {
+        Some(status) => Failure::AllRefused(Refusal {
+            status: status.to_owned(),
+            is_only_status: requests.status.len() == 1,
+            method: method_setting(report),
+        }),
+        None => Failure::NoAnswer(silence(report)),
+    })
 }
 
 /// The status of most answers.
@@ -43,70 +35,31 @@ fn most_frequent_status(requests: &Requests) -> Option<&str> {
     most.map(|(status, _)| status.as_str())
 }
 
-/// All answers were refusals, most of them with `status`.
-fn refusal(report: &Report, status: &str) -> String {
-    let which = if report.requests.status.len() == 1 { "all" } else { "most" };
-    let advice = match status {
-        "400" | "415" | "422" => "Check the body, its Content-Type and --id-field",
-        "401" | "403" => "Check the token or the password: a --header, or the user in the URL",
-        "404" | "410" => "Check the path of the URL",
-        "405" => {
-            return format!(
-                "no answer was 2xx or 3xx, {which} were 405. Check {}: the target does not take this method \
-                 there",
-                method_setting(report)
-            );
-        }
-        "407" => "Check the user and the password of the proxy",
-        "413" => "The body is larger than the target allows",
-        "429" => "The target limits the rate: lower --rate",
-        _ if status.starts_with('5') => "Look into the log of the target",
-        _ => "Check what the target expects, and look into its log",
-    };
-    format!("no answer was 2xx or 3xx, {which} were {status}. {advice}")
-}
-
 /// The place where the method of the requests is set.
-fn method_setting(report: &Report) -> &'static str {
+fn method_setting(report: &Report) -> MethodSetting {
     if report.script.is_some() {
-        "wrk.method in the script"
+        MethodSetting::Script
     } else if report.by_request.is_empty() {
-        "--method"
+        MethodSetting::Flag
     } else {
-        "`method` in each [[request]]"
+        MethodSetting::Profile
     }
 }
 
 /// There was not a single answer.
-fn silence(report: &Report) -> String {
+fn silence(report: &Report) -> Silence {
     let Errors { connect, read, write, timeout, protocol, .. } = report.requests.errors;
-    let target = &report.run.target;
-    if let Some(why) = most_frequent_cause(&report.requests).and_then(cause_advice) {
-        return why.to_owned();
+    let target = report.run.target.clone();
+    if let Some(cause) = most_frequent_cause(&report.requests).and_then(silence_by) {
+        return cause;
     }
-    let most = connect.max(read).max(write).max(timeout).max(protocol);
-    let (what, advice) = match most {
-        0 => (
-            "no request was answered",
-            "Is the target overloaded, or --drain too short?".to_owned(),
-        ),
-        n if n == connect => (
-            "there was no connection to the target",
-            format!("Does it run and listen at {target}?"),
-        ),
-        n if n == timeout => (
-            "no request was answered within --timeout",
-            "Is the target overloaded, or --timeout too short?".to_owned(),
-        ),
-        n if n == protocol => {
-            ("no answer was HTTP", format!("Check the scheme and the port of {target}"))
-        }
-        _ => (
-            "the target closed the connections without an answer",
-            "Look into the log of the target".to_owned(),
-        ),
-    };
-    format!("{what}. {advice}")
+    match connect.max(read).max(write).max(timeout).max(protocol) {
+        0 => Silence::Unknown,
+        n if n == connect => Silence::NoConnection { target },
+        n if n == timeout => Silence::Timeout,
+        n if n == protocol => Silence::NotHttp { target },
+        _ => Silence::Closed,
+    }
 }
 
 /// The cause of most failures.
@@ -116,54 +69,39 @@ fn most_frequent_cause(requests: &Requests) -> Option<&str> {
     most.map(|(cause, _)| cause.as_str())
 }
 
-/// Returns the cause and its cure in words, for causes that say more than the kind of the error.
-fn cause_advice(cause: &str) -> Option<&'static str> {
+/// Causes that say more than the kind of the error.
+fn silence_by(cause: &str) -> Option<Silence> {
     match cause {
-        "no_local_port" => {
-            Some("this machine had no free local port. Use fewer connections, and keep them open")
-        }
-        "too_many_open_files" => {
-            Some("this machine allows too few open files. Raise ulimit -n, or lower --connections")
-        }
-        "dns" => Some("the name of the target has no address. Check the host in the URL"),
-        "tls" => Some(
-            "TLS failed. Check the scheme of the URL and the certificate (--cacert FILE, or -k)",
-        ),
+        "no_local_port" => Some(Silence::NoLocalPort),
+        "too_many_open_files" => Some(Silence::TooManyOpenFiles),
+        "dns" => Some(Silence::Dns),
+        "tls" => Some(Silence::Tls),
         _ => None,
     }
 }
 
-fn nothing_arrived(report: &Report) -> Option<String> {
+fn nothing_arrived(report: &Report) -> Option<Failure> {
     let messages = report.messages.as_ref()?;
     // The messages of a script that writes ids of its own cannot be recognised.
     if messages.arrived > 0 || messages.accepted == 0 {
         return None;
     }
-    let accepted = format_some(messages.accepted, "message was", "messages were");
-    Some(format!("nothing arrived: {accepted} accepted. {}", missing_advice(report, messages)))
+    let missing = missing(report, messages);
+    Some(Failure::NothingArrived { accepted: messages.accepted, missing })
 }
 
-/// Advice for messages that were accepted and did not arrive.
-fn missing_advice(report: &Report, messages: &Messages) -> String {
+/// What is known of messages that were accepted and did not arrive.
+fn missing(report: &Report, messages: &Messages) -> Missing {
     let waiting = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
     if messages.missed > 0 {
-        return "Our subscriber lost its connection to the broker, and messages may have been published \
-                meanwhile. Does the broker stay up, and is the network to it whole?"
-            .to_owned();
+        Missing::SubscriberAway
+    } else if messages.unexpected > 0 {
+        Missing::WithoutId { unexpected: messages.unexpected }
+    } else if waiting > 0 {
+        Missing::InQueue { waiting }
+    } else {
+        Missing::Unknown
     }
-    if messages.unexpected > 0 {
-        let others = format_some(messages.unexpected, "message", "messages");
-        return format!(
-            "{others} on the topic had no id of this run. Check --id-field, and --topic"
-        );
-    }
-    if waiting > 0 {
-        return format!(
-            "{} in the queue at the end. Does the push server run, and take from this queue?",
-            format_some(waiting, "message was", "messages were")
-        );
-    }
-    "Does the push server run, and publish to the topic of --topic?".to_owned()
 }
 
 #[cfg(test)]
@@ -179,9 +117,7 @@ mod tests {
     }
 
     fn failure(change: impl FnOnce(&mut Report)) -> Option<String> {
-        let found = failures(&report(change));
-        assert!(found.len() <= 1, "{found:?}");
-        found.into_iter().next()
+        super::failure(&report(change)).map(|failure| failure.to_string())
     }
 
     fn statuses(report: &mut Report, statuses: &[(&str, u64)]) {
@@ -281,16 +217,5 @@ mod tests {
             }),
             None
         );
-    }
-
-    #[test]
-    fn the_name_of_a_failure_is_what_stands_before_its_details() {
-        for (failure, name) in [
-            ("nothing arrived: 5 messages were accepted.", "nothing arrived"),
-            ("node 0, 2: nothing arrived: 5 were accepted.", "node 0, 2: nothing arrived"),
-            ("push ended", "push ended"),
-        ] {
-            assert_eq!(failure_name(failure), name);
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::remark::Starvation;
 use crate::core::clock::Nanos;
 use crate::core::units::round;
 
@@ -103,41 +104,30 @@ impl Generator {
         self.throttled_periods as f64 > self.periods as f64 * percent / 100.0
     }
 
-    /// Names the cause that took CPU time from the generator, if it took at least this share of the measured time.
-    pub(crate) fn starved_by(&self, least_percent: f64) -> Option<String> {
+    /// The cause that took CPU time from the generator, if it took at least this share of the measured time.
+    pub(crate) fn starved_by(&self, least_percent: f64) -> Option<Starvation> {
         let share = least_percent / 100.0;
         if self.stopped_s > self.measured_s * share {
-            return Some(format!(
-                "loadgen was stopped for {:.1} s of {:.1} s (a signal, a debugger or a frozen container)",
-                self.stopped_s, self.measured_s
-            ));
+            let Self { stopped_s, measured_s, .. } = *self;
+            return Some(Starvation::Stopped { stopped_s, measured_s });
         }
         if self.steal_percent > least_percent {
-            return Some(format!(
-                "the hypervisor gave {:.0}% of this machine's CPU time to others (steal)",
-                self.steal_percent
-            ));
+            return Some(Starvation::Steal { percent: self.steal_percent });
         }
         if self.run_queue_percent <= least_percent {
             return None;
         }
         if self.is_throttled(least_percent) {
-            return Some(format!(
-                "its cgroup was throttled in {} of {} periods: raise its CPU quota",
-                self.throttled_periods, self.periods
-            ));
+            let (periods, of) = (self.throttled_periods, self.periods);
+            return Some(Starvation::Throttled { periods, of });
         }
         let other_s = self.other_cores() * self.measured_s;
         // Threads of the experiment wait for each other as well: others must have had a good part of it.
         let are_others = self.other_cores() > share && other_s * 3.0 > self.run_queue_s;
-        are_others.then(|| {
-            format!(
-                "the load threads waited {:.0}% of their time for a CPU, and other processes used {:.0}% of \
-                 the {} CPUs: end them, or use another machine",
-                self.run_queue_percent,
-                self.other_cpu_percent.unwrap_or_default(),
-                self.cores
-            )
+        are_others.then(|| Starvation::Others {
+            waited_percent: self.run_queue_percent,
+            used_percent: self.other_cpu_percent.unwrap_or_default(),
+            cores: self.cores,
         })
     }
 }
@@ -158,19 +148,19 @@ mod tests {
         let waits = Generator { run_queue_s: 3.0, run_queue_percent: 75.0, ..machine() };
         assert_eq!(waits.starved_by(20.0), None);
         let busy = Generator { other_cpu_percent: Some(50.0), ..waits.clone() };
-        let said = busy.starved_by(20.0).unwrap_or_default();
+        let said = busy.starved_by(20.0).map(|cause| cause.to_string()).unwrap_or_default();
         assert!(said.contains("other processes used 50% of the 2 CPUs"), "{said}");
         let unknown = Generator { other_cpu_percent: None, ..waits.clone() };
         assert_eq!(unknown.starved_by(20.0), None);
         let throttled = Generator { periods: 41, throttled_periods: 40, ..waits };
-        let said = throttled.starved_by(20.0).unwrap_or_default();
+        let said = throttled.starved_by(20.0).map(|cause| cause.to_string()).unwrap_or_default();
         assert!(said.contains("throttled in 40 of 41 periods"), "{said}");
         let stopped = Generator { stopped_s: 1.5, ..machine() };
-        let said = stopped.starved_by(20.0).unwrap_or_default();
+        let said = stopped.starved_by(20.0).map(|cause| cause.to_string()).unwrap_or_default();
         assert!(said.contains("stopped for 1.5 s of 4.0 s"), "{said}");
         assert_eq!(Generator { stopped_s: 0.5, ..machine() }.starved_by(20.0), None);
         let stolen = Generator { steal_percent: 30.0, ..machine() };
-        let said = stolen.starved_by(20.0).unwrap_or_default();
+        let said = stolen.starved_by(20.0).map(|cause| cause.to_string()).unwrap_or_default();
         assert!(said.contains("hypervisor gave 30%"), "{said}");
     }
 

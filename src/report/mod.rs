@@ -10,6 +10,7 @@ pub(crate) mod lookup;
 pub(crate) mod machine;
 pub mod merge;
 pub mod ramp;
+pub(crate) mod remark;
 mod requests;
 pub(crate) mod result;
 mod saved;
@@ -34,6 +35,8 @@ pub(crate) use lookup::{
 pub use lookup::{check_names, number};
 pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
+use remark::SavedVerdict;
+pub use remark::{Remark, sentences};
 pub use result::{Allowed, RunFailed};
 pub(crate) use result::{CommandOutcome, RESULT_LABEL, RunResult};
 pub use saved::{Saved, SavedError};
@@ -262,18 +265,17 @@ pub struct Clock {
 /// Judgement on a run: can its numbers be trusted, and do they hold the conditions?
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(deny_unknown_fields))]
+#[serde(from = "SavedVerdict", into = "SavedVerdict")]
 pub struct Verdict {
     /// Judgement on the generator.
     pub generator: GeneratorState,
     /// Why it is limited.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Remark>,
     /// Failures of the run as a whole, whatever the generator did: nothing succeeded, nothing
     /// arrived, or a component of its own stack ended. Each sentence says what to look at.
-    #[serde(default)]
-    pub failures: Vec<String>,
+    pub failures: Vec<Remark>,
     /// Other facts that a reader must know.
-    pub notes: Vec<String>,
+    pub notes: Vec<Remark>,
     /// The `--fail-if` conditions.
     pub thresholds: Vec<ThresholdResult>,
     /// The generator is valid, there are no failures, and no condition held.
@@ -344,7 +346,7 @@ impl Report {
     fn complete(&mut self) {
         self.derive_numbers();
         if self.verdict.failures.is_empty() {
-            self.verdict.failures = failures::failures(self);
+            self.verdict.failures = failures::failure(self).into_iter().map(Remark::from).collect();
         }
         self.verdict.settle();
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Remark;
 use super::{Report, Tool};
 use crate::core::printable::printable_json;
 #[cfg(test)]
@@ -79,7 +80,7 @@ impl RampStep {
     }
 
     /// Failures of a run that came to its end.
-    pub(crate) fn failures(&self) -> &[String] {
+    pub(crate) fn failures(&self) -> &[Remark] {
         match &self.report {
             Some(report) if self.error.is_none() => &report.verdict.failures,
             _ => &[],

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::failures::failure_name;
 use super::ramp::{RampReport, RampStep};
+use super::remark::sentences;
 use super::{Report, Verdict};
 
 /// The beginning of the last line of a text.
@@ -126,7 +126,8 @@ impl Report {
             Some(value) => format!("{} holds: {value}", threshold.expr),
             None => format!("{} cannot be judged: its number is not known", threshold.expr),
         });
-        let details = failures.iter().chain(reasons).cloned().chain(conditions).collect();
+        let mut details = [sentences(failures), sentences(reasons)].concat();
+        details.extend(conditions);
         Err(RunFailed { result, details })
     }
 }
@@ -181,9 +182,9 @@ impl Report {
     pub(crate) fn failure_names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for failure in &self.verdict.failures {
-            let name = failure_name(failure);
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
+            let name = failure.name();
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names

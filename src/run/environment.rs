@@ -14,7 +14,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::RunError;
-use super::services::{EndedComponent, Services};
+use super::services::{EndedChild, Services};
 use crate::config::plan::{Plan, Target};
 use crate::config::settings::StackChoice;
 use crate::core::Address;
@@ -224,13 +224,13 @@ impl Environment {
     }
 
     /// Children that ended by themselves.
-    pub(super) fn ended_components(&mut self) -> Vec<EndedComponent> {
+    pub(super) fn ended_children(&mut self) -> Vec<EndedChild> {
         let mut ended = Vec::new();
         for service in self.services.iter_mut().chain(&mut self.servers) {
             if let Service::Child(child) = service
                 && let Some(status) = child.ended()
             {
-                ended.push(EndedComponent { name: child.name().to_owned(), status });
+                ended.push(EndedChild { name: child.name().to_owned(), status });
             }
         }
         ended

@@ -11,8 +11,6 @@ use crate::script::{ScriptError, ScriptErrorCounts, ScriptSession, ScriptSummary
 pub(crate) struct FinishedRun {
     /// Its report.
     pub report: Report,
-    /// Components that ended during the run although they were not stopped, each as a sentence.
-    pub(crate) ended_components: Vec<String>,
     script: Option<FinishedScript>,
 }
 
@@ -26,12 +24,7 @@ struct FinishedScript {
 impl FinishedRun {
     pub(super) fn new(measured: Measurements, script: Option<ScriptSession>) -> Self {
         let report = Report::from(&measured);
-        let ended_components = measured.ended_components.clone();
-        Self {
-            report,
-            ended_components,
-            script: script.map(|session| FinishedScript { session, measured }),
-        }
+        Self { report, script: script.map(|session| FinishedScript { session, measured }) }
     }
 
     /// Calls the script's `done` if there is one. The script may print and block.

@@ -9,6 +9,7 @@ use crate::config::settings::NodeShare;
 use crate::engine::shards::LoadShards;
 use crate::message::mix::scatter;
 use crate::message::{IdSpace, MsgId};
+use crate::report::remark::MessageNote;
 use crate::script;
 
 /// Lifetime of a reservation beyond the planned end of the run that made it.
@@ -74,13 +75,9 @@ impl NeededIds {
     }
 
     /// Returns the note about a first id that was rounded up, if it was.
-    pub(super) fn rounding_note(&self, first: u64) -> Option<String> {
-        let begins = self.space(first).first();
-        (begins != first).then(|| {
-            format!(
-                "--first-id {first}: the ids begin at {begins}, the next place that is the same for all nodes"
-            )
-        })
+    pub(super) fn rounding_note(&self, asked: u64) -> Option<MessageNote> {
+        let first = self.space(asked).first();
+        (first != asked).then_some(MessageNote::FirstIdRounded { asked, first })
     }
 }
 
@@ -136,7 +133,7 @@ mod tests {
         assert_eq!(alone.rounding_note(7), None);
         let second = needed(1, 2);
         assert_eq!(second.space(7).id(0, 0).map(MsgId::get), Some(30_000));
-        let note = second.rounding_note(7).expect("rounded");
+        let note = second.rounding_note(7).expect("rounded").to_string();
         assert!(note.contains("--first-id 7: the ids begin at 20000"), "{note}");
     }
 

@@ -9,7 +9,7 @@ use crate::engine::LoadResult;
 use crate::engine::transport::Traffic;
 use crate::host::health::Machine;
 use crate::message::{MessageAccount, MissedSpan, StagePair, Unjoined};
-use crate::report::{Clock, Resource, Row, Stack, StampList};
+use crate::report::{Clock, Remark, Resource, Row, Stack, StampList};
 
 /// All measurements of one run.
 #[derive(Debug)]
@@ -53,9 +53,20 @@ pub struct Measurements {
     /// One row a second.
     pub series: Vec<Row>,
     /// Events that a reader of the report must know.
-    pub notes: Vec<String>,
-    /// Components that ended during the run although they were not stopped, each as a sentence.
-    pub ended_components: Vec<String>,
+    pub notes: Vec<Remark>,
+    /// Components that ended during the run although they were not stopped.
+    pub ended_components: Vec<EndedComponent>,
+}
+
+/// Component that ended during a run although it was not stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedComponent {
+    /// Name of the component.
+    pub name: String,
+    /// Its exit status, in the words of the system.
+    pub status: String,
+    /// Time since measuring began.
+    pub at: Nanos,
 }
 
 /// The messages and their arrival.

@@ -36,7 +36,6 @@ use crate::config::plan::{Plan, PlanError, Target};
 use crate::config::settings::NodeShare;
 use crate::core::clock::{self, Nanos};
 use crate::core::printable::shortened;
-use crate::core::units::{format_count, format_some};
 use crate::engine::LoadResult;
 use crate::engine::pool::PoolError;
 use crate::engine::request::RequestShape;
@@ -53,7 +52,9 @@ use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::broker_status::{BrokerFacts, BrokerStatus};
 #[cfg(feature = "pipeline")]
 use crate::pipeline::servers::redis::describe;
+use crate::report::Remark;
 use crate::report::ServerKind;
+use crate::report::remark::{RequestNote, ServerNote};
 use crate::report::{Report, Server, Stack};
 use crate::script::{ScriptError, ScriptSession};
 pub(crate) use finished::FinishedRun;
@@ -219,7 +220,7 @@ impl Runner {
         log_server.release_ids().await;
         let rounded = plan.request.first_id.and_then(|first| needed.rounding_note(first));
         result.map(|mut finished| {
-            finished.measured.notes.extend(rounded);
+            finished.measured.notes.extend(rounded.map(Remark::from));
             finished
         })
     }
@@ -281,9 +282,9 @@ impl Runner {
         // While it is silent it sends, too, until its time is up or it has nothing more to send.
         let cut = Some(load.over_at).filter(|at| *at < Nanos::MAX).map(|at| at - measure_from);
         let over = shards.measured_span().into_iter().chain(cut).min();
-        let left_out = left_out(seen.joined.left_out);
-        let notes = [seen.notes, last.notes].concat();
-        let notes = notes.into_iter().chain(left_out).chain(given_up(&load)).collect();
+        let mut notes = [seen.notes, last.notes].concat();
+        notes.extend(left_out(seen.joined.left_out).map(Remark::from));
+        notes.extend(gave_up(&load).map(Remark::from));
         Ok(Finished {
             script: results.script,
             measured: Measurements {
@@ -320,24 +321,15 @@ struct Finished {
 }
 
 /// The sampled messages that are not in the stages.
-fn left_out(messages: u64) -> Option<String> {
-    (messages > 0).then(|| {
-        format!(
-            "{} left out of the stages, as the time of a stamp cannot be right: a clock was set, or a \
-             service does not stamp in the time of Redis",
-            format_some(messages, "sampled message is", "sampled messages are")
-        )
-    })
+fn left_out(messages: u64) -> Option<ServerNote> {
+    (messages > 0).then_some(ServerNote::LeftOutOfStages { messages })
 }
 
 /// Note for a target that went away and did not come back.
-fn given_up(load: &LoadResult) -> Option<String> {
-    load.target_gone.then(|| {
-        format!(
-            "no connection to the target stood for {} s: given up after {} requests, short of --requests",
-            GONE_AFTER.as_secs_f64(),
-            format_count(load.counters.planned)
-        )
+fn gave_up(load: &LoadResult) -> Option<RequestNote> {
+    load.target_gone.then(|| RequestNote::GaveUp {
+        after_s: GONE_AFTER.as_secs_f64(),
+        requests: load.counters.planned,
     })
 }
 

@@ -1,7 +1,6 @@
 //! Monitor of a run. Ten times a second it collects the workers' and the listener's intervals, reads the queue
 //! depth and reports progress; it finds out when all requests are sent and all messages have arrived.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -10,11 +9,12 @@ use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::environment::Environment;
+use super::measurements::EndedComponent;
 use super::measurements::Totals;
 use super::participants::{Participants, RunResults};
 use super::redis_log::LogServer;
 use super::series::Series;
-use super::services::EndedComponent;
+use super::services::EndedChild;
 use super::stages::{JoinedStages, StageJoin};
 use crate::config::plan::Plan;
 use crate::core::clock::{self, Nanos};
@@ -23,7 +23,7 @@ use crate::engine::worker::INTERVAL;
 use crate::host::health::MachineWatch;
 use crate::host::resources::Sampler;
 use crate::message::IdSpace;
-use crate::report::{Resource, Row};
+use crate::report::{Remark, Resource, Row};
 
 /// Phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,15 +85,14 @@ pub(super) struct MonitorResults {
     pub(super) series: Vec<Row>,
     pub(super) joined: JoinedStages,
     pub(super) resources: Vec<Resource>,
-    pub(super) notes: Vec<String>,
-    /// Components that ended, each as a sentence.
-    pub(super) ended_components: Vec<String>,
+    pub(super) notes: Vec<Remark>,
+    pub(super) ended_components: Vec<EndedComponent>,
 }
 
 pub(super) struct Monitor {
     pub(super) join: StageJoin,
-    notes: Vec<String>,
-    ended_components: Vec<ComponentEnd>,
+    notes: Vec<Remark>,
+    ended_components: Vec<EndedComponent>,
     sampler: Sampler,
     pub(super) machine: MachineWatch,
     resources: Vec<Resource>,
@@ -112,20 +111,6 @@ pub(super) struct Monitor {
     /// State at the last report of progress.
     last_progress: SentSoFar,
     queue_depth: Option<u64>,
-}
-
-/// End of a component, with the time since measuring began.
-#[derive(Debug)]
-struct ComponentEnd {
-    component: EndedComponent,
-    at: Nanos,
-}
-
-impl fmt::Display for ComponentEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EndedComponent { name, status } = &self.component;
-        write!(f, "{name} ended: {status}, about {:.0} s into the run", self.at.as_secs_f64())
-    }
 }
 
 /// Number of requests sent up to a time.
@@ -331,10 +316,11 @@ impl Monitor {
 
     /// Notes children that have ended although they were not stopped.
     fn note_ended_components(&mut self, environment: &mut Environment) {
-        for component in environment.ended_components() {
-            if !self.ended_components.iter().any(|ended| ended.component.name == component.name) {
-                let at = clock::now() - self.measure_from;
-                self.ended_components.push(ComponentEnd { component, at });
+        for component in environment.ended_children() {
+            let EndedChild { name, status } = component;
+            if !self.ended_components.iter().any(|ended| ended.name == name) {
+                let (status, at) = (status.to_string(), clock::now() - self.measure_from);
+                self.ended_components.push(EndedComponent { name, status, at });
             }
         }
     }
@@ -402,7 +388,7 @@ impl Monitor {
             joined: self.join.finish(),
             resources: self.resources,
             notes: self.notes,
-            ended_components: self.ended_components.iter().map(ToString::to_string).collect(),
+            ended_components: self.ended_components,
         }
     }
 }

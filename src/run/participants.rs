@@ -15,7 +15,6 @@ use super::other_topics::OtherTopics;
 use crate::config::plan::{Pace, Plan, Request, Target};
 use crate::core::Address;
 use crate::core::clock::Nanos;
-use crate::core::units::format_some;
 use crate::engine::pool::{OwnSource, PoolConfig, WorkerPool};
 use crate::engine::request::{RequestSet, RequestShape};
 use crate::engine::shards::LoadShards;
@@ -24,14 +23,15 @@ use crate::engine::transport::link::{TargetEndpoint, TargetLink};
 use crate::engine::transport::probe;
 use crate::engine::{LoadResult, Mixture};
 use crate::message::{
-    Assignment, DueTable, IdFields, IdSpace, MessageAccount, MissedSpan, SentMessages, Template,
-    Unjoined,
+    Assignment, DueTable, IdFields, IdSpace, MessageAccount, SentMessages, Template, Unjoined,
 };
 #[cfg(feature = "pipeline")]
 use crate::pipeline::arrivals::MqttSource;
 #[cfg(feature = "pipeline")]
 use crate::pipeline::settings::BrokerSettings;
 use crate::pipeline::stamps::Passage;
+use crate::report::Remark;
+use crate::report::remark::MessageNote;
 use crate::script::{ScriptError, ScriptSession, ScriptSetup};
 
 /// Silence after the last message until a complete run is over: a duplicate would follow soon.
@@ -47,7 +47,7 @@ pub(super) struct RunResults {
     pub(super) last_intervals: Vec<ArrivalInterval>,
     pub(super) last_sampled: Vec<Passage>,
     pub(super) sampled_dropped: u64,
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Remark>,
     pub(super) script: Option<ScriptSession>,
 }
 
@@ -215,12 +215,15 @@ impl Participants {
             MessageAccount::join(&messages, arrivals, end, |id, age| times.record_age(id, age));
         times.add_dropped(&results.load);
         let missed = arrivals.missed_spans(end);
-        results.notes.extend(reconnect_note(
-            listened.reconnects,
-            account.missed,
-            &missed,
-            self.qos,
-        ));
+        if listened.reconnects > 0 {
+            let note = MessageNote::SubscriberReconnected {
+                times: listened.reconnects,
+                missed: account.missed,
+                spans: missed.clone(),
+                qos: self.qos,
+            };
+            results.notes.push(note.into());
+        }
         results.arrivals = Some(Arrivals {
             account,
             timed_when_read: listened.timed_when_read,
@@ -274,44 +277,6 @@ fn mixture(plan: &Plan, shards: &LoadShards, space: IdSpace) -> Option<Mixture> 
 /// Returns true if the first request carries its id. For a script it is assumed, and checked for each request.
 fn carries_id(plan: &Plan) -> bool {
     plan.script.is_some() || plan.request.requests.first().is_none_or(Request::carries_id)
-}
-
-/// Spans that a note names; the report has all.
-const NAMED_SPANS: usize = 3;
-
-/// Returns the note about connections that the subscriber lost, if it did.
-fn reconnect_note(reconnects: u64, missed: u64, spans: &[MissedSpan], qos: u8) -> Option<String> {
-    let times = match reconnects {
-        0 => return None,
-        1 => "once".to_owned(),
-        n => format!("{n} times"),
-    };
-    let lost = format!("our subscriber lost its connection to the broker {times}");
-    let mut named: Vec<_> = spans
-        .iter()
-        .take(NAMED_SPANS)
-        .map(|span: &MissedSpan| {
-            format!("{:.2} s to {:.2} s", span.from.as_secs_f64(), span.to.as_secs_f64())
-        })
-        .collect();
-    if spans.len() > NAMED_SPANS {
-        named.push(format!("{} more", spans.len() - NAMED_SPANS));
-    }
-    let named = named.join(", ");
-    Some(match (missed, qos) {
-        (0, _) => format!("{lost}; no message was missed"),
-        (_, 0) => format!(
-            "{lost}; {} due from {named} of the run did not reach us, as at QoS 0 a broker keeps nothing \
-             for a client that is away: they count as missed, not as lost, also those that the pipeline lost",
-            format_some(missed, "message", "messages")
-        ),
-        (_, qos) => format!(
-            "{lost}; {} due from {named} of the run did not reach us, although we asked for QoS {qos}: \
-             they were published at QoS 0, the broker kept no session or had its queue full, or they were \
-             lost before they reached it. They count as missed, not as lost",
-            format_some(missed, "message", "messages")
-        ),
-    })
 }
 
 /// Opens the script's states. They may print, look up addresses and connect, so this runs on a thread that may

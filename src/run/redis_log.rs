@@ -15,16 +15,17 @@ use super::stages::StageJoin;
 use super::stamp_reader::{StampClock, StampReader};
 use crate::config::plan::Plan;
 use crate::core::Address;
-use crate::core::clock::{self, Jump, Nanos, ServerClock};
+use crate::core::clock::{self, Nanos, ServerClock};
 use crate::core::distribution::micros;
-use crate::core::units::{format_some, format_time};
 use crate::message::IdSpace;
 use crate::pipeline::queue::redis_list;
 use crate::pipeline::servers::redis::{
     Link, Use, info, is_denied, release_ids, reserve_ids, server_time,
 };
 use crate::pipeline::stamps;
+use crate::report::Remark;
 use crate::report::ServerKind;
+use crate::report::remark::ServerNote;
 use crate::report::{Clock, ClockSource, StampList};
 
 /// Round trips that compare the clocks before the load: the shortest of them bounds the offset.
@@ -73,7 +74,7 @@ pub(super) struct RedisSummary {
     /// The stamp lists.
     pub(super) stamps: Vec<StampList>,
     /// Sentences on missing or untrusted numbers.
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Remark>,
 }
 
 impl Redis {
@@ -223,14 +224,10 @@ impl LogServer {
     }
 
     /// A note if the key of the queue is not a list.
-    fn queue_note(&self) -> Option<String> {
+    fn queue_note(&self) -> Option<ServerNote> {
         let redis = self.redis.as_ref().filter(|_| self.queue_is_other_type)?;
-        Some(format!(
-            "'{}' of Redis at {} is not a list, so the queue depth is not measured; name the list with \
-             --queue",
-            self.queue,
-            redis.link.address()
-        ))
+        let (queue, address) = (self.queue.clone(), redis.link.address().to_string());
+        Some(ServerNote::QueueNotList { queue, address })
     }
 
     /// Makes the connections again that were closed while the run waited for its start.
@@ -297,28 +294,39 @@ impl LogServer {
         let mut stamps = Vec::new();
         if let Some(log) = &self.log {
             let jumps = self.clock.jumps().iter().filter(|jump| jump.noticed > begin);
-            notes.extend(jumps.map(|jump| jump_note(log.redis.link.address(), jump, begin)));
+            notes.extend(jumps.map(|jump| ServerNote::ClockJumped {
+                address: log.redis.link.address().to_string(),
+                by_us: jump.by_us,
+                at_s: (jump.noticed - begin).as_secs_f64(),
+            }));
             notes.extend(log.reader.notes(join.has_samples()));
             stamps = log.reader.counts();
         }
+        let notes = notes.into_iter().map(Remark::from).collect();
         RedisSummary { clock, stamps, notes }
     }
 
     /// A note for each server on the commands that its user may not run.
-    fn denials(&self) -> Vec<String> {
+    fn denials(&self) -> Vec<ServerNote> {
         let log = self.log.as_ref().map(|log| &log.redis);
-        let mut denied: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        let mut denied: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
         for redis in self.redis.iter().chain(log) {
             denied.entry(redis.link.address().to_string()).or_default().extend(&redis.denied);
         }
-        denied.retain(|_, commands| !commands.is_empty());
-        denied.iter().map(|(address, commands)| denial(address, commands)).collect()
+        let mut notes = Vec::new();
+        for (address, commands) in denied {
+            if !commands.is_empty() {
+                let commands = commands.into_iter().collect();
+                notes.push(ServerNote::CommandsDenied { address, commands });
+            }
+        }
+        notes
     }
 
-    /// Each server that was lost meanwhile, as a sentence.
-    fn gaps(&self) -> Vec<String> {
+    /// A note for each server that was lost meanwhile.
+    fn gaps(&self) -> Vec<ServerNote> {
         let log = self.log.as_ref().map(|log| &log.redis);
-        let (servers, what) = match (&self.redis, log) {
+        let (servers, lacking) = match (&self.redis, log) {
             (Some(queue), Some(log)) if queue.link.address() == log.link.address() => {
                 let most = if log.losses() > queue.losses() { log } else { queue };
                 (vec![most], ["queue depth and stages lack", ""])
@@ -329,42 +337,13 @@ impl LogServer {
                 (one, ["queue depth and stages lack", ""])
             }
         };
-        let lost = servers.into_iter().zip(what).filter(|(server, _)| server.losses() > 0);
-        lost.map(|(server, what)| {
-            let times = format_some(server.losses(), "time", "times");
-            format!("lost Redis at {} {times}: {what} what was meanwhile", server.link.address())
-        })
-        .collect()
+        let mut notes = Vec::new();
+        for (server, lacking) in servers.into_iter().zip(lacking) {
+            let (address, times) = (server.link.address().to_string(), server.losses());
+            if times > 0 {
+                notes.push(ServerNote::RedisLost { address, times, lacking });
+            }
+        }
+        notes
     }
-}
-
-fn denial(address: &str, commands: &BTreeSet<&str>) -> String {
-    let lacking: Vec<_> = commands
-        .iter()
-        .map(|command| match *command {
-            "TIME" => "the stages of services' stamps",
-            "INFO" => "the version",
-            _ => "the queue depth",
-        })
-        .collect();
-    let commands: Vec<_> = commands.iter().copied().collect();
-    format!(
-        "the user of Redis at {address} may not run {}, so the report lacks {}; grant the rights with ACL \
-         SETUSER",
-        commands.join(", "),
-        lacking.join(", ")
-    )
-}
-
-fn jump_note(address: &Address, jump: &Jump, begin: Nanos) -> String {
-    let direction = if jump.by_us > 0 { "forward" } else { "back" };
-    let by = match jump.by_us.unsigned_abs() {
-        us @ 1_000_000.. => format!("{:.1} s", us as f64 / 1e6),
-        us => format_time(us as f64),
-    };
-    let at = (jump.noticed - begin).as_secs_f64();
-    format!(
-        "the clock of Redis at {address} jumped {direction} by {by} about {at:.0} s into the run: stages of \
-         messages on their way then are not to be trusted and are left out"
-    )
 }

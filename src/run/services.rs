@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 
 /// Child process that ended although it was not stopped.
 #[derive(Debug)]
-pub(super) struct EndedComponent {
+pub(super) struct EndedChild {
     pub(super) name: String,
     pub(super) status: ExitStatus,
 }

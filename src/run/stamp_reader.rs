@@ -10,11 +10,11 @@ use redis::{ErrorKind, Pipeline, RedisError, RedisResult};
 use super::list_ends::{Element, ListEnds, ListView, LookResult, MARKS, MOST_WINDOW};
 use super::stages::StageJoin;
 use crate::core::clock::{Nanos, ServerClock};
-use crate::core::units::format_count;
 use crate::message::{Checkpoint, MsgId};
 use crate::pipeline::servers::redis::describe;
 use crate::pipeline::stamps::{Stamp, shape};
 use crate::report::StampList;
+use crate::report::remark::{ServerNote, StampUnit};
 use pushed::PushedStamps;
 
 /// Stamps after which it is not by chance that all are whole milliseconds.
@@ -33,7 +33,7 @@ struct ListReader {
     /// The form of the first element that is not a stamp.
     unreadable: Option<String>,
     /// The unit in which the times of the stamps are whole numbers.
-    unit: TimeUnit,
+    unit: StampUnit,
     /// Error of Redis, if it refused to read the list: it is not read again.
     refused: Option<String>,
 }
@@ -63,7 +63,7 @@ impl StampReader {
                     ends: ListEnds::default(),
                     count: StampList::new(checkpoint),
                     unreadable: None,
-                    unit: TimeUnit::Second,
+                    unit: StampUnit::Second,
                     refused: None,
                 })
             })
@@ -153,52 +153,38 @@ impl StampReader {
         self.lists.iter().map(|list| list.count.clone()).collect()
     }
 
-    /// Sentences on lists that could not be read in full, and on coarse times. A run without sampled
+    /// Notes on lists that could not be read in full, and on coarse times. A run without sampled
     /// messages expects only stamps of others, and does not note them.
-    pub(super) fn notes(&self, has_samples: bool) -> Vec<String> {
+    pub(super) fn notes(&self, has_samples: bool) -> Vec<ServerNote> {
         let mut notes = self.refusals();
         notes.extend(self.lists.iter().flat_map(|list| list.notes(has_samples)));
         notes
     }
 
-    /// A sentence for each refusal, with the lists that it is about.
-    fn refusals(&self) -> Vec<String> {
-        let mut lists: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    /// A note for each refusal, with the lists that it is about.
+    fn refusals(&self) -> Vec<ServerNote> {
+        let mut lists: BTreeMap<&String, Vec<&'static str>> = BTreeMap::new();
         for list in &self.lists {
             if let Some(refused) = &list.refused {
-                lists.entry(refused).or_default().push(format!("'{}'", list.name));
+                lists.entry(refused).or_default().push(list.name);
             }
         }
-        lists
-            .iter()
-            .map(|(refused, names): (&&str, &Vec<String>)| {
-                format!(
-                    "stamps cannot be read from Redis ({}): {refused}; their stages are missing",
-                    names.join(", ")
-                )
-            })
-            .collect()
+        let mut notes = Vec::new();
+        for (refused, lists) in lists {
+            notes.push(ServerNote::StampsDenied { lists, refused: refused.clone() });
+        }
+        notes
     }
 }
 
-/// A unit of a stamp's time, the finest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum TimeUnit {
-    Microsecond,
-    Millisecond,
-    Second,
-}
-
-impl TimeUnit {
-    /// The coarsest unit in which a time is a whole number.
-    fn of(micros: u64) -> Self {
-        if micros.is_multiple_of(1_000_000) {
-            Self::Second
-        } else if micros.is_multiple_of(1_000) {
-            Self::Millisecond
-        } else {
-            Self::Microsecond
-        }
+/// The coarsest unit in which a time is a whole number.
+fn unit_of(micros: u64) -> StampUnit {
+    if micros.is_multiple_of(1_000_000) {
+        StampUnit::Second
+    } else if micros.is_multiple_of(1_000) {
+        StampUnit::Millisecond
+    } else {
+        StampUnit::Microsecond
     }
 }
 
@@ -222,7 +208,7 @@ impl ListReader {
             return;
         };
         self.count.joined += 1;
-        self.unit = self.unit.min(TimeUnit::of(server_us));
+        self.unit = self.unit.min(unit_of(server_us));
         match source.clock.monotonic(server_us, source.now) {
             Some(at) => _ = join.add_stamp(self.checkpoint, id, at),
             // The server's time was never read: a note of its own says why.
@@ -232,51 +218,30 @@ impl ListReader {
     }
 
     /// The note on times that are too coarse for the stages.
-    fn unit_note(&self) -> Option<String> {
-        let unit = match self.unit {
-            _ if self.count.joined < ENOUGH_STAMPS => return None,
-            TimeUnit::Microsecond => return None,
-            TimeUnit::Millisecond => "milliseconds",
-            TimeUnit::Second => "seconds",
-        };
-        Some(format!(
-            "the stamps in the Redis list '{}' are in whole {unit}, and their stages are not more exact; \
-             stamp with six digits of microseconds",
-            self.name
-        ))
+    fn unit_note(&self) -> Option<ServerNote> {
+        let is_coarse = self.count.joined >= ENOUGH_STAMPS && self.unit > StampUnit::Microsecond;
+        is_coarse.then_some(ServerNote::StampsCoarse { list: self.name, unit: self.unit })
     }
 
-    fn notes(&self, has_samples: bool) -> Vec<String> {
-        let (name, count) = (self.name, &self.count);
+    fn notes(&self, has_samples: bool) -> Vec<ServerNote> {
+        let (list, count) = (self.name, &self.count);
         let mut notes = Vec::new();
-        if let Some(shape) = &self.unreadable {
-            notes.push(format!(
-                "{} of {} stamps in the Redis list '{name}' cannot be read; the first has the form \
-                 {shape}, and a stamp is {{\"id\":12000,\"time\":\"1426087754.105100\"}}",
-                format_count(count.unreadable),
-                format_count(count.read)
-            ));
+        if let Some(form) = &self.unreadable {
+            notes.push(ServerNote::StampsUnreadable {
+                list,
+                unreadable: count.unreadable,
+                read: count.read,
+                form: form.clone(),
+            });
         }
         if self.ends.has_skipped() {
-            notes.push(format!(
-                "the Redis list '{name}' was replaced, or grew by more than {} stamps between two readings: \
-                 not all of it was read",
-                format_count(MOST_WINDOW as u64)
-            ));
+            notes.push(ServerNote::StampsSkipped { list, window: MOST_WINDOW as u64 });
         }
         if count.unread > 0 && self.refused.is_none() {
-            notes.push(format!(
-                "{} stamps were gone from the Redis list '{name}' before they were read, and their stages are \
-                 missing: raise --stamps-keep of the services, or --sample",
-                format_count(count.unread)
-            ));
+            notes.push(ServerNote::StampsGone { list, unread: count.unread });
         }
         if has_samples && count.foreign > 0 && count.joined == 0 {
-            notes.push(format!(
-                "none of the {} stamps in the Redis list '{name}' has an id of this run; does the \
-                 service stamp the id that it was sent?",
-                format_count(count.read - count.unreadable)
-            ));
+            notes.push(ServerNote::StampsForeign { list, read: count.read - count.unreadable });
         }
         notes.extend(self.unit_note());
         notes
@@ -330,6 +295,10 @@ mod tests {
     use super::*;
     use crate::message::{IdSpace, StagePair};
 
+    fn texts(notes: &[ServerNote]) -> Vec<String> {
+        notes.iter().map(ServerNote::to_string).collect()
+    }
+
     /// A clock that was compared, a run with the ids from 100 on, and a list.
     fn reading() -> (ServerClock, StageJoin, ListReader) {
         let mut clock = ServerClock::new(true);
@@ -342,7 +311,7 @@ mod tests {
             ends: ListEnds::default(),
             count: StampList::new(Checkpoint::Api),
             unreadable: None,
-            unit: TimeUnit::Second,
+            unit: StampUnit::Second,
             refused: None,
         };
         (clock, join, list)
@@ -355,7 +324,7 @@ mod tests {
         assert!(list.notes(true).is_empty());
         list.add(br#"{"id":0,"time":"5.000002"}"#, source, &mut join);
         assert!(list.notes(false).is_empty(), "no message of the run was sampled");
-        let notes = list.notes(true);
+        let notes = texts(&list.notes(true));
         assert!(
             notes[0].contains("none of the 1 stamps in the Redis list 'apiserver'"),
             "{notes:?}"
@@ -372,7 +341,7 @@ mod tests {
         let count = &list.count;
         assert_eq!((count.read, count.joined), (6, 2));
         assert_eq!((count.foreign, count.unreadable), (2, 2));
-        let [note] = &list.notes(true)[..] else { panic!("one") };
+        let [note] = &texts(&list.notes(true))[..] else { panic!("one") };
         assert!(note.starts_with("2 of 6 stamps in the Redis list 'apiserver' cannot be read"));
         assert!(note.contains(r#"{"id":integer,"time":"aaaa"}"#), "{note}");
     }
@@ -392,7 +361,7 @@ mod tests {
                 let element = format!(r#"{{"id":100,"time":{time}}}"#);
                 list.add(element.as_bytes(), source, &mut join);
             }
-            let notes = list.notes(true);
+            let notes = texts(&list.notes(true));
             assert_eq!(notes.len(), usize::from(unit.is_some()), "{times:?}: {notes:?}");
             assert!(unit.is_none_or(|unit| notes[0].contains(unit)), "{notes:?}");
         }

@@ -50,7 +50,7 @@ pub(super) mod environment {
     use crate::host::resources::Component;
     use crate::report::ServerKind;
     use crate::run::RunError;
-    use crate::run::services::{EndedComponent, Services};
+    use crate::run::services::{EndedChild, Services};
 
     pub(crate) use NamedTarget as Environment;
 
@@ -74,7 +74,7 @@ pub(super) mod environment {
             Vec::new()
         }
 
-        pub(crate) fn ended_components(&mut self) -> Vec<EndedComponent> {
+        pub(crate) fn ended_children(&mut self) -> Vec<EndedChild> {
             Vec::new()
         }
 
@@ -92,7 +92,7 @@ pub(super) mod redis_log {
     use crate::config::plan::Plan;
     use crate::core::clock::Nanos;
     use crate::message::IdSpace;
-    use crate::report::{Clock, StampList};
+    use crate::report::{Clock, Remark, StampList};
     use crate::run::RunError;
     use crate::run::ids::NeededIds;
     use crate::run::stages::StageJoin;
@@ -108,7 +108,7 @@ pub(super) mod redis_log {
     pub(crate) struct NoRedisSummary {
         pub(crate) clock: Clock,
         pub(crate) stamps: Vec<StampList>,
-        pub(crate) notes: Vec<String>,
+        pub(crate) notes: Vec<Remark>,
     }
 
     impl NoLogServer {

@@ -12,6 +12,7 @@ use crate::config::settings::{NodeShare, RequestSettings, Settings};
 use crate::core::secrets::mask_parts;
 use crate::message::template::EscapeContext;
 use crate::message::{Data, IdFields, MAX_BODY, MessageBody, Mix, Template};
+pub(crate) use carried_id::NO_REQUEST_CARRIES_ID;
 use carried_id::{check_lines, head_carries_id};
 
 /// Requests of a run and their mix.

@@ -7,6 +7,7 @@ use crate::analysis::compare::{Comparison, Figure, Outcome};
 use crate::output::comparison;
 use crate::report::lookup::it_is;
 use crate::report::ramp::{RampReport, RampStep};
+use crate::report::remark::sentences;
 use crate::report::{GeneratorState, Report};
 
 /// Result of a test case, with the reason.
@@ -100,7 +101,7 @@ fn step(step: &RampStep) -> Case {
             if let CaseResult::Failed(late) = held(report) {
                 why.insert(0, late);
             }
-            why.splice(..0, report.verdict.failures.iter().cloned());
+            why.splice(..0, sentences(&report.verdict.failures));
             if why.is_empty() { CaseResult::Passed } else { CaseResult::Failed(why.join("; ")) }
         }
     };
@@ -117,13 +118,15 @@ fn whole(report: &Report) -> CaseResult {
     if report.verdict.failures.is_empty() {
         return CaseResult::Passed;
     }
-    CaseResult::Failed(report.verdict.failures.join("; "))
+    CaseResult::Failed(sentences(&report.verdict.failures).join("; "))
 }
 
 fn held(report: &Report) -> CaseResult {
     match report.verdict.generator {
         GeneratorState::Valid => CaseResult::Passed,
-        GeneratorState::Limited => CaseResult::Failed(report.verdict.reasons.join("; ")),
+        GeneratorState::Limited => {
+            CaseResult::Failed(sentences(&report.verdict.reasons).join("; "))
+        }
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) fn run(report: &Report, options: TextOptions) -> String {
     if !report.resources.is_empty() {
         out += &table(&resource_rows(report));
     }
-    let mut items: Vec<_> = report.verdict.notes.iter().map(|note| line(note)).collect();
+    let mut items: Vec<_> =
+        report.verdict.notes.iter().map(|note| line(&note.to_string())).collect();
     items.extend(
         report.script.iter().map(|script| format!("Script: {}", cell(&script_use(script)))),
     );
@@ -91,13 +92,15 @@ fn heading(name: &str, result: &RunResult) -> String {
 fn verdict(report: &Report) -> String {
     let mut out = String::new();
     if !report.verdict.failures.is_empty() {
-        let failures: Vec<_> = report.verdict.failures.iter().map(|why| line(why)).collect();
+        let failures: Vec<_> =
+            report.verdict.failures.iter().map(|why| line(&why.to_string())).collect();
         out += &(list(&failures) + "\n");
     }
     out + &match report.verdict.reasons.as_slice() {
         [] => format!("Generator **valid**: {}.\n\n", why_valid(report)),
         reasons => {
-            let reasons = reasons.iter().map(|reason| line(reason)).collect::<Vec<_>>();
+            let reasons =
+                reasons.iter().map(|reason| line(&reason.to_string())).collect::<Vec<_>>();
             format!("Generator **LIMITED: do not trust these numbers.**\n\n{}\n", list(&reasons))
         }
     }

@@ -3,7 +3,6 @@
 use super::located::{Located, field, number};
 use super::markup::{Unit, escape, head, table};
 use crate::output::text::why_valid;
-use crate::report::failures::failure_name;
 use crate::report::lookup::{found, is_percent, is_time, name_in};
 use crate::report::result::{Allowed, RunResult};
 use crate::report::{Report, ThresholdResult, Verdict};
@@ -17,7 +16,7 @@ pub(super) fn run_badges(report: &Report, allowed: Allowed) -> String {
 /// The parts of the verdict, each as a badge; for a run and for a step of a ramp.
 pub(super) fn badges(report: &Report) -> String {
     let verdict = &report.verdict;
-    let failures = verdict.failures.iter().map(|failure| badge(false, failure_name(failure)));
+    let failures = verdict.failures.iter().map(|failure| badge(false, &failure.name()));
     let mut badges: Vec<_> = failures.chain([generator_badge(report)]).collect();
     let all = verdict.thresholds.len();
     let failed = verdict.thresholds.iter().filter(|threshold| !threshold.ok).count();
@@ -58,10 +57,10 @@ pub(super) fn verdict(report: &Located<'_, Report>) -> String {
     let verdict = field!(report, verdict);
     let mut items = String::new();
     for reason in verdict.failures.iter().chain(&verdict.reasons) {
-        items += &list_item("bad", reason);
+        items += &list_item("bad", &reason.to_string());
     }
     for note in &verdict.notes {
-        items += &list_item("note", note);
+        items += &list_item("note", &note.to_string());
     }
     if !items.is_empty() {
         items = format!("<ul class=\"notes\">\n{items}</ul>\n");

@@ -120,22 +120,13 @@ impl Skew {
         self.us > LARGEST_US.max(self.longest_us / LARGEST_SHARE)
     }
 
-    /// The sentence on a skew that a reader must know.
-    pub(super) fn sentence(self, clock: StartClock) -> Option<String> {
+    /// Which node began how long after which, if a reader must know of it.
+    pub(super) fn described(self, clock: StartClock) -> Option<String> {
         if self.us <= NOTABLE_US {
             return None;
         }
         let by = if self.us < 1_000_000 { format_time(self.us as f64) } else { seconds(self.us) };
-        let started = format!(
-            "node {} started {by} after node {} by {}",
-            self.last,
-            self.first,
-            clock.described()
-        );
-        Some(if self.is_too_large() {
-            format!("{started}: together they did not send the planned load; see --start-at")
-        } else {
-            started
-        })
+        let (first, last) = (self.first, self.last);
+        Some(format!("node {last} started {by} after node {first} by {}", clock.described()))
     }
 }

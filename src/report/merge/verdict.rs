@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::starts::Skew;
 use super::sum::Sum;
 use crate::config::plan::Threshold;
-use crate::report::failures::failures;
+use crate::report::failures::failure;
+use crate::report::remark::{Limit, Remark, ServerNote};
 use crate::report::thresholds::judge_thresholds;
 use crate::report::{GeneratorState, Report, ThresholdResult, Verdict};
 
@@ -15,18 +16,23 @@ impl Sum<'_> {
         let mut reasons = self.told(|verdict| &verdict.reasons);
         let parts = report.run.parts.iter();
         let missing = parts.flat_map(|parts| (0..parts.count).filter(|n| !parts.nodes.contains(n)));
-        let missing: Vec<_> = missing.map(|node| node.to_string()).collect();
-        if !missing.is_empty() {
-            let (which, count) = (missing.join(", "), self.first().run.node.map_or(0, |n| n.count));
-            reasons.push(format!("partial: the report of node {which} of {count} is missing"));
+        let missing: Vec<_> = missing.collect();
+        let is_partial = !missing.is_empty();
+        if is_partial {
+            let of = self.first().run.node.map_or(0, |node| node.count);
+            reasons.push(Limit::Partial { missing, of }.into());
         }
         let mut notes = self.told(|verdict| &verdict.notes);
         let apart = self.skew.is_some_and(Skew::is_too_large);
-        if let Some(sentence) = self.skew.and_then(|skew| skew.sentence(self.clock)) {
-            if apart { reasons.push(sentence) } else { notes.push(sentence) }
+        if let Some(skew) = self.skew.and_then(|skew| skew.described(self.clock)) {
+            if apart {
+                reasons.push(Limit::StartsApart { skew }.into());
+            } else {
+                notes.push(ServerNote::StartSkew { skew }.into());
+            }
         }
         let limited =
-            apart || self.reports().any(|r| !r.verdict.generator.is_valid()) || !missing.is_empty();
+            apart || is_partial || self.reports().any(|r| !r.verdict.generator.is_valid());
         let mut verdict = Verdict {
             generator: if limited { GeneratorState::Limited } else { GeneratorState::Valid },
             pass: false,
@@ -40,8 +46,8 @@ impl Sum<'_> {
     }
 
     /// The failures of the sums, and those of each node: what one node did proves nothing of the whole.
-    fn failures(&self, report: &Report) -> Vec<String> {
-        let mut all = failures(report);
+    fn failures(&self, report: &Report) -> Vec<Remark> {
+        let mut all: Vec<_> = failure(report).into_iter().map(Remark::from).collect();
         for failure in self.told(|verdict| &verdict.failures) {
             if !all.contains(&failure) {
                 all.push(failure);
@@ -50,26 +56,23 @@ impl Sum<'_> {
         all
     }
 
-    /// Texts of the nodes; with the numbers of the nodes if not all have the text.
-    fn told<'s>(&'s self, of: impl Fn(&'s Verdict) -> &'s Vec<String>) -> Vec<String> {
-        let mut told: Vec<(&String, BTreeSet<u64>)> = Vec::new();
+    /// Remarks of the nodes; with the numbers of the nodes if not all have the remark.
+    fn told<'s>(&'s self, of: impl Fn(&'s Verdict) -> &'s Vec<Remark>) -> Vec<Remark> {
+        let mut told: Vec<(&Remark, BTreeSet<u64>)> = Vec::new();
         for part in self.parts {
-            for text in of(&part.report.verdict) {
-                match told.iter_mut().find(|(known, _)| *known == text) {
+            for remark in of(&part.report.verdict) {
+                match told.iter_mut().find(|(known, _)| *known == remark) {
                     Some((_, nodes)) => _ = nodes.insert(part.at.node),
-                    None => told.push((text, BTreeSet::from([part.at.node]))),
+                    None => told.push((remark, BTreeSet::from([part.at.node]))),
                 }
             }
         }
-        told.into_iter()
-            .map(|(text, nodes): (&String, BTreeSet<u64>)| {
-                if nodes.len() == self.parts.len() {
-                    return text.clone();
-                }
-                let nodes: Vec<_> = nodes.iter().map(u64::to_string).collect();
-                format!("node {}: {text}", nodes.join(", "))
-            })
-            .collect()
+        let mut all = Vec::new();
+        for (remark, nodes) in told {
+            let is_of_all = nodes.len() == self.parts.len();
+            all.push(if is_of_all { remark.clone() } else { remark.of_nodes(nodes) });
+        }
+        all
     }
 
     /// A condition that held in one part fails the whole, with that part's number.

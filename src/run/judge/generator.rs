@@ -3,8 +3,8 @@
 use crate::config::plan::{LoadConfig, Mode, Pace};
 use crate::core::clock::Nanos;
 use crate::core::distribution::Latencies;
-use crate::core::units::{format_count, format_some, format_time};
-use crate::report::{Latency, Report};
+use crate::report::remark::{Limit, PacingPart, RequestNote, Shortage, Starvation, WaitCause};
+use crate::report::{Latency, Remark, Report};
 use crate::run::measurements::Measurements;
 
 /// Largest lateness of a share of the slots, beyond the tick. With a larger one the generator sends bursts
@@ -30,61 +30,47 @@ const STARVED_PERCENT: f64 = 20.0;
 const EXPLAINING_PERCENT: f64 = 5.0;
 
 /// Why the generator did not hold its plan.
-pub(super) fn reasons(report: &Report, seen: &Measurements) -> Vec<String> {
+pub(super) fn reasons(report: &Report, seen: &Measurements) -> Vec<Remark> {
     let mut reasons = shortages(report);
     if let Mode::Open { .. } = seen.plan.load.mode {
         let (pacing, tick) = (&seen.load.pacing, tick(&seen.plan.load));
-        for (quantile, words, limit) in PACING_LIMITS {
+        for (quantile, share, limit) in PACING_LIMITS {
             let late = tail(pacing, quantile);
             if late > limit + tick {
-                reasons.push(format!(
-                    "{words} was due {} or more before the generator came to it (limit {} beyond the \
-                     tick): {}",
-                    format_time(late.as_micros_f64()),
-                    format_time(limit.as_micros_f64()),
-                    cause_of_lateness(report),
-                ));
+                let cause = cause_of_lateness(report);
+                reasons.push(Limit::Late { share, late, limit, cause });
             }
         }
     } else if let Some(machine) = &report.generator {
-        reasons.extend(machine.starved_by(STARVED_PERCENT));
+        reasons.extend(machine.starved_by(STARVED_PERCENT).map(Limit::Starved));
     }
-    reasons
+    reasons.into_iter().map(Remark::from).collect()
 }
 
-/// Names the cause of lateness where the machine shows it.
-fn cause_of_lateness(report: &Report) -> String {
-    let machine = report.generator.as_ref();
-    if let Some(cause) = machine.and_then(|machine| machine.starved_by(EXPLAINING_PERCENT)) {
+/// Cause of lateness, as far as the machine shows it.
+fn cause_of_lateness(report: &Report) -> Starvation {
+    let Some(machine) = &report.generator else { return Starvation::Unknown };
+    if let Some(cause) = machine.starved_by(EXPLAINING_PERCENT) {
         return cause;
     }
-    match machine {
-        Some(machine) if machine.run_queue_percent > EXPLAINING_PERCENT => format!(
-            "this machine is too busy for the rate: the load threads waited {:.0}% of their time for a CPU \
-             that the servers under test or loadgen itself used",
-            machine.run_queue_percent
-        ),
-        _ => "this machine is too busy for the rate".to_owned(),
+    if machine.run_queue_percent > EXPLAINING_PERCENT {
+        return Starvation::Experiment { waited_percent: machine.run_queue_percent };
     }
+    Starvation::Unknown
 }
 
-/// Shortages of this machine that made requests fail, and the cure.
-fn shortages(report: &Report) -> Vec<String> {
-    report.generator.iter().flat_map(|machine| &machine.out_of).map(|(name, count): (&String, &u64)| {
-        let failed = format_some(*count, "request or connection", "requests or connections");
-        let (lack, cure) = match name.as_str() {
-            "no_local_port" => (
-                "this machine had no free local port",
-                "keep connections open (no --disable-keepalive), or widen net.ipv4.ip_local_port_range",
-            ),
-            "too_many_open_files" => (
-                "the limit on open files was reached",
-                "raise it with ulimit -n, or take fewer --connections",
-            ),
-            _ => ("the kernel had no memory for sockets", "take fewer --connections"),
+/// Shortages of this machine that made requests fail.
+fn shortages(report: &Report) -> Vec<Limit> {
+    let mut found = Vec::new();
+    for (name, failed) in report.generator.iter().flat_map(|machine| &machine.out_of) {
+        let of = match name.as_str() {
+            "no_local_port" => Shortage::LocalPorts,
+            "too_many_open_files" => Shortage::OpenFiles,
+            _ => Shortage::SocketMemory,
         };
-        format!("{failed} failed because {lack}: {cure}")
-    }).collect()
+        found.push(Limit::Short { of, failed: *failed });
+    }
+    found
 }
 
 /// Planned sleep of a worker while slots become due.
@@ -103,41 +89,33 @@ fn tail(latencies: &Latencies, quantile: f64) -> Nanos {
 }
 
 /// Notes on the generator's part of the times.
-pub(super) fn notes(report: &Report, seen: &Measurements) -> Vec<String> {
+pub(super) fn notes(report: &Report, seen: &Measurements) -> Vec<RequestNote> {
     let mut notes = Vec::new();
     if report.requests.unrequested_answers > 0 {
-        notes.push(format!(
-            "{} came that no request was waiting for: the target answers more than it is asked; their \
-             connections were closed",
-            format_some(report.requests.unrequested_answers, "answer", "answers")
-        ));
+        let answers = report.requests.unrequested_answers;
+        notes.push(RequestNote::UnrequestedAnswers { answers });
     }
     notes.extend(connection_waits(report));
     notes.extend(machine_notes(report));
-    if let (Some(pacing), Some(response)) = (report.latency.pacing.p99, report.latency.response.p99)
-        && matches!(seen.plan.load.mode, Mode::Open { .. })
-        && pacing > response * NOTABLE_SHARE
-        && pacing > 1_000.0
+    notes.extend(pacing_note(report, seen));
+    if let Some(percent) = busy_share(report, seen).filter(|_| seen.plan.load.mode == Mode::Closed)
     {
-        let tick = tick(&seen.plan.load).as_micros_f64();
-        let whose = if tick >= pacing * NOTABLE_SHARE {
-            format!("the wait for the generator's next wake, as --tick is {}", format_time(tick))
-        } else {
-            "the generator's own lateness".to_owned()
-        };
-        notes.push(format!(
-            "of the response's p99 of {}, up to {} is {whose}",
-            format_time(response),
-            format_time(pacing)
-        ));
-    }
-    if let Some(share) = busy_share(report, seen).filter(|_| seen.plan.load.mode == Mode::Closed) {
-        notes.push(format!(
-            "the generator was busy {share:.0}% of its threads' time: Requests/sec may be its limit, \
-             not the target's"
-        ));
+        notes.push(RequestNote::Busy { percent });
     }
     notes
+}
+
+/// The generator's lateness in an open loop, if it is much of the slowest responses.
+fn pacing_note(report: &Report, seen: &Measurements) -> Option<RequestNote> {
+    let (pacing_us, response_us) = (report.latency.pacing.p99?, report.latency.response.p99?);
+    let is_open = matches!(seen.plan.load.mode, Mode::Open { .. });
+    if !is_open || pacing_us <= response_us * NOTABLE_SHARE || pacing_us <= 1_000.0 {
+        return None;
+    }
+    let tick_us = tick(&seen.plan.load).as_micros_f64();
+    let is_tick = tick_us >= pacing_us * NOTABLE_SHARE;
+    let part = if is_tick { PacingPart::Tick { tick_us } } else { PacingPart::Lateness };
+    Some(RequestNote::Pacing { part, response_us, pacing_us })
 }
 
 /// CPU of the generator in percent of its threads' time, if that is close to all. Busy polling counts as
@@ -150,8 +128,8 @@ fn busy_share(report: &Report, seen: &Measurements) -> Option<f64> {
     (share >= 90.0 && report.run.duration_s >= 0.2).then_some(share)
 }
 
-/// Says why requests waited for a connection, where that is most of the slowest responses.
-fn connection_waits(report: &Report) -> Option<String> {
+/// Why requests waited for a connection, where that is most of the slowest responses.
+fn connection_waits(report: &Report) -> Option<RequestNote> {
     let Latency { waiting, response, connect, .. } = &report.latency;
     let waiting = waiting.as_ref()?;
     let pairs = [
@@ -160,75 +138,51 @@ fn connection_waits(report: &Report) -> Option<String> {
         ("p50", waiting.p50, response.p50),
     ];
     let known = pairs.into_iter().find_map(|(name, waited, whole)| Some((name, waited?, whole?)));
-    let (percentile, waited, whole) = known?;
-    if connect.is_some() || waited <= whole * NOTABLE_SHARE || waited <= NOTABLE_WAIT_US {
-        return None;
-    }
-    let which = match report.run.connections {
-        1 => "the one connection".to_owned(),
-        n => format!("one of {} connections", format_count(n)),
-    };
-    Some(format!(
-        "of the response's {percentile} of {}, up to {} is waiting for {which}: {}",
-        format_time(whole),
-        format_time(waited),
-        cause_of_waiting(report)
-    ))
+    let (percentile, waited_us, response_us) = known?;
+    let is_notable = waited_us > response_us * NOTABLE_SHARE && waited_us > NOTABLE_WAIT_US;
+    (connect.is_none() && is_notable).then(|| RequestNote::WaitForConnection {
+        percentile,
+        response_us,
+        waited_us,
+        connections: report.run.connections,
+        cause: cause_of_waiting(report),
+    })
 }
 
 /// By Little's law the service time times the rate is the number of connections that are busy.
-fn cause_of_waiting(report: &Report) -> String {
+fn cause_of_waiting(report: &Report) -> WaitCause {
     let (run, requests) = (&report.run, &report.requests);
     let rate = run.rate_target.unwrap_or_default();
-    let service = report.latency.service.mean.unwrap_or_default();
-    let busy = service * rate / 1e6;
+    let service_us = report.latency.service.mean.unwrap_or_default();
+    let busy = service_us * rate / 1e6;
     if busy >= run.connections as f64 * NEARLY_ALL {
-        let needs = format!(
-            "at {} a request, {} requests/s keep {} connections busy",
-            format_time(service),
-            format_count(rate.round() as u64),
-            format_count(busy.ceil() as u64)
-        );
-        let cure = if requests.completed_per_s < rate * NEARLY_ALL {
-            "the target is slower than the rate, or needs more --connections"
-        } else {
-            "take more --connections"
+        let is_target_slower = requests.completed_per_s < rate * NEARLY_ALL;
+        return WaitCause::Busy { service_us, rate, busy, is_target_slower };
+    }
+    let percent = report.generator.as_ref().map_or(0.0, |machine| machine.reconnecting_percent);
+    if percent >= NOTABLE_LOSS_PERCENT {
+        let failed_attempts = requests.errors.connect;
+        return WaitCause::Reconnecting {
+            percent,
+            reconnects: requests.reconnects,
+            failed_attempts,
         };
-        return format!("{needs}; {cure}");
     }
-    let lost = report.generator.as_ref().map_or(0.0, |machine| machine.reconnecting_percent);
-    if lost >= NOTABLE_LOSS_PERCENT {
-        return format!(
-            "connections were closed or being made again for {lost:.1}% of their time ({}, {}); look why \
-             the target closes or refuses them",
-            format_some(requests.reconnects, "reconnect", "reconnects"),
-            format_some(requests.errors.connect, "failed attempt", "failed attempts")
-        );
-    }
-    "the target stalled for a time and all connections were busy; take more --connections to see how long"
-        .to_owned()
+    WaitCause::Stall
 }
 
-/// Says what the machine took from the generator where that does not make it limited.
-fn machine_notes(report: &Report) -> Option<String> {
+/// What the machine took from the generator where that does not make it limited.
+fn machine_notes(report: &Report) -> Option<RequestNote> {
     let machine = report.generator.as_ref()?;
     let is_closed = report.run.rate_target.is_none();
-    if machine.stopped_s > 0.0 && machine.stopped_s <= machine.measured_s * STARVED_PERCENT / 100.0
-    {
-        return Some(format!(
-            "loadgen was stopped for {:.1} s; the longest times have that in them",
-            machine.stopped_s
-        ));
+    let stopped_s = machine.stopped_s;
+    if stopped_s > 0.0 && stopped_s <= machine.measured_s * STARVED_PERCENT / 100.0 {
+        return Some(RequestNote::Stopped { stopped_s });
     }
     let is_limited = machine.starved_by(STARVED_PERCENT).is_some();
-    (is_closed && !is_limited && machine.run_queue_percent > STARVED_PERCENT).then(|| {
-        let whose = match machine.other_cpu_percent {
-            Some(_) => "mostly the servers under test and loadgen itself had it",
-            None => "which processes had it cannot be told without root",
-        };
-        format!(
-            "the load threads waited {:.0}% of their time for a CPU; {whose}",
-            machine.run_queue_percent
-        )
+    let percent = machine.run_queue_percent;
+    (is_closed && !is_limited && percent > STARVED_PERCENT).then(|| RequestNote::WaitedForCpu {
+        percent,
+        is_other_use_known: machine.other_cpu_percent.is_some(),
     })
 }

@@ -5,12 +5,12 @@ mod arrivals;
 mod generator;
 
 use self::arrivals::arrival_notes;
-use super::measurements::Measurements;
-use crate::core::units::{format_count, format_some};
-use crate::report::failures::failures;
+use super::measurements::{EndedComponent, Measurements};
+use crate::report::failures::failure;
+use crate::report::remark::{Failure, MessageNote, MethodSetting, RequestNote, ServerNote};
 use crate::report::thresholds::judge_thresholds;
 use crate::report::{
-    EngineName, Errors, GeneratorState, LoopMode, Report, Requests, Server, ServerKind, Verdict,
+    EngineName, GeneratorState, LoopMode, Remark, Report, Requests, Server, ServerKind, Verdict,
 };
 
 /// Fills the verdict in.
@@ -18,10 +18,11 @@ pub(super) fn judge(report: &mut Report, seen: &Measurements) {
     report.derive_numbers();
     let reasons = generator::reasons(report, seen);
     let mut notes = std::mem::take(&mut report.verdict.notes);
-    let failures: Vec<_> = ended_components(seen).chain(failures(report)).collect();
-    notes.extend(request_notes(report, seen));
+    let failures = seen.ended_components.iter().map(component_ended).chain(failure(report));
+    let failures = failures.map(Remark::from).collect();
+    notes.extend(request_notes(report, seen).into_iter().map(Remark::from));
     notes.extend(message_notes(report, seen));
-    notes.extend(stack_note(seen));
+    notes.extend(stack_note(seen).map(Remark::from));
     let thresholds = judge_thresholds(report, &seen.plan.thresholds);
     report.verdict = Verdict {
         generator: if reasons.is_empty() { GeneratorState::Valid } else { GeneratorState::Limited },
@@ -34,153 +35,121 @@ pub(super) fn judge(report: &mut Report, seen: &Measurements) {
     report.verdict.settle();
 }
 
-/// Components of the run's own stack that ended during the run.
-fn ended_components(seen: &Measurements) -> impl Iterator<Item = String> + '_ {
-    let advice = "Look for a lack of memory, or start it by itself to see why it ends";
-    seen.ended_components.iter().map(move |ended| format!("{ended}. {advice}"))
+/// A component of the run's own stack that ended during the run.
+fn component_ended(ended: &EndedComponent) -> Failure {
+    let EndedComponent { name, status, at } = ended.clone();
+    Failure::ComponentEnded { name, status, at_s: at.as_secs_f64() }
 }
 
-/// Notes on times that were taken when a thread read the data: these include the time of waking up.
-fn late_readings(report: &Report) -> Vec<String> {
-    let requests = &report.requests;
+/// Answers that were timed when a thread read them, if they are many: these times include the time of waking up.
+fn answers_read_late(report: &Report) -> Option<RequestNote> {
     // A closed loop and reqwest do not ask for it.
     let asked = report.run.engine == EngineName::Raw && report.run.mode == LoopMode::Open;
-    let answers = (requests.timed_when_read, requests.completed, "answer", "answers");
-    let answers = asked.then_some(answers);
-    let messages = report.messages.as_ref();
-    let messages = messages.map(|m| (m.timed_when_read, m.arrived, "message", "messages"));
-    let both = answers.into_iter().chain(messages);
-    let many = both.filter(|(late, of, ..)| late * 100 > *of);
-    many.map(|(late, _, one, several)| {
-        let whose = format_some(late, one, several);
-        format!("the kernel noted no time of receipt for {whose}: timed when read")
-    })
-    .collect()
+    let answers = report.requests.timed_when_read;
+    let is_many = answers * 100 > report.requests.completed;
+    (asked && is_many).then_some(RequestNote::TimedWhenRead { answers })
 }
 
-fn request_notes(report: &Report, seen: &Measurements) -> Vec<String> {
+/// Messages that were timed when a thread read them, if they are many.
+fn messages_read_late(report: &Report) -> Option<MessageNote> {
+    let account = report.messages.as_ref()?;
+    let messages = account.timed_when_read;
+    (messages * 100 > account.arrived).then_some(MessageNote::TimedWhenRead { messages })
+}
+
+fn request_notes(report: &Report, seen: &Measurements) -> Vec<RequestNote> {
     let mut notes = Vec::new();
     let counters = &seen.load.counters;
     if seen.interrupted {
-        notes.push("interrupted: the numbers are of the part that was run".to_owned());
+        notes.push(RequestNote::Interrupted);
     }
     // A run that failed says so in its failures.
     let says_it = seen.interrupted || counters.planned == 0;
     if counters.completed == 0 && says_it {
-        notes.push("no request was answered".to_owned());
+        notes.push(RequestNote::NoAnswer);
     }
     let all_refused = report.requests.refused() >= report.requests.completed;
     if let Some(refused) = report.requests.status.get("405").filter(|_| !all_refused || says_it) {
-        notes.push(format!(
-            "{} answered with 405: the target does not take that method there; {} names another",
-            format_some(*refused, "request was", "requests were"),
-            method_setting(seen)
-        ));
+        let method = method_setting(seen);
+        notes.push(RequestNote::MethodRefused { refused: *refused, method });
     }
     if !all_refused || says_it {
         notes.extend(refusals(report));
     }
     notes.extend(generator::notes(report, seen));
     if counters.never_sent > 0 {
-        notes.push(never_sent(report, counters.never_sent));
+        let errors = &report.requests.errors;
+        notes.push(RequestNote::NeverSent {
+            requests: counters.never_sent,
+            failed_attempts: errors.connect,
+            is_refused: errors.by_cause.contains_key("refused"),
+        });
     }
     if counters.dropped > counters.never_sent {
-        notes.push(format!(
-            "{} dropped at --max-in-flight; each counts as long as the oldest in flight had waited",
-            format_some(counters.dropped - counters.never_sent, "request was", "requests were")
-        ));
+        notes.push(RequestNote::Dropped { requests: counters.dropped - counters.never_sent });
     }
     if let Some(proxy) = &seen.plan.transport.proxy {
-        notes.push(format!("through the proxy {proxy}, by reqwest: times and errors are its too"));
+        notes.push(RequestNote::Proxy { proxy: proxy.to_string() });
     }
     if seen.plan.transport.redirects > 0 {
-        notes.push(
-            "redirects are followed, by reqwest: a request ends with the last answer".to_owned(),
-        );
+        notes.push(RequestNote::Redirects);
     }
-    notes.extend(late_readings(report));
+    notes.extend(answers_read_late(report));
     notes
 }
 
-/// Requests that waited for a connection until the end. If connections could not be made, more of them do not help.
-fn never_sent(report: &Report, count: u64) -> String {
-    let requests = format_some(count, "request", "requests");
-    let Errors { connect, by_cause, .. } = &report.requests.errors;
-    let why = match by_cause.get("refused") {
-        _ if *connect == 0 => String::new(),
-        Some(_) => {
-            let attempts = format_some(*connect, "attempt", "attempts");
-            format!(
-                " ({attempts} to connect failed: connection refused; does the target still run?)"
-            )
-        }
-        None => {
-            format!(" ({} to connect failed)", format_some(*connect, "attempt", "attempts"))
-        }
-    };
-    format!("{requests} never got a free connection{why}; they count with the age they had reached")
-}
-
-/// Returns the setting of the method that a target refused.
-fn method_setting(seen: &Measurements) -> &'static str {
+/// The setting of the method that a target refused.
+fn method_setting(seen: &Measurements) -> MethodSetting {
     match &seen.plan.request.requests[..] {
-        _ if seen.plan.script.is_some() => "the script's wrk.method",
-        [one] if one.name.is_empty() => "--method",
-        _ => "`method = ` in its [[request]]",
+        _ if seen.plan.script.is_some() => MethodSetting::Script,
+        [one] if one.name.is_empty() => MethodSetting::Flag,
+        _ => MethodSetting::Profile,
     }
 }
 
 /// Note on answers that are not a success: they count as answered, so the rate alone does not show them.
-fn refusals(report: &Report) -> Option<String> {
+fn refusals(report: &Report) -> Option<RequestNote> {
     let Requests { completed, status, .. } = &report.requests;
     let refused = report.requests.refused();
     let odd = status.iter().filter(|(status, _)| !status.starts_with(['2', '3']));
     let (most, _) = odd.max_by_key(|(_, count)| **count)?;
-    Some(format!(
-        "{} of {} answers were neither 2xx nor 3xx, most of them {most}",
-        format_count(refused),
-        format_count(*completed)
-    ))
+    Some(RequestNote::Refused { refused, completed: *completed, most: most.clone() })
 }
 
-fn message_notes(report: &Report, seen: &Measurements) -> Vec<String> {
+fn message_notes(report: &Report, seen: &Measurements) -> Vec<Remark> {
     let mut notes = arrival_notes(report, seen);
     let left = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
     let lost = report.messages.as_ref().map_or(0, |messages| messages.lost);
     if lost > 0 && left >= lost / 2 {
-        notes.push(format!(
-            "{} in the queue in the last second: what takes them out is too slow, or away",
-            format_some(left, "message was", "messages were")
-        ));
+        notes.push(MessageNote::LeftInQueue { left }.into());
     }
-    if let (Some(_), Some(script)) = (&report.messages, &report.script) {
-        if script.unnumbered > 0 {
-            notes.push(format!(
-                "{} of the script had no id of loadgen.msg_id(): no arrival can be joined to them, so \
-                 they count neither as accepted nor as lost. Give each request loadgen.msg_id() as its MsgID",
-                format_some(script.unnumbered, "request", "requests")
-            ));
-        }
-    } else {
-        notes.extend(report.messages.as_ref().and_then(|_| seen.plan.request.id_note()));
-    }
+    notes.extend(id_note(report, seen).map(Remark::from));
+    notes.extend(messages_read_late(report).map(Remark::from));
     if seen.stamps_dropped > 0 {
-        let stamps = format_some(seen.stamps_dropped, "stamp", "stamps");
-        notes.push(format!("{stamps} of arrivals dropped"));
+        notes.push(ServerNote::StampsDropped { stamps: seen.stamps_dropped }.into());
     }
     notes
 }
 
-/// Figures of a stand-in must not be taken for those of what it stands for.
-fn stack_note(seen: &Measurements) -> Option<String> {
+/// Note on requests that carry no id of the run.
+fn id_note(report: &Report, seen: &Measurements) -> Option<MessageNote> {
+    report.messages.as_ref()?;
+    let Some(script) = &report.script else {
+        let without = seen.plan.request.names_without_id();
+        if without.is_empty() {
+            return None;
+        }
+        let without = (!seen.plan.request.is_without_ids()).then_some(without);
+        return Some(MessageNote::IdNotCarried { without });
+    };
+    (script.unnumbered > 0).then_some(MessageNote::Unnumbered { requests: script.unnumbered })
+}
+
+/// Figures of an embedded server must not be taken for those of what it stands for.
+fn stack_note(seen: &Measurements) -> Option<ServerNote> {
     let embedded = |server: &Option<Server>| {
         server.as_ref().is_some_and(|server| server.kind == ServerKind::Embedded)
     };
-    let what = match (embedded(&seen.stack.queue), embedded(&seen.stack.broker)) {
-        (true, true) => "queue and broker are loadgen's own stand-ins",
-        (true, false) => "the queue is loadgen's own stand-in",
-        (false, true) => "the broker is loadgen's own stand-in",
-        (false, false) => return None,
-    };
-    Some(format!("{what} (embedded): these are not the figures of a real deployment"))
+    let (queue, broker) = (embedded(&seen.stack.queue), embedded(&seen.stack.broker));
+    (queue || broker).then_some(ServerNote::Embedded { queue, broker })
 }

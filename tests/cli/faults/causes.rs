@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use loadgen::report::Report;
+use loadgen::report::{Report, sentences};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::support::{
@@ -76,7 +76,7 @@ fn a_late_duplicate_answer_is_counted_but_completes_no_request() {
     assert_eq!((r.status.get("200"), r.status.get("418")), (Some(&10), None), "{r:?}");
     // The run may be over before the last one comes.
     assert!((9..=10).contains(&r.unrequested_answers), "{r:?}");
-    let notes = report.verdict.notes.join("; ");
+    let notes = sentences(&report.verdict.notes).join("; ");
     assert!(notes.contains("answers came that no request was waiting for"), "{notes}");
 }
 
@@ -138,7 +138,7 @@ fn a_generator_without_free_ports_is_limited_and_names_the_port_range() {
         (Some(3), loadgen::report::GeneratorState::Limited),
         "{ran:?}"
     );
-    let reasons = report.verdict.reasons.join("; ");
+    let reasons = sentences(&report.verdict.reasons).join("; ");
     assert!(reasons.contains("net.ipv4.ip_local_port_range"), "{reasons}");
 
     // With kept connections the run does not start, and the error does not blame the target.

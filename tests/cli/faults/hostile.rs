@@ -137,7 +137,10 @@ fn a_broken_connection_is_a_read_error() {
     let acts: Vec<_> = cuts.into_iter().chain([Act::Reset]).collect();
     face(&acts, BRISK, |report, args| {
         all(report, args, |r| r.errors.read);
-        assert!(report.verdict.failures[0].starts_with("nothing succeeded: "), "{args}");
+        assert!(
+            report.verdict.failures[0].to_string().starts_with("nothing succeeded: "),
+            "{args}"
+        );
     });
 }
 

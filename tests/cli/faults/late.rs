@@ -4,7 +4,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use loadgen::report::Report;
+use loadgen::report::{Report, sentences};
 use rustix::process::Signal;
 
 use crate::support::{
@@ -73,7 +73,7 @@ fn a_run_by_count_ends_when_the_target_is_gone() {
     let ran = run_json(&format!("-n 1000000 -c 2 -t 1 {}", target.url()));
     let report = ran.report();
     assert_eq!((ran.code, report.requests.completed), (Some(0), 20), "{ran:?}");
-    let notes = report.verdict.notes.join("\n");
+    let notes = sentences(&report.verdict.notes).join("\n");
     assert!(notes.contains("given up after 22 requests, short of --requests"), "{notes}");
 }
 

@@ -16,7 +16,11 @@ fn slots_beyond_max_in_flight_are_dropped_and_counted() {
         // Each counts as long as the oldest in flight has waited: half of them 200 ms and more.
         let response = &report.latency.response;
         assert!(response.p50 >= Some(200_000.0), "{engine}: {response:?}");
-        let told = report.verdict.notes.iter().any(|n| n.contains("dropped at --max-in-flight"));
+        let told = report
+            .verdict
+            .notes
+            .iter()
+            .any(|n| n.to_string().contains("dropped at --max-in-flight"));
         assert!(told, "{:?}", report.verdict);
     }
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use loadgen::report::sentences;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Act, Finished, OK, Process, Target, json_command, skip_unless_ci};
@@ -26,7 +27,7 @@ fn reason(ran: &Finished) -> String {
     let verdict = &report.verdict;
     let state = (ran.code, verdict.generator.is_valid(), verdict.reasons.len());
     assert_eq!(state, (Some(3), false, 1), "{verdict:?} {:?}", report.generator);
-    verdict.reasons[0].clone()
+    verdict.reasons[0].to_string()
 }
 
 /// A process that keeps the first CPU busy. It is not a child of the test, as loadgen counts those apart.
@@ -82,7 +83,7 @@ fn a_short_stop_of_a_closed_loop_is_noted() {
     thread::sleep(Duration::from_millis(300));
     run.signal(Signal::CONT);
     let report = run.finish().report();
-    let notes = report.verdict.notes.join("; ");
+    let notes = sentences(&report.verdict.notes).join("; ");
     assert!(notes.contains("loadgen was stopped for 0."), "{notes} {:?}", report.generator);
 }
 

@@ -9,7 +9,7 @@ use loadgen::output::html::{page, ramp_page};
 use loadgen::report::ramp::{
     Finding, FindingKind, RampReport, Search, SearchAxis, Trial, TrialOutcome,
 };
-use loadgen::report::{ByRequest, Report, ThresholdResult};
+use loadgen::report::{ByRequest, Remark, Report, ThresholdResult};
 use serde_json::Value;
 
 use crate::support::data;
@@ -176,6 +176,7 @@ fn poison(report: &mut Report) {
         row.cpu_percent.insert(text().into(), 50.0);
     }
     let verdict = &mut report.verdict;
-    (verdict.reasons, verdict.notes) = (vec![text()], vec![text()]);
+    (verdict.reasons, verdict.notes) =
+        (vec![Remark::from_text(HOSTILE)], vec![Remark::from_text(HOSTILE)]);
     verdict.thresholds = vec![ThresholdResult { expr: text(), value: None, ok: false }];
 }

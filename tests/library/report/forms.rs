@@ -258,7 +258,7 @@ fn junit_is_valid_xml_for_any_text() {
     let mut report = report();
     report.run.target = "http://h/?a=\"<&>'\u{1}\u{7f}]]>\n".to_owned();
     report.verdict.generator = loadgen::report::GeneratorState::Limited;
-    report.verdict.reasons = vec!["late & <later>".to_owned()];
+    report.verdict.reasons = vec![loadgen::report::Remark::from_text("late & <later>")];
     let ramp = ramp();
     for (document, tests, failures, errors) in
         [(Document::Run(&report), 4, 4, 0), (Document::Ramp(&ramp), 4, 2, 2)]

@@ -76,7 +76,8 @@ fn a_report_that_did_not_pass_says_why_as_an_error() {
     assert!(error.contains("messages.lost>0 holds: 2"), "{error}");
     let mut late = good;
     late.verdict.generator = loadgen::report::GeneratorState::Limited;
-    late.verdict.reasons = vec!["this machine is too busy for the rate".to_owned()];
+    late.verdict.reasons =
+        vec![loadgen::report::Remark::from_text("this machine is too busy for the rate")];
     let error = late.assert_ok().expect_err("limited").to_string();
     assert!(error.contains("too busy for the rate"), "{error}");
 }

@@ -5,7 +5,7 @@ use loadgen::config::settings::NodeShare;
 use loadgen::core::distribution::Latencies;
 use loadgen::output::forms::{Document, Form};
 use loadgen::output::{TextOptions, text};
-use loadgen::report::{MergeError, Messages, Named, Report, merge};
+use loadgen::report::{MergeError, Messages, Named, Remark, Report, merge, sentences};
 use proptest::prelude::*;
 
 use super::{check_schema, micros, observations};
@@ -120,10 +120,10 @@ fn the_worst_verdict_applies_to_the_sum() {
     assert_eq!((all.verdict.generator.is_valid(), all.verdict.pass), (true, true));
     let mut late = parts(&[0, 1], 2);
     late[1].1.verdict.generator = loadgen::report::GeneratorState::Limited;
-    late[1].1.verdict.reasons = vec!["too busy".to_owned()];
+    late[1].1.verdict.reasons = vec![Remark::from_text("too busy")];
     let all = merged(late);
     assert_eq!((all.verdict.generator.is_valid(), all.verdict.pass), (false, false));
-    assert_eq!(all.verdict.reasons, ["node 1: too busy"]);
+    assert_eq!(sentences(&all.verdict.reasons), ["node 1: too busy"]);
     // Both nodes lost two messages each: no part has more than four, nor have both; three have.
     let all = merged(parts(&[0, 1, 2], 3));
     assert_eq!((all.verdict.thresholds[0].value, all.verdict.pass), (Some(6.0), false));
@@ -140,9 +140,9 @@ fn the_worst_verdict_applies_to_the_sum() {
 #[test]
 fn a_failed_node_fails_the_sum() {
     let mut parts = parts(&[0, 1], 2);
-    parts[1].1.verdict.failures = vec!["push ended: signal: 9. Look at it".to_owned()];
+    parts[1].1.verdict.failures = vec![Remark::from_text("push ended: signal: 9. Look at it")];
     let all = merged(parts);
-    assert_eq!(all.verdict.failures, ["node 1: push ended: signal: 9. Look at it"]);
+    assert_eq!(sentences(&all.verdict.failures), ["node 1: push ended: signal: 9. Look at it"]);
     assert!(!all.verdict.pass);
     let text = text(&all, TextOptions::default());
     assert!(text.ends_with("\nRESULT  FAILED (node 1: push ended), exit 1\n"), "{text}");
@@ -158,7 +158,11 @@ fn a_sum_without_arrivals_fails() {
     }
     let all = merged(parts);
     assert_eq!(all.verdict.failures.len(), 1, "{:?}", all.verdict.failures);
-    assert!(all.verdict.failures[0].starts_with("nothing arrived: "), "{:?}", all.verdict.failures);
+    assert!(
+        all.verdict.failures[0].to_string().starts_with("nothing arrived: "),
+        "{:?}",
+        all.verdict.failures
+    );
     assert!(!all.verdict.pass);
 }
 
@@ -167,7 +171,7 @@ fn a_missing_part_is_noted_in_every_form() {
     let all = merged(parts(&[0, 2], 3));
     assert!(all.run.partial);
     assert_eq!((all.verdict.generator.is_valid(), all.verdict.pass), (false, false));
-    assert_eq!(all.verdict.reasons, ["partial: the report of node 1 of 3 is missing"]);
+    assert_eq!(sentences(&all.verdict.reasons), ["partial: the report of node 1 of 3 is missing"]);
     for (form, part) in [
         (Form::Text, "Parts     node 0, 2 of 3: PARTIAL"),
         (Form::Markdown, "partial: the report of node 1 of 3 is missing"),
@@ -270,6 +274,7 @@ fn starts_far_apart_in_redis_time_make_the_sum_limited() {
         let verdict = &all.verdict;
         assert_eq!(!verdict.generator.is_valid(), limited, "{us}");
         let place = if limited { &verdict.reasons } else { &verdict.notes };
+        let place = sentences(place);
         let said = place.iter().find(|text| text.starts_with("node 1 started"));
         assert_eq!(said.is_some(), sentence.is_some(), "{us}: {verdict:?}");
         assert!(said.zip(sentence).is_none_or(|(said, part)| said.starts_with(part)), "{said:?}");

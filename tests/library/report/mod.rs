@@ -18,7 +18,7 @@ use loadgen::report::ramp::{
 };
 use loadgen::report::{Clock, ClockSource, Resource, Row, Server, ServerKind, Stack, StampList};
 use loadgen::report::{Report, check_names};
-use loadgen::run::measurements::{Arrivals, MeasuredStage, Measurements};
+use loadgen::run::measurements::{Arrivals, EndedComponent, MeasuredStage, Measurements};
 
 /// Compares a text with a file of `tests/snapshots`.
 macro_rules! assert_snapshot {
@@ -213,9 +213,11 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Measurements {
             cpu_percent: [("generator".into(), 3.4), ("redis".into(), 1.6)].into(),
         }],
         notes: Vec::new(),
-        ended_components: vec![
-            "push ended: signal: 9 (SIGKILL), about 1 s into the run".to_owned(),
-        ],
+        ended_components: vec![EndedComponent {
+            name: "push".to_owned(),
+            status: "signal: 9 (SIGKILL)".to_owned(),
+            at: SECOND,
+        }],
     }
 }
 

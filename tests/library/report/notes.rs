@@ -9,8 +9,7 @@ use loadgen::engine::transport::{Completion, RequestOutcome, Ticket};
 use loadgen::host::health::Machine;
 use loadgen::message::{IdSpace, MsgId};
 use loadgen::output::{TextOptions, text};
-use loadgen::report::Report;
-use loadgen::report::Server;
+use loadgen::report::{Remark, Report, Server, sentences};
 use loadgen::run::measurements::Measurements;
 
 use super::{SECOND, micros, observations, spread};
@@ -21,7 +20,11 @@ fn a_late_generator_is_limited() {
     seen.load.pacing = spread(2_000, 10, 40_000);
     let report = Report::from(&seen);
     assert_eq!((report.verdict.generator.is_valid(), report.verdict.pass), (false, false));
-    assert!(report.verdict.reasons[0].contains("too busy"), "{:?}", report.verdict.reasons);
+    assert!(
+        report.verdict.reasons[0].to_string().contains("too busy"),
+        "{:?}",
+        report.verdict.reasons
+    );
     assert!(text(&report, TextOptions::default()).contains("LIMITED: do not trust these numbers"));
 }
 
@@ -36,12 +39,16 @@ fn lateness_due_to_the_tick_is_noted_and_not_limited() {
     let planned = verdict(10, 10_000);
     assert_eq!((planned.generator.is_valid(), planned.reasons.len()), (true, 0));
     let note = "the wait for the generator's next wake, as --tick is 10.00ms";
-    assert!(planned.notes.iter().any(|n| n.ends_with(note)), "{:?}", planned.notes);
+    assert!(sentences(&planned.notes).iter().any(|n| n.ends_with(note)), "{:?}", planned.notes);
     // Of the same lateness more than the tick explains.
     let late = verdict(1, 10_000);
     assert!(!late.generator.is_valid());
-    assert!(late.reasons[0].contains("(limit 2.00ms beyond the tick)"), "{:?}", late.reasons);
-    assert!(late.notes.iter().any(|n| n.ends_with("own lateness")), "{:?}", late.notes);
+    assert!(
+        late.reasons[0].to_string().contains("(limit 2.00ms beyond the tick)"),
+        "{:?}",
+        late.reasons
+    );
+    assert!(sentences(&late.notes).iter().any(|n| n.ends_with("own lateness")), "{:?}", late.notes);
     assert!(!verdict(10, 40_000).generator.is_valid());
 }
 
@@ -53,7 +60,7 @@ fn figures_of_embedded_servers_come_with_a_warning() {
         let mut seen = observations(|_| ());
         seen.stack.queue = seen.stack.queue.filter(|_| !queue).or_else(stand_in);
         seen.stack.broker = seen.stack.broker.filter(|_| !broker).or_else(stand_in);
-        let notes = Report::from(&seen).verdict.notes;
+        let notes = sentences(&Report::from(&seen).verdict.notes);
         notes.into_iter().filter(|note| note.contains("embedded")).collect::<Vec<_>>()
     };
     assert_eq!(notes(false, false), [""; 0]);
@@ -77,7 +84,7 @@ fn a_wait_for_a_connection_is_noted_with_its_cause() {
         change(&mut seen);
         let report = Report::from(&seen);
         assert!(report.verdict.generator.is_valid());
-        report.verdict.notes.join("; ")
+        sentences(&report.verdict.notes).join("; ")
     };
     let short = notes(900, |_| ());
     assert!(!short.contains("waiting for"), "{short}");
@@ -109,7 +116,7 @@ fn lateness_of_an_open_loop_is_explained_by_the_machine() {
         change(&mut seen.machine);
         let verdict = Report::from(&seen).verdict;
         assert!(!verdict.generator.is_valid());
-        verdict.reasons.join("; ")
+        sentences(&verdict.reasons).join("; ")
     };
     for (change, said) in [
         (
@@ -140,7 +147,7 @@ fn a_method_that_the_target_refuses_is_noted() {
             recorder.completed(&Completion { ticket, sent: SECOND, at, outcome, connect: None });
         }
         seen.load = recorder.result;
-        Report::from(&seen).verdict.notes.join("; ")
+        sentences(&Report::from(&seen).verdict.notes).join("; ")
     };
     let notes = |status| notes_of(status, |_| ());
     assert!(!notes(404).contains("405"), "{}", notes(404));
@@ -154,7 +161,7 @@ fn a_method_that_the_target_refuses_is_noted() {
         .expect("valid");
     };
     let said = notes_of(405, of_profile);
-    assert!(said.contains("`method = ` in its [[request]] names another"), "{said}");
+    assert!(said.contains("`method` in each [[request]] names another"), "{said}");
 }
 
 #[test]
@@ -165,7 +172,7 @@ fn answers_without_kernel_timestamps_are_noted() {
         if let Some(arrivals) = &mut seen.arrivals {
             arrivals.timed_when_read = messages;
         }
-        let notes = Report::from(&seen).verdict.notes;
+        let notes = sentences(&Report::from(&seen).verdict.notes);
         notes.into_iter().filter(|note| note.contains("noted no time")).collect::<Vec<_>>()
     };
     // Of 1,996 answers and 1,994 messages one in a hundred is nothing to speak of.
@@ -186,7 +193,7 @@ fn busy_polling_does_not_count_as_load() {
         // Of the two threads' second.
         seen.resources[0].cpu_percent_mean = 195.0;
         seen.traffic.busy_polled = micros(looked);
-        let notes = Report::from(&seen).verdict.notes;
+        let notes = sentences(&Report::from(&seen).verdict.notes);
         notes.into_iter().filter(|note| note.contains("was busy")).collect::<Vec<_>>()
     };
     let busy = notes(0);
@@ -217,7 +224,11 @@ fn an_old_report_gets_its_verdict_when_it_is_read() {
     let dead = text.replace("\"status\":{\"200\":", "\"status\":{\"404\":");
     let report = Report::from_json(&dead).expect("still a report");
     assert_eq!(report.requests.error_percent, Some(100.0));
-    assert!(report.verdict.failures[0].starts_with("nothing succeeded: "), "{:?}", report.verdict);
+    assert!(
+        report.verdict.failures[0].to_string().starts_with("nothing succeeded: "),
+        "{:?}",
+        report.verdict
+    );
     assert!(!report.verdict.pass);
 }
 
@@ -232,7 +243,7 @@ fn every_line_of_the_text_fits_a_terminal() {
     let ids = (0..10).map(|n| 6_693_449_580_010_975 + n);
     report.messages.as_mut().expect("it listened").examples.lost = ids.collect();
     let reason = "one request in a hundred was due 20 ms or more before the generator came to it";
-    report.verdict.reasons.push(format!("{reason}: {reason}"));
+    report.verdict.reasons.push(Remark::from_text(&format!("{reason}: {reason}")));
     let text = text(&report, TextOptions::default());
     for part in ["is waiting for one of 64 connections", "  Generator LIMITED", "6693449580010984"]
     {
@@ -249,7 +260,7 @@ fn requests_without_a_connection_are_noted_as_failed_to_connect() {
         let mut seen = observations(|_| ());
         seen.load.counters.never_sent = 700;
         (seen.traffic.connect_failures, seen.traffic.connect_causes) = (failures, causes);
-        let notes = Report::from(&seen).verdict.notes;
+        let notes = sentences(&Report::from(&seen).verdict.notes);
         notes.into_iter().find(|note| note.contains("never got a free connection")).expect("a note")
     };
     let slow = note(0, CauseCounts::default());
@@ -268,6 +279,6 @@ fn waiting_is_noted_with_a_lower_percentile_for_few_values() {
     let mut seen = observations(|_| ());
     let few = spread(400, 3_000_000, 7_000_000);
     (seen.load.waiting, seen.load.response) = (few.clone(), few);
-    let notes = Report::from(&seen).verdict.notes;
+    let notes = sentences(&Report::from(&seen).verdict.notes);
     assert!(notes.iter().any(|note| note.starts_with("of the response's p90 of ")), "{notes:?}");
 }

@@ -4,6 +4,11 @@ use super::{Request, RequestPlan};
 use crate::config::plan::{PlanError, refuse};
 use crate::message::{MessageBody, Template};
 
+/// Warning before a run, and note after it, that no arrival can be measured.
+pub(crate) const NO_REQUEST_CARRIES_ID: &str = "{{msg_id}} is not in the body, a header or the URL of any \
+     request: arrivals cannot be joined to requests, so none is measured. Put {{msg_id}} where the service copies \
+     it into the message";
+
 impl Request {
     /// Returns whether each request carries its MsgID: in the body, in a header, or in the URL. Without it no
     /// arrival can be joined to the request, so it is not a message.
@@ -23,29 +28,10 @@ impl RequestPlan {
         !self.requests.iter().any(Request::carries_id)
     }
 
-    /// The note about requests without a MsgID, whose messages cannot be followed; `None` where every
-    /// request carries its MsgID.
-    pub(crate) fn id_note(&self) -> Option<String> {
-        let without: Vec<_> = (self.requests.iter())
-            .filter(|request| !request.carries_id())
-            .map(|request| request.name.as_str())
-            .collect();
-        if without.is_empty() {
-            None
-        } else if self.is_without_ids() {
-            Some(
-                "{{msg_id}} is not in the body, a header or the URL of any request: arrivals cannot be \
-                 joined to requests, so none is measured. Put {{msg_id}} where the service copies it \
-                 into the message"
-                    .to_owned(),
-            )
-        } else {
-            Some(format!(
-                "{{{{msg_id}}}} is not in the body, a header or the URL of {}: messages and arrival are \
-                 of the other requests",
-                without.join(", ")
-            ))
-        }
+    /// Names of the requests that do not carry their MsgID.
+    pub(crate) fn names_without_id(&self) -> Vec<String> {
+        let without = self.requests.iter().filter(|request| !request.carries_id());
+        without.map(|request| request.name.clone()).collect()
     }
 }
 
