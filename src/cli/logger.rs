@@ -1,5 +1,5 @@
-//! Messages on stderr. A thread writes them from a bounded queue, so that a stderr that nobody reads stops neither a
-//! service nor a run, and a message that repeats takes one line a second.
+//! Messages on stderr. A thread writes them from a bounded queue, so that a full stderr stops neither a service
+//! nor a run. A message that repeats takes one line a second.
 
 mod line;
 mod queue;
@@ -77,7 +77,7 @@ impl Log for Stderr {
 pub(super) fn install(level: LevelFilter, format: LogFormat) {
     let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(WRITER_STACK);
     QUEUE.set_format(format);
-    // Without the thread, whoever logs writes.
+    // Without the thread, each message is written by the thread that logs it.
     QUEUE.set_has_writer(true);
     if thread.spawn(|| QUEUE.write_forever(write_line)).is_err() {
         QUEUE.set_has_writer(false);

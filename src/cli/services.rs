@@ -110,7 +110,7 @@ async fn print_lines(counts: &SubscribeCounts) {
             "{}/s, {messages} messages, {bytes} bytes, {without_id} without a MsgID",
             messages - last,
         );
-        // Stdout may be a pipe that nobody reads: only this task waits for it.
+        // Stdout may be a full pipe: only this task waits for it.
         let written =
             tokio::task::spawn_blocking(move || writeln!(std::io::stdout(), "{line}")).await;
         if !written.is_ok_and(|result| result.is_ok()) {

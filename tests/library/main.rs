@@ -21,6 +21,8 @@ mod report;
 )]
 #[path = "../support/mod.rs"]
 mod support;
+/// The places with unsafe code.
+mod unsafe_code;
 /// Two runs in one process.
 mod two_runs;
 /// Order of a worker's turns.

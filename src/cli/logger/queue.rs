@@ -202,7 +202,7 @@ mod tests {
         static QUEUE: LogQueue = LogQueue::new();
         with_slow_reader(&QUEUE, |lines| {
             let most = MOST_LINES as u64;
-            // Nobody reads: this must not wait.
+            // The channel has no reader yet: this must not wait.
             (0..most + 100).for_each(|number| QUEUE.push(line(number)));
             let mut read = Vec::new();
             while !read.last().is_some_and(|line: &String| line.contains("left out")) {
