@@ -1,6 +1,7 @@
 //! Pauses between attempts to connect again.
 
-use std::time::Duration;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, Instant};
 
 use super::clock::Nanos;
 
@@ -52,9 +53,106 @@ impl Backoff {
     }
 }
 
+/// Time of a connection after which it counts as useful, even if no work was seen on it.
+const USEFUL_AFTER: Duration = Duration::from_secs(5);
+
+/// Times of the attempts to reach a server again that may accept connections and close each at once.
+///
+/// The pauses double with each connection that is refused or lost, and start over only after useful work. They are
+/// random between half and all of their length, so that clients do not come back together.
+#[derive(Debug)]
+pub(crate) struct ReconnectPolicy {
+    backoff: Backoff,
+    connected_at: Instant,
+    retry_at: Instant,
+}
+
+impl ReconnectPolicy {
+    /// Creates the policy of a connection that was made at `now`.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { backoff: Backoff::default(), connected_at: now, retry_at: now }
+    }
+
+    /// Takes in that the connection has done useful work.
+    pub(crate) fn worked(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// Takes in that a connection was made.
+    pub(crate) fn connected(&mut self, now: Instant) {
+        self.connected_at = now;
+    }
+
+    /// Takes in that the connection was lost.
+    pub(crate) fn lost(&mut self, now: Instant) {
+        if self.lifetime(now) >= USEFUL_AFTER {
+            self.backoff.reset();
+        }
+        self.failed(now);
+    }
+
+    /// Takes in that an attempt to connect failed.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        self.retry_at = now + with_jitter(self.backoff.pause());
+    }
+
+    /// Time since the connection was made.
+    pub(crate) fn lifetime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.connected_at)
+    }
+
+    /// Time of the next attempt to connect.
+    pub(crate) fn retry_at(&self) -> Instant {
+        self.retry_at
+    }
+}
+
+/// Returns a random time between half of `pause` and `pause`.
+fn with_jitter(pause: Duration) -> Duration {
+    // A hasher of the standard library has random keys.
+    let random = RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64;
+    pause.mul_f64(0.5 + random / 2.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_closes_each_connection_at_once_is_tried_ever_more_rarely() {
+        let mut now = Instant::now();
+        let mut policy = ReconnectPolicy::new(now);
+        for pause in [20, 40, 80, 160, 320, 640, 1000, 1000] {
+            policy.lost(now);
+            let longest = Duration::from_millis(pause);
+            let waits = policy.retry_at() - now;
+            assert!(waits >= longest / 2 && waits <= longest, "{waits:?} of {longest:?}");
+            now = policy.retry_at();
+            policy.connected(now);
+        }
+    }
+
+    #[test]
+    fn pauses_start_over_after_useful_work_or_some_seconds() {
+        let start = Instant::now();
+        let mut policy = ReconnectPolicy::new(start);
+        (0..9).for_each(|_| policy.failed(start));
+        policy.worked();
+        policy.lost(start);
+        assert!(policy.retry_at() <= start + SHORTEST_PAUSE.as_duration());
+        (0..9).for_each(|_| policy.failed(start));
+        policy.connected(start);
+        let later = start + USEFUL_AFTER;
+        policy.lost(later);
+        assert!(policy.retry_at() <= later + SHORTEST_PAUSE.as_duration());
+    }
+
+    #[test]
+    fn pauses_of_several_clients_differ() {
+        let pause = Duration::from_secs(1);
+        let distinct: std::collections::BTreeSet<_> = (0..8).map(|_| with_jitter(pause)).collect();
+        assert!(distinct.len() > 1, "{distinct:?}");
+    }
 
     fn pauses<const N: usize>(backoff: &mut Backoff) -> [u128; N] {
         [(); N].map(|()| backoff.pause().as_millis())

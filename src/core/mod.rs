@@ -15,5 +15,5 @@ pub(crate) use address::Scheme;
 #[cfg(feature = "pipeline")]
 pub(crate) use address::SentinelAddress;
 pub use address::{Address, AddressError};
-pub(crate) use backoff::Backoff;
+pub(crate) use backoff::{Backoff, ReconnectPolicy};
 pub(crate) use percent::percent_decode;

@@ -8,6 +8,7 @@ mod metrics;
 mod proc;
 mod process;
 mod recorder;
+mod scripted_broker;
 mod servers;
 mod targets;
 
@@ -29,6 +30,7 @@ pub(crate) use metrics::{Samples, samples};
 pub(crate) use proc::{child_called, children_of, command_line, is_alive, peak_memory};
 pub(crate) use process::{Finished, Process, fill_pipe, signal_to};
 pub(crate) use recorder::{Durable, Recorder};
+pub(crate) use scripted_broker::{Misbehaviour, ScriptedBroker};
 pub(crate) use servers::{Mosquitto, Nginx, Redis, Sentinel, data};
 pub(crate) use targets::{Act, LARGEST_BODY, OK, Request, Target, read_request, stalling};
 

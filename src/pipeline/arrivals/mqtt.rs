@@ -10,7 +10,7 @@ use rumqttc::mqttbytes::v4::{Packet, PubAck, PubComp, PubRec};
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::{ArrivalSink, ArrivalSource, ReceivedAt, ReceivedMessage};
-use crate::core::Backoff;
+use crate::core::ReconnectPolicy;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::mqtt::{
     self, MqttConnection, MqttSender, PING_EVERY, ReceiptTimes, Receiver, SessionKind,
@@ -44,32 +44,27 @@ impl ArrivalSource for MqttSource {
             }
         };
         ready();
+        let mut reconnects = ReconnectPolicy::new(std::time::Instant::now());
         loop {
             let error = tokio::select! {
-                error = receive(&mut connection, sink) => error,
+                error = receive(&mut connection, sink, &mut reconnects) => error,
                 () = stopped(&mut shutdown) => {
                     let _ = connection.sender.send(&Packet::Disconnect).await;
-                    self.forget_session().await;
-                    return Ok(());
+                    break;
                 }
             };
             log::warn!("lost the MQTT broker at {}: {error}", self.settings.mqtt);
             sink.disconnected();
-            let mut backoff = Backoff::default();
-            connection = loop {
-                tokio::select! {
-                    opened = self.open() => if let Ok(connection) = opened { break connection },
-                    () = stopped(&mut shutdown) => {
-                        self.forget_session().await;
-                        return Ok(());
-                    }
-                }
-                sink.pause();
-                tokio::time::sleep(backoff.pause()).await;
+            reconnects.lost(std::time::Instant::now());
+            connection = tokio::select! {
+                connection = self.reconnect(sink, &mut reconnects) => connection,
+                () = stopped(&mut shutdown) => break,
             };
             sink.reconnected(connection.session_present);
             log::info!("connected to the MQTT broker at {} again", self.settings.mqtt);
         }
+        self.forget_session().await;
+        Ok(())
     }
 }
 
@@ -97,6 +92,27 @@ impl MqttSource {
         }
         self.session = SessionKind::Clean;
         self.open().await
+    }
+
+    /// Connects again, however long it takes.
+    async fn reconnect(
+        &self,
+        sink: &mut impl ArrivalSink,
+        reconnects: &mut ReconnectPolicy,
+    ) -> MqttConnection {
+        loop {
+            sink.pause();
+            tokio::time::sleep_until(reconnects.retry_at().into()).await;
+            let opened = self.open().await;
+            let now = std::time::Instant::now();
+            match opened {
+                Ok(connection) => {
+                    reconnects.connected(now);
+                    return connection;
+                }
+                Err(_) => reconnects.failed(now),
+            }
+        }
     }
 
     async fn open(&self) -> Result<MqttConnection, StackError> {
@@ -132,7 +148,11 @@ impl MqttSource {
 }
 
 /// Receives until the connection is lost, and returns the error.
-async fn receive(connection: &mut MqttConnection, sink: &mut impl ArrivalSink) -> std::io::Error {
+async fn receive(
+    connection: &mut MqttConnection,
+    sink: &mut impl ArrivalSink,
+    reconnects: &mut ReconnectPolicy,
+) -> std::io::Error {
     let MqttConnection { sender, receiver, .. } = connection;
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut pauses = interval_at(Instant::now() + IDLE, IDLE);
@@ -144,8 +164,10 @@ async fn receive(connection: &mut MqttConnection, sink: &mut impl ArrivalSink) -
     let mut heard = Instant::now();
     let mut reads = 0;
     loop {
-        if let Err(error) = hand_over(receiver, sink, received, &mut replies) {
-            return error;
+        match hand_over(receiver, sink, received, &mut replies) {
+            Ok(0) => {}
+            Ok(_) => reconnects.worked(),
+            Err(error) => return error,
         }
         // A read may bring only one of several messages that are there.
         tokio::select! {
@@ -194,16 +216,18 @@ async fn reply(sender: &mut MqttSender, replies: &mut BytesMut) -> std::io::Resu
     sender.flush().await
 }
 
-/// Gives every complete message to the sink, and collects the replies to the broker.
+/// Gives every complete message to the sink, and collects the replies to the broker. Returns the number of messages.
 fn hand_over(
     receiver: &mut Receiver,
     sink: &mut impl ArrivalSink,
     received: ReceivedAt,
     replies: &mut BytesMut,
-) -> std::io::Result<()> {
+) -> std::io::Result<usize> {
+    let mut messages = 0;
     while let Some(packet) = receiver.decode()? {
         let reply = match packet {
             Packet::Publish(publish) => {
+                messages += 1;
                 sink.message(ReceivedMessage {
                     topic: &publish.topic,
                     payload: &publish.payload,
@@ -222,5 +246,5 @@ fn hand_over(
             reply.write(replies, usize::MAX).map_err(std::io::Error::other)?;
         }
     }
-    Ok(())
+    Ok(messages)
 }

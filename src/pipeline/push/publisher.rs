@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::keepalive::KeepAlive;
 use crate::core::Address;
-use crate::core::Backoff;
+use crate::core::ReconnectPolicy;
 use crate::core::clock::Nanos;
 use crate::message::{Checkpoint, MAX_BODY, MsgId};
 use crate::pipeline::metrics::Counter;
@@ -74,6 +74,7 @@ pub(super) struct Publisher {
     /// False while the connection is lost. Then no message is framed or written: a socket whose peer is gone
     /// still takes bytes.
     connected: bool,
+    reconnects: ReconnectPolicy,
     held: VecDeque<Held>,
     /// Number of messages of `held`, from the front, that have a frame on this connection.
     framed: usize,
@@ -190,6 +191,7 @@ impl Publisher {
             counts,
             connection,
             connected: true,
+            reconnects: ReconnectPolicy::new(std::time::Instant::now()),
             held: VecDeque::new(),
             framed: 0,
             written: 0,
@@ -317,6 +319,7 @@ impl Publisher {
                 self.framed -= 1;
                 self.written -= 1;
                 self.counts.published.add(1);
+                self.reconnects.worked();
             }
         }
     }
@@ -325,6 +328,7 @@ impl Publisher {
     fn lost(&mut self, error: &io::Error) {
         log::warn!("lost the MQTT broker at {}: {error}", self.address);
         self.connected = false;
+        self.reconnects.lost(std::time::Instant::now());
         self.counts.reconnects.add(1);
         self.held.iter_mut().take(self.written).for_each(|held| held.again = true);
         (self.framed, self.written) = (0, 0);
@@ -332,13 +336,17 @@ impl Publisher {
 
     /// Connects again, however long it takes. The future may be dropped at any time.
     async fn reconnect(&mut self) {
-        let mut backoff = Backoff::default();
-        self.connection = loop {
+        loop {
+            tokio::time::sleep_until(self.reconnects.retry_at().into()).await;
             match PublisherConnection::open(&self.address, &self.client_id).await {
-                Ok(connection) => break connection,
-                Err(_) => tokio::time::sleep(backoff.pause()).await,
+                Ok(connection) => {
+                    self.connection = connection;
+                    break;
+                }
+                Err(_) => self.reconnects.failed(std::time::Instant::now()),
             }
-        };
+        }
+        self.reconnects.connected(std::time::Instant::now());
         self.connected = true;
         log::info!("connected to the MQTT broker at {} again", self.address);
     }

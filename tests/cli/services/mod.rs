@@ -5,6 +5,7 @@ mod bounds;
 mod failover;
 mod logs;
 mod push;
+mod reconnect;
 mod stock_broker;
 mod subscribe;
 
