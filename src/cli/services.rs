@@ -39,15 +39,25 @@ pub(super) async fn push(settings: PushSettings) -> anyhow::Result<CommandOutcom
     let outcome =
         serve(|shutdown| push::run(settings, Arc::clone(&counts), || say("ready"), shutdown))
             .await?;
-    log::info!(
-        "{} popped, {} published, {} sent again, {} put back, {} lost",
+    counts.settle();
+    log::info!("{}", summary_of_push(&counts));
+    Ok(if counts.lost.get() > 0 { CommandOutcome::Failed } else { outcome })
+}
+
+/// The account of all messages that a push server has taken, in one line.
+fn summary_of_push(counts: &PushCounts) -> String {
+    let unaccounted = match counts.unaccounted() {
+        0 => "0 unaccounted".to_owned(),
+        most => format!("up to {} unaccounted", format_count(most)),
+    };
+    format!(
+        "{} popped, {} published, {} sent again, {} put back, {} lost, {unaccounted}",
         format_count(counts.popped.get()),
         format_count(counts.publish.published.get()),
         format_count(counts.publish.resent.get()),
         format_count(counts.returned.get()),
         format_count(counts.lost.get()),
-    );
-    Ok(outcome)
+    )
 }
 
 pub(super) async fn subscribe(settings: SubscribeSettings) -> anyhow::Result<CommandOutcome> {

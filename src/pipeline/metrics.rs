@@ -14,6 +14,11 @@ impl Counter {
         self.0.fetch_add(n, Relaxed);
     }
 
+    /// Subtracts `n`, as for a gauge.
+    pub(crate) fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Relaxed);
+    }
+
     /// The number now.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)

@@ -157,6 +157,10 @@ impl Redis {
         self.cli(&["LRANGE", list, "0", "-1"]).lines().map(str::to_owned).collect()
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.server.process.signal(signal);
+    }
+
     pub(crate) fn kill(&mut self) {
         self.server.process.kill();
     }

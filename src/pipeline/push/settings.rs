@@ -9,6 +9,7 @@ use crate::config::plan::Plan;
 use crate::config::settings::Coupling;
 use crate::core::units::Rate;
 use crate::pipeline::metrics::Counter;
+use crate::pipeline::queue::ReadCounts;
 #[cfg(feature = "cli")]
 use crate::pipeline::settings::parse_threads;
 use crate::pipeline::settings::{BrokerSettings, MessageSettings, QueueSettings, ServerAddresses};
@@ -99,6 +100,23 @@ fn as_text<S: Serializer>(rate: &Option<Rate>, serializer: S) -> Result<S::Ok, S
     rate.map(|rate| rate.to_string()).serialize(serializer)
 }
 
+impl PushCounts {
+    /// Counts messages that are neither published nor anywhere else when the server ends as lost.
+    pub(crate) fn settle(&self) {
+        let kept = self.publish.published.get()
+            + self.publish.refused.get()
+            + self.returned.get()
+            + self.unsure.get()
+            + self.lost.get();
+        self.lost.add(self.popped.get().saturating_sub(kept));
+    }
+
+    /// Upper bound of the messages that may be lost without being counted as lost.
+    pub fn unaccounted(&self) -> u64 {
+        self.read.unaccounted.get() + self.read.asked.get() + self.unsure.get()
+    }
+}
+
 /// Numbers that a push server counts.
 #[derive(Debug, Default)]
 pub struct PushCounts {
@@ -108,6 +126,10 @@ pub struct PushCounts {
     pub returned: Counter,
     /// Messages that could be neither published nor put back.
     pub lost: Counter,
+    /// Most messages that were sent back to the queue without its answer: they are there or lost.
+    pub unsure: Counter,
+    /// Numbers that the readers of the queue count.
+    pub read: Arc<ReadCounts>,
     /// Numbers that the publishers count.
     pub publish: Arc<PublishCounts>,
 }

@@ -14,7 +14,7 @@ use super::{PushParts, join_workers, start_failed};
 use crate::config::settings::Coupling;
 use crate::core::clock;
 use crate::message::Checkpoint;
-use crate::pipeline::queue::{Batching, Queue, QueueReader};
+use crate::pipeline::queue::{Batching, GivenBack, Queue, QueueReader};
 use crate::pipeline::servers::{StackError, mqtt};
 use crate::pipeline::{Shutdown, is_stopped, stopped};
 
@@ -88,7 +88,8 @@ impl<Q: Queue> WorkerGroup<Q> {
             (None, Coupling::Direct) => Batching::OnDemand(usize::MAX),
             (None, Coupling::Channel) => Batching::Ahead,
         };
-        let reader = self.shared.queue.open_reader(batching).await?;
+        let read = Arc::clone(&self.shared.counts.read);
+        let reader = self.shared.queue.open_reader(batching, read).await?;
         let client_id = mqtt::client_id(&format!("push-{worker}"));
         let counts = Arc::clone(&self.shared.counts.publish);
         let stamper = self.shared.stamper.clone();
@@ -107,7 +108,7 @@ impl<Q: Queue> WorkerGroup<Q> {
         loop {
             let batch = tokio::select! {
                 biased;
-                batch = reader.take(!is_stopped(&shutdown)) => batch,
+                batch = next_batch(&mut reader, &mut shutdown) => batch,
                 () = publisher.keep_alive() => continue,
             };
             let Some(batch) = batch else { break };
@@ -128,7 +129,7 @@ impl<Q: Queue> WorkerGroup<Q> {
         let (send, receive) = mpsc::channel(CHANNEL);
         let pop = async {
             let (mut shutdown, mut limit) = (self.shutdown.clone(), self.limit());
-            while let Some(batch) = reader.take(!is_stopped(&shutdown)).await {
+            while let Some(batch) = next_batch(&mut reader, &mut shutdown).await {
                 if batch.is_empty() {
                     continue;
                 }
@@ -182,14 +183,24 @@ impl<Q: Queue> WorkerGroup<Q> {
         if left.is_empty() {
             return;
         }
-        let returned = timeout(GRACE / 2, reader.give_back(&left)).await.unwrap_or(false);
         let count = left.len() as u64;
-        if returned {
-            self.shared.counts.returned.add(count)
-        } else {
-            self.shared.counts.lost.add(count)
+        let counts = &self.shared.counts;
+        match reader.give_back(&left).await {
+            GivenBack::Yes => {
+                counts.returned.add(count);
+                log::warn!("{count} messages unpublished, put back");
+            }
+            GivenBack::No => {
+                counts.lost.add(count);
+                log::error!("{count} messages unpublished, lost: the queue is away");
+            }
+            GivenBack::Unknown => {
+                counts.unsure.add(count);
+                log::error!(
+                    "{count} messages unpublished, put back or lost: the queue did not answer"
+                );
+            }
         }
-        log::warn!("{count} messages unpublished, {}", if returned { "put back" } else { "lost" });
     }
 
     /// Stamps the sampled messages of a batch as popped, and marks them to be stamped when published.
@@ -208,6 +219,19 @@ impl<Q: Queue> WorkerGroup<Q> {
             })
             .collect()
     }
+}
+
+/// Takes the next batch, after the shutdown only what was asked for before. `None` if that is all here, or does not
+/// come.
+async fn next_batch(reader: &mut impl QueueReader, shutdown: &mut Shutdown) -> Option<Vec<Bytes>> {
+    if !is_stopped(shutdown) {
+        tokio::select! {
+            biased;
+            batch = reader.take(true) => return batch,
+            () = stopped(shutdown) => {}
+        }
+    }
+    timeout(GRACE, reader.take(false)).await.ok().flatten()
 }
 
 /// Waits until the limit, if there is one, allows more messages, or until the shutdown.

@@ -50,7 +50,11 @@ impl Queue for MemoryQueue {
         Ok(self.clone())
     }
 
-    async fn open_reader(&self, batching: Batching) -> Result<MemoryReader, StackError> {
+    async fn open_reader(
+        &self,
+        batching: Batching,
+        _: Arc<ReadCounts>,
+    ) -> Result<MemoryReader, StackError> {
         let most = match batching {
             Batching::Ahead => usize::MAX,
             Batching::OnDemand(most) => most,
@@ -93,9 +97,9 @@ impl QueueReader for MemoryReader {
         Some(messages.drain(..count).collect())
     }
 
-    async fn give_back(&mut self, messages: &[Bytes]) -> bool {
+    async fn give_back(&mut self, messages: &[Bytes]) -> GivenBack {
         messages.iter().rev().for_each(|message| self.queue.messages().push_front(message.clone()));
-        true
+        GivenBack::Yes
     }
 }
 
@@ -225,10 +229,11 @@ async fn the_api_refuses_messages_while_any_queue_is_full() {
 async fn messages_that_are_given_back_are_the_next_ones() {
     let mut queue = MemoryQueue::default();
     queue.push(&["a", "b", "c"]).await.expect("it is in memory");
-    let mut reader = queue.open_reader(Batching::OnDemand(2)).await.expect("it is in memory");
+    let mut reader =
+        queue.open_reader(Batching::OnDemand(2), Arc::default()).await.expect("it is in memory");
     let taken = reader.take(true).await.expect("messages");
     assert_eq!(taken, ["a", "b"]);
-    assert!(reader.give_back(&taken).await);
+    assert_eq!(reader.give_back(&taken).await, GivenBack::Yes);
     assert_eq!(reader.take(true).await.expect("messages"), ["a", "b"]);
     assert_eq!(queue.length().await, Ok(1));
     assert_eq!(reader.take(false).await, None);

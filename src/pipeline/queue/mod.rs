@@ -6,8 +6,11 @@ mod memory;
 pub(crate) mod redis_list;
 mod redis_reader;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::metrics::Counter;
 use super::servers::StackError;
 use super::settings::QueueSettings;
 use redis_list::RedisList;
@@ -31,6 +34,7 @@ pub(crate) trait Queue: Clone + Send + Sync + 'static {
     fn open_reader(
         &self,
         batching: Batching,
+        counts: Arc<ReadCounts>,
     ) -> impl Future<Output = Result<Self::Reader, StackError>> + Send;
 
     /// Removes all messages.
@@ -61,8 +65,28 @@ pub(crate) trait QueueReader: Send + 'static {
     /// may be dropped without loss.
     fn take(&mut self, more: bool) -> impl Future<Output = Option<Vec<Bytes>>> + Send;
 
-    /// Puts messages back as the next ones to be taken, in the same order. Returns true if they are there.
-    fn give_back(&mut self, messages: &[Bytes]) -> impl Future<Output = bool> + Send;
+    /// Puts messages back as the next ones to be taken, in the same order.
+    fn give_back(&mut self, messages: &[Bytes]) -> impl Future<Output = GivenBack> + Send;
+}
+
+/// Result of putting messages back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GivenBack {
+    /// They are in the queue.
+    Yes,
+    /// They are not.
+    No,
+    /// They were sent to the queue, and it did not answer.
+    Unknown,
+}
+
+/// Numbers that the readers of a queue count together.
+#[derive(Debug, Default)]
+pub struct ReadCounts {
+    /// Most messages that come for what is asked for now.
+    pub asked: Counter,
+    /// Most messages that were lost between the queue and a reader: asked for over a connection that ended.
+    pub unaccounted: Counter,
 }
 
 /// Number of messages that a reader takes at once.

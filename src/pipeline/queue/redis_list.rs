@@ -1,12 +1,13 @@
 //! A Redis list as the queue: messages enter at its left and leave at its right, as in the original.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, RedisResult};
 
 use super::redis_reader::RedisReader;
-use super::{Batching, NotReady, Queue, QueueAway, QueueWriter};
+use super::{Batching, NotReady, Queue, QueueAway, QueueWriter, ReadCounts};
 use crate::core::Address;
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::redis::{Link, Use, connect, describe, is_denied, refused};
@@ -36,8 +37,12 @@ impl Queue for RedisList {
         Ok(writer)
     }
 
-    async fn open_reader(&self, batching: Batching) -> Result<RedisReader, StackError> {
-        RedisReader::open(self, batching).await
+    async fn open_reader(
+        &self,
+        batching: Batching,
+        counts: Arc<ReadCounts>,
+    ) -> Result<RedisReader, StackError> {
+        RedisReader::open(self, batching, counts).await
     }
 
     async fn clear(&self) -> Result<(), StackError> {

@@ -15,9 +15,6 @@ use crate::core::clock::{self, Nanos};
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout of a command that does not block.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Timeout of a blocking pop, which asks the server to block for a second at most: by then
-/// the server, or the network to it, is gone without a word.
-const BLOCKING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time after which a connection is taken to have been of use: a loss begins with the shortest pause again. A replica
 /// accepts connections and refuses each write.
 const USEFUL: Duration = Duration::from_secs(2);
@@ -36,7 +33,8 @@ const RUNS: &str = "runs";
 pub enum Use {
     /// Commands answer at once.
     Commands,
-    /// Blocking pops: the client must not give up on a reply that carries messages.
+    /// Blocking pops. They have no timeout here: the caller must not give up a reply that carries messages before
+    /// it knows that none comes.
     Blocking,
 }
 
@@ -57,10 +55,10 @@ async fn connect_node(
     let client = Client::open(info.set_tcp_settings(tcp)).map_err(|e| refused(address, &e))?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(match usage {
-            Use::Commands => RESPONSE_TIMEOUT,
-            Use::Blocking => BLOCKING_TIMEOUT,
-        }))
+        .set_response_timeout(match usage {
+            Use::Commands => Some(RESPONSE_TIMEOUT),
+            Use::Blocking => None,
+        })
         .set_pipeline_buffer_size(PIPELINE);
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)

@@ -4,6 +4,7 @@ mod api;
 mod bounds;
 mod failover;
 mod logs;
+mod losses;
 mod push;
 mod reconnect;
 mod stock_broker;

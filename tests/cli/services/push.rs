@@ -6,18 +6,19 @@ use rustix::process::Signal;
 
 use crate::support::{Durable, Finished, Mosquitto, Recorder, Redis, Service, eventually};
 
-struct Bench {
-    redis: Redis,
-    broker: Mosquitto,
-    push: Service,
+/// A push server between a Redis and a broker.
+pub(super) struct Bench {
+    pub(super) redis: Redis,
+    pub(super) broker: Mosquitto,
+    pub(super) push: Service,
 }
 
 impl Bench {
-    fn start(flags: &str) -> Option<Self> {
+    pub(super) fn start(flags: &str) -> Option<Self> {
         Self::on(Redis::start()?, flags)
     }
 
-    fn on(redis: Redis, flags: &str) -> Option<Self> {
+    pub(super) fn on(redis: Redis, flags: &str) -> Option<Self> {
         let broker = Mosquitto::start()?;
         let servers = format!("--redis {} --mqtt {}", redis.url(), broker.url());
         let push = Service::start(&format!("push {servers} {flags}"));
@@ -25,11 +26,11 @@ impl Bench {
     }
 
     /// Puts messages into the queue, as the api does.
-    fn enqueue(&self, messages: &[String]) {
+    pub(super) fn enqueue(&self, messages: &[String]) {
         enqueue(&self.redis, messages);
     }
 
-    fn await_popped(&self) {
+    pub(super) fn await_popped(&self) {
         eventually("an empty queue", || (self.redis.len("myapp") == 0).then_some(()));
     }
 
@@ -45,7 +46,7 @@ impl Bench {
     }
 
     /// Stops push, which must end in time and in good order; the queue is left.
-    fn stop(self) -> (Redis, Finished) {
+    pub(super) fn stop(self) -> (Redis, Finished) {
         let finished = self.push.process.terminate();
         assert_eq!(finished.code, Some(0), "{finished:?}");
         assert!(!finished.stderr.contains("without finishing"), "{finished:?}");
@@ -53,19 +54,19 @@ impl Bench {
     }
 }
 
-fn enqueue(redis: &Redis, messages: &[String]) {
+pub(super) fn enqueue(redis: &Redis, messages: &[String]) {
     let mut words = vec!["LPUSH", "myapp"];
     words.extend(messages.iter().map(String::as_str));
     redis.cli(&words);
 }
 
 /// Messages in the queue, the next one first.
-fn queued(redis: &Redis) -> Vec<String> {
+pub(super) fn queued(redis: &Redis) -> Vec<String> {
     redis.list("myapp").into_iter().rev().collect()
 }
 
 /// Distinct messages, each with `ballast` extra bytes.
-fn messages(first: u64, count: u64, ballast: usize) -> Vec<String> {
+pub(super) fn messages(first: u64, count: u64, ballast: usize) -> Vec<String> {
     let ballast = "x".repeat(ballast);
     (first..first + count).map(|id| format!(r#"{{"MsgID":{id},"data":"{ballast}"}}"#)).collect()
 }
