@@ -22,6 +22,7 @@ const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
 pub(super) async fn api(settings: ApiSettings) -> anyhow::Result<CommandOutcome> {
     descriptors::raise_limit();
+    settings.access.check_address("--listen", settings.listen)?;
     let listener = settings
         .bind()
         .with_context(|| format!("--listen {}: cannot listen there", settings.listen))?;

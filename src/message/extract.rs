@@ -17,6 +17,9 @@ pub enum IdError {
     /// None of the fields that may carry the id is there.
     #[error("has no {0}")]
     Missing(String),
+    /// A field that may carry the id is there twice. Parsers differ in which one they take.
+    #[error("has {0} more than once")]
+    Repeated(String),
     /// The value of the field is not an integer from 0 to 2^53 − 1.
     #[error("has a {0} that is not an integer from 0 to 9007199254740991")]
     NotAnId(String),
@@ -57,10 +60,26 @@ impl IdFields {
             .and_then(|found| source.end().map(|()| found))
             .map_err(|e| IdError::NotAnObject(e.to_string()))?;
         match found {
-            Some((_, Some(id))) => Ok(id),
-            Some((rank, None)) => Err(IdError::NotAnId(self.0[rank].clone())),
-            None => Err(IdError::Missing(self.to_string())),
+            FoundId { repeated: Some(rank), .. } => Err(IdError::Repeated(self.0[rank].clone())),
+            FoundId { best: Some((_, Some(id))), .. } => Ok(id),
+            FoundId { best: Some((rank, None)), .. } => Err(IdError::NotAnId(self.0[rank].clone())),
+            FoundId { best: None, .. } => Err(IdError::Missing(self.to_string())),
         }
+    }
+
+    /// Does the same as [`Self::extract`], and refuses what is not text: bytes that are not UTF-8, and escapes of half
+    /// a character (`\ud800`).
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn extract_checked(&self, body: &[u8]) -> Result<MsgId, IdError> {
+        let text = std::str::from_utf8(body).map_err(|error| {
+            IdError::NotAnObject(format!("it is not UTF-8 at byte {}", error.valid_up_to()))
+        })?;
+        // The parser does not look into escapes of values that nobody reads. Few bodies have such escapes.
+        if text.contains("\\u") {
+            let checked = serde_json::from_str::<WholeText>(text);
+            checked.map_err(|error| IdError::NotAnObject(error.to_string()))?;
+        }
+        self.extract(body)
     }
 }
 
@@ -70,26 +89,47 @@ impl fmt::Display for IdFields {
     }
 }
 
-/// Rank of the field that was found, and its value if that is an id.
-type Found = Option<(usize, Option<MsgId>)>;
+/// Fields of an object that may carry its id.
+#[derive(Default)]
+struct FoundId {
+    /// Rank of the field that counts, and its value if that is an id.
+    best: Option<(usize, Option<MsgId>)>,
+    /// Ranks of the fields that were there, as bits.
+    seen: u64,
+    /// Rank of a field that was there twice.
+    repeated: Option<usize>,
+}
+
+impl FoundId {
+    fn see(&mut self, rank: usize) {
+        let bit = 1 << rank.min(63);
+        if self.seen & bit != 0 {
+            self.repeated = Some(rank);
+        }
+        self.seen |= bit;
+    }
+}
 
 struct Object<'a> {
     fields: &'a [String],
 }
 
 impl<'de> Visitor<'de> for Object<'_> {
-    type Value = Found;
+    type Value = FoundId;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-        let mut found: Found = None;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FoundId, A::Error> {
+        let mut found = FoundId::default();
         while let Some(rank) = map.next_key_seed(Key { fields: self.fields })? {
+            if let Some(rank) = rank {
+                found.see(rank);
+            }
             match rank {
-                Some(rank) if found.is_none_or(|(best, _)| rank < best) => {
-                    found = Some((rank, map.next_value_seed(IdValue)?));
+                Some(rank) if found.best.is_none_or(|(best, _)| rank < best) => {
+                    found.best = Some((rank, map.next_value_seed(IdValue)?));
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -119,6 +159,51 @@ impl Visitor<'_> for Key<'_> {
     }
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
         Ok(self.fields.iter().position(|field| field == key))
+    }
+}
+
+/// Any JSON of which every string is decoded.
+#[cfg(feature = "pipeline")]
+struct WholeText;
+
+#[cfg(feature = "pipeline")]
+impl<'de> serde::Deserialize<'de> for WholeText {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(Self)
+    }
+}
+
+#[cfg(feature = "pipeline")]
+impl<'de> Visitor<'de> for WholeText {
+    type Value = Self;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
     }
 }
 
@@ -209,6 +294,38 @@ mod tests {
             assert_eq!(error, Err(IdError::NotAnId("MsgID".to_owned())), "{value}");
         }
         assert_eq!(id("{}"), Err(IdError::Missing("MsgID or id".to_owned())));
+    }
+
+    #[test]
+    fn an_id_that_is_there_twice_is_refused() {
+        for body in [
+            r#"{"MsgID":1,"MsgID":1}"#,
+            r#"{"MsgID":1,"x":{},"Msg\u0049D":2}"#,
+            r#"{"MsgID":"x","MsgID":2}"#,
+        ] {
+            assert_eq!(id(body), Err(IdError::Repeated("MsgID".to_owned())), "{body}");
+        }
+        assert_eq!(id(r#"{"id":1,"MsgID":2,"id":3}"#), Err(IdError::Repeated("id".to_owned())));
+        assert_eq!(id(r#"{"MsgID":1,"x":{"MsgID":2},"x":0,"x":0}"#), Ok(1));
+    }
+
+    #[cfg(feature = "pipeline")]
+    #[test]
+    fn what_is_not_text_is_refused_where_it_is_checked() {
+        let checked = |body: &[u8]| IdFields::default().extract_checked(body).map(MsgId::get);
+        for good in
+            [r#"{"MsgID":1,"d":"n\u00e4ws \ud83d\ude00 näws"}"#, r#"{"MsgID":1,"d":[{"\\u":1.5}]}"#]
+        {
+            assert_eq!(checked(good.as_bytes()), Ok(1), "{good}");
+        }
+        for bad in [
+            &b"{\"MsgID\":1,\"d\":\"\xff\"}"[..],
+            br#"{"MsgID":1,"d":"\ud800"}"#,
+            br#"{"MsgID":1,"\udc00":0}"#,
+        ] {
+            let error = checked(bad);
+            assert!(matches!(error, Err(IdError::NotAnObject(_))), "{error:?}");
+        }
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! TLS as a client: whose certificates are taken, and what is offered.
+//! TLS as a client: whose certificates are taken, and what is offered. TLS as a server.
 
 use std::sync::Arc;
 
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "pipeline"))]
 use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ConfigBuilder, WantsVerifier, client::WantsClientCert};
+#[cfg(feature = "pipeline")]
+use rustls::{ServerConfig, server::WebPkiClientVerifier};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 mod verify;
@@ -73,6 +75,32 @@ fn trusting(
     }
     let verifier = Arc::new(verify::TrustedCertificates::new(&plan.authorities)?);
     Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier))
+}
+
+/// Configuration of a server that speaks HTTP/1.1. If there are `client_authorities`, a client needs a certificate of
+/// one of them.
+#[cfg(feature = "pipeline")]
+pub(crate) fn server_config(
+    identity: &CertifiedKey,
+    client_authorities: &[CertificateDer<'static>],
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let builder = if client_authorities.is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let mut roots = RootCertStore::empty();
+        for authority in client_authorities {
+            roots.add(authority.clone())?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = verifier.build().map_err(|e| rustls::Error::General(e.to_string()))?;
+        builder.with_client_cert_verifier(verifier)
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone())));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// Configuration without trusted certificates, for a client that must have one and does not use it.

@@ -2,6 +2,8 @@
 //! then finishes what it holds, and counts what it could not do.
 
 #[cfg(feature = "pipeline")]
+pub mod access;
+#[cfg(feature = "pipeline")]
 pub mod api;
 pub mod arrivals;
 pub(crate) mod metrics;

@@ -74,6 +74,7 @@ async fn a_service_whose_server_does_not_answer_is_an_error_with_the_address() {
         max_queue: None,
         max_body: 1_000,
         limits: ClientLimits::default(),
+        access: Default::default(),
         threads: 1,
     };
     let counts = Arc::<ApiCounts>::default();

@@ -125,7 +125,8 @@ impl Service {
 
     /// Starts `api` on a free port. Returns its address.
     pub(crate) fn api(words: &str) -> (Self, SocketAddr) {
-        Self::api_of("loadgen", &mut loadgen(&format!("api --listen 127.0.0.1:0 {words}")))
+        let listen = if words.contains("--listen") { "" } else { "--listen 127.0.0.1:0" };
+        Self::api_of("loadgen", &mut loadgen(&format!("api {listen} {words}")))
     }
 
     /// Starts `api` by this command. Returns its address.

@@ -1,4 +1,4 @@
-//! CA certificates for the target and the client certificate, read from PEM files.
+//! CA certificates, and certificates with their keys, read from PEM files.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -25,22 +25,34 @@ pub(super) fn tls(settings: &Settings) -> Result<TlsConfig, PlanError> {
         ));
     }
     let authorities = match &settings.cacert {
-        Some(file) => authorities(file)?,
+        Some(file) => authorities(NamedFile { flag: "--cacert", file })?,
         None => Vec::new(),
     };
     let identity = match (&settings.cert, &settings.key) {
-        (Some(cert), key) => Some(identity(cert, key.as_deref())?),
+        (Some(file), key) => {
+            let key = key.as_deref().map(|file| NamedFile { flag: "--key", file });
+            Some(identity(NamedFile { flag: "--cert", file }, key)?)
+        }
         (None, Some(_)) => return refuse("--key needs --cert: it is the key of that certificate"),
         (None, None) => None,
     };
     Ok(TlsConfig { insecure, authorities, identity })
 }
 
-fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {
-    let certificates = certificates("--cacert", file)?;
+/// A file, and the flag that names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamedFile<'a> {
+    pub(crate) flag: &'static str,
+    pub(crate) file: &'a Path,
+}
+
+/// Reads CA certificates.
+pub(crate) fn authorities(pem: NamedFile<'_>) -> Result<Vec<CertificateDer<'static>>, PlanError> {
+    let NamedFile { flag, file } = pem;
+    let certificates = certificates(flag, file)?;
     for certificate in &certificates {
         let added = RootCertStore::empty().add(certificate.clone());
-        added.map_err(|e| bad("--cacert", file, e))?;
+        added.map_err(|e| bad(flag, file, e))?;
     }
     Ok(certificates)
 }
@@ -55,10 +67,13 @@ fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>,
     Ok(all)
 }
 
-/// Reads the client certificate; without `key`, the private key is read from the file of the certificate.
-fn identity(cert: &Path, key: Option<&Path>) -> Result<Arc<CertifiedKey>, PlanError> {
-    let chain = certificates("--cert", cert)?;
-    let (flag, file) = key.map_or(("--cert", cert), |key| ("--key", key));
+/// Reads a certificate; without `key`, the private key is read from the file of the certificate.
+pub(crate) fn identity(
+    cert: NamedFile<'_>,
+    key: Option<NamedFile<'_>>,
+) -> Result<Arc<CertifiedKey>, PlanError> {
+    let chain = certificates(cert.flag, cert.file)?;
+    let NamedFile { flag, file } = key.unwrap_or(cert);
     let key =
         PrivateKeyDer::from_pem_slice(&read_pem(flag, file)?).map_err(|error| match error {
             PemError::NoItemsFound => PlanError(format!(

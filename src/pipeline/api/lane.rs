@@ -8,6 +8,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ use super::patience::{ConnectionState, PatientSocket};
 use super::service::LaneService;
 use super::settings::{ApiCounts, ApiSettings};
 use crate::message::IdFields;
+use crate::pipeline::access::AccessControl;
 use crate::pipeline::queue::{Queue, QueueWriter};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::stamps::Stamper;
@@ -39,6 +41,7 @@ pub(in crate::pipeline) struct Lane<Q> {
     pub(in crate::pipeline) id_fields: IdFields,
     pub(in crate::pipeline) settings: Arc<ApiSettings>,
     pub(in crate::pipeline) counts: Arc<ApiCounts>,
+    pub(in crate::pipeline) access: Arc<AccessControl>,
     pub(in crate::pipeline) stamper: Stamper,
     pub(in crate::pipeline) shutdown: Shutdown,
 }
@@ -80,7 +83,7 @@ async fn run_lane<Q: Queue>(
     mut connections: mpsc::UnboundedReceiver<NewConnection>,
     up: LaneUp,
 ) {
-    let Lane { queue, id_fields, settings, counts, stamper, shutdown } = lane;
+    let Lane { queue, id_fields, settings, counts, access, stamper, shutdown } = lane;
     let started =
         Enqueuer::start(&queue, settings.max_queue, Arc::clone(&counts), stamper.clone()).await;
     let enqueuer = match started {
@@ -93,7 +96,7 @@ async fn run_lane<Q: Queue>(
     let _ = up.send(Ok(())).await;
     let bodies =
         BodyLimits { max_body: settings.max_body, time: settings.limits.client_timeout, memory };
-    let service = Arc::new(LaneService { bodies, id_fields, counts, stamper, enqueuer });
+    let service = Arc::new(LaneService { access, bodies, id_fields, counts, stamper, enqueuer });
     let mut open = JoinSet::new();
     // Ends when the listener is gone. Connections that were handed over before are still served.
     while let Some(connection) = connections.recv().await {
@@ -108,16 +111,37 @@ async fn run_lane<Q: Queue>(
     }
 }
 
+/// Serves a connection, over TLS if the clients use it.
 async fn serve_connection<W: QueueWriter>(
     NewConnection { stream, slot: _slot }: NewConnection,
     state: ConnectionState,
     service: Arc<LaneService<W>>,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
 ) {
     // Fails if the client has gone already. Then the first read fails too.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let socket = PatientSocket::new(stream, state.clone(), service.bodies.time);
+    let limit = service.bodies.time;
+    let socket = PatientSocket::new(stream, state.clone(), limit);
+    let Some(tls) = service.access.tls() else {
+        return serve_http(socket, state, service, shutdown).await;
+    };
+    // Errors are the peer's: no TLS, no certificate, or too slow.
+    if let Ok(Ok(socket)) = timeout(limit, tls.accept(socket)).await {
+        state.handshake_ended();
+        serve_http(socket, state, service, shutdown).await;
+    }
+}
+
+async fn serve_http<W, S>(
+    socket: S,
+    state: ConnectionState,
+    service: Arc<LaneService<W>>,
+    mut shutdown: Shutdown,
+) where
+    W: QueueWriter,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let handler = service_fn(move |request| {
         let (service, state) = (Arc::clone(&service), state.clone());
         state.request_began();

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::access::AccessControl;
 use super::queue::{Queue, queue_of};
 use super::stamps;
 use super::{Shutdown, stopped};
@@ -40,10 +41,15 @@ pub async fn run(
 ) -> Result<(), StackError> {
     let (stamper, writer) =
         stamps::start(settings.queue.log_server(), &settings.message, "api").await?;
+    let access = AccessControl::open(&settings.access).map_err(failed)?;
+    let reload = tokio::spawn(Arc::clone(&access).reload_on_hangup());
     let queue = queue_of(&settings.queue);
     let id_fields = settings.message.id_fields();
-    let lane = Lane { queue, id_fields, settings: Arc::new(settings), counts, stamper, shutdown };
-    serve_lanes(listener, lane, ready).await?;
+    let lane =
+        Lane { queue, id_fields, settings: Arc::new(settings), counts, access, stamper, shutdown };
+    let served = serve_lanes(listener, lane, ready).await;
+    reload.abort();
+    served?;
     // Ends when the last stamper is gone; it never panics.
     let _ = writer.await;
     Ok(())
@@ -60,6 +66,7 @@ pub(in crate::pipeline) async fn serve_lanes<Q: Queue>(
     let memory = MemoryBudget::new(limit);
     let slots = ConnectionSlots::new(lane.settings.limits.max_connections);
     let counts = Arc::clone(&lane.counts);
+    let has_tls = lane.access.tls().is_some();
     let (up, mut all_up) = mpsc::channel(lane_threads);
     let mut lanes = Vec::new();
     let mut threads = Vec::new();
@@ -79,7 +86,7 @@ pub(in crate::pipeline) async fn serve_lanes<Q: Queue>(
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
     ready();
-    let acceptor = Acceptor { listener, lanes, slots, counts };
+    let acceptor = Acceptor { listener, lanes, slots, counts, has_tls };
     tokio::select! {
         () = acceptor.run() => {}
         () = stopped(&mut shutdown) => {}
@@ -106,6 +113,7 @@ struct Acceptor {
     lanes: Vec<mpsc::UnboundedSender<NewConnection>>,
     slots: ConnectionSlots,
     counts: Arc<ApiCounts>,
+    has_tls: bool,
 }
 
 impl Acceptor {
@@ -137,6 +145,9 @@ impl Acceptor {
     /// Answers a connection that has no place, without waiting for its request.
     fn refuse(&self, stream: &tokio::net::TcpStream) {
         self.counts.refused_connections.add(1);
+        if self.has_tls {
+            return;
+        }
         // If the answer does not fit at once, the client sees a closed connection.
         let _ = stream.try_write(TOO_MANY_CONNECTIONS);
     }

@@ -36,6 +36,11 @@ impl ConnectionState {
         Self(Arc::new(ConnectionFigures { phase: AtomicU8::new(IDLE), requests_left }))
     }
 
+    /// Records that the TLS handshake is over.
+    pub(super) fn handshake_ended(&self) {
+        self.set_phase(IDLE);
+    }
+
     /// Records that the head of a request is complete.
     pub(super) fn request_began(&self) {
         self.set_phase(REQUEST);

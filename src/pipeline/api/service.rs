@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::body::{BodyError, BodyLimits};
@@ -14,12 +14,14 @@ use super::settings::ApiCounts;
 use crate::core::clock;
 use crate::core::units::format_duration;
 use crate::message::{Checkpoint, IdFields};
+use crate::pipeline::access::{AccessControl, AccessError};
 use crate::pipeline::metrics::Format;
 use crate::pipeline::queue::{NotReady, QueueWriter};
 use crate::pipeline::stamps::Stamper;
 
 /// The service of one lane.
 pub(super) struct LaneService<W> {
+    pub(super) access: Arc<AccessControl>,
     pub(super) bodies: BodyLimits,
     pub(super) id_fields: IdFields,
     pub(super) counts: Arc<ApiCounts>,
@@ -32,6 +34,13 @@ type Answer = Response<Full<Bytes>>;
 impl<W: QueueWriter> LaneService<W> {
     /// Answers one request.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
+        let needs_token = !is_probe || request.method() != Method::GET;
+        let checked = self.access.check(request.version(), request.headers(), needs_token);
+        if let Err(error) = checked {
+            self.counts.denied.add(1);
+            return deny(error);
+        }
         match (request.method(), request.uri().path()) {
             (&Method::POST, _) => self.accept(request).await,
             (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
@@ -65,7 +74,7 @@ impl<W: QueueWriter> LaneService<W> {
             Ok(body) => body,
             Err(error) => return self.refuse_body(error),
         };
-        let id = match self.id_fields.extract(&body.bytes) {
+        let id = match self.id_fields.extract_checked(&body.bytes) {
             Ok(id) => id,
             Err(error) => {
                 self.counts.malformed.add(1);
@@ -111,6 +120,14 @@ impl<W: QueueWriter> LaneService<W> {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         answer
     }
+}
+
+fn deny(error: AccessError) -> Answer {
+    let mut answer = text(error.status(), error.text());
+    if error == AccessError::NoToken {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {

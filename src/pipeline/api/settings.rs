@@ -9,6 +9,7 @@ use super::client_limits::ClientLimits;
 use super::client_limits::parse_size;
 use crate::config::plan::Plan;
 use crate::message::MAX_BODY;
+use crate::pipeline::access::AccessSettings;
 use crate::pipeline::metrics::{Counter, Format, MetricsText};
 #[cfg(feature = "cli")]
 use crate::pipeline::settings::parse_threads;
@@ -65,6 +66,11 @@ pub struct ApiSettings {
     #[serde(flatten)]
     pub limits: ClientLimits,
 
+    /// Who may send messages.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(skip)]
+    pub access: AccessSettings,
+
     /// Threads, each with a Redis connection
     #[cfg_attr(feature = "cli", arg(
         long,
@@ -88,6 +94,7 @@ impl ApiSettings {
             message: MessageSettings::of_run(plan),
             max_queue: None,
             max_body,
+            access: AccessSettings::default(),
             limits: ClientLimits {
                 max_memory: ClientLimits::default().max_memory.max(bodies),
                 max_connections: ClientLimits::default().max_connections.max(clients),
@@ -132,6 +139,8 @@ pub struct ApiCounts {
     pub malformed: Counter,
     /// Bodies that were too large or came too slowly.
     pub unreadable: Counter,
+    /// Requests refused before they were read: without a token, of a web page, without a Host.
+    pub denied: Counter,
     /// Messages refused with 503.
     pub unavailable: Counter,
     /// Of those, the ones refused because too many bytes of bodies were in flight.
@@ -150,6 +159,7 @@ impl ApiCounts {
             ("loadgen_api_accepted", "Messages put into the queue.", &self.accepted),
             ("loadgen_api_malformed", "Bodies without a valid MsgID.", &self.malformed),
             ("loadgen_api_unreadable", "Bodies too large or too slow.", &self.unreadable),
+            ("loadgen_api_denied", "Requests refused with 400, 401 or 403.", &self.denied),
             ("loadgen_api_unavailable", "Messages refused with 503.", &self.unavailable),
             (
                 "loadgen_api_out_of_memory",

@@ -124,6 +124,7 @@ async fn start_api(
         id_fields: IdFields::default(),
         settings: Arc::new(settings),
         counts: Arc::<ApiCounts>::default(),
+        access: Arc::default(),
         stamper: Stamper::new(1).0,
         shutdown,
     };

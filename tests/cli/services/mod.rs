@@ -1,5 +1,6 @@
 //! `api`, `push` and `subscribe` on their own: bad input, servers that go and come back, stopping.
 
+mod access;
 mod api;
 mod bounds;
 mod failover;

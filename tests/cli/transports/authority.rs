@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 /// A certificate and its key.
 #[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) pem: String,
-    pub(super) key: String,
+pub(crate) struct Identity {
+    pub(crate) pem: String,
+    pub(crate) key: String,
     certificate: CertificateDer<'static>,
     secret: PrivateKeyDer<'static>,
 }
@@ -31,18 +31,18 @@ impl Identity {
     }
 
     /// A self-signed certificate that is marked as an authority, as made by `openssl req -x509`.
-    pub(super) fn self_signed(name: &str) -> Self {
+    pub(crate) fn self_signed(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = params(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self::new(&params.self_signed(&key).expect("a certificate"), &key)
     }
 
-    pub(super) fn server(&self) -> ServerConfig {
+    pub(crate) fn server(&self) -> ServerConfig {
         self.speaking(rustls::ALL_VERSIONS)
     }
 
-    pub(super) fn speaking(&self, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    pub(crate) fn speaking(&self, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(versions)
             .expect("versions")
@@ -52,7 +52,7 @@ impl Identity {
     }
 
     /// A server that asks for a certificate of `authority`.
-    pub(super) fn asking(&self, authority: &Authority) -> ServerConfig {
+    pub(crate) fn asking(&self, authority: &Authority) -> ServerConfig {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(authority.certificate.clone()).expect("an authority");
@@ -73,7 +73,7 @@ fn params(name: &str) -> CertificateParams {
 
 /// Signs certificates, and has files for loadgen to read.
 #[derive(Debug)]
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     pem: String,
@@ -81,7 +81,7 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         // Two of one name would look like one whose signature is wrong.
@@ -99,12 +99,12 @@ impl Authority {
     }
 
     /// A certificate for a host.
-    pub(super) fn issue(&self, name: &str) -> Identity {
+    pub(crate) fn issue(&self, name: &str) -> Identity {
         self.sign(&params(name))
     }
 
     /// One that was good once.
-    pub(super) fn issue_expired(&self, name: &str) -> Identity {
+    pub(crate) fn issue_expired(&self, name: &str) -> Identity {
         let mut params = params(name);
         (params.not_before, params.not_after) =
             (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
@@ -118,11 +118,11 @@ impl Authority {
     }
 
     /// Its own certificate as a file.
-    pub(super) fn file(&self) -> String {
+    pub(crate) fn file(&self) -> String {
         self.write("ca.pem", &self.pem)
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let file = self.folder.path().join(name);
         fs::write(&file, text).expect("space");
         file.display().to_string()

@@ -1,7 +1,7 @@
 //! Ways to the target: TLS, HTTP/2, unix sockets, other addresses, proxies, redirects, and connections
 //! that are not kept.
 
-mod authority;
+pub(crate) mod authority;
 mod elsewhere;
 mod keepalive;
 mod nginx;
