@@ -82,13 +82,13 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// The API server: HTTP in, Redis list out
     #[cfg(feature = "pipeline")]
-    Api(ApiSettings),
+    Api(ApiArgs),
     /// The push server: Redis list in, MQTT out
     #[cfg(feature = "pipeline")]
-    Push(PushSettings),
+    Push(PushArgs),
     /// The MQTT subscriber: counts messages and prints a line each second
     #[cfg(feature = "pipeline")]
-    Subscribe(SubscribeSettings),
+    Subscribe(SubscribeArgs),
     /// Write a commented profile with every setting and its default
     Init(InitArgs),
     /// Print the completions of this command for a shell
@@ -99,6 +99,55 @@ pub(super) enum Command {
     #[cfg(feature = "embedded")]
     #[command(hide = true)]
     Embedded(EmbeddedArgs),
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Debug, Args)]
+pub(super) struct ApiArgs {
+    #[command(flatten)]
+    pub(super) settings: ApiSettings,
+    #[command(flatten)]
+    pub(super) redis_password: RedisPassword,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Debug, Args)]
+pub(super) struct PushArgs {
+    #[command(flatten)]
+    pub(super) settings: PushSettings,
+    #[command(flatten)]
+    pub(super) redis_password: RedisPassword,
+    #[command(flatten)]
+    pub(super) mqtt_password: MqttPassword,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Debug, Args)]
+pub(super) struct SubscribeArgs {
+    #[command(flatten)]
+    pub(super) settings: SubscribeSettings,
+    #[command(flatten)]
+    pub(super) redis_password: RedisPassword,
+    #[command(flatten)]
+    pub(super) mqtt_password: MqttPassword,
+}
+
+/// Password of Redis for a service.
+#[cfg(feature = "pipeline")]
+#[derive(Debug, Args)]
+pub(super) struct RedisPassword {
+    /// File with the password of Redis, instead of one in --redis
+    #[arg(long, value_name = "FILE", env = "LOADGEN_REDIS_PASSWORD_FILE")]
+    pub(super) redis_password_file: Option<PathBuf>,
+}
+
+/// Password of the broker for a service.
+#[cfg(feature = "pipeline")]
+#[derive(Debug, Args)]
+pub(super) struct MqttPassword {
+    /// File with the password of the broker's user, instead of one in --mqtt
+    #[arg(long, value_name = "FILE", env = "LOADGEN_MQTT_PASSWORD_FILE")]
+    pub(super) mqtt_password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -9,32 +9,77 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::CommandOutcome;
+use super::args::{ApiArgs, MqttPassword, PushArgs, RedisPassword, SubscribeArgs};
 use super::signals::Signals;
+use crate::config::plan::PlanError;
+use crate::config::plan::password_file::with_password_of;
+use crate::core::Address;
 use crate::core::units::format_count;
 use crate::host::descriptors;
-use crate::pipeline::api::{self, ApiSettings};
-use crate::pipeline::push::{self, PushCounts, PushSettings};
+use crate::pipeline::api::{self, ApiCounts};
+use crate::pipeline::push::{self, PushCounts};
 use crate::pipeline::servers::StackError;
-use crate::pipeline::subscribe::{self, SubscribeCounts, SubscribeSettings};
+use crate::pipeline::subscribe::{self, SubscribeCounts};
 
 /// Longest shutdown of a service after the first signal, even if a task hangs.
 const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
-pub(super) async fn api(settings: ApiSettings) -> anyhow::Result<CommandOutcome> {
+impl RedisPassword {
+    /// Puts the password of the file into the address, if there is a file.
+    fn apply(&self, address: &mut Address) -> Result<(), PlanError> {
+        if let Some(file) = &self.redis_password_file {
+            *address = with_password_of(address.clone(), "--redis-password-file", file)?;
+        }
+        Ok(())
+    }
+}
+
+impl MqttPassword {
+    /// Puts the password of the file into the address, if there is a file.
+    fn apply(&self, address: &mut Address) -> Result<(), PlanError> {
+        if let Some(file) = &self.mqtt_password_file {
+            *address = with_password_of(address.clone(), "--mqtt-password-file", file)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn api(args: ApiArgs) -> anyhow::Result<CommandOutcome> {
+    let mut settings = args.settings;
+    args.redis_password.apply(&mut settings.queue.redis)?;
     descriptors::raise_limit();
     settings.access.check_address("--listen", settings.listen)?;
     let listener = settings
         .bind()
         .with_context(|| format!("--listen {}: cannot listen there", settings.listen))?;
     let address = listener.local_addr()?;
-    serve(|shutdown| {
+    let counts = Arc::<ApiCounts>::default();
+    let outcome = serve(|shutdown| {
         let ready = move || say(&format!("listening on {address}"));
-        api::run(listener, settings, Arc::default(), ready, shutdown)
+        api::run(listener, settings, Arc::clone(&counts), ready, shutdown)
     })
-    .await
+    .await?;
+    log::info!("{}", summary_of_api(&counts));
+    Ok(if counts.unanswered.get() > 0 { CommandOutcome::Failed } else { outcome })
 }
 
-pub(super) async fn push(settings: PushSettings) -> anyhow::Result<CommandOutcome> {
+/// The account of all requests that an API server has read, in one line.
+fn summary_of_api(counts: &ApiCounts) -> String {
+    format!(
+        "{} accepted, {} malformed, {} unreadable, {} denied, {} refused with 503, {} without an answer",
+        format_count(counts.accepted.get()),
+        format_count(counts.malformed.get()),
+        format_count(counts.unreadable.get()),
+        format_count(counts.denied.get()),
+        format_count(counts.unavailable.get()),
+        format_count(counts.unanswered.get()),
+    )
+}
+
+pub(super) async fn push(args: PushArgs) -> anyhow::Result<CommandOutcome> {
+    let mut settings = args.settings;
+    args.redis_password.apply(&mut settings.queue.redis)?;
+    args.mqtt_password.apply(&mut settings.broker.mqtt)?;
     settings.broker.check_topic()?;
     let counts = Arc::<PushCounts>::default();
     let outcome =
@@ -61,7 +106,12 @@ fn summary_of_push(counts: &PushCounts) -> String {
     )
 }
 
-pub(super) async fn subscribe(settings: SubscribeSettings) -> anyhow::Result<CommandOutcome> {
+pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<CommandOutcome> {
+    let mut settings = args.settings;
+    if let Some(redis) = &mut settings.redis {
+        args.redis_password.apply(redis)?;
+    }
+    args.mqtt_password.apply(&mut settings.broker.mqtt)?;
     settings.broker.check_filters()?;
     let counts = Arc::<SubscribeCounts>::default();
     serve(|mut shutdown| async move {

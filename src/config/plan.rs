@@ -8,12 +8,14 @@ use crate::core::distribution::fewest_values;
 use crate::core::secrets::mask_parts;
 use crate::core::units::{Rate, format_count, format_some};
 use crate::message::StagePair;
+use password_file::address_with_password;
 
 pub(crate) mod command;
 mod connect_to;
 mod files;
 mod head;
 pub(crate) mod load;
+pub(crate) mod password_file;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod script;
@@ -372,12 +374,16 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
         );
     }
     let push_workers = thread_count("--push-workers", settings.push_workers)?;
+    let redis = settings.redis.map(|text| Address::parse("--redis", &text)).transpose()?;
+    let mqtt = settings.mqtt.map(|text| Address::parse("--mqtt", &text)).transpose()?;
+    let redis_password = settings.redis_password_file.as_deref();
+    let mqtt_password = settings.mqtt_password_file.as_deref();
     Ok(PipelinePlan {
-        redis: settings.redis.map(|text| Address::parse("--redis", &text)).transpose()?,
+        redis: address_with_password(redis, "--redis-password-file", redis_password)?,
         log_server: (settings.log_server.as_deref())
             .map(|text| Address::parse("--log-server", text))
             .transpose()?,
-        mqtt: settings.mqtt.map(|text| Address::parse("--mqtt", &text)).transpose()?,
+        mqtt: address_with_password(mqtt, "--mqtt-password-file", mqtt_password)?,
         stack: settings.stack.unwrap_or_default(),
         topics,
         show_payload: settings.show_payload.unwrap_or(false),

@@ -156,6 +156,11 @@ impl Address {
     pub(crate) fn with_login(mut self, user: &str, password: &str) -> Self {
         let set = self.url.set_username(user).and_then(|()| self.url.set_password(Some(password)));
         set.expect("an address has a host, and so may have a login");
+        if let Some(sentinel) = self.sentinel.take() {
+            let password = self.url.password().unwrap_or_default();
+            let sentinel = sentinel.with_login(self.url.username(), password);
+            self.sentinel = Some(Arc::new(sentinel));
+        }
         self
     }
 
@@ -197,6 +202,12 @@ impl Address {
     #[cfg(feature = "pipeline")]
     pub(crate) fn sentinel(&self) -> Option<&SentinelAddress> {
         self.sentinel.as_deref()
+    }
+
+    /// The same server and user with another password.
+    pub(crate) fn with_password(self, password: &str) -> Self {
+        let user = percent_decode(self.url.username());
+        self.with_login(&user, password)
     }
 
     /// Returns true if the host is a loopback address.

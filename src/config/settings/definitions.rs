@@ -189,6 +189,10 @@ settings! {
         "redis" redis: Option<String>, example("'redis://127.0.0.1:6379'"), masked(mask_url),
             flag(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true, help_heading = "Pipeline");
 
+        /// File with the password of Redis, instead of one in --redis
+        "redis-password-file" redis_password_file: Option<PathBuf>, example("'redis.password'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_REDIS_PASSWORD_FILE", help_heading = "Pipeline");
+
         /// Address of the Redis for stamps and their clock, if it is not that of the queue (without it: that of --redis)
         "log-server" log_server: Option<String>, example("'redis://127.0.0.1:6380'"), masked(mask_url),
             flag(long, value_name = "URL", env = "LOADGEN_LOG_SERVER", hide_env_values = true, help_heading = "Pipeline");
@@ -196,6 +200,10 @@ settings! {
         /// Address of the broker: mqtt://USER:PASSWORD@HOST:PORT, only HOST is required; mqtts:// for TLS
         "mqtt" mqtt: Option<String>, example("'mqtt://127.0.0.1:1883'"), masked(mask_url),
             flag(long, value_name = "URL", env = "LOADGEN_MQTT", hide_env_values = true, help_heading = "Pipeline");
+
+        /// File with the password of the broker's user, instead of one in --mqtt
+        "mqtt-password-file" mqtt_password_file: Option<PathBuf>, example("'mqtt.password'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_MQTT_PASSWORD_FILE", help_heading = "Pipeline");
 
         /// MQTT topic of the messages (default: /channel); with a URL: repeatable, and with the wildcards + and #
         #[serde(deserialize_with = "de_words")]

@@ -41,6 +41,15 @@ impl SentinelAddress {
         Ok(Some((sentinel, url)))
     }
 
+    /// The same Sentinels with credentials of Redis, percent-encoded.
+    pub(super) fn with_login(&self, user: &str, password: &str) -> Self {
+        let (scheme, rest) = self.text.split_once("://").unwrap_or_default();
+        let end = rest.find('/').unwrap_or(rest.len());
+        let hosts = rest[..end].rfind('@').map_or(0, |at| at + 1);
+        let text = format!("{scheme}://{user}:{password}@{}", &rest[hosts..]);
+        Self { text, ..self.clone() }
+    }
+
     /// Host and port of each Sentinel.
     #[cfg(feature = "pipeline")]
     pub(crate) fn nodes(&self) -> &[(String, u16)] {
@@ -91,6 +100,10 @@ mod tests {
         let nodes = [("one", 26379), ("::1", 7000), ("three", 26380)];
         assert_eq!(sentinel.nodes(), nodes.map(|(host, port)| (host.to_owned(), port)));
         assert_eq!(sentinel.master(), "primary");
+        let other = address.with_password("p@ss/w:rd");
+        let read = Address::parse("--redis", other.secret_url()).expect("valid");
+        assert_eq!(read.credentials(), Some(("user".to_owned(), "p@ss/w:rd".to_owned())));
+        assert_eq!(read.secret_node_url(), other.secret_node_url());
     }
 
     #[test]

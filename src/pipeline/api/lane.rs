@@ -96,7 +96,15 @@ async fn run_lane<Q: Queue>(
     let _ = up.send(Ok(())).await;
     let bodies =
         BodyLimits { max_body: settings.max_body, time: settings.limits.client_timeout, memory };
-    let service = Arc::new(LaneService { access, bodies, id_fields, counts, stamper, enqueuer });
+    let service = Arc::new(LaneService {
+        access,
+        bodies,
+        id_fields,
+        counts,
+        stamper,
+        shutdown: shutdown.clone(),
+        enqueuer,
+    });
     let mut open = JoinSet::new();
     // Ends when the listener is gone. Connections that were handed over before are still served.
     while let Some(connection) = connections.recv().await {

@@ -18,6 +18,7 @@ use crate::pipeline::access::{AccessControl, AccessError};
 use crate::pipeline::metrics::Format;
 use crate::pipeline::queue::{NotReady, QueueWriter};
 use crate::pipeline::stamps::Stamper;
+use crate::pipeline::{Shutdown, is_stopped};
 
 /// The service of one lane.
 pub(super) struct LaneService<W> {
@@ -26,7 +27,22 @@ pub(super) struct LaneService<W> {
     pub(super) id_fields: IdFields,
     pub(super) counts: Arc<ApiCounts>,
     pub(super) stamper: Stamper,
+    pub(super) shutdown: Shutdown,
     pub(super) enqueuer: Enqueuer<W>,
+}
+
+/// A request whose message is on its way to the queue. Dropped without an answer after the shutdown, it is counted.
+struct OpenRequest<'a, W> {
+    service: &'a LaneService<W>,
+    is_answered: bool,
+}
+
+impl<W> Drop for OpenRequest<'_, W> {
+    fn drop(&mut self) {
+        if !self.is_answered && is_stopped(&self.service.shutdown) {
+            self.service.counts.unanswered.add(1);
+        }
+    }
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -82,7 +98,10 @@ impl<W: QueueWriter> LaneService<W> {
             }
         };
         self.stamper.stamp(Checkpoint::Api, id, received);
-        match self.enqueuer.put(body, id).await {
+        let mut open = OpenRequest { service: self, is_answered: false };
+        let result = self.enqueuer.put(body, id).await;
+        open.is_answered = true;
+        match result {
             Ok(()) => {
                 self.counts.accepted.add(1);
                 Response::new(Full::default())

@@ -143,7 +143,9 @@ pub struct ApiCounts {
     pub denied: Counter,
     /// Messages refused with 503.
     pub unavailable: Counter,
-    /// Of those, the ones refused because too many bytes of bodies were in flight.
+    /// Messages that were read and had no answer when the service stopped. The queue may have them.
+    pub unanswered: Counter,
+    /// Of those refused with 503, the ones refused because too many bytes of bodies were in flight.
     pub out_of_memory: Counter,
     /// Connections refused because too many were open.
     pub refused_connections: Counter,

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod bounds;
+mod ends;
 mod failover;
 mod logs;
 mod losses;
