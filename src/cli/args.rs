@@ -1,6 +1,8 @@
 //! Arguments as typed. Parsing has no effects.
 
 mod allow;
+#[cfg(feature = "pipeline")]
+mod dead;
 mod log;
 
 use std::net::SocketAddr;
@@ -10,6 +12,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args, Parser, Subcommand};
 
 pub(super) use self::allow::AllowArgs;
+#[cfg(feature = "pipeline")]
+pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 pub(super) use self::log::LogArgs;
 use super::metrics::parse_address;
 use crate::config::settings::Settings;
@@ -86,6 +90,9 @@ pub(super) enum Command {
     /// The push server: Redis list in, MQTT out
     #[cfg(feature = "pipeline")]
     Push(PushArgs),
+    /// The messages that push could not publish: print them, or put them back into the queue
+    #[cfg(feature = "pipeline")]
+    Dead(DeadArgs),
     /// The MQTT subscriber: counts messages and prints a line each second
     #[cfg(feature = "pipeline")]
     Subscribe(SubscribeArgs),

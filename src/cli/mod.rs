@@ -3,6 +3,8 @@
 mod args;
 mod colour;
 mod compare;
+#[cfg(feature = "pipeline")]
+mod dead;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod init;
@@ -90,6 +92,8 @@ fn execute(cli: Cli) -> ExitCode {
             Some(Command::Push(args)) => services::push(args).await,
             #[cfg(feature = "pipeline")]
             Some(Command::Subscribe(args)) => services::subscribe(args).await,
+            #[cfg(feature = "pipeline")]
+            Some(Command::Dead(args)) => dead::dead(&args).await,
             Some(Command::Init(args)) => init::init(&args),
             Some(Command::Completions(args)) => manual::completions(&args),
             Some(Command::Man) => manual::manual(),

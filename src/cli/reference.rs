@@ -82,6 +82,21 @@ fn section(page: &mut String, command: &Command, known: &[String], profile_keys:
     }
 }
 
+/// The commands after `run`, and those below a command, with their names as they are typed.
+fn commands(root: &Command) -> Vec<(String, &Command)> {
+    let is_shown = |command: &&Command| {
+        !command.is_hide_set() && !["run", "help"].contains(&command.get_name())
+    };
+    let mut commands = Vec::new();
+    for command in root.get_subcommands().filter(is_shown) {
+        commands.push((command.get_name().to_owned(), command));
+        for below in command.get_subcommands().filter(is_shown) {
+            commands.push((format!("{} {}", command.get_name(), below.get_name()), below));
+        }
+    }
+    commands
+}
+
 /// The whole page.
 fn page() -> String {
     let mut root = Cli::command();
@@ -111,11 +126,8 @@ fn page() -> String {
         .filter(|arg| arg.is_global_set())
         .map(|arg| arg.get_id().to_string())
         .collect();
-    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
-        let name = command.get_name();
-        if ["run", "help"].contains(&name) {
-            continue;
-        }
+    for (name, command) in commands(&root) {
+        let name = name.as_str();
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = write!(page, "\n## loadgen {name}\n\n{about}.\n");
         // A ramp has the flags of a run; the other commands have flags of their own under the same names.

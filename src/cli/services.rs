@@ -26,7 +26,7 @@ const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
 impl RedisPassword {
     /// Puts the password of the file into the address, if there is a file.
-    fn apply(&self, address: &mut Address) -> Result<(), PlanError> {
+    pub(super) fn apply(&self, address: &mut Address) -> Result<(), PlanError> {
         if let Some(file) = &self.redis_password_file {
             *address = with_password_of(address.clone(), "--redis-password-file", file)?;
         }
@@ -97,12 +97,13 @@ fn summary_of_push(counts: &PushCounts) -> String {
         most => format!("up to {} unaccounted", format_count(most)),
     };
     format!(
-        "{} popped, {} published, {} sent again, {} put back, {} lost, {unaccounted}",
+        "{} popped, {} published, {} sent again, {} put back, {} lost, {} dead, {unaccounted}",
         format_count(counts.popped.get()),
         format_count(counts.publish.published.get()),
         format_count(counts.publish.resent.get()),
         format_count(counts.returned.get()),
         format_count(counts.lost.get()),
+        format_count(counts.dead.get()),
     )
 }
 

@@ -90,6 +90,7 @@ async fn a_service_whose_server_does_not_answer_is_an_error_with_the_address() {
         threads: 1,
         coupling: Default::default(),
         limit: None,
+        max_message: None,
     };
     let error = push::run(settings, Arc::<PushCounts>::default(), ready, shutdown.clone()).await;
     let error = error.expect_err("there is no Redis").to_string();

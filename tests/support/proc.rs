@@ -14,7 +14,9 @@ pub(crate) fn children_of(parent: u32) -> Vec<u32> {
 pub(crate) fn child_called(parent: u32, name: &str) -> Option<u32> {
     let is_called = |pid: &u32| {
         let words = command_line(*pid);
-        let program = words.first().is_some_and(|program| program.contains(name));
+        // Not its folder, which may have any name.
+        let program = words.first().and_then(|path| path.rsplit('/').next());
+        let program = program.is_some_and(|program| program.contains(name));
         program || words.get(1).is_some_and(|word| word == name)
     };
     children_of(parent).into_iter().find(is_called)

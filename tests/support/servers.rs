@@ -249,6 +249,11 @@ impl Mosquitto {
         Self::open_with(None, &limits)
     }
 
+    /// Closes the connection on a packet of more than `bytes`.
+    pub(crate) fn with_packet_limit(bytes: u64) -> Option<Self> {
+        Self::open(None, &format!("max_packet_size {bytes}\n"))
+    }
+
     pub(crate) fn with_login(user: &'static str, password: &'static str) -> Option<Self> {
         Self::open(Some(Login { user, password }), "")
     }

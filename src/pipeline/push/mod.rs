@@ -3,10 +3,14 @@
 //! Each worker has a connection to the queue and a publisher. With the coupling `direct` it takes and publishes
 //! in turn, as the original did; with `channel` it does both side by side, with a bounded channel in between.
 
+mod close_search;
+mod connection;
 mod keepalive;
 mod limit;
 mod publisher;
+mod rejected;
 mod settings;
+mod unconfirmed;
 mod worker;
 
 use std::fmt::Display;

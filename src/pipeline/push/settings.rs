@@ -8,6 +8,8 @@ use super::publisher::PublishCounts;
 use crate::config::plan::Plan;
 use crate::config::settings::Coupling;
 use crate::core::units::Rate;
+#[cfg(feature = "cli")]
+use crate::core::units::parse_size;
 use crate::pipeline::metrics::Counter;
 use crate::pipeline::queue::ReadCounts;
 #[cfg(feature = "cli")]
@@ -65,9 +67,23 @@ pub struct PushSettings {
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATE", env = "LOADGEN_PUSH_LIMIT"))]
     #[serde(serialize_with = "as_text")]
     pub limit: Option<Rate>,
+
+    /// Publish no message larger than SIZE bytes; larger ones go to the list of rejected messages (default: what the broker says by MQTT 5)
+    #[cfg_attr(feature = "cli", arg(
+        long,
+        value_name = "SIZE",
+        env = "LOADGEN_MAX_MESSAGE",
+        value_parser = parse_max_message
+    ))]
+    pub max_message: Option<u64>,
 }
 
 impl PushSettings {
+    /// Largest message that is published, in bytes.
+    pub(super) fn max_message(&self) -> usize {
+        self.max_message.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+    }
+
     /// Settings of the push server that a run starts.
     pub(crate) fn of_run(plan: &Plan, servers: &ServerAddresses) -> Self {
         let pipeline = &plan.pipeline;
@@ -83,6 +99,7 @@ impl PushSettings {
             threads: pipeline.push_threads,
             coupling: pipeline.coupling,
             limit: pipeline.push_limit,
+            max_message: None,
         }
     }
 
@@ -91,6 +108,15 @@ impl PushSettings {
         let mut secrets = self.queue.secrets();
         secrets.push(self.broker.secret());
         secrets
+    }
+}
+
+/// Reads a size in bytes.
+#[cfg(feature = "cli")]
+fn parse_max_message(text: &str) -> Result<u64, String> {
+    match parse_size(text) {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        other => other.map_err(|error| error.to_string()),
     }
 }
 
@@ -104,7 +130,7 @@ impl PushCounts {
     /// Counts messages that are neither published nor anywhere else when the server ends as lost.
     pub(crate) fn settle(&self) {
         let kept = self.publish.published.get()
-            + self.publish.refused.get()
+            + self.dead.get()
             + self.returned.get()
             + self.unsure.get()
             + self.lost.get();
@@ -113,7 +139,10 @@ impl PushCounts {
 
     /// Upper bound of the messages that may be lost without being counted as lost.
     pub fn unaccounted(&self) -> u64 {
-        self.read.unaccounted.get() + self.read.asked.get() + self.unsure.get()
+        self.read.unaccounted.get()
+            + self.read.asked.get()
+            + self.unsure.get()
+            + self.publish.unconfirmed.get()
     }
 }
 
@@ -126,6 +155,8 @@ pub struct PushCounts {
     pub returned: Counter,
     /// Messages that could be neither published nor put back.
     pub lost: Counter,
+    /// Messages that the broker does not take, kept in the list of rejected messages.
+    pub dead: Counter,
     /// Most messages that were sent back to the queue without its answer: they are there or lost.
     pub unsure: Counter,
     /// Numbers that the readers of the queue count.

@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::limit::Limit;
-use super::publisher::{Outgoing, Publisher};
+use super::publisher::{Outgoing, Publisher, PublisherParts};
+use super::rejected::RejectedMessage;
 use super::{PushParts, join_workers, start_failed};
 use crate::config::settings::Coupling;
 use crate::core::clock;
@@ -58,7 +59,8 @@ impl<Q: Queue> WorkerGroup<Q> {
     }
 
     async fn work(&self, worker: usize) {
-        let (reader, publisher) = match self.connect(worker).await {
+        let (rejected, rejections) = mpsc::unbounded_channel();
+        let (reader, publisher) = match self.connect(worker, rejected).await {
             Ok(pair) => pair,
             Err(error) => {
                 let _ = self.up.send(Err(error)).await;
@@ -74,13 +76,21 @@ impl<Q: Queue> WorkerGroup<Q> {
         if !may_begin {
             return;
         }
-        match self.shared.settings.coupling {
-            Coupling::Direct => self.direct(reader, publisher).await,
-            Coupling::Channel => self.channel(reader, publisher).await,
-        }
+        let publish = async {
+            match self.shared.settings.coupling {
+                Coupling::Direct => self.direct(reader, publisher).await,
+                Coupling::Channel => self.channel(reader, publisher).await,
+            }
+        };
+        // Ends after the publisher.
+        tokio::join!(publish, self.shared.set_aside(rejections, self.shutdown.clone()));
     }
 
-    async fn connect(&self, worker: usize) -> Result<(Q::Reader, Publisher), StackError> {
+    async fn connect(
+        &self,
+        worker: usize,
+        rejected: mpsc::UnboundedSender<RejectedMessage>,
+    ) -> Result<(Q::Reader, Publisher), StackError> {
         let settings = &self.shared.settings;
         // A limit leaves the rest in the queue; `direct` takes nothing while it publishes.
         let batching = match (self.limit(), settings.coupling) {
@@ -90,11 +100,15 @@ impl<Q: Queue> WorkerGroup<Q> {
         };
         let read = Arc::clone(&self.shared.counts.read);
         let reader = self.shared.queue.open_reader(batching, read).await?;
-        let client_id = mqtt::client_id(&format!("push-{worker}"));
-        let counts = Arc::clone(&self.shared.counts.publish);
-        let stamper = self.shared.stamper.clone();
-        let publisher = Publisher::open(&settings.broker, client_id, stamper, counts).await?;
-        Ok((reader, publisher))
+        let publisher = Publisher::open(PublisherParts {
+            broker: settings.broker.clone(),
+            client_id: mqtt::client_id(&format!("push-{worker}")),
+            stamper: self.shared.stamper.clone(),
+            counts: Arc::clone(&self.shared.counts.publish),
+            rejected,
+            max_message: settings.max_message(),
+        });
+        Ok((reader, publisher.await?))
     }
 
     /// The share of one worker of the limit.

@@ -62,6 +62,10 @@ impl Queue for MemoryQueue {
         Ok(MemoryReader { queue: self.clone(), most })
     }
 
+    async fn set_aside(&self, messages: &[Bytes]) -> Result<usize, StackError> {
+        Ok(messages.len())
+    }
+
     async fn clear(&self) -> Result<(), StackError> {
         self.messages().clear();
         Ok(())

@@ -3,6 +3,7 @@
 
 #[cfg(all(test, feature = "embedded"))]
 mod memory;
+pub(crate) mod dead_list;
 pub(crate) mod redis_list;
 mod redis_reader;
 
@@ -36,6 +37,13 @@ pub(crate) trait Queue: Clone + Send + Sync + 'static {
         batching: Batching,
         counts: Arc<ReadCounts>,
     ) -> impl Future<Output = Result<Self::Reader, StackError>> + Send;
+
+    /// Keeps messages that cannot be published in a list of their own, and returns for how many of them, the first
+    /// ones, there was room.
+    fn set_aside(
+        &self,
+        messages: &[Bytes],
+    ) -> impl Future<Output = Result<usize, StackError>> + Send;
 
     /// Removes all messages.
     fn clear(&self) -> impl Future<Output = Result<(), StackError>> + Send;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, RedisResult};
 
+use super::dead_list::{DeadList, DeadListSettings};
 use super::redis_reader::RedisReader;
 use super::{Batching, NotReady, Queue, QueueAway, QueueWriter, ReadCounts};
 use crate::core::Address;
@@ -43,6 +45,11 @@ impl Queue for RedisList {
         counts: Arc<ReadCounts>,
     ) -> Result<RedisReader, StackError> {
         RedisReader::open(self, batching, counts).await
+    }
+
+    async fn set_aside(&self, messages: &[Bytes]) -> Result<usize, StackError> {
+        let settings = DeadListSettings { redis: self.address.clone(), queue: self.key.clone() };
+        DeadList::open(&settings).await?.add(messages).await
     }
 
     async fn clear(&self) -> Result<(), StackError> {

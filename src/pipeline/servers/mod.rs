@@ -9,6 +9,8 @@ pub mod embedded;
 #[cfg(feature = "pipeline")]
 pub mod mqtt;
 #[cfg(feature = "pipeline")]
+pub(crate) mod mqtt_publish;
+#[cfg(feature = "pipeline")]
 pub(crate) mod password;
 #[cfg(feature = "pipeline")]
 mod read_size;

@@ -33,7 +33,7 @@ use crate::pipeline::arrivals::ReceivedAt;
 /// The longest time for connecting and subscribing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Seconds of silence after which the broker gives a client up; a ping goes out at half of it.
-const KEEP_ALIVE_SECS: u16 = 30;
+pub(super) const KEEP_ALIVE_SECS: u16 = 30;
 /// Time between two pings.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(KEEP_ALIVE_SECS as u64 / 2);
 /// Larger frames are refused: room for the largest body and its topic.
@@ -114,17 +114,7 @@ pub async fn connect_session(
     session: SessionKind,
 ) -> Result<MqttConnection, StackError> {
     let attempt = async {
-        let received = LastReceipt::default();
-        let socket = open(address, (times == ReceiptTimes::Received).then_some(&received)).await?;
-        let (read, write) = tokio::io::split(socket);
-        let mut sender = MqttSender { half: write };
-        let buffer = BytesMut::with_capacity(CHUNK);
-        let piece = match (times, address.scheme()) {
-            // TLS decrypts many bytes at once, which have one time anyway.
-            (ReceiptTimes::Received, Scheme::Plain) => ReadSize::packet(),
-            _ => ReadSize::All,
-        };
-        let mut receiver = Receiver { half: read, buffer, received, piece };
+        let (mut sender, mut receiver) = open_halves(address, times).await?;
         let mut hello = Connect::new(client_id);
         hello.keep_alive = KEEP_ALIVE_SECS;
         hello.clean_session = session == SessionKind::Clean;
@@ -141,8 +131,25 @@ pub async fn connect_session(
     within_limit(address, attempt).await
 }
 
+/// Opens a connection on which nothing was sent yet.
+pub(super) async fn open_halves(
+    address: &Address,
+    times: ReceiptTimes,
+) -> io::Result<(MqttSender, Receiver)> {
+    let received = LastReceipt::default();
+    let socket = open(address, (times == ReceiptTimes::Received).then_some(&received)).await?;
+    let (read, write) = tokio::io::split(socket);
+    let piece = match (times, address.scheme()) {
+        // TLS decrypts many bytes at once, which have one time anyway.
+        (ReceiptTimes::Received, Scheme::Plain) => ReadSize::packet(),
+        _ => ReadSize::All,
+    };
+    let buffer = BytesMut::with_capacity(CHUNK);
+    Ok((MqttSender { half: write }, Receiver { half: read, buffer, received, piece }))
+}
+
 /// An attempt that is given up after a while, its error with the address.
-async fn within_limit<T>(
+pub(super) async fn within_limit<T>(
     address: &Address,
     attempt: impl Future<Output = io::Result<T>>,
 ) -> Result<T, StackError> {
@@ -234,7 +241,12 @@ impl MqttSender {
     pub async fn send(&mut self, packet: &Packet) -> io::Result<()> {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, MAX_FRAME).map_err(io::Error::other)?;
-        self.half.write_all(&bytes).await?;
+        self.send_bytes(&bytes).await
+    }
+
+    /// Writes whole packets.
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.half.write_all(bytes).await?;
         self.half.flush().await
     }
 
@@ -287,6 +299,11 @@ impl Receiver {
             }
             Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
         }
+    }
+
+    /// Bytes that were read and not decoded.
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
     }
 
     /// Waits for the next packet.

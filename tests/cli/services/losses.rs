@@ -24,7 +24,8 @@ fn a_pause_of_push_loses_nothing() {
     assert_eq!(kept.take(&bench.broker, 300), all);
     let (redis, finished) = bench.stop();
     assert_eq!(redis.len("myapp"), 0);
-    let account = "300 popped, 300 published, 0 sent again, 0 put back, 0 lost, 0 unaccounted";
+    let account =
+        "300 popped, 300 published, 0 sent again, 0 put back, 0 lost, 0 dead, 0 unaccounted";
     assert!(finished.stderr.contains(account), "{finished:?}");
 }
 
@@ -42,8 +43,7 @@ fn a_stall_of_redis_loses_nothing() {
     bench.redis.signal(Signal::CONT);
     bench.await_popped();
     let (_, finished) = bench.stop();
-    let account =
-        "300,000 popped, 300,000 published, 0 sent again, 0 put back, 0 lost, 0 unaccounted";
+    let account = "300,000 popped, 300,000 published, 0 sent again, 0 put back, 0 lost, 0 dead, 0 unaccounted";
     assert!(finished.stderr.contains(account), "{finished:?}");
 }
 
@@ -71,6 +71,6 @@ fn a_bound_alone_does_not_fail_push() {
     bench.push.process.await_complaint("connected to Redis");
     let finished = bench.push.process.terminate();
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    let bound = finished.stderr.contains("0 lost, up to 512 unaccounted");
+    let bound = finished.stderr.contains("0 lost, 0 dead, up to 512 unaccounted");
     assert!(bound, "{finished:?}");
 }

@@ -9,6 +9,7 @@ mod logs;
 mod losses;
 mod push;
 mod reconnect;
+mod rejected;
 mod stock_broker;
 mod subscribe;
 
