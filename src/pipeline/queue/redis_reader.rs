@@ -265,7 +265,8 @@ impl QueueReader for RedisReader {
         if messages.is_empty() {
             return GivenBack::Yes;
         }
-        let Some(connection) = self.link.get().await else { return GivenBack::No };
+        let connected = timeout(GIVE_BACK_TIMEOUT, self.link.get()).await;
+        let Some(connection) = connected.ok().flatten() else { return GivenBack::No };
         let mut command = redis::cmd("RPUSH");
         command.arg(&self.key);
         for message in messages.iter().rev() {
