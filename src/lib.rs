@@ -21,7 +21,7 @@
 //! | [`message`] | MsgIDs, templates that carry them, due times, the account of every message |
 //! | [`host`] | CPU and memory of processes, limits and load of the machine |
 //! | `net` | kernel timestamps, TLS |
-//! | [`engine`] | the load: its configuration, schedule, workers, recorder; [`engine::request`] chooses and renders requests, [`engine::transport`] carries them |
+//! | `engine` | the load: its configuration, schedule, workers, recorder; `engine::request` chooses and renders requests, `engine::transport` carries them |
 //! | [`config`] | settings, as flags or TOML, and the checked plan: nothing after it finds the input invalid |
 //! | `script` | wrk's Lua scripts |
 //! | [`pipeline`] | api, push, subscriber, stamps, and the servers they use; it and the engine do not know each other |
@@ -98,7 +98,7 @@ pub mod config;
 pub mod host;
 mod net;
 
-pub mod engine;
+pub(crate) mod engine;
 mod script;
 
 pub mod pipeline;
@@ -115,7 +115,15 @@ mod ramp;
 #[cfg(feature = "cli")]
 pub mod cli;
 
+#[cfg(all(feature = "standard", any(test, feature = "internals")))]
+#[doc(hidden)]
+pub mod bench;
+#[cfg(all(feature = "standard", any(test, feature = "internals")))]
+#[doc(hidden)]
+pub mod fuzz;
+
 pub use config::plan::{Plan, PlanError};
 pub use config::settings::Settings;
-pub use report::{Report, RunFailed, Saved};
+pub use report::Saved;
+pub use report::{Report, RunFailed};
 pub use run::{Phase, Progress, RunError, Runner, Services};

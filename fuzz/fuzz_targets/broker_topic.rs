@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| loadgen_fuzz::broker_topic::check(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| loadgen::fuzz::broker_topic(input));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| loadgen_fuzz::saved_report::check(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| loadgen::fuzz::saved_report(input));

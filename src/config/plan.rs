@@ -25,8 +25,7 @@ mod topics;
 pub(crate) mod transport;
 
 pub use crate::core::Address;
-pub use crate::engine::load::Pace;
-pub(crate) use crate::engine::load::{LoadConfig, Mode};
+pub(crate) use crate::engine::load::{LoadConfig, Mode, Pace};
 pub(crate) use crate::engine::transport::config::TransportConfig;
 pub(crate) use request::NO_REQUEST_CARRIES_ID;
 pub use request::{Request, RequestPlan};

@@ -9,14 +9,13 @@ mod request;
 mod table;
 mod value;
 
-pub use crate::engine::load::ArrivalProcess;
+pub(crate) use crate::engine::load::ArrivalProcess;
 pub use crate::engine::shards::NodeShare;
 pub use crate::engine::transport::config::Engine;
 pub use definitions::Settings;
 pub use options::{Coupling, Pacer, StackChoice};
 pub use request::RequestSettings;
-pub use table::ProfileError;
-pub(crate) use table::{ProfileEntry, Table, nearest, setting_keys};
+pub(crate) use table::{ProfileEntry, ProfileError, Table, nearest, setting_keys};
 pub(crate) use value::Definition;
 
 impl Settings {

@@ -18,30 +18,30 @@ impl Nanos {
     /// The latest point there is: "never" as a deadline.
     pub(crate) const MAX: Self = Self(u64::MAX);
     /// Zero.
-    pub const ZERO: Self = Self(0);
+    pub(crate) const ZERO: Self = Self(0);
 
     /// Whole milliseconds.
-    pub const fn from_millis(millis: u64) -> Self {
+    pub(crate) const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000_000)
     }
 
     /// Whole seconds.
-    pub const fn from_secs(secs: u64) -> Self {
+    pub(crate) const fn from_secs(secs: u64) -> Self {
         Self(secs * 1_000_000_000)
     }
 
     /// Seconds as a float.
-    pub fn as_secs_f64(self) -> f64 {
+    pub(crate) fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
     }
 
     /// Microseconds as a float.
-    pub fn as_micros_f64(self) -> f64 {
+    pub(crate) fn as_micros_f64(self) -> f64 {
         self.0 as f64 / 1e3
     }
 
     /// Converts the span for the standard library.
-    pub fn as_duration(self) -> Duration {
+    pub(crate) fn as_duration(self) -> Duration {
         Duration::from_nanos(self.0)
     }
 
@@ -87,7 +87,7 @@ impl fmt::Debug for Nanos {
 }
 
 /// Now, on the clock that never steps. All processes of one machine read the same one.
-pub fn now() -> Nanos {
+pub(crate) fn now() -> Nanos {
     let t = clock_gettime(ClockId::Monotonic);
     Nanos(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
 }
@@ -124,7 +124,7 @@ impl Exchange {
 /// smallest bound counts; an old one loses its place as drift widens its bound, or when a new one
 /// contradicts it, because the server's clock was set. Times from before such a jump keep their offset.
 #[derive(Debug, Clone)]
-pub struct ServerClock {
+pub(crate) struct ServerClock {
     best: Option<Exchange>,
     drift_ppm: u64,
     /// When the last exchange was answered.
@@ -151,7 +151,7 @@ const FUTURE: Nanos = Nanos::from_secs(1);
 
 impl ServerClock {
     /// `same_machine`: the server reads the clock of this machine, so the two do not drift apart.
-    pub fn new(same_machine: bool) -> Self {
+    pub(crate) fn new(same_machine: bool) -> Self {
         Self {
             best: None,
             drift_ppm: if same_machine { 0 } else { DRIFT_PPM },
@@ -161,7 +161,7 @@ impl ServerClock {
     }
 
     /// Takes one exchange in; it counts if it bounds the offset more closely than what is known.
-    pub fn observe(&mut self, asked: Nanos, answered: Nanos, server_us: u64) {
+    pub(crate) fn observe(&mut self, asked: Nanos, answered: Nanos, server_us: u64) {
         let new = Exchange { asked, answered, server_us };
         let new_bound = new.bound_at(answered, self.drift_ppm);
         let keeps = self.best.is_some_and(|old| {
@@ -190,7 +190,7 @@ impl ServerClock {
     }
 
     /// A monotonic point in the server's time, microseconds since 1970. `None` before any exchange.
-    pub fn server_micros(&self, at: Nanos) -> Option<u64> {
+    pub(crate) fn server_micros(&self, at: Nanos) -> Option<u64> {
         let before = self.jumps.iter().find(|jump| at < jump.noticed);
         let offset = before.map(|jump| jump.before).or(self.best)?.offset_us();
         u64::try_from(i128::from(at.0 / 1_000) + i128::from(offset)).ok()
@@ -200,7 +200,7 @@ impl ServerClock {
     ///
     /// After a jump a stamp may be of any offset there was: the latest point that is not in the future
     /// is taken, as stamps are read soon. `None` where all of them are in the future.
-    pub fn monotonic(&self, server_us: u64, now: Nanos) -> Option<Nanos> {
+    pub(crate) fn monotonic(&self, server_us: u64, now: Nanos) -> Option<Nanos> {
         let exchanges = self.jumps.iter().map(|jump| jump.before).chain(self.best);
         let points = exchanges.filter_map(|exchange| {
             let micros = i128::from(server_us) - i128::from(exchange.offset_us());

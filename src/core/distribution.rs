@@ -7,9 +7,9 @@ mod latencies;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Nanos;
-pub use aged::AgedLatencies;
-pub use latencies::{HdrError, Latencies};
-pub(crate) use latencies::{QUANTILES, fewest_values};
+pub(crate) use aged::AgedLatencies;
+pub use latencies::Latencies;
+pub(crate) use latencies::{HdrError, QUANTILES, fewest_values};
 
 /// Numbers of a report are rounded to this many parts of a microsecond.
 const PARTS_OF_MICROSECOND: f64 = 1e3;

@@ -2,10 +2,10 @@
 
 mod address;
 pub(crate) mod backoff;
-pub mod clock;
+pub(crate) mod clock;
 pub mod distribution;
 mod percent;
-pub mod printable;
+pub(crate) mod printable;
 #[cfg(test)]
 pub(crate) mod schema_file;
 pub(crate) mod secrets;

@@ -14,7 +14,7 @@ const WHOLE_FIELDS: [&str; 3] = ["hdr", "ages_hdr", "command"];
 
 /// Returns true if a character must not reach a terminal or a text file: control characters (C0 with the end of a line, DEL,
 /// C1), marks that change the direction of text, and separators of lines.
-pub fn is_unprintable(c: char) -> bool {
+pub(crate) fn is_unprintable(c: char) -> bool {
     let is_bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || is_bidi || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }

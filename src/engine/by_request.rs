@@ -8,7 +8,7 @@ use crate::message::Assignment;
 
 /// Results of one request of a mix.
 #[derive(Debug, Clone, Default)]
-pub struct RequestResult {
+pub(crate) struct RequestResult {
     /// Counts of the measured part.
     pub counters: Counters,
     /// Responses by status.
@@ -66,7 +66,7 @@ impl RequestResult {
 
 /// Requests of a mix by slot and id.
 #[derive(Debug, Clone)]
-pub struct Mixture {
+pub(crate) struct Mixture {
     /// Mapping of slots and ids to requests.
     pub assignment: Assignment,
     /// For each request, true if it carries its id, so that its arrival can be joined.

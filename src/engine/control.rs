@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Stop request for the workers: they stop sending and wait for requests in flight.
 #[derive(Debug, Default)]
-pub struct Control {
+pub(crate) struct Control {
     stop: AtomicBool,
 }
 
 impl Control {
     /// Requests the stop. Slots that are due already are still sent.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.store(true, Relaxed);
     }
 
@@ -23,7 +23,7 @@ impl Control {
 /// Counts of one worker for the progress display. Only the worker writes them; no result depends on them.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Gauges {
+pub(crate) struct Gauges {
     /// Requests sent, warm-up included.
     pub sent: AtomicU64,
     /// Requests completed, warm-up included.

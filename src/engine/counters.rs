@@ -5,7 +5,7 @@ use crate::engine::transport::cause::{Cause, CauseCounts};
 
 /// Failed requests by phase and by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FailureCounts {
+pub(crate) struct FailureCounts {
     /// No connection could be opened.
     pub connect: u64,
     /// The connection broke before the response was complete.
@@ -44,7 +44,7 @@ impl FailureCounts {
 
 /// Counts of a load. `planned = sent + dropped`, `sent = completed + failed + unfinished`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
+pub(crate) struct Counters {
     /// Slots that became due; in a closed loop, requests sent.
     pub planned: u64,
     /// Requests handed to a connection.
@@ -79,7 +79,7 @@ impl Counters {
 
 /// Responses by status, 0 to 999.
 #[derive(Debug, Clone)]
-pub struct StatusCounts(Box<[u64; 1000]>);
+pub(crate) struct StatusCounts(Box<[u64; 1000]>);
 
 impl Default for StatusCounts {
     fn default() -> Self {

@@ -10,7 +10,7 @@ use crate::message::{IdSet, IdSpace, MsgId};
 
 /// Times of a sampled request, to be joined with the stamps of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sampled {
+pub(crate) struct Sampled {
     /// Id of the message.
     pub id: MsgId,
     /// Due time.
@@ -23,9 +23,7 @@ pub struct Sampled {
 
 /// Numbers of one worker in one interval.
 #[derive(Debug, Clone)]
-pub struct IntervalReport {
-    /// Number of the worker.
-    pub worker: usize,
+pub(crate) struct IntervalReport {
     /// Number of the interval, from 0 at the start of the measured part.
     pub index: u64,
     /// Requests sent in it.
@@ -48,7 +46,7 @@ pub struct IntervalReport {
 
 /// Results of one worker, or of all.
 #[derive(Debug, Default)]
-pub struct LoadResult {
+pub(crate) struct LoadResult {
     /// Counts of the measured part.
     pub counters: Counters,
     /// Responses of the measured part by status.
@@ -120,7 +118,7 @@ impl LoadResult {
 
 /// Recorder of one worker. It records only requests that are due in the measured part.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     /// Results, handed over at the end.
     pub result: LoadResult,
     space: IdSpace,
@@ -143,7 +141,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Creates a recorder. `measure_from` is a time on the clock. It keeps the times of one id in `sample`.
-    pub fn new(space: IdSpace, sample: u64, measure_from: Nanos) -> Self {
+    pub(crate) fn new(space: IdSpace, sample: u64, measure_from: Nanos) -> Self {
         Self {
             result: LoadResult::default(),
             space,
@@ -169,13 +167,13 @@ impl Recorder {
 
     /// Makes it a recorder of an open loop, in which requests wait for connections.
     #[must_use]
-    pub fn of_open_loop(self) -> Self {
+    pub(crate) fn of_open_loop(self) -> Self {
         Self { is_open: true, ..self }
     }
 
     /// Records the requests of a mix, also each separately.
     #[must_use]
-    pub fn of_mix(mut self, mixture: Mixture) -> Self {
+    pub(crate) fn of_mix(mut self, mixture: Mixture) -> Self {
         let requests = mixture.assignment.requests();
         self.result.by_request.resize_with(requests, RequestResult::default);
         Self { mixture: Some(mixture), ..self }
@@ -186,7 +184,7 @@ impl Recorder {
     }
 
     /// Records a slot that became due and for which the worker was ready at `now`.
-    pub fn planned(&mut self, due: Nanos, now: Nanos) {
+    pub(crate) fn planned(&mut self, due: Nanos, now: Nanos) {
         if self.measures(due) {
             self.result.counters.planned += 1;
             self.result.pacing.record(now - due);
@@ -195,7 +193,7 @@ impl Recorder {
 
     /// Records a slot that is not sent. It enters the response times with `age`: the time that it has waited, or
     /// would have had to wait at least. Without it, overload would improve the tail.
-    pub fn dropped(&mut self, slot: u64, due: Nanos, age: Nanos, never_sent: bool) {
+    pub(crate) fn dropped(&mut self, slot: u64, due: Nanos, age: Nanos, never_sent: bool) {
         if self.measures(due) {
             let mut is_message = self.carries_id;
             if let Some(mixture) = &self.mixture {
@@ -213,7 +211,7 @@ impl Recorder {
     }
 
     /// Records a request that was handed to the transport.
-    pub fn sent(&mut self, slot: u64, due: Nanos) {
+    pub(crate) fn sent(&mut self, slot: u64, due: Nanos) {
         if self.measures(due) {
             self.result.counters.sent += 1;
             let mut is_message = self.carries_id;
@@ -235,7 +233,7 @@ impl Recorder {
     }
 
     /// Records a completion.
-    pub fn completed(&mut self, completion: &Completion) {
+    pub(crate) fn completed(&mut self, completion: &Completion) {
         let Completion { ticket, sent, at, outcome, connect } = *completion;
         if !self.measures(ticket.due) {
             return;
@@ -302,12 +300,11 @@ impl Recorder {
     }
 
     /// Ends an interval and returns its numbers.
-    pub fn interval(&mut self, worker: usize, index: u64, in_flight: u64) -> IntervalReport {
+    pub(crate) fn interval(&mut self, index: u64, in_flight: u64) -> IntervalReport {
         let (now, then) = (self.result.counters, self.interval_start);
         let refused = self.result.status.refused();
         self.interval_start = now;
         let report = IntervalReport {
-            worker,
             index,
             sent: now.sent - then.sent,
             dropped: now.dropped - then.dropped,

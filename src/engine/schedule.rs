@@ -15,7 +15,7 @@ use super::rate_profile::RateProfile;
 
 /// Planned request of an open loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// Number over all workers, from 0, warm-up included.
     pub number: u64,
     /// Due time from the start of the run.
@@ -36,7 +36,7 @@ struct Segment {
 
 /// Slots of a run: those of the warm-up, then the measured ones.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     arrivals: ArrivalProcess,
     seed: u64,
     warmup: Segment,
@@ -45,7 +45,7 @@ pub struct Schedule {
 
 /// Configuration of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ScheduleConfig {
+pub(crate) struct ScheduleConfig {
     /// Slots per second. The warm-up uses the initial rate.
     pub rates: Rates,
     /// Spacing of the slots.
@@ -62,7 +62,8 @@ pub struct ScheduleConfig {
 
 impl ScheduleConfig {
     /// Evenly spaced slots without a warm-up. `duration` or `requests` is still to be set.
-    pub fn constant(rate: impl Into<Rates>) -> Self {
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn constant(rate: impl Into<Rates>) -> Self {
         Self {
             rates: rate.into(),
             arrivals: ArrivalProcess::Constant,
@@ -77,7 +78,7 @@ impl ScheduleConfig {
 impl Schedule {
     /// Computes the number of slots. The measured part ends with the duration or the number of requests,
     /// whichever comes first.
-    pub fn new(config: ScheduleConfig) -> Self {
+    pub(crate) fn new(config: ScheduleConfig) -> Self {
         let ScheduleConfig { rates, arrivals, seed, warmup, duration, requests } = config;
         let at_first = RateProfile::constant(rates.from);
         let profile = duration.map_or(at_first, |duration| RateProfile::new(rates, duration));
@@ -120,7 +121,7 @@ impl Schedule {
     }
 
     /// Slots of one of `workers` workers, in order: those whose number mod `workers` is `worker`.
-    pub fn slots(&self, worker: u64, workers: u64) -> Slots<'_> {
+    pub(crate) fn slots(&self, worker: u64, workers: u64) -> Slots<'_> {
         Slots { schedule: self, next: worker, step: workers.max(1), poisson: Poisson::new(self) }
     }
 
@@ -131,7 +132,7 @@ impl Schedule {
 
 /// Iterator over one worker's slots. A clone is independent.
 #[derive(Debug, Clone)]
-pub struct Slots<'a> {
+pub(crate) struct Slots<'a> {
     schedule: &'a Schedule,
     next: u64,
     step: u64,

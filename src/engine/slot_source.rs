@@ -11,7 +11,7 @@ use crate::message::mix::slot;
 
 /// Load of a worker.
 #[derive(Debug, Clone)]
-pub enum WorkerLoad {
+pub(crate) enum WorkerLoad {
     /// Slots of a schedule; beyond `max_in_flight` requests in flight they are dropped.
     Open {
         /// Schedule of all workers.
@@ -30,7 +30,7 @@ pub enum WorkerLoad {
 
 /// Number of a worker among all workers.
 #[derive(Debug, Clone, Copy)]
-pub struct WorkerIndex {
+pub(crate) struct WorkerIndex {
     /// Number of the worker, from 0.
     pub worker: usize,
     /// Number of workers of all nodes, at least 1.
@@ -46,7 +46,7 @@ impl WorkerIndex {
 
 /// Configuration of a worker. Times are on the clock.
 #[derive(Debug)]
-pub struct WorkerConfig {
+pub(crate) struct WorkerConfig {
     /// Number of the worker.
     pub index: WorkerIndex,
     /// Time of the schedule's zero.

@@ -29,7 +29,7 @@ pub(crate) const INTERVAL: Nanos = Nanos::from_secs(1);
 
 /// Worker that is ready to run on its thread.
 #[derive(Debug)]
-pub struct Worker<T> {
+pub(crate) struct Worker<T> {
     /// Load and times.
     pub config: WorkerConfig,
     /// Source of its requests.
@@ -50,7 +50,7 @@ pub struct Worker<T> {
 
 impl<T: Transport> Worker<T> {
     /// Sends until the load is done and answered, or the drain has passed.
-    pub fn run(self) -> (LoadResult, Traffic) {
+    pub(crate) fn run(self) -> (LoadResult, Traffic) {
         sharpen_timer();
         let Self { config, source, transport, ids, recorder, control, gauges, intervals } = self;
         let load = config.load.clone();
@@ -283,8 +283,7 @@ impl<T: Transport> WorkerLoop<'_, T> {
 
     fn close_interval(&mut self) {
         let in_flight = self.sender.on_wire + self.slots.waiting();
-        let report =
-            self.sender.recorder.interval(self.config.index.worker, self.interval, in_flight);
+        let report = self.sender.recorder.interval(self.interval, in_flight);
         self.interval += 1;
         // The receiver is gone if the run was aborted.
         let _ = self.intervals.send(report);
@@ -309,4 +308,8 @@ impl<T: Transport> WorkerLoop<'_, T> {
 }
 
 #[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turns;

@@ -2,5 +2,5 @@
 
 #[cfg(feature = "pipeline")]
 pub(crate) mod descriptors;
-pub mod health;
+pub(crate) mod health;
 pub mod resources;

@@ -19,7 +19,7 @@ const EXAMPLES: usize = 10;
 
 /// Kind of a received message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
+pub(crate) enum Arrival {
     /// The first copy of a measured message, which was due then.
     First {
         /// When it was due.
@@ -46,7 +46,7 @@ enum Dues {
 
 /// The receiver's books.
 #[derive(Debug)]
-pub struct ArrivalTracker {
+pub(crate) struct ArrivalTracker {
     space: IdSpace,
     table: Arc<DueTable>,
     /// Messages due before this point are warm-up.
@@ -65,7 +65,7 @@ pub struct ArrivalTracker {
 
 impl ArrivalTracker {
     /// Books for a run whose measured part begins at `measure_from`.
-    pub fn new(space: IdSpace, table: Arc<DueTable>, measure_from: Nanos) -> Self {
+    pub(crate) fn new(space: IdSpace, table: Arc<DueTable>, measure_from: Nanos) -> Self {
         Self {
             space,
             table,
@@ -88,7 +88,7 @@ impl ArrivalTracker {
     }
 
     /// Notes one message; `None` is one without a readable id.
-    pub fn note(&mut self, id: Option<MsgId>) -> Arrival {
+    pub(crate) fn note(&mut self, id: Option<MsgId>) -> Arrival {
         if id.is_some_and(|id| self.space.is_of_another_node(id)) {
             return Arrival::OtherNode;
         }
@@ -232,7 +232,7 @@ pub(crate) struct SentMessages<'a> {
 
 /// Results of all messages of a run. `sent = arrived + lost + missed + unknown`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct MessageAccount {
+pub(crate) struct MessageAccount {
     /// The api answered 2xx.
     pub accepted: u64,
     /// Came to the subscriber, each counted once, whatever the api answered.

@@ -129,7 +129,7 @@ impl Checkpoint {
 
     /// Redis list of the stamps, with the original's name if the original has one; `None` if this process takes
     /// the time itself.
-    pub fn list(self) -> Option<&'static str> {
+    pub(crate) fn list(self) -> Option<&'static str> {
         self.info().list
     }
 

@@ -96,7 +96,7 @@ struct NamedColumn {
 
 /// A table: columns with names, rows of text.
 #[derive(Debug)]
-pub struct Data {
+pub(crate) struct Data {
     columns: Vec<NamedColumn>,
     /// The line of its file that each row begins on, from 1.
     lines: Vec<u64>,
@@ -106,7 +106,7 @@ pub struct Data {
 impl Data {
     /// A table without rows. Refuses column names that are empty, there twice, or `taken` by
     /// something else that fills holes.
-    pub fn new(names: Vec<String>, taken: &[&str]) -> Result<Self, String> {
+    pub(crate) fn new(names: Vec<String>, taken: &[&str]) -> Result<Self, String> {
         for (n, name) in names.iter().enumerate() {
             if name.trim().is_empty() {
                 return Err(format!("column {} has no name", n + 1));
@@ -137,7 +137,7 @@ impl Data {
 
     /// Adds the row that begins on this line, a cell for each column. Before the first
     /// `column` only.
-    pub fn push<'a>(&mut self, line: u64, cells: impl IntoIterator<Item = &'a str>) {
+    pub(crate) fn push<'a>(&mut self, line: u64, cells: impl IntoIterator<Item = &'a str>) {
         let mut cells = cells.into_iter();
         for column in &mut self.columns {
             let cell = cells.next().unwrap_or_default();

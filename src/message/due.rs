@@ -21,7 +21,7 @@ fn kept_blocks(len: u64) -> u64 {
 
 /// The due times of messages under way, written by the workers and read by the receiver.
 #[derive(Debug, Default)]
-pub struct DueTable {
+pub(crate) struct DueTable {
     /// Locked once per block and side, not per message.
     blocks: Mutex<HashMap<u64, DueBlock>>,
 }
@@ -50,7 +50,7 @@ impl DueTable {
 
 /// One worker's way of giving out ids: the id of its n-th message, its due time noted for the receiver.
 #[derive(Debug)]
-pub struct IdWriter {
+pub(crate) struct IdWriter {
     space: IdSpace,
     worker: u64,
     table: Option<Arc<DueTable>>,
@@ -59,7 +59,7 @@ pub struct IdWriter {
 
 impl IdWriter {
     /// `table` is `None` if arrivals are not measured.
-    pub fn new(space: IdSpace, worker: u64, table: Option<Arc<DueTable>>) -> Self {
+    pub(crate) fn new(space: IdSpace, worker: u64, table: Option<Arc<DueTable>>) -> Self {
         Self { space, worker, table, current: None }
     }
 
@@ -69,7 +69,7 @@ impl IdWriter {
     }
 
     /// The id of message `index` of this worker, due at `due`. `None` when the ids are used up.
-    pub fn assign(&mut self, index: u64, due: Nanos) -> Option<MsgId> {
+    pub(crate) fn assign(&mut self, index: u64, due: Nanos) -> Option<MsgId> {
         let id = self.space.id(self.worker, index)?;
         let Some(table) = &self.table else { return Some(id) };
         let block = self.space.block_of(self.worker, index);

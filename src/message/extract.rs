@@ -10,7 +10,7 @@ use super::id::MsgId;
 
 /// Why a body gave no MsgID. Each says what to do when put after "the body".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IdError {
+pub(crate) enum IdError {
     /// Not JSON, or not a JSON object.
     #[error("is not a JSON object: {0}")]
     NotAnObject(String),
@@ -53,7 +53,7 @@ impl IdFields {
     }
 
     /// The MsgID of a JSON object. The whole body is checked: what follows the id counts too.
-    pub fn extract(&self, body: &[u8]) -> Result<MsgId, IdError> {
+    pub(crate) fn extract(&self, body: &[u8]) -> Result<MsgId, IdError> {
         let mut source = serde_json::Deserializer::from_slice(body);
         let found = source
             .deserialize_map(Object { fields: &self.0 })

@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 /// A message id: 0 to 2^53 − 1, so that every JSON reader keeps it exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct MsgId(u64);
+pub(crate) struct MsgId(u64);
 
 impl MsgId {
     /// The largest id, 2^53 − 1: the largest integer a JSON reader with doubles keeps exact.
     pub(crate) const MAX: u64 = (1 << 53) - 1;
 
     /// `None` above `MAX`.
-    pub fn new(value: u64) -> Option<Self> {
+    pub(crate) fn new(value: u64) -> Option<Self> {
         (value <= Self::MAX).then_some(Self(value))
     }
 
     /// The number.
-    pub fn get(self) -> u64 {
+    pub(crate) fn get(self) -> u64 {
         self.0
     }
 
@@ -41,7 +41,7 @@ impl MsgId {
 /// reserve n1 and n2 ids overlap with the chance (n1 + n2) / P: 6·10^-11 for two runs of 240,000. Among
 /// k runs of n ids each, some two overlap with a chance of about k·(k − 1)·n / P.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdSpace {
+pub(crate) struct IdSpace {
     base: u64,
     block: u64,
     workers: u64,
@@ -85,7 +85,7 @@ impl IdSpace {
     }
 
     /// The space from `base` on, up to the largest id.
-    pub fn from_authority(base: u64, workers: u64, sample: u64) -> Self {
+    pub(crate) fn from_authority(base: u64, workers: u64, sample: u64) -> Self {
         Self {
             base,
             block: Self::block_for(sample),

@@ -6,7 +6,7 @@ use super::id::{IdSpace, MsgId};
 
 /// A set of ids, one bit each, and no bit at all for a block that is full.
 #[derive(Debug, Default)]
-pub struct IdSet {
+pub(crate) struct IdSet {
     blocks: HashMap<u64, Bits>,
     count: u64,
 }
@@ -71,12 +71,12 @@ impl IdSet {
     }
 
     /// Number of ids in the set.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.count
     }
 
     /// Returns whether the set has no ids.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 

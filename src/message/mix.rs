@@ -38,7 +38,7 @@ pub struct Mix {
 impl Mix {
     /// The order of requests with these weights, each at least 1. Takes time and memory with the sum
     /// of the weights.
-    pub fn new(weights: &[u64], seed: u64) -> Self {
+    pub(crate) fn new(weights: &[u64], seed: u64) -> Self {
         let common = weights.iter().copied().fold(0, greatest_common_divisor).max(1);
         let weights: Vec<_> = weights.iter().map(|weight| (weight / common) as i64).collect();
         let sum: i64 = weights.iter().sum();
@@ -100,7 +100,7 @@ pub(crate) fn scatter(n: u64) -> u64 {
 /// Request of each message of this process. An id gives its slot, and a slot its request, so no table of
 /// messages is needed.
 #[derive(Debug, Clone)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     mix: Arc<Mix>,
     space: IdSpace,
     /// Workers of all nodes.
@@ -111,7 +111,7 @@ pub struct Assignment {
 
 impl Assignment {
     /// Assignment of a node whose workers have the numbers from `first` on among all nodes' `workers`.
-    pub fn new(mix: Arc<Mix>, space: IdSpace, first: u64, workers: u64) -> Self {
+    pub(crate) fn new(mix: Arc<Mix>, space: IdSpace, first: u64, workers: u64) -> Self {
         Self { mix, space, workers, first }
     }
 

@@ -15,20 +15,21 @@ pub(crate) mod shape;
 pub mod template;
 pub(crate) mod unjoined;
 
-pub(crate) use account::SentMessages;
-pub use account::{Arrival, ArrivalTracker, MessageAccount};
+pub(crate) use account::{Arrival, ArrivalTracker, MessageAccount, SentMessages};
 pub use checkpoint::{Checkpoint, StagePair};
-pub use data::Data;
-pub use due::{DueTable, IdWriter};
+pub(crate) use data::Data;
+pub(crate) use due::{DueTable, IdWriter};
 pub use extract::IdFields;
-pub use id::{IdSpace, MsgId};
-pub use idset::IdSet;
-pub use mix::{Assignment, Mix};
-pub use outages::MissedSpan;
-pub use rendered::{MessageBody, Rendered};
-pub use template::{Template, Values};
-pub(crate) use unjoined::Expected;
-pub use unjoined::Unjoined;
+pub(crate) use id::{IdSpace, MsgId};
+pub(crate) use idset::IdSet;
+pub(crate) use mix::Assignment;
+pub use mix::Mix;
+pub(crate) use outages::MissedSpan;
+pub use rendered::MessageBody;
+pub(crate) use rendered::Rendered;
+pub use template::Template;
+pub(crate) use template::Values;
+pub(crate) use unjoined::{Expected, Unjoined};
 
 /// Largest body in bytes that every component of the pipeline accepts.
 pub(crate) const MAX_BODY: usize = 16 * 1024 * 1024;

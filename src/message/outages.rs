@@ -17,7 +17,7 @@ const MOST_SPANS: usize = 100;
 
 /// Due times of which messages may be missing because of us. Open while the subscriber is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MissedSpan {
+pub(crate) struct MissedSpan {
     /// The earliest.
     pub from: Nanos,
     /// The latest.

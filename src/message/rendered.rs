@@ -19,7 +19,7 @@ impl From<Template> for MessageBody {
 
 impl MessageBody {
     /// Bodies that are sent in turn: in order, and after the last the first again. None is empty.
-    pub fn lines(lines: Vec<Template>) -> Option<Self> {
+    pub(crate) fn lines(lines: Vec<Template>) -> Option<Self> {
         (!lines.is_empty()).then(|| Self { lines: lines.into() })
     }
 
@@ -84,7 +84,7 @@ struct Hole {
 /// A number that grows by a digit, or a value of another length, moves everything behind it and
 /// changes the head's Content-Length: then, and with another line, the whole is rendered again.
 #[derive(Debug, Clone)]
-pub struct Rendered {
+pub(crate) struct Rendered {
     bytes: Vec<u8>,
     holes: Vec<Hole>,
     head: Template,
@@ -104,7 +104,7 @@ impl Rendered {
     }
 
     /// The message for `values`. No allocation unless it is longer than all before it.
-    pub fn fill(&mut self, values: &Values) -> &[u8] {
+    pub(crate) fn fill(&mut self, values: &Values) -> &[u8] {
         let line = self.body.line(values.turn);
         if self.bytes.is_empty() || line != self.line || !self.fits(values) {
             self.line = line;

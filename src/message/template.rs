@@ -34,7 +34,7 @@ pub(super) enum TemplatePart {
 
 /// Values for the placeholders of one message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Values {
+pub(crate) struct Values {
     /// `{{msg_id}}`: globally unique.
     pub msg_id: u64,
     /// `{{worker}}`: the worker's number from 0.
@@ -79,7 +79,7 @@ pub(super) fn digits(value: u64) -> usize {
 
 /// Text that a template is part of. It decides how values of columns are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EscapeContext {
+pub(crate) enum EscapeContext {
     /// Path and query of a URL, or a body of an HTML form: percent-encoded.
     Url,
     /// A JSON body: between quotes escaped as JSON wants it, else as it is.
@@ -90,7 +90,7 @@ pub enum EscapeContext {
 
 /// A `{{name}}` that nothing fills.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplateError {
+pub(crate) struct TemplateError {
     name: String,
     known: Vec<String>,
 }
@@ -128,12 +128,13 @@ const DEFAULT_MEMBERS: [(&str, &str); 2] = [("source", "client-id"), ("target", 
 
 impl Template {
     /// Parses `{{msg_id}}`, `{{worker}}` and `{{seq}}`; refuses any other single word in the braces.
-    pub fn parse(source: &[u8]) -> Result<Self, TemplateError> {
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn parse(source: &[u8]) -> Result<Self, TemplateError> {
         Self::parse_with(source, None, EscapeContext::Plain)
     }
 
     /// Parses a template with the columns of a table, whose names may have several words.
-    pub fn parse_with(
+    pub(crate) fn parse_with(
         source: &[u8],
         data: Option<&Data>,
         place: EscapeContext,

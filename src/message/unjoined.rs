@@ -29,7 +29,7 @@ struct OnTopic {
 
 /// Messages that were not joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unjoined {
+pub(crate) struct Unjoined {
     topics: Vec<OnTopic>,
     /// Messages on further topics.
     elsewhere: u64,

@@ -13,5 +13,5 @@ mod text;
 mod wrk;
 
 pub(crate) use comparison::comparison_text;
-pub use ramp::ramp_text;
+pub(crate) use ramp::ramp_text;
 pub use text::{TextOptions, text};

@@ -16,7 +16,7 @@ use crate::report::result::RunResult;
 const NONE: &str = "-";
 
 /// The report as text.
-pub fn ramp_text(report: &RampReport, options: TextOptions) -> String {
+pub(crate) fn ramp_text(report: &RampReport, options: TextOptions) -> String {
     let kind = if report.planned_steps.is_some() { "Ramp" } else { "Search" };
     let mut out = format!("{kind} {}: {}\n", report.name, report.progress());
     // Writing to a String cannot fail, here and below.

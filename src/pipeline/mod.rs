@@ -14,7 +14,7 @@ pub(crate) mod queue;
 pub mod servers;
 #[cfg(feature = "pipeline")]
 pub mod settings;
-pub mod stamps;
+pub(crate) mod stamps;
 #[cfg(feature = "pipeline")]
 pub mod subscribe;
 

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use super::remark::{Failure, MethodSetting, Missing, Refusal, Silence};
+use super::remark::{Failure, MethodSetting, Missing, RefusedAnswers, Silence};
 use super::{Errors, Messages, Report, Requests};
 
 /// The failure of the whole run, if there is one. An interrupted run has none: it was not meant to prove anything.
@@ -20,7 +20,7 @@ fn nothing_succeeded(report: &Report) -> Option<Failure> {
         return None;
     }
     Some(match most_frequent_status(requests) {
-        Some(status) => Failure::AllRefused(Refusal {
+        Some(status) => Failure::AllRefused(RefusedAnswers {
             status: status.to_owned(),
             is_only_status: requests.status.len() == 1,
             method: method_setting(report),
@@ -90,7 +90,7 @@ fn nothing_arrived(report: &Report) -> Option<Failure> {
     Some(Failure::NothingArrived { accepted: messages.accepted, missing })
 }
 
-/// What is known of messages that were accepted and did not arrive.
+/// Knowledge of messages that were accepted and did not arrive.
 fn missing(report: &Report, messages: &Messages) -> Missing {
     let waiting = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
     if messages.missed > 0 {

@@ -107,7 +107,7 @@ pub(crate) fn it_is(threshold: &ThresholdResult) -> String {
 }
 
 /// Refuses conditions on numbers that no report has, before a run is spent on them.
-pub fn check_names(thresholds: &[Threshold]) -> Result<(), PlanError> {
+pub(crate) fn check_names(thresholds: &[Threshold]) -> Result<(), PlanError> {
     thresholds.iter().try_for_each(|threshold: &Threshold| {
         check_name(threshold.name())
             .and_then(|()| check_unit(threshold))

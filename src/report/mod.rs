@@ -8,7 +8,7 @@ pub(crate) mod finding;
 mod figures;
 pub(crate) mod lookup;
 pub(crate) mod machine;
-pub mod merge;
+mod merge;
 pub mod ramp;
 pub(crate) mod remark;
 mod requests;
@@ -29,10 +29,10 @@ pub use figures::{
     ByRequest, Errors, Examples, Latency, Messages, MissedWindow, PerThread, Requests, Row, Script,
     Stage, StampList,
 };
+pub use lookup::number;
 pub(crate) use lookup::{
     check_conditions, check_name, check_unit, format_number, numbers_ending_in,
 };
-pub use lookup::{check_names, number};
 pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
 use remark::SavedVerdict;

@@ -18,8 +18,8 @@ mod messages;
 mod requests;
 mod servers;
 
-pub(crate) use failure::{Failure, Missing, Refusal, Silence};
-pub(crate) use limit::{Limit, Shortage, Starvation};
+pub(crate) use failure::{Failure, Missing, RefusedAnswers, Silence};
+pub(crate) use limit::{LimitReason, Shortage, Starvation};
 pub(crate) use messages::MessageNote;
 pub(crate) use requests::{MethodSetting, PacingPart, RequestNote, WaitCause};
 pub(crate) use servers::{ServerNote, StampUnit};

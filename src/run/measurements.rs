@@ -13,7 +13,7 @@ use crate::report::{Clock, Remark, Resource, Row, Stack, StampList};
 
 /// All measurements of one run.
 #[derive(Debug)]
-pub struct Measurements {
+pub(crate) struct Measurements {
     /// Plan of the run.
     pub plan: Plan,
     /// Unique over machines and time, for file names and log lines.
@@ -60,7 +60,7 @@ pub struct Measurements {
 
 /// Component that ended during a run although it was not stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedComponent {
+pub(crate) struct EndedComponent {
     /// Name of the component.
     pub name: String,
     /// Its exit status, in the words of the system.
@@ -71,7 +71,7 @@ pub struct EndedComponent {
 
 /// The messages and their arrival.
 #[derive(Debug)]
-pub struct Arrivals {
+pub(crate) struct Arrivals {
     /// Results of all messages.
     pub account: MessageAccount,
     /// Messages, copies and foreign ones too, that were timed when they were read, because the kernel gave no time.
@@ -91,7 +91,7 @@ pub struct Arrivals {
 
 /// The time between two checkpoints of sampled messages.
 #[derive(Debug, Clone)]
-pub struct MeasuredStage {
+pub(crate) struct MeasuredStage {
     /// The checkpoints.
     pub pair: StagePair,
     /// The times between them.

@@ -21,7 +21,7 @@ mod stamp_reader;
 mod start;
 mod finished;
 mod judge;
-pub mod measurements;
+pub(crate) mod measurements;
 mod monitor;
 mod report;
 
@@ -406,3 +406,7 @@ fn described(kind: ServerKind, name: &str, version: Option<String>) -> Server {
     };
     Server { kind, version: shortened(&version, LONGEST_VERSION).into_owned() }
 }
+
+/// Reports from hand-made measurements: text, JSON, forms, merge and compare.
+#[cfg(all(test, feature = "standard"))]
+mod tests;

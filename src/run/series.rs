@@ -168,11 +168,10 @@ mod tests {
     use super::*;
     use crate::core::clock::Nanos;
 
-    fn load(worker: usize, index: u64, sent: u64) -> IntervalReport {
+    fn load(index: u64, sent: u64) -> IntervalReport {
         let mut response = Latencies::default();
         response.record_n(Nanos::from_millis(sent), sent);
         IntervalReport {
-            worker,
             index,
             sent,
             dropped: 3,
@@ -188,10 +187,10 @@ mod tests {
     #[test]
     fn totals_hold_every_report_and_leave_earlier_ones_as_they_were() {
         let mut series = Series::new(2, true);
-        series.add_load(&load(0, 0, 20));
+        series.add_load(&load(0, 20));
         let before = series.totals();
-        series.add_load(&load(1, 0, 40));
-        series.add_load(&load(0, 1, 5));
+        series.add_load(&load(0, 40));
+        series.add_load(&load(1, 5));
         assert!(series.last().is_none(), "no second is complete");
         let after = series.totals();
         assert_eq!((before.sent, before.response.count()), (20, 20));
@@ -205,10 +204,10 @@ mod tests {
         let arrivals =
             |index, arrived| ArrivalInterval { index, arrived, latencies: Latencies::default() };
         series.add_arrivals(&arrivals(0, 1));
-        series.add_load(&load(0, 0, 20));
-        series.add_load(&load(1, 0, 40));
+        series.add_load(&load(0, 20));
+        series.add_load(&load(0, 40));
         // The other worker had ended.
-        series.add_load(&load(0, 1, 20));
+        series.add_load(&load(1, 20));
         series.add_arrivals(&arrivals(1, 2));
         assert_eq!((series.closed.len(), series.open.len()), (1, 1));
         series.end_load();
@@ -231,8 +230,8 @@ mod tests {
         let mut series = Series::new(2, true);
         series.add_queue_depth(0, 3);
         series.add_queue_depth(0, 2);
-        series.add_load(&load(0, 0, 20));
-        series.add_load(&load(1, 0, 40));
+        series.add_load(&load(0, 20));
+        series.add_load(&load(0, 40));
         assert_eq!(series.closed.len(), 0);
         series.add_arrivals(&ArrivalInterval {
             index: 0,
@@ -242,7 +241,7 @@ mod tests {
         assert_eq!(series.closed.len(), 1);
         let busy = vec![("api".into(), 42.0)];
         series.add_cpu(0, busy.clone());
-        series.add_load(&load(0, 1, 0));
+        series.add_load(&load(1, 0));
         let rows = series.finish();
         assert_eq!(rows.len(), 1, "an empty last row is left out");
         let row = &rows[0];

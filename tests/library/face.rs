@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use loadgen::analysis::compare::compare;
 use loadgen::core::Address;
+use loadgen::output::forms::{Document, Form};
+use loadgen::output::{TextOptions, text};
 use loadgen::pipeline::api::{self, ApiCounts, ApiSettings, ClientLimits};
 use loadgen::pipeline::push::{self, PushCounts, PushSettings};
 use loadgen::pipeline::settings::{BrokerSettings, MessageSettings, QueueSettings};
 use loadgen::pipeline::subscribe::{self, SubscribeCounts, SubscribeSettings};
-use loadgen::{Phase, Plan, Progress, Runner, Services, Settings};
+use loadgen::report::{Node, merge, number};
+use loadgen::{Phase, Plan, Progress, Runner, Saved, Services, Settings};
 use tokio::sync::watch;
 
 use crate::support::{Act, OK, Target};
@@ -101,4 +105,41 @@ async fn a_service_whose_server_does_not_answer_is_an_error_with_the_address() {
     let error = error.expect_err("there is no broker").to_string();
     assert!(error.contains(&mqtt), "{error}");
     assert!(!was_ready.load(Relaxed));
+}
+
+#[test]
+fn saved_reports_are_read_merged_compared_and_shown() {
+    let text_of_file = include_str!("../data/run.json");
+    let Ok(Saved::Run(report)) = Saved::from_json(text_of_file) else { panic!("a run") };
+    assert_eq!(number(&report, "messages.lost"), Some(0.0));
+    assert_eq!(Saved::from_json(&report.to_json()).expect("our own"), Saved::Run(report.clone()));
+    let mut parts = Vec::new();
+    for index in 0..2 {
+        let mut part = (*report).clone();
+        (part.run.node, part.run.id) = (Some(Node { index, count: 2 }), index.to_string());
+        parts.push((format!("{index}.json"), part));
+    }
+    assert_eq!(report.verdict.notes.first().map(|note| note.code()), None);
+    let merged = merge(parts).expect("two nodes of one load");
+    assert_eq!(merged.requests.sent, 2 * report.requests.sent);
+    let (p50, arrival) = (merged.latency.response.p50, merged.arrival.expect("it was measured"));
+    assert!(p50.is_some() && arrival.count > 0);
+    assert!(arrival.p50.is_some());
+
+    let side = [("a.json".to_owned(), Saved::Run(report.clone()))];
+    let comparison = compare(&side, &side, 5.0).expect("one run beside itself");
+    let options = TextOptions::default();
+    let shown = Document::Comparison(&comparison).render(Form::Markdown, options);
+    assert!(shown.is_ok_and(|page| page.contains("p99")));
+    let shown = Document::Run(&report).render(Form::Html, options).expect("a page");
+    assert!(shown.starts_with("<!doctype html>"), "{}", &shown[..50]);
+    assert!(text(&report, options).contains("RESULT"));
+}
+
+#[test]
+fn settings_are_read_from_a_profile() {
+    let settings = Settings::from_toml("rate = 500\nduration = '2s'\n").expect("a profile");
+    assert_eq!(settings.duration, Some(Duration::from_secs(2)));
+    let error = Settings::from_toml("raet = 500\n").expect_err("no such key").to_string();
+    assert!(error.contains("raet") && error.contains("rate"), "{error}");
 }

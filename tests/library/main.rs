@@ -1,17 +1,11 @@
 //! The public items of the crate, and the structure of its sources and documents.
 
-/// The raw path makes no allocation per request.
-mod allocations;
 /// The crate as another project uses it.
 mod face;
-/// Corpora and mutations through the properties that the fuzz targets check.
-mod fuzz;
 /// Plain English in the sources and documents.
 mod language;
 /// Direction of the imports, links of the documents.
 mod layers;
-/// Reports from hand-made observations: text, JSON, forms, merge and compare.
-mod report;
 /// Helpers of all test binaries.
 #[allow(
     dead_code,
@@ -25,5 +19,3 @@ mod support;
 mod unsafe_code;
 /// Two runs in one process.
 mod two_runs;
-/// Order of a worker's turns.
-mod worker;

@@ -16,7 +16,7 @@ fn places(pattern: &str) -> Vec<(String, usize)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let pattern = Regex::new(pattern).expect("a pattern");
     let mut places = Vec::new();
-    for folder in ["src", "tests", "benches", "examples", "fuzz/fuzz_targets", "fuzz/src"] {
+    for folder in ["src", "tests", "benches", "examples", "fuzz/fuzz_targets"] {
         for file in files_below(&root.join(folder), "rs") {
             let text = fs::read_to_string(&file).expect("a source file");
             // Comments and strings about it do not count.

@@ -151,7 +151,7 @@ fn is_short_run(run: &Run<'_>) -> bool {
 
 impl Comparison {
     /// The file's text: JSON, two spaces deep, ending in a newline.
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("plain data can be written");
         printable_json(text + "\n")
     }

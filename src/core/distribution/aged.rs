@@ -10,7 +10,7 @@ const TOLERANCE: u64 = 100;
 
 /// Measured latencies, and ages beside them.
 #[derive(Debug, Clone, Default)]
-pub struct AgedLatencies {
+pub(crate) struct AgedLatencies {
     measured: Latencies,
     ages: Latencies,
 }

@@ -48,7 +48,7 @@ const TICKS_PER_HALVING: u32 = 5;
 
 /// A step of [`Latencies::spectrum`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SpectrumStep {
+pub(crate) struct SpectrumStep {
     /// Largest value of the step.
     pub value: Nanos,
     /// Its place, in [0, 1].
@@ -98,12 +98,12 @@ impl Default for Latencies {
 
 impl Latencies {
     /// Counts one value; one beyond a day counts as a day.
-    pub fn record(&mut self, value: Nanos) {
+    pub(crate) fn record(&mut self, value: Nanos) {
         self.histogram.saturating_record(value.0);
     }
 
     /// Counts the same value `count` times.
-    pub fn record_n(&mut self, value: Nanos, count: u64) {
+    pub(crate) fn record_n(&mut self, value: Nanos, count: u64) {
         self.histogram.saturating_record_n(value.0, count);
     }
 
@@ -118,12 +118,12 @@ impl Latencies {
     }
 
     /// Returns the number of values.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.histogram.len()
     }
 
     /// The value at `quantile` in [0, 1], or `None` where fewer than ten values lie beyond it.
-    pub fn quantile(&self, quantile: f64) -> Option<Nanos> {
+    pub(crate) fn quantile(&self, quantile: f64) -> Option<Nanos> {
         let beyond = self.count() as f64 * (1.0 - quantile);
         // The product of a float: 1000 * (1 - 0.99) is 10.000000000000009 or 9.99999999999999.
         (beyond + 1e-6 >= VALUES_BEYOND).then(|| Nanos(self.histogram.value_at_quantile(quantile)))
@@ -164,7 +164,7 @@ impl Latencies {
     }
 
     /// Largest value; `None` without values.
-    pub fn max(&self) -> Option<Nanos> {
+    pub(crate) fn max(&self) -> Option<Nanos> {
         (self.count() > 0).then(|| Nanos(self.histogram.max()))
     }
 
@@ -198,7 +198,7 @@ impl Latencies {
 
     /// The cumulative distribution in steps that grow finer towards the tail: five for each halving of
     /// what is left above, as HdrHistogram prints it. Empty without values.
-    pub fn spectrum(&self) -> impl Iterator<Item = SpectrumStep> {
+    pub(crate) fn spectrum(&self) -> impl Iterator<Item = SpectrumStep> {
         let mut up_to = 0;
         self.histogram.iter_quantiles(TICKS_PER_HALVING).map(move |step| {
             up_to += step.count_since_last_iteration();
@@ -227,7 +227,7 @@ impl Latencies {
 
     /// Reads what `to_hdr` or another HdrHistogram wrote, in nanoseconds. A text that unpacks to more than
     /// 8 MiB is refused.
-    pub fn from_hdr(text: &str) -> Result<Self, HdrError> {
+    pub(crate) fn from_hdr(text: &str) -> Result<Self, HdrError> {
         let bytes = unpacked(&BASE64.decode(text)?)?;
         check_header(&bytes)?;
         let read: Histogram<u64> = Deserializer::new()

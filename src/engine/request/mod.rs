@@ -12,5 +12,5 @@ mod shape;
 mod source;
 pub(crate) mod wire;
 
-pub use shape::{RequestSet, RequestShape};
-pub use source::{Batch, Prepared, PreparedContent, RequestSource, source_of};
+pub(crate) use shape::{RequestSet, RequestShape};
+pub(crate) use source::{Batch, Prepared, PreparedContent, RequestSource, source_of};

@@ -13,7 +13,7 @@ use crate::message::{MessageBody, Mix, Rendered, Template};
 
 /// Request with placeholders that are filled in for each message.
 #[derive(Debug, Clone)]
-pub struct RequestShape {
+pub(crate) struct RequestShape {
     /// Target.
     pub url: Url,
     /// Method, a valid token.
@@ -29,7 +29,7 @@ pub struct RequestShape {
 impl RequestShape {
     /// Adds the headers that the user has not given: `Host`, `Content-Type` (JSON, if there is a body) and
     /// `Authorization` (from the URL's credentials).
-    pub fn new(
+    pub(crate) fn new(
         url: Url,
         method: String,
         mut headers: Vec<(String, Template)>,
@@ -53,12 +53,12 @@ impl RequestShape {
 
     /// Replaces the path and the query of the URL.
     #[must_use]
-    pub fn with_path(self, path: Template) -> Self {
+    pub(crate) fn with_path(self, path: Template) -> Self {
         Self { path, ..self }
     }
 
     /// Renders the request as HTTP/1.1, to be filled in for each message.
-    pub fn rendered(&self) -> Rendered {
+    pub(crate) fn rendered(&self) -> Rendered {
         let mut head = Template::text(format!("{} ", self.method));
         head.append(self.path.clone());
         head.append(Template::text(" HTTP/1.1\r\n"));
@@ -93,7 +93,7 @@ impl RequestShape {
 
 /// All request shapes of a run, to one host.
 #[derive(Debug, Clone)]
-pub struct RequestSet {
+pub(crate) struct RequestSet {
     #[cfg_attr(not(feature = "reqwest"), allow(dead_code, reason = "only reqwest needs it"))]
     url: Url,
     shapes: Vec<RequestShape>,
@@ -109,7 +109,7 @@ impl From<RequestShape> for RequestSet {
 
 impl RequestSet {
     /// `shapes` has at least one element; all of them go to the host of `url`, and `mix` is of as many.
-    pub fn new(url: Url, shapes: Vec<RequestShape>, mix: Arc<Mix>) -> Self {
+    pub(crate) fn new(url: Url, shapes: Vec<RequestShape>, mix: Arc<Mix>) -> Self {
         Self { url, shapes, mix }
     }
 
@@ -120,12 +120,12 @@ impl RequestSet {
     }
 
     /// Request shapes, at least one.
-    pub fn shapes(&self) -> &[RequestShape] {
+    pub(crate) fn shapes(&self) -> &[RequestShape] {
         &self.shapes
     }
 
     /// Order of the shapes by slot.
-    pub fn mix(&self) -> &Arc<Mix> {
+    pub(crate) fn mix(&self) -> &Arc<Mix> {
         &self.mix
     }
 }

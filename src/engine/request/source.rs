@@ -8,7 +8,7 @@ use crate::message::{Mix, Values};
 
 /// Number of requests that were prepared together, and of the ids that they take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// Requests in the batch, at least 1. As many responses are expected, in their order.
     pub requests: u64,
     /// Ids in use, from that of the first message on; at least `requests`.
@@ -24,7 +24,7 @@ impl Batch {
 
 /// Content of a prepared request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PreparedContent {
+pub(crate) enum PreparedContent {
     /// One of the run's request shapes; the transport renders it.
     Shape {
         /// Index of the shape in [`RequestSet::shapes`].
@@ -41,7 +41,7 @@ pub enum PreparedContent {
 
 /// A prepared request, or a batch of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// Number of requests and ids.
     pub batch: Batch,
     /// Content to send.
@@ -56,7 +56,7 @@ impl Prepared {
 }
 
 /// Source of one worker's requests. All methods are called on that worker's thread.
-pub trait RequestSource: fmt::Debug + Send {
+pub(crate) trait RequestSource: fmt::Debug + Send {
     /// Prepares the request of the message with these values. A batch contains the requests of the
     /// messages that follow it, too. The time it takes is not part of the service time.
     fn prepare(&mut self, values: &Values) -> Prepared;
@@ -102,7 +102,7 @@ impl RequestSource for Mixed {
 }
 
 /// Returns the source of the requests of a plan.
-pub fn source_of(requests: &RequestSet) -> Box<dyn RequestSource> {
+pub(crate) fn source_of(requests: &RequestSet) -> Box<dyn RequestSource> {
     match requests.shapes() {
         [_] => Box::new(Fixed),
         _ => Box::new(Mixed { mix: Arc::clone(requests.mix()) }),

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 /// The cause of a failure. The first three are shortages of this machine, not faults of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// Every local port is taken (EADDRNOTAVAIL).
     NoLocalPort,
     /// The limit on open files is reached (EMFILE, ENFILE).
@@ -90,11 +90,11 @@ fn is_tls(error: &io::Error) -> bool {
 
 /// Failures by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CauseCounts([u64; Cause::ALL.len()]);
+pub(crate) struct CauseCounts([u64; Cause::ALL.len()]);
 
 impl CauseCounts {
     /// Counts one failure.
-    pub fn count(&mut self, cause: Cause) {
+    pub(crate) fn count(&mut self, cause: Cause) {
         self.0[cause as usize] += 1;
     }
 

@@ -8,9 +8,9 @@ use crate::core::clock::Nanos;
 use crate::message::{MsgId, Values};
 use cause::{Cause, CauseCounts};
 
-pub mod cause;
+pub(crate) mod cause;
 pub(crate) mod config;
-pub mod http1;
+pub(crate) mod http1;
 pub(crate) mod link;
 pub(crate) mod probe;
 #[cfg(feature = "reqwest")]
@@ -21,7 +21,7 @@ pub(crate) mod reqwest;
 
 /// Identity and times of a request before it is sent; it comes back with the completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     /// Due time; in a closed loop, the time of sending.
     pub due: Nanos,
     /// Time at which the worker was ready to send it: from then on it waited for a connection.
@@ -32,7 +32,7 @@ pub struct Ticket {
 
 /// Phase in which a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestFailure {
+pub(crate) enum RequestFailure {
     /// No connection could be opened.
     Connect,
     /// The connection broke before the response was complete.
@@ -47,7 +47,7 @@ pub enum RequestFailure {
 
 /// Outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestOutcome {
+pub(crate) enum RequestOutcome {
     /// A complete response.
     Answered {
         /// HTTP status, 100 to 999.
@@ -72,7 +72,7 @@ impl RequestOutcome {
 
 /// Completion of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Completion {
+pub(crate) struct Completion {
     /// Ticket of the request.
     pub ticket: Ticket,
     /// Time just before its first byte was written.
@@ -88,7 +88,7 @@ pub struct Completion {
 
 /// Bytes and connections of a transport so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     /// Bytes of responses, without those of TLS; with reqwest, of their bodies only.
     pub bytes_read: u64,
     /// Bytes of requests, likewise.
@@ -168,7 +168,7 @@ impl Traffic {
 
 /// Content of a request that is handed to a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestContent<'a> {
+pub(crate) enum RequestContent<'a> {
     /// One of the run's request shapes, for the transport to render.
     Shape {
         /// Index of the shape in [`crate::engine::request::RequestSet::shapes`].
@@ -188,7 +188,7 @@ pub enum RequestContent<'a> {
 
 /// Request that is handed to a transport.
 #[derive(Debug)]
-pub struct OutgoingRequest<'a> {
+pub(crate) struct OutgoingRequest<'a> {
     /// Ticket of the request, or of the first one in a text.
     pub ticket: Ticket,
     /// Tickets of the further requests in a text, in their order. The transport takes them out.
@@ -198,7 +198,7 @@ pub struct OutgoingRequest<'a> {
 }
 
 /// Transport of one worker. One thread owns it.
-pub trait Transport {
+pub(crate) trait Transport {
     /// Number of requests that can be sent right now.
     fn idle(&self) -> usize;
 

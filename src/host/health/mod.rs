@@ -17,7 +17,7 @@ use crate::core::clock::{self, Nanos};
 
 /// The machine over the measured part.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Length of the measured part.
     pub span: Nanos,
     /// CPUs of the machine.

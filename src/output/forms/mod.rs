@@ -123,7 +123,7 @@ impl Form {
     }
 
     /// The form that a file name selects: by the longest ending that it has.
-    pub fn of_file(path: &Path) -> Option<Self> {
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let mut fitting = Vec::new();
         for (ending, form) in ENDINGS {
@@ -151,7 +151,7 @@ impl Form {
     }
 
     /// Returns an error if this form cannot contain such a document, or if this build cannot write it.
-    pub fn fits(self, subject: Subject) -> Result<(), FormError> {
+    pub(crate) fn fits(self, subject: Subject) -> Result<(), FormError> {
         match (subject, self) {
             (Subject::Run { .. } | Subject::Ramp, Self::Html) if !self.is_built() => {
                 Err(FormError::WithoutHtml)
@@ -169,7 +169,7 @@ impl Form {
 
 /// Subject of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// One run.
     Run {
         /// True if the run has a subscriber, so that arrivals are measured.
@@ -225,7 +225,7 @@ impl<'a> From<&'a Saved> for Document<'a> {
 
 impl Document<'_> {
     /// Subject of the document.
-    pub fn subject(&self) -> Subject {
+    pub(crate) fn subject(&self) -> Subject {
         match self {
             Self::Run(report) => Subject::Run { listens: report.arrival.is_some() },
             Self::Ramp(_) => Subject::Ramp,

@@ -15,8 +15,7 @@ use tokio::sync::mpsc;
 use super::metrics::Counter;
 use crate::core::clock::Nanos;
 use crate::message::{Checkpoint, MsgId};
-pub use stamp::Stamp;
-pub(crate) use stamp::shape;
+pub(crate) use stamp::{Stamp, shape};
 #[cfg(feature = "pipeline")]
 pub(crate) use writer::clear;
 #[cfg(feature = "pipeline")]
@@ -34,7 +33,7 @@ pub(crate) type Passage = (Checkpoint, MsgId, Nanos);
 
 /// Handle of the hot path, cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Stamper {
+pub(crate) struct Stamper {
     sample: u64,
     buffer: mpsc::Sender<Passage>,
     dropped: Arc<Counter>,
@@ -43,7 +42,7 @@ pub struct Stamper {
 impl Stamper {
     /// Creates a stamper of one message in `sample`, at least 1, and the receiver of its entries. `start`
     /// creates one whose entries are written to Redis.
-    pub fn new(sample: u64) -> (Self, mpsc::Receiver<Passage>) {
+    pub(crate) fn new(sample: u64) -> (Self, mpsc::Receiver<Passage>) {
         let (buffer, passages) = mpsc::channel(BUFFER);
         (Self { sample, buffer, dropped: Arc::default() }, passages)
     }
@@ -54,14 +53,14 @@ impl Stamper {
     }
 
     /// Adds an entry if the message is in the sample. Never waits.
-    pub fn stamp(&self, checkpoint: Checkpoint, id: MsgId, at: Nanos) {
+    pub(crate) fn stamp(&self, checkpoint: Checkpoint, id: MsgId, at: Nanos) {
         if self.wants(id) && self.buffer.try_send((checkpoint, id, at)).is_err() {
             self.dropped.add(1);
         }
     }
 
     /// Stamps that did not fit into the buffer or could not be written.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped.get()
     }
 }

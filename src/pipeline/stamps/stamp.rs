@@ -10,7 +10,7 @@ use crate::message::MsgId;
 
 /// An element of a stamp list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// The message.
     pub id: u64,
     /// Seconds since 1970 in the log server's time, with six digits of microseconds.
@@ -27,14 +27,14 @@ struct Foreign<'a> {
 
 impl Stamp {
     /// Stamp of a message that passed at `server_us`, in microseconds since 1970.
-    pub fn new(id: MsgId, server_us: u64) -> Self {
+    pub(crate) fn new(id: MsgId, server_us: u64) -> Self {
         let time = format!("{}.{:06}", server_us / 1_000_000, server_us % 1_000_000);
         Self { id: id.get(), time }
     }
 
     /// Reads an element of a stamp list: the id, and the time in microseconds since 1970. `None` if it is not a
     /// stamp.
-    pub fn read(element: &[u8]) -> Option<(u64, u64)> {
+    pub(crate) fn read(element: &[u8]) -> Option<(u64, u64)> {
         let stamp: Foreign<'_> = serde_json::from_slice(element).ok()?;
         let time = stamp.time.get();
         let time: Cow<'_, str> = if time.starts_with('"') {

@@ -120,7 +120,7 @@ impl Skew {
         self.us > LARGEST_US.max(self.longest_us / LARGEST_SHARE)
     }
 
-    /// Which node began how long after which, if a reader must know of it.
+    /// Delay of the last node behind the first in words, if a reader must know of it.
     pub(super) fn described(self, clock: StartClock) -> Option<String> {
         if self.us <= NOTABLE_US {
             return None;

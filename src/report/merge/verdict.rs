@@ -6,7 +6,7 @@ use super::starts::Skew;
 use super::sum::Sum;
 use crate::config::plan::Threshold;
 use crate::report::failures::failure;
-use crate::report::remark::{Limit, Remark, ServerNote};
+use crate::report::remark::{LimitReason, Remark, ServerNote};
 use crate::report::thresholds::judge_thresholds;
 use crate::report::{GeneratorState, Report, ThresholdResult, Verdict};
 
@@ -20,13 +20,13 @@ impl Sum<'_> {
         let is_partial = !missing.is_empty();
         if is_partial {
             let of = self.first().run.node.map_or(0, |node| node.count);
-            reasons.push(Limit::Partial { missing, of }.into());
+            reasons.push(LimitReason::Partial { missing, of }.into());
         }
         let mut notes = self.told(|verdict| &verdict.notes);
         let apart = self.skew.is_some_and(Skew::is_too_large);
         if let Some(skew) = self.skew.and_then(|skew| skew.described(self.clock)) {
             if apart {
-                reasons.push(Limit::StartsApart { skew }.into());
+                reasons.push(LimitReason::StartsApart { skew }.into());
             } else {
                 notes.push(ServerNote::StartSkew { skew }.into());
             }

@@ -9,14 +9,14 @@ use crate::core::units::format_some;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Failure {
     /// Every answer was neither 2xx nor 3xx.
-    AllRefused(Refusal),
+    AllRefused(RefusedAnswers),
     /// There was no answer at all.
     NoAnswer(Silence),
     /// Messages were accepted, and none arrived.
     NothingArrived {
         /// Messages accepted.
         accepted: u64,
-        /// What the report shows of them.
+        /// Facts that the report shows of them.
         missing: Missing,
     },
     /// A component that loadgen started ended during the run.
@@ -32,7 +32,7 @@ pub(crate) enum Failure {
 
 /// Answers that were all refusals.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct RefusedAnswers {
     /// The status of all answers, or of most.
     pub(crate) status: String,
     /// All answers had this status.
@@ -64,7 +64,7 @@ pub(crate) enum Silence {
     Closed,
 }
 
-/// What the report shows of messages that were accepted and did not arrive.
+/// Facts that a report shows of messages that were accepted and did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// The subscriber lost its connection.
@@ -105,7 +105,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RefusedAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, is_only_status, method } = self;
         let which = if *is_only_status { "all" } else { "most" };

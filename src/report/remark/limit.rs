@@ -8,7 +8,7 @@ use crate::core::units::{format_some, format_time};
 
 /// Reason why the generator is limited: its numbers are not those of the target alone.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Limit {
+pub(crate) enum LimitReason {
     /// A share of the slots was late.
     Late {
         /// The share: `every second request`.
@@ -24,7 +24,7 @@ pub(crate) enum Limit {
     Starved(Starvation),
     /// Requests failed because this machine lacked something.
     Short {
-        /// What was lacking.
+        /// The thing that ran out.
         of: Shortage,
         /// Requests and connections that failed by it.
         failed: u64,
@@ -38,7 +38,7 @@ pub(crate) enum Limit {
     },
     /// The nodes began so far apart that they did not send the planned load together.
     StartsApart {
-        /// Who began how long after whom.
+        /// Delay of the last node behind the first, in words.
         skew: String,
     },
 }
@@ -71,7 +71,7 @@ pub(crate) enum Shortage {
     SocketMemory,
 }
 
-impl Coded for Limit {
+impl Coded for LimitReason {
     fn code(&self) -> &'static str {
         match self {
             Self::Late { .. } => "generator_late",
@@ -83,7 +83,7 @@ impl Coded for Limit {
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for LimitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late { share, late, limit, cause } => write!(

@@ -17,7 +17,7 @@ pub(crate) enum MessageNote {
     Lost { lost: u64, arrived: u64 },
     /// Nothing could be joined to a request.
     NoneJoined {
-        /// What came, and which setting to change.
+        /// Messages that came, and the setting to change.
         diagnosis: String,
     },
     /// The broker dropped messages of any of its clients.

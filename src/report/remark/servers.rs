@@ -14,7 +14,7 @@ pub(crate) enum ServerNote {
     RedisLost {
         address: String,
         times: u64,
-        /// What the report lacks by it, with its verb: `stages lack`.
+        /// Parts of the report that are incomplete by it, with their verb: `stages lack`.
         lacking: &'static str,
     },
     /// The user of a Redis may not run commands.
@@ -47,7 +47,7 @@ pub(crate) enum ServerNote {
     LeftOutOfStages { messages: u64 },
     /// The nodes of a merged report began apart.
     StartSkew {
-        /// Who began how long after whom.
+        /// Delay of the last node behind the first, in words.
         skew: String,
     },
 }
@@ -179,7 +179,7 @@ fn embedded(queue: bool, broker: bool) -> &'static str {
     }
 }
 
-/// What the report lacks without a command.
+/// Part of the report that is missing without a command.
 fn lacking(command: &str) -> &'static str {
     match command {
         "TIME" => "the stages of services' stamps",

@@ -3,7 +3,9 @@
 use crate::config::plan::{LoadConfig, Mode, Pace};
 use crate::core::clock::Nanos;
 use crate::core::distribution::Latencies;
-use crate::report::remark::{Limit, PacingPart, RequestNote, Shortage, Starvation, WaitCause};
+use crate::report::remark::{
+    LimitReason, PacingPart, RequestNote, Shortage, Starvation, WaitCause,
+};
 use crate::report::{Latency, Remark, Report};
 use crate::run::measurements::Measurements;
 
@@ -38,11 +40,11 @@ pub(super) fn reasons(report: &Report, seen: &Measurements) -> Vec<Remark> {
             let late = tail(pacing, quantile);
             if late > limit + tick {
                 let cause = cause_of_lateness(report);
-                reasons.push(Limit::Late { share, late, limit, cause });
+                reasons.push(LimitReason::Late { share, late, limit, cause });
             }
         }
     } else if let Some(machine) = &report.generator {
-        reasons.extend(machine.starved_by(STARVED_PERCENT).map(Limit::Starved));
+        reasons.extend(machine.starved_by(STARVED_PERCENT).map(LimitReason::Starved));
     }
     reasons.into_iter().map(Remark::from).collect()
 }
@@ -60,7 +62,7 @@ fn cause_of_lateness(report: &Report) -> Starvation {
 }
 
 /// Shortages of this machine that made requests fail.
-fn shortages(report: &Report) -> Vec<Limit> {
+fn shortages(report: &Report) -> Vec<LimitReason> {
     let mut found = Vec::new();
     for (name, failed) in report.generator.iter().flat_map(|machine| &machine.out_of) {
         let of = match name.as_str() {
@@ -68,7 +70,7 @@ fn shortages(report: &Report) -> Vec<Limit> {
             "too_many_open_files" => Shortage::OpenFiles,
             _ => Shortage::SocketMemory,
         };
-        found.push(Limit::Short { of, failed: *failed });
+        found.push(LimitReason::Short { of, failed: *failed });
     }
     found
 }
@@ -171,7 +173,7 @@ fn cause_of_waiting(report: &Report) -> WaitCause {
     WaitCause::Stall
 }
 
-/// What the machine took from the generator where that does not make it limited.
+/// CPU time that the machine took from the generator without making it limited.
 fn machine_notes(report: &Report) -> Option<RequestNote> {
     let machine = report.generator.as_ref()?;
     let is_closed = report.run.rate_target.is_none();

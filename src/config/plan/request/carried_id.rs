@@ -12,7 +12,7 @@ pub(crate) const NO_REQUEST_CARRIES_ID: &str = "{{msg_id}} is not in the body, a
 impl Request {
     /// Returns whether each request carries its MsgID: in the body, in a header, or in the URL. Without it no
     /// arrival can be joined to the request, so it is not a message.
-    pub fn carries_id(&self) -> bool {
+    pub(crate) fn carries_id(&self) -> bool {
         head_carries_id(&self.path, &self.headers) || self.body.carries_id()
     }
 }

@@ -11,7 +11,7 @@ mod events;
 mod head;
 pub(crate) mod hooks;
 mod idle_connections;
-pub mod response;
+pub(crate) mod response;
 mod stream;
 mod timers;
 
@@ -20,7 +20,6 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::event::epoll;
@@ -55,11 +54,11 @@ const MAX_FIELDS: usize = 128;
 /// Error about a response that violates HTTP/1.1; the text describes the violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidResponse(pub &'static str);
+pub(crate) struct InvalidResponse(pub &'static str);
 
 /// Configuration of a raw transport.
 #[derive(Debug, Clone)]
-pub struct Http1Config {
+pub(crate) struct Http1Config {
     /// Route to the target.
     pub(crate) link: TargetLink,
     /// Number of connections.
@@ -72,13 +71,19 @@ pub struct Http1Config {
 
 impl Http1Config {
     /// Configuration for plain, persistent connections to `address`.
-    pub fn plain(address: SocketAddr, connections: usize, timeout: Nanos, rests: bool) -> Self {
+    #[cfg(test)]
+    pub(crate) fn plain(
+        address: std::net::SocketAddr,
+        connections: usize,
+        timeout: Nanos,
+        rests: bool,
+    ) -> Self {
         Self { link: address.into(), connections, timeout, rests }
     }
 }
 
 /// Raw transport of one worker.
-pub struct Http1Transport {
+pub(crate) struct Http1Transport {
     epoll: OwnedFd,
     link: TargetLink,
     requests: WireRequests,
@@ -130,7 +135,11 @@ impl Http1Transport {
     /// Opens all connections and waits until they are open; if each request gets a new connection, opens
     /// none. Fails if an attempt fails or takes longer than the timeout and 5 s, because a run with fewer
     /// connections than planned would be a different run.
-    pub fn connect(requests: &RequestSet, config: Http1Config) -> Result<Self, ConnectError> {
+    #[cfg(test)]
+    pub(crate) fn connect(
+        requests: &RequestSet,
+        config: Http1Config,
+    ) -> Result<Self, ConnectError> {
         Self::connect_with_hooks(requests, config, None)
     }
 

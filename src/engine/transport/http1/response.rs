@@ -8,7 +8,7 @@ use super::head::{BodyEnd, ResponseHead, check_length, read_head};
 
 /// Result of one piece of input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadProgress {
+pub(crate) enum ReadProgress {
     /// The response is not complete yet.
     More,
     /// The response is complete.
@@ -24,7 +24,7 @@ pub enum ReadProgress {
 
 /// Reader of one connection's responses, one after another.
 #[derive(Debug, Default)]
-pub struct ResponseReader {
+pub(crate) struct ResponseReader {
     /// Bytes of a head that arrives in pieces.
     partial: Vec<u8>,
     /// Head of the response whose body is being read.
@@ -37,7 +37,8 @@ pub struct ResponseReader {
 
 impl ResponseReader {
     /// Creates a reader. `bodyless` is true if the requests are HEAD.
-    pub fn new(bodyless: bool) -> Self {
+    #[cfg(any(test, feature = "internals"))]
+    pub(crate) fn new(bodyless: bool) -> Self {
         Self { bodyless, ..Self::default() }
     }
 
@@ -57,7 +58,7 @@ impl ResponseReader {
     }
 
     /// Discards a partial response, for a new connection.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.partial.clear();
         self.current = None;
     }
@@ -68,7 +69,7 @@ impl ResponseReader {
     }
 
     /// Reads the next piece of input.
-    pub fn feed(&mut self, data: &[u8]) -> Result<ReadProgress, InvalidResponse> {
+    pub(crate) fn feed(&mut self, data: &[u8]) -> Result<ReadProgress, InvalidResponse> {
         if self.current.is_some() {
             return self.feed_body(data, 0);
         }
@@ -88,7 +89,7 @@ impl ResponseReader {
     }
 
     /// Handles the end of the input. Returns the status of a response that only a close can end.
-    pub fn end_of_input(&mut self) -> Option<u16> {
+    pub(crate) fn end_of_input(&mut self) -> Option<u16> {
         match self.current.take() {
             Some(ResponseHead { body: BodyEnd::UntilClose, status, .. }) => Some(status),
             _ => None,

@@ -5,7 +5,7 @@
 //! says so.
 
 pub mod broker;
-pub mod queue;
+pub(crate) mod queue;
 
 /// Environment variable of `loadgen embedded` with the password that clients have to give. There is no flag for it:
 /// every user can read the arguments of a process.

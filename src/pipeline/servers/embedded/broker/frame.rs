@@ -13,11 +13,11 @@ const RUN_BYTES: usize = 64 * 1024;
 /// Why a connection is closed: its peer broke the protocol, or asked for what is not here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct FrameError(pub &'static str);
+pub(crate) struct FrameError(pub &'static str);
 
 /// One whole packet.
 #[derive(Debug, Clone, Copy)]
-pub struct Frame<'a> {
+pub(crate) struct Frame<'a> {
     /// Header and body.
     pub bytes: &'a [u8],
     /// Bytes that the remaining length counts.
@@ -26,7 +26,7 @@ pub struct Frame<'a> {
 
 /// The kinds of packets a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PacketKind {
+pub(crate) enum PacketKind {
     /// It introduces itself.
     Connect,
     /// A message.
@@ -39,7 +39,7 @@ pub enum PacketKind {
 
 /// A message, read in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message<'a> {
+pub(crate) struct Message<'a> {
     /// Not yet checked.
     pub topic: &'a [u8],
     /// At QoS 1.
@@ -50,7 +50,7 @@ pub struct Message<'a> {
 
 /// The first packet of `bytes`; `None` while it is not complete. `max` bounds what its body may
 /// promise.
-pub fn cut(bytes: &[u8], max: usize) -> Result<Option<Frame<'_>>, FrameError> {
+pub(crate) fn cut(bytes: &[u8], max: usize) -> Result<Option<Frame<'_>>, FrameError> {
     let mut promised = 0;
     for (at, byte) in bytes.iter().skip(1).take(4).enumerate() {
         promised |= usize::from(byte & 0x7f) << (7 * at);
@@ -73,7 +73,7 @@ pub(crate) fn is_message(bytes: &[u8]) -> bool {
 
 impl<'a> Frame<'a> {
     /// Its kind, by its first four bits.
-    pub fn kind(&self) -> PacketKind {
+    pub(crate) fn kind(&self) -> PacketKind {
         match self.bytes[0] >> 4 {
             1 => PacketKind::Connect,
             3 => PacketKind::Publish,
@@ -83,7 +83,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Reads it as a message.
-    pub fn message(&self) -> Result<Message<'a>, FrameError> {
+    pub(crate) fn message(&self) -> Result<Message<'a>, FrameError> {
         let packet_id = match self.bytes[0] & 0x0f {
             flags if flags & 0b0110 > 0b0010 => {
                 return Err(FrameError("a message at a QoS above 1"));
@@ -110,13 +110,13 @@ impl<'a> Frame<'a> {
 
     /// Returns true if the packet can be passed on unchanged to every subscriber: QoS 0, no flags, and its
     /// length in as few bytes as possible.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         let head = self.bytes.len() - self.body.len();
         self.bytes[0] == PLAIN && (head == 2 || self.bytes[head - 1] != 0)
     }
 
     /// Reads any other packet.
-    pub fn packet(&self) -> Result<Packet, FrameError> {
+    pub(crate) fn packet(&self) -> Result<Packet, FrameError> {
         self.check()?;
         let mut copy = BytesMut::from(self.bytes);
         Packet::read(&mut copy, self.body.len()).map_err(|_| FrameError("a malformed packet"))
@@ -137,7 +137,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Protocol name and level of a CONNECT.
-    pub fn protocol(&self) -> Option<(&'a [u8], u8)> {
+    pub(crate) fn protocol(&self) -> Option<(&'a [u8], u8)> {
         let (name, rest) = string(self.body)?;
         rest.first().map(|level| (name, *level))
     }
@@ -172,7 +172,7 @@ fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The length of the run of plain messages to one topic that `bytes` begins with, the first of which
 /// is `frame`. They can be forwarded together, as they are.
-pub fn run_len(bytes: &[u8], frame: &Frame<'_>, topic: &[u8]) -> usize {
+pub(crate) fn run_len(bytes: &[u8], frame: &Frame<'_>, topic: &[u8]) -> usize {
     let opening = &frame.body[..2 + topic.len()];
     let mut end = frame.bytes.len();
     while end < RUN_BYTES {
@@ -187,7 +187,7 @@ pub fn run_len(bytes: &[u8], frame: &Frame<'_>, topic: &[u8]) -> usize {
 }
 
 /// Writes a message, with a packet id at QoS 1 and without at QoS 0.
-pub fn put_message(out: &mut BytesMut, message: &Message<'_>, retained: bool) {
+pub(crate) fn put_message(out: &mut BytesMut, message: &Message<'_>, retained: bool) {
     let id = message.packet_id;
     let len = 2 + message.topic.len() + message.payload.len() + if id.is_some() { 2 } else { 0 };
     out.reserve(5 + len);

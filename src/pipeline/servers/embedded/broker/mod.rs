@@ -22,11 +22,11 @@
 
 mod connection;
 /// Public for those who test it with any input.
-pub mod frame;
+pub(crate) mod frame;
 mod hub;
 mod outbox;
 mod session;
-mod topic;
+pub(crate) mod topic;
 
 use std::io;
 use std::rc::Rc;
@@ -40,8 +40,6 @@ use connection::{BrokerConnection, Shared};
 use hub::BrokerHub;
 
 use crate::pipeline::servers::password::Password;
-
-pub use topic::{is_filter, is_topic, matches};
 
 /// A pause after a connection could not be taken: most likely there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

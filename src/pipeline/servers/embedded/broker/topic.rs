@@ -9,18 +9,18 @@ use rumqttc::mqttbytes;
 pub(super) const VERSION_TOPIC: &str = "$SYS/broker/version";
 
 /// Returns true if messages may be published to this topic.
-pub fn is_topic(topic: &str) -> bool {
+pub(crate) fn is_topic(topic: &str) -> bool {
     !topic.is_empty() && !topic.contains(['+', '#', '\0'])
 }
 
 /// Returns true if the filter is valid: `+` is a whole level, `#` is a whole level and the last.
-pub fn is_filter(filter: &str) -> bool {
+pub(crate) fn is_filter(filter: &str) -> bool {
     mqttbytes::valid_filter(filter) && !filter.contains('\0')
 }
 
 /// Returns true if a valid filter matches a valid topic. A wildcard in the first place does not match topics that
 /// begin with `$`: those belong to the broker.
-pub fn matches(topic: &str, filter: &str) -> bool {
+pub(crate) fn matches(topic: &str, filter: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }

@@ -20,7 +20,7 @@ impl WordSpan {
 
 /// The words of one command, in place.
 #[derive(Debug, Clone, Copy)]
-pub struct Args<'a> {
+pub(crate) struct Args<'a> {
     input: &'a [u8],
     spans: &'a [WordSpan],
 }
@@ -31,27 +31,27 @@ impl<'a> Args<'a> {
     }
 
     /// Returns the number of words, with the name of the command.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.spans.len()
     }
 
     /// Returns true if there is not even a name.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
 
     /// The word at a place; beyond the last one an empty word.
-    pub fn word(&self, n: usize) -> &'a [u8] {
+    pub(crate) fn word(&self, n: usize) -> &'a [u8] {
         self.get(n).unwrap_or_default()
     }
 
     /// The word at a place.
-    pub fn get(&self, n: usize) -> Option<&'a [u8]> {
+    pub(crate) fn get(&self, n: usize) -> Option<&'a [u8]> {
         self.spans.get(n).map(|span| slice(self.input, *span))
     }
 
     /// The words from a place on.
-    pub fn from(&self, n: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+    pub(crate) fn from(&self, n: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let input = self.input;
         self.spans.get(n..).unwrap_or_default().iter().map(move |span| slice(input, *span))
     }

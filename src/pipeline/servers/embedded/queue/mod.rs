@@ -17,12 +17,12 @@
 //!
 //! A peer that sends half a command and waits, or never reads, costs what it has sent and no more.
 
-pub mod args;
+pub(crate) mod args;
 mod commands;
 mod connection;
 mod hub;
 mod keys;
-pub mod parser;
+pub(crate) mod parser;
 mod refusal;
 mod reply;
 

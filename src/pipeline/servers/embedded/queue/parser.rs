@@ -10,11 +10,11 @@
 use super::args::{Args, WordSpan};
 
 /// Bytes of one command at most.
-pub const MAX_FRAME: usize = 64 << 20;
+pub(crate) const MAX_FRAME: usize = 64 << 20;
 /// Arguments of one command at most, as in Redis.
 pub(crate) const MAX_ARGS: usize = 1 << 20;
 /// Bytes of one line of words at most, as in Redis.
-pub const MAX_LINE: usize = 64 << 10;
+pub(crate) const MAX_LINE: usize = 64 << 10;
 /// Bytes of a length and its line end at most; no number that is valid needs more.
 const MAX_HEADER: usize = 32;
 /// Places that are kept between two commands.
@@ -22,7 +22,7 @@ const KEPT_SPANS: usize = 4_096;
 
 /// Fault of a peer that does not follow the protocol; it ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RespError {
+pub(crate) enum RespError {
     /// The number of an array's elements.
     ArrayLength,
     /// The length of a string.
@@ -56,7 +56,7 @@ impl std::fmt::Display for RespError {
 
 /// Finds commands in what has been read, whatever pieces it comes in.
 #[derive(Debug, Default)]
-pub struct Parser {
+pub(crate) struct Parser {
     spans: Vec<WordSpan>,
     /// Elements that the array still lacks.
     missing: usize,
@@ -67,7 +67,7 @@ pub struct Parser {
 impl Parser {
     /// The length of the command at the beginning of `input`, once it is complete. `input` must begin
     /// with the same command until then.
-    pub fn advance(&mut self, input: &[u8]) -> Result<Option<usize>, RespError> {
+    pub(crate) fn advance(&mut self, input: &[u8]) -> Result<Option<usize>, RespError> {
         match input.first() {
             None => Ok(None),
             Some(b'*') => self.array(input),
@@ -76,12 +76,12 @@ impl Parser {
     }
 
     /// The words of the command that was found; none in an empty line or array.
-    pub fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {
+    pub(crate) fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {
         Args::new(input, &self.spans)
     }
 
     /// Lets go of the command that was found: the next one begins behind it.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.spans.clear();
         self.spans.shrink_to(KEPT_SPANS);
         (self.missing, self.at) = (0, 0);

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use loadgen::config::settings::{NodeShare, Settings};
-use loadgen::engine::Mixture;
-use loadgen::engine::recorder::Recorder;
-use loadgen::message::{Assignment, IdSpace};
-use loadgen::output::forms::{Document, Form};
-use loadgen::output::{TextOptions, text};
-use loadgen::report::{Report, merge, number};
-use loadgen::run::measurements::Measurements;
+use crate::config::settings::{NodeShare, Settings};
+use crate::engine::Mixture;
+use crate::engine::recorder::Recorder;
+use crate::message::{Assignment, IdSpace};
+use crate::output::forms::{Document, Form};
+use crate::output::{TextOptions, text};
+use crate::report::{Report, merge, number};
+use crate::run::measurements::Measurements;
 
 use super::{SECOND, check_schema, observations, spread, written_by};
 
@@ -40,7 +40,7 @@ fn rendered(report: &Report, form: Form) -> String {
 #[test]
 fn the_parts_of_a_mix_add_up() {
     let report = Report::from(&mixed(|_| ()));
-    let sum = |of: fn(&loadgen::report::ByRequest) -> u64| report.by_request.iter().map(of).sum();
+    let sum = |of: fn(&crate::report::ByRequest) -> u64| report.by_request.iter().map(of).sum();
     let r = &report.requests;
     let parts: [u64; 5] = [
         sum(|r| r.sent),
@@ -65,7 +65,7 @@ fn the_parts_of_a_mix_add_up() {
     let note = "{{msg_id}} is not in the body, a header or the URL of view: messages and arrival are of \
                 the other requests";
     assert!(
-        loadgen::report::sentences(&report.verdict.notes).iter().any(|own| own == note),
+        crate::report::sentences(&report.verdict.notes).iter().any(|own| own == note),
         "{:?}",
         report.verdict.notes
     );
@@ -127,7 +127,7 @@ fn parts_of_a_mix_are_added_by_name() {
         assert_eq!(sum.status["200"], 2 * own.status["200"]);
         assert_eq!(sum.response.count, 2 * own.response.count);
         assert_eq!((sum.service.p50, sum.service.max), (own.service.p50, own.service.max));
-        let count = |r: &loadgen::report::ByRequest| r.arrival.as_ref().map(|q| q.count);
+        let count = |r: &crate::report::ByRequest| r.arrival.as_ref().map(|q| q.count);
         assert_eq!(count(sum), count(own).map(|count| 2 * count));
     }
     assert_eq!((all.by_request.len(), check_schema(&all)), (2, Ok(())));

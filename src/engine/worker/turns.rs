@@ -9,20 +9,21 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use loadgen::config::plan::Pace;
-use loadgen::core::clock::{self, Nanos};
-use loadgen::core::units::Rate;
-use loadgen::engine::recorder::{LoadResult, Recorder};
-use loadgen::engine::request::{RequestShape, source_of};
-use loadgen::engine::transport::http1::{Http1Config, Http1Transport};
-use loadgen::engine::transport::{
+use crate::core::clock::{self, Nanos};
+use crate::core::units::Rate;
+use crate::engine::control::{Control, Gauges};
+use crate::engine::load::Pace;
+use crate::engine::recorder::{LoadResult, Recorder};
+use crate::engine::request::{RequestShape, source_of};
+use crate::engine::schedule::{Schedule, ScheduleConfig};
+use crate::engine::slot_source::{WorkerConfig, WorkerIndex, WorkerLoad};
+use crate::engine::transport::http1::{Http1Config, Http1Transport};
+use crate::engine::transport::{
     Completion, OutgoingRequest, RequestContent, RequestOutcome, Ticket, Traffic, Transport,
 };
-use loadgen::engine::{
-    Control, Gauges, Schedule, ScheduleConfig, Worker, WorkerConfig, WorkerIndex, WorkerLoad,
-};
-use loadgen::message::template::DEFAULT_BODY;
-use loadgen::message::{IdSpace, IdWriter, MsgId, Template, Values};
+use crate::engine::worker::Worker;
+use crate::message::template::DEFAULT_BODY;
+use crate::message::{IdSpace, IdWriter, MsgId, Template, Values};
 use tokio::sync::mpsc;
 
 /// The slots of a run, one each millisecond.

@@ -1,9 +1,9 @@
 //! The embedded broker's topics and filters, held against the standard's own words (MQTT 3.1.1, 4.7).
 
-use loadgen::pipeline::servers::embedded::broker::{is_filter, is_topic, matches};
+use crate::pipeline::servers::embedded::broker::topic::{is_filter, is_topic, matches};
 
 /// A filter, a line end, and a topic.
-pub fn check(input: &[u8]) {
+pub(super) fn check(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let (filter, topic) = text.split_once('\n').unwrap_or((&text, "a/b"));
     let (filters, topics) = (levels(filter), levels(topic));

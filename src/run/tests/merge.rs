@@ -1,11 +1,11 @@
 //! `loadgen merge`: what is added, what is refused, and what a missing part does.
 
-use loadgen::config::plan::ScriptPlan;
-use loadgen::config::settings::NodeShare;
-use loadgen::core::distribution::Latencies;
-use loadgen::output::forms::{Document, Form};
-use loadgen::output::{TextOptions, text};
-use loadgen::report::{MergeError, Messages, Named, Remark, Report, merge, sentences};
+use crate::config::plan::ScriptPlan;
+use crate::config::settings::NodeShare;
+use crate::core::distribution::Latencies;
+use crate::output::forms::{Document, Form};
+use crate::output::{TextOptions, text};
+use crate::report::{MergeError, Messages, Named, Remark, Report, merge, sentences};
 use proptest::prelude::*;
 
 use super::{check_schema, micros, observations};
@@ -119,7 +119,7 @@ fn the_worst_verdict_applies_to_the_sum() {
     let all = merged(parts(&[0, 1], 2));
     assert_eq!((all.verdict.generator.is_valid(), all.verdict.pass), (true, true));
     let mut late = parts(&[0, 1], 2);
-    late[1].1.verdict.generator = loadgen::report::GeneratorState::Limited;
+    late[1].1.verdict.generator = crate::report::GeneratorState::Limited;
     late[1].1.verdict.reasons = vec![Remark::from_text("too busy")];
     let all = merged(late);
     assert_eq!((all.verdict.generator.is_valid(), all.verdict.pass), (false, false));
@@ -215,7 +215,7 @@ fn reports_that_are_not_parts_of_one_load_are_refused() {
         ),
         (|r| r.run.node.as_mut().expect("a part").count = 3, "nodes 2 and 3"),
         (|r| r.run.rate_target = Some(7.0), "share of the rate"),
-        (|r| r.run.mode = loadgen::report::LoopMode::Closed, "mode open and closed"),
+        (|r| r.run.mode = crate::report::LoopMode::Closed, "mode open and closed"),
         (|r| r.run.target = "http://other/".to_owned(), "http://other/"),
         (|r| r.run.connections = 1, "connections"),
         (|r| r.run.threads = 3, "threads"),
@@ -281,7 +281,7 @@ fn starts_far_apart_in_redis_time_make_the_sum_limited() {
         let parts = all.run.parts.as_ref().expect("it was merged");
         assert_eq!(
             (parts.start_skew_us, parts.start_clock),
-            (Some(us), loadgen::report::StartClock::Redis)
+            (Some(us), crate::report::StartClock::Redis)
         );
         assert_eq!(all.run.duration_s, 20.0 + us as f64 / 1e6);
         assert_eq!(check_schema(&all), Ok(()));
@@ -352,7 +352,7 @@ proptest! {
         }
         let union = of(&[a, b].concat());
         let (sum, expected) = (merged(two).latency.response, (&union).into());
-        let histogram = |q: &loadgen::report::Distribution| {
+        let histogram = |q: &crate::report::Distribution| {
             let steps: Vec<_> = Latencies::from_hdr(&q.hdr).expect("HDR").spectrum().collect();
             (q.count, q.p50, q.p99, steps)
         };

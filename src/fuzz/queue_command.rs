@@ -1,7 +1,7 @@
 //! The embedded queue's parser of commands.
 
-use loadgen::pipeline::servers::embedded::queue::args::Args;
-use loadgen::pipeline::servers::embedded::queue::parser::{MAX_FRAME, MAX_LINE, Parser, RespError};
+use crate::pipeline::servers::embedded::queue::args::Args;
+use crate::pipeline::servers::embedded::queue::parser::{MAX_FRAME, MAX_LINE, Parser, RespError};
 
 use super::{filled, ways};
 
@@ -10,9 +10,9 @@ const HEADER: usize = 32;
 
 type Words = Vec<Vec<u8>>;
 
-/// What an input has brought.
+/// Commands that an input contains.
 #[derive(Debug, PartialEq)]
-struct Read {
+struct ReadCommands {
     /// With the length that each had.
     commands: Vec<(Words, usize)>,
     error: Option<RespError>,
@@ -20,7 +20,7 @@ struct Read {
 
 /// Commands and lines in any pieces: the same however they are cut, bounded, and what is found can be
 /// written and found again.
-pub fn check(input: &[u8]) {
+pub(super) fn check(input: &[u8]) {
     let whole = read(&[input]);
     for pieces in ways(input) {
         assert_eq!(read(&pieces), whole, "in pieces");
@@ -35,14 +35,14 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn read(pieces: &[&[u8]]) -> Read {
+fn read(pieces: &[&[u8]]) -> ReadCommands {
     let (mut parser, mut input, mut commands) = (Parser::default(), Vec::new(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);
         loop {
             match parser.advance(&input) {
                 Ok(None) => break,
-                Err(error) => return Read { commands, error: Some(error) },
+                Err(error) => return ReadCommands { commands, error: Some(error) },
                 Ok(Some(len)) => {
                     assert!((1..=input.len()).contains(&len), "{len} of {}", input.len());
                     commands.push((words(parser.args(&input)), len));
@@ -53,7 +53,7 @@ fn read(pieces: &[&[u8]]) -> Read {
         }
         assert_eq!(parser.advance(&input), Ok(None), "it still waits");
     }
-    Read { commands, error: None }
+    ReadCommands { commands, error: None }
 }
 
 /// Reads the words in each way there is.
@@ -69,7 +69,7 @@ fn words(args: Args<'_>) -> Words {
 }
 
 /// Whatever half a command promises, as much as a command may have decides it.
-fn assert_is_bounded(input: &[u8], whole: &Read) {
+fn assert_is_bounded(input: &[u8], whole: &ReadCommands) {
     let rest = &input[whole.commands.iter().map(|(_, len)| len).sum()..];
     let bound = match rest.first() {
         _ if whole.error.is_some() => return,
@@ -84,8 +84,8 @@ fn assert_is_bounded(input: &[u8], whole: &Read) {
     assert_ne!(decided, Ok(None), "{bound} bytes do not do");
 }
 
-fn one(words: &Words, len: usize) -> Read {
-    Read { commands: vec![(words.clone(), len)], error: None }
+fn one(words: &Words, len: usize) -> ReadCommands {
+    ReadCommands { commands: vec![(words.clone(), len)], error: None }
 }
 
 fn as_array(words: &Words) -> Vec<u8> {
@@ -98,7 +98,7 @@ fn as_array(words: &Words) -> Vec<u8> {
     array
 }
 
-/// Where a line can say the same.
+/// The same command as a line, if a line can contain it.
 fn as_line(words: &Words) -> Option<Vec<u8>> {
     let line = [words.join(&b' '), b"\r\n".to_vec()].concat();
     let sayable = |byte: &u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'');

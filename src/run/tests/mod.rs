@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use loadgen::config::plan::Plan;
-use loadgen::config::settings::Settings;
-use loadgen::core::clock::Nanos;
-use loadgen::core::distribution::Latencies;
-use loadgen::engine::recorder::Recorder;
-use loadgen::engine::transport::cause::{Cause, CauseCounts};
-use loadgen::engine::transport::{Completion, RequestFailure, RequestOutcome, Ticket, Traffic};
-use loadgen::host::health::Machine;
-use loadgen::message::{Checkpoint, IdSpace, MessageAccount, MsgId, Unjoined};
-use loadgen::output::{TextOptions, ramp_text, text};
-use loadgen::report::ramp::{
+use crate::config::plan::Plan;
+use crate::config::settings::Settings;
+use crate::core::clock::Nanos;
+use crate::core::distribution::Latencies;
+use crate::engine::recorder::Recorder;
+use crate::engine::transport::cause::{Cause, CauseCounts};
+use crate::engine::transport::{Completion, RequestFailure, RequestOutcome, Ticket, Traffic};
+use crate::host::health::Machine;
+use crate::message::{Checkpoint, IdSpace, MessageAccount, MsgId, Unjoined};
+use crate::output::{TextOptions, ramp_text, text};
+use crate::report::Report;
+use crate::report::lookup::check_names;
+use crate::report::ramp::{
     Finding, FindingKind, RampReport, RampStep, Search, SearchAxis, Trial, TrialOutcome,
 };
-use loadgen::report::{Clock, ClockSource, Resource, Row, Server, ServerKind, Stack, StampList};
-use loadgen::report::{Report, check_names};
-use loadgen::run::measurements::{Arrivals, EndedComponent, MeasuredStage, Measurements};
+use crate::report::{Clock, ClockSource, Resource, Row, Server, ServerKind, Stack, StampList};
+use crate::run::measurements::{Arrivals, EndedComponent, MeasuredStage, Measurements};
 
 /// Compares a text with a file of `tests/snapshots`.
 macro_rules! assert_snapshot {

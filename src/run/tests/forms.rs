@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use loadgen::core::distribution::Latencies;
-use loadgen::output::TextOptions;
-use loadgen::output::forms::{DistributionName, Document, Form, Subject};
-use loadgen::report::Stack;
-use loadgen::report::ramp::{
+use crate::core::distribution::Latencies;
+use crate::output::TextOptions;
+use crate::output::forms::{DistributionName, Document, Form, Subject};
+use crate::report::Stack;
+use crate::report::ramp::{
     Finding, FindingKind, RampReport, RampStep, Search, SearchAxis, Trial, TrialOutcome,
 };
-use loadgen::report::{Report, Saved, Tool};
+use crate::report::{Report, Saved, Tool};
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
 use super::observations;
 
@@ -115,7 +115,7 @@ fn a_trial_that_cannot_be_judged_is_not_reported_as_failed() {
         let search = ramp.search.as_mut().expect("a search");
         search.trials.truncate(1);
         search.trials.push(trial);
-        let page = loadgen::output::html::ramp_page(&ramp, TextOptions::default());
+        let page = crate::output::html::ramp_page(&ramp, TextOptions::default());
         (rendered(Document::Ramp(&ramp), Form::Text), page)
     };
     let (text, page) = forms(TrialOutcome::NotKnown, "arrival.p99 is not known");
@@ -139,7 +139,7 @@ fn failures_of_a_ramp_are_in_every_form() {
         assert!(markdown.lines().any(|own| own == line), "'{line}' is missing: {markdown}");
     }
     let badge = |ramp: &RampReport| {
-        let page = loadgen::output::html::ramp_page(ramp, TextOptions::default());
+        let page = crate::output::html::ramp_page(ramp, TextOptions::default());
         let at = page.find("<p class=\"badges\">").expect("badges");
         page[at..].lines().next().expect("a line").to_owned()
     };
@@ -257,8 +257,8 @@ fn gnuplot_finds_the_columns_of_the_original_and_the_series() {
 fn junit_is_valid_xml_for_any_text() {
     let mut report = report();
     report.run.target = "http://h/?a=\"<&>'\u{1}\u{7f}]]>\n".to_owned();
-    report.verdict.generator = loadgen::report::GeneratorState::Limited;
-    report.verdict.reasons = vec![loadgen::report::Remark::from_text("late & <later>")];
+    report.verdict.generator = crate::report::GeneratorState::Limited;
+    report.verdict.reasons = vec![crate::report::Remark::from_text("late & <later>")];
     let ramp = ramp();
     for (document, tests, failures, errors) in
         [(Document::Run(&report), 4, 4, 0), (Document::Ramp(&ramp), 4, 2, 2)]

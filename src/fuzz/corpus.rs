@@ -3,29 +3,30 @@
 //! number.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Properties that the fuzz targets check.
-#[allow(unreachable_pub, reason = "a crate of its own for the fuzz targets")]
-#[path = "../../../fuzz/src/lib.rs"]
-mod properties;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
-use properties::{broker_frame, broker_topic, http_response, queue_command, saved_report};
+use super::{broker_frame, broker_topic, http_response, mutations, queue_command, saved_report};
 
-/// Changes of JSON documents by a number.
-mod mutations;
-
+/// Bytes of a changed input that are checked.
+const LONGEST_CHANGED: usize = 2_000;
 /// Beginnings of a long input that are checked.
 const BEGINNINGS: usize = 16;
 
-fn replay(target: &str, check: fn(&[u8])) {
+fn inputs(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files = fs::read_dir(&folder).expect("a corpus").map(|file| file.expect("a file"));
     // Inputs that a fuzzer adds are named by their hash; the fuzzer has checked them.
     let files: Vec<_> =
         files.filter(|file| file.file_name().len() < 40).map(|file| file.path()).collect();
     assert!(files.len() >= 10, "{} has {} inputs", folder.display(), files.len());
-    for file in files {
+    files
+}
+
+fn replay(target: &str, check: fn(&[u8])) {
+    for file in inputs(target) {
         let input = fs::read(&file).expect("an input");
         // The harness shows it where a check fails.
         println!("{}", file.display());
@@ -34,6 +35,41 @@ fn replay(target: &str, check: fn(&[u8])) {
             println!("its first {end} bytes");
             check(&input[..end]);
         }
+    }
+}
+
+/// An input of a corpus with some bytes changed: nearly right.
+fn nearly(target: &str) -> impl Strategy<Value = Vec<u8>> {
+    let read = |file: &PathBuf| fs::read(file).expect("an input");
+    let inputs: Vec<_> =
+        inputs(target).iter().map(read).filter(|input| !input.is_empty()).collect();
+    let changes = prop::collection::vec((any::<Index>(), any::<u8>()), 1..4);
+    (prop::sample::select(inputs), changes).prop_map(|(mut input, changes)| {
+        for (at, byte) in changes {
+            let at = at.index(input.len());
+            input[at] = byte;
+        }
+        input.truncate(LONGEST_CHANGED);
+        input
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nearly_right_frames(input in nearly("broker_frame")) {
+        broker_frame::check(&input);
+    }
+
+    #[test]
+    fn nearly_right_responses(input in nearly("http_response")) {
+        http_response::check(&input);
+    }
+
+    #[test]
+    fn nearly_right_commands(input in nearly("queue_command")) {
+        queue_command::check(&input);
     }
 }
 
@@ -92,7 +128,7 @@ fn mutated_reports_are_refused_or_rendered() {
         // The harness shows it where a check fails.
         println!("mutation {number}");
         let text = std::str::from_utf8(&mutated).unwrap_or_default();
-        accepted += u64::from(loadgen::report::Saved::from_json(text).is_ok());
+        accepted += u64::from(crate::report::Saved::from_json(text).is_ok());
         saved_report::check(&mutated);
     }
     println!("{accepted} were shown");

@@ -1,9 +1,9 @@
 //! wrk's block: held against wrk's own text to the letter, and read as the parsers of it do.
 
-use loadgen::core::clock::Nanos;
-use loadgen::core::distribution::Latencies;
-use loadgen::output::{TextOptions, text};
-use loadgen::report::{Distribution, PerThread, Report, Stack};
+use crate::core::clock::Nanos;
+use crate::core::distribution::Latencies;
+use crate::output::{TextOptions, text};
+use crate::report::{Distribution, PerThread, Report, Stack};
 use regex::Regex;
 
 use super::{SECOND, micros, observations, spread};
@@ -156,7 +156,7 @@ fn latency_is_measured_from_the_send_in_a_closed_loop_and_from_due_in_an_open_lo
     (seen.load.service, seen.load.response) = (spread(2_000, 100, 200), spread(2_000, 900, 990));
     let open = Report::from(&seen);
     let mut closed = open.clone();
-    (closed.run.mode, closed.run.rate_target) = (loadgen::report::LoopMode::Closed, None);
+    (closed.run.mode, closed.run.rate_target) = (crate::report::LoopMode::Closed, None);
     let line = |report: &Report| block(report).lines().nth(3).expect("Latency").to_owned();
     assert!(line(&open).starts_with("    Latency     0.94ms"), "{}", line(&open));
     assert!(line(&closed).starts_with("    Latency   149.5"), "{}", line(&closed));

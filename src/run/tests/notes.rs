@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use loadgen::config::settings::Settings;
-use loadgen::engine::recorder::Recorder;
-use loadgen::engine::transport::cause::{Cause, CauseCounts};
-use loadgen::engine::transport::{Completion, RequestOutcome, Ticket};
-use loadgen::host::health::Machine;
-use loadgen::message::{IdSpace, MsgId};
-use loadgen::output::{TextOptions, text};
-use loadgen::report::{Remark, Report, Server, sentences};
-use loadgen::run::measurements::Measurements;
+use crate::config::settings::Settings;
+use crate::engine::recorder::Recorder;
+use crate::engine::transport::cause::{Cause, CauseCounts};
+use crate::engine::transport::{Completion, RequestOutcome, Ticket};
+use crate::host::health::Machine;
+use crate::message::{IdSpace, MsgId};
+use crate::output::{TextOptions, text};
+use crate::report::{Remark, Report, Server, sentences};
+use crate::run::measurements::Measurements;
 
 use super::{SECOND, micros, observations, spread};
 
@@ -55,7 +55,7 @@ fn lateness_due_to_the_tick_is_noted_and_not_limited() {
 #[test]
 fn figures_of_embedded_servers_come_with_a_warning() {
     let stand_in =
-        || Some(Server { kind: loadgen::report::ServerKind::Embedded, version: "x".to_owned() });
+        || Some(Server { kind: crate::report::ServerKind::Embedded, version: "x".to_owned() });
     let notes = |queue: bool, broker: bool| {
         let mut seen = observations(|_| ());
         seen.stack.queue = seen.stack.queue.filter(|_| !queue).or_else(stand_in);
@@ -215,7 +215,7 @@ fn errors_and_losses_are_shown_in_percent() {
 
 #[test]
 fn an_old_report_gets_its_verdict_when_it_is_read() {
-    let text = include_str!("../../data/run.json");
+    let text = include_str!("../../../tests/data/run.json");
     let report = Report::from_json(text).expect("a report of before there were failures");
     assert_eq!((report.requests.refused, report.requests.error_percent), (0, Some(0.0)));
     assert_eq!(report.messages.as_ref().and_then(|m| m.lost_percent), Some(0.0));

@@ -75,9 +75,9 @@ fn a_report_that_did_not_pass_says_why_as_an_error() {
     assert!(error.contains("FAILED (1 of 1 condition), exit 99"), "{error}");
     assert!(error.contains("messages.lost>0 holds: 2"), "{error}");
     let mut late = good;
-    late.verdict.generator = loadgen::report::GeneratorState::Limited;
+    late.verdict.generator = crate::report::GeneratorState::Limited;
     late.verdict.reasons =
-        vec![loadgen::report::Remark::from_text("this machine is too busy for the rate")];
+        vec![crate::report::Remark::from_text("this machine is too busy for the rate")];
     let error = late.assert_ok().expect_err("limited").to_string();
     assert!(error.contains("too busy for the rate"), "{error}");
 }

@@ -1,10 +1,10 @@
 //! Saved reports, which may have been edited or made by hand.
 
-use loadgen::analysis::compare::compare;
-use loadgen::core::printable::is_unprintable;
-use loadgen::output::TextOptions;
-use loadgen::output::forms::{DistributionName, Document, Form};
-use loadgen::report::{Node, Report, Saved, merge};
+use crate::analysis::compare::compare;
+use crate::core::printable::is_unprintable;
+use crate::output::TextOptions;
+use crate::output::forms::{DistributionName, Document, Form};
+use crate::report::{Node, Report, Saved, merge};
 
 /// All forms of a run.
 const FORMS: [Form; 9] = [
@@ -20,7 +20,7 @@ const FORMS: [Form; 9] = [
 ];
 
 /// A file is refused, or it can be shown in every form, merged and compared; nothing in a form moves a terminal.
-pub fn check(input: &[u8]) {
+pub(super) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Ok(saved) = Saved::from_json(text) else { return };
     FORMS.iter().for_each(|form| show(Document::from(&saved), *form));

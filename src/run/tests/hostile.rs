@@ -1,11 +1,11 @@
 //! Reports whose strings or numbers no run of ours has written.
 
-use loadgen::analysis::compare::{Comparison, compare};
-use loadgen::core::printable::is_unprintable;
-use loadgen::output::TextOptions;
-use loadgen::output::forms::{Document, Form};
-use loadgen::report::ramp::RampReport;
-use loadgen::report::{MergeError, Node, Report, Saved, merge};
+use crate::analysis::compare::{Comparison, compare};
+use crate::core::printable::is_unprintable;
+use crate::output::TextOptions;
+use crate::output::forms::{Document, Form};
+use crate::report::ramp::RampReport;
+use crate::report::{MergeError, Node, Report, Saved, merge};
 use serde_json::{Value, json};
 
 use super::forms::ramp;

@@ -1,7 +1,7 @@
 //! The raw engine's reader of responses.
 
-use loadgen::engine::transport::http1::InvalidResponse;
-use loadgen::engine::transport::http1::response::{ReadProgress, ResponseReader};
+use crate::engine::transport::http1::InvalidResponse;
+use crate::engine::transport::http1::response::{ReadProgress, ResponseReader};
 
 use super::ways;
 
@@ -10,9 +10,9 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Fields of a head, as many as httparse is given room for.
 const MAX_FIELDS: usize = 128;
 
-/// What an input has brought.
+/// Responses that an input contains.
 #[derive(Debug, PartialEq)]
-struct Read {
+struct ReadResponses {
     /// Status, whether the connection lives on, and where the response ended.
     responses: Vec<(u16, bool, usize)>,
     end: End,
@@ -20,7 +20,7 @@ struct Read {
 
 #[derive(Debug, PartialEq)]
 enum End {
-    /// The input breaks the protocol. How is left open: of two faults the first to be seen is told.
+    /// The input breaks the protocol. Which fault is left open: there may be two.
     Broken,
     /// The connection closed, and with it ended a response.
     Closed(u16),
@@ -29,7 +29,7 @@ enum End {
 }
 
 /// Responses in any pieces: the same however they are cut, and bounded.
-pub fn check(input: &[u8]) {
+pub(super) fn check(input: &[u8]) {
     for bodyless in [false, true] {
         let whole = read(&mut ResponseReader::new(bodyless), &[input]);
         for pieces in ways(input) {
@@ -48,7 +48,7 @@ pub fn check(input: &[u8]) {
 }
 
 /// Reads responses until the connection would be closed.
-fn read(reader: &mut ResponseReader, pieces: &[&[u8]]) -> Read {
+fn read(reader: &mut ResponseReader, pieces: &[&[u8]]) -> ReadResponses {
     let (mut responses, mut before) = (Vec::new(), 0);
     for piece in pieces {
         let mut at = 0;
@@ -56,7 +56,7 @@ fn read(reader: &mut ResponseReader, pieces: &[&[u8]]) -> Read {
             match reader.feed(&piece[at..]) {
                 Err(InvalidResponse(why)) => {
                     assert!(!why.is_empty());
-                    return Read { responses, end: End::Broken };
+                    return ReadResponses { responses, end: End::Broken };
                 }
                 Ok(ReadProgress::More) => at = piece.len(),
                 Ok(ReadProgress::Done { status, keep_alive, used }) => {
@@ -65,7 +65,7 @@ fn read(reader: &mut ResponseReader, pieces: &[&[u8]]) -> Read {
                     at += used;
                     responses.push((status, keep_alive, before + at));
                     if !keep_alive {
-                        return Read { responses, end: End::Open };
+                        return ReadResponses { responses, end: End::Open };
                     }
                 }
             }
@@ -74,11 +74,11 @@ fn read(reader: &mut ResponseReader, pieces: &[&[u8]]) -> Read {
     }
     let end = reader.end_of_input().map_or(End::Open, End::Closed);
     assert_eq!(reader.end_of_input(), None, "a response ends once");
-    Read { responses, end }
+    ReadResponses { responses, end }
 }
 
 /// Holds the heads against httparse, which reads each of them alone.
-fn check_heads(input: &[u8], bodyless: bool, whole: &Read) {
+fn check_heads(input: &[u8], bodyless: bool, whole: &ReadResponses) {
     let mut begin = 0;
     for (status, _, end) in &whole.responses {
         let (last, len) = final_head(&input[begin..*end]).expect("a response has a head");
@@ -100,9 +100,9 @@ fn check_heads(input: &[u8], bodyless: bool, whole: &Read) {
     }
 }
 
-/// A head may be as long as it may be, and not a byte longer, in one piece too: the first one's
-/// reason is made longer.
-fn check_longest(input: &[u8], whole: &Read) {
+/// A head may be as long as the limit, and not a byte longer, also in one piece. This makes the reason of the first
+/// head longer.
+fn check_longest(input: &[u8], whole: &ReadResponses) {
     let Some((status, keep_alive, end)) = whole.responses.first() else { return };
     let version = input.iter().position(|byte| *byte == b'H').expect("a head");
     let code = version + "HTTP/1.1 ".len();
@@ -112,9 +112,11 @@ fn check_longest(input: &[u8], whole: &Read) {
     for (more, fits) in [(room, true), (room + 1, false)] {
         let filler = [b" ", &[b'a'; MAX_HEAD][..more - 1]].concat();
         let longer = [&input[..reason], &filler, &input[reason..*end]].concat();
-        let expected = match fits {
-            true => Read { responses: vec![(*status, *keep_alive, end + more)], end: End::Open },
-            false => Read { responses: vec![], end: End::Broken },
+        let expected = if fits {
+            let responses = vec![(*status, *keep_alive, end + more)];
+            ReadResponses { responses, end: End::Open }
+        } else {
+            ReadResponses { responses: vec![], end: End::Broken }
         };
         for size in [longer.len(), MAX_HEAD] {
             let pieces: Vec<_> = longer.chunks(size).collect();
@@ -123,7 +125,7 @@ fn check_longest(input: &[u8], whole: &Read) {
     }
 }
 
-/// Status of the first head that is no interim one, and where it ends.
+/// Status of the first head that is not interim, and its end.
 fn final_head(input: &[u8]) -> Option<(u16, usize)> {
     let mut at = 0;
     loop {
@@ -146,7 +148,7 @@ fn assert_is_bounded(begin: &[u8], bodyless: bool) {
     assert!(broken, "a head without end");
 }
 
-/// What a sane server writes is read to its end, and no further: `body` in each framing there is.
+/// A usual response is read to its end, and no further: `body` in each framing there is.
 fn check_written(body: &[u8]) {
     let sized = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -163,10 +165,10 @@ fn check_written(body: &[u8]) {
         let followed = [&written[..], b"HTTP/1.1 500 Next\r\n"].concat();
         for pieces in [followed.chunks(size).collect(), vec![&followed[..]]] {
             let seen = read(&mut ResponseReader::new(false), &pieces);
-            assert_eq!(seen, Read { responses: vec![(200, true, end)], end: End::Open });
+            assert_eq!(seen, ReadResponses { responses: vec![(200, true, end)], end: End::Open });
         }
     }
     let closed = [b"HTTP/1.1 200 OK\r\n\r\n", body].concat();
     let seen = read(&mut ResponseReader::new(false), &[&closed]);
-    assert_eq!(seen, Read { responses: vec![], end: End::Closed(200) });
+    assert_eq!(seen, ReadResponses { responses: vec![], end: End::Closed(200) });
 }

@@ -1,10 +1,10 @@
 //! `loadgen compare`: what is worse, what is chance, and what cannot be told.
 
-use loadgen::analysis::compare::{CompareError, Comparison, Figure, Noise, Outcome, compare};
-use loadgen::core::distribution::Latencies;
-use loadgen::output::TextOptions;
-use loadgen::output::forms::{Document, Form, Subject};
-use loadgen::report::{Report, Row, Saved};
+use crate::analysis::compare::{CompareError, Comparison, Figure, Noise, Outcome, compare};
+use crate::core::distribution::Latencies;
+use crate::output::TextOptions;
+use crate::output::forms::{Document, Form, Subject};
+use crate::report::{Report, Row, Saved};
 
 use super::{check_against, micros, observations};
 
@@ -167,7 +167,7 @@ fn runs_too_short_to_compare_are_refused_unless_repeated() {
 fn only_runs_with_the_same_plan_are_compared() {
     let (a, b) = (wavering("a", 1.0, 0.0), wavering("b", 1.0, 0.0));
     let mut closed = b.clone();
-    closed.run.mode = loadgen::report::LoopMode::Closed;
+    closed.run.mode = crate::report::LoopMode::Closed;
     let ramp = |names: &[&str]| {
         let mut ramp = super::forms::ramp();
         ramp.steps = (names.iter())
@@ -203,7 +203,7 @@ fn differences_that_matter_to_a_reader_are_noted() {
     let (a, mut b) = (wavering("a", 1.0, 0.0), wavering("b", 1.0, 0.0));
     b.run.connections += 1;
     b.run.interrupted = true;
-    b.verdict.generator = loadgen::report::GeneratorState::Limited;
+    b.verdict.generator = crate::report::GeneratorState::Limited;
     let comparison = compared(std::slice::from_ref(&a), &[b]);
     assert!(!comparison.trusted);
     for part in ["connections: 64 in a.json, 65 in b.json", "b.json could not hold", "whole run"] {

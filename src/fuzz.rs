@@ -1,11 +1,40 @@
-//! What must hold for whatever a peer sends, or a file holds. Each `check` takes any bytes and panics where something
-//! does not hold; fuzz targets and `tests/library/fuzz` call it.
+//! Properties that must hold for whatever a peer sends, or a file holds. Each function takes any bytes and panics where
+//! something does not hold; the fuzz targets in `fuzz/` and the tests of [`corpus`] call them.
 
-pub mod broker_frame;
-pub mod broker_topic;
-pub mod http_response;
-pub mod queue_command;
-pub mod saved_report;
+mod broker_frame;
+mod broker_topic;
+#[cfg(test)]
+mod corpus;
+mod http_response;
+#[cfg(test)]
+mod mutations;
+mod queue_command;
+mod saved_report;
+
+/// The embedded broker's reader of frames, messages and packets.
+pub fn broker_frame(input: &[u8]) {
+    broker_frame::check(input);
+}
+
+/// The embedded broker's topics and filters.
+pub fn broker_topic(input: &[u8]) {
+    broker_topic::check(input);
+}
+
+/// The raw engine's reader of responses.
+pub fn http_response(input: &[u8]) {
+    http_response::check(input);
+}
+
+/// The embedded queue's reader of commands.
+pub fn queue_command(input: &[u8]) {
+    queue_command::check(input);
+}
+
+/// The reader of saved reports, and every form that shows them.
+pub fn saved_report(input: &[u8]) {
+    saved_report::check(input);
+}
 
 /// Pieces that one input is cut into at most.
 const MOST_PIECES: usize = 4_096;

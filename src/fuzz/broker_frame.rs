@@ -1,10 +1,10 @@
 //! The embedded broker's frames, messages and packets.
 
-use bytes::BytesMut;
-use loadgen::pipeline::servers::embedded::broker::BrokerLimits;
-use loadgen::pipeline::servers::embedded::broker::frame::{
+use crate::pipeline::servers::embedded::broker::BrokerLimits;
+use crate::pipeline::servers::embedded::broker::frame::{
     Frame, FrameError, PacketKind, cut, put_message, run_len,
 };
+use bytes::BytesMut;
 use rumqttc::mqttbytes::v4::{Connect, Packet};
 
 use super::{filled, ways};
@@ -16,7 +16,7 @@ const SMALL: usize = 100;
 
 /// Frames in any pieces: the same however they are cut, bounded, and what is read can be written and
 /// read again.
-pub fn check(input: &[u8]) {
+pub(super) fn check(input: &[u8]) {
     for max in [BrokerLimits::default().frame_bytes, SMALL] {
         let whole = read(&[input], max);
         for pieces in ways(input) {
