@@ -19,6 +19,7 @@ use super::metrics::parse_address;
 use crate::config::settings::Settings;
 use crate::core::units::{StartTime, parse_percent};
 use crate::output::forms::{Form, Subject};
+use crate::pipeline::access::{AccessFlags, AccessSettings};
 #[cfg(feature = "pipeline")]
 use crate::pipeline::api::ApiSettings;
 #[cfg(feature = "pipeline")]
@@ -265,9 +266,62 @@ pub(super) struct WatchArgs {
     #[arg(long, value_name = "ADDR", env = "LOADGEN_METRICS", value_parser = parse_address, help_heading = "Report")]
     pub(super) metrics: Option<SocketAddr>,
 
+    #[command(flatten)]
+    pub(super) metrics_access: MetricsAccess,
+
     /// Print no progress (without it: a live view on a terminal, else a line at intervals)
     #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
     pub(super) quiet: bool,
+}
+
+/// Access to the metrics of a run.
+#[derive(Debug, Args)]
+pub(super) struct MetricsAccess {
+    /// Certificate (PEM) to serve --metrics over TLS with, and the chain above it
+    #[arg(long, value_name = "FILE", env = "LOADGEN_METRICS_TLS_CERT", help_heading = "Report")]
+    metrics_tls_cert: Option<PathBuf>,
+
+    /// Private key (PEM) of --metrics-tls-cert (default: in the same file)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LOADGEN_METRICS_TLS_KEY",
+        requires = "metrics_tls_cert",
+        help_heading = "Report"
+    )]
+    metrics_tls_key: Option<PathBuf>,
+
+    /// CA certificates (PEM): a reader of --metrics needs a certificate of one of them
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LOADGEN_METRICS_CLIENT_CA",
+        requires = "metrics_tls_cert",
+        help_heading = "Report"
+    )]
+    metrics_client_ca: Option<PathBuf>,
+
+    /// File of tokens, one a line: a reader of --metrics needs 'Authorization: Bearer TOKEN'. Read again on SIGHUP
+    #[arg(long, value_name = "FILE", env = "LOADGEN_METRICS_TOKEN_FILE", help_heading = "Report")]
+    metrics_token_file: Option<PathBuf>,
+
+    /// Serve --metrics beyond this machine without tokens and client certificates, as in a private network
+    #[arg(long, env = "LOADGEN_METRICS_INSECURE_LISTEN", help_heading = "Report")]
+    metrics_insecure_listen: bool,
+}
+
+impl MetricsAccess {
+    /// Returns the settings of the listener.
+    pub(super) fn settings(&self) -> AccessSettings {
+        AccessSettings {
+            tls_cert: self.metrics_tls_cert.clone(),
+            tls_key: self.metrics_tls_key.clone(),
+            client_ca: self.metrics_client_ca.clone(),
+            token_file: self.metrics_token_file.clone(),
+            insecure_listen: self.metrics_insecure_listen,
+            flags: AccessFlags::METRICS,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -11,11 +11,12 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -26,6 +27,7 @@ use crate::config::settings::NodeShare;
 use crate::core::clock::Nanos;
 use crate::core::distribution::Latencies;
 use crate::engine::request::RequestShape;
+use crate::pipeline::access::{AccessControl, AccessError, AccessSettings};
 use crate::pipeline::metrics::{Format, Histogram, MetricsText};
 use crate::ramp::StepStart;
 use crate::run::Progress;
@@ -63,7 +65,9 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// Starts to listen and prints the address to stderr.
-    fn start(address: SocketAddr) -> anyhow::Result<Self> {
+    fn start(address: SocketAddr, settings: &AccessSettings) -> anyhow::Result<Self> {
+        settings.check_address(address)?;
+        let access = AccessControl::open(settings)?;
         let listener = std::net::TcpListener::bind(address)
             .with_context(|| format!("--metrics {address}: cannot listen there"))?;
         let address = listener.local_addr()?;
@@ -71,8 +75,10 @@ impl Endpoint {
         let listener = TcpListener::from_std(listener)?;
         let latest = Latest::default();
         let mut server = JoinSet::new();
-        server.spawn(serve(listener, Arc::clone(&latest)));
-        logger::say(log::Level::Info, &format!("metrics at http://{address}/metrics"));
+        server.spawn(Arc::clone(&access).reload_on_hangup());
+        let scheme = if access.tls().is_some() { "https" } else { "http" };
+        server.spawn(serve(listener, access, Arc::clone(&latest)));
+        logger::say(log::Level::Info, &format!("metrics at {scheme}://{address}/metrics"));
         Ok(Self { latest, _server: server })
     }
 
@@ -91,7 +97,8 @@ fn lock(latest: &Latest) -> std::sync::MutexGuard<'_, (Labels, Option<Progress>)
 impl WatchArgs {
     /// Starts the endpoint if `--metrics` is given.
     pub(super) fn endpoint(&self) -> anyhow::Result<Option<Endpoint>> {
-        self.metrics.map(Endpoint::start).transpose()
+        let access = self.metrics_access.settings();
+        self.metrics.map(|address| Endpoint::start(address, &access)).transpose()
     }
 }
 
@@ -144,7 +151,7 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
 }
 
 /// Accepts and serves connections; never returns.
-async fn serve(listener: TcpListener, latest: Latest) {
+async fn serve(listener: TcpListener, access: Arc<AccessControl>, latest: Latest) {
     // Dropping it closes all connections.
     let mut open = JoinSet::new();
     let mut oldest_first = VecDeque::new();
@@ -158,7 +165,8 @@ async fn serve(listener: TcpListener, latest: Latest) {
                 {
                     oldest.abort();
                 }
-                let connection = open.spawn(serve_connection(stream, Arc::clone(&latest)));
+                let connection =
+                    open.spawn(serve_connection(stream, Arc::clone(&access), Arc::clone(&latest)));
                 oldest_first.push_back(connection);
             }
             // The usual cause is a lack of file descriptors: wait until others are closed.
@@ -167,9 +175,27 @@ async fn serve(listener: TcpListener, latest: Latest) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, latest: Latest) {
-    let handler = service_fn(move |request| {
-        let answer = answer(&request, &latest);
+async fn serve_connection(stream: TcpStream, access: Arc<AccessControl>, latest: Latest) {
+    let served = async {
+        let Some(tls) = access.tls() else { return serve_http(stream, &access, latest).await };
+        // The client causes errors of the handshake, so they are ignored.
+        if let Ok(stream) = tls.accept(stream).await {
+            serve_http(stream, &access, latest).await;
+        }
+    };
+    let _ = tokio::time::timeout(LIFETIME, served).await;
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    access: &AccessControl,
+    latest: Latest,
+) {
+    let handler = service_fn(move |request: Request<Incoming>| {
+        let answer = match access.check(request.version(), request.headers(), true) {
+            Ok(()) => answer(&request, &latest),
+            Err(error) => refused(error),
+        };
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http1::Builder::new()
@@ -177,7 +203,16 @@ async fn serve_connection(stream: TcpStream, latest: Latest) {
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), handler);
     // The client causes these errors (a reset, a partial or invalid request), so they are ignored.
-    let _ = tokio::time::timeout(LIFETIME, connection).await;
+    let _ = connection.await;
+}
+
+fn refused(error: AccessError) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(error.text().into()));
+    *answer.status_mut() = error.status();
+    if error == AccessError::NoToken {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
 }
 
 fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>> {

@@ -48,7 +48,7 @@ pub(super) async fn api(args: ApiArgs) -> anyhow::Result<CommandOutcome> {
     let mut settings = args.settings;
     args.redis_password.apply(&mut settings.queue.redis)?;
     descriptors::raise_limit();
-    settings.access.check_address("--listen", settings.listen)?;
+    settings.access.check_address(settings.listen)?;
     let listener = settings
         .bind()
         .with_context(|| format!("--listen {}: cannot listen there", settings.listen))?;

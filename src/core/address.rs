@@ -204,7 +204,7 @@ impl Address {
         self.sentinel.as_deref()
     }
 
-    /// The same server and user with another password.
+    /// Returns the same server and user with another password.
     pub(crate) fn with_password(self, password: &str) -> Self {
         let user = percent_decode(self.url.username());
         self.with_login(&user, password)

@@ -74,7 +74,7 @@ impl IdFields {
         let text = std::str::from_utf8(body).map_err(|error| {
             IdError::NotAnObject(format!("it is not UTF-8 at byte {}", error.valid_up_to()))
         })?;
-        // The parser does not look into escapes of values that nobody reads. Few bodies have such escapes.
+        // The parser does not look into escapes of values that it skips. Few bodies have such escapes.
         if text.contains("\\u") {
             let checked = serde_json::from_str::<WholeText>(text);
             checked.map_err(|error| IdError::NotAnObject(error.to_string()))?;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-#[cfg(any(feature = "reqwest", feature = "pipeline"))]
+#[cfg(any(feature = "reqwest", feature = "cli", feature = "pipeline"))]
 use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ConfigBuilder, WantsVerifier, client::WantsClientCert};
-#[cfg(feature = "pipeline")]
+#[cfg(any(feature = "cli", feature = "pipeline"))]
 use rustls::{ServerConfig, server::WebPkiClientVerifier};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
@@ -79,7 +79,7 @@ fn trusting(
 
 /// Configuration of a server that speaks HTTP/1.1. If there are `client_authorities`, a client needs a certificate of
 /// one of them.
-#[cfg(feature = "pipeline")]
+#[cfg(any(feature = "cli", feature = "pipeline"))]
 pub(crate) fn server_config(
     identity: &CertifiedKey,
     client_authorities: &[CertificateDer<'static>],

@@ -1,4 +1,4 @@
-//! Who may use a listener: TLS, client certificates, tokens, and requests that web pages send.
+//! Access to a listener: TLS, client certificates, tokens, and requests that web pages send.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,43 @@ use crate::net::tls::server_config;
 const MOST_TOKENS: u64 = 64 * 1024;
 /// Header in which a browser says from where a request comes.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// Names of the flags of a listener, for its errors.
+#[derive(Debug, Clone, Copy)]
+pub struct AccessFlags {
+    listen: &'static str,
+    tls_cert: &'static str,
+    tls_key: &'static str,
+    client_ca: &'static str,
+    token_file: &'static str,
+    insecure_listen: &'static str,
+}
+
+impl Default for AccessFlags {
+    /// Flags of a service.
+    fn default() -> Self {
+        Self {
+            listen: "--listen",
+            tls_cert: "--tls-cert",
+            tls_key: "--tls-key",
+            client_ca: "--client-ca",
+            token_file: "--token-file",
+            insecure_listen: "--insecure-listen",
+        }
+    }
+}
+
+impl AccessFlags {
+    /// Flags of the metrics of a run.
+    pub(crate) const METRICS: Self = Self {
+        listen: "--metrics",
+        tls_cert: "--metrics-tls-cert",
+        tls_key: "--metrics-tls-key",
+        client_ca: "--metrics-client-ca",
+        token_file: "--metrics-token-file",
+        insecure_listen: "--metrics-insecure-listen",
+    };
+}
 
 /// Settings of a listener: who may use it.
 #[derive(Debug, Clone, Default)]
@@ -50,24 +87,30 @@ pub struct AccessSettings {
     /// Listen beyond this machine without tokens and client certificates, as in a private network
     #[cfg_attr(feature = "cli", arg(long, env = "LOADGEN_INSECURE_LISTEN"))]
     pub insecure_listen: bool,
+
+    /// Names of these settings.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub flags: AccessFlags,
 }
 
 impl AccessSettings {
     /// Refuses an address that other machines reach if nothing says who may use it. Warns if it has no TLS.
-    pub(crate) fn check_address(&self, flag: &str, address: SocketAddr) -> Result<(), PlanError> {
+    pub(crate) fn check_address(&self, address: SocketAddr) -> Result<(), PlanError> {
         if address.ip().to_canonical().is_loopback() {
             return Ok(());
         }
+        let AccessFlags { listen, tls_cert, client_ca, token_file, insecure_listen, .. } =
+            self.flags;
         let is_guarded = self.token_file.is_some() || self.client_ca.is_some();
         if !is_guarded && !self.insecure_listen {
             return Err(PlanError::new(format!(
-                "{flag} {address}: other machines reach this address, and anybody there could use it; give \
-                 --token-file or --client-ca, or --insecure-listen in a private network"
+                "{listen} {address}: other machines reach this address, and anybody there could use it; give \
+                 {token_file} or {client_ca}, or {insecure_listen} in a private network"
             )));
         }
         if self.tls_cert.is_none() {
             log::warn!(
-                "{flag} {address}: without --tls-cert others on the way can read and change everything"
+                "{listen} {address}: without {tls_cert} others on the way can read and change everything"
             );
         }
         Ok(())
@@ -105,7 +148,7 @@ impl AccessError {
     }
 }
 
-/// What a listener checks of connections and requests.
+/// Checks of the connections and requests of a listener.
 #[derive(Default)]
 pub(crate) struct AccessControl {
     tls: Option<TlsAcceptor>,
@@ -119,7 +162,9 @@ impl AccessControl {
             Some(cert) => Some(TlsAcceptor::from(Arc::new(tls(cert, settings)?))),
             None => None,
         };
-        let tokens = settings.token_file.as_deref().map(TokenFile::open).transpose()?;
+        let tokens = (settings.token_file.as_deref())
+            .map(|file| TokenFile::open(NamedFile { flag: settings.flags.token_file, file }))
+            .transpose()?;
         Ok(Arc::new(Self { tls, tokens }))
     }
 
@@ -181,31 +226,34 @@ impl AccessControl {
 }
 
 fn tls(cert: &Path, settings: &AccessSettings) -> Result<ServerConfig, PlanError> {
-    let cert = NamedFile { flag: "--tls-cert", file: cert };
-    let key = settings.tls_key.as_deref().map(|file| NamedFile { flag: "--tls-key", file });
+    let cert = NamedFile { flag: settings.flags.tls_cert, file: cert };
+    let key =
+        settings.tls_key.as_deref().map(|file| NamedFile { flag: settings.flags.tls_key, file });
     let identity = identity(cert, key)?;
     let authorities = match settings.client_ca.as_deref() {
-        Some(file) => authorities(NamedFile { flag: "--client-ca", file })?,
+        Some(file) => authorities(NamedFile { flag: settings.flags.client_ca, file })?,
         None => Vec::new(),
     };
     server_config(&identity, &authorities)
-        .map_err(|error| PlanError::new(format!("--tls-cert {}: {error}", cert.file.display())))
+        .map_err(|error| PlanError::new(format!("{} {}: {error}", cert.flag, cert.file.display())))
 }
 
 /// Tokens that permit a request, and the file that they are read from.
 struct TokenFile {
+    flag: &'static str,
     file: PathBuf,
     tokens: RwLock<Vec<String>>,
 }
 
 impl TokenFile {
-    fn open(file: &Path) -> Result<Self, PlanError> {
-        Ok(Self { file: file.to_owned(), tokens: RwLock::new(read_tokens(file)?) })
+    fn open(named: NamedFile<'_>) -> Result<Self, PlanError> {
+        let tokens = RwLock::new(read_tokens(named)?);
+        Ok(Self { flag: named.flag, file: named.file.to_owned(), tokens })
     }
 
     /// Reads the file again. Returns the number of tokens; after an error those of before stay.
     fn reload(&self) -> Result<usize, PlanError> {
-        let tokens = read_tokens(&self.file)?;
+        let tokens = read_tokens(NamedFile { flag: self.flag, file: &self.file })?;
         let count = tokens.len();
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
         Ok(count)
@@ -227,8 +275,8 @@ impl TokenFile {
     }
 }
 
-fn read_tokens(file: &Path) -> Result<Vec<String>, PlanError> {
-    let bad = |reason: String| PlanError::new(format!("--token-file {}: {reason}", file.display()));
+fn read_tokens(NamedFile { flag, file }: NamedFile<'_>) -> Result<Vec<String>, PlanError> {
+    let bad = |reason: String| PlanError::new(format!("{flag} {}: {reason}", file.display()));
     let text = read_text_bounded(file, MOST_TOKENS, "a file of tokens");
     let text = text.map_err(|error| bad(error.to_string()))?;
     let tokens: Vec<_> = text.lines().map(str::trim).filter(|token| !token.is_empty()).collect();
@@ -272,7 +320,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("tokens");
         std::fs::write(&file, "onyx\n\n tulip \n").expect("space");
-        let tokens = TokenFile::open(&file).expect("two tokens");
+        let tokens =
+            TokenFile::open(NamedFile { flag: "--token-file", file: &file }).expect("two tokens");
         let permits = |value: &'static str| tokens.permit(Some(&HeaderValue::from_static(value)));
         assert!(permits("Bearer onyx") && permits("bearer tulip"));
         for wrong in ["", "onyx", "Bearer", "Bearer ", "Bearer ony", "Bearer onyxx", "Basic onyx"] {
@@ -291,11 +340,11 @@ mod tests {
     fn an_address_of_other_machines_needs_a_guard_or_a_word() {
         let outside = SocketAddr::from(([0, 0, 0, 0], 80));
         let none = AccessSettings::default();
-        let error = none.check_address("--listen", outside).expect_err("open").to_string();
+        let error = none.check_address(outside).expect_err("open").to_string();
         assert!(error.contains("--token-file") && error.contains("--insecure-listen"), "{error}");
         let local = ["127.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80"];
         for address in local.map(|text| text.parse().expect("an address")) {
-            assert_eq!(none.check_address("--listen", address), Ok(()));
+            assert_eq!(none.check_address(address), Ok(()));
         }
         let some = Some(PathBuf::from("f"));
         for guarded in [
@@ -303,7 +352,7 @@ mod tests {
             AccessSettings { client_ca: some, ..AccessSettings::default() },
             AccessSettings { insecure_listen: true, ..AccessSettings::default() },
         ] {
-            assert_eq!(guarded.check_address("--listen", outside), Ok(()));
+            assert_eq!(guarded.check_address(outside), Ok(()));
         }
     }
 }

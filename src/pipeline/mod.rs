@@ -1,7 +1,7 @@
 //! The pipeline's services: api, push, subscribe, and the stamps that they write. Each runs until its shutdown,
 //! then finishes what it holds, and counts what it could not do.
 
-#[cfg(feature = "pipeline")]
+#[cfg(any(feature = "cli", feature = "pipeline"))]
 pub mod access;
 #[cfg(feature = "pipeline")]
 pub mod api;

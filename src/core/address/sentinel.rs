@@ -41,7 +41,7 @@ impl SentinelAddress {
         Ok(Some((sentinel, url)))
     }
 
-    /// The same Sentinels with credentials of Redis, percent-encoded.
+    /// Returns the same Sentinels with credentials of Redis, percent-encoded.
     pub(super) fn with_login(&self, user: &str, password: &str) -> Self {
         let (scheme, rest) = self.text.split_once("://").unwrap_or_default();
         let end = rest.find('/').unwrap_or(rest.len());

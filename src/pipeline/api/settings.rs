@@ -66,7 +66,7 @@ pub struct ApiSettings {
     #[serde(flatten)]
     pub limits: ClientLimits,
 
-    /// Who may send messages.
+    /// Access to the listener.
     #[cfg_attr(feature = "cli", command(flatten))]
     #[serde(skip)]
     pub access: AccessSettings,
@@ -145,7 +145,7 @@ pub struct ApiCounts {
     pub unavailable: Counter,
     /// Messages that were read and had no answer when the service stopped. The queue may have them.
     pub unanswered: Counter,
-    /// Of those refused with 503, the ones refused because too many bytes of bodies were in flight.
+    /// Messages refused with 503 because too many bytes of bodies were in flight.
     pub out_of_memory: Counter,
     /// Connections refused because too many were open.
     pub refused_connections: Counter,

@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, Value};
 
 use super::StackError;
-use super::redis_node::{Node, connection_info, is_wrong_node};
+use super::redis_node::{RedisNode, connection_info, is_wrong_node};
 use crate::core::Address;
 use crate::core::Backoff;
 use crate::core::clock::{self, Nanos};
@@ -40,14 +40,14 @@ pub enum Use {
 
 /// Connects once.
 pub async fn connect(address: &Address, usage: Use) -> Result<MultiplexedConnection, StackError> {
-    let node = Node::of(address).await?;
+    let node = RedisNode::of(address).await?;
     connect_node(address, node.as_ref(), usage).await
 }
 
 /// Connects once to a node, by default to the host of the address.
 async fn connect_node(
     address: &Address,
-    node: Option<&Node>,
+    node: Option<&RedisNode>,
     usage: Use,
 ) -> Result<MultiplexedConnection, StackError> {
     let info = connection_info(address, node).map_err(|e| refused(address, &e))?;
@@ -123,7 +123,7 @@ pub(crate) struct Link {
     connected_at: Instant,
     losses: u64,
     /// Node of a cluster that has the key, once a node has named it.
-    redirect: Option<Node>,
+    redirect: Option<RedisNode>,
 }
 
 impl Link {
@@ -200,7 +200,7 @@ impl Link {
                 self.backoff.reset();
             }
         }
-        self.redirect = Node::redirected_to(error);
+        self.redirect = RedisNode::redirected_to(error);
         let pause = if self.is_redirected() { Duration::ZERO } else { self.backoff.pause() };
         self.retry_at = Instant::now() + pause;
     }

@@ -21,12 +21,12 @@ pub(super) fn is_wrong_node(error: &RedisError) -> bool {
 
 /// Host and port of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+pub(super) struct RedisNode {
     host: String,
     port: u16,
 }
 
-impl Node {
+impl RedisNode {
     /// The node of a cluster to which an error redirects.
     pub(super) fn redirected_to(error: &RedisError) -> Option<Self> {
         if error.code() != Some("MOVED") {
@@ -57,7 +57,7 @@ impl Node {
 /// Data of a connection to the node, or to the host of the URL, with the credentials of the address.
 pub(super) fn connection_info(
     address: &Address,
-    node: Option<&Node>,
+    node: Option<&RedisNode>,
 ) -> Result<ConnectionInfo, RedisError> {
     let info = address.secret_node_url().into_connection_info()?;
     Ok(match node {
@@ -67,12 +67,12 @@ pub(super) fn connection_info(
 }
 
 /// Asks the Sentinels in turn for the master.
-async fn master(address: &Address, sentinel: &SentinelAddress) -> Result<Node, StackError> {
+async fn master(address: &Address, sentinel: &SentinelAddress) -> Result<RedisNode, StackError> {
     let mut reason = String::new();
     for (host, port) in sentinel.nodes() {
-        let node = Node { host: host.clone(), port: *port };
+        let node = RedisNode { host: host.clone(), port: *port };
         match ask_sentinel(node.connection_addr(address.scheme()), sentinel.master()).await {
-            Ok(Some((host, port))) => return Ok(Node { host, port }),
+            Ok(Some((host, port))) => return Ok(RedisNode { host, port }),
             Ok(None) => {
                 reason = format!("the Sentinel does not know the master '{}'", sentinel.master());
             }

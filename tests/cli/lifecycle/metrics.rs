@@ -7,8 +7,8 @@ use rustix::process::Signal;
 
 use super::assert_refused;
 use crate::support::{
-    Answer, Process, Redis, Samples, Service, eventually, exchange, get, require_stack, run,
-    samples, start,
+    Act, Answer, OK, Process, Redis, Samples, Service, Target, eventually, exchange, get,
+    require_stack, run, samples, start,
 };
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -137,4 +137,30 @@ fn a_metrics_address_in_use_or_invalid_is_refused_before_the_run() {
     let address = taken.local_addr().expect("it is bound").to_string();
     assert_refused(&run(&format!("-R 10 -d 1h --metrics {address}")), 1, &["--metrics", &address]);
     assert_refused(&run("-R 10 -d 1h --metrics nowhere"), 2, &["--metrics", "ADDR:PORT"]);
+}
+
+#[test]
+fn metrics_need_a_token_if_there_is_a_file_of_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("tokens");
+    std::fs::write(&file, "onyx-lantern\n").expect("space");
+    let target = Target::always(Act::Say(OK));
+    let flags = format!("--metrics 0 --metrics-token-file {}", file.display());
+    let process = start(&format!("{} -c 1 -d 1h {flags}", target.url()));
+    let address = endpoint(&process);
+    let refused = get(address, "/metrics");
+    assert_eq!((refused.status, refused.header("WWW-Authenticate")), (401, Some("Bearer")));
+    let head = "GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n";
+    let with = |more: &str| exchange(address, format!("{head}{more}\r\n").as_bytes()).status;
+    assert_eq!(with("Authorization: Bearer onyx-lantern\r\n"), 200);
+    assert_eq!(with("Authorization: Bearer onyx-lantern\r\nOrigin: http://evil.example\r\n"), 403);
+}
+
+#[test]
+fn metrics_that_other_machines_reach_need_a_guard() {
+    let finished = run("http://127.0.0.1:1/ -n 1 --metrics 0.0.0.0:0");
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    for part in ["--metrics 0.0.0.0:0", "--metrics-token-file", "--metrics-insecure-listen"] {
+        assert!(finished.stderr.contains(part), "{part}: {finished:?}");
+    }
 }
