@@ -191,7 +191,7 @@ pub struct TooFewDescriptors {
 }
 
 /// Makes room for `needed` open files: raises this process's limit as far as it may itself.
-pub fn ensure_descriptors(needed: u64) -> Result<(), TooFewDescriptors> {
+pub(crate) fn ensure_descriptors(needed: u64) -> Result<(), TooFewDescriptors> {
     let limit = getrlimit(Limit::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());

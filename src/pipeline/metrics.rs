@@ -20,7 +20,7 @@ impl Counter {
     }
 
     /// The number now.
-    pub(crate) fn get(&self) -> u64 {
+    pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 

@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 pub(crate) use cutter::Cutter;
 pub(crate) use http::{Answer, exchange, get, post};
 pub(crate) use json_runs::{SLACK, assert_adds_up, json_command, report_from_stdout, run_json};
@@ -105,4 +107,13 @@ pub(crate) fn within<R>(limit: Duration, mut look: impl FnMut() -> Option<R>) ->
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Raises the limit on open files of this process. Returns false if the system does not allow as many.
+pub(crate) fn allow_open_files(count: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= count);
+    let raised = Rlimit { current: Some(count), maximum: limit.maximum };
+    is_enough(limit.current)
+        || is_enough(limit.maximum) && setrlimit(Resource::Nofile, raised).is_ok()
 }

@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Facts that a broker has published about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BrokerFacts {
+pub(crate) struct BrokerFacts {
     /// Name and version.
     pub version: Option<String>,
     /// The first count of dropped messages that it published to us, and the last one.
@@ -53,7 +53,7 @@ impl BrokerFacts {
 
 /// A client of its own that listens to the broker's status topics.
 #[derive(Debug)]
-pub struct BrokerStatus {
+pub(crate) struct BrokerStatus {
     facts: Arc<Mutex<BrokerFacts>>,
     task: JoinHandle<()>,
     started: Instant,
@@ -61,7 +61,7 @@ pub struct BrokerStatus {
 
 impl BrokerStatus {
     /// Begins to listen. Needs a tokio runtime.
-    pub fn watch(address: Address) -> Self {
+    pub(crate) fn watch(address: Address) -> Self {
         let facts = Arc::<Mutex<BrokerFacts>>::default();
         let shared = Arc::clone(&facts);
         let task = tokio::spawn(async move {
@@ -77,7 +77,7 @@ impl BrokerStatus {
     }
 
     /// Stops listening, once the version is there or should be.
-    pub async fn finish(self) -> BrokerFacts {
+    pub(crate) async fn finish(self) -> BrokerFacts {
         let deadline = self.started + VERSION_TIMEOUT;
         loop {
             let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();

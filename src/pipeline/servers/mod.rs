@@ -1,13 +1,13 @@
 //! Redis and the broker: started here or named by the user, and the clients for them.
 
 #[cfg(feature = "pipeline")]
-pub mod broker_status;
+pub(crate) mod broker_status;
 #[cfg(feature = "pipeline")]
 pub(crate) mod child;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 #[cfg(feature = "pipeline")]
-pub mod mqtt;
+pub(crate) mod mqtt;
 #[cfg(feature = "pipeline")]
 pub(crate) mod mqtt_publish;
 #[cfg(feature = "pipeline")]

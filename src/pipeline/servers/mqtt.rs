@@ -48,13 +48,13 @@ pub(crate) fn quality(qos: u8) -> QoS {
 }
 
 /// Returns a unique client id: a broker ends an older connection with the same one.
-pub fn client_id(role: &str) -> String {
+pub(crate) fn client_id(role: &str) -> String {
     format!("loadgen-{role}-{}-{}", std::process::id(), clock::now().0)
 }
 
 /// Times that a receiver takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiptTimes {
+pub(crate) enum ReceiptTimes {
     /// Time of reading.
     Read,
     /// Time at which the kernel received the bytes, however much later they are read. This costs a little CPU time.
@@ -63,7 +63,7 @@ pub enum ReceiptTimes {
 
 /// The receiving half.
 #[derive(Debug)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     half: ReadHalf<Box<dyn MqttSocket>>,
     buffer: BytesMut,
     received: LastReceipt,
@@ -72,13 +72,13 @@ pub struct Receiver {
 
 /// The sending half.
 #[derive(Debug)]
-pub struct MqttSender {
+pub(crate) struct MqttSender {
     half: WriteHalf<Box<dyn MqttSocket>>,
 }
 
 /// Treatment of the subscriptions and unacknowledged messages of a client that is disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionKind {
+pub(crate) enum SessionKind {
     /// It forgets them, and what it kept before.
     Clean,
     /// It keeps them under the client id.
@@ -87,7 +87,7 @@ pub enum SessionKind {
 
 /// A connection that the broker has accepted.
 #[derive(Debug)]
-pub struct MqttConnection {
+pub(crate) struct MqttConnection {
     /// The sending half.
     pub sender: MqttSender,
     /// The receiving half.
@@ -107,7 +107,7 @@ pub(crate) async fn connect(
 }
 
 /// Connects under a client id, and begins a session or takes up the one that was kept.
-pub async fn connect_session(
+pub(crate) async fn connect_session(
     address: &Address,
     client_id: &str,
     times: ReceiptTimes,
@@ -210,7 +210,7 @@ pub(crate) fn subscription(topics: &[String], qos: u8) -> Subscribe {
 }
 
 /// Subscribes to topics and waits for the broker's consent.
-pub async fn subscribe(
+pub(crate) async fn subscribe(
     connection: &mut MqttConnection,
     address: &Address,
     topics: &[String],
@@ -238,7 +238,7 @@ pub async fn subscribe(
 
 impl MqttSender {
     /// Writes one packet.
-    pub async fn send(&mut self, packet: &Packet) -> io::Result<()> {
+    pub(crate) async fn send(&mut self, packet: &Packet) -> io::Result<()> {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, MAX_FRAME).map_err(io::Error::other)?;
         self.send_bytes(&bytes).await
@@ -275,7 +275,7 @@ impl MqttSender {
 
 impl Receiver {
     /// Waits for bytes, and gives the time at which the last of them came. An end of input is an error.
-    pub async fn fill(&mut self) -> io::Result<ReceivedAt> {
+    pub(crate) async fn fill(&mut self) -> io::Result<ReceivedAt> {
         let room = self.piece.room();
         self.buffer.reserve(room);
         if (&mut self.half).take(room as u64).read_buf(&mut self.buffer).await? == 0 {
@@ -286,7 +286,7 @@ impl Receiver {
     }
 
     /// The next packet that is complete; `None` when more bytes are needed.
-    pub fn decode(&mut self) -> io::Result<Option<Packet>> {
+    pub(crate) fn decode(&mut self) -> io::Result<Option<Packet>> {
         let before = self.buffer.len();
         match Packet::read(&mut self.buffer, MAX_FRAME) {
             Ok(packet) => {

@@ -1,17 +1,17 @@
 //! Connections to both brokers: accepting, refusing, taking over and closing; and the clients that they serve.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use loadgen::config::plan::Address;
-use loadgen::pipeline::servers::broker_status::BrokerStatus;
-use loadgen::pipeline::servers::mqtt;
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{Packet, Publish};
+use loadgen::core::Address;
+use loadgen::pipeline::settings::{BrokerSettings, MessageSettings};
+use loadgen::pipeline::subscribe::{self, SubscribeCounts, SubscribeSettings};
+use tokio::sync::watch;
 
 use super::brokers::Broker;
 use super::client::{MqttClient, connect, packet, publish, string, subscribe};
-use crate::support::{Process, require};
+use crate::support::{LIMIT, Process, eventually, require};
 
 on_both! {
     a_connection_is_accepted_and_pings_are_answered
@@ -175,38 +175,37 @@ fn mark_until(broker: &Broker, taken: impl FnOnce()) {
 
 fn loadgens_own_client_is_served(broker: &Broker) {
     let url = format!("mqtt://user:word@{}", broker.address);
-    let address: Address = Address::parse("--mqtt", &url).expect("an address");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
-        let id = mqtt::client_id("test");
-        let connected = mqtt::connect_session(
-            &address,
-            &id,
-            mqtt::ReceiptTimes::Read,
-            mqtt::SessionKind::Clean,
-        )
-        .await;
-        let mut connection = connected.expect("it connects");
-        let topics = ["a/b".to_owned(), "a/other/+".to_owned()];
-        mqtt::subscribe(&mut connection, &address, &topics, 1).await.expect("it subscribes");
-        let mqtt::MqttConnection { mut sender, mut receiver, .. } = connection;
-        for payload in ["one", "two"] {
-            let mut message = Publish::new("a/b", QoS::AtLeastOnce, payload);
-            message.pkid = 1;
-            sender.send(&Packet::Publish(message)).await.expect("it publishes");
-            let (mut arrived, mut acknowledged) = (None, false);
-            while arrived.is_none() || !acknowledged {
-                match receiver.decode().expect("MQTT") {
-                    Some(Packet::Publish(message)) => arrived = Some(message.payload),
-                    Some(Packet::PubAck(ack)) => acknowledged = ack.pkid == 1,
-                    Some(other) => panic!("{other:?}"),
-                    None => _ = receiver.fill().await.expect("the connection stands"),
-                }
-            }
-            assert_eq!(arrived.expect("it is there"), payload);
+    let settings = SubscribeSettings {
+        broker: BrokerSettings {
+            mqtt: Address::parse("--mqtt", &url).expect("an address"),
+            topics: vec!["a/b".to_owned(), "a/other/+".to_owned()],
+            qos: 1,
+        },
+        redis: None,
+        log_server: None,
+        message: MessageSettings { sample: 100, id_field: None, stamps_keep: 100_000 },
+    };
+    let counts = Arc::<SubscribeCounts>::default();
+    let (stop, shutdown) = watch::channel(false);
+    let (ready, is_ready) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let counted = Arc::clone(&counts);
+        let subscriber = scope.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let call = || ready.send(()).expect("the test waits");
+            let run = subscribe::run(settings, counted, call, shutdown);
+            runtime.expect("a runtime").block_on(run)
+        });
+        is_ready.recv_timeout(LIMIT).expect("it subscribes");
+        let mut publisher = MqttClient::connected(broker, "publisher");
+        for (n, topic) in ["a/b", "a/other/c", "elsewhere", "a/b"].iter().enumerate() {
+            let body = format!(r#"{{"MsgID":{n}}}"#);
+            publisher.send(&publish(topic, body.as_bytes(), Some(1)));
+            assert_eq!(publisher.next(), [0x40, 2, 0, 1]);
         }
-        let status = BrokerStatus::watch(address);
-        let version = status.finish().await.version.expect("it tells its version");
-        assert!(version.contains("version") || version.contains("embedded"), "{version}");
+        eventually("three messages", || (counts.messages.get() == 3).then_some(()));
+        assert_eq!((counts.without_id.get(), counts.bytes.get()), (0, 33));
+        stop.send(true).expect("it runs");
+        subscriber.join().expect("no panic").expect("it ends as asked");
     });
 }

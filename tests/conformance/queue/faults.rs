@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::client::{QueueClient, words};
 use super::{QueueServer, on_embedded_with};
-use crate::support::{SOON, skip};
+use crate::support::{SOON, allow_open_files, skip};
 
 const MEGABYTE: u64 = 1 << 20;
 
@@ -185,8 +185,7 @@ fn a_busy_client_does_not_starve_others() {
 #[test]
 fn a_connection_above_the_limit_gets_an_error() {
     const MOST: usize = 10_000;
-    let files = loadgen::host::resources::ensure_descriptors(MOST as u64 + 200);
-    if files.is_err() {
+    if !allow_open_files(MOST as u64 + 200) {
         return skip("too few open files are allowed");
     }
     let server = QueueServer::embedded();
@@ -213,8 +212,7 @@ fn a_connection_above_the_limit_gets_an_error() {
 #[test]
 fn clients_without_the_password_keep_no_client_out() {
     const MOST: usize = 10_000;
-    let files = loadgen::host::resources::ensure_descriptors(MOST as u64 + 200);
-    if files.is_err() {
+    if !allow_open_files(MOST as u64 + 200) {
         return skip("too few open files are allowed");
     }
     on_embedded_with("secret", |server| {
