@@ -127,6 +127,8 @@ pub(super) struct PushArgs {
     pub(super) redis_password: RedisPassword,
     #[command(flatten)]
     pub(super) mqtt_password: MqttPassword,
+    #[command(flatten)]
+    pub(super) metrics: ServiceMetrics,
 }
 
 #[cfg(feature = "pipeline")]
@@ -138,6 +140,8 @@ pub(super) struct SubscribeArgs {
     pub(super) redis_password: RedisPassword,
     #[command(flatten)]
     pub(super) mqtt_password: MqttPassword,
+    #[command(flatten)]
+    pub(super) metrics: ServiceMetrics,
 }
 
 /// Password of Redis for a service.
@@ -274,7 +278,19 @@ pub(super) struct WatchArgs {
     pub(super) quiet: bool,
 }
 
-/// Access to the metrics of a run.
+/// Metrics of a service.
+#[cfg(feature = "pipeline")]
+#[derive(Debug, Args)]
+pub(super) struct ServiceMetrics {
+    /// Serve metrics for Prometheus at http://ADDR/metrics; a port alone listens on 127.0.0.1, port 0 selects a free one
+    #[arg(long, value_name = "ADDR", env = "LOADGEN_METRICS", value_parser = parse_address)]
+    pub(super) metrics: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(super) access: MetricsAccess,
+}
+
+/// Access to metrics.
 #[derive(Debug, Args)]
 pub(super) struct MetricsAccess {
     /// Certificate (PEM) to serve --metrics over TLS with, and the chain above it

@@ -1,5 +1,5 @@
-//! `--metrics ADDR`: the progress of a run as Prometheus metrics. The endpoint reads the same side channel
-//! as the terminal view and adds no work to the path of a request.
+//! `--metrics ADDR`: the progress of a run, or the counts of a service, as Prometheus metrics. The endpoint of a run
+//! reads the same side channel as the terminal view and adds no work to the path of a request.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
+#[cfg(feature = "pipeline")]
+use super::args::ServiceMetrics;
 use super::args::WatchArgs;
 use super::logger;
 use crate::config::plan::{Mode, Plan, Target};
@@ -56,16 +58,22 @@ pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
 type Latest = Arc<Mutex<(Labels, Option<Progress>)>>;
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// HTTP endpoint that serves the metrics until it is dropped.
+/// Function that writes the metrics.
+type MetricsSource = Arc<dyn Fn(Format) -> String + Send + Sync>;
+
+/// HTTP listener that serves metrics until it is dropped.
 #[derive(Debug)]
-pub(super) struct Endpoint {
-    latest: Latest,
+pub(super) struct MetricsListener {
     _server: JoinSet<()>,
 }
 
-impl Endpoint {
+impl MetricsListener {
     /// Starts to listen and prints the address to stderr.
-    fn start(address: SocketAddr, settings: &AccessSettings) -> anyhow::Result<Self> {
+    fn start(
+        address: SocketAddr,
+        settings: &AccessSettings,
+        source: MetricsSource,
+    ) -> anyhow::Result<Self> {
         settings.check_address(address)?;
         let access = AccessControl::open(settings)?;
         let listener = std::net::TcpListener::bind(address)
@@ -73,13 +81,32 @@ impl Endpoint {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        let latest = Latest::default();
         let mut server = JoinSet::new();
         server.spawn(Arc::clone(&access).reload_on_hangup());
         let scheme = if access.tls().is_some() { "https" } else { "http" };
-        server.spawn(serve(listener, access, Arc::clone(&latest)));
+        server.spawn(serve(listener, access, source));
         logger::say(log::Level::Info, &format!("metrics at {scheme}://{address}/metrics"));
-        Ok(Self { latest, _server: server })
+        Ok(Self { _server: server })
+    }
+}
+
+/// Metrics of runs.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    latest: Latest,
+    _listener: MetricsListener,
+}
+
+impl Endpoint {
+    fn start(address: SocketAddr, settings: &AccessSettings) -> anyhow::Result<Self> {
+        let latest = Latest::default();
+        let shared = Arc::clone(&latest);
+        let source = move |format| {
+            let (labels, progress) = lock(&shared).clone();
+            text(format, &labels, progress.as_ref())
+        };
+        let listener = MetricsListener::start(address, settings, Arc::new(source))?;
+        Ok(Self { latest, _listener: listener })
     }
 
     /// Returns the callback for the progress of the run that `labels` describe.
@@ -99,6 +126,19 @@ impl WatchArgs {
     pub(super) fn endpoint(&self) -> anyhow::Result<Option<Endpoint>> {
         let access = self.metrics_access.settings();
         self.metrics.map(|address| Endpoint::start(address, &access)).transpose()
+    }
+}
+
+#[cfg(feature = "pipeline")]
+impl ServiceMetrics {
+    /// Starts to serve the metrics that `source` writes, if `--metrics` is given.
+    pub(super) fn serve(
+        &self,
+        source: impl Fn(Format) -> String + Send + Sync + 'static,
+    ) -> anyhow::Result<Option<MetricsListener>> {
+        let access = self.access.settings();
+        let source = Arc::new(source);
+        self.metrics.map(|address| MetricsListener::start(address, &access, source)).transpose()
     }
 }
 
@@ -151,7 +191,7 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
 }
 
 /// Accepts and serves connections; never returns.
-async fn serve(listener: TcpListener, access: Arc<AccessControl>, latest: Latest) {
+async fn serve(listener: TcpListener, access: Arc<AccessControl>, source: MetricsSource) {
     // Dropping it closes all connections.
     let mut open = JoinSet::new();
     let mut oldest_first = VecDeque::new();
@@ -166,7 +206,7 @@ async fn serve(listener: TcpListener, access: Arc<AccessControl>, latest: Latest
                     oldest.abort();
                 }
                 let connection =
-                    open.spawn(serve_connection(stream, Arc::clone(&access), Arc::clone(&latest)));
+                    open.spawn(serve_connection(stream, Arc::clone(&access), Arc::clone(&source)));
                 oldest_first.push_back(connection);
             }
             // The usual cause is a lack of file descriptors: wait until others are closed.
@@ -175,12 +215,12 @@ async fn serve(listener: TcpListener, access: Arc<AccessControl>, latest: Latest
     }
 }
 
-async fn serve_connection(stream: TcpStream, access: Arc<AccessControl>, latest: Latest) {
+async fn serve_connection(stream: TcpStream, access: Arc<AccessControl>, source: MetricsSource) {
     let served = async {
-        let Some(tls) = access.tls() else { return serve_http(stream, &access, latest).await };
+        let Some(tls) = access.tls() else { return serve_http(stream, &access, source).await };
         // The client causes errors of the handshake, so they are ignored.
         if let Ok(stream) = tls.accept(stream).await {
-            serve_http(stream, &access, latest).await;
+            serve_http(stream, &access, source).await;
         }
     };
     let _ = tokio::time::timeout(LIFETIME, served).await;
@@ -189,11 +229,11 @@ async fn serve_connection(stream: TcpStream, access: Arc<AccessControl>, latest:
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     access: &AccessControl,
-    latest: Latest,
+    source: MetricsSource,
 ) {
     let handler = service_fn(move |request: Request<Incoming>| {
         let answer = match access.check(request.version(), request.headers(), true) {
-            Ok(()) => answer(&request, &latest),
+            Ok(()) => answer(&request, &source),
             Err(error) => refused(error),
         };
         async move { Ok::<_, Infallible>(answer) }
@@ -215,15 +255,14 @@ fn refused(error: AccessError) -> Response<Full<Bytes>> {
     answer
 }
 
-fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, source: &MetricsSource) -> Response<Full<Bytes>> {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     let (status, kind, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => {
             let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
             let format = Format::accepted(accept.unwrap_or_default());
-            let (labels, progress) = lock(latest).clone();
             let kind = HeaderValue::from_static(format.content_type());
-            (StatusCode::OK, kind, text(format, &labels, progress.as_ref()))
+            (StatusCode::OK, kind, source(format))
         }
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, plain, "read it by GET\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, plain, "the metrics are at /metrics\n".to_owned()),

@@ -82,6 +82,8 @@ pub(super) async fn push(args: PushArgs) -> anyhow::Result<CommandOutcome> {
     args.mqtt_password.apply(&mut settings.broker.mqtt)?;
     settings.broker.check_topic()?;
     let counts = Arc::<PushCounts>::default();
+    let shown = Arc::clone(&counts);
+    let _metrics = args.metrics.serve(move |format| shown.metrics(format))?;
     let outcome =
         serve(|shutdown| push::run(settings, Arc::clone(&counts), || say("ready"), shutdown))
             .await?;
@@ -115,6 +117,8 @@ pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<CommandOutc
     args.mqtt_password.apply(&mut settings.broker.mqtt)?;
     settings.broker.check_filters()?;
     let counts = Arc::<SubscribeCounts>::default();
+    let shown = Arc::clone(&counts);
+    let _metrics = args.metrics.serve(move |format| shown.metrics(format))?;
     serve(|mut shutdown| async move {
         let (stop, must_stop) = watch::channel(false);
         let service = subscribe::run(settings, Arc::clone(&counts), || say("ready"), must_stop);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Shutdown;
 use super::arrivals::{ArrivalSink, ArrivalSource, MqttSource, ReceivedMessage};
-use super::metrics::Counter;
+use super::metrics::{Counter, Format, MetricsText};
 use super::servers::StackError;
 #[cfg(feature = "cli")]
 use super::settings::AddressParser;
@@ -62,6 +62,24 @@ pub struct SubscribeCounts {
     pub without_id: Counter,
     /// Bytes of all messages.
     pub bytes: Counter,
+    /// Connections to the broker lost.
+    pub losses: Counter,
+}
+
+impl SubscribeCounts {
+    /// Writes the counts as metrics.
+    pub(crate) fn metrics(&self, format: Format) -> String {
+        let mut text = MetricsText::new(format);
+        for (name, help, counter) in [
+            ("loadgen_subscribe_messages", "Messages received.", &self.messages),
+            ("loadgen_subscribe_without_id", "Messages without a MsgID.", &self.without_id),
+            ("loadgen_subscribe_bytes", "Bytes of all messages.", &self.bytes),
+            ("loadgen_subscribe_broker_lost", "Connections to the broker lost.", &self.losses),
+        ] {
+            text.counter(name, help, counter.get());
+        }
+        text.finish()
+    }
 }
 
 /// Receives until `shutdown`. `ready` is called when the subscription is made.
@@ -96,6 +114,10 @@ struct CountingSink {
 }
 
 impl ArrivalSink for CountingSink {
+    fn disconnected(&mut self) {
+        self.counts.losses.add(1);
+    }
+
     fn message(&mut self, ReceivedMessage { payload, received, .. }: ReceivedMessage<'_>) {
         self.counts.messages.add(1);
         self.counts.bytes.add(payload.len() as u64);

@@ -10,7 +10,7 @@ use crate::config::settings::Coupling;
 use crate::core::units::Rate;
 #[cfg(feature = "cli")]
 use crate::core::units::parse_size;
-use crate::pipeline::metrics::Counter;
+use crate::pipeline::metrics::{Counter, Format, MetricsText};
 use crate::pipeline::queue::ReadCounts;
 #[cfg(feature = "cli")]
 use crate::pipeline::settings::parse_threads;
@@ -137,12 +137,39 @@ impl PushCounts {
         self.lost.add(self.popped.get().saturating_sub(kept));
     }
 
+    /// Writes the counts as metrics.
+    pub(crate) fn metrics(&self, format: Format) -> String {
+        let mut text = MetricsText::new(format);
+        let publish = &self.publish;
+        for (name, help, counter) in [
+            ("loadgen_push_popped", "Messages taken from the queue.", &self.popped),
+            ("loadgen_push_published", "Messages published.", &publish.published),
+            (
+                "loadgen_push_acknowledged",
+                "Messages that the broker has shown to have read.",
+                &publish.acknowledged,
+            ),
+            ("loadgen_push_sent_again", "Messages sent over a second connection.", &publish.resent),
+            ("loadgen_push_put_back", "Messages put back into the queue.", &self.returned),
+            ("loadgen_push_dead", "Messages that the broker does not take.", &self.dead),
+            ("loadgen_push_lost", "Messages neither published nor kept.", &self.lost),
+            ("loadgen_push_broker_lost", "Connections to the broker lost.", &publish.reconnects),
+        ] {
+            text.counter(name, help, counter.get());
+        }
+        let help = "Messages that may be lost, at most.";
+        text.counter("loadgen_push_unaccounted", help, self.ended_unaccounted());
+        text.finish()
+    }
+
     /// Upper bound of the messages that may be lost without being counted as lost.
     pub fn unaccounted(&self) -> u64 {
-        self.read.unaccounted.get()
-            + self.read.asked.get()
-            + self.unsure.get()
-            + self.publish.unconfirmed.get()
+        self.ended_unaccounted() + self.read.asked.get()
+    }
+
+    /// The same without what is asked for now: that still comes unless the server ends.
+    fn ended_unaccounted(&self) -> u64 {
+        self.read.unaccounted.get() + self.unsure.get() + self.publish.unconfirmed.get()
     }
 }
 

@@ -7,6 +7,7 @@ mod ends;
 mod failover;
 mod logs;
 mod losses;
+mod metrics;
 mod push;
 mod reconnect;
 mod rejected;
