@@ -56,7 +56,7 @@ fn must_be_escaped(c: char) -> bool {
     c != '\n' && is_unprintable(c)
 }
 
-/// JSON text in which characters that must not reach a terminal are written as `\u009b`. They stand in strings only,
+/// JSON text in which characters that must not reach a terminal are written as `\u009b`. They are in strings only,
 /// so it is read as the same JSON.
 pub(crate) fn printable_json(json: String) -> String {
     if !json.contains(must_be_escaped) {

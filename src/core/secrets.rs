@@ -76,7 +76,7 @@ fn mask_head(head: &str) -> String {
     format!("{scheme}{host}{segments}")
 }
 
-/// `name=value` pairs between `&` or `;`, as they stand in queries and forms.
+/// `name=value` pairs between `&` or `;`, as in queries and forms.
 fn mask_pairs(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for piece in text.split_inclusive(['&', ';', '?', '#']) {

@@ -98,7 +98,7 @@ fn as_array(words: &Words) -> Vec<u8> {
     array
 }
 
-/// The same command as a line, if a line can contain it.
+/// Returns the same command as a line, if a line can contain it.
 fn as_line(words: &Words) -> Option<Vec<u8>> {
     let line = [words.join(&b' '), b"\r\n".to_vec()].concat();
     let sayable = |byte: &u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'');

@@ -4,10 +4,12 @@
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A number that only grows.
+/// Number that a service counts, or that rises and falls.
+#[cfg_attr(not(feature = "pipeline"), allow(unreachable_pub, reason = "only services count"))]
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
+#[cfg_attr(not(feature = "pipeline"), allow(unreachable_pub, reason = "only services count"))]
 impl Counter {
     /// Adds `n`.
     pub(crate) fn add(&self, n: u64) {

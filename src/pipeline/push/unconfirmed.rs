@@ -27,7 +27,7 @@ pub(super) struct Unconfirmed {
 }
 
 impl Unconfirmed {
-    /// Of a connection that was made at `now`.
+    /// Nothing is unconfirmed on a connection that was made at `now`.
     pub(super) fn new(now: Instant) -> Self {
         Self { written: 0, confirmed: 0, barrier: None, ping_at: now + EVERY }
     }

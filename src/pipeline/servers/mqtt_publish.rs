@@ -142,7 +142,7 @@ async fn connect_v5(
     Ok(Accepted { link, is_sufficient: is_sufficient && is_patient })
 }
 
-/// What a broker sends to a publisher.
+/// Packet that a broker sends to a publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BrokerPacket {
     /// It has the message with this id, unless it gives a reason why not.
