@@ -61,6 +61,59 @@ pub struct Requests {
     pub per_thread: PerThread,
 }
 
+impl Requests {
+    /// Adds the counts of another part of the load. Rates, shares and the numbers per thread are not sums.
+    pub(crate) fn add_counts(&mut self, part: &Self) {
+        // All fields are named, so that a new one cannot be forgotten.
+        let Self {
+            planned,
+            sent,
+            dropped,
+            completed,
+            failed,
+            unfinished,
+            rate_achieved: _,
+            completed_per_s: _,
+            answered_after_s: _,
+            bytes_read,
+            bytes_written,
+            reconnects,
+            timed_when_read,
+            unrequested_answers,
+            errors,
+            status,
+            refused: _,
+            error_percent: _,
+            per_thread: _,
+        } = part;
+        add(&mut self.planned, *planned);
+        add(&mut self.sent, *sent);
+        add(&mut self.dropped, *dropped);
+        add(&mut self.completed, *completed);
+        add(&mut self.failed, *failed);
+        add(&mut self.unfinished, *unfinished);
+        add(&mut self.bytes_read, *bytes_read);
+        add(&mut self.bytes_written, *bytes_written);
+        add(&mut self.reconnects, *reconnects);
+        add(&mut self.timed_when_read, *timed_when_read);
+        add(&mut self.unrequested_answers, *unrequested_answers);
+        self.errors.add(errors);
+        add_by_name(&mut self.status, status);
+    }
+}
+
+/// Adds a count that may come from a file: without wrapping. The check of the sum refuses what is too large.
+pub(super) fn add(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
+}
+
+/// Adds counts by name.
+pub(super) fn add_by_name(sums: &mut BTreeMap<String, u64>, counts: &BTreeMap<String, u64>) {
+    for (name, count) in counts {
+        add(sums.entry(name.clone()).or_default(), *count);
+    }
+}
+
 /// Time of a script. It is in no service time: requests are written before they are sent, and the kernel takes the
 /// times of the responses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -98,6 +151,18 @@ pub struct Errors {
     /// `no_local_port`. With reqwest without attempts to connect again.
     #[serde(default)]
     pub by_cause: BTreeMap<String, u64>,
+}
+
+impl Errors {
+    fn add(&mut self, part: &Self) {
+        let Self { connect, read, write, timeout, protocol, by_cause } = part;
+        add(&mut self.connect, *connect);
+        add(&mut self.read, *read);
+        add(&mut self.write, *write);
+        add(&mut self.timeout, *timeout);
+        add(&mut self.protocol, *protocol);
+        add_by_name(&mut self.by_cause, by_cause);
+    }
 }
 
 /// Requests a second of a thread; `null` below a tenth of a second.
@@ -205,6 +270,37 @@ pub struct Messages {
     pub lost_percent: Option<f64>,
     /// The first ids of a kind.
     pub examples: Examples,
+}
+
+impl Messages {
+    /// Adds the counts of another part of the load. Shares, examples and windows are not sums.
+    pub(crate) fn add_counts(&mut self, part: &Self) {
+        let Self {
+            accepted,
+            arrived,
+            lost,
+            duplicated,
+            reordered,
+            unexpected,
+            foreign,
+            unknown,
+            missed,
+            missed_windows: _,
+            timed_when_read,
+            lost_percent: _,
+            examples: _,
+        } = part;
+        add(&mut self.accepted, *accepted);
+        add(&mut self.arrived, *arrived);
+        add(&mut self.lost, *lost);
+        add(&mut self.duplicated, *duplicated);
+        add(&mut self.reordered, *reordered);
+        add(&mut self.unexpected, *unexpected);
+        add(&mut self.foreign, *foreign);
+        add(&mut self.unknown, *unknown);
+        add(&mut self.missed, *missed);
+        add(&mut self.timed_when_read, *timed_when_read);
+    }
 }
 
 /// A span of due times in seconds since measuring began. Messages that were due in it may have been

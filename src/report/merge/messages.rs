@@ -8,28 +8,15 @@ use crate::report::{Examples, Messages, MissedWindow};
 impl<'a> Sum<'a> {
     pub(super) fn messages(&self) -> Option<Messages> {
         let all: Vec<_> = self.reports().filter_map(|report| report.messages.as_ref()).collect();
-        let sum = |of: fn(&Messages) -> u64| {
-            all.iter().map(|messages| of(messages)).fold(0, u64::saturating_add)
-        };
         let first = |of: fn(&Examples) -> &Vec<u64>| {
             let most = all.iter().map(|messages| of(&messages.examples).len()).max().unwrap_or(0);
             all.iter().flat_map(|messages| of(&messages.examples)).take(most).copied().collect()
         };
-        (!all.is_empty()).then(|| Messages {
-            accepted: sum(|m| m.accepted),
-            arrived: sum(|m| m.arrived),
-            lost: sum(|m| m.lost),
-            duplicated: sum(|m| m.duplicated),
-            reordered: sum(|m| m.reordered),
-            unexpected: sum(|m| m.unexpected),
-            foreign: sum(|m| m.foreign),
-            unknown: sum(|m| m.unknown),
-            missed: sum(|m| m.missed),
-            missed_windows: self.missed_windows(),
-            timed_when_read: sum(|m| m.timed_when_read),
-            lost_percent: None,
-            examples: Examples { lost: first(|e| &e.lost), duplicated: first(|e| &e.duplicated) },
-        })
+        let mut sum = Messages::default();
+        all.iter().for_each(|messages| sum.add_counts(messages));
+        sum.missed_windows = self.missed_windows();
+        sum.examples = Examples { lost: first(|e| &e.lost), duplicated: first(|e| &e.duplicated) };
+        (!all.is_empty()).then_some(sum)
     }
 
     /// Those of all nodes: each has a subscriber of its own. Seconds of the run, as its rows.

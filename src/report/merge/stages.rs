@@ -1,7 +1,8 @@
 //! The stages of all nodes, and their counts of the stamp lists.
 
 use super::MergeError;
-use super::sum::{Sum, add_to};
+use super::sum::Sum;
+use crate::report::figures::add;
 use crate::report::{Stage, StampList};
 
 impl Sum<'_> {
@@ -33,11 +34,11 @@ impl Sum<'_> {
         for list in self.reports().flat_map(|report| &report.stamps) {
             match sums.iter_mut().find(|sum| sum.name == list.name) {
                 Some(sum) => {
-                    add_to(&mut sum.read, list.read);
-                    add_to(&mut sum.joined, list.joined);
-                    add_to(&mut sum.foreign, list.foreign);
-                    add_to(&mut sum.unreadable, list.unreadable);
-                    add_to(&mut sum.unread, list.unread);
+                    add(&mut sum.read, list.read);
+                    add(&mut sum.joined, list.joined);
+                    add(&mut sum.foreign, list.foreign);
+                    add(&mut sum.unreadable, list.unreadable);
+                    add(&mut sum.unread, list.unread);
                 }
                 None => sums.push(list.clone()),
             }

@@ -7,9 +7,10 @@ use super::starts::Skew;
 use super::{MergeError, MergePart, without_node};
 use crate::core::distribution::{Distribution, DistributionSum};
 use crate::core::units::round;
+use crate::report::figures::{add, add_by_name};
 use crate::report::{
-    ByRequest, Clock, Errors, Generator, Latency, Parts, PerThread, Report, Requests, Resource,
-    Row, Run, SCHEMA_VERSION, Script, StartClock, Tool,
+    ByRequest, Clock, Generator, Latency, Parts, PerThread, Report, Requests, Resource, Row, Run,
+    SCHEMA_VERSION, Script, StartClock, Tool,
 };
 
 /// Adds the parts up.
@@ -136,50 +137,15 @@ impl<'a> Sum<'a> {
     }
 
     fn requests(&self) -> Requests {
-        let (sent, completed) = (self.sum(|r| r.requests.sent), self.sum(|r| r.requests.completed));
+        let mut sum = Requests::default();
+        self.reports().for_each(|report| sum.add_counts(&report.requests));
         let span = self.latest(|r| r.run.duration_s);
-        let answered_after_s = self.latest(|r| r.requests.answered_after_s);
-        let per_second =
-            |count: u64, span: f64| if span > 0.0 { round(count as f64 / span, 1e3) } else { 0.0 };
-        let completed_per_s = per_second(completed, answered_after_s.max(span));
-        let open = self.first().run.rate_target.is_some();
-        Requests {
-            planned: self.sum(|r| r.requests.planned),
-            sent,
-            dropped: self.sum(|r| r.requests.dropped),
-            completed,
-            failed: self.sum(|r| r.requests.failed),
-            unfinished: self.sum(|r| r.requests.unfinished),
-            rate_achieved: if open { per_second(sent, span) } else { completed_per_s },
-            completed_per_s,
-            answered_after_s,
-            bytes_read: self.sum(|r| r.requests.bytes_read),
-            bytes_written: self.sum(|r| r.requests.bytes_written),
-            reconnects: self.sum(|r| r.requests.reconnects),
-            timed_when_read: self.sum(|r| r.requests.timed_when_read),
-            unrequested_answers: self.sum(|r| r.requests.unrequested_answers),
-            errors: Errors {
-                connect: self.sum(|r| r.requests.errors.connect),
-                read: self.sum(|r| r.requests.errors.read),
-                write: self.sum(|r| r.requests.errors.write),
-                timeout: self.sum(|r| r.requests.errors.timeout),
-                protocol: self.sum(|r| r.requests.errors.protocol),
-                by_cause: self.counts(|r| &r.requests.errors.by_cause),
-            },
-            status: self.counts(|r| &r.requests.status),
-            refused: 0,
-            error_percent: None,
-            per_thread: self.per_thread(),
-        }
-    }
-
-    /// The sums of counts by name.
-    fn counts(&self, of: fn(&Report) -> &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-        for (name, count) in self.reports().flat_map(of) {
-            add_to(sums.entry(name.clone()).or_default(), *count);
-        }
-        sums
+        sum.answered_after_s = self.latest(|r| r.requests.answered_after_s);
+        sum.completed_per_s = per_second(sum.completed, sum.answered_after_s.max(span));
+        let is_open = self.first().run.rate_target.is_some();
+        sum.rate_achieved = if is_open { per_second(sum.sent, span) } else { sum.completed_per_s };
+        sum.per_thread = self.per_thread();
+        sum
     }
 
     /// The time of all nodes' threads in the script, as a share of all their time.
@@ -255,10 +221,8 @@ impl<'a> Sum<'a> {
             |report: &'a Report| report.by_request.iter().find(|other| other.name == request.name);
         let parts = || self.parts.iter().filter_map(|part| of(&part.report));
         let sum = |count: fn(&ByRequest) -> u64| parts().map(count).fold(0, u64::saturating_add);
-        let mut status: BTreeMap<String, u64> = BTreeMap::new();
-        for (code, count) in parts().flat_map(|part| &part.status) {
-            add_to(status.entry(code.clone()).or_default(), *count);
-        }
+        let mut status = BTreeMap::new();
+        parts().for_each(|part| add_by_name(&mut status, &part.status));
         Ok(ByRequest {
             name: request.name.clone(),
             weight: request.weight,
@@ -303,11 +267,11 @@ impl<'a> Sum<'a> {
                 let second = (self.offset(part) + row.t_s).round() as u64;
                 let sum = rows.entry(second).or_default();
                 sum.t_s = second as f64;
-                add_to(&mut sum.sent, row.sent);
-                add_to(&mut sum.completed, row.completed);
-                add_to(&mut sum.failed, row.failed);
-                add_to(&mut sum.arrived, row.arrived);
-                add_to(&mut sum.in_flight, row.in_flight);
+                add(&mut sum.sent, row.sent);
+                add(&mut sum.completed, row.completed);
+                add(&mut sum.failed, row.failed);
+                add(&mut sum.arrived, row.arrived);
+                add(&mut sum.in_flight, row.in_flight);
                 sum.queue_depth = sum.queue_depth.max(row.queue_depth);
                 let used = row.cpu_percent.iter();
                 let named =
@@ -319,9 +283,9 @@ impl<'a> Sum<'a> {
     }
 }
 
-/// Counts of files are added without wrapping; the check of the sum refuses what is too large.
-pub(super) fn add_to(sum: &mut u64, count: u64) {
-    *sum = sum.saturating_add(count);
+/// Rate of a count over a span in seconds, to a thousandth.
+fn per_second(count: u64, span: f64) -> f64 {
+    if span > 0.0 { round(count as f64 / span, 1e3) } else { 0.0 }
 }
 
 /// A component of a node.
