@@ -104,5 +104,5 @@ impl Seen {
 }
 
 fn other(error: mqttbytes::Error) -> Error {
-    Error::other(error.to_string())
+    Error::other(error)
 }
