@@ -16,6 +16,8 @@ use super::support::{
 };
 use super::tap::Tap;
 
+/// List of the messages that the broker does not take.
+const DEAD: &str = "{myapp}:dead";
 /// Longest time for the rest of the messages to leave the queue after the generator's end.
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -147,6 +149,7 @@ impl Pipeline {
         self.account.add(&self.push.process.terminate());
         let api = self.api.process.terminate();
         assert_eq!(api.code, Some(0), "{api:?}");
+        self.account.dead = self.account.dead.max(self.redis.len(DEAD));
         let accepted = self.tap.take();
         let seen = self.observer.seen();
         Outcome {
@@ -231,8 +234,8 @@ impl Outcome {
         if !seen.is_empty() {
             faults.push(format!("{seen:?} are lost by the report, and the observer had them"));
         }
-        // Messages that push set aside wait there for `loadgen dead`.
-        let is_left = |key: &&String| self.push.dead == 0 || *key != "{myapp}:dead";
+        // Messages that push set aside wait there for `loadgen dead`, also those of a push that was killed.
+        let is_left = |key: &&String| *key != DEAD;
         let left: Vec<_> = self.keys_left.iter().filter(is_left).collect();
         if !left.is_empty() {
             faults.push(format!("keys without expiry are left: {left:?}"));
