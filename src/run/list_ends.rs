@@ -3,11 +3,15 @@
 //! The ends of the list at the last reading are searched in the next one: elements before them at the head and behind
 //! them at the tail are new. So each element is read once, even if writers use both ends or the list is trimmed.
 
+use std::collections::VecDeque;
+
 /// An element as it is in the list.
 pub(super) type Element = Vec<u8>;
 
 /// Elements of each end that are remembered.
 pub(super) const MARKS: usize = 8;
+/// Readings whose heads are remembered. Redis that was killed comes back as it was seconds before.
+const REMEMBERED: usize = 8;
 /// Factor by which the next look is wider where the ends were not found.
 const WIDEN: usize = 4;
 /// The most elements of each end that are asked for at once: Redis serves no other client while it reads them,
@@ -44,6 +48,8 @@ pub(super) struct ListEnds {
     len: usize,
     head: Vec<Element>,
     tail: Vec<Element>,
+    /// Heads at the readings before, the latest first.
+    earlier_heads: VecDeque<Vec<Element>>,
     /// New elements at the last reading.
     grew: usize,
     has_skipped: bool,
@@ -67,7 +73,8 @@ impl ListEnds {
         self.has_skipped
     }
 
-    /// Finds the new elements. `replaced` is true if Redis was away, so that the list may be another one.
+    /// Finds the new elements. `replaced` is true if Redis was away, so that the list may be another one, or the same
+    /// one without its newest elements.
     pub(super) fn look(&mut self, view: &ListView, replaced: bool) -> LookResult {
         let all_seen = view.head.len() == view.len;
         let is_widest = all_seen || view.head.len() >= MOST_WINDOW;
@@ -79,9 +86,7 @@ impl ListEnds {
         if !sees_growth && !is_widest {
             return LookResult::Widen(expected.min(MOST_WINDOW));
         }
-        let found = self
-            .grown(view)
-            .or_else(|| if replaced || !sees_growth { None } else { self.trimmed(view) });
+        let found = self.grown(view).or_else(|| self.moved(view, sees_growth, replaced));
         let grown = match found {
             Some(grown) => grown,
             None if all_seen => Grown { head: view.len, tail: 0 },
@@ -106,6 +111,10 @@ impl ListEnds {
 
     fn remember(&mut self, view: &ListView) {
         self.len = view.len;
+        if !self.head.is_empty() {
+            self.earlier_heads.push_front(std::mem::take(&mut self.head));
+            self.earlier_heads.truncate(REMEMBERED);
+        }
         self.head = view.head[..MARKS.min(view.head.len())].to_vec();
         self.tail = view.tail[view.tail.len() - MARKS.min(view.tail.len())..].to_vec();
     }
@@ -127,6 +136,27 @@ impl ListEnds {
                 Some(Grown { head, tail: tail.unwrap_or(0).min(view.len - head) })
             }
         }
+    }
+
+    /// The growth of a list from which others took.
+    fn moved(&self, view: &ListView, sees_growth: bool, replaced: bool) -> Option<Grown> {
+        if !sees_growth {
+            None
+        } else if replaced {
+            self.above_earlier_heads(view)
+        } else {
+            self.trimmed(view)
+        }
+    }
+
+    /// The growth of a list that came back without its newest elements: all above the latest head that is found.
+    fn above_earlier_heads(&self, view: &ListView) -> Option<Grown> {
+        let mut heads = std::iter::once(&self.head).chain(&self.earlier_heads);
+        let head = heads.find_map(|head| {
+            let mut places = view.head.windows(head.len().max(1));
+            places.position(|place| place == head.as_slice())
+        })?;
+        Some(Grown { head, tail: 0 })
     }
 
     /// The place of the old head.
@@ -157,7 +187,6 @@ impl ListEnds {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
 
     use proptest::prelude::*;
 
@@ -175,9 +204,17 @@ mod tests {
 
     /// Reads as the reader does, and says how wide the last look was.
     fn read(ends: &mut ListEnds, list: &VecDeque<Element>) -> (Vec<u64>, usize) {
+        read_after(ends, list, false)
+    }
+
+    fn read_after(
+        ends: &mut ListEnds,
+        list: &VecDeque<Element>,
+        replaced: bool,
+    ) -> (Vec<u64>, usize) {
         let mut window = ends.window();
         for _ in 0..20 {
-            match ends.look(&view(list, window), false) {
+            match ends.look(&view(list, window), replaced) {
                 LookResult::New(new) => {
                     let number = |element: &Element| {
                         String::from_utf8_lossy(element).parse().expect("a number")
@@ -280,6 +317,35 @@ mod tests {
             panic!("all was seen")
         };
         assert_eq!(new.len(), 25);
+    }
+
+    #[test]
+    fn after_an_outage_a_trimmed_list_is_read_on() {
+        let keep = 50_000;
+        let mut list: VecDeque<_> = (0..keep).rev().map(element).collect();
+        let mut ends = ListEnds::behind(&view(&list, MARKS));
+        let push = |list: &mut VecDeque<Element>, ids: std::ops::Range<u64>| {
+            ids.for_each(|n| list.push_front(element(n)));
+            list.truncate(keep as usize);
+        };
+        for second in 0..3 {
+            let first = keep + second * 100;
+            push(&mut list, first..first + 100);
+            assert_eq!(read(&mut ends, &list).0.len(), 100);
+        }
+        // Redis was away, and comes back with all elements or without those of the last second.
+        for lost in [0, 130] {
+            let mut back = list.clone();
+            back.drain(..lost);
+            push(&mut back, 900_000..900_500);
+            let mut ends = ListEnds {
+                earlier_heads: ends.earlier_heads.clone(),
+                ..ListEnds::behind(&view(&list, MARKS))
+            };
+            let (new, window) = read_after(&mut ends, &back, true);
+            assert!(new.len() >= 500 && new.len() <= 600, "{lost}: {} elements", new.len());
+            assert!(new.contains(&900_000) && window < 5_000, "{lost}: {window}");
+        }
     }
 
     proptest! {
