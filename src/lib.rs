@@ -20,7 +20,7 @@
 //! | [`core`] | units, clock, distributions, backoff, masked secrets, printable text: no input or output |
 //! | [`message`] | MsgIDs, templates that carry them, due times, the account of every message |
 //! | [`host`] | CPU and memory of processes, limits and load of the machine |
-//! | `net` | kernel timestamps, TLS |
+//! | `net` | kernel timestamps, users of peers, TLS |
 //! | `engine` | the load: its configuration, schedule, workers, recorder; `engine::request` chooses and renders requests, `engine::transport` carries them |
 //! | [`config`] | settings, as flags or TOML, and the checked plan: nothing after it finds the input invalid |
 //! | `script` | wrk's Lua scripts |

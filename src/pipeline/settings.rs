@@ -204,7 +204,8 @@ pub(crate) fn flags(settings: &impl Serialize) -> Vec<String> {
 
 fn add_flag(name: &str, value: &Value, flags: &mut Vec<String>) {
     match value {
-        Value::Null => {}
+        Value::Null | Value::Bool(false) => {}
+        Value::Bool(true) => flags.push(format!("--{name}")),
         Value::String(text) => flags.push(format!("--{name}={text}")),
         Value::Array(values) => values.iter().for_each(|value| add_flag(name, value, flags)),
         value => flags.push(format!("--{name}={value}")),

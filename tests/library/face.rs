@@ -79,6 +79,7 @@ async fn a_service_whose_server_does_not_answer_is_an_error_with_the_address() {
         max_body: 1_000,
         limits: ClientLimits::default(),
         access: Default::default(),
+        own_user_only: false,
         threads: 1,
     };
     let counts = Arc::<ApiCounts>::default();

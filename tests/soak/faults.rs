@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::link::{Edit, Link};
 use super::pipeline::{Load, Outcome, Pipeline, head};
-use super::support::{LIMIT, Misbehaviour, Redis, ScriptedBroker, eventually};
+use super::support::{LIMIT, Misbehaviour, Mosquitto, Redis, ScriptedBroker, eventually, post};
 
 /// Pipelines at a time. Most of the time they wait.
 const AT_A_TIME: usize = 4;
@@ -16,6 +16,9 @@ const AT_A_TIME: usize = 4;
 const LONG: Duration = Duration::from_millis(12_500);
 /// The time of a short fault.
 const SHORT: Duration = Duration::from_millis(1_500);
+
+/// Largest packet of a broker that takes the messages of the load, and not [`send_large_message`]'s.
+const PACKET_LIMIT: u64 = 4_000;
 
 /// A fault.
 struct Fault {
@@ -48,6 +51,8 @@ const QUICK: &[Fault] = &[
     Fault::at_qos_0("generator - MQTT cut, 10 times", cut_subscriber),
     Fault::at_qos_1("mosquitto kill -9", kill_broker),
     Fault::at_qos_0("a broker that closes after CONNACK", close_after_connack),
+    Fault::at_qos_0("a message above the broker's packet limit", send_large_message),
+    Fault::at_qos_1("a message above the broker's packet limit", send_large_message),
 ];
 
 /// The other faults.
@@ -163,7 +168,12 @@ fn play_and_print(fault: &Fault) -> Option<Vec<String>> {
 /// Does a fault after a second of load.
 fn play(fault: &Fault) -> Option<Outcome> {
     let rate = super::soak::variable("LOADGEN_SOAK_RATE").unwrap_or(2_000);
-    let mut pipeline = Pipeline::start(Load { rate, seconds: 3, qos: fault.qos })?;
+    let broker = if fault.name.contains("packet limit") {
+        Mosquitto::with_packet_limit(PACKET_LIMIT)
+    } else {
+        Mosquitto::start()
+    };
+    let mut pipeline = Pipeline::with_broker(Load { rate, seconds: 3, qos: fault.qos }, broker?)?;
     if fault.name.contains("AOF") {
         pipeline.persist_redis();
     }
@@ -318,6 +328,14 @@ fn syntax_error(pipeline: &mut Pipeline) {
 fn edit(pipeline: &Pipeline, edit: Edit) {
     pipeline.push_redis.edit(edit);
     eventually("traffic to edit", || pipeline.push_redis.is_edited().then_some(()));
+}
+
+/// Sends one message that the broker does not take, with an id that the load does not use.
+fn send_large_message(pipeline: &mut Pipeline) {
+    let Load { rate, seconds, .. } = pipeline.load;
+    let (id, filling) = (rate * seconds + 1_000, "x".repeat(PACKET_LIMIT as usize));
+    let answer = post(pipeline.tap.address(), format!(r#"{{"MsgID":{id},"data":"{filling}"}}"#));
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 fn restart_broker(pipeline: &mut Pipeline) {

@@ -8,6 +8,7 @@ mod client_limits;
 mod enqueue;
 mod lane;
 mod limits;
+mod own_user;
 mod patience;
 mod service;
 mod settings;
@@ -29,6 +30,7 @@ pub use client_limits::ClientLimits;
 pub(in crate::pipeline) use lane::Lane;
 use lane::{NewConnection, serve};
 use limits::{ConnectionSlots, MemoryBudget};
+use own_user::OwnUser;
 pub use settings::{ApiCounts, ApiSettings};
 
 /// Serves on `listener` until `shutdown`. `ready` is called once requests are answered.
@@ -67,6 +69,7 @@ pub(in crate::pipeline) async fn serve_lanes<Q: Queue>(
     let slots = ConnectionSlots::new(lane.settings.limits.max_connections);
     let counts = Arc::clone(&lane.counts);
     let has_tls = lane.access.tls().is_some();
+    let own_user = if lane.settings.own_user_only { OwnUser::new() } else { None };
     let (up, mut all_up) = mpsc::channel(lane_threads);
     let mut lanes = Vec::new();
     let mut threads = Vec::new();
@@ -86,7 +89,7 @@ pub(in crate::pipeline) async fn serve_lanes<Q: Queue>(
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
     ready();
-    let acceptor = Acceptor { listener, lanes, slots, counts, has_tls };
+    let acceptor = Acceptor { listener, lanes, slots, counts, has_tls, own_user };
     tokio::select! {
         () = acceptor.run() => {}
         () = stopped(&mut shutdown) => {}
@@ -114,6 +117,8 @@ struct Acceptor {
     slots: ConnectionSlots,
     counts: Arc<ApiCounts>,
     has_tls: bool,
+    /// Set if the connections of other users are refused.
+    own_user: Option<OwnUser>,
 }
 
 impl Acceptor {
@@ -123,6 +128,11 @@ impl Acceptor {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
+                    // Before it gets a slot, so that others cannot take all of them.
+                    if self.own_user.as_ref().is_some_and(|own_user| !own_user.opened(&stream)) {
+                        self.counts.denied.add(1);
+                        continue;
+                    }
                     let Some(slot) = self.slots.take() else {
                         self.refuse(&stream);
                         continue;

@@ -71,6 +71,10 @@ pub struct ApiSettings {
     #[serde(skip)]
     pub access: AccessSettings,
 
+    /// Refuse connections that other users of this machine (but root), or other machines, open
+    #[cfg_attr(feature = "cli", arg(long, env = "LOADGEN_OWN_USER_ONLY"))]
+    pub own_user_only: bool,
+
     /// Threads, each with a Redis connection
     #[cfg_attr(feature = "cli", arg(
         long,
@@ -95,6 +99,7 @@ impl ApiSettings {
             max_queue: None,
             max_body,
             access: AccessSettings::default(),
+            own_user_only: true,
             limits: ClientLimits {
                 max_memory: ClientLimits::default().max_memory.max(bodies),
                 max_connections: ClientLimits::default().max_connections.max(clients),
@@ -139,7 +144,8 @@ pub struct ApiCounts {
     pub malformed: Counter,
     /// Bodies that were too large or came too slowly.
     pub unreadable: Counter,
-    /// Requests refused before they were read: without a token, of a web page, without a Host.
+    /// Requests refused before they were read: without a token, of a web page, without a Host; and connections of
+    /// other users, if those are refused.
     pub denied: Counter,
     /// Messages refused with 503.
     pub unavailable: Counter,

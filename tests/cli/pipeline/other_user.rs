@@ -29,7 +29,7 @@ fn can_change_user() -> bool {
     }
     is_root
         && require_stack()
-        && ["redis-cli", "mosquitto_sub", "mosquitto_pub"].into_iter().all(require)
+        && ["redis-cli", "mosquitto_sub", "mosquitto_pub", "bash"].into_iter().all(require)
 }
 
 /// The port on which a process listens.
@@ -125,6 +125,23 @@ fn assert_no_access_to_broker(port: &str) {
     }
 }
 
+#[track_caller]
+fn assert_no_access_to_api(port: &str) {
+    let body = "{\"MsgID\":1}";
+    let length = body.len();
+    let request = format!("POST / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: {length}\\r\\n");
+    let send = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port} && printf '{request}Connection: close\\r\\n\\r\\n{body}' >&3; cat <&3"
+    );
+    // Closed without an answer, or reset while it sends or waits.
+    let output = as_nobody("bash", &["-c", &send]);
+    assert!(output.stdout.is_empty(), "{output:?}");
+    // The user of the run gets an answer to a body without an id.
+    let own = send.replace("MsgID", "Other");
+    let own = Command::new("bash").args(["-c", &own]).output().expect("it runs");
+    assert!(own.stdout.starts_with(b"HTTP/1.1 4"), "{own:?}");
+}
+
 /// Tries everything that another user could. Returns the passwords of the servers.
 fn attack(run: &Process, stack: &str) -> [String; 2] {
     let Processes { redis, broker, api, push } = Processes::of(run, stack);
@@ -132,6 +149,7 @@ fn attack(run: &Process, stack: &str) -> [String; 2] {
     let redis_port = port(redis);
     assert_no_access_to_redis(&redis_port);
     assert_no_access_to_broker(&port(broker));
+    assert_no_access_to_api(&port(api));
     let passwords = [password_of(push, "LOADGEN_REDIS"), password_of(push, "LOADGEN_MQTT")];
     assert_ne!(passwords[0], passwords[1]);
     for pid in [redis, broker, api, push, run.pid()] {
