@@ -34,7 +34,8 @@ pub(super) struct UsageError(pub(super) String);
 
 const AFTER_HELP: &str = "\
 Examples:
-  loadgen --rate 24000 --duration 10s          starts the whole pipeline and measures it
+  loadgen --rate 1000 --duration 10s                    starts the whole pipeline and measures it
+  loadgen --rate 24000 --duration 10s                   the same with more load
   loadgen -c 40 -t 2 http://127.0.0.1:8080/             one HTTP server, as wrk does: GET
   loadgen ramp profiles/concurrency.toml -o ramp.json   several runs, and findings
   loadgen -t 2 -c 40 -s post.lua http://127.0.0.1:8080/ -- one two     wrk's script, and its arguments
