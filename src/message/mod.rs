@@ -29,7 +29,7 @@ pub use rendered::MessageBody;
 pub(crate) use rendered::Rendered;
 pub use template::Template;
 pub(crate) use template::Values;
-pub(crate) use unjoined::{Expected, Unjoined};
+pub(crate) use unjoined::{Diagnosis, Unjoined};
 
 /// Largest body in bytes that every component of the pipeline accepts.
 pub(crate) const MAX_BODY: usize = 16 * 1024 * 1024;

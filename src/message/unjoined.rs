@@ -1,6 +1,8 @@
 //! Messages that came and could not be joined to any that was sent: on which topics, what the first of
 //! them looks like, and which setting to change where none was joined at all.
 
+use std::fmt::{self, Display, Formatter};
+
 use super::extract::{IdError, IdFields};
 use super::shape::{Shape, shape_of};
 use crate::core::units::{format_count, format_some};
@@ -36,15 +38,17 @@ pub(crate) struct Unjoined {
     first: Option<First>,
 }
 
-/// Topics and fields in which the ids of the run were expected.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Expected<'a> {
+/// Why nothing was joined, and which setting to change. Only of a run in which not one message was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Diagnosis {
+    /// The messages that came.
+    pub unjoined: Unjoined,
     /// The topics that were subscribed to.
-    pub topics: &'a [String],
+    pub topics: Vec<String>,
     /// The fields that may carry the id.
-    pub id_fields: &'a IdFields,
+    pub id_fields: IdFields,
     /// Messages on other topics, as far as they were looked at.
-    pub other_topics: &'a Unjoined,
+    pub other_topics: Unjoined,
     /// Values of a payload may be shown.
     pub show_payload: bool,
 }
@@ -85,38 +89,45 @@ impl Unjoined {
         }
         all.join(", ")
     }
+}
 
-    /// Why nothing was joined, and which setting to change. Only for a run in which not one message was.
-    pub(crate) fn diagnosis(&self, expected: &Expected<'_>) -> String {
-        let Some(first) = &self.first else {
-            let topics: Vec<_> =
-                expected.topics.iter().map(|topic| format!("'{}'", visible(topic))).collect();
-            let topics = topics.join(" or ");
-            return if expected.other_topics.is_empty() {
-                format!(
-                    "nothing came on {topics}: is --topic right, and does the service publish to this broker?"
-                )
-            } else {
-                format!(
-                    "nothing came on {topics}: is --topic right? Messages came on other topics of this \
-                     broker when they were looked at for a moment: {}",
-                    expected.other_topics.counts()
-                )
-            };
-        };
-        let came = self.topics.iter().map(|on| on.count).sum::<u64>() + self.elsewhere;
-        let mut text = format!(
-            "{} came ({}), and none could be joined to a request: ",
-            format_some(came, "message", "messages"),
-            self.counts()
-        );
-        text += &first.reason(expected.id_fields);
-        if expected.show_payload {
-            text += &format!(". The first payload is {}", first.payload);
-        } else {
-            text += ". --show-payload shows the first payload";
+impl Diagnosis {
+    /// The case that no message came on the topics.
+    fn nothing_came(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let topics = self.topics.iter().map(|topic| format!("'{}'", visible(topic)));
+        let topics = topics.collect::<Vec<_>>().join(" or ");
+        if self.other_topics.is_empty() {
+            return write!(
+                f,
+                "nothing came on {topics}: is --topic right, and does the service publish to this broker?"
+            );
         }
-        text
+        write!(
+            f,
+            "nothing came on {topics}: is --topic right? Messages came on other topics of this broker when they \
+             were looked at for a moment: {}",
+            self.other_topics.counts()
+        )
+    }
+}
+
+impl Display for Diagnosis {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Unjoined { topics, elsewhere, first } = &self.unjoined;
+        let Some(first) = first else { return self.nothing_came(f) };
+        let came = topics.iter().map(|on| on.count).sum::<u64>() + elsewhere;
+        write!(
+            f,
+            "{} came ({}), and none could be joined to a request: {}. ",
+            format_some(came, "message", "messages"),
+            self.unjoined.counts(),
+            first.reason(&self.id_fields)
+        )?;
+        if self.show_payload {
+            write!(f, "The first payload is {}", first.payload)
+        } else {
+            f.write_str("--show-payload shows the first payload")
+        }
     }
 }
 
@@ -176,14 +187,9 @@ mod tests {
             let error = fields.extract(payload).err();
             unjoined.note("/channel", payload, error.as_ref());
         }
-        let topics = ["/channel".to_owned(), "a/+".to_owned()];
-        let other_topics = &Unjoined::default();
-        unjoined.diagnosis(&Expected {
-            topics: &topics,
-            id_fields: fields,
-            other_topics,
-            show_payload,
-        })
+        let topics = vec!["/channel".to_owned(), "a/+".to_owned()];
+        let (id_fields, other_topics) = (fields.clone(), Unjoined::default());
+        Diagnosis { unjoined, topics, id_fields, other_topics, show_payload }.to_string()
     }
 
     #[test]
@@ -226,12 +232,11 @@ mod tests {
     fn other_topics_are_named_where_nothing_came_on_ours() {
         let mut other_topics = Unjoined::default();
         other_topics.note("devices/7/inbox", br#"{"id":1}"#, None);
-        let text = Unjoined::default().diagnosis(&Expected {
-            topics: &["/channel".to_owned()],
-            id_fields: &IdFields::default(),
-            other_topics: &other_topics,
-            show_payload: false,
-        });
+        let (unjoined, id_fields) = (Unjoined::default(), IdFields::default());
+        let topics = vec!["/channel".to_owned()];
+        let diagnosis =
+            Diagnosis { unjoined, topics, id_fields, other_topics, show_payload: false };
+        let text = diagnosis.to_string();
         assert!(
             text.contains("is --topic right?") && text.ends_with("1 on 'devices/7/inbox'"),
             "{text}"

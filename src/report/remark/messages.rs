@@ -5,7 +5,7 @@ use std::fmt;
 use super::Coded;
 use crate::config::plan::NO_REQUEST_CARRIES_ID;
 use crate::core::units::format_some;
-use crate::message::MissedSpan;
+use crate::message::{Diagnosis, MissedSpan};
 
 /// Missed spans that a note names one by one; the report has all.
 const NAMED_SPANS: usize = 3;
@@ -16,10 +16,7 @@ pub(crate) enum MessageNote {
     /// Messages are lost.
     Lost { lost: u64, arrived: u64 },
     /// Nothing could be joined to a request.
-    NoneJoined {
-        /// Messages that came, and the setting to change.
-        diagnosis: String,
-    },
+    NoneJoined(Box<Diagnosis>),
     /// The broker dropped messages of any of its clients.
     BrokerDropped { dropped: u64 },
     /// Messages were left in the queue.
@@ -52,7 +49,7 @@ impl Coded for MessageNote {
     fn code(&self) -> &'static str {
         match self {
             Self::Lost { .. } => "messages_lost",
-            Self::NoneJoined { .. } => "no_message_joined",
+            Self::NoneJoined(_) => "no_message_joined",
             Self::BrokerDropped { .. } => "broker_dropped",
             Self::LeftInQueue { .. } => "left_in_queue",
             Self::Unnumbered { .. } => "script_without_id",
@@ -76,7 +73,7 @@ impl fmt::Display for MessageNote {
                     " lost; arrival counts them with the age they had reached"
                 })
             }
-            Self::NoneJoined { diagnosis } => f.write_str(diagnosis),
+            Self::NoneJoined(diagnosis) => diagnosis.fmt(f),
             Self::BrokerDropped { dropped } => write!(
                 f,
                 "the broker dropped {} during the run, for us or for another of its clients \

@@ -1,6 +1,6 @@
 //! Notes on messages that did not arrive: what is known of them, and what to look at.
 
-use crate::message::Expected;
+use crate::message::Diagnosis;
 use crate::report::remark::MessageNote;
 use crate::report::{Remark, Report};
 use crate::run::measurements::Measurements;
@@ -14,13 +14,13 @@ pub(super) fn arrival_notes(report: &Report, seen: &Measurements) -> Vec<Remark>
         notes.push(MessageNote::Lost { lost: messages.lost, arrived: messages.arrived });
     }
     if messages.arrived == 0 && messages.accepted > 0 {
-        let diagnosis = arrivals.unjoined.diagnosis(&Expected {
-            other_topics: &arrivals.other_topics,
-            topics: &seen.plan.pipeline.topics,
-            id_fields: &seen.plan.request.id_fields,
+        notes.push(MessageNote::NoneJoined(Box::new(Diagnosis {
+            unjoined: arrivals.unjoined.clone(),
+            other_topics: arrivals.other_topics.clone(),
+            topics: seen.plan.pipeline.topics.clone(),
+            id_fields: seen.plan.request.id_fields.clone(),
             show_payload: seen.plan.pipeline.show_payload,
-        });
-        notes.push(MessageNote::NoneJoined { diagnosis });
+        })));
     }
     if seen.broker_dropped > 0 {
         notes.push(MessageNote::BrokerDropped { dropped: seen.broker_dropped });
