@@ -12,6 +12,7 @@ mod logger;
 mod manual;
 mod merge;
 mod metrics;
+mod mistakes;
 mod output;
 #[cfg(test)]
 mod profile_schema;
@@ -29,11 +30,9 @@ mod signals;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use args::{Cli, Command};
+use mistakes::{CommandLine, ParseError};
 
-use args::{Cli, Command, UsageError};
-
-use crate::config::settings::nearest;
 use crate::report::CommandOutcome;
 
 /// Exit code of any other error.
@@ -52,14 +51,10 @@ fn own_program() -> PathBuf {
 
 /// Parses the arguments, runs the command, prints an error with its causes, and returns the exit code.
 pub fn main() -> ExitCode {
-    let first = std::env::args_os().nth(1);
-    let mistyped = first.as_ref().and_then(|word| word.to_str()).and_then(mistyped_command);
-    if let Some(error) = mistyped {
-        return fail(&error.into());
-    }
-    let cli = match Cli::try_parse() {
+    let cli = match CommandLine::own().parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(ParseError::Usage(error)) => return fail(&error.into()),
+        Err(ParseError::Clap(error)) => {
             // clap also returns help and version as errors. A closed stdout is ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
@@ -67,6 +62,7 @@ pub fn main() -> ExitCode {
     };
     let level = cli.log.log_level.unwrap_or_else(|| Command::default_level(cli.command.as_ref()));
     logger::install(level, cli.log.log_format);
+    mistakes::warn_of_near_misses();
     let code = execute(cli);
     logger::finish();
     code
@@ -106,24 +102,13 @@ fn execute(cli: Cli) -> ExitCode {
     result.map_or_else(|error| fail(&error), |outcome| ExitCode::from(outcome.exit_code()))
 }
 
-/// Returns an error if `word` looks like a misspelt command. clap would read `word` as the URL and report
-/// the next argument.
-fn mistyped_command(word: &str) -> Option<UsageError> {
-    if !word.starts_with(|c: char| c.is_ascii_alphabetic()) || word.contains([':', '/', '.']) {
-        return None;
-    }
-    let cli = Cli::command();
-    let shown = cli.get_subcommands().filter(|command| !command.is_hide_set());
-    let names: Vec<_> = shown.map(clap::Command::get_name).chain(["help"]).collect();
-    let meant = nearest(word, names.iter().copied()).filter(|name| *name != word)?;
-    Some(UsageError(format!("'{word}' is not a command or a URL; did you mean `loadgen {meant}`?")))
-}
-
 fn fail(error: &anyhow::Error) -> ExitCode {
-    logger::say(log::Level::Error, &format!("{error:#}"));
     let usage = error.is::<crate::config::plan::PlanError>()
         || error.is::<args::UsageError>()
         || matches!(error.downcast_ref(), Some(crate::run::RunError::Plan(_)));
+    let text = format!("{error:#}");
+    let text = if usage { CommandLine::own().name_variables(&text) } else { text };
+    logger::say(log::Level::Error, &text);
     let script = error.is::<crate::script::ScriptError>()
         || matches!(error.downcast_ref(), Some(crate::run::RunError::Script(_)));
     ExitCode::from(match () {
@@ -131,25 +116,4 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         () if script => SCRIPT,
         () => FAILURE,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mistyped_command_is_told_from_a_url() {
-        for (word, meant) in
-            [("rmap", "ramp"), ("compar", "compare"), ("Report", "report"), ("hlep", "help")]
-        {
-            let said = mistyped_command(word).expect(word).to_string();
-            assert!(said.contains(&format!("`loadgen {meant}`")), "{said}");
-        }
-        // Commands, flags, URLs, and words that resemble no command.
-        let flags = ["-c", "--rate", ""];
-        let others = ["ramp", "help", "embedded", "http://ramp/", "ramp:80", "localhost", "zürich"];
-        for word in flags.into_iter().chain(others) {
-            assert!(mistyped_command(word).is_none(), "{word}");
-        }
-    }
 }

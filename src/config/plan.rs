@@ -5,7 +5,6 @@ use url::Url;
 use crate::config::settings::{Coupling, Settings, StackChoice};
 use crate::core::AddressError;
 use crate::core::distribution::fewest_values;
-use crate::core::secrets::mask_parts;
 use crate::core::units::{Rate, format_count, format_some};
 use crate::message::StagePair;
 use password_file::address_with_password;
@@ -19,6 +18,7 @@ pub(crate) mod password_file;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod script;
+mod target;
 pub(crate) mod threshold;
 pub(crate) mod tls;
 mod topics;
@@ -37,6 +37,7 @@ pub(crate) use topics::{check_filters, topic_to_publish};
 use load::load;
 use request::request;
 use script::script;
+use target::target;
 use topics::topics;
 use transport::transport;
 
@@ -314,22 +315,6 @@ fn check_pipeline_feature(settings: &Settings, target: &Target) -> Result<(), Pl
             "this build has no pipeline of its own: name a URL, or build it with the cargo feature `pipeline`",
         ),
         None => Ok(()),
-    }
-}
-
-fn target(url: Option<&str>) -> Result<Target, PlanError> {
-    let Some(text) = url else { return Ok(Target::Pipeline) };
-    let url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(e) if text.contains("://") => return refuse(format!("the URL is not valid: {e}")),
-        Err(_) => {
-            let shown = mask_parts(text);
-            return refuse(format!("'{shown}' is not a URL; write http://HOST[:PORT]/PATH"));
-        }
-    };
-    match (url.scheme(), url.host()) {
-        ("http" | "https", Some(_)) => Ok(Target::Url(url)),
-        _ => refuse("the URL must begin with http:// or https:// and name a host"),
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 mod format;
-mod start_time;
+mod mistake;
 mod rates;
+mod start_time;
 
 pub use format::format_count;
 pub(crate) use format::{
@@ -82,8 +83,8 @@ impl FromStr for Rate {
     /// `24000`, `24k`, `1.5M`, each with `/s` or without.
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let number = text.trim().strip_suffix("/s").unwrap_or(text.trim());
-        let value = scaled(number, 1000.0)
-            .ok_or_else(|| bad(format!("'{text}' is not a rate; write 24000, 24k or 24k/s")))?;
+        mistake::check_thousands(number, "a rate")?;
+        let value = scaled(number, 1000.0).ok_or_else(|| mistake::not_a_rate(text))?;
         Self::from_f64(value)
     }
 }
@@ -96,6 +97,7 @@ impl fmt::Display for Rate {
 
 /// A count such as `1000`, `64k`, `1M` (powers of 1000).
 pub(crate) fn parse_count(text: &str) -> Result<u64, UnitError> {
+    mistake::check_thousands(text.trim(), "a count")?;
     let value =
         scaled(text.trim(), 1000.0).filter(|v| (0.0..=9e15).contains(v) && v.fract() == 0.0);
     value
@@ -106,6 +108,7 @@ pub(crate) fn parse_count(text: &str) -> Result<u64, UnitError> {
 /// A size such as `512`, `64K`, `1M` in bytes (powers of 1024, an ending `B` or `iB` allowed).
 pub(crate) fn parse_size(text: &str) -> Result<u64, UnitError> {
     let trimmed = text.trim();
+    mistake::check_thousands(trimmed, "a size")?;
     let number =
         trimmed.strip_suffix("iB").or_else(|| trimmed.strip_suffix('B')).unwrap_or(trimmed);
     let value = scaled(number, 1024.0).filter(|v| (0.0..=9e15).contains(v));
@@ -133,7 +136,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     match parsed {
         Some(span) if span <= Duration::from_secs(315_360_000) => Ok(span),
         Some(_) => Err(bad(format!("'{text}' is longer than ten years"))),
-        None => Err(bad(format!("'{text}' is not a duration; write 10s, 500ms or 1m30s"))),
+        None => Err(mistake::not_a_duration(text)),
     }
 }
 

@@ -142,9 +142,19 @@ pub(crate) fn check_unit(threshold: &Threshold) -> Result<(), String> {
         BoundUnit::Duration if !is_time(name) => {
             "is not a time in microseconds; write a number without a unit".to_owned()
         }
+        BoundUnit::Number if needs_time_unit(threshold) => {
+            format!("is a time and needs a unit: write {0}us or {0}ms", threshold.written_bound())
+        }
         _ => return Ok(()),
     };
     Err(format!("'{threshold}': {name} {why}"))
+}
+
+/// Returns true if a condition compares a time with a number alone: it can be meant in any unit. The name of some
+/// times has the unit, and zero needs none.
+fn needs_time_unit(threshold: &Threshold) -> bool {
+    let name = threshold.name();
+    is_time(name) && !name.ends_with("_us") && threshold.bound() != 0.0
 }
 
 /// Checks that reports have a number of that name. The error names similar numbers.
@@ -237,6 +247,8 @@ mod tests {
             "waiting.p99>5ms",
             "by_request.login.response.p99>5ms",
             "run.duration_s>5",
+            "arrival.max>0",
+            "script.per_request_us>2",
         ] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
@@ -250,6 +262,14 @@ mod tests {
             ("error_percent>1ms", "error_percent is a percentage; write a number or 1%"),
             ("messages.lost>1s", "messages.lost is not a time in microseconds"),
             ("run.duration_s>5s", "write a number without a unit"),
+            (
+                "arrival.p99>10",
+                "'arrival.p99>10': arrival.p99 is a time and needs a unit: write 10us or 10ms",
+            ),
+            (
+                "response.p99 >= 2.5",
+                "response.p99 is a time and needs a unit: write 2.5us or 2.5ms",
+            ),
             ("percent>1%", "no number 'percent'"),
             ("nosuch.p99>5ms", "no number 'nosuch.p99'"),
         ] {

@@ -37,7 +37,7 @@ fn a_senseless_setting_is_refused_by_its_flag() {
             "--stack applies to the pipeline",
         ),
         (|s| (s.rate, s.requests) = ("1..9".parse().ok(), Some(5)), "--rate 1..9"),
-        (|s| s.url = Some("localhost:80".into()), "must begin with http"),
+        (|s| s.url = Some("localhost:80".into()), "did you mean http://localhost/?"),
         (|s| s.url = Some("nonsense".into()), "is not a URL"),
         (|s| s.url = Some("ftp://host/".into()), "must begin with http"),
         (|s| s.url = Some("http://[::1/".into()), "not valid"),

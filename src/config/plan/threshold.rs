@@ -82,6 +82,16 @@ impl Threshold {
         &self.name
     }
 
+    /// The bound: microseconds for durations.
+    pub(crate) fn bound(&self) -> f64 {
+        self.bound
+    }
+
+    /// The bound as it is written.
+    pub(crate) fn written_bound(&self) -> &str {
+        self.text.rsplit(['>', '<', '=']).next().unwrap_or_default().trim()
+    }
+
     /// The unit in which the bound is written.
     pub(crate) fn unit(&self) -> BoundUnit {
         self.unit

@@ -22,6 +22,8 @@ mod redis_node;
 pub(crate) mod spawned;
 #[cfg(feature = "pipeline")]
 mod timed;
+#[cfg(feature = "pipeline")]
+mod wrong_scheme;
 
 use crate::core::Address;
 

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use super::StackError;
 use super::read_size::{CHUNK, ReadSize};
 use super::timed::{LastReceipt, Timed};
+use super::wrong_scheme;
 use crate::core::clock::{self, Nanos};
 use crate::core::{Address, Scheme};
 use crate::message::MAX_BODY;
@@ -114,13 +115,15 @@ pub(crate) async fn connect_session(
     session: SessionKind,
 ) -> Result<MqttConnection, StackError> {
     let attempt = async {
-        let (mut sender, mut receiver) = open_halves(address, times).await?;
+        let opened = open_halves(address, times).await;
+        let (mut sender, mut receiver) = opened.map_err(|e| wrong_scheme::explain(address, e))?;
         let mut hello = Connect::new(client_id);
         hello.keep_alive = KEEP_ALIVE_SECS;
         hello.clean_session = session == SessionKind::Clean;
         hello.login = address.credentials().map(|(user, password)| Login::new(user, password));
         sender.send(&Packet::Connect(hello)).await?;
-        match receiver.next().await? {
+        let answer = receiver.next().await.map_err(|e| wrong_scheme::explain(address, e))?;
+        match answer {
             Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
                 Ok(MqttConnection { sender, receiver, session_present: ack.session_present })
             }

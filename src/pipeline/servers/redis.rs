@@ -7,6 +7,7 @@ use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, Value};
 
 use super::StackError;
 use super::redis_node::{RedisNode, connection_info, is_wrong_node};
+use super::wrong_scheme;
 use crate::core::Address;
 use crate::core::Backoff;
 use crate::core::clock::{self, Nanos};
@@ -63,26 +64,30 @@ async fn connect_node(
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await
-        .map_err(|e| refused(address, &e))?;
+        .map_err(|e| refused_first(address, &e))?;
     // A server that wants a password accepts the connection and refuses the first command.
     let ping = redis::cmd("PING");
     match tokio::time::timeout(CONNECT_TIMEOUT, ping.query_async::<()>(&mut connection)).await {
         // A user that may not even do this is known and logged in.
-        Ok(answer) => {
-            answer.or_else(|e| if is_denied(&e) { Ok(()) } else { Err(refused(address, &e)) })?
-        }
-        Err(_) => return Err(refused(address, &timed_out())),
+        Ok(answer) => answer
+            .or_else(|e| if is_denied(&e) { Ok(()) } else { Err(refused_first(address, &e)) })?,
+        Err(_) => return Err(refused_first(address, &timed_out())),
     }
     Ok(connection)
 }
 
 /// The error of a server that cannot be reached or refused a command, with its address.
 pub(crate) fn refused(address: &Address, error: &RedisError) -> StackError {
-    StackError::Unreachable {
-        server: "Redis",
-        address: Box::new(address.clone()),
-        reason: explain(error),
-    }
+    unreachable(address, explain(error))
+}
+
+/// The error of a server before its first answer: the scheme of the address may be the wrong one.
+fn refused_first(address: &Address, error: &RedisError) -> StackError {
+    unreachable(address, explain(error) + wrong_scheme::advice(address, error))
+}
+
+fn unreachable(address: &Address, reason: String) -> StackError {
+    StackError::Unreachable { server: "Redis", address: Box::new(address.clone()), reason }
 }
 
 fn timed_out() -> RedisError {

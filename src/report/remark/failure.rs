@@ -111,7 +111,10 @@ impl fmt::Display for RefusedAnswers {
         let which = if *is_only_status { "all" } else { "most" };
         write!(f, "no answer was 2xx or 3xx, {which} were {status}. ")?;
         f.write_str(match status.as_str() {
-            "400" | "415" | "422" => "Check the body, its Content-Type and --id-field",
+            "400" => {
+                "Check the body, its Content-Type and --id-field. An https:// port, too, answers plain HTTP with 400"
+            }
+            "415" | "422" => "Check the body, its Content-Type and --id-field",
             "401" | "403" => "Check the token or the password: a --header, or the user in the URL",
             "404" | "410" => "Check the path of the URL",
             "405" => {
@@ -154,10 +157,8 @@ impl fmt::Display for Silence {
                  short?"
             }
             Self::NotHttp { target } => {
-                return write!(
-                    f,
-                    "no answer was HTTP. Check the scheme and the port of {target}"
-                );
+                let hint = if target.starts_with("http://") { "Is this an https:// address? " } else { "" };
+                return write!(f, "no answer was HTTP. {hint}Check the scheme and the port of {target}");
             }
             Self::Closed => {
                 "the target closed the connections without an answer. Look into the log of the target"

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::{assert_refused, entries};
-use crate::support::{Process, Redis, free_port, loadgen, require, run};
+use crate::support::{Finished, Process, Redis, free_port, loadgen, require, run};
 
 #[test]
 fn bad_usage_is_refused_with_exit_2() {
@@ -51,6 +51,59 @@ fn bad_usage_is_refused_with_exit_2() {
     ] {
         assert_refused(&run(words), 2, &[part]);
     }
+}
+
+/// Runs loadgen with a variable of the environment.
+fn run_with(variable: (&str, &str), words: &str) -> Finished {
+    let mut command = loadgen(words);
+    Process::start("loadgen", command.env(variable.0, variable.1)).finish()
+}
+
+#[test]
+fn a_mistake_is_answered_with_what_was_meant() {
+    for (words, part) in [
+        ("-c 10 -z 5s http://127.0.0.1:1/", "-z is oha's and hey's duration; here it is -d 10s"),
+        (
+            "profiles/smoke.toml",
+            "it is a profile; run it with `loadgen --profile profiles/smoke.toml`",
+        ),
+        ("run script.js", "k6 scripts are not supported"),
+        ("localhost:8080/", "did you mean http://localhost:8080/?"),
+        ("-R 24.000 -n 1", "'24.000' can be 24 or 24000"),
+        ("-d 10 --fail-if response.p99>10 http://127.0.0.1:1/", "write 10us or 10ms"),
+        ("-R 100 -d 1s --fail-if arival.p99>5ms", "the report has no number 'arival.p99'"),
+    ] {
+        assert_refused(&run(words), 2, &[part]);
+    }
+}
+
+#[test]
+fn an_error_about_a_value_of_the_environment_names_the_variable() {
+    let url = "http://127.0.0.1:1/ -n 1";
+    for (variable, words, part) in [
+        (("LOADGEN_RATE", "abc"), url, "'environment variable LOADGEN_RATE': 'abc' is not a rate"),
+        (
+            ("LOADGEN_CONNECTIONS", "0"),
+            url,
+            "environment variable LOADGEN_CONNECTIONS: --connections",
+        ),
+        (("LOADGEN_FAIL_IF", "nosuch>1"), url, "environment variable LOADGEN_FAIL_IF: --fail-if"),
+        (("LOADGEN_URL", "localhost:1"), "-n 1", "environment variable LOADGEN_URL: 'localhost:1'"),
+    ] {
+        assert_refused(&run_with(variable, words), 2, &[part]);
+    }
+    let typed = run_with(("LOADGEN_CONNECTIONS", "5"), "http://127.0.0.1:1/ -n 1 -c 0");
+    assert!(!typed.stderr.contains("environment"), "{typed:?}");
+}
+
+#[test]
+fn a_variable_that_is_nearly_known_is_warned_of_and_others_are_not() {
+    let warned = run_with(("LOADGEN_RAET", "1k"), "man");
+    assert_eq!(warned.code, Some(0), "{warned:?}");
+    let text = "environment variable LOADGEN_RAET is not used; did you mean LOADGEN_RATE?";
+    assert!(warned.stderr.contains(text), "{warned:?}");
+    let injected = run_with(("LOADGEN_SERVICE_PORT", "80"), "man");
+    assert!(!injected.stderr.contains("LOADGEN_SERVICE_PORT"), "{injected:?}");
 }
 
 #[test]

@@ -39,3 +39,22 @@ fn a_certificate_of_an_unknown_issuer_is_refused() {
         assert!(!complaint.contains("hidden"), "{complaint}");
     }
 }
+
+#[test]
+fn the_scheme_of_tls_at_a_plain_port_and_the_reverse_are_told() {
+    let Some((secure_redis, secure_broker)) = servers() else { return };
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let api = |url: &str| format!("api --listen 127.0.0.1:0 --redis {url}");
+    let subscribe = |url: &str| format!("subscribe --mqtt {url}");
+    for (words, part) in [
+        (api(&secure(&redis.url())), "did not answer with TLS; is this a redis:// address?"),
+        (api(&secure_redis.url()), "is this a rediss:// address, with TLS?"),
+        (subscribe(&secure(&broker.url())), "did not answer with TLS; is this an mqtt:// address?"),
+        (subscribe(&secure_broker.url()), "is this an mqtts:// address, with TLS?"),
+    ] {
+        let finished = run(&words);
+        assert_eq!(finished.code, Some(1), "{words}: {finished:?}");
+        assert!(finished.stderr.contains(part), "{words}: {finished:?}");
+        assert!(!finished.stderr.contains("hidden"), "{finished:?}");
+    }
+}
