@@ -58,7 +58,10 @@ mod tests {
             assert!(error.starts_with("line ") && !error.contains("onyx"), "{profile}: {error}");
         }
         let error = Settings::from_toml("header = 'A: b'\n").expect_err("no list").to_string();
-        assert!(error.contains("line 1: invalid type: a string, expected a sequence"), "{error}");
+        assert!(
+            error.contains("line 1: invalid type: a string, expected a list, such as ['a', 'b']"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -70,6 +73,10 @@ mod tests {
             ("rate = [1]\n", "line 1", "a number or text is wanted here, such as 24000 or \"24k\""),
             ("\nthreads = true\n", "line 2", "a number or text is wanted"),
             ("arrivals = 'weird'\n", "line 1", "unknown variant"),
+            ("qos = '1'\n", "line 1", "a string, expected a whole number without quotes"),
+            ("insecure = 'yes'\n", "line 1", "expected true or false without quotes"),
+            ("topic = 5\n", "line 1", "a text or a list of texts is wanted here"),
+            ("queue = 5\n", "line 1", "expected a text in quotes"),
             ("node = '4/4'\n", "line 1", "not k/N"),
             ("rate = 5\n[[request]]\nname = 'a'\nwieght = 2\n", "line 4", "did you mean 'weight'?"),
             ("[[request]]\nname = 'a'\n\n[[request]]\nweight = 2\n", "line 4", "needs a name"),

@@ -52,8 +52,24 @@ fn refuse(text: &str, span: &Range<usize>, what: impl Into<String>) -> ProfileEr
 
 /// Converts an error of the TOML reader and adds its line. The value is not repeated: it may be a secret.
 fn explain(text: &str, span: &Range<usize>, error: &toml::de::Error) -> ProfileError {
-    let message = mask_text(&without_strings(&error.message().replace('\n', " ")));
+    let message = without_strings(&error.message().replace('\n', " "));
+    let message = mask_text(&in_words_of_profiles(&message));
     refuse(text, &error.span().unwrap_or(span.clone()), message)
+}
+
+/// Types of Rust at the end of an error, and what they are in a profile.
+const TYPES: [(&str, &str); 5] = [
+    ("expected u8", "expected a whole number without quotes"),
+    ("expected u64", "expected a whole number without quotes"),
+    ("expected a boolean", "expected true or false without quotes"),
+    ("expected a sequence", "expected a list, such as ['a', 'b']"),
+    ("expected a string", "expected a text in quotes"),
+];
+
+/// The error with the words for types that a profile has.
+fn in_words_of_profiles(message: &str) -> String {
+    let known = TYPES.iter().find(|(rust, _)| message.ends_with(rust));
+    known.map_or_else(|| message.to_owned(), |(rust, words)| message.replace(rust, words))
 }
 
 /// `invalid type: string "…", expected a sequence` without the string.
