@@ -1,6 +1,7 @@
 //! `--metrics ADDR`: the progress of a run, or the counts of a service, as Prometheus metrics. The endpoint of a run
 //! reads the same side channel as the terminal view and adds no work to the path of a request.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -56,7 +57,7 @@ pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
 
 /// Latest progress and the labels of the run that it belongs to.
 type Latest = Arc<Mutex<(Labels, Option<Progress>)>>;
-pub(super) type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(Cow<'static, str>, String)>;
 
 /// Function that writes the metrics.
 type MetricsSource = Arc<dyn Fn(Format) -> String + Send + Sync>;
@@ -158,9 +159,9 @@ pub(super) fn tee(
 /// Labels that identify a step of a ramp.
 pub(super) fn step_labels(step: &StepStart<'_>) -> Labels {
     vec![
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("step", step.name.to_owned()),
-        ("number", format!("{}/{}", step.number, step.of)),
+        ("version".into(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("step".into(), step.name.to_owned()),
+        ("number".into(), format!("{}/{}", step.number, step.of)),
     ]
 }
 
@@ -172,22 +173,34 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
         Target::Url(url) => RequestShape::display(url),
     };
     let NodeShare { index, count } = plan.request.node;
-    let mut labels = vec![
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("target", target),
-        ("connections", load.connections.to_string()),
-        ("threads", load.threads.to_string()),
-        ("node", format!("{index}/{count}")),
+    let mut labels: Labels = vec![
+        ("version".into(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("target".into(), target),
+        ("connections".into(), load.connections.to_string()),
+        ("threads".into(), load.threads.to_string()),
+        ("node".into(), format!("{index}/{count}")),
     ];
     match load.mode {
-        Mode::Closed => labels.push(("mode", "closed".to_owned())),
+        Mode::Closed => labels.push(("mode".into(), "closed".to_owned())),
         Mode::Open { rate, arrivals, .. } => {
-            labels.push(("mode", "open".to_owned()));
-            labels.push(("rate", rate.to_string()));
-            labels.push(("arrivals", arrivals.name().to_owned()));
+            labels.push(("mode".into(), "open".to_owned()));
+            labels.push(("rate".into(), rate.to_string()));
+            labels.push(("arrivals".into(), arrivals.name().to_owned()));
+        }
+    }
+    for (key, value) in &plan.labels {
+        let name = label_name(key);
+        // `a.b` and `a-b` have one name.
+        if labels.iter().all(|(known, _)| *known != name) {
+            labels.push((name, value.clone()));
         }
     }
     labels
+}
+
+/// Name of the metric's label for a label of the user: Prometheus takes letters, digits and `_`.
+fn label_name(key: &str) -> Cow<'static, str> {
+    Cow::Owned(format!("label_{}", key.replace(['.', '-'], "_")))
 }
 
 /// Accepts and serves connections; never returns.
@@ -277,7 +290,11 @@ fn answer(request: &Request<Incoming>, source: &MetricsSource) -> Response<Full<
 }
 
 /// Returns the metrics text. Before the first progress it contains the labels of the run only.
-fn text(format: Format, labels: &[(&str, String)], progress: Option<&Progress>) -> String {
+fn text(
+    format: Format,
+    labels: &[(Cow<'static, str>, String)],
+    progress: Option<&Progress>,
+) -> String {
     let mut out = MetricsText::new(format);
     out.info("loadgen_run", "What is run.", labels);
     let Some(progress) = progress else { return out.finish() };

@@ -1,5 +1,7 @@
 //! Conversion of settings to a plan, with all checks and defaults. Later code relies on a valid plan.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 use crate::config::settings::{Coupling, Settings, StackChoice};
@@ -13,6 +15,7 @@ pub(crate) mod command;
 mod connect_to;
 mod files;
 mod head;
+mod labels;
 pub(crate) mod load;
 pub(crate) mod password_file;
 pub(crate) mod read;
@@ -34,6 +37,7 @@ pub(crate) use threshold::BoundUnit;
 pub use threshold::Threshold;
 pub(crate) use topics::{check_filters, topic_to_publish};
 
+use labels::labels;
 use load::load;
 use request::request;
 use script::script;
@@ -80,7 +84,9 @@ pub struct Plan {
     pub pipeline: PipelinePlan,
     /// Conditions under which the run fails.
     pub thresholds: Vec<Threshold>,
-    /// Command line that repeats the run, without secrets.
+    /// Labels of the run.
+    pub labels: BTreeMap<String, String>,
+    /// Command line that repeats the run, without secrets and labels.
     pub command: String,
 }
 
@@ -186,12 +192,23 @@ impl Plan {
             settings.fail_if.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
         check_requests(&thresholds, &request)?;
         check_brought_up(&settings, &target)?;
+        let labels = labels(&settings.labels)?;
         let command = command::command(&settings);
         let mut pipeline = pipeline(settings, &target)?;
         for threshold in &thresholds {
             pipeline.add_stage_of("--fail-if", threshold)?;
         }
-        let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
+        let plan = Self {
+            target,
+            load,
+            request,
+            transport,
+            script,
+            pipeline,
+            thresholds,
+            labels,
+            command,
+        };
         plan.check_heard()?;
         plan.check_ids()?;
         plan.thresholds

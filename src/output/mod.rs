@@ -5,6 +5,7 @@ mod comparison;
 pub mod forms;
 #[cfg(feature = "html")]
 pub mod html;
+mod machine;
 mod number;
 mod ramp;
 mod requests;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::machine::{labels, machine};
 use super::number::{Statistic, bound_of_zero, cpu_per_request_us, time};
 use super::requests::request_rows;
 use super::table::{narrow_table, table, wrapped};
@@ -303,6 +304,8 @@ fn verdict(report: &Report) -> String {
         ("  Parts     ", parts(report)),
         ("  Protocol  ", protocol(report)),
         ("  Stack     ", servers(report)),
+        ("  Machine   ", machine(report)),
+        ("  Labels    ", labels(report)),
     ] {
         out.extend(text.map(|text| wrapped(label, &text)));
     }

@@ -111,7 +111,7 @@ impl MetricsText {
     }
 
     /// Adds facts, as labels of the number 1.
-    pub(crate) fn info(&mut self, name: &str, help: &str, labels: &[(&str, String)]) {
+    pub(crate) fn info<N: Display>(&mut self, name: &str, help: &str, labels: &[(N, String)]) {
         // 0.0.4 has no such kind.
         let kind = if self.format == Format::OpenMetrics { "info" } else { "gauge" };
         self.family(name, "_info", kind, help);

@@ -16,6 +16,18 @@ pub(crate) const SHORTAGES: [&str; 3] = ["no_local_port", "too_many_open_files",
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Generator {
+    /// Name of the host; `null` if it is not known, in reports of versions that did not save it, and for several hosts.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Model of the CPUs; `null` as for `host`.
+    #[serde(default)]
+    pub cpu_model: Option<String>,
+    /// Name and release of the kernel; `null` as for `host`.
+    #[serde(default)]
+    pub kernel: Option<String>,
+    /// Memory of the machine; `null` as for `host`.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// CPUs of the machine.
     pub cores: u64,
     /// CPUs that loadgen may use at a time, by its affinity and its cgroup's quota; `null` in reports of versions
@@ -91,7 +103,14 @@ impl Generator {
             *share = round(*share, 1e2);
         }
         sum.other_cpu_percent = sum.other_cpu_percent.map(|share| round(share, 1e2));
-        (!parts.is_empty()).then_some(sum)
+        let first = parts.first()?;
+        if parts.iter().all(|part| part.host == first.host) {
+            sum.host.clone_from(&first.host);
+            sum.cpu_model.clone_from(&first.cpu_model);
+            sum.kernel.clone_from(&first.kernel);
+            sum.memory_bytes = first.memory_bytes;
+        }
+        Some(sum)
     }
 
     /// CPUs that processes outside the experiment used on average.
@@ -170,6 +189,10 @@ mod tests {
             Generator { cores: 6, other_cpu_percent: Some(10.0), stopped_s: 1.0, ..machine() };
         let sum = Generator::sum(&[&machine(), &large]).expect("two");
         assert_eq!((sum.cores, sum.other_cpu_percent, sum.stopped_s), (8, Some(8.0), 1.0));
+        let named = |name: &str| Generator { host: Some(name.to_owned()), ..machine() };
+        let same = Generator::sum(&[&named("a"), &named("a")]).expect("two");
+        let other = Generator::sum(&[&named("a"), &named("b")]).expect("two");
+        assert_eq!((same.host.as_deref(), other.host), (Some("a"), None));
         assert_eq!(Generator::sum(&[]), None);
     }
 }

@@ -18,6 +18,8 @@ mod trial;
 pub(crate) mod thresholds;
 mod words;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::core::distribution::Distribution;
@@ -103,6 +105,9 @@ pub struct Tool {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// Git revision it was built from, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
 }
 
 /// Settings and servers of a run.
@@ -153,6 +158,9 @@ pub struct Run {
     /// Command that repeats the run, without secrets; empty in reports of versions that did not save it.
     #[serde(default)]
     pub command: String,
+    /// Labels that the user gave (`--label`).
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Settings of the services that loadgen started; `null` if it started none, and in reports of versions that did
     /// not save them.
     #[serde(default)]
@@ -188,7 +196,7 @@ pub struct Node {
 }
 
 /// The nodes whose reports were merged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Parts {
@@ -198,6 +206,9 @@ pub struct Parts {
     pub count: u64,
     /// Their runs' ids, in the same order.
     pub runs: Vec<String>,
+    /// Their machines, in the same order; empty in reports of versions that did not save them.
+    #[serde(default)]
+    pub machines: Vec<Generator>,
     /// Time between the starts of the first and the last node, in microseconds; `null` for one node.
     #[serde(default)]
     pub start_skew_us: Option<u64>,
@@ -318,7 +329,11 @@ impl Verdict {
 impl Tool {
     /// This program.
     pub(crate) fn own() -> Self {
-        Self { name: "loadgen".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+        Self {
+            name: "loadgen".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: option_env!("LOADGEN_REVISION").map(ToOwned::to_owned),
+        }
     }
 }
 

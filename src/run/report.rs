@@ -105,6 +105,7 @@ fn run(seen: &Measurements) -> Run {
         requests_limit: load.requests,
         interrupted: seen.interrupted,
         command: seen.plan.command.clone(),
+        labels: seen.plan.labels.clone(),
         services: services(&seen.plan),
         stack: seen.stack.clone(),
         clock: seen.clock.clone(),
@@ -278,7 +279,12 @@ fn generator(seen: &Measurements, by_cause: &BTreeMap<String, u64>) -> Generator
     let (load, traffic) = (&seen.plan.load, &seen.traffic);
     let all_cpus = span.as_secs_f64() * cores as f64;
     let own = by_cause.iter().filter(|(cause, _)| SHORTAGES.contains(&cause.as_str()));
+    let facts = &seen.machine.facts;
     Generator {
+        host: facts.name.clone(),
+        cpu_model: facts.cpu_model.clone(),
+        kernel: facts.kernel.clone(),
+        memory_bytes: facts.memory_bytes,
         cores,
         available_cores: Some(seen.machine.available_cores),
         measured_s: seconds(span),

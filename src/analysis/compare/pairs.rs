@@ -1,7 +1,7 @@
 //! Pairs of runs to compare: a run with a run, a step of a ramp with the step of the same name.
 
 use super::{CompareError, Run};
-use crate::report::{LoopMode, Report, Saved, Server};
+use crate::report::{Generator, LoopMode, Report, Saved, Server};
 
 /// The runs of both sides that are compared.
 pub(super) struct Pair<'a> {
@@ -159,7 +159,24 @@ fn differences(a: &Report, b: &Report) -> Vec<(&'static str, String, String)> {
         ("queue", server(&x.stack.queue), server(&y.stack.queue)),
         ("broker", server(&x.stack.broker), server(&y.stack.broker)),
     ];
-    all.into_iter().filter(|(_, a, b)| a != b).collect()
+    let mut found: Vec<_> = all.into_iter().filter(|(_, a, b)| a != b).collect();
+    found.extend(machine_differences(a, b));
+    found
+}
+
+/// Facts on the machines that differ between two runs. A fact that a report does not have is not a difference.
+fn machine_differences(a: &Report, b: &Report) -> Vec<(&'static str, String, String)> {
+    let (Some(x), Some(y)) = (&a.generator, &b.generator) else { return Vec::new() };
+    let cpus = |machine: &Generator| {
+        machine.cpu_model.as_ref().map(|model| format!("{} × {model}", machine.cores))
+    };
+    let all = [
+        ("host", x.host.clone(), y.host.clone()),
+        ("CPUs", cpus(x), cpus(y)),
+        ("kernel", x.kernel.clone(), y.kernel.clone()),
+    ];
+    let known = all.into_iter().filter_map(|(name, a, b)| Some((name, a?, b?)));
+    known.filter(|(_, a, b)| a != b).collect()
 }
 
 fn or_none(value: Option<impl ToString>) -> String {

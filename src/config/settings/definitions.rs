@@ -14,6 +14,11 @@ use crate::core::units::{Rate, Rates, de_count, de_duration};
 #[cfg(feature = "cli")]
 use crate::core::units::{parse_count, parse_duration};
 
+/// Returns nothing: labels describe a run and do not change it, so the command that repeats it has none.
+fn not_repeated(_: &[String]) -> Vec<String> {
+    Vec::new()
+}
+
 /// Returns all values as one, as `--stages` takes them.
 fn joined_with_commas(values: &[String]) -> Vec<String> {
     if values.is_empty() { Vec::new() } else { vec![values.join(",")] }
@@ -262,6 +267,10 @@ settings! {
         /// Condition on the report; exit with 99 if it holds or cannot be judged (n/a); repeatable ('arrival.p99>5ms', 'messages.lost>0')
         "fail-if" fail_if: Vec<String>, example("['messages.lost>0', 'requests.failed>0']"), harmless,
             flag(long, value_name = "EXPR", env = "LOADGEN_FAIL_IF", value_delimiter = ';', help_heading = "Report");
+
+        /// Label of the run for its report, repeatable (commit=1eb6622); reports show it as it is
+        "label" labels: Vec<String>, example("['commit=1eb6622']"), shown_by(not_repeated),
+            flag(long = "label", value_name = "KEY=VALUE", env = "LOADGEN_LABEL", value_delimiter = '\n', help_heading = "Report");
     }
     without_flag {
         /// The requests of a profile, `[[request]]`. A command line has no place for them.

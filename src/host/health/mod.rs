@@ -13,6 +13,7 @@ use processes::{Processes, experiment};
 use procfs::{CurrentSI as _, KernelStats};
 use watchdog::Watchdog;
 
+use super::identity::HostFacts;
 use crate::core::clock::{self, Nanos};
 
 /// The machine over the measured part.
@@ -37,6 +38,8 @@ pub(crate) struct Machine {
     pub throttled: Nanos,
     /// Time in which the whole process was stopped.
     pub stopped: Nanos,
+    /// Name, CPU, kernel and memory.
+    pub facts: HostFacts,
 }
 
 /// Servers that belong to the experiment although they may not be children of this process.
@@ -72,6 +75,7 @@ struct CpuReading {
 /// Watches the machine from one reading to the next.
 #[derive(Debug)]
 pub(crate) struct MachineWatch {
+    facts: HostFacts,
     watchdog: Watchdog,
     first: CpuReading,
     last: Option<CpuReading>,
@@ -81,7 +85,7 @@ impl MachineWatch {
     /// Begins to watch now.
     pub(crate) fn new() -> Self {
         let watchdog = Watchdog::start();
-        Self { first: read(&watchdog), last: None, watchdog }
+        Self { facts: HostFacts::read(), first: read(&watchdog), last: None, watchdog }
     }
 
     /// Begins again: what was so far does not count.
@@ -120,6 +124,7 @@ impl MachineWatch {
             throttled_periods: last.throttling.throttled.saturating_sub(first.throttling.throttled),
             throttled: last.throttling.time - first.throttling.time,
             stopped: last.stopped - first.stopped,
+            facts: self.facts.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::analysis::compare::Comparison;
 use crate::core::units::format_count;
 use crate::output::TextOptions;
 use crate::output::comparison;
+use crate::output::machine::{labels, machine};
 use crate::output::number::NOT_AVAILABLE;
 use crate::output::ramp::{reasons, step_rows};
 use crate::output::requests::request_rows;
@@ -41,6 +42,8 @@ pub(super) fn run(report: &Report, options: TextOptions) -> String {
     items.extend(parts(report).map(|parts| format!("Parts: {parts}")));
     items.extend(protocol(report).map(|protocol| format!("Protocol: {}", cell(&protocol))));
     items.extend(servers(report).map(|servers| format!("Stack: {}", cell(&servers))));
+    items.extend(machine(report).map(|machine| format!("Machine: {}", cell(&machine))));
+    items.extend(labels(report).map(|labels| format!("Labels: {}", cell(&labels))));
     items.push(format!("loadgen {}, {}", cell(&report.tool.version), cell(&report.run.started_at)));
     out + &list(&items)
 }

@@ -6,6 +6,7 @@ use super::markup::{Unit, escape, head, table};
 use super::spectrum::{SpectrumLine, spectrum};
 use super::{account, requests, series, stages};
 use crate::core::units::{format_count, format_duration};
+use crate::output::machine::{labels, machine};
 use crate::output::number::{Statistic, cpu_per_request_us};
 use crate::report::{Distribution, Report, Server};
 
@@ -239,6 +240,8 @@ fn facts(report: &Located<'_, Report>) -> String {
         ("Queue", server(run.stack.queue.as_ref())),
         ("Broker", server(run.stack.broker.as_ref())),
         ("Clock of the stamps", clock),
+        ("Machine", machine(report).map(|machine| escape(&machine))),
+        ("Labels", labels(report).map(|labels| escape(&labels))),
         ("Run", Some(escape(&run.id))),
     ];
     let mut rows = String::new();

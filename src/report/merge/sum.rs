@@ -107,6 +107,7 @@ impl<'a> Sum<'a> {
             rate_range: (first.rate_range)
                 .map(|_| [0, 1].map(|end| self.rate(|run| run.rate_range.map(|range| range[end])))),
             command: without_node(&first.command),
+            labels: self.common_labels(),
             connections: self.sum(|report| report.run.connections),
             threads: self.sum(|report| report.run.threads),
             interrupted: self.reports().any(|report| report.run.interrupted),
@@ -123,12 +124,22 @@ impl<'a> Sum<'a> {
                 nodes: self.parts.iter().map(|part| part.at.node).collect(),
                 count,
                 runs: ids,
+                machines: self.reports().filter_map(|report| report.generator.clone()).collect(),
                 start_skew_us: self.skew.map(|skew| skew.us),
                 start_clock: self.clock,
             }),
             partial: self.parts.len() as u64 != count,
             ..first.clone()
         }
+    }
+
+    /// The labels that all parts have with the same value.
+    fn common_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.first().run.labels.clone();
+        labels.retain(|key, value| {
+            self.reports().all(|report| report.run.labels.get(key) == Some(&*value))
+        });
+        labels
     }
 
     /// The sum of the parts' shares of a rate.

@@ -41,7 +41,7 @@ pub(super) fn ramp() -> RampReport {
     RampReport {
         schema_version: 1,
         kind: "ramp".to_owned(),
-        tool: Tool { name: "loadgen".to_owned(), version: "VERSION".to_owned() },
+        tool: Tool { name: "loadgen".to_owned(), version: "VERSION".to_owned(), revision: None },
         name: "concurrency".to_owned(),
         question: Some("What does one API server hold?".to_owned()),
         command: "loadgen ramp concurrency.toml".to_owned(),

@@ -52,6 +52,29 @@ fn time_in_scripts_is_summed_over_all_nodes() {
 }
 
 #[test]
+fn machines_of_all_nodes_and_labels_in_common_are_kept() {
+    let part = |index, host: &str| {
+        let mut seen = observations(|s| {
+            s.node = Some(NodeShare { index, count: 2 });
+            s.labels = vec!["commit=1eb6622".to_owned(), format!("node={index}")];
+        });
+        seen.run_id = format!("run-{index}");
+        seen.machine.facts.name = Some(host.to_owned());
+        (format!("{index}.json"), Report::from(&seen))
+    };
+    let all = merged(vec![part(0, "one"), part(1, "two")]);
+    let machines = all.run.parts.as_ref().map(|parts| &parts.machines).expect("parts");
+    let hosts: Vec<_> = machines.iter().filter_map(|machine| machine.host.as_deref()).collect();
+    assert_eq!(hosts, ["one", "two"]);
+    assert_eq!(all.run.labels, [("commit".to_owned(), "1eb6622".to_owned())].into());
+    assert_eq!(all.generator.as_ref().and_then(|sum| sum.host.clone()), None);
+    let shown = text(&all, TextOptions::default());
+    assert!(shown.contains("\n  Machine   one: ") && shown.contains(" and two: "), "{shown}");
+    assert!(shown.contains("\n  Labels    commit=1eb6622\n"), "{shown}");
+    assert_eq!(check_schema(&all), Ok(()));
+}
+
+#[test]
 fn counts_are_added() {
     let (_, one) = part(0, 2);
     let all = merged(parts(&[1, 0], 2));
