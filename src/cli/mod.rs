@@ -1,12 +1,12 @@
 //! The command line: the only part that talks to a terminal.
 
 mod args;
-mod colour;
 mod compare;
 #[cfg(feature = "pipeline")]
 mod dead;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod help;
 mod init;
 mod logger;
 mod manual;
@@ -25,11 +25,12 @@ mod run;
 #[cfg(feature = "pipeline")]
 mod services;
 mod signals;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::{Cli, Command, UsageError};
 
@@ -57,7 +58,8 @@ pub fn main() -> ExitCode {
     if let Some(error) = mistyped {
         return fail(&error.into());
     }
-    let cli = match Cli::try_parse() {
+    let command = help::with_short_help(Cli::command(), std::env::args_os());
+    let cli = match command.try_get_matches().and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => cli,
         Err(error) => {
             // clap also returns help and version as errors. A closed stdout is ignored.
