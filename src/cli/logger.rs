@@ -16,6 +16,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use self::line::LogLine;
 use self::queue::LogQueue;
 use self::throttle::MessageKind;
+use super::terminal::columns;
 
 /// Longest wait at the end of the process for lines that are not written yet.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -76,7 +77,7 @@ impl Log for Stderr {
 /// Installs the logger for messages of `level` and above, and starts the thread that writes them.
 pub(super) fn install(level: LevelFilter, format: LogFormat) {
     let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(WRITER_STACK);
-    QUEUE.set_format(format);
+    QUEUE.set_format(format, columns(&io::stderr()));
     // Without the thread, each message is written by the thread that logs it.
     QUEUE.set_has_writer(true);
     if thread.spawn(|| QUEUE.write_forever(write_line)).is_err() {

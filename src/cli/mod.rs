@@ -1,12 +1,12 @@
 //! The command line: the only part that talks to a terminal.
 
 mod args;
-mod colour;
 mod compare;
 #[cfg(feature = "pipeline")]
 mod dead;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod help;
 mod init;
 mod logger;
 mod manual;
@@ -26,6 +26,7 @@ mod run;
 #[cfg(feature = "pipeline")]
 mod services;
 mod signals;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

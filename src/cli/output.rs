@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 
 use self::replace::{link_target, replace, try_replace};
 use super::args::{OutputArgs, UsageError};
-use super::colour::{self, colour_result};
 use super::logger;
 use super::signals::Signals;
-use crate::output::TextOptions;
+use super::terminal::stdout_style;
 use crate::output::forms::{Document, Form, Subject};
-use crate::report::{Allowed, RESULT_LABEL};
+use crate::output::{TextOptions, Tone, result_words};
+use crate::report::Allowed;
 
 /// Environment variable with the path of the job summary under GitHub Actions.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
@@ -28,6 +28,8 @@ pub(super) struct Outputs {
     form: Form,
     files: Vec<Output>,
     options: TextOptions,
+    /// True if a line on stderr names each file that was written.
+    names_files: bool,
 }
 
 /// A file that a report will be written to.
@@ -50,7 +52,13 @@ impl Outputs {
             files.push(file);
         }
         let options = TextOptions { latency: args.latency, ..TextOptions::default() };
-        Ok(Self { form: args.format, files, options })
+        Ok(Self { form: args.format, files, options, names_files: true })
+    }
+
+    /// Sets that nothing is said about the files that were written, for `--quiet`.
+    pub(super) fn quiet(mut self, is_quiet: bool) -> Self {
+        self.names_files = !is_quiet;
+        self
     }
 
     /// Sets the faults that the user allows; they change the exit code that the documents name.
@@ -80,7 +88,8 @@ impl Outputs {
             Ok(content) => pending.spawn_blocking(move || print_report(&content)),
             Err(error) => pending.spawn_blocking(|| Err(error)),
         };
-        Delivery { written, pending }
+        let named = if self.names_files { self.files.clone() } else { Vec::new() };
+        Delivery { written, pending, named }
     }
 
     /// Writes an intermediate document to the regular files. Pipes and devices cannot be overwritten, so
@@ -90,11 +99,10 @@ impl Outputs {
         first_error(kept.map(|file| file.write(&file.render(document, self.options)?)))
     }
 
-    /// Prints a new result line below a report that is already printed and whose result is outdated.
+    /// Prints a new result line, which is not a good one, below a report that is already printed and whose result is outdated.
     pub(super) fn print_result(&self, result: &str) {
         if self.form == Form::Text {
-            let line = format!("\n{RESULT_LABEL}{result}\n");
-            let line = if colour::is_wanted() { colour_result(&line) } else { line };
+            let line = format!("\n{}", result_words(result, Tone::Bad, stdout_style()));
             if let Err(error) = print_bytes(line.as_bytes()) {
                 log::error!("the result could not be printed: {error}");
             }
@@ -103,9 +111,10 @@ impl Outputs {
 
     /// The document as it is printed.
     fn render(&self, document: Document<'_>) -> anyhow::Result<String> {
-        let content = document.render(self.form, self.options)?;
-        let is_coloured = self.form == Form::Text && colour::is_wanted();
-        Ok(if is_coloured { colour_result(&content) } else { content })
+        if self.form == Form::Text {
+            return Ok(document.styled_text(self.options, stdout_style()));
+        }
+        Ok(document.render(self.form, self.options)?)
     }
 }
 
@@ -120,6 +129,8 @@ pub(super) struct Delivery {
     /// Result for the regular files.
     written: anyhow::Result<()>,
     pending: JoinSet<anyhow::Result<()>>,
+    /// Files that a line on stderr names when all are written.
+    named: Vec<Output>,
 }
 
 impl Delivery {
@@ -129,7 +140,11 @@ impl Delivery {
         while let Some(ended) = self.pending.join_next().await {
             results.push(ended.context("a report was not written").and_then(|result| result));
         }
-        first_error(results.into_iter())
+        first_error(results.into_iter())?;
+        for file in self.named.iter().filter(|file| !is_device(&file.path)) {
+            logger::say(log::Level::Info, &format!("wrote {}", file.path.display()));
+        }
+        Ok(())
     }
 
     /// Does the same as [`Self::finish`], and gives up at the next signal. `None`: interrupted.
@@ -186,6 +201,13 @@ impl Output {
 /// be written to, because a rename would replace it by a regular file.
 pub(super) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|there| !there.is_file())
+}
+
+/// Returns true for a terminal or another device, such as `/dev/stdout` or `/dev/null`: a reader sees what it has.
+fn is_device(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| there.file_type().is_char_device())
+        || path.starts_with("/dev")
+        || path.starts_with("/proc")
 }
 
 /// Writes to an existing pipe or device. A named pipe without a reader is an error: a blocking open would

@@ -1,15 +1,20 @@
 //! Progress on stderr: a few lines that are drawn anew where it is a terminal, a plain line now and
 //! then where it is not, nothing when told to be quiet.
 
+mod window;
 mod words;
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::window::RecentWindow;
+use self::words::StepHeader;
 use super::logger;
+use super::terminal::stderr_style;
+use crate::output::TextStyle;
 use crate::ramp::StepStart;
+use crate::report::ramp::RampReport;
 use crate::run::{Phase, Progress};
 
 /// Redraws per second. Drawing takes CPU time from the load, so the rate is low.
@@ -23,7 +28,9 @@ const WAITING_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct View {
     face: Face,
     /// Description of the current step; empty for a run without steps.
-    header: String,
+    header: StepHeader,
+    /// Number of finished steps that are listed above the view.
+    listed: usize,
 }
 
 #[derive(Clone)]
@@ -36,21 +43,36 @@ enum Face {
 impl View {
     pub(super) fn new(quiet: bool) -> Self {
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-        let face = match (quiet, std::io::stderr().is_terminal() && !ci) {
-            (true, _) => Face::Nothing,
-            (false, false) => Face::Plain,
-            (false, true) => Face::Screen(Screen::new()),
+        let face = match stderr_style() {
+            _ if quiet => Face::Nothing,
+            Some(style) if !ci => Face::Screen(Screen::new(style)),
+            _ => Face::Plain,
         };
-        Self { face, header: String::new() }
+        Self { face, header: StepHeader::default(), listed: 0 }
     }
 
     /// Shows the step of a ramp that begins.
     pub(super) fn begin_step(&mut self, step: &StepStart<'_>) {
-        self.header = words::step(step);
+        self.header = StepHeader::new(step);
         match &self.face {
             Face::Nothing => {}
-            Face::Plain => say(&self.header),
+            Face::Plain => say(&self.header.text(Duration::ZERO)),
             Face::Screen(screen) => screen.begin(&self.header),
+        }
+    }
+
+    /// Lists the steps that have ended since the last call above the view, where they stay.
+    pub(super) fn list_steps(&mut self, ramp: &RampReport) {
+        let Face::Screen(screen) = &self.face else { return };
+        // A step of a search is judged after its report.
+        let judged = ramp.search.as_ref().map(|search| search.trials.len());
+        for (number, step) in ramp.steps.iter().enumerate().skip(self.listed) {
+            if step.error.is_none() && judged.is_some_and(|judged| number >= judged) {
+                return;
+            }
+            self.listed = number + 1;
+            // A failure only leaves the line out.
+            let _ = screen.all.println(words::finished_step(ramp, number, screen.style));
         }
     }
 
@@ -58,11 +80,17 @@ impl View {
     pub(super) fn updater(&self) -> impl FnMut(&Progress) + Send + 'static {
         let (face, header, mut lines_due) =
             (self.face.clone(), self.header.clone(), LineSchedule::default());
+        let mut window = RecentWindow::default();
         move |progress| match &face {
             Face::Nothing => {}
-            Face::Plain if lines_due.is_due(progress) => say(&words::line(&header, progress)),
+            Face::Plain if lines_due.is_due(progress) => {
+                say(&words::line(&header.text(Duration::ZERO), progress));
+            }
             Face::Plain => {}
-            Face::Screen(screen) => screen.show(progress),
+            Face::Screen(screen) => {
+                window.add(progress);
+                screen.show(&header, progress, &window);
+            }
         }
     }
 
@@ -86,6 +114,7 @@ struct Screen {
     header: ProgressBar,
     bar: ProgressBar,
     figures: ProgressBar,
+    style: TextStyle,
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -98,34 +127,35 @@ fn add_line(all: &MultiProgress, template: &str) -> ProgressBar {
 }
 
 impl Screen {
-    fn new() -> Self {
+    fn new(style: TextStyle) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(HERTZ));
         logger::make_room(all.clone());
         let header = add_line(&all, "{wide_msg}");
         let bar = add_line(&all, "{prefix:>9} {msg}");
         let figures = add_line(&all, "{msg}");
-        let screen = Self { all, header, bar, figures };
-        screen.begin("");
+        let screen = Self { all, header, bar, figures, style };
+        screen.begin(&StepHeader::default());
         screen
     }
 
-    fn begin(&self, header: &str) {
-        self.header.set_message(header.to_owned());
+    fn begin(&self, header: &StepHeader) {
+        self.header.set_message(header.text(Duration::ZERO));
         self.bar.set_style(style("{prefix:>9} {msg}"));
         self.bar.set_message("");
         self.bar.set_prefix("starting");
         self.figures.set_message("");
     }
 
-    fn show(&self, progress: &Progress) {
+    fn show(&self, header: &StepHeader, progress: &Progress, window: &RecentWindow) {
         if let Some(planned) = progress.planned {
             self.bar.set_style(style("{prefix:>9} [{wide_bar}] {msg}"));
             self.bar.set_length(millis(planned));
             self.bar.set_position(millis(progress.elapsed.min(planned)));
         }
+        self.header.set_message(header.text(progress.elapsed));
         self.bar.set_prefix(words::phase(progress));
         self.bar.set_message(words::time(progress));
-        self.figures.set_message(words::figures(progress));
+        self.figures.set_message(words::figures(progress, window, self.style));
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<CommandOutcome> {
         log::warn!("{warning}");
     }
     let allowed = args.allow.allowed();
-    let outputs = Outputs::check(&args.output, Subject::Ramp)?.allowing(allowed);
+    let outputs =
+        Outputs::check(&args.output, Subject::Ramp)?.allowing(allowed).quiet(args.watch.quiet);
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
@@ -94,6 +95,7 @@ impl RampScreen {
                 }
             }
             RampEvent::Report(so_far) => {
+                self.progress.list_steps(so_far);
                 if let Err(error) = self.outputs.keep(Document::Ramp(so_far)) {
                     log::warn!("{error:#}");
                 }

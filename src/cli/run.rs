@@ -40,7 +40,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
     let start_at = args.start_at.map(|start| still_ahead(start, &plan)).transpose()?;
     let allowed = args.allow.allowed();
     let subject = Subject::Run { listens: plan.listens() };
-    let outputs = Outputs::check(&args.output, subject)?.allowing(allowed);
+    let outputs = Outputs::check(&args.output, subject)?.allowing(allowed).quiet(args.watch.quiet);
 
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);

@@ -14,7 +14,8 @@ mod start_time;
 
 pub use format::format_count;
 pub(crate) use format::{
-    align, format_binary, format_duration, format_length, format_metric, format_some, format_time,
+    align, format_binary, format_duration, format_length, format_metric, format_short_metric,
+    format_short_time, format_some, format_time,
 };
 pub use rates::Rates;
 pub(crate) use start_time::StartTime;

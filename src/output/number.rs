@@ -1,7 +1,7 @@
 //! Numbers as text, for all forms that people read.
 
 use crate::core::distribution::QUANTILES;
-use crate::core::units::format_time;
+use crate::core::units::{format_short_time, format_time};
 use crate::report::{Distribution, Report, Resource};
 
 /// Text of a number that was not measured, or of a percentile of too few values.
@@ -10,6 +10,11 @@ pub(super) const NOT_AVAILABLE: &str = "n/a";
 /// Returns a time in microseconds with its unit.
 pub(super) fn time(micros: Option<f64>) -> String {
     micros.map_or_else(|| NOT_AVAILABLE.to_owned(), format_time)
+}
+
+/// Returns a time in microseconds with three digits and its unit.
+pub(super) fn short_time(micros: Option<f64>) -> String {
+    micros.map_or_else(|| NOT_AVAILABLE.to_owned(), format_short_time)
 }
 
 /// CPU time of a component for each request sent, in microseconds; `None` if no request was sent.

@@ -1,46 +1,132 @@
 //! A ramp's report as text: a row for each step, and the findings as sentences.
 
-use std::fmt::Write as _;
-
-use super::number::time;
-use super::table::{narrow_table, wrapped};
-use super::text::TextOptions;
+use super::number::{short_time, time};
+use super::style::{TextStyle, Tone};
+use super::table::{fitted, fitted_table, one_block};
+use super::text::{TextOptions, result_line};
 use crate::core::units::format_count;
-use crate::report::Remark;
 use crate::report::Report;
+use crate::report::finding::FindingKind;
 use crate::report::lookup::it_is;
 use crate::report::ramp::{RampReport, RampStep};
 use crate::report::result::RunResult;
 
 /// Text of a cell without a figure.
 const NONE: &str = "-";
+/// Head of the column with lost messages.
+const LOST: &str = "lost";
 
-/// The report as text.
+/// The report as text, as files and pipes have it.
 pub(crate) fn ramp_text(report: &RampReport, options: TextOptions) -> String {
+    styled_ramp_text(report, options, TextStyle::PLAIN)
+}
+
+/// The report as text in a style.
+pub(crate) fn styled_ramp_text(
+    report: &RampReport,
+    options: TextOptions,
+    style: TextStyle,
+) -> String {
     let kind = if report.planned_steps.is_some() { "Ramp" } else { "Search" };
-    let mut out = format!("{kind} {}: {}\n", report.name, report.progress());
-    // Writing to a String cannot fail, here and below.
-    if let Some(question) = &report.question {
-        let _ = writeln!(out, "  {question}");
+    let title = style.paint(Tone::Title, &format!("{kind} {}:", report.name));
+    let mut out = fitted("", &format!("{title} {}", report.progress()), style);
+    for line in report.question.iter().flat_map(|question| question.lines()) {
+        out += &fitted("  ", line, style);
     }
     if !report.steps.is_empty() {
         out.push('\n');
-        out += &narrow_table(&step_rows(report));
+        out += &step_table(report, style);
     }
     for (kind, reason) in reasons(report) {
-        out += &wrapped(&format!("  {kind:<10}"), &reason);
+        out += &fitted(&style.paint(Tone::Bad, &format!("  {kind:<10}")), &reason, style);
     }
     if !report.findings.is_empty() {
-        out += "\nFindings\n";
+        out += &format!("\n{}\n", style.paint(Tone::Title, "Findings"));
     }
     for finding in &report.findings {
-        out += &wrapped(&format!("  {:<12}", finding.kind.name()), &finding.text);
+        let label = format!("  {:<12}", finding.kind.name());
+        let is_caution = finding.kind == FindingKind::Caution;
+        let label = if is_caution { style.paint(Tone::Warning, &label) } else { label };
+        out += &fitted(&label, &finding.text, style);
     }
     if !report.complete {
-        out += "\nNot complete: it ended before its last step\n";
+        out += "\n";
+        out += &fitted("", "Not complete: it ended before its last step", style);
     }
     out.push('\n');
-    out + &RunResult::of_ramp(report, options.allowed).line()
+    out += &result_line(&RunResult::of_ramp(report, options.allowed), style);
+    style.with_characters(out)
+}
+
+/// The table of the steps. A terminal of 80 columns has place for the usual ones if the column of lost messages is left
+/// out where nothing was lost; a line says so.
+fn step_table(report: &RampReport, style: TextStyle) -> String {
+    let rows = short_step_rows(report, style);
+    let lost = rows[0].iter().position(|head| head == LOST);
+    if one_block(&rows, style).is_none()
+        && let Some(lost) = lost.filter(|column| rows[1..].iter().all(|row| row[*column] == "0"))
+    {
+        let rest: Vec<_> =
+            rows.iter().map(|row| [&row[..lost], &row[lost + 1..]].concat()).collect();
+        return fitted_table(&rest, style)
+            + &fitted("  Lost      ", "no message at any step", style);
+    }
+    fitted_table(&rows, style)
+}
+
+/// A row for each step as a terminal has it: times of three digits, and the value of the axis in place of the step's name.
+fn short_step_rows(report: &RampReport, style: TextStyle) -> Vec<Vec<String>> {
+    let axis = report
+        .axis
+        .as_deref()
+        .filter(|axis| report.steps.iter().all(|step| value_on_axis(&step.name, axis).is_some()));
+    let heads = [
+        axis.unwrap_or("Step"),
+        "rate/s",
+        "response p50",
+        "p99",
+        "arrival p50",
+        "p99",
+        LOST,
+        "queue",
+        "busiest",
+        "",
+    ];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for (number, step) in report.steps.iter().enumerate() {
+        let name = axis.and_then(|axis| value_on_axis(&step.name, axis)).unwrap_or(&step.name);
+        let mut row = vec![name.to_owned()];
+        match &step.report {
+            Some(report) => row.extend(short_figures(report)),
+            None => row.resize(heads.len() - 1, NONE.to_owned()),
+        }
+        let StepVerdict { words, tone } = StepVerdict::new(report, number, step);
+        row.push(style.paint(tone, &words.join(", ")));
+        rows.push(row);
+    }
+    without_empty_columns(&rows)
+}
+
+/// The value in a step's name, if the name is `AXIS VALUE`.
+fn value_on_axis<'a>(name: &'a str, axis: &str) -> Option<&'a str> {
+    let value = name.strip_prefix(axis)?.strip_prefix(' ')?;
+    (!value.contains([' ', ','])).then_some(value)
+}
+
+fn short_figures(report: &Report) -> [String; 8] {
+    let [rate, _, _, _, _, lost, busiest, percent, queue] = figures(report);
+    let (response, arrival) = (&report.latency.response, report.arrival.as_ref());
+    let busiest = if busiest == NONE { busiest } else { format!("{busiest} {percent}") };
+    [
+        rate.trim_end_matches("/s").to_owned(),
+        short_time(response.p50),
+        short_time(response.p99),
+        cell(arrival.map(|arrival| short_time(arrival.p50))),
+        cell(arrival.map(|arrival| short_time(arrival.p99))),
+        lost,
+        queue,
+        busiest,
+    ]
 }
 
 /// Reasons why steps went wrong, each with its label: errors first, then failures and thresholds of each step.
@@ -101,7 +187,7 @@ fn step_row(ramp: &RampReport, number: usize, step: &RampStep) -> Vec<String> {
         Some(report) => row.extend(figures(report)),
         None => row.resize(10, NONE.to_owned()),
     }
-    row.push(verdict(ramp, number, step));
+    row.push(StepVerdict::new(ramp, number, step).words.join(", "));
     row
 }
 
@@ -127,27 +213,56 @@ fn cell(figure: Option<String>) -> String {
     figure.unwrap_or_else(|| NONE.to_owned())
 }
 
+/// Result of a step in a few words, with a mark and in colour if the style has them.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+pub(crate) fn step_verdict(ramp: &RampReport, number: usize, style: TextStyle) -> String {
+    let Some(step) = ramp.steps.get(number) else { return String::new() };
+    let StepVerdict { words, tone } = StepVerdict::new(ramp, number, step);
+    style.verdict(tone, &words.join(", "))
+}
+
 /// Result of a step in a few words.
-fn verdict(ramp: &RampReport, number: usize, step: &RampStep) -> String {
-    let Some(report) = step.report.as_ref().filter(|_| step.error.is_none()) else {
-        return "error".to_owned();
-    };
-    let trials = ramp.search.iter().flat_map(|search| &search.trials);
-    let trial = trials.into_iter().find(|trial| trial.step == number as u64);
-    let mut words = Vec::new();
-    words.extend(trial.map(|trial| trial.outcome.words().to_owned()));
-    if !report.verdict.generator.is_valid() {
-        words.push(report.verdict.generator.word().to_owned());
+struct StepVerdict {
+    words: Vec<String>,
+    tone: Tone,
+}
+
+impl StepVerdict {
+    fn new(ramp: &RampReport, number: usize, step: &RampStep) -> Self {
+        let mut verdict = Self { words: Vec::new(), tone: Tone::Good };
+        let Some(report) = step.report.as_ref().filter(|_| step.error.is_none()) else {
+            verdict.add("error", Tone::Bad);
+            return verdict;
+        };
+        let trials = ramp.search.iter().flat_map(|search| &search.trials);
+        if let Some(trial) = trials.into_iter().find(|trial| trial.step == number as u64) {
+            let tone = if trial.held() { Tone::Good } else { Tone::Warning };
+            verdict.add(trial.outcome.words(), tone);
+        }
+        if !report.verdict.generator.is_valid() {
+            verdict.add(report.verdict.generator.word(), Tone::Bad);
+        }
+        let failures = step.failures();
+        failures.iter().for_each(|failure| verdict.add(&failure.name(), Tone::Bad));
+        if failures.is_empty() && report.requests.refused() > 0 {
+            verdict.add("refused", Tone::Bad);
+        }
+        if report.verdict.thresholds.iter().any(|threshold| !threshold.ok) {
+            verdict.add("FAILED", Tone::Bad);
+        }
+        if ramp.findings.iter().any(|finding| finding.noisy_step() == Some(&step.name)) {
+            verdict.add("noise", Tone::Warning);
+        }
+        if verdict.words.is_empty() {
+            verdict.add("ok", Tone::Good);
+        }
+        verdict
     }
-    let failures = step.failures();
-    words.extend(failures.iter().map(Remark::name));
-    if failures.is_empty() && report.requests.refused() > 0 {
-        words.push("refused".to_owned());
+
+    fn add(&mut self, words: &str, tone: Tone) {
+        self.words.push(words.to_owned());
+        self.tone = self.tone.max(tone);
     }
-    if report.verdict.thresholds.iter().any(|threshold| !threshold.ok) {
-        words.push("FAILED".to_owned());
-    }
-    if words.is_empty() { "ok".to_owned() } else { words.join(", ") }
 }
 
 #[cfg(test)]

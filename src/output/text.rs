@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 
 use super::machine::{labels, machine};
-use super::number::{Statistic, bound_of_zero, cpu_per_request_us, time};
+use super::number::{NOT_AVAILABLE, Statistic, bound_of_zero, cpu_per_request_us, time};
 use super::requests::request_rows;
-use super::table::{narrow_table, table, wrapped};
+use super::style::{TextStyle, Tone};
+use super::table::{fitted, fitted_table};
 use super::wrk::block;
 use crate::core::units::{format_binary, format_count, format_time};
 use crate::report::lookup::it_is;
-use crate::report::result::{Allowed, RunResult};
-use crate::report::{Distribution, Errors, HttpVersion, Latency, Messages, Report, Run, Script};
+use crate::report::result::{Allowed, RESULT_LABEL, RunResult};
+use crate::report::{
+    Distribution, Errors, HttpVersion, Latency, Messages, Report, Run, Script, ThresholdResult,
+};
 
 /// Indent of a row under the label above it.
 const INDENT: &str = "            ";
@@ -24,23 +27,45 @@ pub struct TextOptions {
     pub allowed: Allowed,
 }
 
-/// The whole text.
+/// The whole text, as files and pipes have it.
 pub fn text(report: &Report, options: TextOptions) -> String {
+    styled_text(report, options, TextStyle::PLAIN)
+}
+
+/// The whole text in a style.
+pub(crate) fn styled_text(report: &Report, options: TextOptions, style: TextStyle) -> String {
     let sections = [
-        block(report, options.latency),
-        latencies(report, options),
-        table(&request_rows(report)),
-        stages(report),
-        account(report),
-        resources(report),
-        verdict(report),
-        RunResult::of_run(report, options.allowed).line(),
+        block(report, options.latency, style),
+        latencies(report, options, style),
+        fitted_table(&request_rows(report), style),
+        stages(report, style),
+        account(report, style),
+        fitted_table(&resource_rows(report), style),
+        verdict(report, style),
+        result_line(&RunResult::of_run(report, options.allowed), style),
     ];
-    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+    let sections = sections.into_iter().filter(|section| !section.is_empty());
+    style.with_characters(sections.collect::<Vec<_>>().join("\n"))
+}
+
+/// The last line of a text.
+pub(super) fn result_line(result: &RunResult, style: TextStyle) -> String {
+    let tone = if result.passed() { Tone::Good } else { Tone::Bad };
+    result_words(&result.to_string(), tone, style)
+}
+
+/// The last line of a text, from its words.
+pub(crate) fn result_words(words: &str, tone: Tone, style: TextStyle) -> String {
+    if !style.is_terminal() {
+        // Programs read this line: it is never broken.
+        return format!("{RESULT_LABEL}{words}\n");
+    }
+    let label = style.paint(tone, RESULT_LABEL);
+    style.with_characters(fitted(&label, &style.verdict(tone, words), style))
 }
 
 /// Percentiles of a row, and the maximum.
-fn statistics(options: TextOptions) -> Vec<Statistic> {
+pub(super) fn statistics(options: TextOptions) -> Vec<Statistic> {
     let mut all = vec![Statistic::P50, Statistic::P90, Statistic::P99, Statistic::P99_9];
     if options.latency {
         all.push(Statistic::P99_99);
@@ -49,25 +74,43 @@ fn statistics(options: TextOptions) -> Vec<Statistic> {
     all
 }
 
-fn quantile_row(name: &str, distribution: &Distribution, options: TextOptions) -> Vec<String> {
+/// Numbers that distributions of a few values have, in place of percentiles that none of them has.
+const OF_FEW_VALUES: [Statistic; 3] = [Statistic::Min, Statistic::Mean, Statistic::Max];
+
+/// Returns true if no distribution has enough values for a percentile.
+fn are_too_few<'a>(mut all: impl Iterator<Item = &'a Distribution>) -> bool {
+    all.all(|distribution| distribution.p50.is_none())
+}
+
+fn quantile_row(name: &str, distribution: &Distribution, columns: &[Statistic]) -> Vec<String> {
     let mut row = vec![name.to_owned()];
-    row.extend(statistics(options).into_iter().map(|statistic| statistic.text(distribution)));
+    row.extend(columns.iter().map(|statistic| statistic.text(distribution)));
     row
 }
 
-fn latencies(report: &Report, options: TextOptions) -> String {
-    titled(latency_rows(report, options))
+fn latencies(report: &Report, options: TextOptions, style: TextStyle) -> String {
+    let Latency { response, service, .. } = &report.latency;
+    let main = [response, service].into_iter().chain(&report.arrival);
+    let columns = if are_too_few(main) { OF_FEW_VALUES.to_vec() } else { statistics(options) };
+    let mut rows = latency_rows(report, &columns);
+    let is_empty = |row: &Vec<String>| row[1..].iter().all(|cell| cell == NOT_AVAILABLE);
+    if rows[1..].iter().all(is_empty) {
+        rows.truncate(1);
+    }
+    titled(rows, style)
 }
 
 /// A table below its title, which is the first cell of its first row. Title and column names in one line would not fit a
 /// terminal of 80 columns.
-fn titled(mut rows: Vec<Vec<String>>) -> String {
+fn titled(mut rows: Vec<Vec<String>>, style: TextStyle) -> String {
     let title = rows.first_mut().and_then(|head| head.first_mut()).map(std::mem::take);
-    format!("  {}\n{}", title.unwrap_or_default(), narrow_table(&rows))
+    let title = style.paint(Tone::Title, &title.unwrap_or_default());
+    let table = if rows.len() > 1 { fitted_table(&rows, style) } else { String::new() };
+    fitted("  ", &title, style) + &table
 }
 
 /// A row for each distribution, below a row of column names.
-pub(super) fn latency_rows(report: &Report, options: TextOptions) -> Vec<Vec<String>> {
+pub(super) fn latency_rows(report: &Report, columns: &[Statistic]) -> Vec<Vec<String>> {
     let Report { run, latency, arrival, .. } = report;
     let loop_name = match (run.rate_range, &run.rate_target, &run.arrivals) {
         (Some([from, to]), _, Some(arrivals)) => {
@@ -79,21 +122,21 @@ pub(super) fn latency_rows(report: &Report, options: TextOptions) -> Vec<Vec<Str
         _ => "Closed loop".to_owned(),
     };
     let mut head = vec![loop_name];
-    head.extend(statistics(options).into_iter().map(Statistic::label));
+    head.extend(columns.iter().map(|statistic| statistic.label()));
     let mut rows = vec![head];
     if let Some(arrival) = arrival {
-        rows.push(quantile_row("  arrival   due → arrived", arrival, options));
+        rows.push(quantile_row("  arrival   due → arrived", arrival, columns));
     }
     if report.has_lateness() {
-        rows.push(quantile_row("  response  due → answered", &latency.response, options));
+        rows.push(quantile_row("  response  due → answered", &latency.response, columns));
     }
-    rows.push(quantile_row("  service   sent → answered", &latency.service, options));
+    rows.push(quantile_row("  service   sent → answered", &latency.service, columns));
     if report.has_lateness() {
-        rows.extend(lateness_rows(latency, options));
+        rows.extend(lateness_rows(latency, columns));
     }
     if let Some(connect) = &latency.connect {
         let name = if latency.waiting.is_some() { "waiting" } else { "lateness" };
-        rows.push(quantile_row(&format!("  connect   of {name}"), connect, options));
+        rows.push(quantile_row(&format!("  connect   of {name}"), connect, columns));
     }
     rows
 }
@@ -103,35 +146,41 @@ fn whole_rate(rate: f64) -> String {
 }
 
 /// The two parts of lateness; lateness itself if its parts were not measured.
-fn lateness_rows(latency: &Latency, options: TextOptions) -> Vec<Vec<String>> {
+fn lateness_rows(latency: &Latency, columns: &[Statistic]) -> Vec<Vec<String>> {
     match &latency.waiting {
         Some(waiting) => vec![
-            quantile_row("  pacing    due → ready", &latency.pacing, options),
-            quantile_row("  waiting   for a connection", waiting, options),
+            quantile_row("  pacing    due → ready", &latency.pacing, columns),
+            quantile_row("  waiting   for a connection", waiting, columns),
         ],
-        None => vec![quantile_row("  lateness  due → sent", &latency.lateness, options)],
+        None => vec![quantile_row("  lateness  due → sent", &latency.lateness, columns)],
     }
 }
 
-fn stages(report: &Report) -> String {
+fn stages(report: &Report, style: TextStyle) -> String {
     if report.stages.is_empty() {
         return String::new();
     }
-    titled(stage_rows(report))
+    let all = report.stages.iter().map(|stage| &stage.distribution);
+    let columns = if are_too_few(all) { &OF_FEW_VALUES[..] } else { &OF_STAGES };
+    titled(stage_rows(report, columns), style)
 }
 
+/// Numbers of a stage.
+pub(super) const OF_STAGES: [Statistic; 5] =
+    [Statistic::P50, Statistic::P90, Statistic::P99, Statistic::P99_9, Statistic::Max];
+
 /// A row for each stage, below a row of column names.
-pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
+pub(super) fn stage_rows(report: &Report, columns: &[Statistic]) -> Vec<Vec<String>> {
     let bound = report.run.clock.error_bound_us;
     let clock = bound.map(|bound| format!(", clock ± {}", format_time(bound))).unwrap_or_default();
-    let title = format!("Stages of 1 message in {}{clock}", report.run.sample);
-    let head = [title.as_str(), "messages", "p50", "p90", "p99", "p99.9", "max"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut head =
+        vec![format!("Stages of 1 message in {}{clock}", report.run.sample), "messages".to_owned()];
+    head.extend(columns.iter().map(|statistic| statistic.label()));
+    let mut rows = vec![head];
     for stage in &report.stages {
-        let q = &stage.distribution;
-        let times = [q.p50, q.p90, q.p99, q.p99_9, q.max].map(|value| stage_time(value, bound));
-        let mut row = vec![format!("  {} → {}", stage.from, stage.to), format_count(q.count)];
-        row.extend(times);
+        let times = &stage.distribution;
+        let mut row = vec![format!("  {} → {}", stage.from, stage.to), format_count(times.count)];
+        row.extend(columns.iter().map(|statistic| stage_time(statistic.of(times), bound)));
         rows.push(row);
     }
     rows
@@ -145,43 +194,55 @@ fn stage_time(value: Option<f64>, error_bound_us: Option<f64>) -> String {
     }
 }
 
-fn account(report: &Report) -> String {
+/// A count with its name; one above 0 is painted.
+fn count(count: u64, name: &str, tone: Tone, style: TextStyle) -> String {
+    let text = format!("{} {name}", format_count(count));
+    if count > 0 { style.paint(tone, &text) } else { text }
+}
+
+fn account(report: &Report, style: TextStyle) -> String {
     let requests = &report.requests;
-    // Writing to a String cannot fail, here and below.
-    let mut out = format!(
-        "  Requests  {} planned = {} sent + {} dropped\n            \
-         {} completed, {} failed, {} unfinished\n",
-        format_count(requests.planned),
-        format_count(requests.sent),
-        format_count(requests.dropped),
-        format_count(requests.completed),
-        format_count(requests.failed),
-        format_count(requests.unfinished),
-    );
+    let mut lines = vec![
+        format!(
+            "{} planned = {} sent + {}",
+            format_count(requests.planned),
+            format_count(requests.sent),
+            count(requests.dropped, "dropped", Tone::Warning, style),
+        ),
+        format!(
+            "{} completed, {}, {}",
+            format_count(requests.completed),
+            count(requests.failed, "failed", Tone::Bad, style),
+            count(requests.unfinished, "unfinished", Tone::Warning, style),
+        ),
+    ];
     if requests.status.keys().any(|status| !status.starts_with('2')) {
         let mut all = Vec::new();
         for (status, count) in &requests.status {
             all.push(format!("{status}: {}", format_count(*count)));
         }
-        out += &wrapped(INDENT, &format!("by status {}", all.join("; ")));
+        lines.push(format!("by status {}", all.join("; ")));
     }
     if requests.errors.protocol > 0 {
-        let _ = writeln!(
-            out,
-            "            {} answers were not HTTP",
-            format_count(requests.errors.protocol)
-        );
+        lines.push(format!("{} answers were not HTTP", format_count(requests.errors.protocol)));
     }
     if !requests.errors.by_cause.is_empty() {
-        out += &wrapped(INDENT, &format!("failed by cause {}", causes(&requests.errors)));
+        lines.push(format!("failed by cause {}", causes(&requests.errors)));
     }
+    let mut out = labelled("  Requests  ", &lines, style);
     if let Some(messages) = &report.messages {
-        out += &message_account(messages);
+        out += &labelled("  Messages  ", &message_account(messages, style), style);
     }
     if let Some(script) = &report.script {
-        out += &wrapped("  Script    ", &script_use(script));
+        out += &fitted("  Script    ", &script_use(script), style);
     }
     out
+}
+
+/// Lines below each other, the first after the label.
+fn labelled(label: &str, lines: &[String], style: TextStyle) -> String {
+    let labels = std::iter::once(label).chain(std::iter::repeat(INDENT));
+    labels.zip(lines).map(|(label, line)| fitted(label, line, style)).collect()
 }
 
 /// Failures by cause in words, the most frequent first.
@@ -205,45 +266,43 @@ pub(super) fn script_use(script: &Script) -> String {
     )
 }
 
-fn message_account(messages: &Messages) -> String {
-    let mut out = format!(
-        "  Messages  {} accepted, {} arrived, {} lost, {}{} unknown\n            \
-         {} duplicated, {} reordered, {} unexpected ({} foreign)\n",
-        format_count(messages.accepted),
-        format_count(messages.arrived),
-        format_count(messages.lost),
-        match messages.missed {
-            0 => String::new(),
-            missed => format!("{} missed, ", format_count(missed)),
-        },
-        format_count(messages.unknown),
-        format_count(messages.duplicated),
-        format_count(messages.reordered),
-        format_count(messages.unexpected),
-        format_count(messages.foreign),
-    );
-    out += &examples("lost", &messages.examples.lost);
-    out + &examples("duplicated", &messages.examples.duplicated)
+fn message_account(messages: &Messages, style: TextStyle) -> Vec<String> {
+    let missed = match messages.missed {
+        0 => String::new(),
+        missed => format!("{}, ", count(missed, "missed", Tone::Warning, style)),
+    };
+    let mut lines = vec![
+        format!(
+            "{} accepted, {} arrived, {}, {missed}{} unknown",
+            format_count(messages.accepted),
+            format_count(messages.arrived),
+            count(messages.lost, "lost", Tone::Bad, style),
+            format_count(messages.unknown),
+        ),
+        format!(
+            "{} duplicated, {} reordered, {} unexpected ({} foreign)",
+            format_count(messages.duplicated),
+            format_count(messages.reordered),
+            format_count(messages.unexpected),
+            format_count(messages.foreign),
+        ),
+    ];
+    lines.extend(examples("lost", &messages.examples.lost));
+    lines.extend(examples("duplicated", &messages.examples.duplicated));
+    lines
 }
 
-/// The first ids of lost or duplicated messages; empty if there are none.
-fn examples(kind: &str, ids: &[u64]) -> String {
-    if ids.is_empty() {
-        return String::new();
-    }
+/// The first ids of lost or duplicated messages; `None` if there are none.
+fn examples(kind: &str, ids: &[u64]) -> Option<String> {
     let ids: Vec<_> = ids.iter().map(u64::to_string).collect();
-    wrapped(INDENT, &format!("first {kind}: {}", ids.join(" ")))
+    (!ids.is_empty()).then(|| format!("first {kind}: {}", ids.join(" ")))
 }
 
-fn resources(report: &Report) -> String {
-    if report.resources.is_empty() {
-        return String::new();
-    }
-    table(&resource_rows(report))
-}
-
-/// A row for each component, below a row of column names.
+/// A row for each component, below a row of column names; empty if no component was measured.
 pub(super) fn resource_rows(report: &Report) -> Vec<Vec<String>> {
+    if report.resources.is_empty() {
+        return Vec::new();
+    }
     let mut rows =
         vec![["Component", "CPU", "CPU max", "CPU/request", "memory"].map(str::to_owned).to_vec()];
     for used in &report.resources {
@@ -297,7 +356,7 @@ pub(super) fn why_valid(report: &Report) -> &'static str {
     }
 }
 
-fn verdict(report: &Report) -> String {
+fn verdict(report: &Report, style: TextStyle) -> String {
     let verdict = &report.verdict;
     let mut out = String::new();
     for (label, text) in [
@@ -307,23 +366,37 @@ fn verdict(report: &Report) -> String {
         ("  Machine   ", machine(report)),
         ("  Labels    ", labels(report)),
     ] {
-        out.extend(text.map(|text| wrapped(label, &text)));
+        out.extend(text.map(|text| fitted(label, &text, style)));
     }
-    out.extend(verdict.notes.iter().map(|note| wrapped("  Note      ", &note.to_string())));
-    out.extend(
-        verdict.failures.iter().map(|failure| wrapped("  Failed    ", &failure.to_string())),
-    );
+    let label = style.paint(Tone::Warning, "  Note      ");
+    out.extend(verdict.notes.iter().map(|note| fitted(&label, &note.to_string(), style)));
+    let label = style.paint(Tone::Bad, "  Failed    ");
+    let failures = verdict.failures.iter();
+    out.extend(failures.map(|failure| fitted(&label, &failure.to_string(), style)));
     for threshold in &verdict.thresholds {
-        let word = if threshold.ok { "ok" } else { "FAILED" };
-        let text = format!("{}: {word} ({})", threshold.expr, it_is(threshold));
-        out += &wrapped("  Fail if   ", &text);
+        out += &fitted("  Fail if   ", &condition(threshold, style), style);
     }
     match verdict.reasons.as_slice() {
-        [] => out += &wrapped("  Generator ", &format!("valid: {}", why_valid(report))),
+        [] => {
+            let valid = style.verdict(Tone::Good, "valid");
+            out += &fitted("  Generator ", &format!("{valid}: {}", why_valid(report)), style);
+        }
         reasons => {
-            out += "  Generator LIMITED: do not trust these numbers\n";
-            out.extend(reasons.iter().map(|reason| wrapped(INDENT, &reason.to_string())));
+            let limited = style.verdict(Tone::Bad, "LIMITED: do not trust these numbers");
+            out += &fitted("  Generator ", &limited, style);
+            out.extend(reasons.iter().map(|reason| fitted(INDENT, &reason.to_string(), style)));
         }
     }
     out
+}
+
+/// A condition with its result.
+fn condition(threshold: &ThresholdResult, style: TextStyle) -> String {
+    let (tone, word) = if threshold.ok { (Tone::Good, "ok") } else { (Tone::Bad, "FAILED") };
+    if style.is_terminal() {
+        // The mark comes first, below those of the other conditions.
+        let verdict = style.verdict(tone, &threshold.expr);
+        return format!("{verdict}: {} ({})", style.paint(tone, word), it_is(threshold));
+    }
+    format!("{}: {word} ({})", threshold.expr, it_is(threshold))
 }

@@ -8,34 +8,65 @@ use crate::core::units::{
     align, format_binary, format_length, format_metric, format_some, format_time,
 };
 use crate::output::number::{NOT_AVAILABLE, time};
+use crate::output::style::TextStyle;
+use crate::output::table::{fitted_line, fitted_table};
 use crate::report::{Distribution, Report, Requests};
 
-/// The block. `distribution` is wrk's `--latency`.
-pub(super) fn block(report: &Report, distribution: bool) -> String {
+/// Columns of the block's widest line.
+const WIDTH: usize = 50;
+
+/// The block. `distribution` is wrk's `--latency`. A terminal that is too narrow has the same numbers in other lines.
+pub(super) fn block(report: &Report, distribution: bool, style: TextStyle) -> String {
     let Report { run, requests, .. } = report;
     let latency = latency(report);
     let mut out = String::new();
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(out, "Running {} @ {}", length(report), run.target);
     let _ = writeln!(out, "  {} threads and {} connections", run.threads, run.connections);
-    let _ =
-        writeln!(out, "  Thread Stats{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev");
-    let within = latency.latencies().ok().and_then(|all| all.share_within_stdev());
-    let within = within.map(|share| share * 100.0);
-    let is_empty = requests.completed == 0;
-    let zero = is_empty.then_some(0.0);
-    let times = [latency.mean, latency.stdev, latency.max];
-    let times = times.map(|time| time.or(zero).map(format_time));
-    out += &stats("Latency", times, within, is_empty);
-    let per_thread = &requests.per_thread;
-    let rates = [per_thread.mean, per_thread.stdev, per_thread.max];
-    let rates = rates.map(|rate| rate.or(zero).map(format_metric));
-    out += &stats("Req/Sec", rates, per_thread.within_stdev_percent, is_empty);
+    out += &thread_stats(report, latency, style);
     if distribution {
         out += &percentiles(latency);
     }
     out += &totals(requests, run.duration_s);
+    if style.is_terminal() {
+        return out.lines().map(|line| fitted_line(line, style)).collect();
+    }
     out
+}
+
+fn thread_stats(report: &Report, latency: &Distribution, style: TextStyle) -> String {
+    let requests = &report.requests;
+    let within = latency.latencies().ok().and_then(|all| all.share_within_stdev());
+    let zero = (requests.completed == 0).then_some(0.0);
+    let times = [latency.mean, latency.stdev, latency.max].map(|time| time.or(zero));
+    let per_thread = &requests.per_thread;
+    let rates = [per_thread.mean, per_thread.stdev, per_thread.max].map(|rate| rate.or(zero));
+    // Without answers the share is wrk's `-nan`, which only programs expect.
+    let unknown = if zero.is_some() && !style.is_terminal() { "-nan%" } else { "n/a " };
+    let times = times.map(|time| known(time.map(format_time)));
+    let rates = rates.map(|rate| known(rate.map(format_metric)));
+    let shares = [within.map(|share| share * 100.0), per_thread.within_stdev_percent];
+    let [time_share, rate_share] = shares
+        .map(|share| share.map_or_else(|| unknown.to_owned(), |percent| format!("{percent:.2}%")));
+    if style.width < WIDTH {
+        let head = ["Thread Stats", "Avg", "Stdev", "Max", "+/- Stdev"].map(str::to_owned).to_vec();
+        let times = [&["  Latency".to_owned()], &times[..], &[time_share]].concat();
+        let rates = [&["  Req/Sec".to_owned()], &rates[..], &[rate_share]].concat();
+        return fitted_table(&[head, times, rates], style);
+    }
+    format!(
+        "  Thread Stats{:>6}{:>11}{:>8}{:>12}\n{}{}",
+        "Avg",
+        "Stdev",
+        "Max",
+        "+/- Stdev",
+        stats("Latency", times, &time_share),
+        stats("Req/Sec", rates, &rate_share)
+    )
+}
+
+fn known(number: Option<String>) -> String {
+    number.unwrap_or_else(|| NOT_AVAILABLE.to_owned())
 }
 
 /// The latency of wrk and wrk2: in a closed loop from the send, in an open loop from the due time.
@@ -54,13 +85,9 @@ fn length(report: &Report) -> String {
     }
 }
 
-/// Mean, standard deviation, maximum, and the share within one standard deviation of the mean. Without answers the share is
-/// wrk's `-nan`; a number that is not known is `n/a`.
-fn stats(name: &str, numbers: [Option<String>; 3], within: Option<f64>, is_empty: bool) -> String {
-    let unknown = if is_empty { "-nan%" } else { "n/a " };
-    let within = within.map_or_else(|| unknown.to_owned(), |percent| format!("{percent:.2}%"));
-    let [mean, stdev, max] =
-        numbers.map(|number| number.unwrap_or_else(|| NOT_AVAILABLE.to_owned()));
+/// Mean, standard deviation, maximum, and the share within one standard deviation of the mean.
+fn stats(name: &str, numbers: [String; 3], within: &str) -> String {
+    let [mean, stdev, max] = numbers;
     let (mean, stdev, max) = (align(&mean, 8), align(&stdev, 10), align(&max, 9));
     format!("    {name:<10}{mean}{stdev}{max}{within:>9}\n")
 }

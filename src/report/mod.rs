@@ -40,7 +40,7 @@ pub use merge::{MergeError, Named, merge};
 use remark::SavedVerdict;
 pub use remark::{Remark, sentences};
 pub use result::{Allowed, RunFailed};
-pub(crate) use result::{CommandOutcome, RESULT_LABEL, RunResult};
+pub(crate) use result::{CommandOutcome, RunResult};
 pub use saved::{Saved, SavedError};
 pub use words::{
     ClockSource, EngineName, GeneratorState, HttpVersion, LoopMode, ServerKind, SlotSpacing,

@@ -96,11 +96,6 @@ impl RunResult {
     pub(crate) fn outcome(&self) -> CommandOutcome {
         self.outcome
     }
-
-    /// The last line of a text.
-    pub(crate) fn line(&self) -> String {
-        format!("{RESULT_LABEL}{self}\n")
-    }
 }
 
 /// A run that did not pass: it proves nothing, the generator could not hold the plan, or a condition held.

@@ -16,7 +16,7 @@ use super::redis_log::LogServer;
 use super::series::Series;
 use super::services::EndedChild;
 use super::stages::{JoinedStages, StageJoin};
-use crate::config::plan::Plan;
+use crate::config::plan::{Mode, Plan};
 use crate::core::clock::{self, Nanos};
 use crate::engine::shards::LoadShards;
 use crate::engine::worker::INTERVAL;
@@ -50,6 +50,8 @@ pub struct Progress {
     pub planned: Option<Duration>,
     /// Requests a second since the last progress.
     pub rate: f64,
+    /// Requests a second that the plan asks of this process now; `None` in a closed loop.
+    pub(crate) target_rate: Option<f64>,
     /// Requests sent, warm-up included.
     pub sent: u64,
     /// Requests on the wire or in the backlog.
@@ -108,9 +110,18 @@ pub(super) struct Monitor {
     start: Nanos,
     measure_from: Nanos,
     planned: Option<Duration>,
+    /// Rates of an open loop, of this process.
+    rates: Option<RateSpan>,
     /// State at the last report of progress.
     last_progress: SentSoFar,
     queue_depth: Option<u64>,
+}
+
+/// Requests a second at the start and at the end of the measured part.
+#[derive(Debug, Clone, Copy)]
+struct RateSpan {
+    from: f64,
+    to: f64,
 }
 
 /// Number of requests sent up to a time.
@@ -161,6 +172,7 @@ impl Monitor {
             start,
             measure_from: start + shards.measure_from(),
             planned,
+            rates: rate_span(plan),
             last_progress: SentSoFar { at: start, sent: 0 },
             queue_depth: None,
         }
@@ -353,13 +365,15 @@ impl Monitor {
     fn report_progress(&mut self, participants: &Participants) {
         let now = clock::now();
         let is_over = self.is_time_up(now);
+        let target_rate = self.target_rate(now);
         let Some(on_progress) = &mut self.on_progress else { return };
         let gauges = &participants.workers.gauges;
         let sent = gauges.iter().map(|gauges| gauges.sent.load(Relaxed)).sum();
         let last = std::mem::replace(&mut self.last_progress, SentSoFar { at: now, sent });
         let elapsed = (now - self.start).as_duration();
         on_progress(&Progress {
-            phase: if now < self.measure_from {
+            // The start is a moment ahead; without a warm-up there is none.
+            phase: if now < self.measure_from && self.measure_from > self.start {
                 Phase::Warmup
             } else if is_over || participants.workers.control.is_stopped() {
                 Phase::Draining
@@ -369,6 +383,7 @@ impl Monitor {
             elapsed,
             planned: self.planned,
             rate: (sent - last.sent) as f64 / (now - last.at).as_secs_f64().max(1e-3),
+            target_rate,
             sent,
             in_flight: gauges.iter().map(|gauges| gauges.in_flight()).sum(),
             dropped: gauges.iter().map(|gauges| gauges.dropped.load(Relaxed)).sum(),
@@ -378,6 +393,16 @@ impl Monitor {
             last_second: self.series.last().cloned(),
             totals: self.series.totals(),
         });
+    }
+
+    /// Requests a second that are planned at a time.
+    fn target_rate(&self, now: Nanos) -> Option<f64> {
+        let RateSpan { from, to } = self.rates?;
+        let end = self.planned.map(|planned| self.start + planned.into());
+        let length = end.map_or(0.0, |end| (end - self.measure_from).as_secs_f64());
+        let share =
+            if length > 0.0 { (now - self.measure_from).as_secs_f64() / length } else { 0.0 };
+        Some(from + (to - from) * share.min(1.0))
     }
 
     /// Ends the series and the stages, and returns all results.
@@ -391,6 +416,13 @@ impl Monitor {
             ended_components: self.ended_components,
         }
     }
+}
+
+/// The rates of the plan, of which this process has its share.
+fn rate_span(plan: &Plan) -> Option<RateSpan> {
+    let Mode::Open { rate, .. } = &plan.load.mode else { return None };
+    let nodes = plan.request.node.count as f64;
+    Some(RateSpan { from: rate.from.as_f64() / nodes, to: rate.to.as_f64() / nodes })
 }
 
 /// Waits until a stop is requested; forever if none can be.

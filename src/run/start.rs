@@ -73,6 +73,7 @@ impl Progress {
             elapsed,
             planned: Some(until_start),
             rate: 0.0,
+            target_rate: None,
             sent: 0,
             in_flight: 0,
             dropped: 0,

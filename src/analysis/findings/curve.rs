@@ -5,6 +5,7 @@
 //! median of the steps before, and a millisecond more than that; the response breaks likewise.
 
 use super::Point;
+use super::noise::without_slow_arrivals;
 use super::sizing::sizing;
 use crate::analysis::bottleneck::{busiest, has_cpu_limits, saturation};
 use crate::analysis::queue_growth::median;
@@ -56,7 +57,8 @@ fn usual(before: &[Option<f64>]) -> Option<f64> {
     median(before.iter().copied().flatten().collect())
 }
 
-fn is_broken(value: Option<f64>, usual: Option<f64>) -> bool {
+/// Returns true if a percentile is above [`BREAK`] times its usual value, and a millisecond more than that.
+pub(super) fn is_broken(value: Option<f64>, usual: Option<f64>) -> bool {
     match (value, usual) {
         (Some(value), Some(usual)) => value > BREAK * usual && value > usual + LEAST_BREAK,
         _ => false,
@@ -119,10 +121,10 @@ fn trend(curve: &[Point<'_>], best: &Point<'_>, axis: &str) -> Option<Trend> {
 
 fn arrival_held(curve: &[Point<'_>]) -> Option<ArrivalHeld> {
     let [_, .., last] = curve else { return None };
-    let slowest = curve
-        .iter()
+    let slowest = without_slow_arrivals(curve)
+        .into_iter()
         .max_by(|a, b| a.arrival_p99().unwrap_or(0.0).total_cmp(&b.arrival_p99().unwrap_or(0.0)))?;
-    Some(ArrivalHeld { last: arrival_step(last)?, slowest: arrival_step(slowest)? })
+    Some(ArrivalHeld { last: arrival_step(last)?, slowest: arrival_step(&slowest)? })
 }
 
 fn arrival_break(curve: &[Point<'_>], at: usize) -> Option<ArrivalBreak> {

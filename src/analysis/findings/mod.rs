@@ -5,6 +5,7 @@
 
 mod curve;
 mod knee;
+mod noise;
 mod sizing;
 
 use crate::analysis::bottleneck::has_cpu_limits;
@@ -68,7 +69,7 @@ impl<'a> Point<'a> {
 /// All findings of a ramp.
 pub(crate) fn conclude(report: &RampReport) -> Vec<Finding> {
     let points: Vec<_> = report.steps.iter().filter_map(Point::new).collect();
-    let mut findings = Vec::new();
+    let (mut findings, mut noise) = (Vec::new(), Vec::new());
     if let Some(search) = &report.search {
         let found = knee::findings(report, &points, search);
         findings.extend(found.into_iter().map(|data| Finding::new("", data)));
@@ -82,8 +83,11 @@ pub(crate) fn conclude(report: &RampReport) -> Vec<Finding> {
             let axis = report.axis.as_deref().unwrap_or_default();
             let found = curve::findings(&curve, axis);
             findings.extend(found.into_iter().map(|data| Finding::new(name, data)));
+            let found = noise::findings(&curve);
+            noise.extend(found.into_iter().map(|data| Finding::new(name, data)));
         }
     }
+    findings.extend(noise);
     let cautions = cautions(report).into_iter().map(Conclusion::Caution);
     findings.extend(cautions.map(|data| Finding::new("", data)));
     findings

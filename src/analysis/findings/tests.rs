@@ -96,6 +96,79 @@ fn one_bad_step_is_no_break() {
 }
 
 #[test]
+fn a_step_between_better_ones_is_noise() {
+    let mut report = original();
+    if let Some(step) = &mut report.steps[2].report {
+        step.generator.as_mut().expect("a machine").other_cpu_percent = Some(34.2);
+    }
+    report.steps[2].report =
+        report.steps[2].report.take().map(|step| with_p99(step, 232_260.0, 400.0));
+    let found = conclude(&report);
+    let noisy: Vec<_> = found.iter().filter_map(Finding::noisy_step).collect();
+    assert_eq!(noisy, ["connections 3"]);
+    assert_eq!(
+        texts(&report, "caution"),
+        [
+            "connections 3 is noise: its arrival p99 is 232.26ms, but 350.00us at connections 2 and 350.00us at \
+          connections 7, which is more load. Other processes used 34% of the CPU during it: end them and repeat \
+          the ramp"
+        ]
+    );
+    report.steps.pop();
+    let arrival = texts(&report, "arrival");
+    assert!(arrival[0].contains("at most 350.00us"), "noise is not the slowest: {arrival:?}");
+}
+
+#[test]
+fn a_rate_below_both_neighbours_is_noise() {
+    let ends = |rates: [f64; 3]| {
+        let steps = [3, 4, 5].into_iter().zip(rates);
+        let steps = steps.map(|(c, rate)| (c as f64, example::closed(c, rate))).collect();
+        texts(&ramp("connections", steps), "caution")
+    };
+    assert_eq!(
+        ends([22e3, 15e3, 36e3]),
+        [
+            "connections 4 is noise: it answered 15,000/s, but connections 3 22,000/s and connections 5 36,000/s. \
+          Repeat the ramp, with longer steps if this comes back"
+        ]
+    );
+    assert_eq!(ends([22e3, 20e3, 36e3]), [""; 0], "within a tenth");
+    assert_eq!(ends([22e3, 30e3, 15e3]), [""; 0], "the last step may be too much load");
+    let named = RampReport { axis: None, ..ramp("connections", Vec::new()) };
+    let step = |name: &str, rate: f64| RampStep {
+        name: name.to_owned(),
+        report: Some(example::closed(4, rate)),
+        ..RampStep::default()
+    };
+    let steps = vec![step("a", 22e3), step("b", 15e3), step("c", 36e3)];
+    assert_eq!(texts(&RampReport { steps, ..named }, "caution"), [""; 0], "not in an order");
+}
+
+#[test]
+fn a_disagreement_comes_with_what_to_do() {
+    let mut steps: Vec<_> =
+        [4, 8].map(|c| (c as f64, example::closed(c, c as f64 * 5_000.0))).into_iter().collect();
+    steps[1].1.latency.service.mean = Some(100.0);
+    let sizing = texts(&ramp("connections", steps), "sizing");
+    assert!(
+        sizing[1].ends_with(
+            "they disagree. Plan with c = 8, which was measured; a step at c = 4 shows if fewer are enough"
+        ),
+        "{sizing:?}"
+    );
+    let mut open = example::report(10_000.0);
+    open.series.iter_mut().for_each(|row| row.in_flight = 40);
+    let sizing = texts(&ramp("rate", vec![(10e3, open)]), "sizing");
+    assert!(
+        sizing[0].ends_with(
+            "they disagree. Plan with c = 40, the larger, and repeat the step for longer"
+        ),
+        "{sizing:?}"
+    );
+}
+
+#[test]
 fn an_open_loops_rate_is_held_if_all_requests_are_answered() {
     let mut short = example::report(30_000.0);
     short.requests.completed_per_s = 26_000.0;

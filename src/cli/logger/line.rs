@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::LogFormat;
 use crate::core::printable::message;
+use crate::output::{Characters, TextStyle, fitted};
 
 /// A message, with the number of further ones of its kind that it stands for.
 #[derive(Debug, Clone)]
@@ -39,15 +40,19 @@ impl LogLine {
         Self { time: SystemTime::now(), level, target, text: message(text), suppressed: 0 }
     }
 
-    /// Returns the line with its end.
-    pub(super) fn render(&self, format: LogFormat) -> String {
-        match format {
-            LogFormat::Text if self.suppressed == 0 => format!("loadgen: {}\n", self.text),
-            LogFormat::Text => format!(
-                "loadgen: {} ({} more like this in the last second)\n",
-                self.text, self.suppressed
-            ),
-            LogFormat::Json => {
+    /// Returns the line with its end. A text is broken between words at the columns of a terminal.
+    pub(super) fn render(&self, format: LogFormat, columns: Option<usize>) -> String {
+        let more = match self.suppressed {
+            0 => String::new(),
+            count => format!(" ({count} more like this in the last second)"),
+        };
+        match (format, columns) {
+            (LogFormat::Text, Some(columns)) => {
+                let style = TextStyle::terminal(columns, false, Characters::Marks);
+                fitted("loadgen: ", &format!("{}{more}", self.text), style)
+            }
+            (LogFormat::Text, None) => format!("loadgen: {}{more}\n", self.text),
+            (LogFormat::Json, _) => {
                 let line = JsonLine {
                     time: humantime::format_rfc3339_millis(self.time).to_string(),
                     level: &self.level.as_str().to_lowercase(),
@@ -69,11 +74,16 @@ mod tests {
     #[test]
     fn a_line_says_how_many_it_stands_for() {
         let mut line = LogLine::new(Level::Warn, "loadgen::pipeline", "lost\n\"Redis\"");
-        let text = |line: &LogLine| line.render(LogFormat::Text);
+        let text = |line: &LogLine| line.render(LogFormat::Text, None);
         assert_eq!(text(&line), "loadgen: lost\\u{a}\"Redis\"\n");
         line.suppressed = 412;
+        let on_terminal = line.render(LogFormat::Text, Some(40));
+        assert_eq!(
+            on_terminal,
+            "loadgen: lost\\u{a}\"Redis\" (412 more\n    like this in the last second)\n"
+        );
         assert!(text(&line).ends_with("\"Redis\" (412 more like this in the last second)\n"));
-        let json = line.render(LogFormat::Json);
+        let json = line.render(LogFormat::Json, Some(40));
         let parsed: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(
             (&parsed["level"], &parsed["suppressed"], &parsed["target"]),

@@ -33,6 +33,8 @@ struct QueueState {
     is_writing: bool,
     has_writer: bool,
     format: LogFormat,
+    /// Columns of the terminal that stderr is; `None` if it is not one.
+    columns: Option<usize>,
 }
 
 impl QueueState {
@@ -51,7 +53,7 @@ impl QueueState {
             let text = format!("messages left out of this log, because stderr was full: {count}");
             (count > 0).then(|| LogLine::new(Level::Warn, "loadgen", &text))
         });
-        line.map(|line| line.render(self.format))
+        line.map(|line| line.render(self.format, self.columns))
     }
 
     fn is_idle(&self) -> bool {
@@ -68,6 +70,7 @@ impl LogQueue {
             is_writing: false,
             has_writer: false,
             format: LogFormat::Text,
+            columns: None,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -77,8 +80,10 @@ impl LogQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_format(&self, format: LogFormat) {
-        self.lock().format = format;
+    /// Sets the form of the lines, and the columns of the terminal that they are for.
+    pub(super) fn set_format(&self, format: LogFormat, columns: Option<usize>) {
+        let mut state = self.lock();
+        (state.format, state.columns) = (format, columns);
     }
 
     /// Sets whether a thread runs [`Self::write_forever`].

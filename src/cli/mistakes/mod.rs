@@ -8,9 +8,10 @@ mod word;
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::args::{Cli, Command, UsageError};
+use super::help::with_short_help;
 use crate::config::settings::nearest;
 use environment::VariableSource;
 pub(super) use environment::warn_of_near_misses;
@@ -33,8 +34,9 @@ impl CommandLine {
         if let Some(error) = mistake_before_parsing(&typed) {
             return Err(ParseError::Usage(error));
         }
-        let cli = Cli::try_parse_from(&self.words);
-        let cli = cli.map_err(|error| ParseError::Clap(explain(error, &typed)))?;
+        let command = with_short_help(Cli::command(), self.words.iter().cloned());
+        let found = command.try_get_matches_from(&self.words);
+        let cli = found.and_then(|found| Cli::from_arg_matches(&found)).map_err(|error| ParseError::Clap(explain(error, &typed)))?;
         match url_of(&cli).and_then(|url| typed.explain_url(url)) {
             Some(text) => Err(ParseError::Usage(UsageError(text))),
             None => Ok(cli),

@@ -3,16 +3,68 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::window::{RecentPercentiles, RecentWindow};
 use crate::core::printable::message;
-use crate::core::units::{format_count, format_duration, format_metric, format_time};
+use crate::core::units::{
+    format_count, format_duration, format_metric, format_short_metric, format_short_time,
+    format_time,
+};
+use crate::output::{TextStyle, Tone, fitted, step_verdict};
 use crate::ramp::StepStart;
+use crate::report::ramp::{RampReport, RampStep};
 use crate::run::{Phase, Progress};
 
+/// Columns that a sparkline leaves for its label and its maximum.
+const BESIDE_SPARKLINE: usize = 24;
+
 /// Header of a ramp's step: its number, the number of steps, and the remaining time of the ramp.
-pub(super) fn step(step: &StepStart<'_>) -> String {
-    let StepStart { number, of, name, left } = step;
-    let left = left.map(|left| format!(", {} to go", format_duration(whole(left))));
-    format!("step {number} of {of}: {}{}", message(name), left.unwrap_or_default())
+#[derive(Debug, Clone, Default)]
+pub(super) struct StepHeader {
+    title: String,
+    left: Option<Duration>,
+}
+
+impl StepHeader {
+    pub(super) fn new(step: &StepStart<'_>) -> Self {
+        let StepStart { number, of, name, left } = step;
+        Self { title: format!("step {number} of {of}: {}", message(name)), left: *left }
+    }
+
+    /// The header when the step's run has lasted for a time; empty outside of a ramp.
+    pub(super) fn text(&self, elapsed: Duration) -> String {
+        let left = self.left.map(|left| whole(left.saturating_sub(elapsed)));
+        let left = left.map(|left| format!(", {} to go", format_duration(left)));
+        format!("{}{}", self.title, left.unwrap_or_default())
+    }
+}
+
+/// Result of a step that has ended, in one line of a wide terminal.
+pub(super) fn finished_step(ramp: &RampReport, number: usize, style: TextStyle) -> String {
+    let Some(step) = ramp.steps.get(number) else { return String::new() };
+    let verdict = step_verdict(ramp, number, style);
+    let words = match (&step.error, &step.report) {
+        (Some(error), _) => vec![verdict, message(error)],
+        (None, Some(_)) => [vec![verdict], step_figures(step)].concat(),
+        (None, None) => vec![verdict],
+    };
+    let label = format!("  {} ", message(&step.name));
+    fitted(&label, &words.join("  "), style).trim_end().to_owned()
+}
+
+fn step_figures(step: &RampStep) -> Vec<String> {
+    let Some(report) = &step.report else { return Vec::new() };
+    let (name, main) = match &report.arrival {
+        Some(arrival) => ("arrival", arrival),
+        None => ("response", &report.latency.response),
+    };
+    let p50 = main.p50.map(|p50| format!("p50 {}", format_short_time(p50)));
+    let p99 = main.p99.map(|p99| format!("p99 {}", format_short_time(p99)));
+    let percentiles: Vec<_> = p50.into_iter().chain(p99).collect();
+    let mut figures = vec![format!("{}/s", format_short_metric(report.requests.rate_achieved))];
+    if !percentiles.is_empty() {
+        figures.push(format!("{name} {}", percentiles.join(" ")));
+    }
+    figures
 }
 
 /// Rounds up to whole seconds, so that the view never shows 0s before the end.
@@ -43,31 +95,35 @@ pub(super) fn time(progress: &Progress) -> String {
 }
 
 /// Figures of the progress, one row per line; empty before the start.
-pub(super) fn figures(progress: &Progress) -> String {
+pub(super) fn figures(progress: &Progress, window: &RecentWindow, style: TextStyle) -> String {
     if progress.phase == Phase::Waiting {
         return String::new();
     }
+    let target = progress.target_rate.map(|rate| format!("target {}/s", format_short_metric(rate)));
+    let rate = format!("{}/s", format_short_metric(rate_per_s(progress)));
     let mut rows = vec![
-        row("rate", &rate(progress), &labelled_count("sent", progress.sent)),
-        row_of_percentiles("response", &response(progress)),
+        row("rate", &rate, &target.unwrap_or_default()),
+        row_of_percentiles("response", &window.response, window.seconds()),
     ];
     if progress.arrived.is_some() {
-        rows.push(row_of_percentiles("arrival", &arrival(progress)));
+        rows.push(row_of_percentiles("arrival", &window.arrival, window.seconds()));
     }
-    let queue =
-        progress.queue_depth.map(|depth| labelled_count("queue", depth)).unwrap_or_default();
-    rows.push(row("in flight", &format_count(progress.in_flight), &queue));
-    if let Some(arrived) = progress.arrived {
-        let missing = format_count(missing(progress));
-        rows.push(row("missing", &missing, &labelled_count("arrived", arrived)));
+    rows.extend(sparkline(window, style));
+    let arrived = progress.arrived.map(|arrived| labelled_count("arrived", arrived));
+    rows.push(row("sent", &format_count(progress.sent), &arrived.unwrap_or_default()));
+    let missing = progress.arrived.map(|_| labelled_count("missing", missing(progress)));
+    rows.push(row("in flight", &format_count(progress.in_flight), &missing.unwrap_or_default()));
+    if let Some(depth) = progress.queue_depth {
+        rows.push(row("queue", &format_count(depth), ""));
     }
     if progress.totals.refused > 0 {
         let refused = format_count(progress.totals.refused);
-        rows.push(row("refused", &refused, "not 2xx/3xx"));
+        rows.push(style.paint(Tone::Bad, &row("refused", &refused, "not 2xx/3xx")));
     }
     if progress.totals.failed + progress.dropped > 0 {
         let failed = format_count(progress.totals.failed);
-        rows.push(row("failed", &failed, &labelled_count("dropped", progress.dropped)));
+        let dropped = labelled_count("dropped", progress.dropped);
+        rows.push(style.paint(Tone::Bad, &row("failed", &failed, &dropped)));
     }
     rows.join("\n")
 }
@@ -76,9 +132,37 @@ fn row(label: &str, left: &str, right: &str) -> String {
     format!("{label:>9} {left:<13} {right}").trim_end().to_owned()
 }
 
-fn row_of_percentiles(label: &str, percentiles: &Percentiles) -> String {
-    let Percentiles { p50, p99 } = percentiles;
-    row(label, &format!("p50 {p50}"), &format!("p99 {p99}"))
+/// The median and the highest percentile that there are values for, with the seconds they are of unless it is one.
+fn row_of_percentiles(label: &str, recent: &RecentPercentiles, seconds: u64) -> String {
+    let (name, highest) = match recent.p99 {
+        None if recent.p90.is_some() => ("p90", recent.p90),
+        p99 => ("p99", p99),
+    };
+    let of =
+        if seconds > 1 && recent.p50.is_some() { window_length(seconds) } else { String::new() };
+    let short = |micros: Option<f64>| micros.map_or_else(|| "n/a".to_owned(), format_short_time);
+    row(label, &format!("p50 {}", short(recent.p50)), &format!("{name} {}{of}", short(highest)))
+}
+
+fn window_length(seconds: u64) -> String {
+    if seconds < 100 { format!(" ({seconds}s)") } else { format!(" ({}m)", seconds / 60) }
+}
+
+/// The p99 of the last seconds as bars, the latest to the right; `None` before there are two.
+fn sparkline(window: &RecentWindow, style: TextStyle) -> Option<String> {
+    let levels = style.levels();
+    let columns = style.columns().saturating_sub(BESIDE_SPARKLINE).min(window.history.len());
+    let shown = window.history.iter().skip(window.history.len() - columns);
+    let highest = shown.clone().copied().fold(0.0, f64::max);
+    if columns < 2 || highest <= 0.0 {
+        return None;
+    }
+    let bars = shown.map(|p99| {
+        let level = (p99 / highest * levels.len() as f64).ceil() as usize;
+        levels[level.clamp(1, levels.len()) - 1]
+    });
+    let bars: String = bars.collect();
+    Some(format!("{:>9} {bars} up to {}", "p99", format_short_time(highest)))
 }
 
 fn time_left(planned: Duration, progress: &Progress) -> String {
@@ -119,10 +203,14 @@ pub(super) fn line(header: &str, progress: &Progress) -> String {
     parts.join(": ")
 }
 
-/// Send rate over the last second; before the first full second, the latest rate.
 fn rate(progress: &Progress) -> String {
+    format!("{}/s", format_metric(rate_per_s(progress)))
+}
+
+/// Send rate over the last second; before the first full second, the latest rate.
+fn rate_per_s(progress: &Progress) -> f64 {
     let second = progress.last_second.as_ref().map(|second| second.sent as f64);
-    format!("{}/s", format_metric(second.unwrap_or(progress.rate)))
+    second.unwrap_or(progress.rate)
 }
 
 /// Messages that were accepted and have not arrived yet. They count as lost only after the drain.
@@ -167,6 +255,7 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::output::Characters;
     use crate::report::Row;
     use crate::run::measurements::Totals;
 
@@ -176,6 +265,7 @@ pub(super) mod tests {
             elapsed: Duration::from_millis(3_400),
             planned: Some(Duration::from_secs(10)),
             rate: 23_000.0,
+            target_rate: Some(24_000.0),
             sent: 96_000,
             in_flight: 12,
             dropped: 0,
@@ -193,21 +283,53 @@ pub(super) mod tests {
         }
     }
 
+    fn plain(columns: usize) -> TextStyle {
+        TextStyle::terminal(columns, false, Characters::Marks)
+    }
+
+    /// A window with these p99, in milliseconds.
+    fn window(p99: &[f64]) -> RecentWindow {
+        let recent = |p50, p99| RecentPercentiles { p50: Some(p50), p99, ..Default::default() };
+        RecentWindow {
+            response: recent(459.26, Some(2490.0)),
+            arrival: recent(578.56, p99.last().map(|p99| p99 * 1e3)),
+            history: p99.iter().map(|p99| p99 * 1e3).collect(),
+            ..RecentWindow::default()
+        }
+    }
+
     #[test]
     fn the_figures_of_a_pipeline() {
+        let history = [1.0, 2.0, 8.0, 3.1];
         assert_eq!(
-            figures(&progress()),
-            "     rate 24.00k/s      sent 96,000\n \
-              response p50 459.26us  p99 2.49ms\n  \
-               arrival p50 578.56us  p99 n/a\n\
-             in flight 12            queue 3\n  \
-               missing 2             arrived 95,988"
+            figures(&progress(), &window(&history), plain(80)),
+            "     rate 24.0k/s       target 24.0k/s\n \
+              response p50 459us     p99 2.49ms\n  \
+               arrival p50 579us     p99 3.10ms\n      \
+                   p99 ▁▂█▄ up to 8.00ms\n     \
+                  sent 96,000        arrived 95,988\n\
+             in flight 12            missing 2\n    \
+                 queue 3"
         );
         assert_eq!(
             line("step 2 of 5: rate 24k", &progress()),
             "step 2 of 5: rate 24k: sending, 7s left: 24.00k/s, response p50 459.26us p99 2.49ms, \
              arrival p50 578.56us p99 n/a, 12 in flight, 3 queued, 2 missing"
         );
+        let ascii = TextStyle::terminal(80, false, Characters::Ascii);
+        assert!(figures(&progress(), &window(&history), ascii).is_ascii());
+    }
+
+    #[test]
+    fn percentiles_say_the_seconds_they_are_of() {
+        let of = |p90, p99, seconds| {
+            row_of_percentiles("arrival", &RecentPercentiles { p50: Some(1e3), p90, p99 }, seconds)
+        };
+        assert_eq!(of(Some(2e3), Some(3e3), 1), "  arrival p50 1.00ms    p99 3.00ms");
+        assert_eq!(of(Some(2e3), Some(3e3), 10), "  arrival p50 1.00ms    p99 3.00ms (10s)");
+        assert_eq!(of(Some(2e3), None, 3), "  arrival p50 1.00ms    p90 2.00ms (3s)");
+        assert_eq!(of(None, None, 3), "  arrival p50 1.00ms    p99 n/a (3s)");
+        assert!(of(None, Some(3e3), 240).ends_with("p99 3.00ms (4m)"));
     }
 
     #[test]
@@ -218,14 +340,16 @@ pub(super) mod tests {
             arrived: None,
             queue_depth: None,
             last_second: None,
+            target_rate: None,
             dropped: 1_234,
             totals: Arc::new(totals),
             ..progress()
         };
         assert_eq!(
-            figures(&trouble),
-            "     rate 23.00k/s      sent 96,000\n \
-              response p50 n/a       p99 n/a\n\
+            figures(&trouble, &RecentWindow::default(), plain(80)),
+            "     rate 23.0k/s\n \
+              response p50 n/a       p99 n/a\n     \
+                  sent 96,000\n\
              in flight 12\n  \
                refused 45            not 2xx/3xx\n   \
                 failed 7             dropped 1,234"
@@ -244,19 +368,30 @@ pub(super) mod tests {
             in_flight: 100_000,
             dropped: 999_999,
             accepted: 999_999_999,
-            arrived: Some(1),
+            arrived: Some(99_999_999),
             queue_depth: Some(9_999_999),
-            last_second: Some(Row {
-                sent: 9_999_999,
-                response_p50: Some(849990.0),
-                response_p99: Some(999999999.999),
-                ..Row::default()
-            }),
+            target_rate: Some(9_999_999.0),
+            last_second: Some(Row { sent: 9_999_999, ..Row::default() }),
             ..progress()
         };
-        for line in figures(&large).lines() {
-            assert!(line.len() <= 40, "{} columns: {line}", line.len());
+        let mut long = window(&[999_999.0; 60]);
+        long.response = RecentPercentiles { p50: Some(999_499.0), p90: None, p99: Some(99_949.0) };
+        for line in figures(&large, &long, plain(40)).lines() {
+            assert!(line.chars().count() <= 40, "{} columns: {line}", line.chars().count());
         }
+        assert!(row_of_percentiles("response", &long.response, 99).chars().count() <= 40);
+    }
+
+    #[test]
+    fn a_finished_step_has_its_verdict_and_its_main_figures() {
+        let text = include_str!("../../../tests/data/ramp.json");
+        let ramp = RampReport::from_json(text).expect("a saved ramp");
+        let line = finished_step(&ramp, 0, plain(120));
+        assert!(line.starts_with("  connections 1 ok  "), "{line}");
+        assert!(line.contains("/s  arrival p50 "), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(finished_step(&ramp, 0, plain(40)).lines().all(|line| line.len() <= 40));
+        assert_eq!(finished_step(&ramp, 99, plain(80)), "");
     }
 
     #[test]
@@ -271,17 +406,21 @@ pub(super) mod tests {
         assert_eq!(at(Phase::Measuring, None), "3s");
         assert_eq!(at(Phase::Draining, Some(4)), "the last messages");
         let waiting = Progress { phase: Phase::Waiting, ..progress() };
-        assert_eq!(
-            (figures(&waiting), line("", &waiting)),
-            (String::new(), "waiting, starts in 7s".into())
-        );
+        let figures = figures(&waiting, &RecentWindow::default(), plain(80));
+        assert_eq!((figures, line("", &waiting)), (String::new(), "waiting, starts in 7s".into()));
     }
 
     #[test]
     fn a_step_says_its_place_and_what_is_to_come() {
         let first = StepStart { number: 2, of: 10, name: "connections 4", left: None };
-        assert_eq!(step(&first), "step 2 of 10: connections 4");
-        let left = Some(Duration::from_millis(95_100));
-        assert_eq!(step(&StepStart { left, ..first }), "step 2 of 10: connections 4, 1m36s to go");
+        let text = |step: &StepStart<'_>, elapsed| {
+            StepHeader::new(step).text(Duration::from_millis(elapsed))
+        };
+        assert_eq!(text(&first, 0), "step 2 of 10: connections 4");
+        let left = StepStart { left: Some(Duration::from_millis(95_100)), ..first };
+        assert_eq!(text(&left, 0), "step 2 of 10: connections 4, 1m36s to go");
+        assert_eq!(text(&left, 90_000), "step 2 of 10: connections 4, 6s to go");
+        assert_eq!(text(&left, 99_000), "step 2 of 10: connections 4, 0s to go");
+        assert_eq!(StepHeader::default().text(Duration::ZERO), "");
     }
 }

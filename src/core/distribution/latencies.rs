@@ -117,6 +117,17 @@ impl Latencies {
         self.histogram.add(&other.histogram).expect("the histogram grows up to a day");
     }
 
+    /// Returns the values that were recorded after `earlier`, an earlier state of this histogram.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let mut recent = self.clone();
+        // An earlier state has no value that this one lacks.
+        if recent.histogram.subtract(&earlier.histogram).is_err() {
+            recent.clear();
+        }
+        recent
+    }
+
     /// Forgets all values and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.histogram.reset();
@@ -393,6 +404,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn values_since_an_earlier_state_are_those_recorded_later(
+            before in prop::collection::vec(RESOLUTION_NS..HIGHEST_NS, 0..50),
+            after in prop::collection::vec(RESOLUTION_NS..HIGHEST_NS, 0..50),
+        ) {
+            let (earlier, later) = (of(&before), of(&after));
+            let mut all = earlier.clone();
+            all.merge(&later);
+            let recent = all.since(&earlier);
+            prop_assert_eq!(recent.count(), later.count());
+            prop_assert_eq!(recent.steps(1), later.steps(1));
+        }
+
         #[test]
         fn merging_gives_the_histogram_of_the_union(
             a in prop::collection::vec(0u64..1 << 46, 0..200), b in prop::collection::vec(0u64..1 << 46, 0..200),

@@ -58,6 +58,39 @@ fn format_scaled(amount: f64, step: f64, base: &str, units: &[&str]) -> String {
     format!("{amount:.2}{unit}")
 }
 
+/// Microseconds with three digits: `564us`, `1.07ms`, `12.3s`.
+pub(crate) fn format_short_time(micros: f64) -> String {
+    if micros >= 59.95e6 {
+        return three_digits(micros / 60e6, 1000.0, &["m"]);
+    }
+    three_digits(micros, 1000.0, &["us", "ms", "s"])
+}
+
+/// A count with three digits: `512`, `24.0k`, `1.25M`.
+pub(crate) fn format_short_metric(amount: f64) -> String {
+    if amount < 999.5 {
+        return format!("{amount:.0}");
+    }
+    three_digits(amount, 1000.0, &["", "k", "M", "G", "T"])
+}
+
+fn three_digits(mut amount: f64, step: f64, units: &[&str]) -> String {
+    let mut units = units.iter();
+    let mut unit = units.next();
+    while amount >= step - 0.5
+        && let Some(next) = units.next()
+    {
+        amount /= step;
+        unit = Some(next);
+    }
+    let places = match amount {
+        a if a >= 99.95 => 0,
+        a if a >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{amount:.places$}{}", unit.copied().unwrap_or_default())
+}
+
 /// Right-aligns a printed quantity as wrk does: one with a two-letter unit ends at the column, a
 /// shorter unit is padded after it, so that the digits stand below each other.
 pub(crate) fn align(text: &str, width: usize) -> String {
@@ -131,6 +164,29 @@ mod tests {
             (1_099_511_627_776.0, "1.00T"),
         ] {
             assert_eq!(format_binary(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn short_quantities_have_three_digits() {
+        for (micros, text) in [
+            (0.0, "0.00us"),
+            (9.994, "9.99us"),
+            (9.996, "10.0us"),
+            (564.22, "564us"),
+            (999.6, "1.00ms"),
+            (12_345.0, "12.3ms"),
+            (232_260.0, "232ms"),
+            (59_900_000.0, "59.9s"),
+            (60_000_000.0, "1.00m"),
+            (3_600_000_000.0, "60.0m"),
+        ] {
+            assert_eq!(format_short_time(micros), text, "{micros}");
+        }
+        for (count, text) in
+            [(0.0, "0"), (99.0, "99"), (999.6, "1.00k"), (24_000.0, "24.0k"), (1.254e6, "1.25M")]
+        {
+            assert_eq!(format_short_metric(count), text, "{count}");
         }
     }
 

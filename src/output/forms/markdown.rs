@@ -11,7 +11,8 @@ use crate::output::number::NOT_AVAILABLE;
 use crate::output::ramp::{reasons, step_rows};
 use crate::output::requests::request_rows;
 use crate::output::text::{
-    latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows, why_valid,
+    OF_STAGES, latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows,
+    statistics, why_valid,
 };
 use crate::report::lookup::found;
 use crate::report::ramp::RampReport;
@@ -22,14 +23,14 @@ pub(super) fn run(report: &Report, options: TextOptions) -> String {
     let mut out = heading("loadgen", &RunResult::of_run(report, options.allowed));
     out += &format!("`{}`\n\n", code(&report.run.target));
     out += &verdict(report);
-    out += &table(&latency_rows(report, TextOptions::default()));
+    out += &table(&latency_rows(report, &statistics(TextOptions::default())));
     out += &account(report);
     if !report.by_request.is_empty() {
         out += &table(&request_rows(report));
     }
     out += &thresholds(report);
     if !report.stages.is_empty() {
-        out += &table(&stage_rows(report));
+        out += &table(&stage_rows(report, &OF_STAGES));
     }
     if !report.resources.is_empty() {
         out += &table(&resource_rows(report));

@@ -13,7 +13,9 @@ use std::path::Path;
 
 #[cfg(feature = "html")]
 use super::html;
-use super::{TextOptions, comparison_text, ramp_text, text};
+use super::{
+    TextOptions, TextStyle, comparison_text, ramp_text, styled_ramp_text, styled_text, text,
+};
 use crate::analysis::compare::Comparison;
 use crate::core::distribution::HdrError;
 use crate::core::printable::with_printable_strings;
@@ -230,6 +232,16 @@ impl Document<'_> {
             Self::Run(report) => Subject::Run { listens: report.arrival.is_some() },
             Self::Ramp(_) => Subject::Ramp,
             Self::Comparison(_) => Subject::Comparison,
+        }
+    }
+
+    /// The document as text in the style of a terminal.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) fn styled_text(self, options: TextOptions, style: TextStyle) -> String {
+        match self {
+            Self::Run(report) => styled_text(&with_printable_strings(report), options, style),
+            Self::Ramp(ramp) => styled_ramp_text(&with_printable_strings(ramp), options, style),
+            Self::Comparison(comparison) => comparison_text(&with_printable_strings(comparison)),
         }
     }
 

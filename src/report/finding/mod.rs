@@ -8,6 +8,7 @@ mod bottleneck;
 mod capacity;
 mod caution;
 mod knee;
+mod noise;
 mod sizing;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub(crate) use bottleneck::{Bottleneck, BusiestComponent, EndState, Evidence, Se
 pub(crate) use capacity::{ClosedLoopCapacity, OpenLoopCapacity, Overload, Trend};
 pub(crate) use caution::Caution;
 pub(crate) use knee::{KneeEnd, KneeFinding};
+pub(crate) use noise::{NoiseSign, NoisyStep};
 pub(crate) use sizing::{ClosedLoopSizing, OpenLoopSizing};
 
 /// A conclusion from the steps of a ramp.
@@ -86,6 +88,8 @@ pub(crate) enum Conclusion {
     BusiestComponent(BusiestComponent),
     /// The result of a search.
     Knee(KneeFinding),
+    /// A step whose numbers are chance.
+    NoisyStep(NoisyStep),
     /// A reason to be careful.
     Caution(Caution),
 }
@@ -100,6 +104,14 @@ impl Finding {
     pub(crate) fn new(curve: &str, data: Conclusion) -> Self {
         let text = if curve.is_empty() { data.to_string() } else { format!("[{curve}] {data}") };
         Self { kind: data.kind(), text, curve: curve.to_owned(), data: Some(data) }
+    }
+
+    /// Name of the step whose numbers are chance, if the finding is about one.
+    pub(crate) fn noisy_step(&self) -> Option<&String> {
+        match &self.data {
+            Some(Conclusion::NoisyStep(noisy)) => Some(&noisy.step),
+            _ => None,
+        }
     }
 }
 
@@ -126,7 +138,7 @@ impl Conclusion {
             Self::ArrivalBreak(_) | Self::ArrivalHeld(_) => FindingKind::Arrival,
             Self::Bottleneck(_) | Self::BusiestComponent(_) => FindingKind::Bottleneck,
             Self::Knee(_) => FindingKind::Knee,
-            Self::Caution(_) => FindingKind::Caution,
+            Self::NoisyStep(_) | Self::Caution(_) => FindingKind::Caution,
         }
     }
 }
@@ -143,6 +155,7 @@ impl fmt::Display for Conclusion {
             Self::Bottleneck(data) => data.fmt(f),
             Self::BusiestComponent(data) => data.fmt(f),
             Self::Knee(data) => data.fmt(f),
+            Self::NoisyStep(data) => data.fmt(f),
             Self::Caution(data) => data.fmt(f),
         }
     }

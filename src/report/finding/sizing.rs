@@ -57,6 +57,15 @@ impl fmt::Display for ClosedLoopSizing {
             per_second(self.wanted_per_s),
             format_time(self.mean_us),
             agreement(self.agrees)
+        )?;
+        if self.agrees {
+            return Ok(());
+        }
+        let law = self.in_flight.ceil().max(1.0);
+        write!(
+            f,
+            ". Plan with c = {}, which was measured; a step at c = {law:.0} shows if fewer are enough",
+            self.connections
         )
     }
 }
@@ -72,7 +81,12 @@ impl fmt::Display for OpenLoopSizing {
             format_time(self.mean_us),
             self.seen,
             agreement(self.agrees)
-        )
+        )?;
+        if self.agrees {
+            return Ok(());
+        }
+        let most = needed.max(self.seen.ceil());
+        write!(f, ". Plan with c = {most:.0}, the larger, and repeat the step for longer")
     }
 }
 

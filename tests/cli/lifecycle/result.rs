@@ -174,7 +174,7 @@ fn shown_in_a_terminal(words: &str, term: &str) -> Option<String> {
     let mut command = Command::new("script");
     let line = format!("{} {words}", env!("CARGO_BIN_EXE_loadgen"));
     command.args(["-q", "-e", "-c", &line, "/dev/null"]);
-    command.env("TERM", term).env_remove("NO_COLOR");
+    command.env("TERM", term).env_remove("NO_COLOR").env("LC_ALL", "C.UTF-8");
     Some(eventually("a run with a valid generator", || {
         let shown = Process::start("script", &mut command).finish().stdout;
         Some(shown).filter(|shown| !shown.contains("Generator LIMITED"))
@@ -182,21 +182,26 @@ fn shown_in_a_terminal(words: &str, term: &str) -> Option<String> {
 }
 
 #[test]
-fn the_result_is_coloured_only_on_a_terminal() {
+fn colours_and_marks_are_for_terminals_only() {
     let (good, bad) = (serve(OK), serve(NOT_FOUND));
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("r.txt");
-    let words = format!("{good} -q -n 20 -c 1 -o {}", file.display());
+    let words = format!("{good} -n 20 -c 1 --fail-if requests.failed>0 -o {}", file.display());
+    let words = words.replace('>', "\\>");
     let Some(passed) = shown_in_a_terminal(&words, "xterm") else { return };
-    assert!(passed.contains("\x1b[1;32mRESULT  passed\x1b[0m"), "{passed}");
-    assert_eq!(last_line(&read(folder.path(), "r.txt")), "RESULT  passed");
+    assert!(passed.contains("\x1b[32mRESULT  \x1b[0m\x1b[32m✓ passed\x1b[0m"), "{passed}");
+    assert!(passed.contains("✓ requests.failed>0\x1b[0m: \x1b[32mok\x1b[0m (it is 0)"), "{passed}");
+    assert!(passed.contains(&format!("loadgen: wrote {}", file.display())), "{passed}");
+    let text = read(folder.path(), "r.txt");
+    assert_eq!(last_line(&text), "RESULT  passed");
+    assert!(text.contains("  Fail if   requests.failed>0: ok (it is 0)\n"), "{text}");
     let failed = shown_in_a_terminal(&format!("{bad} -q -n 20 -c 1"), "xterm").expect("as before");
     assert!(
-        failed.contains("\x1b[1;31mRESULT  FAILED (nothing succeeded), exit 1\x1b[0m"),
+        failed.contains("\x1b[1;31m✗ FAILED (nothing succeeded), exit 1\x1b[0m"),
         "{failed}"
     );
     let dumb = shown_in_a_terminal(&words, "dumb").expect("as before");
-    assert!(dumb.contains("RESULT  passed") && !dumb.contains('\x1b'), "{dumb}");
+    assert!(dumb.contains("RESULT  ✓ passed") && !dumb.contains("\x1b[32m"), "{dumb}");
 }
 
 #[test]
