@@ -9,44 +9,23 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::CommandOutcome;
-use super::args::{ApiArgs, MqttPassword, PushArgs, RedisPassword, SubscribeArgs};
+use super::args::{ApiArgs, PushArgs, SubscribeArgs};
 use super::signals::Signals;
-use crate::config::plan::PlanError;
-use crate::config::plan::password_file::with_password_of;
-use crate::core::Address;
 use crate::core::units::format_count;
 use crate::host::descriptors;
 use crate::pipeline::api::{self, ApiCounts};
 use crate::pipeline::push::{self, PushCounts};
 use crate::pipeline::servers::StackError;
+use crate::pipeline::settings::QueueSettings;
 use crate::pipeline::subscribe::{self, SubscribeCounts};
 
 /// Longest shutdown of a service after the first signal, even if a task hangs.
 const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
-impl RedisPassword {
-    /// Puts the password of the file into the address, if there is a file.
-    pub(super) fn apply(&self, address: &mut Address) -> Result<(), PlanError> {
-        if let Some(file) = &self.redis_password_file {
-            *address = with_password_of(address.clone(), "--redis-password-file", file)?;
-        }
-        Ok(())
-    }
-}
-
-impl MqttPassword {
-    /// Puts the password of the file into the address, if there is a file.
-    fn apply(&self, address: &mut Address) -> Result<(), PlanError> {
-        if let Some(file) = &self.mqtt_password_file {
-            *address = with_password_of(address.clone(), "--mqtt-password-file", file)?;
-        }
-        Ok(())
-    }
-}
-
 pub(super) async fn api(args: ApiArgs) -> anyhow::Result<CommandOutcome> {
     let mut settings = args.settings;
-    args.redis_password.apply(&mut settings.queue.redis)?;
+    let QueueSettings { redis, log_server, .. } = &mut settings.queue;
+    args.redis_access.apply(Some(redis), log_server.as_mut())?;
     descriptors::raise_limit();
     settings.access.check_address(settings.listen)?;
     let listener = settings
@@ -78,8 +57,9 @@ fn summary_of_api(counts: &ApiCounts) -> String {
 
 pub(super) async fn push(args: PushArgs) -> anyhow::Result<CommandOutcome> {
     let mut settings = args.settings;
-    args.redis_password.apply(&mut settings.queue.redis)?;
-    args.mqtt_password.apply(&mut settings.broker.mqtt)?;
+    let QueueSettings { redis, log_server, .. } = &mut settings.queue;
+    args.redis_access.apply(Some(redis), log_server.as_mut())?;
+    args.mqtt_access.apply(&mut settings.broker.mqtt)?;
     settings.broker.check_topic()?;
     let counts = Arc::<PushCounts>::default();
     let shown = Arc::clone(&counts);
@@ -111,10 +91,8 @@ fn summary_of_push(counts: &PushCounts) -> String {
 
 pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<CommandOutcome> {
     let mut settings = args.settings;
-    if let Some(redis) = &mut settings.redis {
-        args.redis_password.apply(redis)?;
-    }
-    args.mqtt_password.apply(&mut settings.broker.mqtt)?;
+    args.redis_access.apply(settings.redis.as_mut(), settings.log_server.as_mut())?;
+    args.mqtt_access.apply(&mut settings.broker.mqtt)?;
     settings.broker.check_filters()?;
     let counts = Arc::<SubscribeCounts>::default();
     let shown = Arc::clone(&counts);

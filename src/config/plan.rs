@@ -8,7 +8,6 @@ use crate::core::distribution::fewest_values;
 use crate::core::secrets::mask_parts;
 use crate::core::units::{Rate, format_count, format_some};
 use crate::message::StagePair;
-use password_file::address_with_password;
 
 pub(crate) mod command;
 mod connect_to;
@@ -19,6 +18,7 @@ pub(crate) mod password_file;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod script;
+pub(crate) mod server_tls;
 pub(crate) mod threshold;
 pub(crate) mod tls;
 mod topics;
@@ -37,6 +37,7 @@ pub(crate) use topics::{check_filters, topic_to_publish};
 use load::load;
 use request::request;
 use script::script;
+use server_tls::{ServerPlan, servers};
 use topics::topics;
 use transport::transport;
 
@@ -355,6 +356,7 @@ fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanErro
 }
 
 fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanError> {
+    let ServerPlan { redis, log_server, mqtt } = servers(&settings)?;
     let topics = topics(settings.topics, target)?;
     let sample = settings.sample.unwrap_or(100);
     if !(1..=MOST_SAMPLE).contains(&sample) {
@@ -373,16 +375,10 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
         );
     }
     let push_workers = thread_count("--push-workers", settings.push_workers)?;
-    let redis = settings.redis.map(|text| Address::parse("--redis", &text)).transpose()?;
-    let mqtt = settings.mqtt.map(|text| Address::parse("--mqtt", &text)).transpose()?;
-    let redis_password = settings.redis_password_file.as_deref();
-    let mqtt_password = settings.mqtt_password_file.as_deref();
     Ok(PipelinePlan {
-        redis: address_with_password(redis, "--redis-password-file", redis_password)?,
-        log_server: (settings.log_server.as_deref())
-            .map(|text| Address::parse("--log-server", text))
-            .transpose()?,
-        mqtt: address_with_password(mqtt, "--mqtt-password-file", mqtt_password)?,
+        redis,
+        log_server,
+        mqtt,
         stack: settings.stack.unwrap_or_default(),
         topics,
         show_payload: settings.show_payload.unwrap_or(false),

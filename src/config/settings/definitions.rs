@@ -193,6 +193,18 @@ settings! {
         "redis-password-file" redis_password_file: Option<PathBuf>, example("'redis.password'"), harmless,
             flag(long, value_name = "FILE", env = "LOADGEN_REDIS_PASSWORD_FILE", help_heading = "Pipeline");
 
+        /// CA certificates to trust for Redis over TLS instead of the system's (PEM)
+        "redis-cacert" redis_cacert: Option<PathBuf>, example("'redis-ca.pem'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_REDIS_CACERT", help_heading = "Pipeline");
+
+        /// Client certificate for Redis over TLS (PEM: the chain, and the key if --redis-key is not given)
+        "redis-cert" redis_cert: Option<PathBuf>, example("'redis-client.pem'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_REDIS_CERT", help_heading = "Pipeline");
+
+        /// Private key of --redis-cert (PEM, not encrypted)
+        "redis-key" redis_key: Option<PathBuf>, example("'redis-client.key'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_REDIS_KEY", help_heading = "Pipeline");
+
         /// Address of the Redis for stamps and their clock, if it is not that of the queue (without it: that of --redis)
         "log-server" log_server: Option<String>, example("'redis://127.0.0.1:6380'"), masked(mask_url),
             flag(long, value_name = "URL", env = "LOADGEN_LOG_SERVER", hide_env_values = true, help_heading = "Pipeline");
@@ -204,6 +216,18 @@ settings! {
         /// File with the password of the broker's user, instead of one in --mqtt
         "mqtt-password-file" mqtt_password_file: Option<PathBuf>, example("'mqtt.password'"), harmless,
             flag(long, value_name = "FILE", env = "LOADGEN_MQTT_PASSWORD_FILE", help_heading = "Pipeline");
+
+        /// CA certificates to trust for the broker over TLS instead of the system's (PEM)
+        "mqtt-cacert" mqtt_cacert: Option<PathBuf>, example("'mqtt-ca.pem'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_MQTT_CACERT", help_heading = "Pipeline");
+
+        /// Client certificate for the broker over TLS (PEM: the chain, and the key if --mqtt-key is not given)
+        "mqtt-cert" mqtt_cert: Option<PathBuf>, example("'mqtt-client.pem'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_MQTT_CERT", help_heading = "Pipeline");
+
+        /// Private key of --mqtt-cert (PEM, not encrypted)
+        "mqtt-key" mqtt_key: Option<PathBuf>, example("'mqtt-client.key'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_MQTT_KEY", help_heading = "Pipeline");
 
         /// MQTT topic of the messages (default: /channel); with a URL: repeatable, and with the wildcards + and #
         #[serde(deserialize_with = "de_words")]
