@@ -18,7 +18,7 @@ pub(super) use self::allow::AllowArgs;
 pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 pub(super) use self::log::LogArgs;
 #[cfg(feature = "pipeline")]
-pub(super) use self::servers::{MqttAccess, RedisAccess};
+pub(super) use self::servers::{MqttAccess, RedisAccess, ServerWait};
 use super::metrics::parse_address;
 use crate::config::settings::Settings;
 use crate::core::units::{StartTime, parse_percent};
@@ -121,6 +121,8 @@ pub(super) struct ApiArgs {
     pub(super) settings: ApiSettings,
     #[command(flatten)]
     pub(super) redis_access: RedisAccess,
+    #[command(flatten)]
+    pub(super) wait: ServerWait,
 }
 
 #[cfg(feature = "pipeline")]
@@ -134,6 +136,8 @@ pub(super) struct PushArgs {
     pub(super) mqtt_access: MqttAccess,
     #[command(flatten)]
     pub(super) metrics: ServiceMetrics,
+    #[command(flatten)]
+    pub(super) wait: ServerWait,
 }
 
 #[cfg(feature = "pipeline")]
@@ -147,6 +151,8 @@ pub(super) struct SubscribeArgs {
     pub(super) mqtt_access: MqttAccess,
     #[command(flatten)]
     pub(super) metrics: ServiceMetrics,
+    #[command(flatten)]
+    pub(super) wait: ServerWait,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,7 @@
 //! Conversion of settings to a plan, with all checks and defaults. Later code relies on a valid plan.
 
+use std::time::Duration;
+
 use url::Url;
 
 use crate::config::settings::{Coupling, Settings, StackChoice};
@@ -7,6 +9,7 @@ use crate::core::AddressError;
 use crate::core::distribution::fewest_values;
 use crate::core::secrets::mask_parts;
 use crate::core::units::{Rate, format_count, format_some};
+use crate::host::named_processes::NamedProcess;
 use crate::message::StagePair;
 
 pub(crate) mod command;
@@ -15,6 +18,7 @@ mod files;
 mod head;
 pub(crate) mod load;
 pub(crate) mod password_file;
+mod processes;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod script;
@@ -35,6 +39,7 @@ pub use threshold::Threshold;
 pub(crate) use topics::{check_filters, topic_to_publish};
 
 use load::load;
+use processes::processes;
 use request::request;
 use script::script;
 use server_tls::{ServerPlan, servers};
@@ -78,6 +83,10 @@ pub struct Plan {
     pub script: Option<ScriptPlan>,
     /// The pipeline behind the target.
     pub pipeline: PipelinePlan,
+    /// Processes to measure that the run does not start.
+    pub(crate) processes: Vec<NamedProcess>,
+    /// Longest wait for target and servers before the run; `None` if it does not wait.
+    pub(crate) wait_for: Option<Duration>,
     /// Conditions under which the run fails.
     pub thresholds: Vec<Threshold>,
     /// Command line that repeats the run, without secrets.
@@ -187,11 +196,24 @@ impl Plan {
         check_requests(&thresholds, &request)?;
         check_brought_up(&settings, &target)?;
         let command = command::command(&settings);
+        let (wait_for, names) = (settings.wait_for, settings.processes.clone());
         let mut pipeline = pipeline(settings, &target)?;
+        let processes = processes(&names, &target, &pipeline)?;
         for threshold in &thresholds {
             pipeline.add_stage_of("--fail-if", threshold)?;
         }
-        let plan = Self { target, load, request, transport, script, pipeline, thresholds, command };
+        let plan = Self {
+            target,
+            load,
+            request,
+            transport,
+            script,
+            pipeline,
+            processes,
+            wait_for,
+            thresholds,
+            command,
+        };
         plan.check_heard()?;
         plan.check_ids()?;
         plan.thresholds

@@ -3,4 +3,5 @@
 #[cfg(feature = "pipeline")]
 pub(crate) mod descriptors;
 pub(crate) mod health;
+pub(crate) mod named_processes;
 pub mod resources;

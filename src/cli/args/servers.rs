@@ -1,12 +1,14 @@
-//! Access of a service to Redis and the broker: passwords and certificates.
+//! Access of a service to Redis and the broker: passwords and certificates, and the wait for them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::config::plan::PlanError;
 use crate::config::plan::password_file::with_password_of;
 use crate::config::plan::server_tls::set_tls_files;
+use crate::core::units::parse_duration;
 use crate::core::{Address, ServerType, TlsFiles};
 
 /// Password and certificates for Redis.
@@ -83,4 +85,12 @@ impl MqttAccess {
         };
         set_tls_files(&files, vec![address])
     }
+}
+
+/// Wait for the servers of a service at its start.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ServerWait {
+    /// Longest wait at the start for Redis and the broker, until each of them takes connections (default: 0s)
+    #[arg(long, value_name = "TIME", env = "LOADGEN_WAIT_FOR", value_parser = parse_duration)]
+    pub(in crate::cli) wait_for: Option<Duration>,
 }

@@ -177,6 +177,11 @@ settings! {
         "redirects" redirects: Option<u64>, example("0"), harmless,
             flag(long, value_name = "N", env = "LOADGEN_REDIRECTS", help_heading = "Connection", value_parser = parse_count);
 
+        /// Longest wait for the target, Redis and the broker before the run, until each of them takes connections (default: 0s)
+        #[serde(deserialize_with = "de_duration")]
+        "wait-for" wait_for: Option<Duration>, example("'0s'"), harmless,
+            flag(long, value_name = "TIME", env = "LOADGEN_WAIT_FOR", help_heading = "Connection", value_parser = parse_duration);
+
         /// Index k, from 0, of this node among N that send one load together; --rate and --requests are for all nodes together; start all with the same settings (see --start-at)
         "node" node: Option<NodeShare>, example("'0/2'"), harmless,
             flag(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Load");
@@ -282,6 +287,10 @@ settings! {
         /// MQTT quality of service, 0 or 1 (default: 0)
         "qos" qos: Option<u8>, example("0"), harmless,
             flag(long, value_name = "QOS", env = "LOADGEN_QOS", help_heading = "Pipeline", value_parser = clap::value_parser!(u8).range(0..=1));
+
+        /// Process that the run does not start, to report its CPU and memory under a name, repeatable: api=1234, push=name:PROGRAM (every process of that program)
+        "process" processes: Vec<String>, example("['api=1234', 'push=name:go-pushserver']"), harmless,
+            flag(long = "process", value_name = "NAME=PROCESS", env = "LOADGEN_PROCESS", value_delimiter = ',', help_heading = "Report");
 
         /// Condition on the report; exit with 99 if it holds or cannot be judged (n/a); repeatable ('arrival.p99>5ms', 'messages.lost>0')
         "fail-if" fail_if: Vec<String>, example("['messages.lost>0', 'requests.failed>0']"), harmless,
