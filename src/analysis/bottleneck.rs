@@ -39,6 +39,8 @@ pub(crate) struct CpuUse {
     role: ComponentRole,
     /// Percent of the time of its threads.
     pub(crate) percent: f64,
+    /// It is that of the busiest thread.
+    pub(crate) is_of_one_thread: bool,
 }
 
 impl CpuUse {
@@ -105,17 +107,30 @@ pub(crate) fn saturation(report: &Report, calm: Option<&Report>) -> Option<Satur
 /// older versions do not have all of them.
 pub(crate) fn has_cpu_limits(report: &Report) -> bool {
     report.generator.is_some()
-        && report.resources.iter().all(|used| threads(used, report).is_some())
+        && report.resources.iter().all(|used| percent_of_threads(used, report).is_some())
 }
 
 /// The component that uses the largest share of its threads' time. Components with an unknown number of threads
 /// are left out.
 pub(crate) fn busiest(report: &Report) -> Option<CpuUse> {
     let uses = report.resources.iter().filter_map(|used| {
-        let percent = used.cpu_percent_mean / threads(used, report)? as f64;
-        Some(CpuUse { component: used.component.clone(), role: used.role(), percent })
+        let percent = percent_of_threads(used, report)?;
+        let is_of_one_thread = used.busiest_thread_percent.is_some();
+        Some(CpuUse {
+            component: used.component.clone(),
+            role: used.role(),
+            percent,
+            is_of_one_thread,
+        })
     });
     uses.max_by(|a, b| a.percent.total_cmp(&b.percent))
+}
+
+/// Percent of the time of its threads that a component uses. Of a component that the run did not start it is known for
+/// the busiest thread only. `None` if the number of threads is not known.
+fn percent_of_threads(used: &Resource, report: &Report) -> Option<f64> {
+    let of_all = || Some(used.cpu_percent_mean / threads(used, report)? as f64);
+    used.busiest_thread_percent.or_else(of_all)
 }
 
 /// The limit of the push server, if that is the component.
@@ -127,6 +142,9 @@ fn push_limit(report: &Report, component: &Suspect) -> Option<Evidence> {
 
 /// Threads that do the component's work: the most cores that it can use. `None` if the report does not have it.
 fn threads(used: &Resource, report: &Report) -> Option<u64> {
+    if used.processes.is_some() {
+        return None;
+    }
     match used.role() {
         ComponentRole::Generator => Some(report.run.threads),
         ComponentRole::Api => report.run.services.map(|services| services.api_threads),
@@ -160,6 +178,9 @@ fn cpu_evidence(report: &Report, component: &Suspect) -> Option<Evidence> {
         Suspect::Component(name) => used.component == *name,
         Suspect::BrokerOrSubscriber | Suspect::Machine => false,
     })?;
+    if let Some(percent) = used.busiest_thread_percent {
+        return Some(Evidence::BusiestThread { percent, is_full: percent >= FULL });
+    }
     let threads = threads(used, report);
     let percent = used.cpu_percent_mean / threads.unwrap_or(1) as f64;
     Some(Evidence::Cpu { percent, threads, is_full: threads.is_some() && percent >= FULL })
@@ -267,6 +288,26 @@ mod tests {
             (found.component.to_string().as_str(), texts(&found)[0].as_str()),
             ("api", "it uses 90% of the time of its 2 threads")
         );
+    }
+
+    #[test]
+    fn a_component_that_the_run_did_not_start_is_full_when_a_thread_of_it_is() {
+        let mut report = run(1_500.0, 8);
+        report.run.services = None;
+        let (calm, full) = (Some(40.0), Some(93.0));
+        for (place, percent) in [(1, full), (2, calm)] {
+            let used = &mut report.resources[place];
+            (used.processes, used.busiest_thread_percent) = (Some(2), percent);
+            used.cpu_percent_mean = 130.0;
+        }
+        assert!(has_cpu_limits(&report));
+        let found = saturation(&report, None).expect("one");
+        assert_eq!(found.component, Suspect::Api);
+        assert_eq!(texts(&found), ["its busiest thread uses 93% of a core"]);
+        // Without the times of its threads its limit is not known.
+        report.resources[1].busiest_thread_percent = None;
+        assert!(!has_cpu_limits(&report));
+        assert_eq!(saturation(&report, None), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod allow;
 #[cfg(feature = "pipeline")]
 mod dead;
 mod log;
+#[cfg(feature = "pipeline")]
+mod servers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ pub(super) use self::allow::AllowArgs;
 #[cfg(feature = "pipeline")]
 pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 pub(super) use self::log::LogArgs;
+#[cfg(feature = "pipeline")]
+pub(super) use self::servers::{MqttAccess, RedisAccess, ServerWait};
 use super::metrics::parse_address;
 use crate::config::settings::Settings;
 use crate::core::units::{StartTime, parse_percent};
@@ -116,7 +120,9 @@ pub(super) struct ApiArgs {
     #[command(flatten)]
     pub(super) settings: ApiSettings,
     #[command(flatten)]
-    pub(super) redis_password: RedisPassword,
+    pub(super) redis_access: RedisAccess,
+    #[command(flatten)]
+    pub(super) wait: ServerWait,
 }
 
 #[cfg(feature = "pipeline")]
@@ -125,11 +131,13 @@ pub(super) struct PushArgs {
     #[command(flatten)]
     pub(super) settings: PushSettings,
     #[command(flatten)]
-    pub(super) redis_password: RedisPassword,
+    pub(super) redis_access: RedisAccess,
     #[command(flatten)]
-    pub(super) mqtt_password: MqttPassword,
+    pub(super) mqtt_access: MqttAccess,
     #[command(flatten)]
     pub(super) metrics: ServiceMetrics,
+    #[command(flatten)]
+    pub(super) wait: ServerWait,
 }
 
 #[cfg(feature = "pipeline")]
@@ -138,29 +146,13 @@ pub(super) struct SubscribeArgs {
     #[command(flatten)]
     pub(super) settings: SubscribeSettings,
     #[command(flatten)]
-    pub(super) redis_password: RedisPassword,
+    pub(super) redis_access: RedisAccess,
     #[command(flatten)]
-    pub(super) mqtt_password: MqttPassword,
+    pub(super) mqtt_access: MqttAccess,
     #[command(flatten)]
     pub(super) metrics: ServiceMetrics,
-}
-
-/// Password of Redis for a service.
-#[cfg(feature = "pipeline")]
-#[derive(Debug, Args)]
-pub(super) struct RedisPassword {
-    /// File with the password of Redis, instead of one in --redis
-    #[arg(long, value_name = "FILE", env = "LOADGEN_REDIS_PASSWORD_FILE")]
-    pub(super) redis_password_file: Option<PathBuf>,
-}
-
-/// Password of the broker for a service.
-#[cfg(feature = "pipeline")]
-#[derive(Debug, Args)]
-pub(super) struct MqttPassword {
-    /// File with the password of the broker's user, instead of one in --mqtt
-    #[arg(long, value_name = "FILE", env = "LOADGEN_MQTT_PASSWORD_FILE")]
-    pub(super) mqtt_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) wait: ServerWait,
 }
 
 #[derive(Debug, Args)]

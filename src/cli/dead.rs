@@ -21,7 +21,7 @@ pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<CommandOutcome> {
 
 async fn open(selection: &DeadSelection) -> anyhow::Result<DeadList> {
     let mut settings = selection.list.clone();
-    selection.redis_password.apply(&mut settings.redis)?;
+    selection.redis_access.apply(Some(&mut settings.redis), None)?;
     Ok(DeadList::open(&settings).await?)
 }
 

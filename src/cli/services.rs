@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::Write as _;
+use std::iter::once;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,52 +10,67 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::CommandOutcome;
-use super::args::{ApiArgs, MqttPassword, PushArgs, RedisPassword, SubscribeArgs};
+use super::args::{ApiArgs, PushArgs, ServerWait, SubscribeArgs};
 use super::signals::Signals;
-use crate::config::plan::PlanError;
-use crate::config::plan::password_file::with_password_of;
 use crate::core::Address;
 use crate::core::units::format_count;
 use crate::host::descriptors;
 use crate::pipeline::api::{self, ApiCounts};
 use crate::pipeline::push::{self, PushCounts};
 use crate::pipeline::servers::StackError;
+use crate::pipeline::settings::QueueSettings;
+use crate::pipeline::start_wait::StartWait;
 use crate::pipeline::subscribe::{self, SubscribeCounts};
 
 /// Longest shutdown of a service after the first signal, even if a task hangs.
 const LAST_MOMENT: Duration = Duration::from_millis(2_500);
 
-impl RedisPassword {
-    /// Puts the password of the file into the address, if there is a file.
-    pub(super) fn apply(&self, address: &mut Address) -> Result<(), PlanError> {
-        if let Some(file) = &self.redis_password_file {
-            *address = with_password_of(address.clone(), "--redis-password-file", file)?;
+impl ServerWait {
+    /// Waits until the servers are up, if that is asked for. Returns true if a signal ended the wait.
+    async fn is_ended_by(
+        &self,
+        signals: &mut Signals,
+        servers: impl Iterator<Item = &Address>,
+    ) -> anyhow::Result<bool> {
+        let Some(limit) = self.wait_for.filter(|limit| !limit.is_zero()) else { return Ok(false) };
+        let wait = StartWait::new(limit);
+        let all_up = async {
+            for address in servers {
+                wait.until_server_up(address).await?;
+            }
+            Ok::<_, StackError>(())
+        };
+        tokio::select! {
+            result = all_up => match result {
+                Ok(()) => Ok(false),
+                Err(error) => {
+                    let seconds = limit.as_secs_f64();
+                    Err(anyhow::anyhow!("{error} (waited {seconds}s for it: --wait-for)"))
+                }
+            },
+            () = signals.next() => Ok(true),
         }
-        Ok(())
-    }
-}
-
-impl MqttPassword {
-    /// Puts the password of the file into the address, if there is a file.
-    fn apply(&self, address: &mut Address) -> Result<(), PlanError> {
-        if let Some(file) = &self.mqtt_password_file {
-            *address = with_password_of(address.clone(), "--mqtt-password-file", file)?;
-        }
-        Ok(())
     }
 }
 
 pub(super) async fn api(args: ApiArgs) -> anyhow::Result<CommandOutcome> {
     let mut settings = args.settings;
-    args.redis_password.apply(&mut settings.queue.redis)?;
+    let QueueSettings { redis, log_server, .. } = &mut settings.queue;
+    args.redis_access.apply(Some(redis), log_server.as_mut())?;
     descriptors::raise_limit();
     settings.access.check_address(settings.listen)?;
+    let mut signals = Signals::new()?;
+    let QueueSettings { redis, log_server, .. } = &settings.queue;
+    // Before the port is open: a client that connects then would wait as well.
+    if args.wait.is_ended_by(&mut signals, once(redis).chain(log_server)).await? {
+        return Ok(CommandOutcome::Interrupted);
+    }
     let listener = settings
         .bind()
         .with_context(|| format!("--listen {}: cannot listen there", settings.listen))?;
     let address = listener.local_addr()?;
     let counts = Arc::<ApiCounts>::default();
-    let outcome = serve(|shutdown| {
+    let outcome = serve(signals, |shutdown| {
         let ready = move || say(&format!("listening on {address}"));
         api::run(listener, settings, Arc::clone(&counts), ready, shutdown)
     })
@@ -78,15 +94,23 @@ fn summary_of_api(counts: &ApiCounts) -> String {
 
 pub(super) async fn push(args: PushArgs) -> anyhow::Result<CommandOutcome> {
     let mut settings = args.settings;
-    args.redis_password.apply(&mut settings.queue.redis)?;
-    args.mqtt_password.apply(&mut settings.broker.mqtt)?;
+    let QueueSettings { redis, log_server, .. } = &mut settings.queue;
+    args.redis_access.apply(Some(redis), log_server.as_mut())?;
+    args.mqtt_access.apply(&mut settings.broker.mqtt)?;
     settings.broker.check_topic()?;
+    let mut signals = Signals::new()?;
+    let QueueSettings { redis, log_server, .. } = &settings.queue;
+    let servers = once(redis).chain(log_server).chain(once(&settings.broker.mqtt));
+    if args.wait.is_ended_by(&mut signals, servers).await? {
+        return Ok(CommandOutcome::Interrupted);
+    }
     let counts = Arc::<PushCounts>::default();
     let shown = Arc::clone(&counts);
     let _metrics = args.metrics.serve(move |format| shown.metrics(format))?;
-    let outcome =
-        serve(|shutdown| push::run(settings, Arc::clone(&counts), || say("ready"), shutdown))
-            .await?;
+    let outcome = serve(signals, |shutdown| {
+        push::run(settings, Arc::clone(&counts), || say("ready"), shutdown)
+    })
+    .await?;
     counts.settle();
     log::info!("{}", summary_of_push(&counts));
     Ok(if counts.lost.get() > 0 { CommandOutcome::Failed } else { outcome })
@@ -111,15 +135,18 @@ fn summary_of_push(counts: &PushCounts) -> String {
 
 pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<CommandOutcome> {
     let mut settings = args.settings;
-    if let Some(redis) = &mut settings.redis {
-        args.redis_password.apply(redis)?;
-    }
-    args.mqtt_password.apply(&mut settings.broker.mqtt)?;
+    args.redis_access.apply(settings.redis.as_mut(), settings.log_server.as_mut())?;
+    args.mqtt_access.apply(&mut settings.broker.mqtt)?;
     settings.broker.check_filters()?;
+    let mut signals = Signals::new()?;
+    let servers = once(&settings.broker.mqtt).chain(&settings.redis).chain(&settings.log_server);
+    if args.wait.is_ended_by(&mut signals, servers).await? {
+        return Ok(CommandOutcome::Interrupted);
+    }
     let counts = Arc::<SubscribeCounts>::default();
     let shown = Arc::clone(&counts);
     let _metrics = args.metrics.serve(move |format| shown.metrics(format))?;
-    serve(|mut shutdown| async move {
+    serve(signals, |mut shutdown| async move {
         let (stop, must_stop) = watch::channel(false);
         let service = subscribe::run(settings, Arc::clone(&counts), || say("ready"), must_stop);
         let stop_at_end = async {
@@ -139,12 +166,11 @@ pub(super) async fn subscribe(args: SubscribeArgs) -> anyhow::Result<CommandOutc
 }
 
 /// Runs a service until a signal, then gives it up to [`LAST_MOMENT`] to finish.
-async fn serve<F, R>(service: F) -> anyhow::Result<CommandOutcome>
+async fn serve<F, R>(mut signals: Signals, service: F) -> anyhow::Result<CommandOutcome>
 where
     F: FnOnce(watch::Receiver<bool>) -> R,
     R: Future<Output = Result<(), StackError>>,
 {
-    let mut signals = Signals::new()?;
     let (stop, shutdown) = watch::channel(false);
     let last_moment = async {
         signals.next().await;

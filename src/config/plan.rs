@@ -1,6 +1,7 @@
 //! Conversion of settings to a plan, with all checks and defaults. Later code relies on a valid plan.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use url::Url;
 
@@ -8,8 +9,8 @@ use crate::config::settings::{Coupling, Settings, StackChoice};
 use crate::core::AddressError;
 use crate::core::distribution::fewest_values;
 use crate::core::units::{Rate, format_count, format_some};
+use crate::host::named_processes::NamedProcess;
 use crate::message::StagePair;
-use password_file::address_with_password;
 
 pub(crate) mod command;
 mod connect_to;
@@ -18,9 +19,11 @@ mod head;
 mod labels;
 pub(crate) mod load;
 pub(crate) mod password_file;
+mod processes;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod script;
+pub(crate) mod server_tls;
 mod target;
 pub(crate) mod threshold;
 pub(crate) mod tls;
@@ -39,8 +42,10 @@ pub(crate) use topics::{check_filters, topic_to_publish};
 
 use labels::labels;
 use load::load;
+use processes::processes;
 use request::request;
 use script::script;
+use server_tls::{ServerPlan, servers};
 use target::target;
 use topics::topics;
 use transport::transport;
@@ -82,6 +87,10 @@ pub struct Plan {
     pub script: Option<ScriptPlan>,
     /// The pipeline behind the target.
     pub pipeline: PipelinePlan,
+    /// Processes to measure that the run does not start.
+    pub(crate) processes: Vec<NamedProcess>,
+    /// Longest wait for target and servers before the run; `None` if it does not wait.
+    pub(crate) wait_for: Option<Duration>,
     /// Conditions under which the run fails.
     pub thresholds: Vec<Threshold>,
     /// Labels of the run.
@@ -194,7 +203,9 @@ impl Plan {
         check_brought_up(&settings, &target)?;
         let labels = labels(&settings.labels)?;
         let command = command::command(&settings);
+        let (wait_for, names) = (settings.wait_for, settings.processes.clone());
         let mut pipeline = pipeline(settings, &target)?;
+        let processes = processes(&names, &target, &pipeline)?;
         for threshold in &thresholds {
             pipeline.add_stage_of("--fail-if", threshold)?;
         }
@@ -205,6 +216,8 @@ impl Plan {
             transport,
             script,
             pipeline,
+            processes,
+            wait_for,
             thresholds,
             labels,
             command,
@@ -357,6 +370,7 @@ fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanErro
 }
 
 fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanError> {
+    let ServerPlan { redis, log_server, mqtt } = servers(&settings)?;
     let topics = topics(settings.topics, target)?;
     let sample = settings.sample.unwrap_or(100);
     if !(1..=MOST_SAMPLE).contains(&sample) {
@@ -375,16 +389,10 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
         );
     }
     let push_workers = thread_count("--push-workers", settings.push_workers)?;
-    let redis = settings.redis.map(|text| Address::parse("--redis", &text)).transpose()?;
-    let mqtt = settings.mqtt.map(|text| Address::parse("--mqtt", &text)).transpose()?;
-    let redis_password = settings.redis_password_file.as_deref();
-    let mqtt_password = settings.mqtt_password_file.as_deref();
     Ok(PipelinePlan {
-        redis: address_with_password(redis, "--redis-password-file", redis_password)?,
-        log_server: (settings.log_server.as_deref())
-            .map(|text| Address::parse("--log-server", text))
-            .transpose()?,
-        mqtt: address_with_password(mqtt, "--mqtt-password-file", mqtt_password)?,
+        redis,
+        log_server,
+        mqtt,
         stack: settings.stack.unwrap_or_default(),
         topics,
         show_payload: settings.show_payload.unwrap_or(false),

@@ -9,8 +9,10 @@ use url::Url;
 use super::percent_decode;
 
 mod sentinel;
+mod tls_files;
 
 pub(crate) use sentinel::SentinelAddress;
+pub(crate) use tls_files::{TlsFiles, TlsFlags};
 
 /// Transport security of a connection to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Address {
     scheme: Scheme,
     /// The Sentinels that know the server, if it is named by them. The URL has the first of them as its host.
     sentinel: Option<Arc<SentinelAddress>>,
+    /// Files for TLS, if some were given.
+    tls_files: Option<Arc<TlsFiles>>,
 }
 
 /// A text that is not the address of a server. It names the flag, and never repeats the text, which may hold a
@@ -90,14 +94,14 @@ impl ServerType {
         if flag == "--mqtt" { Self::Mqtt } else { Self::Redis }
     }
 
-    fn plain_scheme(self) -> &'static str {
+    pub(crate) fn plain_scheme(self) -> &'static str {
         match self {
             Self::Redis => "redis",
             Self::Mqtt => "mqtt",
         }
     }
 
-    fn tls_scheme(self) -> &'static str {
+    pub(crate) fn tls_scheme(self) -> &'static str {
         match self {
             Self::Redis => "rediss",
             Self::Mqtt => "mqtts",
@@ -143,13 +147,13 @@ impl Address {
         }
         let port = url.port().unwrap_or_else(|| server.default_port(scheme));
         let sentinel = sentinel.map(|(address, _)| Arc::new(address));
-        Ok(Self { url, port, scheme, sentinel })
+        Ok(Self { url, port, scheme, sentinel, tls_files: None })
     }
 
     /// Address of a server that loadgen started on loopback.
     pub(crate) fn loopback(kind: &str, port: u16) -> Self {
         let url = Url::parse(&format!("{kind}://127.0.0.1:{port}")).expect("a constant shape");
-        Self { url, port, scheme: Scheme::Plain, sentinel: None }
+        Self { url, port, scheme: Scheme::Plain, sentinel: None, tls_files: None }
     }
 
     /// Adds a user, which may be empty, and a password.

@@ -15,5 +15,6 @@ pub(crate) use address::Scheme;
 #[cfg(feature = "pipeline")]
 pub(crate) use address::SentinelAddress;
 pub use address::{Address, AddressError};
+pub(crate) use address::{ServerType, TlsFiles, TlsFlags};
 pub(crate) use backoff::{Backoff, ReconnectPolicy};
 pub(crate) use percent::percent_decode;

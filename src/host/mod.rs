@@ -4,4 +4,5 @@
 pub(crate) mod descriptors;
 pub(crate) mod health;
 pub(crate) mod identity;
+pub(crate) mod named_processes;
 pub mod resources;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use procfs::process::{Process, Stat};
 use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
 
 use serde::{Deserialize, Serialize};
@@ -10,16 +9,42 @@ use serde::{Deserialize, Serialize};
 use crate::core::clock::{self, Nanos};
 use crate::core::units::round;
 
-/// A process, or those of its threads whose names begin with a prefix.
+mod process_use;
+mod thread_times;
+
+use process_use::{NamedThreads, ProcessUse};
+
+/// Processes, or those of their threads whose names begin with a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Component {
     /// The report's word for it.
     pub name: Arc<str>,
-    /// Its process.
-    pub pid: u32,
+    /// Its processes, at least one.
+    pub processes: Vec<ProcessId>,
     /// Only threads whose name begins with this; `None` is the whole process less the threads that
     /// another component of the same process names.
     pub threads: Option<&'static str>,
+}
+
+impl Component {
+    /// A component of this run with one process.
+    pub(crate) fn new(name: &str, pid: u32, threads: Option<&'static str>) -> Self {
+        Self { name: name.into(), processes: vec![ProcessId { pid, started: None }], threads }
+    }
+
+    /// Returns true if this run did not start it.
+    fn is_foreign(&self) -> bool {
+        self.processes.iter().any(|process| process.started.is_some())
+    }
+}
+
+/// Number of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProcessId {
+    pub pid: u32,
+    /// Its start in clock ticks after that of the machine: it tells a process that this run did not start from a later
+    /// one with the same number.
+    pub started: Option<u64>,
 }
 
 /// Resources that a component used over the measured time.
@@ -29,15 +54,22 @@ pub(crate) struct Component {
 pub struct Resource {
     /// Name of the component.
     pub component: String,
-    /// Its process.
+    /// Its process; the first, if there are several.
     pub pid: u32,
+    /// Processes of a component that `--process` names; absent for loadgen's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
     /// User and system time in seconds; resolution 10 ms.
     pub cpu_s: f64,
     /// Mean share of one core, in percent.
     pub cpu_percent_mean: f64,
     /// Largest share of one core in a second, in percent.
     pub cpu_percent_max: f64,
-    /// Largest resident memory of the process in bytes.
+    /// Largest mean share of one core of a thread, in percent; only for a component that `--process` names, with at most
+    /// 256 threads in a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busiest_thread_percent: Option<f64>,
+    /// Largest resident memory of the process in bytes; the sum, if there are several.
     pub rss_max_bytes: u64,
 }
 
@@ -47,12 +79,76 @@ pub(crate) type Shares = Vec<(Arc<str>, f64)>;
 #[derive(Debug)]
 struct Watched {
     component: Component,
-    first_cpu: Option<f64>,
-    last_cpu: f64,
+    uses: Vec<ProcessUse>,
     /// CPU between the last two samples.
     percent: Option<f64>,
     percent_max: f64,
     rss_max: u64,
+}
+
+impl Watched {
+    fn new(component: Component) -> Self {
+        let uses = component.processes.iter().map(|process| ProcessUse::new(*process)).collect();
+        Self { component, uses, percent: None, percent_max: 0.0, rss_max: 0 }
+    }
+
+    /// Begins again: what was used so far does not count.
+    fn restart(&mut self) {
+        (self.percent_max, self.rss_max) = (0.0, 0);
+        self.uses.iter_mut().for_each(|used| (used.first, used.threads) = (None, None));
+    }
+
+    /// Takes a sample, `span` seconds after the last one. `named` are the threads that components of their own stand
+    /// for.
+    fn sample(&mut self, now: Nanos, span: f64, named: &[NamedThreads]) {
+        self.percent = None;
+        let (mut rss, mut cpu_s, mut is_known) = (0, 0.0, false);
+        for used in self.uses.iter_mut().filter(|used| used.ended.is_none()) {
+            let before = used.last;
+            let is_first = used.first.is_none();
+            let Some(resident) = used.sample(now, self.component.threads, named) else { continue };
+            rss += resident;
+            if !is_first {
+                cpu_s += (used.last - before).max(0.0);
+                is_known = true;
+            }
+        }
+        if is_known && span >= SHORTEST_SPAN {
+            let percent = cpu_s / span * 100.0;
+            self.percent = Some(percent);
+            self.percent_max = self.percent_max.max(percent);
+        }
+        self.rss_max = self.rss_max.max(rss);
+    }
+
+    /// Resources used in `span` seconds; `None` if no process was seen in them.
+    fn used(&self, span: f64) -> Option<Resource> {
+        let seen = self.uses.iter().filter_map(|used| Some((used.last - used.first?).max(0.0)));
+        let cpu_s = seen.reduce(|all, one| all + one)?;
+        let mean = cpu_s / span * 100.0;
+        let is_foreign = self.component.is_foreign();
+        let busiest = self.uses.iter().filter_map(|used| used.threads.as_ref()?.busiest());
+        let busiest = busiest.max_by(f64::total_cmp).filter(|_| is_foreign);
+        Some(Resource {
+            component: self.component.name.to_string(),
+            pid: self.component.processes.first().map_or(0, |process| process.pid),
+            processes: is_foreign.then_some(self.uses.len() as u64),
+            cpu_s: round(cpu_s, 1e3),
+            cpu_percent_mean: round(mean, 10.0),
+            cpu_percent_max: round(self.percent_max.max(mean), 10.0),
+            busiest_thread_percent: busiest.map(|cpu_s| round(cpu_s / span * 100.0, 10.0)),
+            rss_max_bytes: self.rss_max,
+        })
+    }
+}
+
+/// Process that ended while it was watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EndedProcess {
+    pub(crate) component: Arc<str>,
+    pub(crate) pid: u32,
+    /// Time at which its end was seen.
+    pub(crate) at: Nanos,
 }
 
 /// CPU time comes in steps of 10 ms: of a shorter span, in seconds, a share would be noise.
@@ -69,16 +165,8 @@ pub(crate) struct Sampler {
 impl Sampler {
     /// Begins to watch now.
     pub(crate) fn new(components: Vec<Component>) -> Self {
-        let watched = |component| Watched {
-            component,
-            first_cpu: None,
-            last_cpu: 0.0,
-            percent: None,
-            percent_max: 0.0,
-            rss_max: 0,
-        };
         let now = clock::now();
-        let watched = components.into_iter().map(watched).collect();
+        let watched = components.into_iter().map(Watched::new).collect();
         let mut sampler = Self { watched, started: now, sampled: now };
         sampler.sample();
         sampler
@@ -86,9 +174,7 @@ impl Sampler {
 
     /// Begins again: what was used so far does not count.
     pub(crate) fn restart(&mut self) {
-        self.watched.iter_mut().for_each(|watched| {
-            (watched.first_cpu, watched.percent_max, watched.rss_max) = (None, 0.0, 0);
-        });
+        self.watched.iter_mut().for_each(Watched::restart);
         self.started = clock::now();
         self.sample();
     }
@@ -100,21 +186,12 @@ impl Sampler {
         let span = (now - self.sampled).as_secs_f64();
         self.sampled = now;
         let named: Vec<_> = (self.watched.iter())
-            .filter_map(|w| Some((w.component.pid, w.component.threads?)))
+            .filter_map(|w| {
+                let (process, prefix) = (w.component.processes.first()?, w.component.threads?);
+                Some(NamedThreads { pid: process.pid, prefix })
+            })
             .collect();
-        for watched in &mut self.watched {
-            watched.percent = None;
-            let Some((cpu, rss)) = usage(&watched.component, &named) else { continue };
-            if watched.first_cpu.is_none() {
-                watched.first_cpu = Some(cpu);
-            } else if span >= SHORTEST_SPAN {
-                let percent = (cpu - watched.last_cpu).max(0.0) / span * 100.0;
-                watched.percent = Some(percent);
-                watched.percent_max = watched.percent_max.max(percent);
-            }
-            watched.last_cpu = cpu;
-            watched.rss_max = watched.rss_max.max(rss);
-        }
+        self.watched.iter_mut().for_each(|watched| watched.sample(now, span, &named));
         let mut shares: Shares = self
             .watched
             .iter()
@@ -132,51 +209,20 @@ impl Sampler {
     /// Returns the resources that each component used between the beginning and the last sample.
     pub(crate) fn used(&self) -> Vec<Resource> {
         let span = (self.sampled - self.started).as_secs_f64().max(1e-9);
-        self.watched
-            .iter()
-            .filter_map(|watched: &Watched| {
-                let first = watched.first_cpu?;
-                let cpu_s = (watched.last_cpu - first).max(0.0);
-                let mean = cpu_s / span * 100.0;
-                Some(Resource {
-                    component: watched.component.name.to_string(),
-                    pid: watched.component.pid,
-                    cpu_s: round(cpu_s, 1e3),
-                    cpu_percent_mean: round(mean, 10.0),
-                    cpu_percent_max: round(watched.percent_max.max(mean), 10.0),
-                    rss_max_bytes: watched.rss_max,
-                })
+        self.watched.iter().filter_map(|watched| watched.used(span)).collect()
+    }
+
+    /// Processes of `--process` that have ended.
+    pub(crate) fn ended(&self) -> Vec<EndedProcess> {
+        let ended = self.watched.iter().flat_map(|watched| {
+            let component = &watched.component.name;
+            watched.uses.iter().filter_map(|used| {
+                let (component, pid) = (Arc::clone(component), used.process.pid);
+                Some(EndedProcess { component, pid, at: used.ended? })
             })
-            .collect()
+        });
+        ended.collect()
     }
-}
-
-/// CPU seconds and resident bytes; `None` once it has ended. `named` are the threads that components
-/// of their own stand for.
-fn usage(component: &Component, named: &[(u32, &'static str)]) -> Option<(f64, u64)> {
-    let process = Process::new(component.pid.cast_signed()).ok()?;
-    let stat = process.stat().ok()?;
-    if stat.state == 'Z' {
-        return None;
-    }
-    let rss = stat.rss * procfs::page_size();
-    let threads_cpu = |prefix: &str| -> f64 {
-        let tasks = process.tasks().into_iter().flatten().flatten();
-        let stats = tasks.filter_map(|task| task.stat().ok());
-        stats.filter(|stat| stat.comm.starts_with(prefix)).map(|stat| seconds(&stat)).sum()
-    };
-    let cpu = match component.threads {
-        Some(prefix) => threads_cpu(prefix),
-        None => {
-            let others = named.iter().filter(|(pid, _)| *pid == component.pid);
-            seconds(&stat) - others.map(|(_, prefix)| threads_cpu(prefix)).sum::<f64>()
-        }
-    };
-    Some((cpu, rss))
-}
-
-fn seconds(stat: &Stat) -> f64 {
-    (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
 }
 
 /// The number of open files is too small for the plan.
@@ -219,7 +265,7 @@ mod tests {
     #[test]
     fn a_busy_thread_is_told_from_its_process() {
         let pid = std::process::id();
-        let component = |name: &str, threads| Component { name: name.into(), pid, threads };
+        let component = |name: &str, threads| Component::new(name, pid, threads);
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let busy = std::thread::Builder::new().name("busy-0".to_owned());
         let busy = busy.spawn(move || {
@@ -243,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_process_that_has_ended_is_left_out() {
-        let nobody = Component { name: "x".into(), pid: u32::MAX >> 2, threads: None };
+        let nobody = Component::new("x", u32::MAX >> 2, None);
         assert_eq!(Sampler::new(vec![nobody]).used(), []);
     }
 

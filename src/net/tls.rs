@@ -13,8 +13,10 @@ use rustls::{ClientConfig, ConfigBuilder, WantsVerifier, client::WantsClientCert
 use rustls::{ServerConfig, server::WebPkiClientVerifier};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
+mod remedy;
 mod verify;
 
+pub(crate) use remedy::{TlsPeer, remedy};
 pub(crate) use verify::is_authoritys_own;
 
 /// Certificate verification and the client certificate.
@@ -38,16 +40,9 @@ fn offering(mut config: ClientConfig, protocols: &[&str]) -> ClientConfig {
     config
 }
 
-/// The configuration for a client that offers `protocols` (ALPN) and trusts the system's authorities.
-/// `SSL_CERT_FILE` names further ones, as with OpenSSL.
-pub(crate) fn client_config(protocols: &[&str]) -> Result<ClientConfig, rustls::Error> {
-    let config = builder()?.with_platform_verifier()?.with_no_client_auth();
-    Ok(offering(config, protocols))
-}
-
-/// The configuration for connections to the target. No session is taken up again: each connection is
-/// made as that of a new user.
-pub(crate) fn target_config(
+/// Configuration of a client that offers `protocols` (ALPN). No session is taken up again: each connection is
+/// made as that of a new user. `SSL_CERT_FILE` names further authorities of the system, as with OpenSSL.
+pub(crate) fn client_config(
     plan: &TlsConfig,
     protocols: &[&str],
 ) -> Result<ClientConfig, rustls::Error> {

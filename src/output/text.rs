@@ -307,7 +307,7 @@ pub(super) fn resource_rows(report: &Report) -> Vec<Vec<String>> {
         vec![["Component", "CPU", "CPU max", "CPU/request", "memory"].map(str::to_owned).to_vec()];
     for used in &report.resources {
         rows.push(vec![
-            format!("  {}", used.component),
+            format!("  {}", used.label()),
             format!("{:.1}%", used.cpu_percent_mean),
             format!("{:.1}%", used.cpu_percent_max),
             time(cpu_per_request_us(used, report)),

@@ -15,6 +15,7 @@ pub mod servers;
 #[cfg(feature = "pipeline")]
 pub mod settings;
 pub(crate) mod stamps;
+pub(crate) mod start_wait;
 #[cfg(feature = "pipeline")]
 pub mod subscribe;
 

@@ -10,7 +10,7 @@ use clap::builder::TypedValueParser;
 #[cfg(feature = "cli")]
 use crate::config::plan::STAMPS_KEEP;
 use crate::config::plan::{PipelinePlan, Plan, PlanError, check_filters, topic_to_publish};
-use crate::core::Address;
+use crate::core::{Address, TlsFiles};
 use crate::message::IdFields;
 
 /// Largest number of threads or workers; a larger one is probably a typing error.
@@ -71,10 +71,13 @@ impl QueueSettings {
 
     /// Environment variables of a child process: addresses may hold a password.
     pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut secrets = vec![
             ("LOADGEN_REDIS", self.redis.secret_url().to_owned()),
             ("LOADGEN_LOG_SERVER", self.log_server().secret_url().to_owned()),
-        ]
+        ];
+        let files = self.redis.tls_files().or(self.log_server().tls_files());
+        secrets.extend(files.map(TlsFiles::variables).unwrap_or_default());
+        secrets
     }
 }
 
@@ -175,9 +178,11 @@ impl BrokerSettings {
         check_filters(&self.topics)
     }
 
-    /// Environment variable of a child process: the address may hold a password.
-    pub(crate) fn secret(&self) -> (&'static str, String) {
-        ("LOADGEN_MQTT", self.mqtt.secret_url().to_owned())
+    /// Environment variables of a child process: the address may hold a password.
+    pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
+        let mut secrets = vec![("LOADGEN_MQTT", self.mqtt.secret_url().to_owned())];
+        secrets.extend(self.mqtt.tls_files().map(TlsFiles::variables).unwrap_or_default());
+        secrets
     }
 }
 

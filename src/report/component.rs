@@ -28,6 +28,14 @@ const NAMES: [(&str, ComponentRole); 7] = [
 ];
 
 impl Resource {
+    /// Name of the component, with the number of its processes if there are several.
+    pub(crate) fn label(&self) -> String {
+        match self.processes {
+            Some(count @ 2..) => format!("{} ({count} processes)", self.component),
+            _ => self.component.clone(),
+        }
+    }
+
     /// The role of the component.
     pub(crate) fn role(&self) -> ComponentRole {
         let known = NAMES.iter().find(|(name, _)| *name == self.component);

@@ -82,6 +82,8 @@ pub(super) struct Environment {
     pub(super) mqtt: Option<(ServerKind, Address)>,
     /// The log server, if it is not the queue's Redis.
     log: Option<Address>,
+    /// Processes to measure that this run does not start.
+    pub(super) processes: Vec<Component>,
     servers: Vec<Service>,
     services: Vec<Service>,
 }
@@ -110,6 +112,7 @@ impl Environment {
             redis: plan.pipeline.redis.clone().map(|address| (ServerKind::External, address)),
             mqtt: plan.pipeline.mqtt.clone().map(|address| (ServerKind::External, address)),
             log: plan.pipeline.log_server.clone(),
+            processes: Vec::new(),
             servers: Vec::new(),
             services: Vec::new(),
         };

@@ -19,6 +19,7 @@ mod stages;
 #[cfg(feature = "pipeline")]
 mod stamp_reader;
 mod start;
+mod wait_for;
 mod finished;
 mod judge;
 pub(crate) mod measurements;
@@ -44,6 +45,7 @@ use crate::engine::stop::GONE_AFTER;
 use crate::engine::transport::ConnectError;
 use crate::engine::transport::link::TargetEndpoint;
 use crate::host::health::{MachineWatch, Servers};
+use crate::host::named_processes::find_processes;
 use crate::host::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
 use crate::message::IdSpace;
 use crate::pipeline::servers::EMBEDDED_VERSION;
@@ -92,6 +94,17 @@ pub enum RunError {
     /// A setting that the run cannot have.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A process that the user names was not found.
+    #[error("{0}")]
+    NoProcess(String),
+    /// The target or a server was not up within the time of `--wait-for`.
+    #[error("{error} (waited {}s for it: --wait-for)", .waited.as_secs_f64())]
+    NotUp {
+        /// Time waited for target and servers.
+        waited: Duration,
+        /// The last error.
+        error: Box<RunError>,
+    },
     /// Redis refused a command.
     #[error("Redis refused a command: {0}")]
     Redis(String),
@@ -194,14 +207,18 @@ impl Runner {
         Ok(FinishedRun::new(finished.measured, finished.script))
     }
 
-    async fn measure(self, plan: &Plan) -> Result<Finished, RunError> {
+    async fn measure(mut self, plan: &Plan) -> Result<Finished, RunError> {
         // Where each request has its connection, those that are closing are open still.
         let each = if plan.transport.keep_alive { 1 } else { 2 };
         ensure_descriptors(plan.load.connections as u64 * each + OWN_FILES)?;
         let shards = LoadShards::new(&plan.load, plan.request.node);
         let needed = NeededIds::new(plan, &shards);
         needed.check_first(plan.request.first_id)?;
+        wait_for::until_up(plan, &mut self.stop).await?;
+        let processes = find_processes(&plan.processes);
+        let processes = processes.map_err(|error| RunError::NoProcess(error.to_string()))?;
         let mut environment = Environment::up(plan, &self.services).await?;
+        environment.processes = processes;
         let result = self.run_on(plan, &mut environment, &shards, &needed).await;
         environment.down().await;
         result
@@ -237,7 +254,7 @@ impl Runner {
             environment.mqtt.as_ref().map(|(_, address)| BrokerStatus::watch(address.clone()));
         if let Some(at) = self.start_at {
             log_server.time_until(at)?;
-            participants::probe_target(plan, environment).await?;
+            participants::probe_target(plan, &environment.target).await?;
             start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }
@@ -350,7 +367,9 @@ async fn servers_of(
     environment: &Environment,
     participants: &Participants,
 ) -> Servers {
-    let mut servers = Servers::default();
+    let named = environment.processes.iter().flat_map(|component| &component.processes);
+    let processes = named.map(|process| process.pid.cast_signed()).collect();
+    let mut servers = Servers { processes, ..Servers::default() };
     match (&plan.target, &participants.endpoint) {
         (Target::Url(_), Some(TargetEndpoint::Tcp(address))) => servers.addresses.push(*address),
         (Target::Url(_), Some(TargetEndpoint::Unix(path))) => servers.unix = Some(path.clone()),
@@ -370,12 +389,12 @@ async fn servers_of(
 
 fn components(environment: &Environment, listens: bool) -> Vec<Component> {
     let pid = std::process::id();
-    let own = |name: &str, threads| Component { name: name.into(), pid, threads };
-    let mut all = vec![own("generator", None)];
+    let mut all = vec![Component::new("generator", pid, None)];
     if listens {
-        all.push(own("subscriber", Some("subscriber")));
+        all.push(Component::new("subscriber", pid, Some("subscriber")));
     }
     all.extend(environment.components());
+    all.extend(environment.processes.iter().cloned());
     all
 }
 

@@ -23,6 +23,7 @@ use crate::engine::worker::INTERVAL;
 use crate::host::health::MachineWatch;
 use crate::host::resources::Sampler;
 use crate::message::IdSpace;
+use crate::report::remark::ServerNote;
 use crate::report::{Remark, Resource, Row};
 
 /// Phase of a run.
@@ -405,8 +406,18 @@ impl Monitor {
         Some(from + (to - from) * share.min(1.0))
     }
 
+    /// Notes processes of `--process` that ended during the run.
+    fn note_ended_processes(&mut self) {
+        for ended in self.sampler.ended() {
+            let (component, pid) = (ended.component.to_string(), ended.pid);
+            let at_s = (ended.at - self.measure_from).as_secs_f64();
+            self.notes.push(ServerNote::ProcessEnded { component, pid, at_s }.into());
+        }
+    }
+
     /// Ends the series and the stages, and returns all results.
-    pub(super) fn finish(self) -> MonitorResults {
+    pub(super) fn finish(mut self) -> MonitorResults {
+        self.note_ended_processes();
         MonitorResults {
             interrupted: self.interrupted,
             series: self.series.finish(),

@@ -90,7 +90,7 @@ impl Participants {
             }
             _ => None,
         };
-        let (requests, link) = probe_target(plan, environment).await?;
+        let (requests, link) = probe_target(plan, &environment.target).await?;
         let (script, own_sources) = match (&plan.script, &link) {
             (Some(_), Some(link)) => {
                 let (session, own_sources) =
@@ -318,7 +318,7 @@ fn headers_of(plan: &Plan) -> &[(String, Template)] {
 /// requests of the plan, and the link to the target unless a proxy makes it.
 pub(super) async fn probe_target(
     plan: &Plan,
-    environment: &Environment,
+    target: &Url,
 ) -> Result<(RequestSet, Option<TargetLink>), RunError> {
     let shapes = plan
         .request
@@ -326,12 +326,11 @@ pub(super) async fn probe_target(
         .iter()
         .map(|request: &Request| {
             let Request { method, headers, body, path, .. } = request.clone();
-            RequestShape::new(environment.target.clone(), method, headers, body).with_path(path)
+            RequestShape::new(target.clone(), method, headers, body).with_path(path)
         })
         .collect();
-    let requests =
-        RequestSet::new(environment.target.clone(), shapes, Arc::clone(&plan.request.mix));
-    let (target, transport) = (environment.target.clone(), plan.transport.clone());
+    let requests = RequestSet::new(target.clone(), shapes, Arc::clone(&plan.request.mix));
+    let (target, transport) = (target.clone(), plan.transport.clone());
     let timeout = plan.load.timeout.max(Duration::from_secs(1));
     let probed = tokio::task::spawn_blocking(move || match &transport.proxy {
         Some(proxy) => probe::probe_proxy(proxy, timeout).map(|()| None),

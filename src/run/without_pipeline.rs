@@ -58,6 +58,8 @@ pub(super) mod environment {
     #[derive(Debug)]
     pub(crate) struct NamedTarget {
         pub(crate) target: Url,
+        /// Processes to measure that this run does not start.
+        pub(crate) processes: Vec<Component>,
         pub(crate) redis: Option<(ServerKind, Address)>,
         pub(crate) mqtt: Option<(ServerKind, Address)>,
     }
@@ -65,7 +67,9 @@ pub(super) mod environment {
     impl NamedTarget {
         pub(crate) async fn up(plan: &Plan, _: &Services) -> Result<Self, RunError> {
             match &plan.target {
-                Target::Url(url) => Ok(Self { target: url.clone(), redis: None, mqtt: None }),
+                Target::Url(url) => {
+                    Ok(Self { target: url.clone(), processes: Vec::new(), redis: None, mqtt: None })
+                }
                 Target::Pipeline => Err(RunError::Lost("a plan without a URL")),
             }
         }

@@ -33,7 +33,7 @@ pub(crate) use proc::{child_called, children_of, command_line, is_alive, peak_me
 pub(crate) use process::{Finished, Process, fill_pipe, signal_to};
 pub(crate) use recorder::{Durable, Recorder};
 pub(crate) use scripted_broker::{Misbehaviour, ScriptedBroker};
-pub(crate) use servers::{Mosquitto, Nginx, Redis, Sentinel, data};
+pub(crate) use servers::{Certificates, Mosquitto, Nginx, Redis, Sentinel, data};
 pub(crate) use targets::{Act, LARGEST_BODY, OK, Request, Target, read_request, stalling};
 
 /// Limit of every wait: longer than any step takes, so that a hang fails the test.

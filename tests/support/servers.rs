@@ -78,6 +78,23 @@ pub(crate) fn data(name: &str) -> String {
     format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Files for the TLS of a server.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    /// The authority of its clients.
+    pub(crate) authority: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Certificates {
+    /// Those of `tests/data`.
+    fn of_tests() -> Self {
+        let (authority, certificate) = (data("ca.pem"), data("server.pem"));
+        Self { authority, certificate, key: data("server.key") }
+    }
+}
+
 /// A private Redis.
 #[derive(Debug)]
 pub(crate) struct Redis {
@@ -110,15 +127,27 @@ impl Redis {
         Self::open(None, &format!("cluster-enabled yes\ncluster-port {}\nport", free_port()))
     }
 
+    /// Speaks TLS only, and wants a client certificate of the authority.
+    pub(crate) fn with_client_certificates(files: &Certificates) -> Option<Self> {
+        Self::open_with(None, "port 0\ntls-auth-clients yes\ntls-port", files)
+    }
+
     fn open(password: Option<&'static str>, port_key: &str) -> Option<Self> {
+        Self::open_with(password, port_key, &Certificates::of_tests())
+    }
+
+    fn open_with(
+        password: Option<&'static str>,
+        port_key: &str,
+        files: &Certificates,
+    ) -> Option<Self> {
         if !(require("redis-server") && require("redis-cli")) {
             return None;
         }
         let config = |port, folder: &Path| {
             let secret = password.map_or(String::new(), |word| format!("requirepass {word}\n"));
             let folder = folder.display();
-            let (authority, certificate, key) =
-                (data("ca.pem"), data("server.pem"), data("server.key"));
+            let Certificates { authority, certificate, key } = files;
             format!(
                 "bind 127.0.0.1\n{port_key} {port}\nsave \"\"\nappendonly no\ndir {folder}\n{secret}\
                  tls-ca-cert-file {authority}\ntls-cert-file {certificate}\ntls-key-file {key}\n"
@@ -263,6 +292,15 @@ impl Mosquitto {
         let (certificate, key) = (data("server.pem"), data("server.key"));
         let tls = format!("certfile {certificate}\nkeyfile {key}\n");
         Self::open(Some(Login { user, password }), &tls)
+    }
+
+    /// Speaks TLS only, and wants a client certificate of the authority.
+    pub(crate) fn with_client_certificates(files: &Certificates) -> Option<Self> {
+        let Certificates { authority, certificate, key } = files;
+        let tls = format!(
+            "cafile {authority}\ncertfile {certificate}\nkeyfile {key}\nrequire_certificate true\n"
+        );
+        Self::open(None, &tls)
     }
 
     /// Keeps no messages for clients that are away, and publishes its figures every second.

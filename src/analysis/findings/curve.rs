@@ -175,5 +175,6 @@ fn busiest_at_end(curve: &[Point<'_>]) -> Option<BusiestComponent> {
         step: last.name.to_owned(),
         component: busiest.component,
         percent: busiest.percent,
+        is_of_one_thread: busiest.is_of_one_thread,
     })
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::RedisPassword;
+use super::RedisAccess;
 use crate::core::units::parse_count;
 use crate::pipeline::queue::dead_list::DeadListSettings;
 
@@ -27,7 +27,7 @@ pub(in crate::cli) struct DeadSelection {
     pub(in crate::cli) list: DeadListSettings,
 
     #[command(flatten)]
-    pub(in crate::cli) redis_password: RedisPassword,
+    pub(in crate::cli) redis_access: RedisAccess,
 
     /// At most N messages, the oldest (default: all)
     #[arg(long, value_name = "N", value_parser = parse_most)]

@@ -1,7 +1,7 @@
 //! CA certificates, and certificates with their keys, read from PEM files.
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use super::read::{MOST_PEM, read_bounded};
 use super::{PlanError, refuse};
 use crate::config::settings::Settings;
+use crate::core::{TlsFiles, TlsFlags};
 use crate::net::tls::TlsConfig;
 
 /// Reads and checks the files that the settings name.
@@ -24,19 +25,33 @@ pub(super) fn tls(settings: &Settings) -> Result<TlsConfig, PlanError> {
             file.display()
         ));
     }
-    let authorities = match &settings.cacert {
-        Some(file) => authorities(NamedFile { flag: "--cacert", file })?,
+    let flags = TlsFlags { cacert: "--cacert", cert: "--cert", key: "--key" };
+    let files = [settings.cacert.as_ref(), settings.cert.as_ref(), settings.key.as_ref()];
+    Ok(TlsConfig { insecure, ..read_tls(flags, files)? })
+}
+
+/// Reads the files for TLS to Redis or a broker.
+pub(crate) fn server_tls(files: &TlsFiles) -> Result<TlsConfig, PlanError> {
+    read_tls(files.server.tls_flags(), files.paths())
+}
+
+/// Reads and checks the files of the flags `cacert`, `cert` and `key`, in this order.
+fn read_tls(flags: TlsFlags, files: [Option<&PathBuf>; 3]) -> Result<TlsConfig, PlanError> {
+    let [cacert, cert, key] = files;
+    let authorities = match cacert {
+        Some(file) => authorities(NamedFile { flag: flags.cacert, file })?,
         None => Vec::new(),
     };
-    let identity = match (&settings.cert, &settings.key) {
-        (Some(file), key) => {
-            let key = key.as_deref().map(|file| NamedFile { flag: "--key", file });
-            Some(identity(NamedFile { flag: "--cert", file }, key)?)
+    let key = key.map(|file| NamedFile { flag: flags.key, file });
+    let identity = match (cert, key) {
+        (Some(file), key) => Some(identity(NamedFile { flag: flags.cert, file }, key)?),
+        (None, Some(_)) => {
+            let TlsFlags { cert, key, .. } = flags;
+            return refuse(format!("{key} needs {cert}: it is the key of that certificate"));
         }
-        (None, Some(_)) => return refuse("--key needs --cert: it is the key of that certificate"),
         (None, None) => None,
     };
-    Ok(TlsConfig { insecure, authorities, identity })
+    Ok(TlsConfig { insecure: false, authorities, identity })
 }
 
 /// A file, and the flag that names it.
@@ -57,8 +72,11 @@ pub(crate) fn authorities(pem: NamedFile<'_>) -> Result<Vec<CertificateDer<'stat
     Ok(certificates)
 }
 
-fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {
-    let text = read_pem(flag, file)?;
+fn certificates(
+    flag: &'static str,
+    file: &Path,
+) -> Result<Vec<CertificateDer<'static>>, PlanError> {
+    let text = read_pem(NamedFile { flag, file })?;
     let all = CertificateDer::pem_slice_iter(&text);
     let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|e| unreadable(flag, file, e))?;
     if all.is_empty() {
@@ -74,19 +92,20 @@ pub(crate) fn identity(
 ) -> Result<Arc<CertifiedKey>, PlanError> {
     let chain = certificates(cert.flag, cert.file)?;
     let NamedFile { flag, file } = key.unwrap_or(cert);
-    let key =
-        PrivateKeyDer::from_pem_slice(&read_pem(flag, file)?).map_err(|error| match error {
+    let key = PrivateKeyDer::from_pem_slice(&read_pem(NamedFile { flag, file })?).map_err(
+        |error| match error {
             PemError::NoItemsFound => PlanError(format!(
                 "{flag} {}: it does not contain a private key (BEGIN PRIVATE KEY, not encrypted)",
                 file.display()
             )),
             error => unreadable(flag, file, error),
-        })?;
+        },
+    )?;
     let identity = CertifiedKey::from_der(chain, key, &ring::default_provider());
     identity.map(Arc::new).map_err(|e| bad(flag, file, e))
 }
 
-fn read_pem(flag: &str, file: &Path) -> Result<Vec<u8>, PlanError> {
+pub(crate) fn read_pem(NamedFile { flag, file }: NamedFile<'_>) -> Result<Vec<u8>, PlanError> {
     read_bounded(file, MOST_PEM, "a file of certificates or keys").map_err(|e| bad(flag, file, e))
 }
 

@@ -182,6 +182,11 @@ settings! {
         "redirects" redirects: Option<u64>, example("0"), harmless,
             flag(long, value_name = "N", env = "LOADGEN_REDIRECTS", help_heading = "Connection", value_parser = parse_count);
 
+        /// Longest wait for the target, Redis and the broker before the run, until each of them takes connections (default: 0s)
+        #[serde(deserialize_with = "de_duration")]
+        "wait-for" wait_for: Option<Duration>, example("'0s'"), harmless,
+            flag(long, value_name = "TIME", env = "LOADGEN_WAIT_FOR", help_heading = "Connection", value_parser = parse_duration);
+
         /// Index k, from 0, of this node among N that send one load together; --rate and --requests are for all nodes together; start all with the same settings (see --start-at)
         "node" node: Option<NodeShare>, example("'0/2'"), harmless,
             flag(long, value_name = "k/N", env = "LOADGEN_NODE", help_heading = "Load");
@@ -198,6 +203,18 @@ settings! {
         "redis-password-file" redis_password_file: Option<PathBuf>, example("'redis.password'"), harmless,
             flag(long, value_name = "FILE", env = "LOADGEN_REDIS_PASSWORD_FILE", help_heading = "Pipeline");
 
+        /// CA certificates to trust for Redis over TLS instead of the system's (PEM)
+        "redis-cacert" redis_cacert: Option<PathBuf>, example("'redis-ca.pem'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_REDIS_CACERT", help_heading = "Pipeline");
+
+        /// Client certificate for Redis over TLS (PEM: the chain, and the key if --redis-key is not given)
+        "redis-cert" redis_cert: Option<PathBuf>, example("'redis-client.pem'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_REDIS_CERT", help_heading = "Pipeline");
+
+        /// Private key of --redis-cert (PEM, not encrypted)
+        "redis-key" redis_key: Option<PathBuf>, example("'redis-client.key'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_REDIS_KEY", help_heading = "Pipeline");
+
         /// Address of the Redis for stamps and their clock, if it is not that of the queue (without it: that of --redis)
         "log-server" log_server: Option<String>, example("'redis://127.0.0.1:6380'"), masked(mask_url),
             flag(long, value_name = "URL", env = "LOADGEN_LOG_SERVER", hide_env_values = true, help_heading = "Pipeline");
@@ -209,6 +226,18 @@ settings! {
         /// File with the password of the broker's user, instead of one in --mqtt
         "mqtt-password-file" mqtt_password_file: Option<PathBuf>, example("'mqtt.password'"), harmless,
             flag(long, value_name = "FILE", env = "LOADGEN_MQTT_PASSWORD_FILE", help_heading = "Pipeline");
+
+        /// CA certificates to trust for the broker over TLS instead of the system's (PEM)
+        "mqtt-cacert" mqtt_cacert: Option<PathBuf>, example("'mqtt-ca.pem'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_MQTT_CACERT", help_heading = "Pipeline");
+
+        /// Client certificate for the broker over TLS (PEM: the chain, and the key if --mqtt-key is not given)
+        "mqtt-cert" mqtt_cert: Option<PathBuf>, example("'mqtt-client.pem'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_MQTT_CERT", help_heading = "Pipeline");
+
+        /// Private key of --mqtt-cert (PEM, not encrypted)
+        "mqtt-key" mqtt_key: Option<PathBuf>, example("'mqtt-client.key'"), harmless,
+            flag(long, value_name = "FILE", env = "LOADGEN_MQTT_KEY", help_heading = "Pipeline");
 
         /// MQTT topic of the messages (default: /channel); with a URL: repeatable, and with the wildcards + and #
         #[serde(deserialize_with = "de_words")]
@@ -263,6 +292,10 @@ settings! {
         /// MQTT quality of service, 0 or 1 (default: 0)
         "qos" qos: Option<u8>, example("0"), harmless,
             flag(long, value_name = "QOS", env = "LOADGEN_QOS", help_heading = "Pipeline", value_parser = clap::value_parser!(u8).range(0..=1));
+
+        /// Process that the run does not start, to report its CPU and memory under a name, repeatable: api=1234, push=name:PROGRAM (every process of that program)
+        "process" processes: Vec<String>, example("['api=1234', 'push=name:go-pushserver']"), harmless,
+            flag(long = "process", value_name = "NAME=PROCESS", env = "LOADGEN_PROCESS", value_delimiter = ',', help_heading = "Report");
 
         /// Condition on the report; exit with 99 if it holds or cannot be judged (n/a); repeatable ('arrival.p99>5ms', 'messages.lost>0')
         "fail-if" fail_if: Vec<String>, example("['messages.lost>0', 'requests.failed>0']"), harmless,

@@ -9,19 +9,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{
-    AlertDescription, CertificateError, ClientConnection, Error, ProtocolVersion, StreamOwned,
-};
+use rustls::{AlertDescription, ClientConnection, Error, ProtocolVersion, StreamOwned};
 use url::Url;
 
 use super::ConnectError;
 use super::config::{Protocol, Proxy, TransportConfig};
 use super::link::{TargetEndpoint, TargetLink, TlsTarget, connect_unix};
-use crate::net::tls;
+use crate::core::TlsFlags;
+use crate::net::tls::{self, TlsPeer};
 
 /// Time to wait after the handshake for an alert: with TLS 1.3 a server refuses a client certificate only
 /// then.
 const ALERT_WAIT: Duration = Duration::from_millis(250);
+/// The target, as errors of TLS name it.
+const PEER: TlsPeer<'_> = TlsPeer {
+    host: "",
+    flags: TlsFlags { cacert: "--cacert", cert: "--cert", key: "--key" },
+    plain_scheme: "an http",
+    is_target: true,
+};
 
 /// Resolves the target, finds an address that accepts a connection within `timeout`, and tries the protocol
 /// there.
@@ -61,7 +67,7 @@ pub(super) fn alpn_protocols(config: &TransportConfig) -> [&'static str; 1] {
 }
 
 fn tls_target(url: &Url, config: &TransportConfig) -> Result<TlsTarget, ConnectError> {
-    let client = tls::target_config(&config.tls, &alpn_protocols(config)).map_err(|error| {
+    let client = tls::client_config(&config.tls, &alpn_protocols(config)).map_err(|error| {
         let hint = "pass the CA with --cacert, or skip verification with -k";
         ConnectError::Setup(format!("{error}; {hint}"))
     })?;
@@ -186,7 +192,7 @@ impl TargetProbe {
             return self.no_http2("it does not offer it (ALPN h2); leave --http2 out");
         }
         let cause = match tls {
-            Some(error) => tls_remedy(error, target),
+            Some(error) => tls::remedy(error, TlsPeer { host: &target.name.to_str(), ..PEER }),
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
                 "it closed the connection during the handshake; does it speak TLS?".to_owned()
             }
@@ -258,57 +264,4 @@ fn wait_for_alert(
     session.read_tls(socket)?;
     session.process_new_packets().map_err(io::Error::other)?;
     Ok(())
-}
-
-/// Describes a TLS error and its remedy.
-fn tls_remedy(error: &Error, target: &TlsTarget) -> String {
-    use CertificateError as C;
-    let host = target.name.to_str();
-    let or_not = "or skip verification with -k";
-    match error {
-        Error::InvalidCertificate(C::UnknownIssuer) => format!(
-            "certificate not trusted: unknown issuer. Pass the CA (or the certificate) with --cacert \
-             FILE, {or_not}"
-        ),
-        Error::InvalidCertificate(C::NotValidForName) => {
-            format!("its certificate is not valid for {host}; use the name in it, {or_not}")
-        }
-        Error::InvalidCertificate(C::NotValidForNameContext { presented, .. }) => format!(
-            "its certificate is for {}, not for {host}; use a name in it (--connect-to sets the \
-             address), {or_not}",
-            presented.join(", ")
-        ),
-        Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
-            format!("its certificate has expired; renew it, {or_not} ({error})")
-        }
-        Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
-            format!("its certificate is not valid yet; check the clocks, {or_not} ({error})")
-        }
-        error if tls::is_authoritys_own(error) => format!(
-            "its certificate is a CA certificate and signs itself; pass that certificate with --cacert \
-             FILE, {or_not}"
-        ),
-        Error::InvalidCertificate(_) => {
-            format!("its certificate cannot be trusted: {error}; replace it, {or_not}")
-        }
-        Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::DecryptError
-            | AlertDescription::AccessDenied,
-        ) => format!(
-            "it refused the connection ({error}): it may require a client certificate, see --cert and \
-             --key"
-        ),
-        Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
-            "it does not speak HTTP/1.1 (ALPN); try --http2".to_owned()
-        }
-        Error::InvalidMessage(_) => {
-            "the server did not answer with TLS; is this an http:// address?".to_owned()
-        }
-        error => error.to_string(),
-    }
 }

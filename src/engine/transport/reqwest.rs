@@ -147,7 +147,7 @@ fn setup_error(error: impl std::fmt::Display) -> ConnectError {
 }
 
 fn client_tls(url: &Url, config: &TransportConfig) -> Result<ClientConfig, rustls::Error> {
-    let tls = tls::target_config(&config.tls, &alpn_protocols(config));
+    let tls = tls::client_config(&config.tls, &alpn_protocols(config));
     match url.scheme() {
         "https" => tls,
         // A redirect may need TLS; a machine without certificates can still use plain http.

@@ -49,6 +49,8 @@ pub(crate) struct Servers {
     pub addresses: Vec<SocketAddr>,
     /// The unix socket of the target.
     pub unix: Option<PathBuf>,
+    /// Processes that the user names.
+    pub processes: Vec<i32>,
 }
 
 /// Time that the calling thread has waited for a CPU so far: zero where the kernel does not count it.

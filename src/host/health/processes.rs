@@ -138,6 +138,7 @@ fn is_of_this_machine(address: SocketAddr) -> bool {
 pub(super) fn experiment(processes: &Processes, servers: &Servers) -> (HashSet<i32>, bool) {
     let sockets = Sockets::read();
     let mut members = HashSet::from([std::process::id().cast_signed()]);
+    members.extend(&servers.processes);
     let mut all_known = true;
     for address in &servers.addresses {
         let owners: Vec<i32> = sockets
@@ -191,13 +192,15 @@ mod tests {
     fn a_server_on_this_machine_is_found_by_its_address() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let servers = Servers { addresses: vec![address], unix: None };
+        let servers = Servers { addresses: vec![address], ..Servers::default() };
         let (members, all_known) = experiment(&Processes::read(), &servers);
         assert!(members.contains(&std::process::id().cast_signed()) && all_known);
         drop(listener);
         assert!(!experiment(&Processes::read(), &servers).1, "nobody listens there any more");
-        let elsewhere =
-            Servers { addresses: vec!["192.0.2.1:80".parse().expect("valid")], unix: None };
+        let elsewhere = Servers {
+            addresses: vec!["192.0.2.1:80".parse().expect("valid")],
+            ..Servers::default()
+        };
         assert!(experiment(&Processes::read(), &elsewhere).1, "that is another machine's");
     }
 }

@@ -198,7 +198,7 @@ fn components(report: &Located<'_, Report>) -> String {
     let mut rows = Vec::new();
     for (used, colour) in field!(report, resources).items().zip(COLOURS.iter().cycle()) {
         rows.push(vec![
-            format!("<i class=\"{colour}\"></i>{}", escape(&used.component)),
+            format!("<i class=\"{colour}\"></i>{}", escape(&used.label())),
             number!(used, cpu_percent_mean).show(Unit::Percent),
             number!(used, cpu_percent_max).show(Unit::Percent),
             Unit::Time.write_known(cpu_per_request_us(&used, report)),

@@ -106,7 +106,7 @@ impl PushSettings {
     /// Environment variables of a child process with these settings.
     pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
         let mut secrets = self.queue.secrets();
-        secrets.push(self.broker.secret());
+        secrets.extend(self.broker.secrets());
         secrets
     }
 }

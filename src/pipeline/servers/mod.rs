@@ -19,6 +19,8 @@ pub mod redis;
 #[cfg(feature = "pipeline")]
 mod redis_node;
 #[cfg(feature = "pipeline")]
+mod secure;
+#[cfg(feature = "pipeline")]
 pub(crate) mod spawned;
 #[cfg(feature = "pipeline")]
 mod timed;

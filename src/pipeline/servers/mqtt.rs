@@ -7,7 +7,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -23,12 +22,12 @@ use tokio::time::timeout;
 
 use super::StackError;
 use super::read_size::{CHUNK, ReadSize};
+use super::secure::{handshake, tls_advice};
 use super::timed::{LastReceipt, Timed};
 use super::wrong_scheme;
 use crate::core::clock::{self, Nanos};
 use crate::core::{Address, Scheme};
 use crate::message::MAX_BODY;
-use crate::net::tls;
 use crate::pipeline::arrivals::ReceivedAt;
 
 /// The longest time for connecting and subscribing.
@@ -161,7 +160,8 @@ pub(super) async fn within_limit<T>(
     result.map_err(|error| {
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         let hint = if refused { "; is it running there?" } else { "" };
-        let reason = format!("{error}{hint}");
+        let advice = tls_advice(address, &error);
+        let reason = advice.unwrap_or_else(|| format!("{error}{hint}"));
         StackError::Unreachable {
             server: "the MQTT broker",
             address: Box::new(address.clone()),
@@ -196,11 +196,7 @@ async fn open(
     if address.scheme() == Scheme::Plain {
         return Ok(socket);
     }
-    let config = tls::client_config(&[]).map_err(io::Error::other)?;
-    let name = rustls::pki_types::ServerName::try_from(address.host().to_owned());
-    let name = name.map_err(|_| io::Error::other("TLS needs a host name or an address"))?;
-    let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
-    Ok(Box::new(tls))
+    Ok(Box::new(handshake(address, socket).await?))
 }
 
 /// A request to subscribe to topics.

@@ -1,12 +1,14 @@
 //! Connections to Redis: `TCP_NODELAY` on, timeouts that suit their use, reconnecting on demand.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, Value};
+use redis::{AsyncConnectionConfig, ErrorKind, RedisError, Value};
 
 use super::StackError;
 use super::redis_node::{RedisNode, connection_info, is_wrong_node};
+use super::secure::{redis_client, tls_advice};
 use super::wrong_scheme;
 use crate::core::Address;
 use crate::core::Backoff;
@@ -53,7 +55,8 @@ async fn connect_node(
 ) -> Result<MultiplexedConnection, StackError> {
     let info = connection_info(address, node).map_err(|e| refused(address, &e))?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
-    let client = Client::open(info.set_tcp_settings(tcp)).map_err(|e| refused(address, &e))?;
+    let client =
+        redis_client(address, info.set_tcp_settings(tcp)).map_err(|e| refused(address, &e))?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(match usage {
@@ -78,12 +81,12 @@ async fn connect_node(
 
 /// The error of a server that cannot be reached or refused a command, with its address.
 pub(crate) fn refused(address: &Address, error: &RedisError) -> StackError {
-    unreachable(address, explain(error))
+    unreachable(address, explain(address, error))
 }
 
 /// The error of a server before its first answer: the scheme of the address may be the wrong one.
 fn refused_first(address: &Address, error: &RedisError) -> StackError {
-    unreachable(address, explain(error) + wrong_scheme::advice(address, error))
+    unreachable(address, explain(address, error) + wrong_scheme::advice(address, error))
 }
 
 fn unreachable(address: &Address, reason: String) -> StackError {
@@ -95,7 +98,10 @@ fn timed_out() -> RedisError {
 }
 
 /// Text of an error of Redis, and what to do about it.
-fn explain(error: &RedisError) -> String {
+fn explain(address: &Address, error: &RedisError) -> String {
+    if let Some(advice) = io_error(error).and_then(|error| tls_advice(address, error)) {
+        return advice;
+    }
     let advice = match (error.kind(), error.code()) {
         (_, Some("NOAUTH")) => "; it wants a password: redis://:PASSWORD@HOST",
         (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => {
@@ -105,6 +111,15 @@ fn explain(error: &RedisError) -> String {
         _ => "",
     };
     format!("{}{advice}", describe(error))
+}
+
+/// The error of the socket, or of TLS on it, behind an error of Redis.
+fn io_error(error: &RedisError) -> Option<&std::io::Error> {
+    let cause = std::error::Error::source(error)?;
+    match cause.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>() {
+        Some(shared) => shared.downcast_ref(),
+        None => cause.downcast_ref(),
+    }
 }
 
 /// Text of an error of Redis, once: an error repeats its text in its cause.

@@ -1,12 +1,12 @@
 //! The node of Redis that takes writes: the master that Sentinels name, or the node of a cluster that has the key.
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
-    RedisError,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError,
 };
 
 use super::StackError;
 use super::redis::{CONNECT_TIMEOUT, describe};
+use super::secure::redis_client;
 use crate::core::{Address, Scheme, SentinelAddress};
 
 /// Codes of errors after which another node may take the command: this one is a replica, is loading, has lost its
@@ -71,7 +71,7 @@ async fn master(address: &Address, sentinel: &SentinelAddress) -> Result<RedisNo
     let mut reason = String::new();
     for (host, port) in sentinel.nodes() {
         let node = RedisNode { host: host.clone(), port: *port };
-        match ask_sentinel(node.connection_addr(address.scheme()), sentinel.master()).await {
+        match ask_sentinel(address, &node, sentinel.master()).await {
             Ok(Some((host, port))) => return Ok(RedisNode { host, port }),
             Ok(None) => {
                 reason = format!("the Sentinel does not know the master '{}'", sentinel.master());
@@ -83,13 +83,15 @@ async fn master(address: &Address, sentinel: &SentinelAddress) -> Result<RedisNo
 }
 
 async fn ask_sentinel(
-    sentinel: ConnectionAddr,
+    address: &Address,
+    sentinel: &RedisNode,
     master: &str,
 ) -> Result<Option<(String, u16)>, RedisError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(CONNECT_TIMEOUT));
-    let client = Client::open(sentinel.into_connection_info()?)?;
+    let info = sentinel.connection_addr(address.scheme()).into_connection_info()?;
+    let client = redis_client(address, info)?;
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     let mut command = redis::cmd("SENTINEL");
     command.arg("get-master-addr-by-name").arg(master);

@@ -79,6 +79,13 @@ pub(crate) enum Evidence {
         /// True if hardly any time is left.
         is_full: bool,
     },
+    /// CPU time of the busiest thread of a component that the run did not start.
+    BusiestThread {
+        /// Percent of a core.
+        percent: f64,
+        /// True if hardly any time is left.
+        is_full: bool,
+    },
     /// CPU time of all components.
     AllCores {
         /// Percent of the cores' time.
@@ -112,8 +119,11 @@ pub(crate) struct BusiestComponent {
     pub(crate) step: String,
     /// Name of the component.
     pub(crate) component: String,
-    /// Percent of its threads' time.
+    /// Percent of its threads' time, or of a core.
     pub(crate) percent: f64,
+    /// The percentage is that of its busiest thread: the run did not start the component.
+    #[serde(default)]
+    pub(crate) is_of_one_thread: bool,
 }
 
 /// The end of a curve on which arrival latency did not break.
@@ -190,6 +200,10 @@ impl fmt::Display for Evidence {
                     if *is_full || threads.is_none() { "" } else { ", so it is not CPU-bound" };
                 write!(f, "it uses {percent:.0}% of {of}{end}")
             }
+            Self::BusiestThread { percent, is_full } => {
+                let end = if *is_full { "" } else { ", so no thread is CPU-bound" };
+                write!(f, "its busiest thread uses {percent:.0}% of a core{end}")
+            }
             Self::AllCores { percent, cores } => {
                 let of = if *cores == 1 { "core" } else { "cores" };
                 write!(
@@ -221,9 +235,14 @@ impl fmt::Display for BusiestComponent {
             EndState::StepWithoutAnswer => "a step had no answers",
             EndState::NothingBroke => "nothing broke",
         };
+        let of = if self.is_of_one_thread {
+            "a core for its busiest thread"
+        } else {
+            "the time of its threads"
+        };
         write!(
             f,
-            "{end}; the busiest component at {} is {}, with {:.0}% of the time of its threads",
+            "{end}; the busiest component at {} is {}, with {:.0}% of {of}",
             self.step, self.component, self.percent
         )
     }

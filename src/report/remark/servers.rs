@@ -45,6 +45,8 @@ pub(crate) enum ServerNote {
     StampsDropped { stamps: u64 },
     /// Sampled messages are not in the stages.
     LeftOutOfStages { messages: u64 },
+    /// A process of `--process` ended during the run.
+    ProcessEnded { component: String, pid: u32, at_s: f64 },
     /// The nodes of a merged report began apart.
     StartSkew {
         /// Delay of the last node behind the first, in words.
@@ -79,6 +81,7 @@ impl Coded for ServerNote {
             Self::StampsCoarse { .. } => "stamps_coarse",
             Self::StampsDropped { .. } => "stamps_dropped",
             Self::LeftOutOfStages { .. } => "left_out_of_stages",
+            Self::ProcessEnded { .. } => "process_ended",
             Self::StartSkew { .. } => "start_skew",
         }
     }
@@ -163,6 +166,11 @@ impl fmt::Display for ServerNote {
                 "{} left out of the stages, as the time of a stamp cannot be right: a clock was set, or a \
                  service does not stamp in the time of Redis",
                 format_some(*messages, "sampled message is", "sampled messages are")
+            ),
+            Self::ProcessEnded { component, pid, at_s } => write!(
+                f,
+                "process {pid} of '{component}' ended about {at_s:.0} s into the measured time: its CPU time counts \
+                 until then, and a process in its place is not measured"
             ),
             Self::StartSkew { skew } => f.write_str(skew),
         }

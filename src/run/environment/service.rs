@@ -21,19 +21,16 @@ impl Service {
     /// The component whose CPU time and memory are measured.
     pub(super) fn component(&self) -> Component {
         match self {
-            Self::Child(child) => {
-                Component { name: child.name().into(), pid: child.pid(), threads: None }
-            }
-            Self::Thread { name, .. } => Component {
-                name: (*name).into(),
-                pid: std::process::id(),
-                threads: Some(match *name {
+            Self::Child(child) => Component::new(child.name(), child.pid(), None),
+            Self::Thread { name, .. } => {
+                let threads = match *name {
                     "api" => "api-",
                     "push" => "push-",
                     "queue" => "queue-",
                     _ => "broker-",
-                }),
-            },
+                };
+                Component::new(name, std::process::id(), Some(threads))
+            }
         }
     }
 

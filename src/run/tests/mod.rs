@@ -121,6 +121,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Measurements {
         cpu_percent_mean: (cpu_s * 1_000.0).round() / 10.0,
         cpu_percent_max: (cpu_s * 1_200.0).round() / 10.0,
         rss_max_bytes: megabytes << 20,
+        ..Resource::default()
     };
     let stage =
         |name: &str, latencies| MeasuredStage { pair: name.parse().expect("a stage"), latencies };

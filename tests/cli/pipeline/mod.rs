@@ -8,6 +8,7 @@ mod missed;
 mod nodes;
 mod other_user;
 mod outages;
+mod processes;
 mod requests;
 mod settings;
 mod stamps;

@@ -13,6 +13,7 @@ mod reconnect;
 mod rejected;
 mod stock_broker;
 mod subscribe;
+mod wait_for;
 
 use std::net::TcpListener;
 
