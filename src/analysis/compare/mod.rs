@@ -6,12 +6,15 @@
 mod confidence;
 pub(crate) mod figure;
 mod pairs;
+pub(crate) mod share;
+pub(crate) mod verdict;
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::printable::printable_json;
 use crate::report::{Report, SCHEMA_VERSION, Saved, Tool};
 pub use figure::{Figure, Noise, Outcome};
+use verdict::ComparisonVerdict;
 
 /// Confidence of every interval, in percent.
 pub(crate) const CONFIDENCE_PERCENT: f64 = 99.0;
@@ -34,7 +37,7 @@ pub struct Comparison {
     /// Tolerated change for the worse, in percent.
     #[cfg_attr(test, schemars(range(min = 0)))]
     pub tolerance_percent: f64,
-    /// Confidence of every interval, in percent.
+    /// Confidence of every interval, in percent. The bound of a share without a single case has 95 % (rule of three).
     pub confidence_percent: f64,
     /// Files of the baseline.
     #[cfg_attr(test, schemars(length(min = 1)))]
@@ -56,6 +59,8 @@ pub struct Comparison {
     pub trusted: bool,
     /// True if a figure of the verdict is worse.
     pub worse: bool,
+    /// Verdict on the figures.
+    pub(crate) verdict: ComparisonVerdict,
 }
 
 /// The figures of a run or of a ramp's step that both sides have.
@@ -128,6 +133,7 @@ pub fn compare(
         base: file_names(base),
         new: file_names(new),
         failed: pairs.failed,
+        verdict: ComparisonVerdict::on(&parts, !undecided.is_empty(), tolerance_percent),
         trusted: runs.iter().all(|(_, report)| report.verdict.generator.is_valid()),
         worse,
         parts,

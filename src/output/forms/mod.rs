@@ -242,9 +242,11 @@ impl Document<'_> {
             Self::Run(report) => render_run(&with_printable_strings(report), form, options),
             Self::Ramp(ramp) if keeps_strings => render_ramp(ramp, form, options),
             Self::Ramp(ramp) => render_ramp(&with_printable_strings(ramp), form, options),
-            Self::Comparison(comparison) if keeps_strings => render_comparison(comparison, form),
+            Self::Comparison(comparison) if keeps_strings => {
+                render_comparison(comparison, form, options)
+            }
             Self::Comparison(comparison) => {
-                render_comparison(&with_printable_strings(comparison), form)
+                render_comparison(&with_printable_strings(comparison), form, options)
             }
         }
     }
@@ -284,11 +286,15 @@ fn render_ramp(ramp: &RampReport, form: Form, options: TextOptions) -> Result<St
     })
 }
 
-fn render_comparison(comparison: &Comparison, form: Form) -> Result<String, FormError> {
+fn render_comparison(
+    comparison: &Comparison,
+    form: Form,
+    options: TextOptions,
+) -> Result<String, FormError> {
     Ok(match form {
-        Form::Text => comparison_text(comparison),
+        Form::Text => comparison_text(comparison, options),
         Form::Json => comparison.to_json(),
-        Form::Markdown => markdown::comparison(comparison),
+        Form::Markdown => markdown::comparison(comparison, options),
         Form::Junit => junit::comparison(comparison),
         Form::Html | Form::Csv | Form::Tsv | Form::Hlog | Form::Hgrm(_) => {
             return Err(FormError::NoComparison);
