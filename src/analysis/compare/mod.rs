@@ -7,6 +7,7 @@ mod confidence;
 pub(crate) mod figure;
 mod pairs;
 pub(crate) mod share;
+mod times;
 pub(crate) mod verdict;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::printable::printable_json;
 use crate::report::{Report, SCHEMA_VERSION, Saved, Tool};
 pub use figure::{Figure, Noise, Outcome};
+use times::ComparedTimes;
 use verdict::ComparisonVerdict;
 
 /// Confidence of every interval, in percent.
@@ -72,6 +74,8 @@ pub struct Part {
     pub step: Option<String>,
     /// Percentiles, the rate, failed requests and lost messages.
     pub figures: Vec<Figure>,
+    /// Arrival and response latency of both sides, whole; arrival only if all runs have it.
+    pub(crate) distributions: Vec<ComparedTimes>,
 }
 
 /// Error: the reports cannot be compared.
@@ -112,7 +116,11 @@ pub fn compare(
         let found = figure::figures(&pair.base, &pair.new, tolerance_percent)?;
         let step = pair.step.as_ref().map(|step| format!("{step} ")).unwrap_or_default();
         undecided.extend(found.undecided.into_iter().map(|name| format!("{step}{name}")));
-        parts.push(Part { step: pair.step.clone(), figures: found.figures });
+        parts.push(Part {
+            step: pair.step.clone(),
+            figures: found.figures,
+            distributions: times::compared_times(&pair.base, &pair.new)?,
+        });
     }
     let figures: Vec<_> = parts.iter().flat_map(|part| &part.figures).collect();
     let worse = figures.iter().any(|figure| figure.outcome == Some(Outcome::Worse));

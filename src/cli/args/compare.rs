@@ -12,7 +12,7 @@ const USAGE: &str = "loadgen compare [OPTIONS] BASE NEW
        loadgen compare [OPTIONS] BASE... -- NEW...";
 /// `--output` of a comparison.
 const COMPARE_OUTPUT: &str = "Write the comparison to a file, repeatable; the ending selects the form: .txt .json \
-                              .md .xml (JUnit)";
+                              .html .md .xml (JUnit)";
 /// `--latency` of a comparison.
 const COMPARE_LATENCY: &str =
     "Print also the percentiles that do not decide, and the source of each interval";

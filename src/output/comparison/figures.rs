@@ -56,7 +56,11 @@ pub(in crate::output) fn row(comparison: &Comparison, part: &Part, figure: &Figu
 }
 
 /// Judgement of a figure in a word or two; empty if the verdict does not depend on it.
-fn judgement(comparison: &Comparison, part: &Part, figure: &Figure) -> &'static str {
+pub(in crate::output) fn judgement(
+    comparison: &Comparison,
+    part: &Part,
+    figure: &Figure,
+) -> &'static str {
     match figure.outcome {
         Some(Outcome::Worse) => "WORSE",
         Some(Outcome::Better) => "better",
@@ -105,6 +109,11 @@ fn interval(figure: &Figure, [low, high]: [f64; 2]) -> String {
         (Some(low), Some(high)) if low == high => low.to_owned(),
         _ => format!("{} to {}", percent(low), percent(high)),
     }
+}
+
+/// One end of the interval of a change, with its unit.
+pub(in crate::output) fn bound(figure: &Figure, end: f64) -> String {
+    if figure.is_time_or_rate() { percent(end) } else { signed(end, 3) }
 }
 
 /// A change in percent, as a bound if it is large.

@@ -1,6 +1,6 @@
 //! A comparison as text: the verdict, the figures of both sides, and the verdict again.
 
-mod figures;
+pub(super) mod figures;
 mod sentence;
 
 use std::fmt::Write as _;

@@ -153,14 +153,15 @@ impl Form {
     /// Returns an error if this form cannot contain such a document, or if this build cannot write it.
     pub(crate) fn fits(self, subject: Subject) -> Result<(), FormError> {
         match (subject, self) {
-            (Subject::Run { .. } | Subject::Ramp, Self::Html) if !self.is_built() => {
-                Err(FormError::WithoutHtml)
-            }
+            (_, Self::Html) if !self.is_built() => Err(FormError::WithoutHtml),
             (Subject::Run { listens: false }, Self::Hgrm(DistributionName::Arrival)) => {
                 Err(FormError::NoArrivals)
             }
             (Subject::Ramp, Self::Hgrm(_)) => Err(FormError::ManyDistributions),
-            (Subject::Comparison, Self::Text | Self::Json | Self::Markdown | Self::Junit) => Ok(()),
+            (
+                Subject::Comparison,
+                Self::Text | Self::Json | Self::Html | Self::Markdown | Self::Junit,
+            ) => Ok(()),
             (Subject::Comparison, _) => Err(FormError::NoComparison),
             (Subject::Run { .. } | Subject::Ramp, _) => Ok(()),
         }
@@ -198,8 +199,8 @@ pub enum FormError {
     /// A ramp in a form that contains one distribution.
     #[error("a ramp has distributions for each step and .hgrm contains only one; use .hlog")]
     ManyDistributions,
-    /// A comparison as a page, a histogram or a table of runs.
-    #[error("a comparison can be written as .txt .json .md or .xml only")]
+    /// A comparison as a histogram or a table of runs.
+    #[error("a comparison can be written as .txt .json .html .md or .xml only")]
     NoComparison,
     /// The run has no subscriber.
     #[error("the run has no subscriber, so it measures no arrivals")]
@@ -296,7 +297,11 @@ fn render_comparison(
         Form::Json => comparison.to_json(),
         Form::Markdown => markdown::comparison(comparison, options),
         Form::Junit => junit::comparison(comparison),
-        Form::Html | Form::Csv | Form::Tsv | Form::Hlog | Form::Hgrm(_) => {
+        #[cfg(feature = "html")]
+        Form::Html => html::comparison_page(comparison, options),
+        #[cfg(not(feature = "html"))]
+        Form::Html => return Err(FormError::WithoutHtml),
+        Form::Csv | Form::Tsv | Form::Hlog | Form::Hgrm(_) => {
             return Err(FormError::NoComparison);
         }
     })

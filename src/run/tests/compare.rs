@@ -220,7 +220,10 @@ fn differences_that_matter_to_a_reader_are_noted() {
     let (mut earlier, mut later) = (a.clone(), wavering("b", 1.0, 0.0));
     earlier.run.started_at = "2026-11-23T02:00:00.000Z".to_owned();
     later.run.started_at = "2026-11-23T02:10:00.000Z".to_owned();
-    assert_eq!(compared(&[earlier.clone()], &[later.clone()]).notes, [""; 0]);
+    assert_eq!(
+        compared(std::slice::from_ref(&earlier), std::slice::from_ref(&later)).notes,
+        [""; 0]
+    );
     let swapped = compared(&[later], &[earlier]);
     assert!(swapped.notes[0].contains("Are the sides swapped?"), "{:?}", swapped.notes);
 }
@@ -254,12 +257,12 @@ fn each_verdict_is_one_plain_sentence() {
         &better,
         "BETTER: arrival p50 -16.7%, p99 -16.7%, response p50 -16.7%, p99 -16.7%. No figure is worse.",
     );
-    let worse = compared(&[faster.clone()], &[base.clone()]);
+    let worse = compared(std::slice::from_ref(&faster), std::slice::from_ref(&base));
     assert_verdict(
         &worse,
         "WORSE: arrival p50 +20.0%, p99 +20.0%, response p50 +20.0%, p99 +20.0%.",
     );
-    let same = compared(&[base.clone()], &[wavering("c", 1.2, 0.02)]);
+    let same = compared(&[base], &[wavering("c", 1.2, 0.02)]);
     assert_verdict(
         &same,
         "SAME: every figure is within ±5%, failures and losses within ±0.1 points.",
@@ -326,7 +329,11 @@ fn rendered(comparison: &Comparison, form: Form) -> String {
 
 #[test]
 fn the_forms_of_a_comparison() {
-    let comparison = compared(&[wavering("a", 1.0, 0.02)], &[wavering("b", 1.2, 0.02)]);
+    let mut comparison = compared(&[wavering("a", 1.0, 0.02)], &[wavering("b", 1.2, 0.02)]);
+    assert_eq!(comparison.parts[0].distributions.len(), 2);
+    assert_eq!(check_against("comparison", &rendered(&comparison, Form::Json)), Ok(()));
+    // Without the histograms the snapshot can be read.
+    comparison.parts[0].distributions.clear();
     assert_snapshot!("comparison_text", rendered(&comparison, Form::Text));
     assert_snapshot!("comparison_markdown", rendered(&comparison, Form::Markdown));
     assert_snapshot!("comparison_junit", rendered(&comparison, Form::Junit));

@@ -77,3 +77,35 @@ fn mistakes_are_answered_with_what_was_meant() {
     let gone = run(&format!("compare {dir}/gone.json {dir}/new/1.json"));
     assert_refused(&gone, 1, &[&format!("{dir}/gone.json: No such file")]);
 }
+
+#[test]
+fn a_comparison_is_written_in_every_form() {
+    let folder = saved_runs();
+    let path = |name: &str| folder.path().join(name);
+    let endings = ["txt", "json", "html", "md", "xml"];
+    let outputs = endings.map(|ending| format!("-o {}", path(&format!("c.{ending}")).display()));
+    let (base, new) = (path("base/1.json"), path("new/1.json"));
+    let words = format!("compare {} {} {}", base.display(), new.display(), outputs.join(" "));
+    let compared = run(&words);
+    assert_eq!(compared.code, Some(0), "{compared:?}");
+    let read = |ending: &str| fs::read_to_string(path(&format!("c.{ending}"))).expect("a file");
+    assert_eq!(read("txt"), compared.stdout);
+    assert!(read("html").starts_with("<!doctype html>"));
+    for ending in ["json", "md", "xml"] {
+        assert!(
+            read(ending).contains("latency.response.p99") || read(ending).contains("response p99"),
+            "{ending}"
+        );
+    }
+    let refused = run(&format!(
+        "compare {} {} -o {}",
+        base.display(),
+        new.display(),
+        path("c.csv").display()
+    ));
+    assert_refused(
+        &refused,
+        2,
+        &["a comparison can be written as .txt .json .html .md or .xml only"],
+    );
+}
