@@ -1,6 +1,7 @@
 //! Arguments as typed. Parsing has no effects.
 
 mod allow;
+mod compare;
 #[cfg(feature = "pipeline")]
 mod dead;
 mod log;
@@ -14,6 +15,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args, Parser, Subcommand};
 
 pub(super) use self::allow::AllowArgs;
+pub(super) use self::compare::{CompareArgs, Sides};
 #[cfg(feature = "pipeline")]
 pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 pub(super) use self::log::LogArgs;
@@ -21,7 +23,7 @@ pub(super) use self::log::LogArgs;
 pub(super) use self::servers::{MqttAccess, RedisAccess, ServerWait};
 use super::metrics::parse_address;
 use crate::config::settings::Settings;
-use crate::core::units::{StartTime, parse_percent};
+use crate::core::units::StartTime;
 use crate::output::forms::{Form, Subject};
 use crate::pipeline::access::{AccessFlags, AccessSettings};
 #[cfg(feature = "pipeline")]
@@ -237,10 +239,6 @@ pub(super) struct OutputArgs {
 /// `--output` of a ramp.
 const RAMP_OUTPUT: &str = "Write the report to a file, repeatable; the ending selects the form: .txt .json .html \
                            .md .csv .tsv (gnuplot) .xml (JUnit) .hlog";
-/// `--output` of a comparison.
-const COMPARE_OUTPUT: &str = "Write the comparison to a file, repeatable; the ending selects the form: .txt .json \
-                              .md .xml (JUnit)";
-
 /// Limits `--format` to the formats that this kind of document supports.
 fn fitting(format: Arg, subject: Subject) -> Arg {
     format.value_parser(form_parser(Form::all().filter(|form| form.fits(subject).is_ok())))
@@ -393,40 +391,6 @@ pub(super) struct ReportArgs {
 
     #[command(flatten)]
     pub(super) output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    mut_arg("outputs", |arg| arg.help(COMPARE_OUTPUT)),
-    mut_arg("format", |arg| fitting(arg, Subject::Comparison)),
-    mut_arg("latency", |arg| arg.hide(true))
-)]
-pub(super) struct CompareArgs {
-    /// Baseline: the report of a run or a ramp, written with -o FILE.json
-    #[arg(value_name = "BASE")]
-    pub(super) base: PathBuf,
-
-    /// New report, which is compared with the baseline
-    #[arg(value_name = "NEW")]
-    pub(super) new: PathBuf,
-
-    /// Another run of the baseline, repeatable: two runs of each side show how much runs differ by chance
-    #[arg(long = "base", value_name = "FILE")]
-    pub(super) more_base: Vec<PathBuf>,
-
-    /// Another run of the new side, repeatable
-    #[arg(long = "new", value_name = "FILE")]
-    pub(super) more_new: Vec<PathBuf>,
-
-    /// Tolerance: by how much a number may be worse
-    #[arg(long, value_name = "PERCENT", env = "LOADGEN_TOLERANCE", default_value = "5%", value_parser = parse_percent)]
-    pub(super) tolerance: f64,
-
-    #[command(flatten)]
-    pub(super) output: OutputArgs,
-
-    #[command(flatten)]
-    pub(super) allow: AllowArgs,
 }
 
 #[derive(Debug, Args)]

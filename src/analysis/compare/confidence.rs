@@ -28,6 +28,9 @@ const FEWEST_DEGREES: usize = 2;
 /// Highest correlation from second to second that is used; a higher one cannot be distinguished from a trend.
 const MOST_CORRELATED: f64 = 0.8;
 
+/// Probability of not a single case at the bound of a share without a case.
+const CHANCE_OF_NONE: f64 = 0.05;
+
 /// Length of a common stall, in seconds. All requests that are due in it are late together.
 const STALL_S: f64 = 0.01;
 
@@ -126,11 +129,19 @@ fn squares(values: &[f64]) -> f64 {
     values.iter().map(|value| (value - mean).powi(2)).sum()
 }
 
-/// Half interval of a share in [0, 1] of `count` independent cases. One success and one failure are added, so that zero of
-/// a few cases does not count as "never".
-pub(super) fn of_share(share: f64, count: f64) -> f64 {
+/// Margin of a share in [0, 1] of `count` independent cases. For a share of 0 or 1 it is the exact one-sided bound of the
+/// binomial distribution at 95 %, which is about 3 / `count`: the rule of three (Hanley and Lippman-Hand, "If nothing goes
+/// wrong, is everything all right?", JAMA 249, 1983). For the others one success and one failure are added.
+pub(super) fn of_share(share: f64, count: f64) -> Margin {
+    let bound = 1.0 - CHANCE_OF_NONE.powf(1.0 / count);
+    if share <= 0.0 {
+        return Margin { down: 0.0, up: bound };
+    }
+    if share >= 1.0 {
+        return Margin { down: bound, up: 0.0 };
+    }
     let share = (share * count + 1.0) / (count + 2.0);
-    Z * (share * (1.0 - share) / (count + 2.0)).sqrt()
+    Margin::evenly(Z * (share * (1.0 - share) / (count + 2.0)).sqrt())
 }
 
 pub(super) fn mean(values: &[f64]) -> f64 {
@@ -236,8 +247,12 @@ mod tests {
 
     #[test]
     fn zero_of_a_few_is_not_never() {
-        assert!(of_share(0.0, 10.0) > 0.1 && of_share(0.0, 1e6) < 1e-5);
-        assert!((of_share(0.5, 10_000.0) - Z * 0.005).abs() < 1e-5);
+        let none = |count| of_share(0.0, count);
+        assert!(none(10.0).up > 0.1 && none(1e6).up < 1e-5 && none(10.0).down == 0.0);
+        // The rule of three: 3,600 requests without a failure exclude a share of 1 in 1,000.
+        assert!((none(3_600.0).up - 3.0 / 3_600.0).abs() < 1e-5, "{:?}", none(3_600.0));
+        assert_eq!(of_share(1.0, 10.0), Margin { down: none(10.0).up, up: 0.0 });
+        assert!((of_share(0.5, 10_000.0).up - Z * 0.005).abs() < 1e-5);
     }
 
     #[test]

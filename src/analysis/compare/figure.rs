@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::confidence::{self, Margin, mean};
+use super::share::{TOLERATED_POINTS, failed, lost, share};
 use super::{CompareError, Run};
 use crate::core::distribution::Latencies;
 use crate::core::units::round;
 use crate::report::{Distribution, Report, Row};
 
-/// Tolerated rise of failed requests and lost messages, in percentage points. They come in groups, as when a
-/// connection breaks, and are not independent of each other.
-pub(crate) const TOLERATED_POINTS: f64 = 0.1;
+/// Name of the only figure of which less is worse.
+pub(crate) const THROUGHPUT: &str = "requests.completed_per_s";
 
 /// Judgement of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,20 @@ impl Figure {
     pub(crate) fn is_time_or_rate(&self) -> bool {
         !self.name.ends_with("_percent")
     }
+
+    /// Returns true if the interval excludes a change for the worse beyond the tolerance.
+    pub(crate) fn is_not_worse(&self, tolerance_percent: f64) -> bool {
+        let Some([low, high]) = self.interval_percent.filter(|_| self.outcome.is_some()) else {
+            return false;
+        };
+        if self.name == THROUGHPUT {
+            low >= -tolerance_percent
+        } else if self.is_time_or_rate() {
+            high <= tolerance_percent
+        } else {
+            high <= TOLERATED_POINTS
+        }
+    }
 }
 
 /// A percentile of a distribution. The verdict depends on it if the series has it for each second.
@@ -120,9 +134,9 @@ const PERCENTILES: [Percentile; 8] = [
 
 /// A margin and the noise that it is computed from.
 #[derive(Debug, Clone, Copy)]
-struct Uncertainty {
-    margin: Margin,
-    noise: Noise,
+pub(super) struct Uncertainty {
+    pub(super) margin: Margin,
+    pub(super) noise: Noise,
 }
 
 impl Uncertainty {
@@ -202,10 +216,9 @@ pub(super) fn figures(
         let any = base.iter().chain(new).any(|(_, report)| (percentile.of)(report).is_some());
         found.add(percentile.name, figure, question.decides && any);
     }
-    let name = "requests.completed_per_s";
-    let question = Question { name, decides: true, worse_is: -1.0, tolerance_percent };
+    let question = Question { name: THROUGHPUT, decides: true, worse_is: -1.0, tolerance_percent };
     let figure = relative(&question, rates(base).as_deref(), rates(new).as_deref());
-    found.add(name, figure, true);
+    found.add(THROUGHPUT, figure, true);
     found.figures.extend(share("failed_percent", base, new, failed));
     found.figures.extend(share("lost_percent", base, new, lost));
     Ok(found)
@@ -335,21 +348,28 @@ fn within_runs(side: &[Estimate]) -> Option<Uncertainty> {
 }
 
 /// Noise of a side's mean: from within its runs, or from the variation between runs, which decreases with their number.
-fn of_side(within: Option<Uncertainty>, between: Option<f64>, runs: usize) -> Option<Uncertainty> {
+pub(super) fn of_side(
+    within: Option<Uncertainty>,
+    between: Option<f64>,
+    runs: usize,
+) -> Option<Uncertainty> {
     let between = between.map(|half| Uncertainty::evenly(half / (runs as f64).sqrt(), Noise::Runs));
     widest(&[within, between])
 }
 
 /// Noise of the change. The errors of both sides are independent. The change is smaller than measured if the true value of
 /// the new side is smaller, or that of the baseline larger.
-fn of_change(base: Option<Uncertainty>, new: Option<Uncertainty>) -> Option<Uncertainty> {
+pub(super) fn of_change(
+    base: Option<Uncertainty>,
+    new: Option<Uncertainty>,
+) -> Option<Uncertainty> {
     let noise = widest(&[base, new])?.noise;
     let Margin { down, up } = base?.margin;
     Some(Uncertainty { margin: new?.margin.and(Margin { down: up, up: down }), noise })
 }
 
 /// Judges the interval of a change. `worse_is` is 1 if a larger value is worse, −1 if a smaller value is.
-fn outcome([low, high]: [f64; 2], worse_is: f64, tolerance: f64) -> Outcome {
+pub(super) fn outcome([low, high]: [f64; 2], worse_is: f64, tolerance: f64) -> Outcome {
     let (low, high) = if worse_is > 0.0 { (low, high) } else { (-high, -low) };
     if low > tolerance {
         Outcome::Worse
@@ -360,86 +380,4 @@ fn outcome([low, high]: [f64; 2], worse_is: f64, tolerance: f64) -> Outcome {
     } else {
         Outcome::Unclear
     }
-}
-
-/// Cases of a kind among all cases.
-#[derive(Debug, Clone, Copy)]
-struct Cases {
-    some: f64,
-    all: f64,
-}
-
-impl Cases {
-    fn share(self) -> f64 {
-        self.some / self.all
-    }
-
-    /// The cases of several runs together.
-    fn total(runs: &[Self]) -> Self {
-        Self {
-            some: runs.iter().map(|run| run.some).sum(),
-            all: runs.iter().map(|run| run.all).sum(),
-        }
-    }
-}
-
-/// Requests without a 2xx or 3xx answer among the planned ones.
-fn failed(report: &Report) -> Option<Cases> {
-    let good = report.requests.status.iter().filter(|(code, _)| code.starts_with(['2', '3']));
-    let good: u64 = good.map(|(_, count)| count).sum();
-    let planned = report.requests.planned;
-    Some(Cases { some: planned.saturating_sub(good) as f64, all: planned as f64 })
-}
-
-/// Lost messages among the accepted ones.
-fn lost(report: &Report) -> Option<Cases> {
-    let messages = report.messages.as_ref()?;
-    Some(Cases { some: messages.lost as f64, all: messages.accepted as f64 })
-}
-
-/// A share in percent. Its change is in percentage points. `None` if a run has no cases.
-fn share(
-    name: &str,
-    base: &[Run<'_>],
-    new: &[Run<'_>],
-    of: fn(&Report) -> Option<Cases>,
-) -> Option<Figure> {
-    let (base, new) = (cases(base, of)?, cases(new, of)?);
-    let base_shares: Vec<_> = base.iter().map(|run| run.share()).collect();
-    let new_shares: Vec<_> = new.iter().map(|run| run.share()).collect();
-    let between = confidence::of_runs(&base_shares, &new_shares);
-    let (of_base, of_new) = (of_cases(&base, between), of_cases(&new, between));
-    let Uncertainty { margin, noise } = of_change(of_base, of_new)?;
-    let (before, after) = (Cases::total(&base).share(), Cases::total(&new).share());
-    let change = after - before;
-    let interval = [percent_of_share(change - margin.down), percent_of_share(change + margin.up)];
-    Some(Figure {
-        name: name.to_owned(),
-        base: percent_of_share(before),
-        new: percent_of_share(after),
-        base_interval: of_base.map(|side| interval_of_share(before, side.margin)),
-        new_interval: of_new.map(|side| interval_of_share(after, side.margin)),
-        change_percent: percent_of_share(change),
-        interval_percent: Some(interval),
-        noise: Some(noise),
-        outcome: Some(outcome(interval, 1.0, TOLERATED_POINTS)),
-    })
-}
-
-fn cases(runs: &[Run<'_>], of: fn(&Report) -> Option<Cases>) -> Option<Vec<Cases>> {
-    runs.iter().map(|(_, report)| of(report).filter(|cases| cases.all > 0.0)).collect()
-}
-
-fn of_cases(side: &[Cases], between: Option<f64>) -> Option<Uncertainty> {
-    let total = Cases::total(side);
-    let half = confidence::of_share(total.share(), total.all);
-    of_side(Some(Uncertainty::evenly(half, Noise::Values)), between, side.len())
-}
-
-fn percent_of_share(share: f64) -> f64 {
-    round(share * 100.0, 1e4)
-}
-
-fn interval_of_share(share: f64, margin: Margin) -> [f64; 2] {
-    [percent_of_share((share - margin.down).max(0.0)), percent_of_share(share + margin.up)]
 }

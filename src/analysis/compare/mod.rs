@@ -6,12 +6,17 @@
 mod confidence;
 pub(crate) mod figure;
 mod pairs;
+pub(crate) mod share;
+mod times;
+pub(crate) mod verdict;
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::printable::printable_json;
 use crate::report::{Report, SCHEMA_VERSION, Saved, Tool};
 pub use figure::{Figure, Noise, Outcome};
+use times::ComparedTimes;
+use verdict::ComparisonVerdict;
 
 /// Confidence of every interval, in percent.
 pub(crate) const CONFIDENCE_PERCENT: f64 = 99.0;
@@ -34,7 +39,7 @@ pub struct Comparison {
     /// Tolerated change for the worse, in percent.
     #[cfg_attr(test, schemars(range(min = 0)))]
     pub tolerance_percent: f64,
-    /// Confidence of every interval, in percent.
+    /// Confidence of every interval, in percent. The bound of a share without a single case has 95 % (rule of three).
     pub confidence_percent: f64,
     /// Files of the baseline.
     #[cfg_attr(test, schemars(length(min = 1)))]
@@ -56,6 +61,8 @@ pub struct Comparison {
     pub trusted: bool,
     /// True if a figure of the verdict is worse.
     pub worse: bool,
+    /// Verdict on the figures.
+    pub(crate) verdict: ComparisonVerdict,
 }
 
 /// The figures of a run or of a ramp's step that both sides have.
@@ -67,6 +74,8 @@ pub struct Part {
     pub step: Option<String>,
     /// Percentiles, the rate, failed requests and lost messages.
     pub figures: Vec<Figure>,
+    /// Arrival and response latency of both sides, whole; arrival only if all runs have it.
+    pub(crate) distributions: Vec<ComparedTimes>,
 }
 
 /// Error: the reports cannot be compared.
@@ -107,7 +116,11 @@ pub fn compare(
         let found = figure::figures(&pair.base, &pair.new, tolerance_percent)?;
         let step = pair.step.as_ref().map(|step| format!("{step} ")).unwrap_or_default();
         undecided.extend(found.undecided.into_iter().map(|name| format!("{step}{name}")));
-        parts.push(Part { step: pair.step.clone(), figures: found.figures });
+        parts.push(Part {
+            step: pair.step.clone(),
+            figures: found.figures,
+            distributions: times::compared_times(&pair.base, &pair.new)?,
+        });
     }
     let figures: Vec<_> = parts.iter().flat_map(|part| &part.figures).collect();
     let worse = figures.iter().any(|figure| figure.outcome == Some(Outcome::Worse));
@@ -128,6 +141,7 @@ pub fn compare(
         base: file_names(base),
         new: file_names(new),
         failed: pairs.failed,
+        verdict: ComparisonVerdict::on(&parts, !undecided.is_empty(), tolerance_percent),
         trusted: runs.iter().all(|(_, report)| report.verdict.generator.is_valid()),
         worse,
         parts,

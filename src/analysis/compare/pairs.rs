@@ -136,12 +136,51 @@ fn notes(pair: &Pair<'_>) -> Vec<String> {
             notes.push(format!("{prefix}{file} is not of a whole run"));
         }
     }
-    let mut ids: Vec<_> = runs.iter().map(|(_, report)| &report.run.id).collect();
-    ids.sort();
-    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-        notes.push(format!("{prefix}the same run is compared with itself"));
+    let repeated = repeated(&pair.base).or_else(|| repeated(&pair.new));
+    if let Some(Repeated { first, again }) = repeated {
+        notes.push(format!(
+            "{prefix}{first} and {again} are the same run. It counts twice, so the intervals are too narrow"
+        ));
+    }
+    if let Some(Repeated { first, again }) = across(pair) {
+        notes.push(format!("{prefix}{first} and {again}: the same run is compared with itself"));
+    }
+    if is_newer(&pair.base, &pair.new) {
+        notes.push(format!(
+            "{prefix}the runs of the base are newer than the new ones. Are the sides swapped? The base comes first"
+        ));
     }
     notes
+}
+
+/// Two files with the same run.
+struct Repeated<'a> {
+    first: &'a str,
+    again: &'a str,
+}
+
+/// A run that is on one side twice.
+fn repeated<'a>(side: &[Run<'a>]) -> Option<Repeated<'a>> {
+    side.iter().enumerate().find_map(|(n, run)| same_run(run, &side[n + 1..]))
+}
+
+/// A run that is on both sides.
+fn across<'a>(pair: &Pair<'a>) -> Option<Repeated<'a>> {
+    pair.base.iter().find_map(|run| same_run(run, &pair.new))
+}
+
+fn same_run<'a>(run: &Run<'a>, others: &[Run<'a>]) -> Option<Repeated<'a>> {
+    let (first, report) = run;
+    let id = Some(&report.run.id).filter(|id| !id.is_empty())?;
+    let (again, _) = others.iter().find(|(_, other)| other.run.id == *id)?;
+    Some(Repeated { first, again })
+}
+
+/// Returns true if each run of `side` began after all runs of `other`. Times are RFC 3339 in UTC: their text is in order.
+fn is_newer(side: &[Run<'_>], other: &[Run<'_>]) -> bool {
+    let first = side.iter().map(|(_, report)| &report.run.started_at).min();
+    let last = other.iter().map(|(_, report)| &report.run.started_at).max();
+    first.zip(last).is_some_and(|(first, last)| !last.is_empty() && first > last)
 }
 
 /// Settings and servers that differ between two runs, with both values.

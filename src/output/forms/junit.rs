@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::analysis::compare::{Comparison, Figure, Outcome};
-use crate::output::comparison;
+use crate::output::comparison::{change_and_interval, value};
 use crate::report::lookup::it_is;
 use crate::report::ramp::{RampReport, RampStep};
 use crate::report::remark::sentences;
@@ -64,11 +64,7 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
     for part in &comparison.parts {
         let step = part.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
         for figure in &part.figures {
-            let Some(outcome) = figure.outcome else { continue };
-            let result = match outcome {
-                Outcome::Worse => CaseResult::Failed(change(figure)),
-                _ => CaseResult::Passed,
-            };
+            let Some(result) = judged(comparison, figure) else { continue };
             cases.push(Case { name: format!("{step}{}", figure.name), seconds: 0.0, result });
         }
     }
@@ -80,13 +76,21 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
     suite("compare", &comparison.started_at, &cases)
 }
 
-/// The change of a figure in words.
-fn change(figure: &Figure) -> String {
-    let [low, high] = figure.interval_percent.unwrap_or_default();
-    let unit = if figure.name.ends_with("_percent") { " points" } else { "%" };
-    let base = comparison::value(figure, figure.base);
-    let new = comparison::value(figure, figure.new);
-    format!("changed by {low}{unit} to {high}{unit}, from {base} to {new}")
+/// Result of a figure; `None` if the verdict does not depend on it.
+fn judged(comparison: &Comparison, figure: &Figure) -> Option<CaseResult> {
+    let changed = format!(
+        "changed by {}: {} before, {} now",
+        change_and_interval(figure),
+        value(figure, figure.base),
+        value(figure, figure.new)
+    );
+    Some(match figure.outcome? {
+        Outcome::Worse => CaseResult::Failed(changed),
+        Outcome::Unclear if figure.is_unclear(comparison.tolerance_percent) => {
+            CaseResult::Skipped(format!("too noisy to tell: {changed}"))
+        }
+        _ => CaseResult::Passed,
+    })
 }
 
 fn step(step: &RampStep) -> Case {

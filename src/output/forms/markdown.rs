@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::analysis::compare::Comparison;
 use crate::core::units::format_count;
 use crate::output::TextOptions;
-use crate::output::comparison;
+use crate::output::comparison::{VerdictSentence, figure_rows, rule};
 use crate::output::machine::{labels, machine};
 use crate::output::number::NOT_AVAILABLE;
 use crate::output::ramp::{reasons, step_rows};
@@ -71,25 +71,28 @@ pub(super) fn ramp(ramp: &RampReport, options: TextOptions) -> String {
     out + &format!("\nRepeat it: `{}`\n", code(&ramp.command))
 }
 
-pub(super) fn comparison(comparison: &Comparison) -> String {
-    let mut out =
-        format!("### loadgen compare\n\n**{}**\n\n", cell(&comparison::verdict(comparison)));
+pub(super) fn comparison(comparison: &Comparison, options: TextOptions) -> String {
+    let verdict = VerdictSentence { comparison, allowed: options.allowed };
+    let sign = sign(verdict.passed());
+    let mut out = format!("### {sign} loadgen compare\n\n**{}**\n\n", cell(&verdict.to_string()));
     for part in &comparison.parts {
-        out += &table(&comparison::figure_rows(comparison, part));
+        out += &table(&figure_rows(comparison, part));
     }
     let (base, new) = (comparison.base.join(", "), comparison.new.join(", "));
-    let mut items = vec![
-        format!("Base: {}; new: {}", cell(&base), cell(&new)),
-        comparison::footnote(comparison),
-    ];
+    let mut items = vec![format!("Base: {}; new: {}", cell(&base), cell(&new)), rule(comparison)];
     items.extend(comparison.failed.iter().map(|failure| line(failure)));
     items.extend(comparison.notes.iter().map(|note| line(note)));
     out + &list(&items)
 }
 
+/// Sign of a result.
+fn sign(passed: bool) -> &'static str {
+    if passed { "✅" } else { "❌" }
+}
+
 /// The first line: name and result.
 fn heading(name: &str, result: &RunResult) -> String {
-    let sign = if result.passed() { "✅" } else { "❌" };
+    let sign = sign(result.passed());
     format!("### {sign} {name}: RESULT {}\n\n", cell(&result.to_string()))
 }
 

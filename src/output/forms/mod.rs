@@ -155,14 +155,15 @@ impl Form {
     /// Returns an error if this form cannot contain such a document, or if this build cannot write it.
     pub(crate) fn fits(self, subject: Subject) -> Result<(), FormError> {
         match (subject, self) {
-            (Subject::Run { .. } | Subject::Ramp, Self::Html) if !self.is_built() => {
-                Err(FormError::WithoutHtml)
-            }
+            (_, Self::Html) if !self.is_built() => Err(FormError::WithoutHtml),
             (Subject::Run { listens: false }, Self::Hgrm(DistributionName::Arrival)) => {
                 Err(FormError::NoArrivals)
             }
             (Subject::Ramp, Self::Hgrm(_)) => Err(FormError::ManyDistributions),
-            (Subject::Comparison, Self::Text | Self::Json | Self::Markdown | Self::Junit) => Ok(()),
+            (
+                Subject::Comparison,
+                Self::Text | Self::Json | Self::Html | Self::Markdown | Self::Junit,
+            ) => Ok(()),
             (Subject::Comparison, _) => Err(FormError::NoComparison),
             (Subject::Run { .. } | Subject::Ramp, _) => Ok(()),
         }
@@ -200,8 +201,8 @@ pub enum FormError {
     /// A ramp in a form that contains one distribution.
     #[error("a ramp has distributions for each step and .hgrm contains only one; use .hlog")]
     ManyDistributions,
-    /// A comparison as a page, a histogram or a table of runs.
-    #[error("a comparison can be written as .txt .json .md or .xml only")]
+    /// A comparison as a histogram or a table of runs.
+    #[error("a comparison can be written as .txt .json .html .md or .xml only")]
     NoComparison,
     /// The run has no subscriber.
     #[error("the run has no subscriber, so it measures no arrivals")]
@@ -254,9 +255,11 @@ impl Document<'_> {
             Self::Run(report) => render_run(&with_printable_strings(report), form, options),
             Self::Ramp(ramp) if keeps_strings => render_ramp(ramp, form, options),
             Self::Ramp(ramp) => render_ramp(&with_printable_strings(ramp), form, options),
-            Self::Comparison(comparison) if keeps_strings => render_comparison(comparison, form),
+            Self::Comparison(comparison) if keeps_strings => {
+                render_comparison(comparison, form, options)
+            }
             Self::Comparison(comparison) => {
-                render_comparison(&with_printable_strings(comparison), form)
+                render_comparison(&with_printable_strings(comparison), form, options)
             }
         }
     }
@@ -296,13 +299,21 @@ fn render_ramp(ramp: &RampReport, form: Form, options: TextOptions) -> Result<St
     })
 }
 
-fn render_comparison(comparison: &Comparison, form: Form) -> Result<String, FormError> {
+fn render_comparison(
+    comparison: &Comparison,
+    form: Form,
+    options: TextOptions,
+) -> Result<String, FormError> {
     Ok(match form {
-        Form::Text => comparison_text(comparison),
+        Form::Text => comparison_text(comparison, options),
         Form::Json => comparison.to_json(),
-        Form::Markdown => markdown::comparison(comparison),
+        Form::Markdown => markdown::comparison(comparison, options),
         Form::Junit => junit::comparison(comparison),
-        Form::Html | Form::Csv | Form::Tsv | Form::Hlog | Form::Hgrm(_) => {
+        #[cfg(feature = "html")]
+        Form::Html => html::comparison_page(comparison, options),
+        #[cfg(not(feature = "html"))]
+        Form::Html => return Err(FormError::WithoutHtml),
+        Form::Csv | Form::Tsv | Form::Hlog | Form::Hgrm(_) => {
             return Err(FormError::NoComparison);
         }
     })

@@ -2,7 +2,9 @@
 //! tooltips, arrow keys and buttons; without it the page has the same content.
 
 mod account;
+mod changes;
 mod chart;
+mod comparison;
 mod grid;
 mod located;
 mod markup;
@@ -22,6 +24,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::TextOptions;
+use crate::analysis::compare::Comparison;
 use crate::core::secrets::HIDDEN;
 use crate::report::ramp::RampReport;
 use crate::report::{Report, Tool};
@@ -52,6 +55,12 @@ pub fn page(report: &Report, options: TextOptions) -> String {
 pub fn ramp_page(ramp: &RampReport, options: TextOptions) -> String {
     let body = ramp::body(&Located::whole(ramp), options.allowed);
     fill(&ramp.name, &body, &ramp.tool, &json(ramp))
+}
+
+/// A comparison as a page.
+pub(super) fn comparison_page(comparison: &Comparison, options: TextOptions) -> String {
+    let body = comparison::body(&Located::whole(comparison), options.allowed);
+    fill(comparison::TITLE, &body, &comparison.tool, &json(comparison))
 }
 
 /// The whole report, which the page contains for its button "Save the JSON".
@@ -116,6 +125,8 @@ fn hash(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::compare::compare;
+    use crate::report::Saved;
 
     fn saved_run() -> Report {
         Report::from_json(include_str!("../../../tests/data/run.json")).expect("a saved report")
@@ -176,6 +187,20 @@ mod tests {
         });
         let places = assert_places(&ramp_page(&ramp, TextOptions::default()), &json(&ramp));
         assert!(places > 1_000, "{places}");
+    }
+
+    #[test]
+    fn every_number_of_a_comparison_is_at_the_place_that_the_page_names() {
+        let named = |saved| ("r.json".to_owned(), saved);
+        let runs = vec![named(Saved::Run(Box::new(saved_run())))];
+        // The steps are so short that only repeated ones can be compared.
+        let ramps = [(); 2].map(|()| named(Saved::Ramp(Box::new(saved_ramp())))).to_vec();
+        for (side, least) in [(runs, 60), (ramps, 500)] {
+            let comparison = compare(&side, &side, 5.0).expect("like with like");
+            let page = comparison_page(&comparison, TextOptions::default());
+            let places = assert_places(&page, &json(&comparison));
+            assert!(places > least, "{places}");
+        }
     }
 
     #[test]

@@ -28,13 +28,18 @@ pub(super) struct SpectrumLine<'a> {
 
 /// The spectrum of some distributions, with the table of their percentiles.
 pub(super) fn spectrum(distributions: &[SpectrumLine<'_>]) -> String {
+    titled_spectrum("Percentile spectrum", distributions)
+}
+
+/// A spectrum with a title of its own.
+pub(super) fn titled_spectrum(title: &str, distributions: &[SpectrumLine<'_>]) -> String {
     let lines: Vec<_> = distributions.iter().map(|d| line(d.name, &d.times)).collect();
     let points: Vec<_> =
         lines.iter().flat_map(|l| l.stretches.iter().flatten().chain(&l.faint)).copied().collect();
     let most = points.iter().fold(2.0, |most: f64, (x, _)| most.max(*x));
     let visible = points.iter().filter(|(x, _)| *x >= 1.0 / (1.0 - FIRST)).map(|(_, y)| *y);
     let chart = Chart {
-        title: "Percentile spectrum".to_owned(),
+        title: title.to_owned(),
         x: Scale::Log(1.0, most),
         x_label: "percentile".to_owned(),
         x_ticks: nines(most),
@@ -49,7 +54,7 @@ pub(super) fn spectrum(distributions: &[SpectrumLine<'_>]) -> String {
     } else {
         chart.draw()
     };
-    figure("Percentile spectrum", note, &chart, &percentiles(distributions))
+    figure(title, note, &chart, &percentiles(distributions))
 }
 
 /// The line of a saved histogram; without points if the histogram cannot be read.

@@ -4,7 +4,7 @@ use crate::analysis::compare::{CompareError, Comparison, Figure, Noise, Outcome,
 use crate::core::distribution::Latencies;
 use crate::output::TextOptions;
 use crate::output::forms::{Document, Form, Subject};
-use crate::report::{Report, Row, Saved};
+use crate::report::{Allowed, Report, Row, Saved};
 
 use super::{check_against, micros, observations};
 
@@ -102,9 +102,9 @@ fn variation_between_seconds_is_not_a_change() {
     let comparison = compared(&[wavering("a", 1.0, 0.2)], &[wavering("b", 1.2, 0.2)]);
     assert!(!comparison.worse, "{comparison:?}");
     assert_eq!(outcome(&comparison, "latency.response.p50"), Some(Outcome::Unclear));
-    let text = rendered(&comparison, Form::Text);
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("too noisy to exclude it: arrival.p50"), "{text}");
+    let verdict = "INCONCLUSIVE: throughput, failures and losses same; arrival p50, p99, response p50 \
+                   and p99 vary too much between seconds to tell ±5%. Give 3 runs a side.";
+    assert_verdict(&comparison, verdict);
 }
 
 #[test]
@@ -211,6 +211,114 @@ fn differences_that_matter_to_a_reader_are_noted() {
     }
     let comparison = compared(std::slice::from_ref(&a), std::slice::from_ref(&a));
     assert!(comparison.notes[0].contains("with itself"), "{:?}", comparison.notes);
+    let twice = compared(&[a.clone(), a.clone()], &[wavering("b", 1.0, 0.0)]);
+    assert!(
+        twice.notes[0].contains("a.json are the same run. It counts twice"),
+        "{:?}",
+        twice.notes
+    );
+    let (mut earlier, mut later) = (a.clone(), wavering("b", 1.0, 0.0));
+    earlier.run.started_at = "2026-11-23T02:00:00.000Z".to_owned();
+    later.run.started_at = "2026-11-23T02:10:00.000Z".to_owned();
+    assert_eq!(
+        compared(std::slice::from_ref(&earlier), std::slice::from_ref(&later)).notes,
+        [""; 0]
+    );
+    let swapped = compared(&[later], &[earlier]);
+    assert!(swapped.notes[0].contains("Are the sides swapped?"), "{:?}", swapped.notes);
+}
+
+/// The text without a failed run, which the reports of these tests have.
+fn text_of(comparison: &Comparison, options: TextOptions) -> String {
+    let comparison = Comparison { failed: Vec::new(), ..comparison.clone() };
+    let document = Document::Comparison(&comparison);
+    document.render(Form::Text, options).expect("there is such a form")
+}
+
+/// Checks that the text begins and ends with the verdict, and fits a terminal.
+#[track_caller]
+fn assert_verdict(comparison: &Comparison, verdict: &str) {
+    let text = text_of(comparison, TextOptions::default());
+    let paragraphs: Vec<_> = text.split("\n\n").collect();
+    for paragraph in [paragraphs.first(), paragraphs.last()] {
+        let words = paragraph.expect("a text").split_whitespace().collect::<Vec<_>>();
+        assert_eq!(words.join(" "), verdict, "{text}");
+    }
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn each_verdict_is_one_plain_sentence() {
+    let (base, faster) = (wavering("a", 1.2, 0.02), wavering("b", 1.0, 0.02));
+    let better = compared(std::slice::from_ref(&base), std::slice::from_ref(&faster));
+    assert_verdict(
+        &better,
+        "BETTER: arrival p50 -16.7%, p99 -16.7%, response p50 -16.7%, p99 -16.7%. No figure is worse.",
+    );
+    let worse = compared(std::slice::from_ref(&faster), std::slice::from_ref(&base));
+    assert_verdict(
+        &worse,
+        "WORSE: arrival p50 +20.0%, p99 +20.0%, response p50 +20.0%, p99 +20.0%.",
+    );
+    let same = compared(&[base], &[wavering("c", 1.2, 0.02)]);
+    assert_verdict(
+        &same,
+        "SAME: every figure is within ±5%, failures and losses within ±0.1 points.",
+    );
+    // An interval from -19 % to below +5 %.
+    let maybe = compared(&[wavering("a", 1.0, 0.06)], &[wavering("b", 0.92, 0.06)]);
+    assert_verdict(
+        &maybe,
+        "SAME: no figure is worse by more than 5%; arrival p50, p99, response p50 and p99 may be better.",
+    );
+    let shown = text_of(&maybe, TextOptions::default());
+    assert_eq!(shown.matches("same or better").count(), 4, "{shown}");
+}
+
+#[test]
+fn a_comparison_that_proves_nothing_says_so_first_and_last() {
+    let mut limited = wavering("b", 1.0, 0.02);
+    limited.verdict.generator = crate::report::GeneratorState::Limited;
+    let comparison = compared(&[wavering("a", 1.0, 0.02)], &[limited]);
+    let text = text_of(&comparison, TextOptions::default());
+    assert_eq!(text.matches("LIMITED: a generator could not hold its plan").count(), 2, "{text}");
+    let failed = rendered(&comparison, Form::Text);
+    assert_eq!(failed.matches("FAILED: a run proves nothing").count(), 2, "{failed}");
+    let allowed = Allowed { limited: true, failed: true };
+    let text = text_of(&comparison, TextOptions { allowed, ..TextOptions::default() });
+    assert!(text.starts_with("SAME: "), "{text}");
+}
+
+#[test]
+fn requests_without_a_failure_are_the_same_from_3000_on() {
+    let with = |id: &str, planned: u64| {
+        let mut run = wavering(id, 1.0, 0.02);
+        (run.requests.planned, run.requests.status) =
+            (planned, [("200".to_owned(), planned)].into());
+        run
+    };
+    let comparison = compared(&[with("a", 3_600)], &[with("b", 3_600)]);
+    assert_eq!(outcome(&comparison, "failed_percent"), Some(Outcome::Same));
+    let failed = figure(&comparison, "failed_percent");
+    assert_eq!(failed.interval_percent, Some([-0.0832, 0.0832]), "the rule of three: 3 / 3,600");
+    let comparison = compared(&[with("a", 2_900)], &[with("b", 2_900)]);
+    assert_verdict(
+        &comparison,
+        "INCONCLUSIVE: arrival p50, p99, response p50, p99, throughput and losses same; too few \
+         requests to tell failures to ±0.1 points. Run longer.",
+    );
+}
+
+#[test]
+fn percentiles_that_do_not_decide_are_shown_with_latency_only() {
+    let comparison = compared(&[wavering("a", 1.0, 0.02)], &[wavering("b", 1.2, 0.02)]);
+    let [short, long] = [false, true]
+        .map(|latency| text_of(&comparison, TextOptions { latency, ..TextOptions::default() }));
+    assert!(!short.contains("p99.9") && !short.contains("Interval"), "{short}");
+    assert!(long.contains("arrival p99.9"), "{long}");
+    assert!(long.contains("Interval  from the variation between seconds: arrival p50,"), "{long}");
 }
 
 fn rendered(comparison: &Comparison, form: Form) -> String {
@@ -221,7 +329,11 @@ fn rendered(comparison: &Comparison, form: Form) -> String {
 
 #[test]
 fn the_forms_of_a_comparison() {
-    let comparison = compared(&[wavering("a", 1.0, 0.02)], &[wavering("b", 1.2, 0.02)]);
+    let mut comparison = compared(&[wavering("a", 1.0, 0.02)], &[wavering("b", 1.2, 0.02)]);
+    assert_eq!(comparison.parts[0].distributions.len(), 2);
+    assert_eq!(check_against("comparison", &rendered(&comparison, Form::Json)), Ok(()));
+    // Without the histograms the snapshot can be read.
+    comparison.parts[0].distributions.clear();
     assert_snapshot!("comparison_text", rendered(&comparison, Form::Text));
     assert_snapshot!("comparison_markdown", rendered(&comparison, Form::Markdown));
     assert_snapshot!("comparison_junit", rendered(&comparison, Form::Junit));
@@ -279,10 +391,10 @@ fn figures_that_cannot_decide_are_named() {
     new.latency.response.p99 = None;
     let comparison = compared(&[slow("a", 2_000, 10)], &[new]);
     assert_eq!(comparison.undecided, ["latency.response.p99"]);
-    let text = rendered(&comparison, Form::Text);
-    assert!(
-        text.contains("CANNOT TELL") && text.contains("seconds: latency.response.p99"),
-        "{text}"
+    assert_verdict(
+        &comparison,
+        "INCONCLUSIVE: arrival p50, p99, response p50, throughput, failures and losses same; too few \
+         answers or whole seconds for response p99. Run longer.",
     );
     assert_eq!(check_against("comparison", &rendered(&comparison, Form::Json)), Ok(()));
 }

@@ -14,8 +14,16 @@ use pages::Page;
 
 use crate::support::{Process, eventually, loadgen};
 
-const PAGES: [fn() -> Page; 6] =
-    [pages::run, pages::mixed, pages::ramp, pages::search, pages::bare, pages::hostile];
+const PAGES: [fn() -> Page; 8] = [
+    pages::run,
+    pages::mixed,
+    pages::ramp,
+    pages::search,
+    pages::bare,
+    pages::hostile,
+    pages::comparison,
+    pages::compared_ramps,
+];
 
 #[test]
 fn every_page_renders_without_errors_or_network_requests() {
@@ -73,6 +81,45 @@ fn strings_of_a_report_are_neither_executed_nor_markup() {
         assert!(text.contains("<script>window.harmed=1</script>"), "{place}: {text}");
         assert!(text.contains("{{json}}&amp;"), "{place}: {text}");
     }
+}
+
+#[test]
+fn strings_of_a_comparison_are_neither_executed_nor_markup() {
+    let page = pages::hostile_comparison();
+    let html = fs::read_to_string(&page.file).expect("the page");
+    assert!(!html.contains("<img") && !html.contains("<svg onload"));
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&page.file);
+    assert_eq!(browser.evaluate("typeof window.harmed"), "undefined");
+    assert_eq!(browser.evaluate("document.scripts.length"), 2);
+    assert_eq!(browser.complaints(), [] as [Value; 0]);
+    for place in [".lead", "td a, th a", "summary b", ".facts dd", ".notes li"] {
+        let text = browser.evaluate(&format!("document.querySelector('{place}').textContent"));
+        let text = text.as_str().unwrap_or_default();
+        assert!(text.contains("<script>window.harmed=1</script>"), "{place}: {text}");
+    }
+}
+
+#[test]
+fn the_page_of_a_comparison_has_both_sides_in_one_chart() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = pages::comparison();
+    browser.open(&page.file);
+    let badge = browser.evaluate("document.querySelector('.badge').textContent");
+    assert!(badge.as_str().is_some_and(|badge| badge.contains("WORSE")), "{badge}");
+    let lines = "[...document.querySelectorAll('figure')].map(f => \
+                 [...new Set([...f.querySelectorAll('path')].map(p => p.classList[0]))])";
+    let lines = browser.evaluate(lines);
+    assert_eq!(lines, json!([[], ["base", "new"], ["base", "new"]]), "changes, arrival, response");
+    for scheme in ["light", "dark"] {
+        browser.emulate(SCREEN, scheme);
+        browser.open(&page.file);
+        assert_eq!(browser.evaluate(FAINT), json!([]), "{scheme}: text is hard to read");
+    }
+    browser.call("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
+    browser.open(&page.file);
+    let cells = browser.evaluate("document.querySelectorAll('td data').length").as_u64();
+    assert!(cells > Some(60), "{cells:?}");
 }
 
 #[test]

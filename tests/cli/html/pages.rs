@@ -4,12 +4,14 @@
 use std::fs;
 use std::path::PathBuf;
 
+use loadgen::analysis::compare::compare;
 use loadgen::output::TextOptions;
+use loadgen::output::forms::{Document, Form};
 use loadgen::output::html::{page, ramp_page};
 use loadgen::report::ramp::{
     Finding, FindingKind, RampReport, Search, SearchAxis, Trial, TrialOutcome,
 };
-use loadgen::report::{ByRequest, Remark, Report, ThresholdResult};
+use loadgen::report::{ByRequest, Remark, Report, Saved, ThresholdResult};
 use serde_json::Value;
 
 use crate::support::data;
@@ -121,6 +123,50 @@ pub(super) fn bare() -> Page {
     }
     report.run.command = String::new();
     write("bare", &page(&report, TextOptions::default()), &report)
+}
+
+/// A comparison of one side's reports with the other's, under the name of the file.
+fn compared(name: &str, file: &str, base: &[Saved], new: &[Saved]) -> Page {
+    let side = |saved: &[Saved]| -> Vec<_> {
+        saved.iter().map(|saved| (file.to_owned(), saved.clone())).collect()
+    };
+    let comparison = compare(&side(base), &side(new), 5.0).expect("like with like");
+    let render = |form| {
+        let document = Document::Comparison(&comparison);
+        document.render(form, TextOptions::default()).expect("there is such a form")
+    };
+    let json: Value = serde_json::from_str(&render(Form::Json)).expect("JSON");
+    write(name, &render(Form::Html), &json)
+}
+
+/// Two runs, of which the second one has later arrivals.
+pub(super) fn comparison() -> Page {
+    let mut base = saved_run();
+    base.run.id = "another".to_owned();
+    base.arrival = Some(base.latency.service.clone());
+    for row in &mut base.series {
+        (row.arrival_p50, row.arrival_p99) = (Some(300.0), Some(4_500.0));
+    }
+    let (base, new) = (Saved::Run(Box::new(base)), Saved::Run(Box::new(saved_run())));
+    compared("comparison", "r.json", &[base], &[new])
+}
+
+/// Two ramps a side: their steps are so short that only repeated ones can be compared.
+pub(super) fn compared_ramps() -> Page {
+    let side = [(); 2].map(|()| Saved::Ramp(Box::new(saved_ramp())));
+    compared("compared_ramps", "ramp.json", &side, &side)
+}
+
+/// Ramps with hostile text in the names of their files and steps.
+pub(super) fn hostile_comparison() -> Page {
+    let mut ramp = saved_ramp();
+    ramp.steps.truncate(2);
+    for step in &mut ramp.steps {
+        step.name = format!("{} {HOSTILE}", step.name);
+        step.report.iter_mut().for_each(poison);
+    }
+    let side = [(); 2].map(|()| Saved::Ramp(Box::new(ramp.clone())));
+    compared("hostile_comparison", HOSTILE, &side, &side)
 }
 
 /// Text that would run as script in any place of a page where it is not escaped.

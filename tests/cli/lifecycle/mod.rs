@@ -1,5 +1,6 @@
 //! Start and end of a run: signals, bad usage, unwritable files, missing programs, exit codes.
 
+mod compare;
 mod endings;
 mod metrics;
 mod papers;
