@@ -294,7 +294,7 @@ mod tests {
         let found = saturation(&report, Some(&calm)).expect("one");
         assert_eq!((found.component.to_string().as_str(), found.is_clear), ("push", false));
         assert!(
-            texts(&found)[1].contains("popped → published grew the most: p50 20.00us → 0.90ms")
+            texts(&found)[1].contains("popped → published grew the most: p50 20.0µs → 900µs")
         );
     }
 }

@@ -13,7 +13,8 @@ mod rates;
 
 pub use format::format_count;
 pub(crate) use format::{
-    align, format_binary, format_duration, format_length, format_metric, format_some, format_time,
+    TimeUnit, align, format_binary, format_duration, format_length, format_metric, format_some,
+    format_time, format_wrk_time,
 };
 pub use rates::Rates;
 pub(crate) use start_time::StartTime;

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::number::{Statistic, bound_of_zero, cpu_per_request_us, time};
+use super::number::{
+    NOT_AVAILABLE, Statistic, bound_of_zero, cpu_per_request_us, statistic_rows, time,
+};
 use super::requests::request_rows;
 use super::table::{narrow_table, table, wrapped};
 use super::wrk::block;
-use crate::core::units::{format_binary, format_count, format_time};
+use crate::core::units::{TimeUnit, format_binary, format_count, format_time};
 use crate::report::lookup::it_is;
 use crate::report::result::{Allowed, RunResult};
 use crate::report::{Distribution, Errors, HttpVersion, Latency, Messages, Report, Run, Script};
@@ -48,12 +50,6 @@ fn statistics(options: TextOptions) -> Vec<Statistic> {
     all
 }
 
-fn quantile_row(name: &str, distribution: &Distribution, options: TextOptions) -> Vec<String> {
-    let mut row = vec![name.to_owned()];
-    row.extend(statistics(options).into_iter().map(|statistic| statistic.text(distribution)));
-    row
-}
-
 fn latencies(report: &Report, options: TextOptions) -> String {
     titled(latency_rows(report, options))
 }
@@ -67,34 +63,56 @@ fn titled(mut rows: Vec<Vec<String>>) -> String {
 
 /// A row for each distribution, below a row of column names.
 pub(super) fn latency_rows(report: &Report, options: TextOptions) -> Vec<Vec<String>> {
-    let Report { run, latency, arrival, .. } = report;
-    let loop_name = match (run.rate_range, &run.rate_target, &run.arrivals) {
+    let Report { latency, arrival, .. } = report;
+    let mut named = Vec::new();
+    if let Some(arrival) = arrival {
+        named.push(NamedTimes::new("  arrival   due → arrived", arrival));
+    }
+    if report.has_lateness() {
+        named.push(NamedTimes::new("  response  due → answered", &latency.response));
+    }
+    named.push(NamedTimes::new("  service   sent → answered", &latency.service));
+    if report.has_lateness() {
+        named.extend(lateness_rows(latency));
+    }
+    if let Some(connect) = &latency.connect {
+        let of_waiting = latency.waiting.is_some();
+        let name = if of_waiting { "  connect   of waiting" } else { "  connect   of lateness" };
+        named.push(NamedTimes::new(name, connect));
+    }
+    let statistics = statistics(options);
+    let mut rows = vec![vec![loop_name(&report.run)]];
+    rows[0].extend(statistics.iter().map(|statistic| statistic.label()));
+    let times: Vec<_> = named.iter().map(|row| row.times).collect();
+    for (row, cells) in named.iter().zip(statistic_rows(&times, &statistics)) {
+        rows.push([vec![row.name.to_owned()], cells].concat());
+    }
+    rows
+}
+
+/// The loop of a run, with its rate.
+fn loop_name(run: &Run) -> String {
+    match (run.rate_range, run.rate_target, run.arrivals) {
         (Some([from, to]), _, Some(arrivals)) => {
             format!("Open loop, {} to {} requests/s, {arrivals}", whole_rate(from), whole_rate(to))
         }
         (None, Some(rate), Some(arrivals)) => {
-            format!("Open loop, {} requests/s, {arrivals}", whole_rate(*rate))
+            format!("Open loop, {} requests/s, {arrivals}", whole_rate(rate))
         }
         _ => "Closed loop".to_owned(),
-    };
-    let mut head = vec![loop_name];
-    head.extend(statistics(options).into_iter().map(Statistic::label));
-    let mut rows = vec![head];
-    if let Some(arrival) = arrival {
-        rows.push(quantile_row("  arrival   due → arrived", arrival, options));
     }
-    if report.has_lateness() {
-        rows.push(quantile_row("  response  due → answered", &latency.response, options));
+}
+
+/// A distribution and the name of its row.
+struct NamedTimes<'a> {
+    name: &'static str,
+    times: &'a Distribution,
+}
+
+impl<'a> NamedTimes<'a> {
+    fn new(name: &'static str, times: &'a Distribution) -> Self {
+        Self { name, times }
     }
-    rows.push(quantile_row("  service   sent → answered", &latency.service, options));
-    if report.has_lateness() {
-        rows.extend(lateness_rows(latency, options));
-    }
-    if let Some(connect) = &latency.connect {
-        let name = if latency.waiting.is_some() { "waiting" } else { "lateness" };
-        rows.push(quantile_row(&format!("  connect   of {name}"), connect, options));
-    }
-    rows
 }
 
 fn whole_rate(rate: f64) -> String {
@@ -102,13 +120,13 @@ fn whole_rate(rate: f64) -> String {
 }
 
 /// The two parts of lateness; lateness itself if its parts were not measured.
-fn lateness_rows(latency: &Latency, options: TextOptions) -> Vec<Vec<String>> {
+fn lateness_rows(latency: &Latency) -> Vec<NamedTimes<'_>> {
     match &latency.waiting {
         Some(waiting) => vec![
-            quantile_row("  pacing    due → ready", &latency.pacing, options),
-            quantile_row("  waiting   for a connection", waiting, options),
+            NamedTimes::new("  pacing    due → ready", &latency.pacing),
+            NamedTimes::new("  waiting   for a connection", waiting),
         ],
-        None => vec![quantile_row("  lateness  due → sent", &latency.lateness, options)],
+        None => vec![NamedTimes::new("  lateness  due → sent", &latency.lateness)],
     }
 }
 
@@ -126,21 +144,28 @@ pub(super) fn stage_rows(report: &Report) -> Vec<Vec<String>> {
     let title = format!("Stages of 1 message in {}{clock}", report.run.sample);
     let head = [title.as_str(), "messages", "p50", "p90", "p99", "p99.9", "max"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let statistics =
+        [Statistic::P50, Statistic::P90, Statistic::P99, Statistic::P99_9, Statistic::Max];
+    let units = statistics.map(|statistic| {
+        let times = report.stages.iter().filter_map(|stage| statistic.of(&stage.distribution));
+        TimeUnit::of_column(times.chain(bound))
+    });
     for stage in &report.stages {
         let q = &stage.distribution;
-        let times = [q.p50, q.p90, q.p99, q.p99_9, q.max].map(|value| stage_time(value, bound));
         let mut row = vec![format!("  {} → {}", stage.from, stage.to), format_count(q.count)];
-        row.extend(times);
+        for (statistic, unit) in statistics.iter().zip(units) {
+            row.push(stage_time(statistic.of(q), bound, unit));
+        }
         rows.push(row);
     }
     rows
 }
 
-/// A time of a stage; `<3us` if the clock's error bound rounded it to zero.
-fn stage_time(value: Option<f64>, error_bound_us: Option<f64>) -> String {
+/// A time of a stage; `<3µs` if the clock's error bound rounded it to zero.
+fn stage_time(value: Option<f64>, error_bound_us: Option<f64>, unit: TimeUnit) -> String {
     match bound_of_zero(value, error_bound_us) {
-        Some(bound) => format!("<{}", format_time(bound)),
-        None => time(value),
+        Some(bound) => format!("<{}", unit.write(bound, "")),
+        None => value.map_or_else(|| NOT_AVAILABLE.to_owned(), |value| unit.write(value, "")),
     }
 }
 

@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 
 use crate::core::units::{
-    align, format_binary, format_length, format_metric, format_some, format_time,
+    align, format_binary, format_length, format_metric, format_some, format_wrk_time,
 };
-use crate::output::number::{NOT_AVAILABLE, time};
+use crate::output::number::NOT_AVAILABLE;
 use crate::report::{Distribution, Report, Requests};
 
 /// The block. `distribution` is wrk's `--latency`.
@@ -25,7 +25,7 @@ pub(super) fn block(report: &Report, distribution: bool) -> String {
     let is_empty = requests.completed == 0;
     let zero = is_empty.then_some(0.0);
     let times = [latency.mean, latency.stdev, latency.max];
-    let times = times.map(|time| time.or(zero).map(format_time));
+    let times = times.map(|time| time.or(zero).map(format_wrk_time));
     out += &stats("Latency", times, within, is_empty);
     let per_thread = &requests.per_thread;
     let rates = [per_thread.mean, per_thread.stdev, per_thread.max];
@@ -70,7 +70,8 @@ fn percentiles(latency: &Distribution) -> String {
     for (percent, value) in
         [(50, latency.p50), (75, latency.p75), (90, latency.p90), (99, latency.p99)]
     {
-        let _ = writeln!(out, "{percent:>7}%{}", align(&time(value), 10));
+        let value = value.map_or_else(|| NOT_AVAILABLE.to_owned(), format_wrk_time);
+        let _ = writeln!(out, "{percent:>7}%{}", align(&value, 10));
     }
     out
 }
@@ -81,7 +82,7 @@ fn totals(requests: &Requests, sending_s: f64) -> String {
     let mut out = format!(
         "  {} requests in {}, {}B read\n",
         requests.completed,
-        format_time(span * 1e6),
+        format_wrk_time(span * 1e6),
         format_binary(bytes)
     );
     let errors = &requests.errors;

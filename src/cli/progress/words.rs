@@ -198,15 +198,15 @@ pub(super) mod tests {
         assert_eq!(
             figures(&progress()),
             "     rate 24.00k/s      sent 96,000\n \
-              response p50 459.26us  p99 2.49ms\n  \
-               arrival p50 578.56us  p99 n/a\n\
+              response p50 459µs  p99 2.49ms\n  \
+               arrival p50 579µs  p99 n/a\n\
              in flight 12            queue 3\n  \
                missing 2             arrived 95,988"
         );
         assert_eq!(
             line("step 2 of 5: rate 24k", &progress()),
-            "step 2 of 5: rate 24k: sending, 7s left: 24.00k/s, response p50 459.26us p99 2.49ms, \
-             arrival p50 578.56us p99 n/a, 12 in flight, 3 queued, 2 missing"
+            "step 2 of 5: rate 24k: sending, 7s left: 24.00k/s, response p50 459µs p99 2.49ms, \
+             arrival p50 579µs p99 n/a, 12 in flight, 3 queued, 2 missing"
         );
     }
 

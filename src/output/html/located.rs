@@ -216,7 +216,7 @@ mod tests {
         let report = Located::whole(&report);
         assert_eq!(
             field!(report, latency.response).show(Statistic::P99),
-            "<data value=\"578.56\" data-path=\"/latency/response/p99\">&gt; 578.56\u{a0}µs</data>"
+            "<data value=\"578.56\" data-path=\"/latency/response/p99\">&gt; 579\u{a0}µs</data>"
         );
         assert_eq!(
             field!(report, latency.response).show(Statistic::P50),

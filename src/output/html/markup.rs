@@ -71,11 +71,11 @@ impl Unit {
     }
 }
 
-/// `578.56us` → `578.56 µs`, with a space at which a browser does not break the line.
+/// `13.36MB` → `13.36 MB`, with a space at which a browser does not break the line.
 fn spaced(text: &str) -> String {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    format!("{number}\u{a0}{}", unit.replace("us", "µs"))
+    format!("{number}\u{a0}{unit}")
 }
 
 /// A table in a box that scrolls by itself. The first cell of a row names it; cells are HTML.
