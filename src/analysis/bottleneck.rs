@@ -37,6 +37,8 @@ impl Saturation {
 pub(crate) struct CpuUse {
     pub(crate) component: String,
     role: ComponentRole,
+    /// Threads that do its work.
+    pub(crate) threads: u64,
     /// Percent of the time of its threads.
     pub(crate) percent: f64,
 }
@@ -111,11 +113,17 @@ pub(crate) fn has_cpu_limits(report: &Report) -> bool {
 /// The component that uses the largest share of its threads' time. Components with an unknown number of threads
 /// are left out.
 pub(crate) fn busiest(report: &Report) -> Option<CpuUse> {
+    cpu_uses(report).into_iter().max_by(|a, b| a.percent.total_cmp(&b.percent))
+}
+
+/// CPU use of the components with a known number of threads.
+pub(crate) fn cpu_uses(report: &Report) -> Vec<CpuUse> {
     let uses = report.resources.iter().filter_map(|used| {
-        let percent = used.cpu_percent_mean / threads(used, report)? as f64;
-        Some(CpuUse { component: used.component.clone(), role: used.role(), percent })
+        let threads = threads(used, report).filter(|threads| *threads > 0)?;
+        let percent = used.cpu_percent_mean / threads as f64;
+        Some(CpuUse { component: used.component.clone(), role: used.role(), threads, percent })
     });
-    uses.max_by(|a, b| a.percent.total_cmp(&b.percent))
+    uses.collect()
 }
 
 /// The limit of the push server, if that is the component.
@@ -293,8 +301,6 @@ mod tests {
         report.stages = vec![stage(900.0)];
         let found = saturation(&report, Some(&calm)).expect("one");
         assert_eq!((found.component.to_string().as_str(), found.is_clear), ("push", false));
-        assert!(
-            texts(&found)[1].contains("popped → published grew the most: p50 20.0µs → 900µs")
-        );
+        assert!(texts(&found)[1].contains("popped → published grew the most: p50 20.0µs → 900µs"));
     }
 }

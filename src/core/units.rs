@@ -14,7 +14,7 @@ mod rates;
 pub use format::format_count;
 pub(crate) use format::{
     TimeUnit, align, format_binary, format_duration, format_length, format_metric, format_some,
-    format_time, format_wrk_time,
+    format_time, format_wrk_time, three_digits,
 };
 pub use rates::Rates;
 pub(crate) use start_time::StartTime;

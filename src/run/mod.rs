@@ -20,6 +20,7 @@ mod stages;
 mod stamp_reader;
 mod start;
 mod finished;
+mod heatmap;
 mod judge;
 pub(crate) mod measurements;
 mod monitor;
@@ -306,7 +307,8 @@ impl Runner {
                 stamps: last.stamps,
                 stamps_dropped: results.sampled_dropped,
                 resources: seen.resources,
-                series: seen.series,
+                series: seen.series.rows,
+                heatmap: seen.series.heatmap,
                 notes,
                 ended_components: seen.ended_components,
             },

@@ -87,6 +87,11 @@ impl Threshold {
         self.unit
     }
 
+    /// The bound in the unit of the report: microseconds for durations.
+    pub(crate) fn bound(&self) -> f64 {
+        self.bound
+    }
+
     /// Returns true if `value` meets the condition, so that the run fails.
     pub(crate) fn holds(&self, value: f64) -> bool {
         match self.comparison {
