@@ -37,6 +37,8 @@ impl Saturation {
 pub(crate) struct CpuUse {
     pub(crate) component: String,
     role: ComponentRole,
+    /// Threads that do its work.
+    pub(crate) threads: u64,
     /// Percent of the time of its threads.
     pub(crate) percent: f64,
     /// It is that of the busiest thread.
@@ -113,17 +115,25 @@ pub(crate) fn has_cpu_limits(report: &Report) -> bool {
 /// The component that uses the largest share of its threads' time. Components with an unknown number of threads
 /// are left out.
 pub(crate) fn busiest(report: &Report) -> Option<CpuUse> {
+    cpu_uses(report).into_iter().max_by(|a, b| a.percent.total_cmp(&b.percent))
+}
+
+/// CPU use of the components with a known number of threads.
+pub(crate) fn cpu_uses(report: &Report) -> Vec<CpuUse> {
     let uses = report.resources.iter().filter_map(|used| {
         let percent = percent_of_threads(used, report)?;
+        let threads = threads(used, report).filter(|threads| *threads > 0);
         let is_of_one_thread = used.busiest_thread_percent.is_some();
+        let threads = if is_of_one_thread { Some(1) } else { threads }?;
         Some(CpuUse {
             component: used.component.clone(),
             role: used.role(),
+            threads,
             percent,
             is_of_one_thread,
         })
     });
-    uses.max_by(|a, b| a.percent.total_cmp(&b.percent))
+    uses.collect()
 }
 
 /// Percent of the time of its threads that a component uses. Of a component that the run did not start it is known for
@@ -334,8 +344,6 @@ mod tests {
         report.stages = vec![stage(900.0)];
         let found = saturation(&report, Some(&calm)).expect("one");
         assert_eq!((found.component.to_string().as_str(), found.is_clear), ("push", false));
-        assert!(
-            texts(&found)[1].contains("popped → published grew the most: p50 20.00us → 0.90ms")
-        );
+        assert!(texts(&found)[1].contains("popped → published grew the most: p50 20.0µs → 900µs"));
     }
 }

@@ -14,8 +14,8 @@ mod start_time;
 
 pub use format::format_count;
 pub(crate) use format::{
-    align, format_binary, format_duration, format_length, format_metric, format_short_metric,
-    format_short_time, format_some, format_time,
+    TimeUnit, align, format_binary, format_duration, format_length, format_metric,
+    format_short_metric, format_some, format_time, format_wrk_time, three_digits,
 };
 pub use rates::Rates;
 pub(crate) use start_time::StartTime;

@@ -14,7 +14,7 @@ mod table;
 mod text;
 mod wrk;
 
-pub(crate) use comparison::comparison_text;
+pub(crate) use comparison::{comparison_text, styled_comparison_text};
 #[cfg(feature = "cli")]
 pub(crate) use ramp::step_verdict;
 pub(crate) use ramp::{ramp_text, styled_ramp_text};

@@ -1,7 +1,7 @@
 //! Numbers as text, for all forms that people read.
 
 use crate::core::distribution::QUANTILES;
-use crate::core::units::{format_short_time, format_time};
+use crate::core::units::{TimeUnit, format_time};
 use crate::report::{Distribution, Report, Resource};
 
 /// Text of a number that was not measured, or of a percentile of too few values.
@@ -12,9 +12,20 @@ pub(super) fn time(micros: Option<f64>) -> String {
     micros.map_or_else(|| NOT_AVAILABLE.to_owned(), format_time)
 }
 
-/// Returns a time in microseconds with three digits and its unit.
-pub(super) fn short_time(micros: Option<f64>) -> String {
-    micros.map_or_else(|| NOT_AVAILABLE.to_owned(), format_short_time)
+/// Statistics of several distributions as text, a row for each distribution. The times of a column have one unit.
+pub(super) fn statistic_rows(
+    distributions: &[&Distribution],
+    statistics: &[Statistic],
+) -> Vec<Vec<String>> {
+    let mut rows = vec![Vec::new(); distributions.len()];
+    for statistic in statistics {
+        let unit =
+            TimeUnit::of_column(distributions.iter().filter_map(|times| statistic.of(times)));
+        for (row, times) in rows.iter_mut().zip(distributions) {
+            row.push(statistic.text_in(times, unit));
+        }
+    }
+    rows
 }
 
 /// CPU time of a component for each request sent, in microseconds; `None` if no request was sent.
@@ -99,6 +110,13 @@ impl Statistic {
             value => time(value),
         }
     }
+
+    /// The value in a unit; `> 6.10s` if it is a lower bound.
+    fn text_in(self, distribution: &Distribution, unit: TimeUnit) -> String {
+        let Some(value) = self.of(distribution) else { return NOT_AVAILABLE.to_owned() };
+        let bound = if self.is_lower_bound(distribution) { "> " } else { "" };
+        format!("{bound}{}", unit.write(value, ""))
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +136,20 @@ mod tests {
         }
         assert!(Statistic::PERCENTILES.iter().all(|percentile| percentile.quantile().is_some()));
         assert_eq!(Statistic::Max.quantile(), None);
+    }
+
+    #[test]
+    fn the_times_of_a_column_have_one_unit() {
+        let [short, long] = [500.0, 1_070.0].map(|p99| Distribution {
+            p50: Some(20.0),
+            p99: Some(p99),
+            ..Distribution::default()
+        });
+        let statistics = [Statistic::P50, Statistic::P99, Statistic::Max];
+        assert_eq!(
+            statistic_rows(&[&short, &long], &statistics),
+            [["20.0µs", "0.500ms", "n/a"], ["20.0µs", "1.07ms", "n/a"]]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A ramp's report as text: a row for each step, and the findings as sentences.
 
-use super::number::{short_time, time};
+use super::number::time;
 use super::style::{TextStyle, Tone};
 use super::table::{fitted, fitted_table, one_block};
 use super::text::{TextOptions, result_line};
@@ -119,10 +119,10 @@ fn short_figures(report: &Report) -> [String; 8] {
     let busiest = if busiest == NONE { busiest } else { format!("{busiest} {percent}") };
     [
         rate.trim_end_matches("/s").to_owned(),
-        short_time(response.p50),
-        short_time(response.p99),
-        cell(arrival.map(|arrival| short_time(arrival.p50))),
-        cell(arrival.map(|arrival| short_time(arrival.p99))),
+        time(response.p50),
+        time(response.p99),
+        cell(arrival.map(|arrival| time(arrival.p50))),
+        cell(arrival.map(|arrival| time(arrival.p99))),
         lost,
         queue,
         busiest,

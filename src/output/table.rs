@@ -7,12 +7,7 @@ use super::style::{TextStyle, Tone, columns_of, wrap_items};
 /// Most blocks that a wide table is cut into; in more, its rows cannot be compared.
 const MOST_BLOCKS: usize = 3;
 
-/// Aligns columns: the first to the left, the others to the right, with two spaces between them.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
-    spaced(rows, "  ").concat()
-}
-
-/// Aligns columns like [`table`] within the width of the style. What is too wide has one space between columns, then heads
+/// Aligns columns within the width of the style: the first to the left, the others to the right, with two spaces between them. What is too wide has one space between columns, then heads
 /// of two lines, then blocks of columns below each other, and at last a list for each row.
 pub(super) fn fitted_table(rows: &[Vec<String>], style: TextStyle) -> String {
     if let Some(table) = one_block(rows, style) {
@@ -132,11 +127,6 @@ fn lists(rows: &[Vec<String>], style: TextStyle) -> String {
     out
 }
 
-/// A label and a text, with line breaks between words so that it fits 80 columns.
-pub(super) fn wrapped(label: &str, text: &str) -> String {
-    fitted(label, text, TextStyle::PLAIN)
-}
-
 /// A label and a text, with line breaks between words so that it fits the style.
 pub(crate) fn fitted(label: &str, text: &str, style: TextStyle) -> String {
     wrap_items(label, text.split(' '), " ", style)
@@ -159,6 +149,14 @@ pub(super) fn fitted_line(line: &str, style: TextStyle) -> String {
 mod tests {
     use super::*;
     use crate::output::style::Characters;
+
+    fn table(rows: &[Vec<String>]) -> String {
+        spaced(rows, "  ").concat()
+    }
+
+    fn wrapped(label: &str, text: &str) -> String {
+        fitted(label, text, TextStyle::PLAIN)
+    }
 
     #[test]
     fn columns_are_aligned() {

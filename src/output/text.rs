@@ -1,14 +1,14 @@
 //! The report as text: wrk's block of numbers first, then the results that wrk does not have.
 
-use std::fmt::Write as _;
-
 use super::machine::{labels, machine};
-use super::number::{NOT_AVAILABLE, Statistic, bound_of_zero, cpu_per_request_us, time};
+use super::number::{
+    NOT_AVAILABLE, Statistic, bound_of_zero, cpu_per_request_us, statistic_rows, time,
+};
 use super::requests::request_rows;
 use super::style::{TextStyle, Tone};
 use super::table::{fitted, fitted_table};
 use super::wrk::block;
-use crate::core::units::{format_binary, format_count, format_time};
+use crate::core::units::{TimeUnit, format_binary, format_count, format_time};
 use crate::report::lookup::it_is;
 use crate::report::result::{Allowed, RESULT_LABEL, RunResult};
 use crate::report::{
@@ -82,12 +82,6 @@ fn are_too_few<'a>(mut all: impl Iterator<Item = &'a Distribution>) -> bool {
     all.all(|distribution| distribution.p50.is_none())
 }
 
-fn quantile_row(name: &str, distribution: &Distribution, columns: &[Statistic]) -> Vec<String> {
-    let mut row = vec![name.to_owned()];
-    row.extend(columns.iter().map(|statistic| statistic.text(distribution)));
-    row
-}
-
 fn latencies(report: &Report, options: TextOptions, style: TextStyle) -> String {
     let Latency { response, service, .. } = &report.latency;
     let main = [response, service].into_iter().chain(&report.arrival);
@@ -111,34 +105,55 @@ fn titled(mut rows: Vec<Vec<String>>, style: TextStyle) -> String {
 
 /// A row for each distribution, below a row of column names.
 pub(super) fn latency_rows(report: &Report, columns: &[Statistic]) -> Vec<Vec<String>> {
-    let Report { run, latency, arrival, .. } = report;
-    let loop_name = match (run.rate_range, &run.rate_target, &run.arrivals) {
+    let Report { latency, arrival, .. } = report;
+    let mut named = Vec::new();
+    if let Some(arrival) = arrival {
+        named.push(NamedTimes::new("  arrival   due → arrived", arrival));
+    }
+    if report.has_lateness() {
+        named.push(NamedTimes::new("  response  due → answered", &latency.response));
+    }
+    named.push(NamedTimes::new("  service   sent → answered", &latency.service));
+    if report.has_lateness() {
+        named.extend(lateness_rows(latency));
+    }
+    if let Some(connect) = &latency.connect {
+        let of_waiting = latency.waiting.is_some();
+        let name = if of_waiting { "  connect   of waiting" } else { "  connect   of lateness" };
+        named.push(NamedTimes::new(name, connect));
+    }
+    let mut rows = vec![vec![loop_name(&report.run)]];
+    rows[0].extend(columns.iter().map(|statistic| statistic.label()));
+    let times: Vec<_> = named.iter().map(|row| row.times).collect();
+    for (row, cells) in named.iter().zip(statistic_rows(&times, columns)) {
+        rows.push([vec![row.name.to_owned()], cells].concat());
+    }
+    rows
+}
+
+/// The loop of a run, with its rate.
+fn loop_name(run: &Run) -> String {
+    match (run.rate_range, run.rate_target, run.arrivals) {
         (Some([from, to]), _, Some(arrivals)) => {
             format!("Open loop, {} to {} requests/s, {arrivals}", whole_rate(from), whole_rate(to))
         }
         (None, Some(rate), Some(arrivals)) => {
-            format!("Open loop, {} requests/s, {arrivals}", whole_rate(*rate))
+            format!("Open loop, {} requests/s, {arrivals}", whole_rate(rate))
         }
         _ => "Closed loop".to_owned(),
-    };
-    let mut head = vec![loop_name];
-    head.extend(columns.iter().map(|statistic| statistic.label()));
-    let mut rows = vec![head];
-    if let Some(arrival) = arrival {
-        rows.push(quantile_row("  arrival   due → arrived", arrival, columns));
     }
-    if report.has_lateness() {
-        rows.push(quantile_row("  response  due → answered", &latency.response, columns));
+}
+
+/// A distribution and the name of its row.
+struct NamedTimes<'a> {
+    name: &'static str,
+    times: &'a Distribution,
+}
+
+impl<'a> NamedTimes<'a> {
+    fn new(name: &'static str, times: &'a Distribution) -> Self {
+        Self { name, times }
     }
-    rows.push(quantile_row("  service   sent → answered", &latency.service, columns));
-    if report.has_lateness() {
-        rows.extend(lateness_rows(latency, columns));
-    }
-    if let Some(connect) = &latency.connect {
-        let name = if latency.waiting.is_some() { "waiting" } else { "lateness" };
-        rows.push(quantile_row(&format!("  connect   of {name}"), connect, columns));
-    }
-    rows
 }
 
 fn whole_rate(rate: f64) -> String {
@@ -146,13 +161,13 @@ fn whole_rate(rate: f64) -> String {
 }
 
 /// The two parts of lateness; lateness itself if its parts were not measured.
-fn lateness_rows(latency: &Latency, columns: &[Statistic]) -> Vec<Vec<String>> {
+fn lateness_rows(latency: &Latency) -> Vec<NamedTimes<'_>> {
     match &latency.waiting {
         Some(waiting) => vec![
-            quantile_row("  pacing    due → ready", &latency.pacing, columns),
-            quantile_row("  waiting   for a connection", waiting, columns),
+            NamedTimes::new("  pacing    due → ready", &latency.pacing),
+            NamedTimes::new("  waiting   for a connection", waiting),
         ],
-        None => vec![quantile_row("  lateness  due → sent", &latency.lateness, columns)],
+        None => vec![NamedTimes::new("  lateness  due → sent", &latency.lateness)],
     }
 }
 
@@ -177,20 +192,27 @@ pub(super) fn stage_rows(report: &Report, columns: &[Statistic]) -> Vec<Vec<Stri
         vec![format!("Stages of 1 message in {}{clock}", report.run.sample), "messages".to_owned()];
     head.extend(columns.iter().map(|statistic| statistic.label()));
     let mut rows = vec![head];
+    let unit_of = |statistic: &Statistic| {
+        let times = report.stages.iter().filter_map(|stage| statistic.of(&stage.distribution));
+        TimeUnit::of_column(times.chain(bound))
+    };
+    let units: Vec<_> = columns.iter().map(unit_of).collect();
     for stage in &report.stages {
         let times = &stage.distribution;
         let mut row = vec![format!("  {} → {}", stage.from, stage.to), format_count(times.count)];
-        row.extend(columns.iter().map(|statistic| stage_time(statistic.of(times), bound)));
+        for (statistic, unit) in columns.iter().zip(&units) {
+            row.push(stage_time(statistic.of(times), bound, *unit));
+        }
         rows.push(row);
     }
     rows
 }
 
-/// A time of a stage; `<3us` if the clock's error bound rounded it to zero.
-fn stage_time(value: Option<f64>, error_bound_us: Option<f64>) -> String {
+/// A time of a stage; `<3µs` if the clock's error bound rounded it to zero.
+fn stage_time(value: Option<f64>, error_bound_us: Option<f64>, unit: TimeUnit) -> String {
     match bound_of_zero(value, error_bound_us) {
-        Some(bound) => format!("<{}", format_time(bound)),
-        None => time(value),
+        Some(bound) => format!("<{}", unit.write(bound, "")),
+        None => value.map_or_else(|| NOT_AVAILABLE.to_owned(), |value| unit.write(value, "")),
     }
 }
 

@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 
 use crate::core::units::{
-    align, format_binary, format_length, format_metric, format_some, format_time,
+    align, format_binary, format_length, format_metric, format_some, format_wrk_time,
 };
-use crate::output::number::{NOT_AVAILABLE, time};
+use crate::output::number::NOT_AVAILABLE;
 use crate::output::style::TextStyle;
 use crate::output::table::{fitted_line, fitted_table};
 use crate::report::{Distribution, Report, Requests};
@@ -43,7 +43,7 @@ fn thread_stats(report: &Report, latency: &Distribution, style: TextStyle) -> St
     let rates = [per_thread.mean, per_thread.stdev, per_thread.max].map(|rate| rate.or(zero));
     // Without answers the share is wrk's `-nan`, which only programs expect.
     let unknown = if zero.is_some() && !style.is_terminal() { "-nan%" } else { "n/a " };
-    let times = times.map(|time| known(time.map(format_time)));
+    let times = times.map(|time| known(time.map(format_wrk_time)));
     let rates = rates.map(|rate| known(rate.map(format_metric)));
     let shares = [within.map(|share| share * 100.0), per_thread.within_stdev_percent];
     let [time_share, rate_share] = shares
@@ -97,7 +97,8 @@ fn percentiles(latency: &Distribution) -> String {
     for (percent, value) in
         [(50, latency.p50), (75, latency.p75), (90, latency.p90), (99, latency.p99)]
     {
-        let _ = writeln!(out, "{percent:>7}%{}", align(&time(value), 10));
+        let value = value.map_or_else(|| NOT_AVAILABLE.to_owned(), format_wrk_time);
+        let _ = writeln!(out, "{percent:>7}%{}", align(&value, 10));
     }
     out
 }
@@ -108,7 +109,7 @@ fn totals(requests: &Requests, sending_s: f64) -> String {
     let mut out = format!(
         "  {} requests in {}, {}B read\n",
         requests.completed,
-        format_time(span * 1e6),
+        format_wrk_time(span * 1e6),
         format_binary(bytes)
     );
     let errors = &requests.errors;

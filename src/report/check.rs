@@ -56,6 +56,9 @@ impl Report {
             at_most("messages.accepted", messages.accepted, "lost", &[messages.lost])?;
         }
         self.by_request.iter().try_for_each(check_request)?;
+        if self.heatmap.as_ref().is_some_and(|map| !map.is_sound()) {
+            return Err(refuse("heatmap", "has rows or columns that no run writes"));
+        }
         let run = &self.run;
         if humantime::parse_rfc3339(&run.started_at).is_err() {
             return Err(refuse("run.started_at", "is not a time of the form 2026-11-22T20:26:30Z"));

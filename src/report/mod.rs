@@ -6,6 +6,7 @@ pub(crate) mod component;
 pub(crate) mod failures;
 pub(crate) mod finding;
 mod figures;
+pub(crate) mod heatmap;
 pub(crate) mod lookup;
 pub(crate) mod machine;
 mod merge;
@@ -91,6 +92,9 @@ pub struct Report {
     pub resources: Vec<Resource>,
     /// One row a second.
     pub series: Vec<Row>,
+    /// Number of values by second and by latency; `null` without values, and in reports of versions that did not save it.
+    #[serde(default)]
+    pub(crate) heatmap: Option<heatmap::HeatMap>,
     /// Judgement on the run.
     pub verdict: Verdict,
 }

@@ -9,6 +9,7 @@ use crate::engine::LoadResult;
 use crate::engine::transport::Traffic;
 use crate::host::health::Machine;
 use crate::message::{MessageAccount, MissedSpan, StagePair, Unjoined};
+use crate::report::heatmap::HeatMap;
 use crate::report::{Clock, Remark, Resource, Row, Stack, StampList};
 
 /// All measurements of one run.
@@ -52,6 +53,8 @@ pub(crate) struct Measurements {
     pub resources: Vec<Resource>,
     /// One row a second.
     pub series: Vec<Row>,
+    /// Latencies by time; `None` without any.
+    pub heatmap: Option<HeatMap>,
     /// Events that a reader of the report must know.
     pub notes: Vec<Remark>,
     /// Components that ended during the run although they were not stopped.

@@ -21,6 +21,7 @@ mod stamp_reader;
 mod start;
 mod wait_for;
 mod finished;
+mod heatmap;
 mod judge;
 pub(crate) mod measurements;
 mod monitor;
@@ -323,7 +324,8 @@ impl Runner {
                 stamps: last.stamps,
                 stamps_dropped: results.sampled_dropped,
                 resources: seen.resources,
-                series: seen.series,
+                series: seen.series.rows,
+                heatmap: seen.series.heatmap,
                 notes,
                 ended_components: seen.ended_components,
             },

@@ -13,7 +13,7 @@ use super::measurements::EndedComponent;
 use super::measurements::Totals;
 use super::participants::{Participants, RunResults};
 use super::redis_log::LogServer;
-use super::series::Series;
+use super::series::{FinishedSeries, Series};
 use super::services::EndedChild;
 use super::stages::{JoinedStages, StageJoin};
 use crate::config::plan::{Mode, Plan};
@@ -85,7 +85,7 @@ const STAMP_PATIENCE: Nanos = Nanos::from_secs(5);
 /// Results of a monitor.
 pub(super) struct MonitorResults {
     pub(super) interrupted: bool,
-    pub(super) series: Vec<Row>,
+    pub(super) series: FinishedSeries,
     pub(super) joined: JoinedStages,
     pub(super) resources: Vec<Resource>,
     pub(super) notes: Vec<Remark>,

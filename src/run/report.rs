@@ -45,6 +45,7 @@ impl From<&Measurements> for Report {
             generator: Some(generator(seen, &failures_by_cause(seen))),
             resources: seen.resources.clone(),
             series: seen.series.clone(),
+            heatmap: seen.heatmap.clone(),
             verdict: Verdict {
                 generator: GeneratorState::Valid,
                 reasons: Vec::new(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::arrivals::ArrivalInterval;
+use super::heatmap::HeatMapRecorder;
 use super::measurements::Totals;
 use crate::core::distribution::{Latencies, micros};
 use crate::core::units::round;
@@ -12,6 +13,7 @@ use crate::engine::IntervalReport;
 use crate::engine::worker::INTERVAL;
 use crate::host::resources::Shares;
 use crate::report::Row;
+use crate::report::heatmap::{HeatMap, HeatMapLatency};
 
 /// Row that not all have reported yet.
 #[derive(Debug, Default)]
@@ -22,12 +24,20 @@ struct OpenRow {
     reports: usize,
 }
 
+/// Rows of a run that has ended, and its heat map.
+#[derive(Debug)]
+pub(super) struct FinishedSeries {
+    pub(super) rows: Vec<Row>,
+    pub(super) heatmap: Option<HeatMap>,
+}
+
 /// Rows of a run while it is under way.
 #[derive(Debug)]
 pub(super) struct Series {
     open: BTreeMap<u64, OpenRow>,
     closed: Vec<Row>,
     totals: Arc<Totals>,
+    heatmap: HeatMapRecorder,
     /// Number of reports that complete a row: one per worker and one of the listener.
     reporters: usize,
     /// Intervals that the listener has reported, if there is one.
@@ -42,6 +52,11 @@ impl Series {
             open: BTreeMap::new(),
             closed: Vec::new(),
             totals: Arc::default(),
+            heatmap: HeatMapRecorder::new(if listens {
+                HeatMapLatency::Arrival
+            } else {
+                HeatMapLatency::Response
+            }),
             reporters: workers + usize::from(listens),
             listened: listens.then_some(0),
             is_load_over: false,
@@ -131,15 +146,26 @@ impl Series {
                 return;
             }
             let (index, open) = first.remove_entry();
-            self.closed.push(close(index, &open));
+            self.close(index, &open);
         }
+    }
+
+    /// Closes a row: its histograms are not needed any more.
+    fn close(&mut self, index: u64, open: &OpenRow) {
+        let latencies = match self.heatmap.of() {
+            HeatMapLatency::Arrival => &open.arrival,
+            HeatMapLatency::Response => &open.response,
+        };
+        self.heatmap.add(index, latencies);
+        self.closed.push(row(index, open));
     }
 
     /// Returns all rows. Those that not all have reported hold the parts that came; empty ones at the end are left
     /// out.
-    pub(super) fn finish(mut self) -> Vec<Row> {
-        let rest = std::mem::take(&mut self.open);
-        self.closed.extend(rest.into_iter().map(|(index, open)| close(index, &open)));
+    pub(super) fn finish(mut self) -> FinishedSeries {
+        for (index, open) in std::mem::take(&mut self.open) {
+            self.close(index, &open);
+        }
         while self
             .closed
             .last()
@@ -147,12 +173,12 @@ impl Series {
         {
             self.closed.pop();
         }
-        self.closed
+        FinishedSeries { rows: self.closed, heatmap: self.heatmap.finish() }
     }
 }
 
 /// Makes a row of its sums and percentiles.
-fn close(index: u64, open: &OpenRow) -> Row {
+fn row(index: u64, open: &OpenRow) -> Row {
     Row {
         t_s: (index + 1) as f64 * INTERVAL.as_secs_f64(),
         response_p50: open.response.quantile(0.5).map(micros),
@@ -199,6 +225,18 @@ mod tests {
     }
 
     #[test]
+    fn the_heat_map_has_all_responses_of_a_run_without_a_listener() {
+        let mut series = Series::new(1, false);
+        for index in 0..3 {
+            series.add_load(&load(index, 20));
+        }
+        let heatmap = series.finish().heatmap.expect("responses");
+        assert_eq!(heatmap.of, HeatMapLatency::Response);
+        let totals: Vec<_> = heatmap.columns.iter().map(|column| column.total()).collect();
+        assert_eq!(totals, [20, 20, 20]);
+    }
+
+    #[test]
     fn rows_of_the_drain_are_closed_without_the_workers() {
         let mut series = Series::new(2, true);
         let arrivals =
@@ -217,7 +255,7 @@ mod tests {
             series.add_arrivals(&arrivals(index, index));
             assert!(series.open.is_empty(), "{index}");
         }
-        let rows = series.finish();
+        let rows = series.finish().rows;
         let arrived: u64 = rows.iter().map(|row| row.arrived).sum();
         assert_eq!(
             (rows.len(), arrived, rows[99].queue_depth),
@@ -242,7 +280,8 @@ mod tests {
         let busy = vec![("api".into(), 42.0)];
         series.add_cpu(0, busy.clone());
         series.add_load(&load(1, 0));
-        let rows = series.finish();
+        let FinishedSeries { rows, heatmap } = series.finish();
+        assert_eq!(heatmap, None, "no arrival has a latency");
         assert_eq!(rows.len(), 1, "an empty last row is left out");
         let row = &rows[0];
         assert_eq!((row.sent, row.arrived, row.in_flight, row.queue_depth), (60, 7, 2, Some(3)));

@@ -62,8 +62,8 @@ fn capacity_sizing_and_the_break_of_arrival_are_found() {
     assert_eq!(
         texts(&report, "arrival"),
         ["arrival breaks between connections 9 (22,589/s) and connections 10 (23,428/s): its p99 \
-          goes from 350.00us to 71.88ms, although the response does not: its p99 goes from \
-          400.00us to 400.00us"]
+          goes from 350µs to 71.9ms, although the response does not: its p99 goes from \
+          400µs to 400µs"]
     );
 }
 
@@ -80,7 +80,7 @@ fn a_response_that_breaks_at_the_same_step_is_reported() {
     report.steps[6].report =
         report.steps[6].report.take().map(|step| with_p99(step, 80_000.0, 400.0));
     let arrival = texts(&report, "arrival");
-    assert!(arrival[0].ends_with("to 71.88ms; the response shows it too"), "{arrival:?}");
+    assert!(arrival[0].ends_with("to 71.9ms; the response shows it too"), "{arrival:?}");
     // Nothing is full in these made-up steps.
     assert_eq!(texts(&report, "bottleneck"), [""; 0]);
 }

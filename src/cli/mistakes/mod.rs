@@ -36,7 +36,9 @@ impl CommandLine {
         }
         let command = with_short_help(Cli::command(), self.words.iter().cloned());
         let found = command.try_get_matches_from(&self.words);
-        let cli = found.and_then(|found| Cli::from_arg_matches(&found)).map_err(|error| ParseError::Clap(explain(error, &typed)))?;
+        let cli = found
+            .and_then(|found| Cli::from_arg_matches(&found))
+            .map_err(|error| ParseError::Clap(explain(error, &typed)))?;
         match url_of(&cli).and_then(|url| typed.explain_url(url)) {
             Some(text) => Err(ParseError::Usage(UsageError(text))),
             None => Ok(cli),

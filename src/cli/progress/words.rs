@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::window::{RecentPercentiles, RecentWindow};
 use crate::core::printable::message;
 use crate::core::units::{
-    format_count, format_duration, format_metric, format_short_metric, format_short_time,
-    format_time,
+    format_count, format_duration, format_metric, format_short_metric, format_time,
 };
 use crate::output::{TextStyle, Tone, fitted, step_verdict};
 use crate::ramp::StepStart;
@@ -57,8 +56,8 @@ fn step_figures(step: &RampStep) -> Vec<String> {
         Some(arrival) => ("arrival", arrival),
         None => ("response", &report.latency.response),
     };
-    let p50 = main.p50.map(|p50| format!("p50 {}", format_short_time(p50)));
-    let p99 = main.p99.map(|p99| format!("p99 {}", format_short_time(p99)));
+    let p50 = main.p50.map(|p50| format!("p50 {}", format_time(p50)));
+    let p99 = main.p99.map(|p99| format!("p99 {}", format_time(p99)));
     let percentiles: Vec<_> = p50.into_iter().chain(p99).collect();
     let mut figures = vec![format!("{}/s", format_short_metric(report.requests.rate_achieved))];
     if !percentiles.is_empty() {
@@ -140,7 +139,7 @@ fn row_of_percentiles(label: &str, recent: &RecentPercentiles, seconds: u64) -> 
     };
     let of =
         if seconds > 1 && recent.p50.is_some() { window_length(seconds) } else { String::new() };
-    let short = |micros: Option<f64>| micros.map_or_else(|| "n/a".to_owned(), format_short_time);
+    let short = |micros: Option<f64>| micros.map_or_else(|| "n/a".to_owned(), format_time);
     row(label, &format!("p50 {}", short(recent.p50)), &format!("{name} {}{of}", short(highest)))
 }
 
@@ -162,7 +161,7 @@ fn sparkline(window: &RecentWindow, style: TextStyle) -> Option<String> {
         levels[level.clamp(1, levels.len()) - 1]
     });
     let bars: String = bars.collect();
-    Some(format!("{:>9} {bars} up to {}", "p99", format_short_time(highest)))
+    Some(format!("{:>9} {bars} up to {}", "p99", format_time(highest)))
 }
 
 fn time_left(planned: Duration, progress: &Progress) -> String {
@@ -304,8 +303,8 @@ pub(super) mod tests {
         assert_eq!(
             figures(&progress(), &window(&history), plain(80)),
             "     rate 24.0k/s       target 24.0k/s\n \
-              response p50 459us     p99 2.49ms\n  \
-               arrival p50 579us     p99 3.10ms\n      \
+              response p50 459µs     p99 2.49ms\n  \
+               arrival p50 579µs     p99 3.10ms\n      \
                    p99 ▁▂█▄ up to 8.00ms\n     \
                   sent 96,000        arrived 95,988\n\
              in flight 12            missing 2\n    \
@@ -313,8 +312,8 @@ pub(super) mod tests {
         );
         assert_eq!(
             line("step 2 of 5: rate 24k", &progress()),
-            "step 2 of 5: rate 24k: sending, 7s left: 24.00k/s, response p50 459.26us p99 2.49ms, \
-             arrival p50 578.56us p99 n/a, 12 in flight, 3 queued, 2 missing"
+            "step 2 of 5: rate 24k: sending, 7s left: 24.00k/s, response p50 459µs p99 2.49ms, \
+             arrival p50 579µs p99 n/a, 12 in flight, 3 queued, 2 missing"
         );
         let ascii = TextStyle::terminal(80, false, Characters::Ascii);
         assert!(figures(&progress(), &window(&history), ascii).is_ascii());

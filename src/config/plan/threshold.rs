@@ -82,11 +82,6 @@ impl Threshold {
         &self.name
     }
 
-    /// The bound: microseconds for durations.
-    pub(crate) fn bound(&self) -> f64 {
-        self.bound
-    }
-
     /// The bound as it is written.
     pub(crate) fn written_bound(&self) -> &str {
         self.text.rsplit(['>', '<', '=']).next().unwrap_or_default().trim()
@@ -95,6 +90,11 @@ impl Threshold {
     /// The unit in which the bound is written.
     pub(crate) fn unit(&self) -> BoundUnit {
         self.unit
+    }
+
+    /// The bound in the unit of the report: microseconds for durations.
+    pub(crate) fn bound(&self) -> f64 {
+        self.bound
     }
 
     /// Returns true if `value` meets the condition, so that the run fails.

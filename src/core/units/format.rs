@@ -2,8 +2,72 @@
 
 use std::time::Duration;
 
-/// Microseconds in wrk's way: two decimals in `us`, `ms`, `s` or `m`; wrk does not get to hours.
+/// Unit of a time in text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimeUnit {
+    Micros,
+    Millis,
+    Seconds,
+}
+
+impl TimeUnit {
+    /// The largest unit of which a rounded time, in microseconds, has at least one.
+    pub(crate) fn of(micros: f64) -> Self {
+        if micros < 999.5 {
+            Self::Micros
+        } else if micros < 999_500.0 {
+            Self::Millis
+        } else {
+            Self::Seconds
+        }
+    }
+
+    /// One unit for all times of a column, in microseconds, so that their digits can be compared. It is that of the longest
+    /// one, and milliseconds if the shortest would be lost in seconds.
+    pub(crate) fn of_column(micros: impl Iterator<Item = f64>) -> Self {
+        let (mut shortest, mut longest) = (f64::INFINITY, 0.0f64);
+        for time in micros.filter(|time| time.is_finite() && *time > 0.0) {
+            (shortest, longest) = (shortest.min(time), longest.max(time));
+        }
+        match Self::of(longest) {
+            Self::Seconds if shortest < 9_995.0 => Self::Millis,
+            unit => unit,
+        }
+    }
+
+    /// A time in microseconds as text: three significant digits, or fewer if it is short for the unit. The gap stands between
+    /// number and unit.
+    pub(crate) fn write(self, micros: f64, gap: &str) -> String {
+        let (divisor, name) = match self {
+            Self::Micros => (1.0, "µs"),
+            Self::Millis => (1e3, "ms"),
+            Self::Seconds => (1e6, "s"),
+        };
+        format!("{}{gap}{name}", three_digits(micros / divisor))
+    }
+}
+
+/// A number with three significant digits, at most three decimals unless they were zeros, and all digits of its whole part.
+pub(crate) fn three_digits(value: f64) -> String {
+    let decimals = match value {
+        0.0 => 0,
+        value if value < 0.0005 => 5,
+        value if value < 0.9995 => 3,
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        value if value < 999.5 => 0,
+        value => return format_count(value.round() as u64),
+    };
+    format!("{value:.decimals$}")
+}
+
+/// A time in microseconds with three significant digits: `564µs`, `1.07ms`, `12.3s`.
 pub(crate) fn format_time(micros: f64) -> String {
+    TimeUnit::of(micros).write(micros, "")
+}
+
+/// Microseconds in wrk's way: two decimals in `us`, `ms`, `s` or `m`; wrk does not get to hours.
+pub(crate) fn format_wrk_time(micros: f64) -> String {
     if micros >= 1e6 {
         return format_scaled(micros / 1e6, 60.0, "s", &["m"]);
     }
@@ -25,7 +89,7 @@ pub(crate) fn format_binary(bytes: f64) -> String {
 pub(crate) fn format_length(seconds: f64) -> String {
     let whole = seconds.round();
     if (seconds - whole).abs() >= 0.001 || whole == 0.0 {
-        return format_time(seconds * 1e6);
+        return format_wrk_time(seconds * 1e6);
     }
     match whole as u64 {
         s if s.is_multiple_of(60) => format!("{}m", s / 60),
@@ -58,37 +122,17 @@ fn format_scaled(amount: f64, step: f64, base: &str, units: &[&str]) -> String {
     format!("{amount:.2}{unit}")
 }
 
-/// Microseconds with three digits: `564us`, `1.07ms`, `12.3s`.
-pub(crate) fn format_short_time(micros: f64) -> String {
-    if micros >= 59.95e6 {
-        return three_digits(micros / 60e6, 1000.0, &["m"]);
-    }
-    three_digits(micros, 1000.0, &["us", "ms", "s"])
-}
-
 /// A count with three digits: `512`, `24.0k`, `1.25M`.
 pub(crate) fn format_short_metric(amount: f64) -> String {
     if amount < 999.5 {
         return format!("{amount:.0}");
     }
-    three_digits(amount, 1000.0, &["", "k", "M", "G", "T"])
-}
-
-fn three_digits(mut amount: f64, step: f64, units: &[&str]) -> String {
-    let mut units = units.iter();
-    let mut unit = units.next();
-    while amount >= step - 0.5
-        && let Some(next) = units.next()
-    {
-        amount /= step;
-        unit = Some(next);
+    let (mut amount, mut units) = (amount, ["", "k", "M", "G", "T"].into_iter());
+    while amount >= 999.5 && units.len() > 1 {
+        amount /= 1000.0;
+        units.next();
     }
-    let places = match amount {
-        a if a >= 99.95 => 0,
-        a if a >= 9.995 => 1,
-        _ => 2,
-    };
-    format!("{amount:.places$}{}", unit.copied().unwrap_or_default())
+    format!("{}{}", three_digits(amount), units.next().unwrap_or_default())
 }
 
 /// Right-aligns a printed quantity as wrk does: one with a two-letter unit ends at the column, a
@@ -140,7 +184,7 @@ mod tests {
             (3_600_000_000.0, "60.00m"),
             (7_200_000_000.0, "120.00m"),
         ] {
-            assert_eq!(format_time(micros), text, "{micros}");
+            assert_eq!(format_wrk_time(micros), text, "{micros}");
         }
         for (count, text) in [
             (0.0, "0.00"),
@@ -168,26 +212,47 @@ mod tests {
     }
 
     #[test]
-    fn short_quantities_have_three_digits() {
+    fn times_have_three_significant_digits() {
         for (micros, text) in [
-            (0.0, "0.00us"),
-            (9.994, "9.99us"),
-            (9.996, "10.0us"),
-            (564.22, "564us"),
-            (999.6, "1.00ms"),
-            (12_345.0, "12.3ms"),
-            (232_260.0, "232ms"),
-            (59_900_000.0, "59.9s"),
-            (60_000_000.0, "1.00m"),
-            (3_600_000_000.0, "60.0m"),
+            (0.0, "0µs"),
+            (0.0624, "0.062µs"),
+            (20.03, "20.0µs"),
+            (635.914, "636µs"),
+            (999.4, "999µs"),
+            (999.5, "1.00ms"),
+            (9_994.0, "9.99ms"),
+            (9_996.0, "10.0ms"),
+            (850_000.0, "850ms"),
+            (999_999.0, "1.00s"),
+            (75_300_000.0, "75.3s"),
+            (7_200_000_000.0, "7,200s"),
         ] {
-            assert_eq!(format_short_time(micros), text, "{micros}");
+            assert_eq!(format_time(micros), text, "{micros}");
         }
+    }
+
+    #[test]
+    fn short_counts_have_three_digits() {
         for (count, text) in
             [(0.0, "0"), (99.0, "99"), (999.6, "1.00k"), (24_000.0, "24.0k"), (1.254e6, "1.25M")]
         {
             assert_eq!(format_short_metric(count), text, "{count}");
         }
+    }
+
+    #[test]
+    fn a_column_of_times_has_one_unit() {
+        for (column, unit) in [
+            (&[20.0, 564.0, f64::NAN][..], TimeUnit::Micros),
+            (&[0.0, 20.0, 1_070.0], TimeUnit::Millis),
+            (&[20_000.0, 2_000_000.0], TimeUnit::Seconds),
+            (&[20.0, 2_000_000.0], TimeUnit::Millis),
+            (&[], TimeUnit::Micros),
+        ] {
+            assert_eq!(TimeUnit::of_column(column.iter().copied()), unit, "{column:?}");
+        }
+        assert_eq!(TimeUnit::Millis.write(20.0, " "), "0.020 ms");
+        assert_eq!(TimeUnit::Millis.write(2_340_000.0, " "), "2,340 ms");
     }
 
     #[test]

@@ -6,7 +6,8 @@ mod sentence;
 use std::fmt::Write as _;
 
 use super::TextOptions;
-use super::table::{narrow_table, wrapped};
+use super::style::TextStyle;
+use super::table::{fitted, fitted_table};
 use crate::analysis::compare::share::TOLERATED_POINTS;
 use crate::analysis::compare::{Comparison, Figure, Noise, Part};
 pub(super) use figures::{change_and_interval, source, value};
@@ -14,27 +15,36 @@ use figures::{head, row};
 pub(super) use sentence::VerdictSentence;
 use sentence::figure_list;
 
-/// The whole text. The verdict is its first and its last line.
+/// The text for files and pipes.
 pub(crate) fn comparison_text(comparison: &Comparison, options: TextOptions) -> String {
-    let verdict =
-        wrapped("", &VerdictSentence { comparison, allowed: options.allowed }.to_string());
+    styled_comparison_text(comparison, options, TextStyle::PLAIN)
+}
+
+/// The whole text. The verdict is its first and its last line.
+pub(crate) fn styled_comparison_text(
+    comparison: &Comparison,
+    options: TextOptions,
+    style: TextStyle,
+) -> String {
+    let sentence = VerdictSentence { comparison, allowed: options.allowed };
+    let verdict = fitted("", &painted(&sentence, style), style);
     let mut out = format!("{verdict}\n");
-    out += &wrapped("Base  ", &comparison.base.join(", "));
-    out += &wrapped("New   ", &comparison.new.join(", "));
+    out += &fitted("Base  ", &comparison.base.join(", "), style);
+    out += &fitted("New   ", &comparison.new.join(", "), style);
     for part in &comparison.parts {
         out.push('\n');
         if let Some(step) = &part.step {
             // Writing to a String cannot fail.
             let _ = writeln!(out, "Step  {step}: {}", comparison.verdict_on(part).word());
         }
-        out += &figure_table(comparison, part, options);
+        out += &figure_table(comparison, part, options, style);
     }
     out.push('\n');
     for note in &comparison.notes {
-        out += &wrapped("  Note      ", note);
+        out += &fitted("  Note      ", note, style);
     }
     for failure in &comparison.failed {
-        out += &wrapped("  Failed    ", failure);
+        out += &fitted("  Failed    ", failure, style);
     }
     if !comparison.notes.is_empty() || !comparison.failed.is_empty() {
         out.push('\n');
@@ -42,22 +52,35 @@ pub(crate) fn comparison_text(comparison: &Comparison, options: TextOptions) -> 
     out + &verdict
 }
 
+/// The sentence with its first word, the verdict, in the colour of its meaning.
+fn painted(sentence: &VerdictSentence<'_>, style: TextStyle) -> String {
+    let text = sentence.to_string();
+    let end = text.find(|c: char| !c.is_uppercase()).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    style.verdict(sentence.tone(), word) + rest
+}
+
 /// The figures that decide. With `--latency` also the others, and the source of each interval.
-fn figure_table(comparison: &Comparison, part: &Part, options: TextOptions) -> String {
+fn figure_table(
+    comparison: &Comparison,
+    part: &Part,
+    options: TextOptions,
+    style: TextStyle,
+) -> String {
     let decides =
         |figure: &&Figure| figure.outcome.is_some() || comparison.is_undecided(part, &figure.name);
     let shown: Vec<_> =
         part.figures.iter().filter(|figure| options.latency || decides(figure)).collect();
     let mut rows = vec![head(comparison)];
     rows.extend(shown.iter().map(|figure| row(comparison, part, figure)));
-    let mut out = narrow_table(&rows);
+    let mut out = fitted_table(&rows, style);
     if options.latency {
         for noise in [Noise::Runs, Noise::Seconds, Noise::Values] {
             let of = shown.iter().filter(|figure| figure.noise == Some(noise));
             let names: Vec<_> = of.map(|figure| figure.name.as_str()).collect();
             if !names.is_empty() {
                 let text = format!("from the {}: {}", source(noise), figure_list(&names));
-                out += &wrapped("  Interval  ", &text);
+                out += &fitted("  Interval  ", &text, style);
             }
         }
     }

@@ -6,6 +6,7 @@ use super::figures::{change, short_label};
 use crate::analysis::compare::share::TOLERATED_POINTS;
 use crate::analysis::compare::verdict::ComparisonVerdict;
 use crate::analysis::compare::{Comparison, Figure, Noise, Outcome, Part};
+use crate::output::style::Tone;
 use crate::report::{Allowed, CommandOutcome};
 
 /// Most steps of a ramp whose changes are listed in the verdict.
@@ -25,6 +26,16 @@ impl VerdictSentence<'_> {
     /// Returns true if no figure is worse and the figures prove something.
     pub(in crate::output) fn passed(&self) -> bool {
         self.comparison.outcome(self.allowed) == CommandOutcome::Done
+    }
+
+    /// Meaning of the verdict.
+    pub(super) fn tone(&self) -> Tone {
+        match (self.comparison.outcome(self.allowed), self.comparison.verdict) {
+            (CommandOutcome::Failed | CommandOutcome::Limited, _)
+            | (_, ComparisonVerdict::Worse) => Tone::Bad,
+            (_, ComparisonVerdict::Inconclusive) => Tone::Warning,
+            (_, ComparisonVerdict::Better | ComparisonVerdict::Same) => Tone::Good,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::report::ramp::{RampReport, RampStep};
 
 /// Keys of histograms, which have no column.
-const HISTOGRAMS: [&str; 2] = ["hdr", "ages_hdr"];
+const HISTOGRAMS: [&str; 3] = ["hdr", "ages_hdr", "heatmap"];
 
 /// Column name and text of each cell of a row.
 type Cells = Vec<(String, String)>;

@@ -14,7 +14,8 @@ use std::path::Path;
 #[cfg(feature = "html")]
 use super::html;
 use super::{
-    TextOptions, TextStyle, comparison_text, ramp_text, styled_ramp_text, styled_text, text,
+    TextOptions, TextStyle, comparison_text, ramp_text, styled_comparison_text, styled_ramp_text,
+    styled_text, text,
 };
 use crate::analysis::compare::Comparison;
 use crate::core::distribution::HdrError;
@@ -242,7 +243,9 @@ impl Document<'_> {
         match self {
             Self::Run(report) => styled_text(&with_printable_strings(report), options, style),
             Self::Ramp(ramp) => styled_ramp_text(&with_printable_strings(ramp), options, style),
-            Self::Comparison(comparison) => comparison_text(&with_printable_strings(comparison)),
+            Self::Comparison(comparison) => {
+                styled_comparison_text(&with_printable_strings(comparison), options, style)
+            }
         }
     }
 

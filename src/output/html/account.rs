@@ -1,9 +1,12 @@
 //! The account of requests and messages, answers by status, errors, and the state of the machine.
 
-use super::grid::{Share, bar};
 use super::located::{Located, ShownNumber, field, number};
-use super::markup::{Unit, escape, head, table};
+use super::markup::{Unit, escape};
+use super::share::{Share, bar};
+use super::table::{Cell, head, table};
 use crate::report::{Generator, Messages, Report, Requests, Script};
+
+const BY_END: &str = "by what became of them";
 
 /// A row of a table: a number, its name, and its meaning.
 struct AccountEntry {
@@ -39,15 +42,15 @@ pub(super) fn account(report: &Located<'_, Report>) -> String {
         blocks.push(message_account(&messages));
     }
     blocks.push(answers(&requests));
-    let errors = rows("Errors", ["", "count"], &error_entries(&requests));
+    let errors = rows("Errors", ["", "count"], error_entries(&requests));
     blocks.push(format!("<h4>Errors</h4>{errors}{}", causes(&requests)));
     if let Some(generator) = field!(report, generator).known() {
-        let machine = rows("Machine", ["", ""], &machine_entries(&generator));
+        let machine = rows("Machine", ["", ""], machine_entries(&generator));
         blocks.push(format!("<h4>Machine</h4>{machine}"));
     }
     if let Some(script) = field!(report, script).known() {
         let file = escape(&script.file);
-        let entries = rows("Script", ["", ""], &script_entries(&script));
+        let entries = rows("Script", ["", ""], script_entries(&script));
         blocks.push(format!("<h4>Script <code>{file}</code></h4>{entries}"));
     }
     let blocks: String = blocks.iter().map(|block| format!("<div>{block}</div>\n")).collect();
@@ -61,7 +64,7 @@ fn request_account(requests: &Located<'_, Requests>) -> String {
         Share { name: "unfinished", class: "response", count: requests.unfinished },
         Share { name: "dropped", class: "lateness", count: requests.dropped },
     ];
-    bar("Requests", &shares) + &rows("Requests", ["", "count"], &request_entries(requests))
+    bar("Requests", BY_END, &shares) + &rows("Requests", ["", "count"], request_entries(requests))
 }
 
 fn message_account(messages: &Located<'_, Messages>) -> String {
@@ -71,8 +74,8 @@ fn message_account(messages: &Located<'_, Messages>) -> String {
         Share { name: "missed", class: "response", count: messages.missed },
         Share { name: "unknown", class: "lateness", count: messages.unknown },
     ];
-    bar("Messages", &shares)
-        + &rows("Messages", ["", "count"], &message_entries(messages))
+    bar("Messages", BY_END, &shares)
+        + &rows("Messages", ["", "count"], message_entries(messages))
         + &examples("lost", &messages.examples.lost)
         + &examples("duplicated", &messages.examples.duplicated)
 }
@@ -220,37 +223,39 @@ fn machine_entries(generator: &Located<'_, Generator>) -> Vec<AccountEntry> {
     ]
 }
 
-fn rows(caption: &str, column_names: [&str; 2], entries: &[AccountEntry]) -> String {
+fn rows(caption: &str, column_names: [&str; 2], entries: Vec<AccountEntry>) -> String {
     let mut rows = Vec::new();
     for AccountEntry { number, unit, name, meaning } in entries {
         let meaning = format!("<span class=\"meaning\">{}</span>", escape(meaning));
-        rows.push(vec![format!("{} {meaning}", escape(name)), number.show(*unit)]);
+        let name = format!("{} {meaning}", escape(name));
+        rows.push(vec![Cell::from(name), number.cell(unit)]);
     }
-    table(caption, &head(column_names), &rows)
+    table(caption, &head(column_names), rows)
 }
 
 /// Answers by status.
 fn answers(requests: &Located<'_, Requests>) -> String {
     let mut rows = Vec::new();
     for (status, count) in field!(requests, status).entries() {
-        rows.push(vec![escape(&status), count.number().show(Unit::Count)]);
+        rows.push(vec![Cell::from(escape(&status)), count.number().cell(Unit::Count)]);
     }
     if rows.is_empty() {
         return "<h4>Answers</h4><p>No request was answered.</p>".to_owned();
     }
-    format!("<h4>Answers</h4>{}", table("Answers", &head(["status", "count"]), &rows))
+    format!("<h4>Answers</h4>{}", table("Answers", &head(["status", "count"]), rows))
 }
 
 /// Failures by cause; empty if there are none.
 fn causes(requests: &Located<'_, Requests>) -> String {
     let mut rows = Vec::new();
     for (cause, count) in field!(requests, errors.by_cause).entries() {
-        rows.push(vec![escape(&cause.replace('_', " ")), count.number().show(Unit::Count)]);
+        let cause = escape(&cause.replace('_', " "));
+        rows.push(vec![Cell::from(cause), count.number().cell(Unit::Count)]);
     }
     if rows.is_empty() {
         return String::new();
     }
-    table("Causes of failures", &head(["cause", "count"]), &rows)
+    table("Causes of failures", &head(["cause", "count"]), rows)
 }
 
 /// The first ids of lost or duplicated messages; empty if there are none.

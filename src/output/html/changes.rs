@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use super::chart::{Reading, legend, percent, reader, round_ticks, x_axis};
 use super::grid::figure;
 use super::located::{Located, ShownNumber, field, number};
-use super::markup::{Unit, escape, table};
+use super::markup::{Unit, escape};
 use super::scale::Scale;
+use super::table::{Cell, head, table};
 use crate::analysis::compare::figure::THROUGHPUT;
 use crate::analysis::compare::{Comparison, Figure, Outcome, Part};
 use crate::output::comparison::figures::{
@@ -134,22 +135,22 @@ pub(super) fn change_table(
     part: &Located<'_, Part>,
 ) -> String {
     let interval = format!("{} % interval", comparison.confidence_percent);
-    let head = ["", "base", "new", "change", &interval, "", "interval from"].map(escape);
+    let names = ["", "base", "new", "change", &interval, "", "interval from"];
     let mut rows = Vec::new();
     for figure in field!(part, figures).items() {
         rows.push(table_row(comparison, part, &figure));
     }
-    table("Figures", &head, &rows)
+    table("Figures", &head(names), rows)
 }
 
-fn table_row(comparison: &Comparison, part: &Part, figure: &Located<'_, Figure>) -> Vec<String> {
+fn table_row(comparison: &Comparison, part: &Part, figure: &Located<'_, Figure>) -> Vec<Cell> {
     let word = judgement(comparison, part, figure);
     let noise = figure.noise.map_or(NOT_AVAILABLE, source);
     let base = [field!(figure, base_interval).known(), field!(figure, new_interval).known()];
     let [base, new] = base.map(|known| known.map(|ends| [0, 1].map(|n| ends.item(n).number())));
     let ends = field!(figure, interval_percent).known();
     let ends = ends.map(|ends| [0, 1].map(|n| ends.item(n).number()));
-    vec![
+    let cells = [
         escape(&label(&figure.name)),
         side(figure, &number!(figure, base), base),
         side(figure, &number!(figure, new), new),
@@ -157,7 +158,8 @@ fn table_row(comparison: &Comparison, part: &Part, figure: &Located<'_, Figure>)
         ends.map_or_else(|| NOT_AVAILABLE.to_owned(), |ends| interval_cell(figure, &ends)),
         format!("<span class=\"{}\">{word}</span>", class(comparison, figure)),
         noise.to_owned(),
-    ]
+    ];
+    cells.map(Cell::from).to_vec()
 }
 
 /// The value of a side with its interval below.

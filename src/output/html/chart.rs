@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::markup::{Unit, escape};
 use super::scale::Scale;
+use crate::output::number::NOT_AVAILABLE;
 
 /// CSS classes of the colours for lines without a fixed meaning, used in turn.
 pub(super) const COLOURS: [&str; 8] = ["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"];
@@ -28,10 +29,63 @@ pub(super) struct Line {
     pub(super) name: String,
     /// CSS classes: the colour, and `dash` for the less important of two lines of one colour.
     pub(super) class: String,
-    /// Points without gaps, as (x, y).
-    pub(super) stretches: Vec<Vec<(f64, f64)>>,
+    /// Unit of its values in tooltips.
+    pub(super) unit: Unit,
+    /// Points without gaps: their x and their values.
+    pub(super) stretches: Vec<Vec<(f64, Spread)>>,
     /// Points of too few values to be reliable: drawn faintly.
     pub(super) faint: Vec<(f64, f64)>,
+}
+
+/// The values that a point of a line stands for. The line is drawn at the median, and a band from the lowest to the highest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Spread {
+    pub(super) low: f64,
+    pub(super) median: f64,
+    pub(super) high: f64,
+}
+
+impl Spread {
+    /// One value.
+    pub(super) fn of(value: f64) -> Self {
+        Self { low: value, median: value, high: value }
+    }
+
+    fn is_wide(self) -> bool {
+        self.low < self.high
+    }
+
+    fn text(self, unit: Unit) -> String {
+        let median = unit.write(self.median);
+        if self.is_wide() {
+            format!("{median} ({} to {})", unit.write(self.low), unit.write(self.high))
+        } else {
+            median
+        }
+    }
+}
+
+/// A value of the y axis that matters, such as the bound of a condition.
+#[derive(Debug, Clone)]
+pub(super) struct Limit {
+    pub(super) y: f64,
+    pub(super) label: String,
+}
+
+/// A part of the x axis that matters.
+#[derive(Debug, Clone)]
+pub(super) struct Shade {
+    pub(super) from: f64,
+    pub(super) to: f64,
+    /// Name and CSS class: `holds` or `fails`.
+    pub(super) class: &'static str,
+}
+
+/// What is drawn beside the lines.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ChartMarks {
+    pub(super) limits: Vec<Limit>,
+    pub(super) shades: Vec<Shade>,
 }
 
 /// A place of the x axis at which pointer and keyboard show the values of the lines.
@@ -39,8 +93,8 @@ pub(super) struct Line {
 pub(super) struct Stop {
     pub(super) x: f64,
     pub(super) title: String,
-    /// Value of each line, in the order of the lines.
-    pub(super) values: Vec<Option<f64>>,
+    /// Values of each line, in the order of the lines.
+    pub(super) values: Vec<Option<Spread>>,
 }
 
 /// Lines over one x axis.
@@ -54,6 +108,7 @@ pub(super) struct Chart {
     pub(super) unit: Unit,
     pub(super) lines: Vec<Line>,
     pub(super) stops: Vec<Stop>,
+    pub(super) marks: ChartMarks,
 }
 
 impl Chart {
@@ -64,14 +119,46 @@ impl Chart {
         let lines: String = self.lines.iter().map(|line| self.path(line)).collect();
         format!(
             "<div class=\"chart\">{}<div class=\"plot\"><svg{dense} role=\"group\" aria-label=\"Chart: {}\">\n\
-             {}{}<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{lines}</svg>\n\
-             {}</svg></div></div>\n",
+             {}{}{}<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{lines}</svg>\n\
+             {}{}</svg></div></div>\n",
             legend(keys),
             escape(&self.title),
+            self.shades(),
             self.y_axis(),
             x_axis(self.x, &self.x_ticks, &self.x_label),
+            self.limits(),
             self.stops()
         )
+    }
+
+    fn shades(&self) -> String {
+        let mut out = String::new();
+        for Shade { from, to, class } in &self.marks.shades {
+            let (from, to) = (self.x.place(*from), self.x.place(*to));
+            let (x, width) = (percent(from), percent((to - from).max(0.0)));
+            // The name is at the end of the drawing that is nearer, where names of other parts are not.
+            let (at, anchor) =
+                if to > 0.99 && from > 0.0 { ("100%", "end") } else { ("0%", "start") };
+            let _ = write!(
+                out,
+                "<g class=\"shade {class}\"><rect x=\"{x}\" width=\"{width}\" height=\"100%\"/>\
+                 <text x=\"{at}\" y=\"14\" text-anchor=\"{anchor}\">{class}</text></g>"
+            );
+        }
+        out
+    }
+
+    fn limits(&self) -> String {
+        let mut out = String::new();
+        for Limit { y, label } in &self.marks.limits {
+            let (y, label) = (percent(1.0 - self.y.place(*y)), escape(label));
+            let _ = write!(
+                out,
+                "<g class=\"limit\"><line x2=\"100%\" y1=\"{y}\" y2=\"{y}\"/>\
+                 <text x=\"50%\" y=\"{y}\" dy=\"-5\" text-anchor=\"middle\">{label}</text></g>"
+            );
+        }
+        out
     }
 
     fn y_axis(&self) -> String {
@@ -88,19 +175,34 @@ impl Chart {
     }
 
     fn path(&self, line: &Line) -> String {
-        let d: String = line.stretches.iter().map(|stretch| self.path_data(stretch)).collect();
-        let mut out = format!("<path class=\"{}\" d=\"{d}\"/>", line.class);
+        let (mut bands, mut d) = (String::new(), String::new());
+        for stretch in &line.stretches {
+            if stretch.iter().any(|(_, spread)| spread.is_wide()) {
+                // Along the highest values, and back along the lowest.
+                let high = stretch.iter().map(|(x, spread)| (*x, spread.high));
+                let low = stretch.iter().rev().map(|(x, spread)| (*x, spread.low));
+                bands += &self.path_data(high.chain(low));
+                bands.push('Z');
+            }
+            d += &self.path_data(stretch.iter().map(|(x, spread)| (*x, spread.median)));
+        }
+        let class = &line.class;
+        let mut out = String::new();
+        if !bands.is_empty() {
+            let _ = write!(out, "<path class=\"{class} band\" d=\"{bands}\"/>");
+        }
+        let _ = write!(out, "<path class=\"{class}\" d=\"{d}\"/>");
         if !line.faint.is_empty() {
-            let d = self.path_data(&line.faint);
-            let _ = write!(out, "<path class=\"{} faint\" d=\"{d}\"/>", line.class);
+            let d = self.path_data(line.faint.iter().copied());
+            let _ = write!(out, "<path class=\"{class} faint\" d=\"{d}\"/>");
         }
         out
     }
 
-    fn path_data(&self, points: &[(f64, f64)]) -> String {
+    fn path_data(&self, points: impl Iterator<Item = (f64, f64)>) -> String {
         let mut d = String::new();
-        for (n, (x, y)) in points.iter().enumerate() {
-            let (x, y) = (self.x.place(*x) * 1e3, (1.0 - self.y.place(*y)) * 1e3);
+        for (n, (x, y)) in points.enumerate() {
+            let (x, y) = (self.x.place(x) * 1e3, (1.0 - self.y.place(y)) * 1e3);
             let _ = write!(d, "{}{x:.1} {y:.1}", if n == 0 { 'M' } else { 'L' });
         }
         d
@@ -121,7 +223,7 @@ impl Chart {
             );
             for (line, value) in self.lines.iter().zip(&stop.values) {
                 let Some(value) = value else { continue };
-                let y = percent(1.0 - self.y.place(*value));
+                let y = percent(1.0 - self.y.place(value.median));
                 let class = &line.class;
                 let _ =
                     write!(marks, "<circle class=\"{class}\" cx=\"{place}\" cy=\"{y}\" r=\"3\"/>");
@@ -129,7 +231,7 @@ impl Chart {
             let readings = self.lines.iter().zip(&stop.values).map(|(line, value)| Reading {
                 class: &line.class,
                 name: &line.name,
-                value: self.unit.write_known(*value),
+                value: value.map_or_else(|| NOT_AVAILABLE.to_owned(), |v| v.text(line.unit)),
             });
             out += &reader(n == 0, &stop.title, &readings.collect::<Vec<_>>(), &marks);
         }
@@ -214,9 +316,9 @@ pub(super) fn legend<'a>(keys: impl Iterator<Item = (&'a str, &'a str)>) -> Stri
 /// A round value with its unit, without trailing zeros.
 pub(super) fn tick_label(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Time if value < 999.5 => format!("{} µs", trim(value)),
-        Unit::Time if value < 999_500.0 => format!("{} ms", trim(value / 1e3)),
-        Unit::Time => format!("{} s", trim(value / 1e6)),
+        Unit::Time | Unit::TimeIn(_) if value < 999.5 => format!("{} µs", trim(value)),
+        Unit::Time | Unit::TimeIn(_) if value < 999_500.0 => format!("{} ms", trim(value / 1e3)),
+        Unit::Time | Unit::TimeIn(_) => format!("{} s", trim(value / 1e6)),
         Unit::Percent => format!("{} %", trim(value)),
         Unit::Count | Unit::Rate if value >= 1_000.0 => Unit::Count.write(value),
         Unit::Count | Unit::Rate | Unit::Seconds | Unit::Bytes | Unit::Plain => trim(value),
@@ -281,13 +383,56 @@ mod tests {
             lines: vec![Line {
                 name: "<a>".to_owned(),
                 class: "k1".to_owned(),
-                stretches: vec![vec![(0.0, 0.0), (1.0, 10.0)], vec![(2.0, 5.0)]],
+                unit: Unit::Count,
+                stretches: vec![
+                    vec![(0.0, Spread::of(0.0)), (1.0, Spread::of(10.0))],
+                    vec![(2.0, Spread::of(5.0))],
+                ],
                 faint: Vec::new(),
             }],
-            stops: vec![Stop { x: 1.0, title: "1 s".to_owned(), values: vec![Some(10.0)] }],
+            stops: vec![Stop {
+                x: 1.0,
+                title: "1 s".to_owned(),
+                values: vec![Some(Spread::of(10.0))],
+            }],
+            marks: ChartMarks::default(),
         };
         let drawn = chart.draw();
         assert!(drawn.contains("d=\"M0.0 1000.0L500.0 0.0M1000.0 500.0\""), "{drawn}");
         assert!(drawn.contains("aria-label=\"1 s: &lt;a&gt; 10\""), "{drawn}");
+        assert!(!drawn.contains("band"), "{drawn}");
+    }
+
+    #[test]
+    fn a_band_goes_along_the_highest_values_and_back_along_the_lowest() {
+        let spread = |low, high| Spread { low, median: 5.0, high };
+        let chart = Chart {
+            title: "A".to_owned(),
+            x: Scale::Linear(0.0, 1.0),
+            x_label: "s".to_owned(),
+            x_ticks: Vec::new(),
+            y: Scale::up_to(10.0),
+            unit: Unit::Count,
+            lines: vec![Line {
+                name: "a".to_owned(),
+                class: "k1".to_owned(),
+                unit: Unit::Count,
+                stretches: vec![vec![(0.0, spread(0.0, 10.0)), (1.0, spread(5.0, 10.0))]],
+                faint: Vec::new(),
+            }],
+            stops: Vec::new(),
+            marks: ChartMarks {
+                limits: vec![Limit { y: 10.0, label: "a < 10".to_owned() }],
+                shades: vec![Shade { from: 0.0, to: 0.5, class: "holds" }],
+            },
+        };
+        let drawn = chart.draw();
+        assert!(
+            drawn.contains("band\" d=\"M0.0 0.0L1000.0 0.0L1000.0 500.0L0.0 1000.0Z\""),
+            "{drawn}"
+        );
+        assert!(drawn.contains("d=\"M0.0 500.0L1000.0 500.0\""), "{drawn}");
+        assert!(drawn.contains("a &lt; 10</text>"), "{drawn}");
+        assert!(drawn.contains("shade holds\"><rect x=\"0.00%\" width=\"50.00%\""), "{drawn}");
     }
 }

@@ -3,9 +3,11 @@
 use super::changes::{change_chart, change_table};
 use super::heading;
 use super::located::{Located, field, number};
-use super::markup::{Unit, escape, head, table};
-use super::run::{date_and_time, section};
+use super::markup::{Unit, escape};
+use super::run::date_and_time;
+use super::section::Section;
 use super::spectrum::{SpectrumLine, titled_spectrum};
+use super::table::{Cell, head, table};
 use super::verdict::badge;
 use crate::analysis::compare::verdict::ComparisonVerdict;
 use crate::analysis::compare::{Comparison, Part};
@@ -16,8 +18,8 @@ use crate::report::Allowed;
 /// Title of the page.
 pub(super) const TITLE: &str = "Comparison";
 
-/// The whole page without its frame.
-pub(super) fn body(comparison: &Located<'_, Comparison>, allowed: Allowed) -> String {
+/// The top of the page: the verdict and the notes.
+pub(super) fn top(comparison: &Located<'_, Comparison>, allowed: Allowed) -> String {
     let verdict = VerdictSentence { comparison: comparison.part(), allowed };
     let sentence = verdict.to_string();
     let (word, reason) = sentence.split_once(": ").unwrap_or((sentence.as_str(), ""));
@@ -27,14 +29,15 @@ pub(super) fn body(comparison: &Located<'_, Comparison>, allowed: Allowed) -> St
         _ => badge(verdict.passed(), word),
     };
     let lead = format!("{} → {}", escape(&side(&comparison.base)), escape(&side(&comparison.new)));
-    [
-        heading(TITLE, &lead, &format!("<p class=\"badges\">{badges}</p>")),
-        reason,
-        notes(comparison),
-        parts(comparison),
-        section("The runs", 2, &runs(comparison)),
-    ]
-    .concat()
+    [heading(TITLE, &lead, &format!("<p class=\"badges\">{badges}</p>")), reason, notes(comparison)]
+        .concat()
+}
+
+/// The sections of the page.
+pub(super) fn sections(comparison: &Located<'_, Comparison>) -> Vec<Section> {
+    let mut sections = parts(comparison);
+    sections.push(Section::new("The runs", runs(comparison)));
+    sections
 }
 
 /// A text with its first letter as a capital.
@@ -70,13 +73,13 @@ fn notes(comparison: &Comparison) -> String {
 }
 
 /// The figures and spectra: of two runs, or of each step of two ramps.
-fn parts(comparison: &Located<'_, Comparison>) -> String {
+fn parts(comparison: &Located<'_, Comparison>) -> Vec<Section> {
     let parts: Vec<_> = field!(comparison, parts).items().collect();
     if let [part] = parts.as_slice()
         && part.step.is_none()
     {
-        return section("Changes", 2, &changes(comparison, part))
-            + &section("Latency", 2, &spectra(part));
+        let changes = changes(comparison, part);
+        return vec![Section::new("Changes", changes), Section::new("Latency", spectra(part))];
     }
     let (mut rows, mut steps) = (Vec::new(), String::new());
     for (number, part) in parts.iter().enumerate() {
@@ -84,8 +87,8 @@ fn parts(comparison: &Located<'_, Comparison>) -> String {
         steps += &folded_step(comparison, number, part);
     }
     let names = ["step", "", "arrival p50", "p99", "response p50", "p99", "throughput"];
-    let summary = table("Steps", &head(names), &rows);
-    section("Side by side", 2, &summary) + &section("Each step", 2, &steps)
+    let summary = table("Steps", &head(names), rows);
+    vec![Section::new("Side by side", summary), Section::new("Each step", steps)]
 }
 
 /// Names of the figures in the table of all steps.
@@ -97,15 +100,14 @@ const STEP_FIGURES: [&str; 5] = [
     "requests.completed_per_s",
 ];
 
-fn step_row(comparison: &Comparison, number: usize, part: &Located<'_, Part>) -> Vec<String> {
+fn step_row(comparison: &Comparison, number: usize, part: &Located<'_, Part>) -> Vec<Cell> {
     let name = escape(part.step.as_deref().unwrap_or_default());
-    let mut row =
-        vec![format!("<a href=\"#step-{number}\">{name}</a>"), part_badge(comparison, part)];
+    let link = format!("<a href=\"#step-{number}\">{name}</a>");
+    let mut row = vec![Cell::from(link), part_badge(comparison, part).into()];
     for name in STEP_FIGURES {
         let figure = field!(part, figures).items().find(|figure| figure.name == name);
-        row.push(figure.map_or_else(String::new, |figure| {
-            number!(figure, change_percent).show_as(&change(&figure))
-        }));
+        let shown = figure.map(|figure| number!(figure, change_percent).show_as(&change(&figure)));
+        row.push(shown.unwrap_or_default().into());
     }
     row
 }

@@ -1,13 +1,18 @@
 //! Numbers by row and column, as a chart and as the table beside it. Both are made from the same numbers, so they cannot
 //! differ.
 
-use super::chart::{Chart, Line, Stop, Tick, legend};
+use super::chart::{Chart, ChartMarks, Line, Spread, Stop, Tick};
 use super::located::ShownNumber;
-use super::markup::{Unit, escape, table};
+use super::markup::{Unit, escape};
 use super::scale::Scale;
+use super::table::{Cell, RowGroup, grouped_table};
 
-/// Most rows of a table, and most places of a chart whose values can be read. The lines are drawn through all rows.
+/// Most places of a chart, and about the most rows of a table. More rows are drawn as bands, and listed in part.
 const MOST_ROWS: usize = 300;
+/// In a table of more rows than this, the worst are listed first.
+const MANY_ROWS: usize = 30;
+/// Number of the worst rows that are listed.
+const WORST: usize = 10;
 
 /// A place of the x axis.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub(super) struct GridColumn {
     unit: Unit,
     /// CSS class of its line; `None` if the column is in the table only.
     line: Option<String>,
+    /// True if the rows with its largest values are listed first.
+    is_ranked: bool,
 }
 
 impl GridColumn {
@@ -38,12 +45,37 @@ impl GridColumn {
 
     /// A column of the table only.
     pub(super) fn listed(name: &str, cells: Vec<ShownNumber>, unit: Unit) -> Self {
-        Self { name: name.to_owned(), cells, unit, line: None }
+        let unit = unit.of_column(cells.iter().filter_map(ShownNumber::value));
+        Self { name: name.to_owned(), cells, unit, line: None, is_ranked: false }
+    }
+
+    /// The column, whose worst rows are listed first in a long table.
+    pub(super) fn ranked(self) -> Self {
+        Self { is_ranked: true, ..self }
     }
 
     /// The value in a row, if it can be drawn.
     fn value(&self, row: usize) -> Option<f64> {
         self.cells[row].value().filter(|value| value.is_finite())
+    }
+
+    /// Smallest, median and largest value of some rows; `None` if they have no value.
+    fn spread(&self, rows: &[usize]) -> Option<Spread> {
+        let mut values: Vec<_> = rows.iter().filter_map(|row| self.value(*row)).collect();
+        values.sort_by(f64::total_cmp);
+        let median = *values.get(values.len() / 2)?;
+        Some(Spread { low: values[0], median, high: *values.last()? })
+    }
+
+    /// The rows with the largest values, the largest first.
+    fn worst_rows(&self) -> Vec<usize> {
+        let mut rows: Vec<_> =
+            (0..self.cells.len()).filter(|row| self.value(*row).is_some()).collect();
+        rows.sort_by(|a, b| {
+            self.value(*b).unwrap_or_default().total_cmp(&self.value(*a).unwrap_or_default())
+        });
+        rows.truncate(WORST);
+        rows
     }
 }
 
@@ -61,6 +93,9 @@ pub(super) struct GridStyle {
     pub(super) joined: bool,
     /// Rows with a larger x are in the table only.
     pub(super) until: f64,
+    /// Name of several rows, such as `seconds`.
+    pub(super) rows: &'static str,
+    pub(super) marks: ChartMarks,
 }
 
 /// Rows and columns.
@@ -81,69 +116,104 @@ impl Grid {
         if values.is_empty() {
             return String::new();
         }
-        let stops = within.iter().filter(|row| *row % self.stride() == 0);
+        let size = if style.joined { within.len().div_ceil(MOST_ROWS) } else { 1 };
+        let buckets: Vec<_> = within.chunks(size.max(1)).collect();
+        let limits = style.marks.limits.iter().map(|limit| limit.y);
         let chart = Chart {
             title: style.title.clone(),
             x: style.x,
             x_label: style.x_label.clone(),
             x_ticks: style.x_ticks.clone(),
             y: if style.log {
-                Scale::log_over(values.into_iter())
+                Scale::log_over(values.into_iter().chain(limits))
             } else {
-                Scale::up_to(values.into_iter().fold(0.0, f64::max))
+                Scale::up_to(values.into_iter().chain(limits).fold(0.0, f64::max))
             },
             unit: drawn[0].unit,
-            lines: drawn.iter().map(|column| self.line(column, &within, style)).collect(),
-            stops: stops.map(|row| self.stop(*row, &drawn)).collect(),
+            lines: drawn.iter().map(|column| self.line(column, &buckets, style)).collect(),
+            stops: buckets.iter().map(|rows| self.stop(rows, &drawn)).collect(),
+            marks: style.marks.clone(),
         };
         let mut note = style.note.clone();
-        if self.stride() > 1 {
-            note += &format!(" Listed: one row in {}; the JSON has all.", self.stride());
+        if size > 1 {
+            let rows = style.rows;
+            note += &format!(
+                " A line is the median of {size} {rows}, the band around it their lowest to highest."
+            );
         }
         figure(&style.title, &note, &chart.draw(), &self.table(style))
     }
 
-    fn line(&self, column: &GridColumn, within: &[usize], style: &GridStyle) -> Line {
-        let points: Vec<_> =
-            within.iter().map(|row| (self.rows[*row].x, column.value(*row))).collect();
+    fn line(&self, column: &GridColumn, buckets: &[&[usize]], style: &GridStyle) -> Line {
+        let mut stretches: Vec<Vec<(f64, Spread)>> = vec![Vec::new()];
+        for rows in buckets.iter().filter(|_| style.joined) {
+            match column.spread(rows) {
+                Some(spread) => {
+                    stretches.last_mut().into_iter().for_each(|s| s.push((self.x(rows), spread)));
+                }
+                // A missing value breaks the line.
+                None => stretches.push(Vec::new()),
+            }
+        }
+        stretches.retain(|stretch| !stretch.is_empty());
         Line {
             name: column.name.clone(),
             class: column.line.clone().unwrap_or_default(),
-            stretches: if style.joined { stretches(&points) } else { Vec::new() },
+            unit: column.unit,
+            stretches,
             faint: Vec::new(),
         }
     }
 
-    fn stop(&self, row: usize, drawn: &[&GridColumn]) -> Stop {
-        Stop {
-            x: self.rows[row].x,
-            title: self.rows[row].title.clone(),
-            values: drawn.iter().map(|column| column.value(row)).collect(),
-        }
+    /// The middle of some rows on the x axis.
+    fn x(&self, rows: &[usize]) -> f64 {
+        let ends = [rows.first(), rows.last()].map(|row| row.map_or(0.0, |row| self.rows[*row].x));
+        ends[0].midpoint(ends[1])
     }
 
-    /// Distance between two rows of the table: 1, or more if there are too many rows to list.
-    fn stride(&self) -> usize {
-        self.rows.len().div_ceil(MOST_ROWS).max(1)
+    fn stop(&self, rows: &[usize], drawn: &[&GridColumn]) -> Stop {
+        let ends = [rows.first(), rows.last()].map(|row| row.map_or("", |n| &self.rows[*n].title));
+        Stop {
+            x: self.x(rows),
+            title: if ends[0] == ends[1] { ends[0].to_owned() } else { ends.join(" to ") },
+            values: drawn.iter().map(|column| column.spread(rows)).collect(),
+        }
     }
 
     fn table(&self, style: &GridStyle) -> String {
         let mut head = vec![escape(&style.x_label)];
         head.extend(self.columns.iter().map(|column| escape(&column.name)));
-        let mut rows = Vec::new();
-        for (n, row) in self.rows.iter().enumerate().step_by(self.stride()) {
-            let mut cells = vec![row.name.clone()];
-            cells.extend(self.columns.iter().map(|column| column.cells[n].show(column.unit)));
-            rows.push(cells);
+        let stride = self.rows.len().div_ceil(MOST_ROWS).max(1);
+        let every: Vec<_> = (0..self.rows.len()).step_by(stride).collect();
+        let mut groups = Vec::new();
+        if self.rows.len() > MANY_ROWS {
+            for column in self.columns.iter().filter(|column| column.is_ranked) {
+                let (worst, rows) = (column.worst_rows(), style.rows);
+                let title = format!("The {} {rows} with the highest {}", worst.len(), column.name);
+                groups.push(RowGroup { title, rows: self.cells(&worst) });
+            }
         }
-        table(&style.title, &head, &rows)
+        groups.retain(|group| !group.rows.is_empty());
+        let title = match stride {
+            1 if groups.is_empty() => String::new(),
+            1 => format!("All {}", style.rows),
+            _ => format!("One of {stride} {}; the JSON has all", style.rows),
+        };
+        groups.push(RowGroup { title, rows: self.cells(&every) });
+        grouped_table(&style.title, &head, &groups)
     }
-}
 
-/// Splits a line at its missing values.
-fn stretches(points: &[(f64, Option<f64>)]) -> Vec<Vec<(f64, f64)>> {
-    let known = points.split(|(_, y)| y.is_none()).filter(|part| !part.is_empty());
-    known.map(|part| part.iter().filter_map(|(x, y)| Some((*x, (*y)?))).collect()).collect()
+    /// The cells of some rows.
+    fn cells(&self, rows: &[usize]) -> Vec<Vec<Cell>> {
+        let mut all = Vec::new();
+        for n in rows {
+            let mut cells = vec![Cell::from(self.rows[*n].name.clone())];
+            let columns = self.columns.iter();
+            cells.extend(columns.map(|column| column.cells[*n].clone().cell(column.unit)));
+            all.push(cells);
+        }
+        all
+    }
 }
 
 /// A chart with its title, its note, and the table beside it.
@@ -153,64 +223,23 @@ pub(super) fn figure(title: &str, note: &str, chart: &str, table: &str) -> Strin
     format!("<figure><figcaption><h3>{title}</h3>{note}</figcaption>\n{chart}{table}</figure>\n")
 }
 
-/// A part of a whole that is counted, such as the requests that failed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Share<'a> {
-    pub(super) name: &'a str,
-    pub(super) class: &'a str,
-    pub(super) count: u64,
-}
-
-/// Smallest width of a share that is not zero, as a part of the bar: it stays visible.
-const LEAST_WIDTH: f64 = 0.004;
-
-/// A whole and its shares as one bar, with its legend.
-pub(super) fn bar(whole: &str, shares: &[Share<'_>]) -> String {
-    let present: Vec<_> = shares.iter().filter(|share| share.count > 0).collect();
-    let sum: f64 = present.iter().map(|share| share.count as f64).sum();
-    let widths: Vec<_> =
-        present.iter().map(|share| (share.count as f64 / sum).max(LEAST_WIDTH)).collect();
-    let all: f64 = widths.iter().sum();
-    let (mut at, mut parts) = (0.0, String::new());
-    for (share, width) in present.iter().zip(widths) {
-        let width = width / all;
-        parts += &format!(
-            "<rect class=\"{}\" x=\"{:.3}%\" width=\"{:.3}%\" height=\"100%\"/>",
-            share.class,
-            at * 100.0,
-            width * 100.0
-        );
-        at += width;
-    }
-    let legend = legend(present.iter().map(|share| (share.class, share.name)));
-    let whole = escape(whole);
-    format!(
-        "<div class=\"share\"><h4>{whole}</h4><svg role=\"img\" aria-label=\"{whole} by what became of them\">{parts}</svg>{legend}</div>"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::output::html::located::Located;
 
-    #[test]
-    fn a_line_is_broken_where_a_value_is_missing() {
-        let points =
-            [(0.0, None), (1.0, Some(1.0)), (2.0, Some(2.0)), (3.0, None), (4.0, Some(4.0))];
-        assert_eq!(stretches(&points), [vec![(1.0, 1.0), (2.0, 2.0)], vec![(4.0, 4.0)]]);
-    }
-
-    #[test]
-    fn a_long_series_is_drawn_whole_and_listed_in_part() {
-        let numbers: Vec<u64> = (0..1_000).collect();
+    fn grid(numbers: Vec<Option<u64>>) -> Grid {
         let mut rows = Vec::new();
-        for n in &numbers {
-            rows.push(GridRow { x: *n as f64, name: n.to_string(), title: n.to_string() });
+        for n in 0..numbers.len() {
+            rows.push(GridRow { x: n as f64, name: n.to_string(), title: n.to_string() });
         }
         let cells = Located::whole(&numbers).items().map(|item| item.number()).collect();
-        let grid = Grid { rows, columns: vec![GridColumn::drawn("n", cells, Unit::Count, "k1")] };
-        let style = GridStyle {
+        let column = GridColumn::drawn("n", cells, Unit::Count, "k1").ranked();
+        Grid { rows, columns: vec![column] }
+    }
+
+    fn style() -> GridStyle {
+        GridStyle {
             title: "A".to_owned(),
             note: String::new(),
             x: Scale::Linear(0.0, 999.0),
@@ -219,26 +248,44 @@ mod tests {
             log: false,
             joined: true,
             until: f64::INFINITY,
-        };
-        let figure = grid.figure(&style);
-        assert_eq!(figure.matches("<tr>").count(), 1 + 250);
-        assert_eq!(figure.matches("class=\"stop\"").count(), 250);
-        let line = figure.split("<path").nth(1).expect("a line");
-        assert_eq!(line.matches('L').count(), 999);
-        assert!(figure.contains("one row in 4"));
-        let none = Grid { rows: Vec::new(), ..grid };
-        assert_eq!(none.figure(&style), "");
+            rows: "seconds",
+            marks: ChartMarks::default(),
+        }
     }
 
     #[test]
-    fn the_smallest_share_is_visible() {
-        let shares = [
-            Share { name: "arrived", class: "good", count: 1_000_000 },
-            Share { name: "lost", class: "bad", count: 1 },
-            Share { name: "unknown", class: "dull", count: 0 },
-        ];
-        let bar = bar("Messages", &shares);
-        assert!(bar.contains("<rect class=\"bad\" x=\"99.602%\" width=\"0.398%\""), "{bar}");
-        assert!(!bar.contains("unknown"), "{bar}");
+    fn a_line_is_broken_where_a_value_is_missing() {
+        let grid = grid(vec![None, Some(1), Some(2), None, Some(4)]);
+        let buckets: Vec<Vec<usize>> = (0..5).map(|row| vec![row]).collect();
+        let buckets: Vec<_> = buckets.iter().map(Vec::as_slice).collect();
+        let line = grid.line(&grid.columns[0], &buckets, &style());
+        let drawn = line.stretches.iter().map(|stretch| {
+            stretch.iter().map(|(x, spread)| (*x, spread.median)).collect::<Vec<_>>()
+        });
+        assert_eq!(drawn.collect::<Vec<_>>(), [vec![(1.0, 1.0), (2.0, 2.0)], vec![(4.0, 4.0)]]);
+    }
+
+    #[test]
+    fn a_long_series_is_drawn_as_a_band_and_its_worst_rows_are_listed() {
+        let mut numbers: Vec<_> = (0..1_000).map(|n| Some(n % 7)).collect();
+        numbers[501] = Some(100);
+        let long = grid(numbers);
+        let figure = long.figure(&style());
+        assert_eq!(figure.matches("class=\"stop\"").count(), 250, "four seconds in each");
+        assert_eq!(figure.matches("<tr>").count(), 1 + WORST + 250);
+        assert!(figure.contains("class=\"k1 band\""), "{figure}");
+        assert!(figure.contains("data-tip=\"500 to 503\nk1\tn\t6 (3 to 100)\""), "{figure}");
+        let (_, worst) = figure.split_once("The 10 seconds with the highest n").expect("the worst");
+        assert!(worst.trim_start_matches("</th></tr>\n").starts_with("<tr><th scope=\"row\">501<"));
+        assert!(figure.contains("One of 4 seconds"), "{figure}");
+        let none = Grid { rows: Vec::new(), ..long };
+        assert_eq!(none.figure(&style()), "");
+    }
+
+    #[test]
+    fn a_short_series_has_no_band() {
+        let figure = grid((0..20).map(Some).collect()).figure(&style());
+        assert!(!figure.contains("band") && !figure.contains("highest"), "{figure}");
+        assert_eq!(figure.matches("<tr>").count(), 1 + 20);
     }
 }

@@ -131,6 +131,7 @@ impl<T: Numeric> Located<'_, T> {
             json: serde_json::to_string(self.part).unwrap_or_default(),
             path: self.path.clone(),
             is_lower_bound: false,
+            bound: None,
         }
     }
 }
@@ -173,6 +174,8 @@ pub(super) struct ShownNumber {
     /// Empty if the report has no place for the number.
     path: String,
     is_lower_bound: bool,
+    /// Upper bound of a value that was rounded to zero.
+    bound: Option<f64>,
 }
 
 impl ShownNumber {
@@ -180,10 +183,28 @@ impl ShownNumber {
         self.value
     }
 
+    /// The number with an upper bound, if it was rounded to zero: only "less than this" is known of it.
+    pub(super) fn bounded_by(self, bound: Option<f64>) -> Self {
+        Self { bound, ..self }
+    }
+
+    /// The value at which the number is drawn: its upper bound if only that is known.
+    pub(super) fn drawn_value(&self) -> Option<f64> {
+        self.bound.or(self.value)
+    }
+
+    /// The number as plain text.
+    pub(super) fn text(&self, unit: Unit) -> String {
+        match self.bound {
+            Some(bound) => format!("< {}", unit.write(bound)),
+            None if self.is_lower_bound => format!("> {}", unit.write_known(self.value)),
+            None => unit.write_known(self.value),
+        }
+    }
+
     /// HTML of the number: an element with the exact value and its place in the JSON.
     pub(super) fn show(&self, unit: Unit) -> String {
-        let bound = if self.is_lower_bound { "> " } else { "" };
-        self.show_as(&format!("{bound}{}", unit.write_known(self.value)))
+        self.show_as(&self.text(unit))
     }
 
     /// HTML of the number in the words of the caller.
@@ -216,7 +237,7 @@ mod tests {
         let report = Located::whole(&report);
         assert_eq!(
             field!(report, latency.response).show(Statistic::P99),
-            "<data value=\"578.56\" data-path=\"/latency/response/p99\">&gt; 578.56\u{a0}µs</data>"
+            "<data value=\"578.56\" data-path=\"/latency/response/p99\">&gt; 579\u{a0}µs</data>"
         );
         assert_eq!(
             field!(report, latency.response).show(Statistic::P50),

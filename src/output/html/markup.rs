@@ -1,10 +1,13 @@
-//! Text that is safe inside HTML, numbers with their units, and tables.
+//! Text that is safe inside HTML, and numbers with their units.
 
 use serde_json::Value;
 
 use crate::core::printable::{is_unprintable, printable_json};
-use crate::core::units::{format_binary, format_count, format_time};
+use crate::core::units::{TimeUnit, format_binary, format_count, three_digits};
 use crate::output::number::NOT_AVAILABLE;
+
+/// A space at which a browser does not break the line.
+const NO_BREAK: &str = "\u{a0}";
 
 /// Escapes a text for an element or a quoted attribute.
 pub(super) fn escape(text: &str) -> String {
@@ -34,8 +37,10 @@ pub(super) fn script_json(json: &Value) -> String {
 /// Unit of a number. It decides the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// Microseconds.
+    /// Microseconds, written in the unit that suits the value.
     Time,
+    /// Microseconds, written in one unit.
+    TimeIn(TimeUnit),
     /// Seconds.
     Seconds,
     /// Whole number of items.
@@ -51,14 +56,19 @@ pub(super) enum Unit {
 }
 
 impl Unit {
+    /// One unit for all values of a column.
+    pub(super) fn of_column(self, values: impl Iterator<Item = f64>) -> Self {
+        if self == Self::Time { Self::TimeIn(TimeUnit::of_column(values)) } else { self }
+    }
+
     /// The number as text, with as many digits as in the text report.
     pub(super) fn write(self, value: f64) -> String {
         match self {
-            Self::Time => spaced(&format_time(value)),
+            Self::Time => TimeUnit::of(value).write(value, NO_BREAK),
+            Self::TimeIn(unit) => unit.write(value, NO_BREAK),
             Self::Seconds => format!("{value:.2} s"),
             Self::Count => format_count(value.round() as u64),
-            Self::Rate if value >= 1_000.0 => format_count(value.round() as u64),
-            Self::Rate => format!("{value:.1}"),
+            Self::Rate => three_digits(value),
             Self::Percent => format!("{value:.1} %"),
             Self::Bytes => spaced(&format!("{}B", format_binary(value))),
             Self::Plain => value.to_string(),
@@ -71,33 +81,11 @@ impl Unit {
     }
 }
 
-/// `578.56us` → `578.56 µs`, with a space at which a browser does not break the line.
+/// `13.36MB` → `13.36 MB`.
 fn spaced(text: &str) -> String {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    format!("{number}\u{a0}{}", unit.replace("us", "µs"))
-}
-
-/// A table in a box that scrolls by itself. The first cell of a row names it; cells are HTML.
-pub(super) fn table(caption: &str, head: &[String], rows: &[Vec<String>]) -> String {
-    let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{cell}</th>")).collect();
-    let rows: String = rows.iter().map(|cells| table_row(cells)).collect();
-    let caption = escape(caption);
-    format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table: {caption}\"><table>\n\
-         <thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
-    )
-}
-
-fn table_row(cells: &[String]) -> String {
-    let (name, cells) = cells.split_first().map_or(("", &[][..]), |(n, c)| (n.as_str(), c));
-    let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
-    format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>\n")
-}
-
-/// Column names, escaped.
-pub(super) fn head<const N: usize>(names: [&str; N]) -> Vec<String> {
-    names.map(escape).to_vec()
+    format!("{number}{NO_BREAK}{unit}")
 }
 
 #[cfg(test)]
@@ -123,6 +111,9 @@ mod tests {
             (Unit::Count, 240_000.0, "240,000"),
             (Unit::Rate, 23_999.07, "23,999"),
             (Unit::Rate, 12.34, "12.3"),
+            (Unit::Rate, 500.0, "500"),
+            (Unit::Time, 578.56, "579\u{a0}µs"),
+            (Unit::TimeIn(TimeUnit::Millis), 578.56, "0.579\u{a0}ms"),
             (Unit::Percent, 32.7, "32.7 %"),
             (Unit::Bytes, 14_008_975.0, "13.36\u{a0}MB"),
             (Unit::Plain, 0.5, "0.5"),

@@ -6,15 +6,22 @@ mod changes;
 mod chart;
 mod comparison;
 mod grid;
+mod heat;
 mod located;
 mod markup;
+mod pipeline;
 mod ramp;
+mod ramp_charts;
 mod requests;
 mod run;
 mod scale;
+mod section;
 mod series;
+mod share;
 mod spectrum;
 mod stages;
+mod table;
+mod time_axis;
 mod verdict;
 
 use base64::Engine as _;
@@ -30,6 +37,7 @@ use crate::report::ramp::RampReport;
 use crate::report::{Report, Tool};
 use located::Located;
 use markup::{escape, script_json};
+use section::{contents, main_sections};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -41,26 +49,34 @@ pub fn page(report: &Report, options: TextOptions) -> String {
     let run = &report.run;
     let lead = format!("{} · {}", escape(&run.target), run::date_and_time(&run.started_at));
     let located = Located::whole(report);
+    let sections = run::sections(&located);
     let body = [
         heading(&title, &lead, &verdict::run_badges(report, options.allowed)),
         command(&run.command),
         run::headline(&located),
         verdict::verdict(&located),
-        run::sections(&located, 2),
+        main_sections(&sections),
     ];
-    fill(&title, &body.concat(), &report.tool, &json(report))
+    let page = Page { title: &title, contents: &contents(&sections), body: &body.concat() };
+    page.fill(&report.tool, &json(report))
 }
 
 /// A ramp's report as a page.
 pub fn ramp_page(ramp: &RampReport, options: TextOptions) -> String {
-    let body = ramp::body(&Located::whole(ramp), options.allowed);
-    fill(&ramp.name, &body, &ramp.tool, &json(ramp))
+    let located = Located::whole(ramp);
+    let sections = ramp::sections(&located);
+    let body = ramp::top(&located, options.allowed) + &main_sections(&sections);
+    let page = Page { title: &ramp.name, contents: &contents(&sections), body: &body };
+    page.fill(&ramp.tool, &json(ramp))
 }
 
 /// A comparison as a page.
 pub(super) fn comparison_page(comparison: &Comparison, options: TextOptions) -> String {
-    let body = comparison::body(&Located::whole(comparison), options.allowed);
-    fill(comparison::TITLE, &body, &comparison.tool, &json(comparison))
+    let located = Located::whole(comparison);
+    let sections = comparison::sections(&located);
+    let body = comparison::top(&located, options.allowed) + &main_sections(&sections);
+    let page = Page { title: comparison::TITLE, contents: &contents(&sections), body: &body };
+    page.fill(&comparison.tool, &json(comparison))
 }
 
 /// The whole report, which the page contains for its button "Save the JSON".
@@ -93,28 +109,41 @@ fn command(command: &str) -> String {
     )
 }
 
-/// Inserts a body into the page's frame. Placeholders in the inserted texts are not replaced.
-fn fill(title: &str, body: &str, tool: &Tool, json: &Value) -> String {
-    let (title, json) = (escape(title), script_json(json));
-    let (version, style_hash, script_hash) = (escape(&tool.version), hash(STYLE), hash(SCRIPT));
-    let mut page = String::with_capacity(PAGE.len() + STYLE.len() + body.len() + json.len());
-    for (n, part) in PAGE.split("{{").enumerate() {
-        let (name, rest) =
-            if n == 0 { ("", part) } else { part.split_once("}}").unwrap_or_default() };
-        page += match name {
-            "title" => &title,
-            "version" => &version,
-            "style" => STYLE,
-            "style_hash" => &style_hash,
-            "script" => SCRIPT,
-            "script_hash" => &script_hash,
-            "body" => body,
-            "json" => &json,
-            _ => "",
-        };
-        page += rest;
+/// The parts of a page that differ from report to report.
+struct Page<'a> {
+    /// Plain text.
+    title: &'a str,
+    /// Links to the sections.
+    contents: &'a str,
+    body: &'a str,
+}
+
+impl Page<'_> {
+    /// Inserts the parts into the page's frame. Placeholders in the inserted texts are not replaced.
+    fn fill(&self, tool: &Tool, json: &Value) -> String {
+        let (title, json) = (escape(self.title), script_json(json));
+        let (version, style_hash, script_hash) = (escape(&tool.version), hash(STYLE), hash(SCRIPT));
+        let mut page =
+            String::with_capacity(PAGE.len() + STYLE.len() + self.body.len() + json.len());
+        for (n, part) in PAGE.split("{{").enumerate() {
+            let (name, rest) =
+                if n == 0 { ("", part) } else { part.split_once("}}").unwrap_or_default() };
+            page += match name {
+                "title" => &title,
+                "version" => &version,
+                "style" => STYLE,
+                "style_hash" => &style_hash,
+                "script" => SCRIPT,
+                "script_hash" => &script_hash,
+                "contents" => self.contents,
+                "body" => self.body,
+                "json" => &json,
+                _ => "",
+            };
+            page += rest;
+        }
+        page
     }
-    page
 }
 
 /// Hash of an inline style or script for the Content-Security-Policy.
@@ -180,13 +209,18 @@ mod tests {
     fn every_number_of_a_ramp_is_at_the_place_that_the_page_names() {
         let mut ramp = saved_ramp();
         ramp.search = Some(crate::report::ramp::Search {
+            condition: "arrival.p99 < 3ms and lost == 0".to_owned(),
             holds: Some(9.0),
             fails: Some(10.0),
             trials: vec![Default::default(); 3],
             ..Default::default()
         });
-        let places = assert_places(&ramp_page(&ramp, TextOptions::default()), &json(&ramp));
+        let page = ramp_page(&ramp, TextOptions::default());
+        let places = assert_places(&page, &json(&ramp));
         assert!(places > 1_000, "{places}");
+        for mark in ["class=\"limit\"", ">arrival.p99 &lt; 3ms<", "shade holds", "shade fails"] {
+            assert!(page.contains(mark), "{mark}");
+        }
     }
 
     #[test]

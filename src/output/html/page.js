@@ -88,6 +88,16 @@
     });
   }
 
+  // The link to the section that is being read.
+  const links = new Map([...document.querySelectorAll(".contents a")].map((a) => [a.hash.slice(1), a]));
+  const reading = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const link = links.get(target.id);
+      if (isIntersecting) link?.setAttribute("aria-current", "true"); else link?.removeAttribute("aria-current");
+    }
+  }, { rootMargin: "-70px 0px -60% 0px" });
+  for (const section of document.querySelectorAll("section[id]")) reading.observe(section);
+
   const unfold = () => {
     const id = decodeURIComponent(window.location.hash.slice(1));
     const target = id && document.getElementById(id);

@@ -1,7 +1,8 @@
 //! The requests of a mix: the account and the times of each.
 
 use super::located::{Located, field, number};
-use super::markup::{Unit, escape, head, table};
+use super::markup::{Unit, escape};
+use super::table::{Cell, head, table};
 use crate::output::number::Statistic;
 use crate::report::{ByRequest, Distribution, Report};
 
@@ -16,11 +17,11 @@ pub(super) fn requests(report: &Located<'_, Report>) -> String {
     let columns = ["request", "count", "p50", "p90", "p99", "max"];
     let counts: Vec<_> = requests.iter().map(count_row).collect();
     let times: Vec<_> = requests.iter().flat_map(time_rows).collect();
-    table("What became of each request", &head(names), &counts)
-        + &table("How long each request took", &head(columns), &times)
+    table("What became of each request", &head(names), counts)
+        + &table("How long each request took", &head(columns), times)
 }
 
-fn count_row(request: &Located<'_, ByRequest>) -> Vec<String> {
+fn count_row(request: &Located<'_, ByRequest>) -> Vec<Cell> {
     let mut answers = Vec::new();
     for (status, count) in field!(request, status).entries() {
         answers.push(format!("{}: {}", escape(&status), count.number().show(Unit::Count)));
@@ -33,14 +34,14 @@ fn count_row(request: &Located<'_, ByRequest>) -> Vec<String> {
         number!(request, failed),
         number!(request, unfinished),
     ];
-    let mut cells = vec![escape(&request.name)];
-    cells.extend(counts.iter().map(|count| count.show(Unit::Count)));
-    cells.push(answers.join("<br>"));
+    let mut cells = vec![Cell::from(escape(&request.name))];
+    cells.extend(counts.map(|count| count.cell(Unit::Count)));
+    cells.push(answers.join("<br>").into());
     cells
 }
 
 /// A row for each distribution of the request.
-fn time_rows(request: &Located<'_, ByRequest>) -> Vec<Vec<String>> {
+fn time_rows(request: &Located<'_, ByRequest>) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     if let Some(arrival) = field!(request, arrival).known() {
         rows.push(time_row(&request.name, "arrival", &arrival));
@@ -50,10 +51,10 @@ fn time_rows(request: &Located<'_, ByRequest>) -> Vec<Vec<String>> {
     rows
 }
 
-fn time_row(request: &str, name: &str, times: &Located<'_, Distribution>) -> Vec<String> {
+fn time_row(request: &str, name: &str, times: &Located<'_, Distribution>) -> Vec<Cell> {
     let statistics = [Statistic::P50, Statistic::P90, Statistic::P99, Statistic::Max];
-    let mut cells = vec![format!("{}, {name}", escape(request))];
-    cells.push(number!(times, count).show(Unit::Count));
-    cells.extend(statistics.map(|statistic| times.show(statistic)));
+    let mut cells = vec![Cell::from(format!("{}, {name}", escape(request)))];
+    cells.push(number!(times, count).cell(Unit::Count));
+    cells.extend(statistics.map(|statistic| times.statistic(statistic).cell(Unit::Time)));
     cells
 }

@@ -2,10 +2,13 @@
 
 use super::chart::COLOURS;
 use super::located::{Located, field, number};
-use super::markup::{Unit, escape, head, table};
+use super::markup::{Unit, escape};
+use super::pipeline::pipeline;
+use super::section::Section;
 use super::spectrum::{SpectrumLine, spectrum};
+use super::table::{Cell, head, table};
 use super::{account, requests, series, stages};
-use crate::core::units::{format_count, format_duration};
+use crate::core::units::{format_count, format_duration, format_some};
 use crate::output::machine::{labels, machine};
 use crate::output::number::{Statistic, cpu_per_request_us};
 use crate::report::{Distribution, Report, Server};
@@ -22,7 +25,10 @@ pub(super) fn title(report: &Report) -> String {
             format!("{} to {} requests/s", Unit::Rate.write(from), Unit::Rate.write(to))
         }
         (None, Some(rate)) => format!("{} requests/s", Unit::Rate.write(rate)),
-        (None, None) => format!("{} connections in a closed loop", format_count(run.connections)),
+        (None, None) => {
+            let connections = format_some(run.connections, "connection", "connections");
+            format!("{connections} in a closed loop")
+        }
     };
     // If sending took longer than planned, rate and duration together would describe a load that was never sent.
     let planned_s =
@@ -110,7 +116,8 @@ fn rate_tile(report: &Located<'_, Report>) -> String {
         None => "closed loop".to_owned(),
     };
     let connections = number!(report, run.connections).show(Unit::Count);
-    notes.push(format!("{loop_name}, {connections} connections"));
+    let noun = if report.run.connections == 1 { "connection" } else { "connections" };
+    notes.push(format!("{loop_name}, {connections} {noun}"));
     let rate = number!(report, requests.rate_achieved).show(Unit::Rate);
     tile("Rate", "", &format!("{rate}<small>/s</small>"), &notes)
 }
@@ -128,10 +135,15 @@ fn loss_tile(report: &Located<'_, Report>) -> String {
         not_completed += &format!(", {} answered neither 2xx nor 3xx", format_count(refused));
     }
     if let Some(messages) = field!(report, messages).known() {
+        let [arrived, lost] = [number!(messages, arrived), number!(messages, lost)];
+        let [arrived, lost] = [arrived, lost].map(|count| count.show(Unit::Count));
+        let requests = format!("requests: {not_completed}");
+        if messages.arrived == 0 {
+            let notes = [format!("{lost} lost"), requests];
+            return tile("Messages arrived", "bad", &arrived, &notes);
+        }
         let is_bad = messages.lost > 0 || !report.verdict.failures.is_empty();
-        let arrived = format!("{} arrived", number!(messages, arrived).show(Unit::Count));
-        let notes = [arrived, format!("requests: {not_completed}")];
-        let lost = number!(messages, lost).show(Unit::Count);
+        let notes = [format!("{arrived} arrived"), requests];
         return tile("Messages lost", good_or_bad(is_bad), &lost, &notes);
     }
     let is_bad = requests.failed + requests.unfinished + requests.dropped + refused > 0;
@@ -145,26 +157,18 @@ fn good_or_bad(is_bad: bool) -> &'static str {
     if is_bad { "bad" } else { "good" }
 }
 
-/// The other sections, under headings of an HTML level.
-pub(super) fn sections(report: &Located<'_, Report>, level: u8) -> String {
-    let sections = [
-        ("Latency", spectrum(&spectrum_lines(report))),
-        ("Over time", series::over_time(report)),
-        ("Requests", requests::requests(report)),
-        ("Stages", stages::stages(report)),
-        ("Account", account::account(report)),
-        ("Components", components(report)),
-        ("The run", facts(report)),
-    ];
-    sections.map(|(name, body)| section(name, level, &body)).concat()
-}
-
-/// A section with its heading; empty if the body is empty.
-pub(super) fn section(name: &str, level: u8, body: &str) -> String {
-    if body.is_empty() {
-        return String::new();
-    }
-    format!("<section><h{level}>{name}</h{level}>\n{body}</section>\n")
+/// The other sections. Those without content are empty.
+pub(super) fn sections(report: &Located<'_, Report>) -> Vec<Section> {
+    vec![
+        Section::new("Path", pipeline(report)),
+        Section::new("Latency", spectrum(&spectrum_lines(report))),
+        Section::new("Over time", series::over_time(report)),
+        Section::new("Requests", requests::requests(report)),
+        Section::new("Stages", stages::stages(report)),
+        Section::new("Account", account::account(report)),
+        Section::new("Components", components(report)),
+        Section::new("Run", facts(report)),
+    ]
 }
 
 fn spectrum_lines<'a>(report: &Located<'a, Report>) -> Vec<SpectrumLine<'a>> {
@@ -194,19 +198,23 @@ fn components(report: &Located<'_, Report>) -> String {
     if report.resources.is_empty() {
         return String::new();
     }
-    let names = ["component", "CPU", "most in a second", "CPU per request", "memory", "process"];
+    let names =
+        ["component", "CPU, mean", "CPU, busiest second", "CPU per request", "memory", "process"];
+    let all = report.resources.iter().filter_map(|used| cpu_per_request_us(used, report));
+    let cpu_time = Unit::Time.of_column(all);
     let mut rows = Vec::new();
     for (used, colour) in field!(report, resources).items().zip(COLOURS.iter().cycle()) {
+        let cpu_per_request = cpu_time.write_known(cpu_per_request_us(&used, report));
         rows.push(vec![
-            format!("<i class=\"{colour}\"></i>{}", escape(&used.label())),
-            number!(used, cpu_percent_mean).show(Unit::Percent),
-            number!(used, cpu_percent_max).show(Unit::Percent),
-            Unit::Time.write_known(cpu_per_request_us(&used, report)),
-            number!(used, rss_max_bytes).show(Unit::Bytes),
-            number!(used, pid).show(Unit::Plain),
+            format!("<i class=\"{colour}\"></i>{}", escape(&used.label())).into(),
+            number!(used, cpu_percent_mean).cell(Unit::Percent),
+            number!(used, cpu_percent_max).cell(Unit::Percent),
+            Cell::from(cpu_per_request),
+            number!(used, rss_max_bytes).cell(Unit::Bytes),
+            number!(used, pid).cell(Unit::Plain),
         ]);
     }
-    table("Components", &head(names), &rows)
+    table("Components", &head(names), rows)
 }
 
 fn facts(report: &Located<'_, Report>) -> String {
@@ -222,27 +230,27 @@ fn facts(report: &Located<'_, Report>) -> String {
     let facts = [
         ("Target", Some(escape(&run.target))),
         ("Began", Some(date_and_time(&run.started_at))),
-        ("Sending", Some(number!(report, run.duration_s).show(Unit::Seconds))),
+        ("Time of sending", Some(number!(report, run.duration_s).show(Unit::Seconds))),
         ("Last answer after", Some(number!(report, requests.answered_after_s).show(Unit::Seconds))),
         ("Connections", Some(number!(report, run.connections).show(Unit::Count))),
         ("Threads", Some(number!(report, run.threads).show(Unit::Count))),
         ("Engine", Some(run.engine.to_string())),
         ("Protocol", Some(run.protocol.to_string()).filter(|name| !name.is_empty())),
-        ("Requests at once on a connection", Some(number!(report, run.streams).show(Unit::Count))),
-        ("Shortest sleep", tick),
+        ("Streams per connection", Some(number!(report, run.streams).show(Unit::Count))),
+        ("Tick (shortest sleep of a worker)", tick),
         (
-            "Answers timed when read",
+            "Answers without a kernel timestamp",
             Some(number!(report, requests.timed_when_read).show(Unit::Count)),
         ),
-        ("Messages timed when read", timed_when_read),
-        ("Read", Some(number!(report, requests.bytes_read).show(Unit::Bytes))),
-        ("Written", Some(number!(report, requests.bytes_written).show(Unit::Bytes))),
+        ("Messages without a kernel timestamp", timed_when_read),
+        ("Bytes received", Some(number!(report, requests.bytes_read).show(Unit::Bytes))),
+        ("Bytes sent", Some(number!(report, requests.bytes_written).show(Unit::Bytes))),
         ("Queue", server(run.stack.queue.as_ref())),
         ("Broker", server(run.stack.broker.as_ref())),
         ("Clock of the stamps", clock),
         ("Machine", machine(report).map(|machine| escape(&machine))),
         ("Labels", labels(report).map(|labels| escape(&labels))),
-        ("Run", Some(escape(&run.id))),
+        ("Id of the run", Some(escape(&run.id))),
     ];
     let mut rows = String::new();
     for (name, fact) in facts {
@@ -273,5 +281,7 @@ mod tests {
         assert_eq!(title(&report), "64 connections in a closed loop for 0.25 s");
         report.run.duration_s = 90.02;
         assert_eq!(title(&report), "64 connections in a closed loop for 1 min 30 s");
+        report.run.connections = 1;
+        assert_eq!(title(&report), "1 connection in a closed loop for 1 min 30 s");
     }
 }

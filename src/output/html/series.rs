@@ -1,10 +1,11 @@
 //! A run second by second: latencies, rates, waiting requests and messages, and CPU.
 
-use super::chart::{COLOURS, round_ticks};
+use super::chart::{COLOURS, ChartMarks};
 use super::grid::{Grid, GridColumn, GridRow, GridStyle};
+use super::heat::heat_map;
 use super::located::{Located, ShownNumber, field, number};
 use super::markup::Unit;
-use super::scale::Scale;
+use super::time_axis::TimeAxis;
 use crate::report::{Report, Row};
 
 /// The seconds of a run.
@@ -36,31 +37,43 @@ pub(super) fn over_time(report: &Located<'_, Report>) -> String {
         self::waiting(report, &seconds),
         cpu(report, &seconds),
     ];
+    let axis = time_axis(report);
     let charts = styles.into_iter().zip(columns);
-    charts.map(|(style, columns)| Grid { rows: rows(&seconds), columns }.figure(&style)).collect()
+    let charts: String = charts
+        .map(|(style, columns)| Grid { rows: rows(&seconds, axis), columns }.figure(&style))
+        .collect();
+    report.heatmap.as_ref().map(heat_map).unwrap_or_default() + &charts
+}
+
+fn time_axis(report: &Report) -> TimeAxis {
+    TimeAxis::new(report.series.last().map_or(1.0, |row| row.t_s))
 }
 
 fn style(report: &Report, title: &str, note: &str) -> GridStyle {
-    let x = Scale::Linear(0.0, report.series.last().map_or(1.0, |row| row.t_s));
+    let axis = time_axis(report);
     GridStyle {
         title: title.to_owned(),
         note: note.to_owned(),
-        x,
-        x_label: "seconds".to_owned(),
-        x_ticks: round_ticks(x, Unit::Seconds),
+        x: axis.scale(),
+        x_label: axis.label().to_owned(),
+        x_ticks: axis.ticks(),
         log: false,
         joined: true,
         until: f64::INFINITY,
+        rows: "seconds",
+        marks: ChartMarks::default(),
     }
 }
 
-fn rows(seconds: &Seconds<'_>) -> Vec<GridRow> {
+/// A row for each second, by its end.
+fn rows(seconds: &Seconds<'_>, axis: TimeAxis) -> Vec<GridRow> {
     let mut rows = Vec::new();
     for second in seconds {
+        let time = axis.text(second.t_s);
         rows.push(GridRow {
             x: second.t_s,
-            name: number!(second, t_s).show(Unit::Plain),
-            title: format!("second to {}", second.t_s),
+            name: number!(second, t_s).show_as(&time),
+            title: if axis.is_in_seconds() { format!("second {time}") } else { time },
         });
     }
     rows
@@ -76,12 +89,12 @@ fn latencies(report: &Report, seconds: &Seconds<'_>) -> Vec<GridColumn> {
     if report.messages.is_some() {
         let p99 = each(seconds, |row| number!(row, arrival_p99));
         let p50 = each(seconds, |row| number!(row, arrival_p50));
-        columns.push(GridColumn::drawn("arrival p99", p99, Unit::Time, "arrival"));
+        columns.push(GridColumn::drawn("arrival p99", p99, Unit::Time, "arrival").ranked());
         columns.push(GridColumn::drawn("arrival p50", p50, Unit::Time, "arrival dash"));
     }
     let p99 = each(seconds, |row| number!(row, response_p99));
     let p50 = each(seconds, |row| number!(row, response_p50));
-    columns.push(GridColumn::drawn("response p99", p99, Unit::Time, "response"));
+    columns.push(GridColumn::drawn("response p99", p99, Unit::Time, "response").ranked());
     columns.push(GridColumn::drawn("response p50", p50, Unit::Time, "response dash"));
     columns
 }

@@ -2,11 +2,12 @@
 //! HdrHistogram's plots. The x axis is 1 / (1 - quantile) on a logarithmic scale, so that each further nine (90 %, 99 %,
 //! 99.9 %) takes the same width.
 
-use super::chart::{Chart, Line, Stop, Tick};
+use super::chart::{Chart, ChartMarks, Line, Spread, Stop, Tick};
 use super::grid::figure;
 use super::located::{Located, number};
-use super::markup::{Unit, table};
+use super::markup::Unit;
 use super::scale::Scale;
+use super::table::{Cell, table};
 use crate::output::number::Statistic;
 use crate::report::Distribution;
 
@@ -34,8 +35,11 @@ pub(super) fn spectrum(distributions: &[SpectrumLine<'_>]) -> String {
 /// A spectrum with a title of its own.
 pub(super) fn titled_spectrum(title: &str, distributions: &[SpectrumLine<'_>]) -> String {
     let lines: Vec<_> = distributions.iter().map(|d| line(d.name, &d.times)).collect();
-    let points: Vec<_> =
-        lines.iter().flat_map(|l| l.stretches.iter().flatten().chain(&l.faint)).copied().collect();
+    let mut points = Vec::new();
+    for line in &lines {
+        points.extend(line.stretches.iter().flatten().map(|(x, spread)| (*x, spread.median)));
+        points.extend(&line.faint);
+    }
     let most = points.iter().fold(2.0, |most: f64, (x, _)| most.max(*x));
     let visible = points.iter().filter(|(x, _)| *x >= 1.0 / (1.0 - FIRST)).map(|(_, y)| *y);
     let chart = Chart {
@@ -47,14 +51,25 @@ pub(super) fn titled_spectrum(title: &str, distributions: &[SpectrumLine<'_>]) -
         unit: Unit::Time,
         lines,
         stops: stops(distributions, most),
+        marks: ChartMarks::default(),
     };
-    let note = "Each nine takes the same width. Dotted: fewer than ten values beyond.";
+    let note = "At 99 %, 99 of 100 values are not above the line. Dotted: fewer than ten values lie beyond.";
     let chart = if chart.stops.is_empty() {
         "<p>There are no values.</p>".to_owned()
     } else {
         chart.draw()
     };
     figure(title, note, &chart, &percentiles(distributions))
+}
+
+/// Statistics of the table.
+fn listed() -> impl Iterator<Item = Statistic> {
+    named().chain([Statistic::Min, Statistic::Mean, Statistic::Stdev])
+}
+
+/// The unit of a distribution's column.
+fn column_unit(times: &Distribution) -> Unit {
+    Unit::Time.of_column(listed().filter_map(|statistic| statistic.of(times)))
 }
 
 /// The line of a saved histogram; without points if the histogram cannot be read.
@@ -76,7 +91,14 @@ fn line(name: &str, times: &Distribution) -> Line {
     if let (Some(last), false) = (solid.last(), faint.is_empty()) {
         faint.insert(0, *last);
     }
-    Line { name: name.to_owned(), class: name.to_owned(), stretches: vec![solid], faint }
+    let solid = solid.into_iter().map(|(x, y)| (x, Spread::of(y))).collect();
+    Line {
+        name: name.to_owned(),
+        class: name.to_owned(),
+        unit: column_unit(times),
+        stretches: vec![solid],
+        faint,
+    }
 }
 
 fn nines(most: f64) -> Vec<Tick> {
@@ -94,7 +116,8 @@ fn nines(most: f64) -> Vec<Tick> {
 fn stops(distributions: &[SpectrumLine<'_>], most: f64) -> Vec<Stop> {
     let mut stops = Vec::new();
     for statistic in named() {
-        let values: Vec<_> = distributions.iter().map(|d| statistic.of(&d.times)).collect();
+        let values = distributions.iter().map(|d| statistic.of(&d.times).map(Spread::of));
+        let values: Vec<_> = values.collect();
         if values.iter().any(Option::is_some) {
             let x = statistic.quantile().map_or(f64::INFINITY, |share| 1.0 / (1.0 - share));
             stops.push(Stop { x: x.min(most), title: statistic.label(), values });
@@ -111,15 +134,16 @@ fn percentiles(distributions: &[SpectrumLine<'_>]) -> String {
     let mut head = vec![String::new()];
     head.extend(distributions.iter().map(|d| format!("<i class=\"{0}\"></i>{0}", d.name)));
     let mut rows = Vec::new();
-    for statistic in named().chain([Statistic::Min, Statistic::Mean, Statistic::Stdev]) {
-        let mut row = vec![statistic.label()];
-        row.extend(distributions.iter().map(|d| d.times.show(statistic)));
+    for statistic in listed() {
+        let mut row = vec![Cell::from(statistic.label())];
+        let times = distributions.iter().map(|d| d.times.statistic(statistic));
+        row.extend(times.map(|time| time.cell(Unit::Time)));
         rows.push(row);
     }
-    let mut counts = vec!["values".to_owned()];
-    counts.extend(distributions.iter().map(|d| number!(d.times, count).show(Unit::Count)));
+    let mut counts = vec![Cell::from("values".to_owned())];
+    counts.extend(distributions.iter().map(|d| number!(d.times, count).cell(Unit::Count)));
     rows.push(counts);
-    table("Percentiles", &head, &rows)
+    table("Percentiles", &head, rows)
 }
 
 #[cfg(test)]
@@ -137,12 +161,13 @@ mod tests {
             let x = 1.0 / (1.0 - quantile);
             let at = line.stretches[0].iter().find(|point| (point.0 - x).abs() < 1e-6);
             let named = values.quantile(quantile).map(Nanos::as_micros_f64);
-            assert_eq!(at.map(|point| point.1), named, "{:?}", line.stretches);
+            assert_eq!(at.map(|point| point.1.median), named, "{:?}", line.stretches);
         }
         assert!(line.stretches[0].iter().all(|(x, _)| *x <= 1_000.1));
-        assert_eq!(line.faint.first(), line.stretches[0].last());
+        let solid: Vec<_> = line.stretches[0].iter().map(|(x, at)| (*x, at.median)).collect();
+        assert_eq!(line.faint.first(), solid.last());
         assert_eq!(line.faint.last().map(|p| p.0), Some(10_000.0));
-        for points in [&line.stretches[0], &line.faint] {
+        for points in [&solid, &line.faint] {
             assert!(points.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1), "{line:?}");
         }
     }

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use super::chart::{Reading, legend, percent, reader, round_ticks, x_axis};
 use super::grid::figure;
 use super::located::{Located, ShownNumber, field, number};
-use super::markup::{Unit, escape, table};
+use super::markup::{Unit, escape};
 use super::scale::Scale;
-use crate::output::number::{Statistic, bound_of_zero};
+use super::table::{Cell, table};
+use crate::output::number::{NOT_AVAILABLE, Statistic, bound_of_zero};
 use crate::report::{Report, Stage, StampList};
 
 /// Height of a row in pixels.
@@ -46,8 +47,9 @@ pub(super) fn stages(report: &Located<'_, Report>) -> String {
     let error_bound_us = report.run.clock.error_bound_us;
     // The axis begins at a microsecond: shorter times would take the room of the longer ones.
     let drawn = values.into_iter().map(|value| drawn_us(value, error_bound_us).max(1.0));
-    let chart =
-        StageChart { x: Scale::log_over(drawn), end: end_of_bars(&report.stages), error_bound_us };
+    let stages = report.stages.as_slice();
+    let (x, end) = (Scale::log_over(drawn), end_of_bars(stages));
+    let chart = StageChart { stages, x, end, error_bound_us };
     let height = ROW * report.stages.len();
     let bars: String =
         report.stages.iter().enumerate().map(|(row, stage)| chart.bar(row, stage)).collect();
@@ -76,7 +78,8 @@ fn stage_name(stage: &Stage) -> String {
 }
 
 /// Scale and ends of the bars.
-struct StageChart {
+struct StageChart<'a> {
+    stages: &'a [Stage],
     x: Scale,
     end: Option<Statistic>,
     error_bound_us: Option<f64>,
@@ -91,7 +94,7 @@ struct Span {
     thickness: usize,
 }
 
-impl StageChart {
+impl StageChart<'_> {
     fn bar(&self, row: usize, stage: &Stage) -> String {
         let q = &stage.distribution;
         let middle = row * ROW + ROW / 2;
@@ -131,9 +134,24 @@ impl StageChart {
         let readings = shown.map(|(class, statistic)| Reading {
             class,
             name: statistic.key(),
-            value: stage_time(statistic.of(q), self.error_bound_us),
+            value: self.text(stage, statistic),
         });
         reader(row == 0, &name, &readings, &marks)
+    }
+
+    /// A time of a stage in the unit of its column in the table.
+    fn text(&self, stage: &Stage, statistic: Statistic) -> String {
+        let bound = self.error_bound_us;
+        let value = statistic.of(&stage.distribution);
+        let unit = Unit::Time.of_column(self.stages.iter().filter_map(|stage| {
+            let value = statistic.of(&stage.distribution);
+            bound_of_zero(value, bound).or(value)
+        }));
+        match (bound_of_zero(value, bound), value) {
+            (Some(bound), _) => format!("< {}", unit.write(bound)),
+            (None, Some(value)) => unit.write(value),
+            (None, None) => NOT_AVAILABLE.to_owned(),
+        }
     }
 }
 
@@ -143,14 +161,6 @@ fn drawn_us(value: f64, error_bound_us: Option<f64>) -> f64 {
     if value > 0.0 { value } else { error_bound_us.unwrap_or(1.0) }
 }
 
-/// A time of a stage; `< 3 µs` if the clock's error bound rounded it to zero.
-fn stage_time(value: Option<f64>, error_bound_us: Option<f64>) -> String {
-    match bound_of_zero(value, error_bound_us) {
-        Some(bound) => format!("< {}", Unit::Time.write(bound)),
-        None => Unit::Time.write_known(value),
-    }
-}
-
 fn stage_table(report: &Located<'_, Report>) -> String {
     let statistics = [Statistic::P50, Statistic::P90, Statistic::P99, Statistic::Max];
     let mut head = vec!["stage".to_owned(), "messages".to_owned()];
@@ -158,14 +168,15 @@ fn stage_table(report: &Located<'_, Report>) -> String {
     let mut rows = Vec::new();
     for stage in field!(report, stages).items() {
         let times = stage.times();
-        let mut row = vec![escape(&stage_name(&stage)), number!(times, count).show(Unit::Count)];
-        for number in statistics.map(|statistic| times.statistic(statistic)) {
-            let words = stage_time(number.value(), report.run.clock.error_bound_us);
-            row.push(number.show_as(&words));
+        let count = number!(times, count).cell(Unit::Count);
+        let mut row = vec![Cell::from(escape(&stage_name(&stage))), count];
+        for time in statistics.map(|statistic| times.statistic(statistic)) {
+            let bound = bound_of_zero(time.value(), report.run.clock.error_bound_us);
+            row.push(time.bounded_by(bound).cell(Unit::Time));
         }
         rows.push(row);
     }
-    table("Stages", &head, &rows) + &stamp_lists(report)
+    table("Stages", &head, rows) + &stamp_lists(report)
 }
 
 /// Counts of the stamp lists in Redis; empty for reports of versions that did not count them.
@@ -176,11 +187,11 @@ fn stamp_lists(report: &Located<'_, Report>) -> String {
     let head = ["stamps in Redis", "read", "of this run", "of others", "not readable"];
     let mut rows = Vec::new();
     for list in field!(report, stamps).items() {
-        let mut row = vec![escape(&list.list)];
-        row.extend(stamp_counts(&list).iter().map(|count| count.show(Unit::Count)));
+        let mut row = vec![Cell::from(escape(&list.list))];
+        row.extend(stamp_counts(&list).map(|count| count.cell(Unit::Count)));
         rows.push(row);
     }
-    table("Stamps in Redis", &head.map(str::to_owned), &rows)
+    table("Stamps in Redis", &head.map(str::to_owned), rows)
 }
 
 fn stamp_counts(list: &Located<'_, StampList>) -> [ShownNumber; 4] {

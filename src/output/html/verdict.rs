@@ -1,7 +1,8 @@
 //! The verdict: badges, failures, reasons, notes and conditions.
 
 use super::located::{Located, field, number};
-use super::markup::{Unit, escape, head, table};
+use super::markup::{Unit, escape};
+use super::table::{Cell, head, table};
 use crate::output::text::why_valid;
 use crate::report::lookup::{found, is_percent, is_time, name_in};
 use crate::report::result::{Allowed, RunResult};
@@ -21,7 +22,8 @@ pub(super) fn badges(report: &Report) -> String {
     let all = verdict.thresholds.len();
     let failed = verdict.thresholds.iter().filter(|threshold| !threshold.ok).count();
     if all > 0 && failed == 0 {
-        badges.push(badge(true, &format!("{all} of {all} conditions passed")));
+        let tone = if verdict.failures.is_empty() { BadgeTone::Good } else { BadgeTone::Neutral };
+        badges.push(tone.badge(&format!("{all} of {all} conditions passed")));
     } else if all > 0 {
         badges.push(badge(false, &format!("{failed} of {all} conditions failed")));
     }
@@ -31,10 +33,12 @@ pub(super) fn badges(report: &Report) -> String {
     format!("<p class=\"badges\">{}</p>", badges.join(" "))
 }
 
-/// The verdict on the generator.
+/// The verdict on the generator. It is not green if the run proves nothing.
 fn generator_badge(report: &Report) -> String {
     if report.verdict.generator.is_valid() {
-        badge(true, &format!("generator valid: {}", why_valid(report)))
+        let proves = report.verdict.failures.is_empty();
+        let tone = if proves { BadgeTone::Good } else { BadgeTone::Neutral };
+        tone.badge(&format!("generator valid: {}", why_valid(report)))
     } else {
         badge(false, "generator LIMITED: do not trust these numbers")
     }
@@ -45,11 +49,34 @@ pub(super) fn result_badge(result: &RunResult) -> String {
     badge(result.passed(), &format!("RESULT {result}"))
 }
 
-/// A short text with a colour and a sign that say if it is good.
+/// Colour and sign of a badge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadgeTone {
+    Good,
+    Bad,
+    /// A fact that is neither.
+    Neutral,
+}
+
+impl BadgeTone {
+    /// A short text with the colour and the sign.
+    pub(super) fn badge(self, text: &str) -> String {
+        let (class, sign) = match self {
+            Self::Good => ("good", "✓"),
+            Self::Bad => ("bad", "✗"),
+            Self::Neutral => ("neutral", "·"),
+        };
+        let text = escape(text);
+        format!(
+            "<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {text}</span>"
+        )
+    }
+}
+
+/// A badge that says if something is good.
 pub(super) fn badge(good: bool, text: &str) -> String {
-    let (class, sign) = if good { ("good", "✓") } else { ("bad", "✗") };
-    let text = escape(text);
-    format!("<span class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {text}</span>")
+    let tone = if good { BadgeTone::Good } else { BadgeTone::Bad };
+    tone.badge(text)
 }
 
 /// Failures, reasons why the generator is limited, notes and conditions; empty if there are none.
@@ -77,17 +104,18 @@ fn conditions(verdict: &Located<'_, Verdict>) -> String {
         return String::new();
     }
     let rows: Vec<_> = field!(verdict, thresholds).items().map(|one| condition_row(&one)).collect();
-    table("Conditions", &head(["fail if", "it is", ""]), &rows)
+    table("Conditions", &head(["fail if", "it is", ""]), rows)
 }
 
-fn condition_row(threshold: &Located<'_, ThresholdResult>) -> Vec<String> {
+fn condition_row(threshold: &Located<'_, ThresholdResult>) -> Vec<Cell> {
     let name = name_in(&threshold.expr);
     let value = number!(threshold, value);
     let value = match found(threshold).filter(|_| is_percent(name)) {
-        Some(percent) => value.show_as(&percent),
-        None if is_time(name) => value.show(Unit::Time),
-        None => value.show(Unit::Plain),
+        Some(percent) => Cell::from(value.show_as(&percent)),
+        None if is_time(name) => Cell::from(value.show(Unit::Time)),
+        None => value.cell(Unit::Plain),
     };
     let word = if threshold.ok { "passed" } else { "failed" };
-    vec![format!("<code>{}</code>", escape(&threshold.expr)), value, badge(threshold.ok, word)]
+    let condition = format!("<code>{}</code>", escape(&threshold.expr));
+    vec![condition.into(), value, badge(threshold.ok, word).into()]
 }

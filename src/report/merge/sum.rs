@@ -8,6 +8,7 @@ use super::{MergeError, MergePart, without_node};
 use crate::core::distribution::{Distribution, DistributionSum};
 use crate::core::units::round;
 use crate::report::figures::{add, add_by_name};
+use crate::report::heatmap::HeatMap;
 use crate::report::{
     ByRequest, Clock, Generator, Latency, Parts, PerThread, Report, Requests, Resource, Row, Run,
     SCHEMA_VERSION, Script, StartClock, Tool,
@@ -63,6 +64,7 @@ impl<'a> Sum<'a> {
             generator: self.generator(),
             resources: self.resources(),
             series: self.series(),
+            heatmap: self.heatmap(),
             verdict: self.first().verdict.clone(),
         };
         report.derive_numbers();
@@ -271,6 +273,16 @@ impl<'a> Sum<'a> {
     }
 
     /// Rows of the same second added. All nodes see the one queue; percentiles cannot be added.
+    /// The sum of the nodes' heat maps; `None` if a node has none, or if their columns are not of the same seconds.
+    fn heatmap(&self) -> Option<HeatMap> {
+        let maps: Option<Vec<_>> = self.reports().map(|report| report.heatmap.as_ref()).collect();
+        let maps = maps?;
+        // A node that began later by half a column would be drawn in the column before.
+        let column_s = maps.first()?.column_s as f64;
+        let is_aligned = self.parts.iter().all(|part| self.offset(part) < column_s / 2.0);
+        if is_aligned { HeatMap::sum(&maps) } else { None }
+    }
+
     fn series(&self) -> Vec<Row> {
         let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
         for part in self.parts {

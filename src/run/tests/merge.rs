@@ -283,10 +283,10 @@ fn later_by(us: u64, change: fn(&mut Report)) -> Report {
 fn starts_far_apart_in_redis_time_make_the_sum_limited() {
     for (us, limited, sentence) in [
         (9_000, false, None),
-        (15_000, false, Some("node 1 started 15.00ms after node 0 by the time of their Redis")),
+        (15_000, false, Some("node 1 started 15.0ms after node 0 by the time of their Redis")),
         // One percent of 20 s.
-        (199_000, false, Some("node 1 started 199.00ms after node 0")),
-        (201_000, true, Some("node 1 started 201.00ms after node 0")),
+        (199_000, false, Some("node 1 started 199ms after node 0")),
+        (201_000, true, Some("node 1 started 201ms after node 0")),
         (
             2_000_000,
             true,

@@ -214,6 +214,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Measurements {
             arrival_p99: None,
             cpu_percent: [("generator".into(), 3.4), ("redis".into(), 1.6)].into(),
         }],
+        heatmap: None,
         notes: Vec::new(),
         ended_components: vec![EndedComponent {
             name: "push".to_owned(),

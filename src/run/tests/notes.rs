@@ -38,7 +38,7 @@ fn lateness_due_to_the_tick_is_noted_and_not_limited() {
     };
     let planned = verdict(10, 10_000);
     assert_eq!((planned.generator.is_valid(), planned.reasons.len()), (true, 0));
-    let note = "the wait for the generator's next wake, as --tick is 10.00ms";
+    let note = "the wait for the generator's next wake, as --tick is 10.0ms";
     assert!(sentences(&planned.notes).iter().any(|n| n.ends_with(note)), "{:?}", planned.notes);
     // Of the same lateness more than the tick explains.
     let late = verdict(1, 10_000);

@@ -38,6 +38,13 @@ pub(super) fn is_same(a: &Value, b: &Value) -> bool {
 /// A number as it is written, and half of its last digit's worth.
 fn as_read(text: &str) -> Option<(f64, f64)> {
     let text = text.replace([',', '\u{a0}', ' '], "");
+    if text.contains(':') {
+        // A time of a clock, which has whole seconds.
+        let seconds = text
+            .split(':')
+            .try_fold(0.0, |sum, part| part.parse::<f64>().ok().map(|part| sum * 60.0 + part));
+        return Some((seconds?, 0.5));
+    }
     let split = text.find(|c: char| c.is_alphabetic() || c == '%').unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let scale = match unit {
@@ -82,7 +89,7 @@ pub(super) fn assert_equal(shown: &[Shown], json: &Value) {
 }
 
 /// Numbers of a run that its page leaves to the JSON inside it.
-const LEFT_OUT: [&str; 16] = [
+const LEFT_OUT: [&str; 17] = [
     "/schema_version",
     "/run/sample",
     "/run/clock/offset_us",
@@ -92,6 +99,7 @@ const LEFT_OUT: [&str; 16] = [
     "/latency/pacing/",
     "/latency/lateness/",
     "/generator/out_of/",
+    "/heatmap/",
     "/cpu_s",
     "/messages/examples/",
     "/planned_steps",
@@ -148,7 +156,7 @@ fn collect(value: &Value, path: String, numbers: &mut Vec<String>) {
 /// Expression for each figure: its table by rows, and the tips of its chart by position.
 pub(super) const TABLES_AND_TIPS: &str = "[...document.querySelectorAll('figure')].map(f => ({
   head: [...f.querySelectorAll('thead th')].map(e => e.textContent),
-  rows: [...f.querySelectorAll('tbody tr')].map(r => [...r.children].map(e => e.textContent)),
+  rows: [...f.querySelectorAll('tbody tr:not(.group)')].map(r => [...r.children].map(e => e.textContent)),
   tips: [...f.querySelectorAll('.stop')].map(e => e.dataset.tip),
 }))";
 

@@ -23,6 +23,8 @@ const PAGES: [fn() -> Page; 8] = [
     pages::hostile,
     pages::comparison,
     pages::compared_ramps,
+    pages::long,
+    pages::failed,
 ];
 
 #[test]
@@ -58,6 +60,79 @@ fn pages_show_the_figures_of_the_json() {
 }
 
 #[test]
+fn a_long_run_has_bands_its_worst_seconds_and_a_heat_map() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = pages::long();
+    browser.open(&page.file);
+    let shown = browser.evaluate(
+        "[...document.querySelectorAll('[data-path]')].map(e => [e.dataset.path, e.value, e.textContent])",
+    );
+    let shown: Vec<_> =
+        shown.as_array().expect("a list").iter().map(figures::Shown::read).collect();
+    figures::assert_equal(&shown, &page.json);
+    let bands = "document.querySelectorAll('.plot path.band').length";
+    assert!(browser.evaluate(bands).as_u64() > Some(0), "a long series is a band");
+    let worst = "[...document.querySelectorAll('tr.group')].find(tr => \
+                 tr.textContent.includes('highest arrival p99')).nextElementSibling.cells[0].textContent";
+    assert_eq!(browser.evaluate(worst), "10:00");
+    let cells = "document.querySelectorAll('.heat path').length";
+    assert!(browser.evaluate(cells).as_u64() > Some(1), "the heat map has several colours");
+    let columns = "document.querySelectorAll('.heat .stop').length";
+    assert_eq!(browser.evaluate(columns), 75);
+}
+
+#[test]
+fn the_contents_lead_to_every_section_and_are_not_on_a_phone() {
+    let Some(mut browser) = Browser::start() else { return };
+    for page in [pages::run(), pages::ramp()] {
+        browser.emulate(SCREEN, "light");
+        browser.open(&page.file);
+        let broken = "[...document.querySelectorAll('.contents a')]\
+                      .filter(a => !document.getElementById(a.hash.slice(1))).length";
+        assert_eq!(browser.evaluate(broken), 0);
+        let same = "document.querySelectorAll('.contents a').length === \
+                    document.querySelectorAll('main > section').length";
+        assert_eq!(browser.evaluate(same), true);
+        let height = "document.querySelector('.contents').offsetHeight";
+        assert!(browser.evaluate(height).as_u64() > Some(10));
+        browser.emulate(PHONE, "light");
+        assert_eq!(browser.evaluate(height), 0);
+    }
+}
+
+#[test]
+fn a_run_that_proves_nothing_has_nothing_green() {
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&pages::failed().file);
+    let green =
+        "[...document.querySelectorAll('header .good, .tile.good')].map(e => e.textContent)";
+    assert_eq!(browser.evaluate(green), json!([]));
+    let first = "document.querySelector('.badge').className";
+    assert_eq!(browser.evaluate(first), "badge bad");
+}
+
+#[test]
+fn the_pipeline_is_a_row_on_a_screen_and_a_column_on_a_phone() {
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&pages::run().file);
+    let places = "[...document.querySelectorAll('.pipeline .node')].map(e => {
+        const at = e.getBoundingClientRect();
+        return [Math.round(at.left), Math.round(at.top)];
+    })";
+    for (size, changing) in [(SCREEN, 0), (PHONE, 1)] {
+        browser.emulate(size, "light");
+        let places = browser.evaluate(places);
+        let places = places.as_array().expect("a list");
+        assert_eq!(places.len(), 6, "{places:?}");
+        let ascends = places.windows(2).all(|two| {
+            let [a, b] = [&two[0], &two[1]];
+            a[changing].as_i64() < b[changing].as_i64() && a[1 - changing] == b[1 - changing]
+        });
+        assert!(ascends, "{size:?}: {places:?}");
+    }
+}
+
+#[test]
 fn strings_of_a_report_are_neither_executed_nor_markup() {
     let page = pages::hostile();
     let html = fs::read_to_string(&page.file).expect("the page");
@@ -65,7 +140,7 @@ fn strings_of_a_report_are_neither_executed_nor_markup() {
         for (at, _) in html.match_indices(attribute) {
             let found: String = html[at..].chars().take(60).collect();
             // In text it stands escaped; as an attribute it leads nowhere but into the page.
-            let known = ["href=\"#step-", "href=\"data:,\"", "<link rel=\"icon\"", "src=x"];
+            let known = ["href=\"#", "href=\"data:,\"", "<link rel=\"icon\"", "src=x"];
             assert!(known.iter().any(|known| found.starts_with(known)), "{found}");
         }
     }

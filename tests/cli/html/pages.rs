@@ -12,7 +12,7 @@ use loadgen::report::ramp::{
     Finding, FindingKind, RampReport, Search, SearchAxis, Trial, TrialOutcome,
 };
 use loadgen::report::{ByRequest, Remark, Report, Saved, ThresholdResult};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::data;
 
@@ -59,6 +59,37 @@ pub(super) fn changing() -> Page {
     report.run.rate_range = Some([5_000.0, 15_000.0]);
     report.latency.connect = Some(report.latency.lateness.clone());
     write("changing", &page(&report, TextOptions::default()), &report)
+}
+
+/// Ten minutes with some bad seconds, and a heat map.
+pub(super) fn long() -> Page {
+    let mut report = serde_json::to_value(saved_run()).expect("plain data");
+    let second = report["series"][0].clone();
+    let rows = (1..=600).map(|n| {
+        let mut row = second.clone();
+        row["t_s"] = json!(f64::from(n));
+        row["arrival_p99"] = json!(if n % 150 == 0 { 90_000.0 + f64::from(n) } else { 4_000.0 });
+        row
+    });
+    report["series"] = rows.collect();
+    report["run"]["duration_s"] = json!(600.0);
+    let mut bounds = vec![0.0];
+    bounds.extend((0..39).map(|n| 10.0 * 2f64.powf(f64::from(n) / 2.0)));
+    let columns: Vec<_> =
+        (0..75).map(|n| json!({"first_row": 10 + n % 2, "counts": [5, 1_000 + n, 0, 3]})).collect();
+    report["heatmap"] =
+        json!({"of": "arrival", "column_s": 8, "rows_from_us": bounds, "columns": columns});
+    let report: Report = serde_json::from_value(report).expect("a report");
+    write("long", &page(&report, TextOptions::default()), &report)
+}
+
+/// A run in which nothing arrived.
+pub(super) fn failed() -> Page {
+    let mut report = serde_json::to_value(saved_run()).expect("plain data");
+    report["messages"]["arrived"] = json!(0);
+    report["messages"]["lost"] = report["messages"]["accepted"].clone();
+    let report = Report::from_json(&report.to_string()).expect("a report");
+    write("failed", &page(&report, TextOptions::default()), &report)
 }
 
 /// A request of a mix that took as long as the whole.
