@@ -289,12 +289,11 @@ pub(super) mod tests {
     /// A window with these p99, in milliseconds.
     fn window(p99: &[f64]) -> RecentWindow {
         let recent = |p50, p99| RecentPercentiles { p50: Some(p50), p99, ..Default::default() };
-        RecentWindow {
-            response: recent(459.26, Some(2490.0)),
-            arrival: recent(578.56, p99.last().map(|p99| p99 * 1e3)),
-            history: p99.iter().map(|p99| p99 * 1e3).collect(),
-            ..RecentWindow::default()
-        }
+        let mut window = RecentWindow::default();
+        window.response = recent(459.26, Some(2490.0));
+        window.arrival = recent(578.56, p99.last().map(|p99| p99 * 1e3));
+        window.history = p99.iter().map(|p99| p99 * 1e3).collect();
+        window
     }
 
     #[test]

@@ -228,12 +228,12 @@ mod tests {
     use super::*;
     use crate::output::html::located::Located;
 
-    fn grid(numbers: Vec<Option<u64>>) -> Grid {
+    fn grid(numbers: &[Option<u64>]) -> Grid {
         let mut rows = Vec::new();
         for n in 0..numbers.len() {
             rows.push(GridRow { x: n as f64, name: n.to_string(), title: n.to_string() });
         }
-        let cells = Located::whole(&numbers).items().map(|item| item.number()).collect();
+        let cells = Located::whole(&numbers.to_vec()).items().map(|item| item.number()).collect();
         let column = GridColumn::drawn("n", cells, Unit::Count, "k1").ranked();
         Grid { rows, columns: vec![column] }
     }
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_line_is_broken_where_a_value_is_missing() {
-        let grid = grid(vec![None, Some(1), Some(2), None, Some(4)]);
+        let grid = grid(&[None, Some(1), Some(2), None, Some(4)]);
         let buckets: Vec<Vec<usize>> = (0..5).map(|row| vec![row]).collect();
         let buckets: Vec<_> = buckets.iter().map(Vec::as_slice).collect();
         let line = grid.line(&grid.columns[0], &buckets, &style());
@@ -269,7 +269,7 @@ mod tests {
     fn a_long_series_is_drawn_as_a_band_and_its_worst_rows_are_listed() {
         let mut numbers: Vec<_> = (0..1_000).map(|n| Some(n % 7)).collect();
         numbers[501] = Some(100);
-        let long = grid(numbers);
+        let long = grid(&numbers);
         let figure = long.figure(&style());
         assert_eq!(figure.matches("class=\"stop\"").count(), 250, "four seconds in each");
         assert_eq!(figure.matches("<tr>").count(), 1 + WORST + 250);
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_short_series_has_no_band() {
-        let figure = grid((0..20).map(Some).collect()).figure(&style());
+        let figure = grid(&(0..20).map(Some).collect::<Vec<_>>()).figure(&style());
         assert!(!figure.contains("band") && !figure.contains("highest"), "{figure}");
         assert_eq!(figure.matches("<tr>").count(), 1 + 20);
     }

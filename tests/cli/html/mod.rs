@@ -14,7 +14,7 @@ use pages::Page;
 
 use crate::support::{Process, eventually, loadgen};
 
-const PAGES: [fn() -> Page; 8] = [
+const PAGES: [fn() -> Page; 10] = [
     pages::run,
     pages::mixed,
     pages::ramp,
