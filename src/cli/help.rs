@@ -5,13 +5,12 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Command};
 
 /// Flags of a run in the short help, by their long names, with what they do in a few words.
-const OF_RUNS: [(&str, &str); 16] = [
+const OF_RUNS: [(&str, &str); 14] = [
     ("url", "Target; without it loadgen starts a pipeline of its own"),
     ("rate", "Open loop: requests a second (1000, 24k, 1k..10k)"),
     ("duration", "Length of the run (10s, 1m30s) [default: 10s]"),
     ("requests", "Stop after N requests"),
     ("connections", "Connections; without --rate the concurrency"),
-    ("threads", "Threads that send"),
     ("method", "HTTP method"),
     ("header", "Header 'NAME: VALUE', repeatable"),
     ("body", "Body; {{msg_id}} is the number of the message"),
@@ -20,8 +19,7 @@ const OF_RUNS: [(&str, &str); 16] = [
     ("topic", "Topic on which they arrive [default: /channel]"),
     ("redis", "Redis of the queue, for its depth and the stages"),
     ("fail-if", "Exit 99 if this holds, repeatable ('arrival.p99>5ms')"),
-    ("output", "Report as .html .json .md .csv .xml (JUnit) …, repeatable"),
-    ("quiet", "Print no progress"),
+    ("output", "Report as .html .json .md .csv .xml …, repeatable"),
 ];
 
 /// Flags of a ramp that a run does not have.
@@ -104,7 +102,7 @@ fn short_help(root: Command) -> Command {
     }
     let commands = names.join(", ");
     only(root, &OF_RUNS).mut_subcommands(|command| command.hide(true)).after_help(format!(
-        "{EXAMPLES}\n\nCommands: {commands}\nOne of them: loadgen COMMAND -h. All flags, variables and exit codes: loadgen --help"
+        "{EXAMPLES}\n\nCommands: {commands}\nHelp on one: loadgen COMMAND -h. All flags and exit codes: loadgen --help"
     ))
 }
 
@@ -115,8 +113,13 @@ fn only(command: Command, common: &[(&'static str, &'static str)]) -> Command {
         let name = arg.get_long().unwrap_or(arg.get_id().as_str()).to_owned();
         match common.iter().find(|(common, _)| *common == name) {
             Some((_, help)) => {
-                let arg = arg.help(*help).hide_env(true).hide_default_value(true);
-                let arg = arg.hide_possible_values(true);
+                let takes_value = arg.get_action().takes_values();
+                let arg = arg.help(*help).hide_env(true);
+                let arg = if takes_value {
+                    arg.hide_default_value(true).hide_possible_values(true)
+                } else {
+                    arg
+                };
                 if name == "url" { arg.help_heading("Load") } else { arg }
             }
             None => arg.hide(true),
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn the_short_help_fits_a_screen() {
         for (name, most) in
-            [("", 38), ("ramp", 38), ("api", 20), ("push", 20), ("subscribe", 20), ("compare", 20)]
+            [("", 32), ("ramp", 34), ("api", 20), ("push", 20), ("subscribe", 20), ("compare", 20)]
         {
             let help = help(name);
             let lines = help.lines().count();

@@ -203,7 +203,8 @@ impl Plan {
         check_brought_up(&settings, &target)?;
         let labels = labels(&settings.labels)?;
         let command = command::command(&settings);
-        let (wait_for, names) = (settings.wait_for, settings.processes.clone());
+        let wait_for = settings.wait_for.filter(|time| !time.is_zero());
+        let names = settings.processes.clone();
         let mut pipeline = pipeline(settings, &target)?;
         let processes = processes(&names, &target, &pipeline)?;
         for threshold in &thresholds {

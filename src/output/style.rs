@@ -107,7 +107,7 @@ impl TextStyle {
     }
 
     /// The text in the characters of the style. Each is replaced by one other, so that columns stay aligned.
-    pub(super) fn with_characters(self, text: String) -> String {
+    pub(crate) fn with_characters(self, text: String) -> String {
         if self.characters != Characters::Ascii {
             return text;
         }

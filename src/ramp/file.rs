@@ -321,7 +321,7 @@ mod tests {
             ("[search]\nrate = '1k..2k'\nholds = 'lost == 0'\nwithin = '200%'\n", 4, "not a share"),
             ("[search]\nrate = '1..2'\nholds = 'lost == 0'\n[[step]]\n", 1, "own steps"),
             ("rest = 'long'\n", 1, "not a duration"),
-            ("clear = 3\n", 1, "boolean"),
+            ("clear = 3\n", 1, "true or false"),
             ("rate = \n", 1, "value"),
         ] {
             let error = RampFile::parse(text).map(|_| ()).expect_err(text).to_string();

@@ -109,14 +109,14 @@ fn a_step_between_better_ones_is_noise() {
     assert_eq!(
         texts(&report, "caution"),
         [
-            "connections 3 is noise: its arrival p99 is 232.26ms, but 350.00us at connections 2 and 350.00us at \
+            "connections 3 is noise: its arrival p99 is 232ms, but 350µs at connections 2 and 350µs at \
           connections 7, which is more load. Other processes used 34% of the CPU during it: end them and repeat \
           the ramp"
         ]
     );
     report.steps.pop();
     let arrival = texts(&report, "arrival");
-    assert!(arrival[0].contains("at most 350.00us"), "noise is not the slowest: {arrival:?}");
+    assert!(arrival[0].contains("at most 350µs"), "noise is not the slowest: {arrival:?}");
 }
 
 #[test]

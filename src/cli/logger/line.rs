@@ -80,7 +80,7 @@ mod tests {
         let on_terminal = line.render(LogFormat::Text, Some(40));
         assert_eq!(
             on_terminal,
-            "loadgen: lost\\u{a}\"Redis\" (412 more\n    like this in the last second)\n"
+            "loadgen: lost\\u{a}\"Redis\" (412 more like\n    this in the last second)\n"
         );
         assert!(text(&line).ends_with("\"Redis\" (412 more like this in the last second)\n"));
         let json = line.render(LogFormat::Json, Some(40));

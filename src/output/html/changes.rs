@@ -55,7 +55,7 @@ pub(super) fn change_chart(
     }
     let keys = legend(
         [
-            ("band", "tolerance"),
+            ("tolerance", "tolerance"),
             ("bad", "worse"),
             ("good", "same or better"),
             ("unclear", "unclear"),
@@ -83,7 +83,7 @@ impl ChangeChart<'_> {
         let tolerance = self.comparison.tolerance_percent;
         let (from, to) = (self.x.place(-tolerance), self.x.place(tolerance));
         format!(
-            "<rect class=\"band\" x=\"{}\" width=\"{}\" height=\"100%\"/>\n",
+            "<rect class=\"tolerance\" x=\"{}\" width=\"{}\" height=\"100%\"/>\n",
             percent(from),
             percent(to - from)
         )
