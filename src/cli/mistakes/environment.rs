@@ -11,6 +11,9 @@ use super::super::args::Cli;
 /// Begin of the names of loadgen's variables.
 const PREFIX: &str = "LOADGEN_";
 
+/// Variables of loadgen that are no flags.
+const OTHER_VARIABLES: [&str; 2] = ["LOADGEN_EMBEDDED_PASSWORD", "LOADGEN_REVISION"];
+
 /// Tells whether a flag's value is from the command line or from the environment.
 pub(super) struct VariableSource {
     words: Vec<String>,
@@ -101,7 +104,7 @@ fn known_variables() -> BTreeSet<String> {
     let commands = std::iter::once(&cli).chain(cli.get_subcommands());
     let arguments = commands.flat_map(clap::Command::get_arguments);
     let variables = arguments.filter_map(|arg| arg.get_env()?.to_str());
-    variables.map(ToOwned::to_owned).chain(["LOADGEN_EMBEDDED_PASSWORD".to_owned()]).collect()
+    variables.map(ToOwned::to_owned).chain(OTHER_VARIABLES.map(str::to_owned)).collect()
 }
 
 /// The variable that was meant, if the name has a typing error or two.

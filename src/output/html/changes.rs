@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{Reading, legend, percent, reader, round_ticks, x_axis};
+use super::chart::{Reading, Tick, legend, percent, reader, round_ticks, x_axis};
 use super::grid::figure;
 use super::located::{Located, ShownNumber, field, number};
 use super::markup::{Unit, escape};
@@ -15,6 +15,8 @@ use crate::output::comparison::figures::{
 };
 use crate::output::number::NOT_AVAILABLE;
 
+/// Most ticks of the axis.
+const MOST_TICKS: usize = 4;
 /// Height of a row in pixels.
 const ROW: usize = 34;
 /// Thickness of an interval in pixels.
@@ -62,7 +64,7 @@ pub(super) fn change_chart(
         ]
         .into_iter(),
     );
-    let axis = x_axis(chart.x, &round_ticks(chart.x, Unit::Percent), "");
+    let axis = x_axis(chart.x, &chart.ticks(), "");
     let drawing = format!(
         "<div class=\"chart bars\">{keys}<div class=\"plot\"><svg height=\"{}\" role=\"group\" \
          aria-label=\"Chart: Changes\">\n{bars}{axis}</svg></div></div>\n",
@@ -79,6 +81,18 @@ struct ChangeChart<'a> {
 }
 
 impl ChangeChart<'_> {
+    /// The ticks on both sides of zero that have room on a phone.
+    fn ticks(&self) -> Vec<Tick> {
+        let ticks = round_ticks(self.x, Unit::Percent);
+        let zero = ticks.iter().position(|tick| tick.at == 0.0).unwrap_or_default();
+        let every = ticks.len().div_ceil(MOST_TICKS);
+        let numbered = ticks.into_iter().enumerate();
+        numbered
+            .filter(|(n, _)| n.abs_diff(zero).is_multiple_of(every))
+            .map(|(_, tick)| tick)
+            .collect()
+    }
+
     fn tolerance_band(&self) -> String {
         let tolerance = self.comparison.tolerance_percent;
         let (from, to) = (self.x.place(-tolerance), self.x.place(tolerance));

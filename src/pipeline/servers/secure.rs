@@ -1,6 +1,6 @@
 //! TLS to Redis and brokers.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 
 use redis::{Client, ClientTlsConfig, ConnectionInfo, RedisError, TlsCertificates};
@@ -27,13 +27,7 @@ where
     let config = client_config(&config, &[]).map_err(io::Error::other)?;
     let name = ServerName::try_from(address.host().to_owned());
     let name = name.map_err(|_| io::Error::other("TLS needs a host name or an address"))?;
-    let connected = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
-    connected.map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => io::Error::other(format!(
-            "it closed the connection during the handshake ({error}); does it use TLS there?"
-        )),
-        _ => error,
-    })
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await
 }
 
 /// Client of Redis with the files for TLS that the address has.

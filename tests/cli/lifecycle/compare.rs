@@ -28,7 +28,7 @@ fn saved_runs() -> TempDir {
 fn compared(folder: &Path, words: &str) -> Value {
     let json = folder.join("c.json");
     let words = words.replace("DIR", &folder.display().to_string());
-    let compared = run(&format!("compare {words} -o {}", json.display()));
+    let compared = run(&format!("compare -o {} {words}", json.display()));
     assert_eq!(compared.code, Some(0), "{compared:?}");
     let text = fs::read_to_string(json).expect("it was written");
     let comparison = serde_json::from_str(&text).expect("JSON");

@@ -60,8 +60,13 @@ fn after_the_time_the_error_is_that_of_a_server_that_is_away() {
     let address = format!("127.0.0.1:{}", free_port());
     let waited = "waited 0.3s for it: --wait-for";
     let wait = "--wait-for 300ms";
-    for service in ["api --listen 127.0.0.1:0", "push", "subscribe"] {
-        let words = format!("{service} {wait} --redis redis://{address} --mqtt mqtt://{address}");
+    let (redis, mqtt) = (format!("--redis redis://{address}"), format!("--mqtt mqtt://{address}"));
+    for service in [
+        format!("api --listen 127.0.0.1:0 {redis}"),
+        format!("push {redis} {mqtt}"),
+        format!("subscribe {mqtt}"),
+    ] {
+        let words = format!("{service} {wait}");
         assert_does_not_start(&words, &[&address, "is it running there?", waited]);
     }
     let target = format!("http://{address}/ -R 10 -d 1s {wait}");
