@@ -11,7 +11,7 @@ use super::super::args::Cli;
 /// Begin of the names of loadgen's variables.
 const PREFIX: &str = "LOADGEN_";
 
-/// Variables of loadgen that are no flags.
+/// Variables of loadgen that no flag has.
 const OTHER_VARIABLES: [&str; 2] = ["LOADGEN_EMBEDDED_PASSWORD", "LOADGEN_REVISION"];
 
 /// Tells whether a flag's value is from the command line or from the environment.
