@@ -2,7 +2,7 @@
 
 use super::number::time;
 use super::style::{TextStyle, Tone};
-use super::table::{fitted, fitted_table, one_block};
+use super::table::{fitted, fitted_line, fitted_table, one_block};
 use super::text::{TextOptions, result_line};
 use crate::core::units::format_count;
 use crate::report::Report;
@@ -29,9 +29,11 @@ pub(crate) fn styled_ramp_text(
 ) -> String {
     let kind = if report.planned_steps.is_some() { "Ramp" } else { "Search" };
     let title = style.paint(Tone::Title, &format!("{kind} {}:", report.name));
-    let mut out = fitted("", &format!("{title} {}", report.progress()), style);
-    for line in report.question.iter().flat_map(|question| question.lines()) {
-        out += &fitted("  ", line, style);
+    let title = format!("{title} {}", report.progress());
+    // A name is not broken: a part of it must not begin a line.
+    let mut out = if style.is_terminal() { fitted_line(&title, style) } else { title + "\n" };
+    if let Some(question) = &report.question {
+        out += &fitted("  Question  ", question, style);
     }
     if !report.steps.is_empty() {
         out.push('\n');
@@ -66,10 +68,10 @@ fn step_table(report: &RampReport, style: TextStyle) -> String {
     if one_block(&rows, style).is_none()
         && let Some(lost) = lost.filter(|column| rows[1..].iter().all(|row| row[*column] == "0"))
     {
-        let rest: Vec<_> =
-            rows.iter().map(|row| [&row[..lost], &row[lost + 1..]].concat()).collect();
-        return fitted_table(&rest, style)
-            + &fitted("  Lost      ", "no message at any step", style);
+        let without = rows.iter().map(|row| [&row[..lost], &row[lost + 1..]].concat());
+        if let Some(table) = one_block(&without.collect::<Vec<_>>(), style) {
+            return table + &fitted("  Lost      ", "no message at any step", style);
+        }
     }
     fitted_table(&rows, style)
 }

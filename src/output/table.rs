@@ -7,13 +7,18 @@ use super::style::{TextStyle, Tone, columns_of, wrap_items};
 /// Most blocks that a wide table is cut into; in more, its rows cannot be compared.
 const MOST_BLOCKS: usize = 3;
 
-/// Aligns columns within the width of the style: the first to the left, the others to the right, with two spaces between them. What is too wide has one space between columns, then heads
-/// of two lines, then blocks of columns below each other, and at last a list for each row.
+/// Aligns columns within the width of the style: the first to the left, the others to the right, with two spaces between
+/// them. What is too wide has one space between columns, then heads of two lines, then blocks of columns below each other,
+/// and at last, on a terminal, a list for each row.
 pub(super) fn fitted_table(rows: &[Vec<String>], style: TextStyle) -> String {
     if let Some(table) = one_block(rows, style) {
         return table;
     }
-    blocks(rows, style).unwrap_or_else(|| lists(rows, style))
+    if let Some(blocks) = blocks(rows, style) {
+        return blocks;
+    }
+    // Programs read files and pipes by rows.
+    if style.is_terminal() { lists(rows, style) } else { spaced(rows, " ").concat() }
 }
 
 /// The table with all columns beside each other; `None` if they do not fit.
@@ -117,7 +122,8 @@ fn lists(rows: &[Vec<String>], style: TextStyle) -> String {
     let mut out = String::new();
     for row in rows {
         let Some((name, cells)) = row.split_first() else { continue };
-        out += &fitted("  ", &name.split_whitespace().collect::<Vec<_>>().join(" "), style);
+        // A name is not broken: a part of it must not look like a row of its own.
+        out += &format!("  {}\n", name.split_whitespace().collect::<Vec<_>>().join(" "));
         let items = heads.iter().skip(1).zip(cells).map(|(head, cell)| {
             format!("{} {cell}", style.paint(Tone::Quiet, head)).trim().to_owned()
         });
