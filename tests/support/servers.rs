@@ -9,7 +9,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{LIMIT, Process, eventually, find_program, free_port, require};
+use super::{LIMIT, Process, children_of, eventually, find_program, free_port, require};
 
 /// Attempts with other ports, in case another process takes the free port first.
 const ATTEMPTS: usize = 5;
@@ -48,12 +48,24 @@ impl ServerProcess {
         started.unwrap_or_else(|| panic!("{} did not start", program.name))
     }
 
-    /// Waits until it takes connections; `false` when it ended instead.
+    /// Waits until it takes connections; `false` when it ended instead. Another process may have got the port before it.
     fn is_up(&mut self) -> bool {
         eventually(&format!("the start of {}", self.program.name), || {
             let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
-            if self.process.is_running() { connected.then_some(true) } else { Some(false) }
+            let is_own = connected && self.listens();
+            if self.process.is_running() { is_own.then_some(true) } else { Some(false) }
         })
+    }
+
+    /// Returns true if the process itself, or a child of it, listens on the port.
+    fn listens(&self) -> bool {
+        let owners = [vec![self.process.pid()], children_of(self.process.pid())].concat();
+        let sockets = procfs::net::tcp().expect("the sockets of this machine");
+        let listens = |tcp: &&procfs::net::TcpNetEntry| {
+            tcp.state == procfs::net::TcpState::Listen && tcp.local_address.port() == self.port
+        };
+        let inodes: Vec<_> = sockets.iter().filter(listens).map(|tcp| tcp.inode).collect();
+        owners.into_iter().any(|pid| has_socket(pid, &inodes))
     }
 
     fn restart(&mut self) {
@@ -65,6 +77,15 @@ impl ServerProcess {
     fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
+}
+
+/// Returns true if a process has one of these sockets open.
+fn has_socket(pid: u32, inodes: &[u64]) -> bool {
+    let files = procfs::process::Process::new(pid.cast_signed()).and_then(|process| process.fd());
+    files.into_iter().flatten().flatten().any(|file| match file.target {
+        procfs::process::FDTarget::Socket(inode) => inodes.contains(&inode),
+        _ => false,
+    })
 }
 
 fn launch(program: Program, folder: &Path) -> Process {
