@@ -5,27 +5,31 @@ mod compare;
 #[cfg(feature = "pipeline")]
 mod dead;
 mod log;
+mod output;
 #[cfg(feature = "pipeline")]
 mod servers;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Arg, ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(super) use self::allow::AllowArgs;
 pub(super) use self::compare::{CompareArgs, Sides};
 #[cfg(feature = "pipeline")]
 pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 pub(super) use self::log::LogArgs;
+pub(super) use self::output::OutputArgs;
+use self::output::{RAMP_OUTPUT, fitting};
 #[cfg(feature = "pipeline")]
 pub(super) use self::servers::{MqttAccess, RedisAccess, ServerWait};
-use super::metrics::parse_address;
+#[cfg(feature = "pipeline")]
+pub(super) use self::watch::ServiceMetrics;
+pub(super) use self::watch::WatchArgs;
 use crate::config::settings::Settings;
 use crate::core::units::StartTime;
-use crate::output::forms::{Form, Subject};
-use crate::pipeline::access::{AccessFlags, AccessSettings};
+use crate::output::forms::Subject;
 #[cfg(feature = "pipeline")]
 use crate::pipeline::api::ApiSettings;
 #[cfg(feature = "pipeline")]
@@ -199,138 +203,6 @@ pub(super) struct EmbeddedListen {
     pub(super) listen: SocketAddr,
 }
 
-/// Files and format of a report.
-#[derive(Debug, Args)]
-pub(super) struct OutputArgs {
-    /// Write the report to a file, repeatable; the ending selects the form: .txt .json .html .md .csv .tsv (gnuplot) .xml (JUnit) .hlog .hgrm (of the response; r.arrival.hgrm of the arrival)
-    #[arg(
-        short,
-        long = "output",
-        value_name = "FILE",
-        env = "LOADGEN_OUTPUT",
-        help_heading = "Report"
-    )]
-    pub(super) outputs: Vec<PathBuf>,
-
-    /// Form of the report on stdout
-    #[arg(
-        long,
-        value_name = "FORM",
-        env = "LOADGEN_FORMAT",
-        default_value = "text",
-        value_parser = form_parser(Form::all()),
-        help_heading = "Report"
-    )]
-    pub(super) format: Form,
-
-    /// Print the latency distribution and more percentiles, as wrk; -U, as in wrk2, does the same: the uncorrected latency is the row service
-    #[arg(
-        short = 'L',
-        short_alias = 'U',
-        long,
-        alias = "u_latency",
-        overrides_with = "latency",
-        env = "LOADGEN_LATENCY",
-        help_heading = "Report"
-    )]
-    pub(super) latency: bool,
-}
-
-/// `--output` of a ramp.
-const RAMP_OUTPUT: &str = "Write the report to a file, repeatable; the ending selects the form: .txt .json .html \
-                           .md .csv .tsv (gnuplot) .xml (JUnit) .hlog";
-/// Limits `--format` to the formats that this kind of document supports.
-fn fitting(format: Arg, subject: Subject) -> Arg {
-    format.value_parser(form_parser(Form::all().filter(|form| form.fits(subject).is_ok())))
-}
-
-/// Reads the name of one of the forms, or its file ending.
-fn form_parser(forms: impl Iterator<Item = Form>) -> impl TypedValueParser<Value = Form> {
-    let mut names = Vec::new();
-    for form in forms {
-        let name = PossibleValue::new(form.name());
-        names.push(if form.ending() == form.name() { name } else { name.alias(form.ending()) });
-    }
-    PossibleValuesParser::new(names).try_map(|name| Form::named(&name).ok_or("not a form"))
-}
-
-/// Progress output of a run.
-#[derive(Debug, Args)]
-pub(super) struct WatchArgs {
-    /// Serve metrics for Prometheus at http://ADDR/metrics during the run; a port alone listens on 127.0.0.1, port 0 selects a free one
-    #[arg(long, value_name = "ADDR", env = "LOADGEN_METRICS", value_parser = parse_address, help_heading = "Report")]
-    pub(super) metrics: Option<SocketAddr>,
-
-    #[command(flatten)]
-    pub(super) metrics_access: MetricsAccess,
-
-    /// Print no progress (without it: a live view on a terminal, else a line at intervals)
-    #[arg(short, long, env = "LOADGEN_QUIET", help_heading = "Report")]
-    pub(super) quiet: bool,
-}
-
-/// Metrics of a service.
-#[cfg(feature = "pipeline")]
-#[derive(Debug, Args)]
-pub(super) struct ServiceMetrics {
-    /// Serve metrics for Prometheus at http://ADDR/metrics; a port alone listens on 127.0.0.1, port 0 selects a free one
-    #[arg(long, value_name = "ADDR", env = "LOADGEN_METRICS", value_parser = parse_address)]
-    pub(super) metrics: Option<SocketAddr>,
-
-    #[command(flatten)]
-    pub(super) access: MetricsAccess,
-}
-
-/// Access to metrics.
-#[derive(Debug, Args)]
-pub(super) struct MetricsAccess {
-    /// Certificate (PEM) to serve --metrics over TLS with, and the chain above it
-    #[arg(long, value_name = "FILE", env = "LOADGEN_METRICS_TLS_CERT", help_heading = "Report")]
-    metrics_tls_cert: Option<PathBuf>,
-
-    /// Private key (PEM) of --metrics-tls-cert (default: in the same file)
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "LOADGEN_METRICS_TLS_KEY",
-        requires = "metrics_tls_cert",
-        help_heading = "Report"
-    )]
-    metrics_tls_key: Option<PathBuf>,
-
-    /// CA certificates (PEM): a reader of --metrics needs a certificate of one of them
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "LOADGEN_METRICS_CLIENT_CA",
-        requires = "metrics_tls_cert",
-        help_heading = "Report"
-    )]
-    metrics_client_ca: Option<PathBuf>,
-
-    /// File of tokens, one a line: a reader of --metrics needs 'Authorization: Bearer TOKEN'. Read again on SIGHUP
-    #[arg(long, value_name = "FILE", env = "LOADGEN_METRICS_TOKEN_FILE", help_heading = "Report")]
-    metrics_token_file: Option<PathBuf>,
-
-    /// Serve --metrics beyond this machine without tokens and client certificates, as in a private network
-    #[arg(long, env = "LOADGEN_METRICS_INSECURE_LISTEN", help_heading = "Report")]
-    metrics_insecure_listen: bool,
-}
-
-impl MetricsAccess {
-    /// Returns the settings of the listener.
-    pub(super) fn settings(&self) -> AccessSettings {
-        AccessSettings {
-            tls_cert: self.metrics_tls_cert.clone(),
-            tls_key: self.metrics_tls_key.clone(),
-            client_ca: self.metrics_client_ca.clone(),
-            token_file: self.metrics_token_file.clone(),
-            insecure_listen: self.metrics_insecure_listen,
-            flags: AccessFlags::METRICS,
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// Profile with settings: a TOML file, or the name of a built-in profile (smoke, soak); flags override it
@@ -410,9 +282,10 @@ pub(super) struct MergeArgs {
 mod tests {
     use std::time::Duration;
 
-    use clap::CommandFactory as _;
+    use clap::{Arg, CommandFactory as _};
 
     use super::*;
+    use crate::output::forms::Form;
 
     fn parse(words: &str) -> RunArgs {
         Cli::try_parse_from(words.split(' ')).expect(words).run

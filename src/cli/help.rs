@@ -63,9 +63,14 @@ const OF_COMPARE: [(&str, &str); 6] = [
     ("allow-failed", "Do not exit with 1 if a run failed"),
 ];
 
+const ABOUT: &str = "Open-loop load: HTTP in, MQTT out, and the time until each message arrives";
+
+/// Commands that the last lines leave to `--help`.
+const RARE_COMMANDS: [&str; 4] = ["dead", "init", "completions", "man"];
+
 const EXAMPLES: &str = "\
 Examples:
-  loadgen --rate 1000 --duration 10s          a pipeline of its own, from API to MQTT
+  loadgen --rate 1000 --duration 10s          a pipeline of its own
   loadgen -R 2k http://127.0.0.1:8080/        one HTTP server, open loop
   loadgen -c 40 -t 2 http://127.0.0.1:8080/   the same as wrk does it";
 
@@ -83,7 +88,9 @@ fn short_help(root: Command) -> Command {
     ramp.extend(OF_RUNS.iter().filter(|(name, _)| *name != "url"));
     let mut names = Vec::new();
     for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
-        names.push(command.get_name().to_owned());
+        if !RARE_COMMANDS.contains(&command.get_name()) {
+            names.push(command.get_name().to_owned());
+        }
     }
     let tables: [(&str, &[(&str, &str)]); 6] = [
         ("run", &OF_RUNS),
@@ -97,13 +104,25 @@ fn short_help(root: Command) -> Command {
     for (name, common) in tables {
         if root.find_subcommand(name).is_some() {
             let pointer = format!("All flags, explained: loadgen {name} --help");
-            root = root.mut_subcommand(name, |command| only(command, common).after_help(pointer));
+            root = root.mut_subcommand(name, |command| {
+                in_two_groups(only(command, common)).after_help(pointer)
+            });
         }
     }
     let commands = names.join(", ");
-    only(root, &OF_RUNS).mut_subcommands(|command| command.hide(true)).after_help(format!(
-        "{EXAMPLES}\n\nCommands: {commands}\nHelp on one: loadgen COMMAND -h. All flags and exit codes: loadgen --help"
+    let root = in_two_groups(only(root, &OF_RUNS)).about(ABOUT);
+    root.mut_subcommands(|command| command.hide(true)).after_help(format!(
+        "{EXAMPLES}\n\nCommands: {commands}, …\nHelp on one: loadgen COMMAND -h. All flags and exit codes: loadgen --help"
     ))
+}
+
+/// The headings of a run's flags, joined to two, so that the help fits a screen.
+fn in_two_groups(command: Command) -> Command {
+    command.mut_args(|arg| match arg.get_help_heading() {
+        Some("Request") => arg.help_heading("Load"),
+        Some("Pipeline" | "Report") => arg.help_heading("Pipeline and report"),
+        _ => arg,
+    })
 }
 
 /// The command with the help of its common flags only.
@@ -146,7 +165,7 @@ mod tests {
     #[test]
     fn the_short_help_fits_a_screen() {
         for (name, most) in
-            [("", 36), ("ramp", 36), ("api", 20), ("push", 20), ("subscribe", 20), ("compare", 20)]
+            [("", 30), ("ramp", 30), ("api", 20), ("push", 20), ("subscribe", 20), ("compare", 20)]
         {
             let help = help(name);
             let lines = help.lines().count();

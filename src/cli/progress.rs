@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use self::window::RecentWindow;
 use self::words::StepHeader;
 use super::logger;
-use super::terminal::stderr_style;
+use super::terminal::{is_redrawn, stderr_style};
 use crate::output::TextStyle;
 use crate::ramp::StepStart;
 use crate::report::ramp::RampReport;
@@ -45,7 +45,7 @@ impl View {
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         let face = match stderr_style() {
             _ if quiet => Face::Nothing,
-            Some(style) if !ci => Face::Screen(Screen::new(style)),
+            Some(style) if !ci && is_redrawn() => Face::Screen(Screen::new(style)),
             _ => Face::Plain,
         };
         Self { face, header: StepHeader::default(), listed: 0 }
@@ -61,9 +61,11 @@ impl View {
         }
     }
 
-    /// Lists the steps that have ended since the last call above the view, where they stay.
+    /// Lists the steps that have ended since the last call: above the view, where they stay, or as lines.
     pub(super) fn list_steps(&mut self, ramp: &RampReport) {
-        let Face::Screen(screen) = &self.face else { return };
+        if matches!(self.face, Face::Nothing) {
+            return;
+        }
         // A step of a search is judged after its report.
         let judged = ramp.search.as_ref().map(|search| search.trials.len());
         for (number, step) in ramp.steps.iter().enumerate().skip(self.listed) {
@@ -71,8 +73,16 @@ impl View {
                 return;
             }
             self.listed = number + 1;
-            // A failure only leaves the line out.
-            let _ = screen.all.println(words::finished_step(ramp, number, screen.style));
+            match &self.face {
+                Face::Nothing => {}
+                Face::Plain => {
+                    say(words::finished_step(ramp, number, TextStyle::PLAIN).trim_start());
+                }
+                Face::Screen(screen) => {
+                    // A failure only leaves the line out.
+                    let _ = screen.all.println(words::finished_step(ramp, number, screen.style));
+                }
+            }
         }
     }
 

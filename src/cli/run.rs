@@ -112,6 +112,8 @@ fn read_profile(file: &std::path::Path) -> anyhow::Result<Settings> {
     }
     let settings = Settings::from_toml(&text)
         .map_err(|error| UsageError(format!("--profile {name}: {error}")))?;
+    check_conditions(&settings.fail_if)
+        .map_err(|error| UsageError(format!("--profile {name}: {error}")))?;
     Ok(Settings { mix_file: Some(file.to_owned()), ..settings })
 }
 

@@ -37,6 +37,11 @@ pub(super) fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
     }))
 }
 
+/// Whether the terminal can draw a line anew; a dumb one only adds lines.
+pub(super) fn is_redrawn() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 fn allows_colours(no_color: Option<OsString>, term: Option<OsString>) -> bool {
     no_color.is_none_or(|value| value.is_empty()) && term.is_none_or(|term| term != "dumb")
 }

@@ -15,7 +15,7 @@ pub use crate::engine::transport::config::Engine;
 pub use definitions::Settings;
 pub use options::{Coupling, Pacer, StackChoice};
 pub use request::RequestSettings;
-pub(crate) use table::{ProfileEntry, ProfileError, Table, nearest, setting_keys};
+pub(crate) use table::{ProfileEntry, ProfileError, Table, setting_keys};
 pub(crate) use value::Definition;
 
 impl Settings {

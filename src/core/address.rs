@@ -49,6 +49,14 @@ pub enum AddressError {
         /// Fault of the text.
         reason: url::ParseError,
     },
+    /// The text is a host and a port.
+    #[error("{flag} does not begin with a scheme; write {}, or {}:// for TLS", .server.example(), .server.tls_scheme())]
+    NoScheme {
+        /// Flag that the text is the value of.
+        flag: String,
+        /// Kind of server that the flag expects.
+        server: ServerType,
+    },
     /// The URL is of another kind of server.
     #[error("{flag} begins with {scheme}://; write {}, or {}:// for TLS", .server.example(), .server.tls_scheme())]
     WrongScheme {
@@ -138,6 +146,9 @@ impl Address {
             Scheme::Plain
         } else if url.scheme() == server.tls_scheme() {
             Scheme::Tls
+        } else if url.cannot_be_a_base() {
+            // The parser takes the host in HOST:PORT for a scheme.
+            return Err(AddressError::NoScheme { flag, server });
         } else {
             let scheme = url.scheme().to_owned();
             return Err(AddressError::WrongScheme { flag, server, scheme });

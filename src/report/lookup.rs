@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Report, ThresholdResult};
 use crate::config::plan::{BoundUnit, PlanError, Threshold};
+use crate::core::nearest::nearest;
 use crate::core::units::format_time;
 
 /// The schema of the report, which knows every number there can be.
@@ -162,18 +163,41 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if names().iter().any(|known| stands_for(known, &whole(name))) {
         return Ok(());
     }
-    let meant = name.replace(".p99.9", ".p99_9");
+    let meant = name.replace(".p99.9", ".p99_9").replace(".p999", ".p99_9");
     if meant != name && check_name(&meant).is_ok() {
         return Err(format!("the report has no number '{name}'; write {meant}"));
     }
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let near: Vec<_> = numbers_ending_in(last).into_iter().take(5).collect();
+    let near = near_names(name);
     let hint = if near.is_empty() {
-        "such as arrival.p99, latency.response.p99, messages.lost".to_owned()
+        "some that it has are arrival.p99, response.p99, messages.lost, error_percent".to_owned()
     } else {
         format!("did you mean {}?", near.join(", "))
     };
     Err(format!("the report has no number '{name}'; {hint}"))
+}
+
+/// What other tools, and users, call some numbers.
+const OTHER_NAMES: [(&[&str], &str); 4] = [
+    (&["error_rate", "errors", "error", "failure_rate", "http_req_failed"], "error_percent"),
+    (&["loss", "lost_rate", "loss_rate", "loss_percent"], "lost_percent"),
+    (&["rps", "rate", "throughput", "requests_per_sec"], "requests.completed_per_s"),
+    (&["failed", "failures"], "requests.failed"),
+];
+
+/// Numbers that may be meant by a name that none has.
+fn near_names(name: &str) -> Vec<String> {
+    if let Some((_, meant)) = OTHER_NAMES.iter().find(|(others, _)| others.contains(&name)) {
+        return vec![(*meant).to_owned()];
+    }
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let same_ending: Vec<_> = numbers_ending_in(last).into_iter().take(5).collect();
+    if !same_ending.is_empty() {
+        return same_ending;
+    }
+    let names = names();
+    let meant =
+        nearest(&whole(name), names.iter().map(String::as_str).filter(|n| !n.contains(ANY)));
+    meant.map(ToOwned::to_owned).into_iter().collect()
 }
 
 /// The numbers whose dotted names end so: `lost` → `messages.lost`.

@@ -3,6 +3,7 @@
 #[cfg(feature = "pipeline")]
 mod clear;
 mod participants;
+mod progress;
 mod ids;
 #[cfg(feature = "pipeline")]
 mod list_ends;
@@ -67,9 +68,10 @@ use measurements::Measurements;
 pub(crate) use clear::clear;
 use environment::Environment;
 use ids::NeededIds;
-use monitor::{Monitor, MonitorInputs, ProgressFn};
-pub use monitor::{Phase, Progress};
+use monitor::{Monitor, MonitorInputs};
 use participants::Participants;
+use progress::ProgressFn;
+pub use progress::{Phase, Progress};
 use redis_log::LogServer;
 pub use services::Services;
 #[cfg(not(feature = "pipeline"))]

@@ -1,7 +1,6 @@
 //! Monitor of a run. Ten times a second it collects the workers' and the listener's intervals, reads the queue
 //! depth and reports progress; it finds out when all requests are sent and all messages have arrived.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::environment::Environment;
 use super::measurements::EndedComponent;
-use super::measurements::Totals;
 use super::participants::{Participants, RunResults};
+use super::progress::{Phase, Progress, ProgressFn};
 use super::redis_log::LogServer;
 use super::series::{FinishedSeries, Series};
 use super::services::EndedChild;
@@ -24,55 +23,7 @@ use crate::host::health::MachineWatch;
 use crate::host::resources::Sampler;
 use crate::message::IdSpace;
 use crate::report::remark::ServerNote;
-use crate::report::{Remark, Resource, Row};
-
-/// Phase of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Waiting for the time at which all nodes start.
-    Waiting,
-    /// Sending requests that are not measured.
-    Warmup,
-    /// Sending requests that are measured.
-    Measuring,
-    /// Waiting for the last answers and arrivals.
-    Draining,
-}
-
-/// Progress of a run. It is a side channel: if one is lost, no result changes.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    /// Phase of the run.
-    pub phase: Phase,
-    /// Time since the start; in [`Phase::Waiting`], time since the wait began.
-    pub elapsed: Duration,
-    /// Time from the start to the planned end of sending, `None` if only a count ends it; in [`Phase::Waiting`], time
-    /// from the beginning of the wait to the start.
-    pub planned: Option<Duration>,
-    /// Requests a second since the last progress.
-    pub rate: f64,
-    /// Requests a second that the plan asks of this process now; `None` in a closed loop.
-    pub(crate) target_rate: Option<f64>,
-    /// Requests sent, warm-up included.
-    pub sent: u64,
-    /// Requests on the wire or in the backlog.
-    pub in_flight: u64,
-    /// Slots dropped.
-    pub dropped: u64,
-    /// Measured messages accepted.
-    pub accepted: u64,
-    /// Measured messages that arrived; `None` if arrivals are not measured.
-    pub arrived: Option<u64>,
-    /// Messages in the queue; `None` if it is not known.
-    pub queue_depth: Option<u64>,
-    /// Last second of the measured part that all have reported.
-    pub last_second: Option<Row>,
-    /// Sums over the measured part so far, up to a second old.
-    pub totals: Arc<Totals>,
-}
-
-/// Callback for the progress, if it is wanted.
-pub(super) type ProgressFn = Option<Box<dyn FnMut(&Progress) + Send>>;
+use crate::report::{Remark, Resource};
 
 /// Interval between two updates of the monitor.
 const TICK: Duration = Duration::from_millis(100);

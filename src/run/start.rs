@@ -8,8 +8,8 @@ use tokio::sync::watch as signal;
 use tokio::time::sleep;
 
 use super::RunError;
-use super::measurements::Totals;
-use super::monitor::{Phase, Progress, ProgressFn, stop_requested};
+use super::monitor::stop_requested;
+use super::progress::{Progress, ProgressFn};
 use super::redis_log::LogServer;
 use crate::core::clock::{self, Nanos};
 
@@ -63,25 +63,4 @@ pub(super) fn zero(
     };
     let left = log_server.time_until(at)?;
     Ok((clock::now() + left.into(), at))
-}
-
-impl Progress {
-    /// Progress before the start. `until_start` is the time from the beginning of the wait to the start.
-    fn waiting(elapsed: Duration, until_start: Duration, totals: &Arc<Totals>) -> Self {
-        Self {
-            phase: Phase::Waiting,
-            elapsed,
-            planned: Some(until_start),
-            rate: 0.0,
-            target_rate: None,
-            sent: 0,
-            in_flight: 0,
-            dropped: 0,
-            accepted: 0,
-            arrived: None,
-            queue_depth: None,
-            last_second: None,
-            totals: Arc::clone(totals),
-        }
-    }
 }

@@ -12,7 +12,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::args::{Cli, Command, UsageError};
 use super::help::with_short_help;
-use crate::config::settings::nearest;
+use crate::core::nearest::nearest;
 use environment::VariableSource;
 pub(super) use environment::warn_of_near_misses;
 use word::TypedWords;

@@ -108,8 +108,13 @@ pub(super) fn figures(progress: &Progress, window: &RecentWindow, style: TextSty
         rows.push(row_of_percentiles("arrival", &window.arrival, window.seconds()));
     }
     rows.extend(sparkline(window, style));
-    let arrived = progress.arrived.map(|arrived| labelled_count("arrived", arrived));
-    rows.push(row("sent", &format_count(progress.sent), &arrived.unwrap_or_default()));
+    // Messages that arrive during the warm-up are not counted, so they stand beside those accepted after it.
+    rows.push(match progress.arrived {
+        Some(arrived) => {
+            row("accepted", &format_count(progress.accepted), &labelled_count("arrived", arrived))
+        }
+        None => row("sent", &format_count(progress.sent), ""),
+    });
     let missing = progress.arrived.map(|_| labelled_count("missing", missing(progress)));
     rows.push(row("in flight", &format_count(progress.in_flight), &missing.unwrap_or_default()));
     if let Some(depth) = progress.queue_depth {
@@ -304,8 +309,8 @@ pub(super) mod tests {
             "     rate 24.0k/s     target 24.0k/s\n \
               response p50 459µs   p99 2.49ms\n  \
                arrival p50 579µs   p99 3.10ms\n      \
-                   p99 ▁▂█▄ up to 8.00ms\n     \
-                  sent 96,000      arrived 95,988\n\
+                   p99 ▁▂█▄ up to 8.00ms\n \
+              accepted 95,990      arrived 95,988\n\
              in flight 12          missing 2\n    \
                  queue 3"
         );

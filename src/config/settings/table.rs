@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::{RequestSettings, Settings};
+use crate::core::nearest::nearest;
 use crate::core::secrets::mask_text;
 
 /// Error in a profile.
@@ -237,12 +238,4 @@ fn shown(value: &DeValue<'_>) -> String {
         }
         DeValue::Table(_) => "{…}".to_owned(),
     }
-}
-/// Returns the known word that is nearest to `word`, if it is near enough to be a typing error.
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let (distance, name) = known
-        .into_iter()
-        .map(|name| (strsim::osa_distance(name, word), name))
-        .min_by_key(|(distance, _)| *distance)?;
-    (distance <= 1 + word.len() / 3).then_some(name)
 }

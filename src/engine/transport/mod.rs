@@ -241,7 +241,7 @@ pub enum ConnectError {
         cause: std::io::Error,
     },
     /// No connection can be opened.
-    #[error("cannot connect to {address}: {cause}")]
+    #[error("cannot connect to {address}: {cause}{}", advice(cause))]
     Unreachable {
         /// Host and port.
         address: String,
@@ -270,4 +270,13 @@ pub enum ConnectError {
     /// The client could not be set up.
     #[error("cannot set up the HTTP client: {0}")]
     Setup(String),
+}
+
+/// What to do about a connection that cannot be opened; empty if the error says it.
+fn advice(cause: &std::io::Error) -> &'static str {
+    if cause.kind() == std::io::ErrorKind::ConnectionRefused {
+        "; nothing listens there. Start it first, or wait for it with --wait-for 30s"
+    } else {
+        ""
+    }
 }

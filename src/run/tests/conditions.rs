@@ -41,9 +41,12 @@ fn conditions_name_numbers_of_the_report() {
         ("arival.p99>1", "arrival.p99"),
         ("p99>1", "did you mean"),
         ("response.p99.9>1", "write response.p99_9"),
-        ("other.p99.9>1", "such as arrival.p99"),
+        ("other.p99.9>1", "arrival.p99"),
         ("lost>0", "messages.lost"),
-        ("x>0", "such as"),
+        ("x>0", "some that it has are"),
+        ("error_rate>1%", "did you mean error_percent?"),
+        ("mesages.lost>0", "messages.lost"),
+        ("response.p999>1ms", "write response.p99_9"),
     ] {
         let error = check(text).expect_err(text).to_string();
         assert!(error.contains("--fail-if") && error.contains(hint), "{error}");
