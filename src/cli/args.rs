@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(super) use self::allow::AllowArgs;
-pub(super) use self::compare::{CompareArgs, Sides};
+pub(super) use self::compare::{CompareArgs, Sides, with_divided_sides};
 #[cfg(feature = "pipeline")]
 pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 pub(super) use self::log::LogArgs;
@@ -44,19 +44,25 @@ pub(super) struct UsageError(pub(super) String);
 
 const AFTER_HELP: &str = "\
 Examples:
-  loadgen --rate 1000 --duration 10s                    starts the whole pipeline and measures it
-  loadgen --rate 24000 --duration 10s                   the same with more load
-  loadgen -c 40 -t 2 http://127.0.0.1:8080/             one HTTP server, as wrk does: GET
-  loadgen ramp profiles/concurrency.toml -o ramp.json   several runs, and findings
-  loadgen -t 2 -c 40 -s post.lua http://127.0.0.1:8080/ -- one two     wrk's script, and its arguments
+  loadgen --rate 1000 --duration 10s             starts a pipeline, measures it
+  loadgen --rate 24000 --duration 10s            the same with more load
+  loadgen -c 40 -t 2 http://127.0.0.1:8080/      one HTTP server, as wrk does it
+  loadgen ramp concurrency -o ramp.json          several runs, and findings
+  loadgen -s post.lua http://127.0.0.1:8080/ -- one two   a script of wrk
   loadgen -R 5k --fail-if 'arrival.p99>5ms' -o report.json
-  loadgen report report.json -o report.md      a saved report in another form
+  loadgen report report.json -o report.md        a saved report in another form
 
-Exit codes: 0 done, 1 could not run, no request succeeded, no message arrived or a component of the stack ended
-(--allow-failed), 2 usage,
-3 the generator could not hold the plan (--allow-limited), 99 a --fail-if condition held or could not be
-judged or a comparison is worse, 107 the script failed, 130 interrupted (after its report, or at once by
-a second Ctrl-C). If several apply, the order is 130, 107, 1, 3, 99.";
+Exit codes:
+  0    done
+  1    it could not run, no request succeeded, no message arrived, or a
+       component of the stack ended (--allow-failed)
+  2    the command line or a profile is wrong
+  3    the generator could not hold the plan (--allow-limited)
+  99   a --fail-if condition held or could not be judged, or a comparison is
+       worse
+  107  the script failed
+  130  interrupted, after its report, or at once by a second Ctrl-C
+If several apply, the first of 130, 107, 1, 3, 99 is taken.";
 
 /// Open-loop load for asynchronous pipelines: HTTP in, MQTT out, and the time until each message arrives
 #[derive(Debug, Parser)]

@@ -372,6 +372,11 @@ fn check_brought_up(settings: &Settings, target: &Target) -> Result<(), PlanErro
 
 fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanError> {
     let ServerPlan { redis, log_server, mqtt } = servers(&settings)?;
+    if !settings.topics.is_empty() && settings.mqtt.is_none() && *target != Target::Pipeline {
+        return refuse(
+            "--topic needs --mqtt: without a broker no arrival is measured. Give --mqtt URL, or leave --topic out",
+        );
+    }
     let topics = topics(settings.topics, target)?;
     let sample = settings.sample.unwrap_or(100);
     if !(1..=MOST_SAMPLE).contains(&sample) {

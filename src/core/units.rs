@@ -14,7 +14,7 @@ mod start_time;
 
 pub use format::format_count;
 pub(crate) use format::{
-    TimeUnit, align, format_binary, format_duration, format_length, format_metric,
+    TimeUnit, align, format_binary, format_duration, format_length, format_memory, format_metric,
     format_short_metric, format_some, format_time, format_wrk_time, three_digits,
 };
 pub use rates::Rates;

@@ -98,10 +98,12 @@ impl<T: Transport> WorkerLoop<'_, T> {
         let mut completed = Vec::with_capacity(1_024);
         loop {
             let now = clock::now();
+            // Turns come when requests are due, so what is sent in this one is no sign of what is usually in flight.
+            let in_flight = self.in_flight();
             self.begin_turn(now);
             self.drop_excess(now);
             self.send_due();
-            self.close_intervals(now);
+            self.close_intervals(now, in_flight);
             if self.is_finished(now) {
                 break;
             }
@@ -275,14 +277,18 @@ impl<T: Transport> WorkerLoop<'_, T> {
         }
     }
 
-    fn close_intervals(&mut self, now: Nanos) {
+    /// Requests on the wire and in the backlog.
+    fn in_flight(&self) -> u64 {
+        self.sender.on_wire + self.slots.waiting()
+    }
+
+    fn close_intervals(&mut self, now: Nanos, in_flight: u64) {
         while now >= self.config.measure_from + Nanos(INTERVAL.0 * (self.interval + 1)) {
-            self.close_interval();
+            self.close_interval(in_flight);
         }
     }
 
-    fn close_interval(&mut self) {
-        let in_flight = self.sender.on_wire + self.slots.waiting();
+    fn close_interval(&mut self, in_flight: u64) {
         let report = self.sender.recorder.interval(self.interval, in_flight);
         self.interval += 1;
         // The receiver is gone if the run was aborted.
@@ -300,7 +306,7 @@ impl<T: Transport> WorkerLoop<'_, T> {
                 self.sender.recorder.dropped(slot.number, due, now - due, true);
             }
         }
-        self.close_interval();
+        self.close_interval(self.in_flight());
         let traffic = self.sender.traffic();
         let warmup = self.warmup_traffic.unwrap_or(traffic);
         (self.sender.recorder.result, traffic.since(warmup))

@@ -42,13 +42,19 @@ pub(crate) enum NamedProcessError {
     )]
     NoPid(NamedProcess),
     #[error(
-        "--process {0}: no process of this name; it is compared with the command name (ps -o comm) and with \
-         the file name of the first argument. Is it running on this machine, and in this container?"
+        "--process {0}: no process of this name; it is compared with the command name (ps -o comm), with the file \
+         name of the program, and with the script of node, python, java and the like. Is it running on this machine, and in this container?"
     )]
     NoProgram(NamedProcess),
     #[error("--process {name}: process {pid} belongs to '{component}' already; name it once")]
     Twice { name: NamedProcess, pid: u32, component: String },
 }
+
+/// Programs whose processes are known by the file that they run: `node worker.js`.
+const INTERPRETERS: [&str; 13] = [
+    "node", "nodejs", "deno", "bun", "python", "ruby", "perl", "php", "java", "dotnet", "bash",
+    "sh", "uwsgi",
+];
 
 /// Finds the processes. Those of one component are measured together.
 pub(crate) fn find_processes(names: &[NamedProcess]) -> Result<Vec<Component>, NamedProcessError> {
@@ -105,9 +111,18 @@ fn is_of_program(process: &Process, program: &str) -> bool {
     let has_command_name = process.stat().is_ok_and(|stat| stat.comm == program);
     has_command_name
         || process.cmdline().is_ok_and(|words| {
-            let file = words.first().and_then(|first| first.rsplit('/').next());
-            file == Some(program)
+            let mut files = words.iter().map(|word| word.rsplit('/').next().unwrap_or(word));
+            let Some(executable) = files.next() else { return false };
+            executable == program
+                || INTERPRETERS.iter().any(|name| is_version_of(executable, name))
+                    && files.any(|file| file == program)
         })
+}
+
+/// Returns true if a file is a program, or a version of it: `python3.11` of `python`.
+fn is_version_of(file: &str, program: &str) -> bool {
+    let version = file.strip_prefix(program);
+    version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
 #[cfg(test)]
@@ -137,6 +152,31 @@ mod tests {
 
     fn named(component: &str, process: ProcessName) -> NamedProcess {
         NamedProcess { component: component.to_owned(), process }
+    }
+
+    #[test]
+    fn a_script_is_found_by_its_name_and_an_editor_of_it_is_not() {
+        assert!(is_version_of("python3.11", "python") && is_version_of("node", "node"));
+        assert!(!is_version_of("nodemon", "node") && !is_version_of("vim", "sh"));
+        let script = format!("loadgen-test-{}.py", std::process::id());
+        let code = "import sys, time; sys.stdin.readline()";
+        let python = Command::new("python3")
+            .args(["-c", code, &format!("/srv/{script}")])
+            .stdin(std::process::Stdio::piped())
+            .spawn();
+        let python = Sleeper(python.expect("python3 is installed"));
+        let reader = Command::new("tail").args(["-f", "/dev/null", "--", &script]).spawn();
+        let _reader = Sleeper(reader.expect("tail is installed"));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let found = loop {
+            match find_processes(&[program("push", &script)]) {
+                Ok(found) => break found,
+                Err(error) if std::time::Instant::now() > deadline => panic!("{error}"),
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        let pids: Vec<_> = found[0].processes.iter().map(|id| id.pid).collect();
+        assert_eq!(pids, [python.0.id()]);
     }
 
     fn program(component: &str, name: &str) -> NamedProcess {

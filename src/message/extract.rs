@@ -52,6 +52,11 @@ impl IdFields {
         (*self != Self::default()).then(|| self.0.first().map(String::as_str)).flatten()
     }
 
+    /// Returns true if a field at this path, with this key, is probably meant by one of the names.
+    pub(crate) fn may_mean(&self, path: &str, key: &str) -> bool {
+        self.0.iter().any(|name| name == path || name == key)
+    }
+
     /// The MsgID of a JSON object. The whole body is checked: what follows the id counts too.
     pub(crate) fn extract(&self, body: &[u8]) -> Result<MsgId, IdError> {
         let mut source = serde_json::Deserializer::from_slice(body);

@@ -16,22 +16,35 @@ const DEPTH: usize = 4;
 pub(crate) struct Shape {
     /// Its keys and types, such as `{"payload":{"id":int}}`; else what it is instead.
     pub text: String,
-    /// Paths of integers that are inside an object: `payload.id`.
-    pub nested_integers: Vec<String>,
-    /// Keys of integers of the outermost object.
-    pub integers: Vec<String>,
+    /// Fields that may hold an id, in the order of the payload.
+    pub candidates: Vec<Candidate>,
     /// The payload is a JSON object.
     pub is_object: bool,
 }
 
+/// A field of a payload that may hold an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// Its key, after those of the objects that it is in: `payload.id`.
+    pub path: String,
+    /// It is in the outermost object.
+    pub is_outermost: bool,
+    /// It is a text; else an integer.
+    pub is_text: bool,
+    /// It is an integer, or a text of digits.
+    pub is_number: bool,
+}
+
+impl Candidate {
+    /// The key without the objects around it.
+    pub(crate) fn key(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or(&self.path)
+    }
+}
+
 /// The shape of a payload.
 pub(crate) fn shape_of(payload: &[u8]) -> Shape {
-    let mut shape = Shape {
-        text: String::new(),
-        nested_integers: Vec::new(),
-        integers: Vec::new(),
-        is_object: false,
-    };
+    let mut shape = Shape { text: String::new(), candidates: Vec::new(), is_object: false };
     if payload.len() > LONGEST {
         shape.text = format!("{} bytes, too long to look into", payload.len());
         return shape;
@@ -43,7 +56,7 @@ pub(crate) fn shape_of(payload: &[u8]) -> Shape {
     };
     shape.is_object = value.is_object();
     shape.text = describe(&value, 0);
-    collect_integers(&value, &mut Vec::new(), &mut shape);
+    collect_candidates(&value, &mut Vec::new(), &mut shape.candidates);
     shape
 }
 
@@ -83,17 +96,23 @@ fn short(key: &str) -> String {
         .collect()
 }
 
-fn collect_integers(value: &Value, path: &mut Vec<String>, shape: &mut Shape) {
+fn collect_candidates(value: &Value, path: &mut Vec<String>, candidates: &mut Vec<Candidate>) {
     let Value::Object(fields) = value else { return };
     for (key, value) in fields.iter().take(MOST_KEYS) {
         path.push(short(key));
-        if value.is_u64() {
-            let name = path.join(".");
-            let list =
-                if path.len() == 1 { &mut shape.integers } else { &mut shape.nested_integers };
-            list.push(name);
-        } else if path.len() < DEPTH {
-            collect_integers(value, path, shape);
+        match value {
+            Value::Object(_) if path.len() < DEPTH => collect_candidates(value, path, candidates),
+            Value::Number(_) | Value::String(_) => {
+                let text = value.as_str();
+                let is_digits = text.is_some_and(|text| text.parse::<u64>().is_ok());
+                candidates.push(Candidate {
+                    path: path.join("."),
+                    is_outermost: path.len() == 1,
+                    is_text: text.is_some(),
+                    is_number: value.is_u64() || is_digits,
+                });
+            }
+            _ => {}
         }
         path.pop();
     }
@@ -109,9 +128,18 @@ mod tests {
         let shape = shape_of(payload);
         let expected = r#"{"l":[int],"n":null,"ok":bool,"payload":{"id":int,"who":string},"ts":string,"x":float}"#;
         assert_eq!(shape.text, expected);
-        assert_eq!(shape.nested_integers, ["payload.id"]);
-        assert!(shape.is_object && shape.integers.is_empty());
-        assert_eq!(shape_of(br#"{"seq":3}"#).integers, ["seq"]);
+        assert!(shape.is_object);
+    }
+
+    #[test]
+    fn fields_that_may_hold_the_id_are_found_at_any_depth() {
+        let payload = br#"{"a":{"id":17,"ref":"18","who":"x"},"seq":3,"x":1.5,"l":[1]}"#;
+        let found = shape_of(payload).candidates;
+        let numbers: Vec<_> = found.iter().filter(|field| field.is_number).collect();
+        let seen = numbers.iter().map(|field| (&*field.path, field.is_outermost, field.is_text));
+        let expected = [("a.id", false, false), ("a.ref", false, true), ("seq", true, false)];
+        assert_eq!(seen.collect::<Vec<_>>(), expected);
+        assert!(found.iter().any(|field| field.path == "a.who" && field.key() == "who"));
     }
 
     #[test]

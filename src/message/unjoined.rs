@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::extract::{IdError, IdFields};
-use super::shape::{Shape, shape_of};
+use super::shape::{Candidate, Shape, shape_of};
 use crate::core::units::{format_count, format_some};
 
 /// Topics that are counted one by one.
@@ -133,7 +133,7 @@ impl Display for Diagnosis {
 
 impl First {
     fn reason(&self, fields: &IdFields) -> String {
-        let Shape { text, integers, nested_integers, is_object } = &self.shape;
+        let Shape { text, candidates, is_object } = &self.shape;
         let Some(error) = &self.error else {
             return format!(
                 "their {fields} is not an id of this run. Another run or publisher uses the topic, or the \
@@ -145,23 +145,52 @@ impl First {
                 "a payload must be a JSON object with the id in {fields}; the first one is {text}"
             );
         }
+        let shape = format!("the first payload is of the form {text}");
         if let IdError::NotAnId(field) = error {
+            let other = match &outermost_integers(candidates)[..] {
+                [] => String::new(),
+                keys => format!(". Or if {} is the id, say so with --id-field", keys.join(" or ")),
+            };
             return format!(
-                "the first payload is of the form {text}: its {field} is not an integer from 0 to \
-                 9007199254740991. The service must pass the id on as a number"
+                "{shape}: its {field} is not an integer from 0 to 9007199254740991. The service must pass \
+                 the id on as a number: without quotes around {{{{msg_id}}}} in the request, and in what \
+                 it publishes{other}"
             );
         }
-        let advice = match (&integers[..], &nested_integers[..]) {
-            ([], []) => "it has no integer at all. The service must pass the id of the request on"
-                .to_owned(),
-            ([], nested) => format!(
-                "{} is inside an object. The service must publish the id in the outermost object",
-                nested.join(" or ")
-            ),
-            (keys, _) => format!("if {} is the id, say so with --id-field", keys.join(" or ")),
-        };
-        format!("none has {fields}; the first payload is of the form {text}: {advice}")
+        format!("none has {fields}; {shape}: {}", advice(candidates, fields))
     }
+}
+
+/// Advice for a payload that has no field of these names in its outermost object.
+fn advice(candidates: &[Candidate], fields: &IdFields) -> String {
+    const RULE: &str =
+        "The id must be an integer of the outermost object: let the service publish it there";
+    if let Some(meant) = candidates.iter().find(|field| fields.may_mean(&field.path, field.key())) {
+        let Candidate { path, is_outermost, is_text, .. } = meant;
+        let place = if *is_outermost { "" } else { " inside an object" };
+        let kind = if *is_text { " as a text" } else { "" };
+        return format!("{path} is there, but{place}{kind}. {RULE}");
+    }
+    let integers = outermost_integers(candidates);
+    if !integers.is_empty() {
+        return format!("if {} is the id, say so with --id-field", integers.join(" or "));
+    }
+    let mut numbers = Vec::new();
+    for Candidate { path, is_text, .. } in candidates.iter().filter(|field| field.is_number) {
+        numbers.push(if *is_text { format!("{path} (a text)") } else { path.clone() });
+    }
+    if numbers.is_empty() {
+        return "it has no integer at all. The service must pass the id of the request on"
+            .to_owned();
+    }
+    format!("{} can be the id. {RULE}", numbers.join(" or "))
+}
+
+/// Integers of the outermost object.
+fn outermost_integers(candidates: &[Candidate]) -> Vec<&str> {
+    let integers =
+        candidates.iter().filter(|field| field.is_outermost && field.is_number && !field.is_text);
+    integers.map(|field| field.path.as_str()).collect()
 }
 
 /// A foreign text as far as it is shown, without characters that a terminal acts on.
@@ -198,8 +227,11 @@ mod tests {
         for (payload, parts) in [
             (
                 &br#"{"payload":{"id":7}}"#[..],
-                &["none has MsgID or id", "payload.id is inside"][..],
+                &["none has MsgID or id", "payload.id is there, but inside an object. The id must"]
+                    [..],
             ),
+            (br#"{"payload":{"n":7,"m":"8"}}"#, &["payload.m (a text) or payload.n can be the id"]),
+            (br#"{"id":{"n":7},"seq":8}"#, &["its id is not", "Or if seq is the id, say so"]),
             (br#"{"id":"12"}"#, &[r#"{"id":string}"#, "its id is not an integer", "as a number"]),
             (br#"{"seq":12}"#, &["if seq is the id", "--id-field"]),
             (br#"{"a":"b"}"#, &["no integer at all"]),
@@ -221,6 +253,11 @@ mod tests {
         }
         let own = diagnosis(&[br#"{"id":1}"#], &IdFields::only("order"), false);
         assert!(own.contains("none has order"), "{own}");
+        let nested = br#"{"order":{"items":2,"ref":"17"},"total":3}"#;
+        for field in ["order.ref", "ref"] {
+            let text = diagnosis(&[nested], &IdFields::only(field), false);
+            assert!(text.contains("order.ref is there, but inside an object as a text."), "{text}");
+        }
         let nothing = diagnosis(&[], &default, false);
         assert!(
             nothing.contains("nothing came on '/channel' or 'a/+': is --topic right"),

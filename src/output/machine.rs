@@ -1,6 +1,6 @@
 //! The machine of a run and its labels, as one line each.
 
-use crate::core::units::format_binary;
+use crate::core::units::format_memory;
 use crate::report::{Generator, Report, Tool};
 
 /// The machines of the run and the revision of loadgen; `None` in reports of versions that did not save them.
@@ -29,7 +29,7 @@ fn described(machine: &Generator) -> Option<String> {
     }
     let mut facts: Vec<String> = cpu_model.iter().cloned().collect();
     facts.push(cpus(machine));
-    facts.extend(memory_bytes.map(|bytes| format!("{}B", format_binary(bytes as f64))));
+    facts.extend(memory_bytes.map(|bytes| format_memory(bytes as f64)));
     facts.extend(kernel.clone());
     let name = host.as_deref().map(|host| format!("{host}: ")).unwrap_or_default();
     Some(name + &facts.join(", "))
@@ -80,7 +80,7 @@ mod tests {
     fn the_machine_is_one_line_with_the_revision() {
         let mut report = report();
         report.generator = Some(host("one", 2));
-        let plain = "one: AMD EPYC 7B13, 2 CPUs, 8.00GB, Linux 6.1.0";
+        let plain = "one: AMD EPYC 7B13, 2 CPUs, 8.00GiB, Linux 6.1.0";
         assert_eq!(machine(&report).as_deref(), Some(plain));
         report.tool.revision = Some("1eb6622".to_owned());
         let whole = format!("{plain}; loadgen 0.1.0, revision 1eb6622");

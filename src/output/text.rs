@@ -8,11 +8,12 @@ use super::requests::request_rows;
 use super::style::{TextStyle, Tone};
 use super::table::{fitted, fitted_table};
 use super::wrk::block;
-use crate::core::units::{TimeUnit, format_binary, format_count, format_time};
+use crate::core::units::{TimeUnit, format_count, format_memory, format_time};
 use crate::report::lookup::it_is;
 use crate::report::result::{Allowed, RESULT_LABEL, RunResult};
 use crate::report::{
-    Distribution, Errors, HttpVersion, Latency, Messages, Report, Run, Script, ThresholdResult,
+    Distribution, Errors, Generator, HttpVersion, Latency, Messages, Report, Run, Script,
+    ThresholdResult,
 };
 
 /// Indent of a row under the label above it.
@@ -50,7 +51,13 @@ pub(crate) fn styled_text(report: &Report, options: TextOptions, style: TextStyl
 
 /// The last line of a text.
 pub(super) fn result_line(result: &RunResult, style: TextStyle) -> String {
-    let tone = if result.passed() { Tone::Good } else { Tone::Bad };
+    let tone = if !result.passed() {
+        Tone::Bad
+    } else if result.falls_short() {
+        Tone::Warning
+    } else {
+        Tone::Good
+    };
     result_words(&result.to_string(), tone, style)
 }
 
@@ -333,10 +340,19 @@ pub(super) fn resource_rows(report: &Report) -> Vec<Vec<String>> {
             format!("{:.1}%", used.cpu_percent_mean),
             format!("{:.1}%", used.cpu_percent_max),
             time(cpu_per_request_us(used, report)),
-            format!("{}B", format_binary(used.rss_max_bytes as f64)),
+            format_memory(used.rss_max_bytes as f64),
         ]);
     }
+    rows.extend(report.generator.as_ref().and_then(other_processes));
     rows
+}
+
+/// The row of all processes of this machine that are no component, in percent of one CPU as the others; `None` if
+/// they used next to nothing, or that is not known.
+fn other_processes(machine: &Generator) -> Option<Vec<String>> {
+    let used = machine.other_cpu_percent.filter(|used| *used >= 1.0)?;
+    let percent = format!("{:.1}%", used * machine.cores as f64);
+    Some(vec!["  others".to_owned(), percent, String::new(), String::new(), String::new()])
 }
 
 /// Queue and broker; `None` if neither is known.
@@ -414,7 +430,8 @@ fn verdict(report: &Report, style: TextStyle) -> String {
 
 /// A condition with its result.
 fn condition(threshold: &ThresholdResult, style: TextStyle) -> String {
-    let (tone, word) = if threshold.ok { (Tone::Good, "ok") } else { (Tone::Bad, "FAILED") };
+    let (tone, word) =
+        if threshold.ok { (Tone::Good, "does not hold") } else { (Tone::Bad, "FAILED") };
     if style.is_terminal() {
         // The mark comes first, below those of the other conditions.
         let verdict = style.verdict(tone, &threshold.expr);

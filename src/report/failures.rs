@@ -92,13 +92,17 @@ fn nothing_arrived(report: &Report) -> Option<Failure> {
 
 /// Knowledge of messages that were accepted and did not arrive.
 fn missing(report: &Report, messages: &Messages) -> Missing {
-    let waiting = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
+    let last_depth = || report.series.iter().rev().find_map(|row| row.queue_depth);
+    let queued = messages.queued_after.or_else(last_depth);
+    let waiting = queued.unwrap_or(0);
     if messages.missed > 0 {
         Missing::SubscriberAway
     } else if messages.unexpected > 0 {
         Missing::WithoutId { unexpected: messages.unexpected }
     } else if waiting > 0 {
         Missing::InQueue { waiting }
+    } else if queued.is_some() {
+        Missing::NotInQueue
     } else {
         Missing::Unknown
     }
@@ -184,9 +188,17 @@ mod tests {
         let plain = missing(|_| ()).expect("it failed");
         assert_eq!(
             plain,
-            "nothing arrived: 1,000 messages were accepted. Does the push server run, and publish to \
-             the topic of --topic?"
+            "nothing arrived: 1,000 messages were accepted. The queue is empty. Does the service that takes \
+             from it (push) publish to the broker of --mqtt, and to the topic of --topic?"
         );
+        let unknown = missing(|report| {
+            report.series.iter_mut().for_each(|row| row.queue_depth = None);
+        });
+        assert!(unknown.expect("it failed").contains("With --redis and --queue the report says"));
+        let after = |report: &mut Report| {
+            report.messages.as_mut().expect("it listened").queued_after = Some(1_000);
+        };
+        assert!(missing(after).expect("it failed").contains("1,000 messages were in the queue"));
         let last =
             |report: &mut Report| report.series.last_mut().expect("a row").queue_depth = Some(7);
         assert!(missing(last).expect("it failed").contains("7 messages were in the queue"));

@@ -268,6 +268,12 @@ pub struct Messages {
     #[serde(default)]
     #[cfg_attr(test, schemars(range(max = 100)))]
     pub lost_percent: Option<f64>,
+    /// Messages in the queue when the run began; `null` if that is not known.
+    #[serde(default)]
+    pub queued_before: Option<u64>,
+    /// Messages in the queue after the drain; `null` if that is not known.
+    #[serde(default)]
+    pub queued_after: Option<u64>,
     /// The first ids of a kind.
     pub examples: Examples,
 }
@@ -288,6 +294,8 @@ impl Messages {
             missed_windows: _,
             timed_when_read,
             lost_percent: _,
+            queued_before: _,
+            queued_after: _,
             examples: _,
         } = part;
         add(&mut self.accepted, *accepted);

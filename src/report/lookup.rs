@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Report, ThresholdResult};
 use crate::config::plan::{BoundUnit, PlanError, Threshold};
 use crate::core::nearest::nearest;
-use crate::core::units::format_time;
+use crate::core::units::{format_memory, format_time};
 
 /// The schema of the report, which knows every number there can be.
 const SCHEMA: &str = include_str!("../../schema/report.schema.json");
@@ -96,6 +96,8 @@ pub(crate) fn format_number(name: &str, value: f64) -> String {
         format_time(value)
     } else if is_percent(name) {
         format!("{value}%")
+    } else if name.ends_with("_bytes") {
+        format_memory(value)
     } else {
         value.to_string()
     }

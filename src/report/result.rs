@@ -6,6 +6,7 @@ use std::fmt;
 use super::ramp::{RampReport, RampStep};
 use super::remark::sentences;
 use super::{Report, Verdict};
+use crate::core::units::format_count;
 
 /// The beginning of the last line of a text.
 pub(crate) const RESULT_LABEL: &str = "RESULT  ";
@@ -54,6 +55,8 @@ pub(crate) struct RunResult {
     interrupted: bool,
     /// Faults, in a few words each.
     causes: Vec<String>,
+    /// What a reader must not overlook although the run passed: no condition was about it.
+    shortfalls: Vec<String>,
     /// The flags without which the outcome would be another.
     allowed_by: Vec<&'static str>,
     outcome: CommandOutcome,
@@ -79,7 +82,7 @@ impl RunResult {
             limited: limited(report),
             conditions: conditions(&report.verdict),
         };
-        faults.result(allowed)
+        RunResult { shortfalls: shortfalls(report), ..faults.result(allowed) }
     }
 
     /// The result of a ramp: the worst of its steps decides.
@@ -90,6 +93,11 @@ impl RunResult {
     /// Returns true if nothing is wrong, whatever the user allows.
     pub(crate) fn passed(&self) -> bool {
         !self.interrupted && self.causes.is_empty()
+    }
+
+    /// Returns true if something was lost or refused, although no condition was about it.
+    pub(crate) fn falls_short(&self) -> bool {
+        !self.shortfalls.is_empty()
     }
 
     /// Outcome of the command.
@@ -130,7 +138,11 @@ impl Report {
 impl fmt::Display for RunResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.passed() {
-            return f.write_str("passed");
+            f.write_str("passed")?;
+            if self.falls_short() {
+                write!(f, ", but {}", self.shortfalls.join(", and "))?;
+            }
+            return Ok(());
         }
         f.write_str(if self.interrupted { "INTERRUPTED" } else { "FAILED" })?;
         if !self.causes.is_empty() {
@@ -168,7 +180,13 @@ impl Faults {
         }
         let causes =
             self.broken.into_iter().chain(self.failed).chain(self.limited).chain(self.conditions);
-        RunResult { interrupted: self.interrupted, causes: causes.collect(), allowed_by, outcome }
+        RunResult {
+            interrupted: self.interrupted,
+            causes: causes.collect(),
+            shortfalls: Vec::new(),
+            allowed_by,
+            outcome,
+        }
     }
 }
 
@@ -184,6 +202,44 @@ impl Report {
         }
         names
     }
+}
+
+/// Losses and errors about which there was no condition. Without a condition the run passes with them.
+fn shortfalls(report: &Report) -> Vec<String> {
+    let has_condition_on = |words: &[&str]| {
+        let mut conditions = report.verdict.thresholds.iter();
+        conditions.any(|condition| words.iter().any(|word| condition.expr.contains(word)))
+    };
+    let mut shortfalls = Vec::new();
+    if let Some(messages) = report.messages.as_ref().filter(|messages| messages.lost > 0)
+        && !has_condition_on(&["lost"])
+    {
+        let (lost, accepted) = (messages.lost, messages.accepted);
+        shortfalls.push(share_of(
+            lost,
+            accepted,
+            "message",
+            if lost == 1 { "was lost" } else { "were lost" },
+        ));
+    }
+    if has_condition_on(&["error", "failed", "refused", "status"]) {
+        return shortfalls;
+    }
+    let requests = &report.requests;
+    let refused = requests.refused();
+    let verb = if refused == 1 { "was refused" } else { "were refused" };
+    for (few, verb) in [(refused, verb), (requests.failed, "failed")] {
+        if few > 0 {
+            shortfalls.push(share_of(few, requests.planned, "request", verb));
+        }
+    }
+    shortfalls
+}
+
+/// `3 of 1,000 messages were lost`
+fn share_of(few: u64, all: u64, noun: &str, verb: &str) -> String {
+    let plural = if all == 1 { "" } else { "s" };
+    format!("{} of {} {noun}{plural} {verb}", format_count(few), format_count(all))
 }
 
 fn limited(report: &Report) -> Option<String> {

@@ -57,8 +57,19 @@ pub(crate) struct Measurements {
     pub heatmap: Option<HeatMap>,
     /// Events that a reader of the report must know.
     pub notes: Vec<Remark>,
+    /// Messages in the queue at both ends of the run.
+    pub queue: QueueDepths,
     /// Components that ended during the run although they were not stopped.
     pub ended_components: Vec<EndedComponent>,
+}
+
+/// Messages in the queue at both ends of the run; `None` where that is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct QueueDepths {
+    /// Before the first request.
+    pub before: Option<u64>,
+    /// After the drain.
+    pub after: Option<u64>,
 }
 
 /// Component that ended during a run although it was not stopped.

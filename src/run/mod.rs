@@ -267,14 +267,15 @@ impl Runner {
             () = monitor::stop_requested(&mut self.stop) => return Err(RunError::Stopped),
         };
 
+        let queued_before = log_server.queue_depth().await;
         let machine = MachineWatch::new();
         let (start, start_at) = start::zero(self.start_at, log_server)?;
         let measure_from = start + shards.measure_from();
         let started_at = start_at + shards.measure_from().as_duration();
         participants.start(start, measure_from);
         let sampler = Sampler::new(components(environment, participants.listener.is_some()));
-        let inputs =
-            MonitorInputs { machine, sampler, stop: self.stop, on_progress: self.progress };
+        let (stop, on_progress) = (self.stop, self.progress);
+        let inputs = MonitorInputs { machine, sampler, stop, on_progress, queued_before };
         let mut watch = Monitor::new(plan, shards, start, space, inputs);
         watch.until_sent(&mut participants, log_server, environment).await;
         if let Some(error) = participants.script_failure() {
@@ -330,6 +331,7 @@ impl Runner {
                 heatmap: seen.series.heatmap,
                 notes,
                 ended_components: seen.ended_components,
+                queue: seen.queue,
             },
         })
     }

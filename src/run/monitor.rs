@@ -8,7 +8,7 @@ use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::environment::Environment;
-use super::measurements::EndedComponent;
+use super::measurements::{EndedComponent, QueueDepths};
 use super::participants::{Participants, RunResults};
 use super::progress::{Phase, Progress, ProgressFn};
 use super::redis_log::LogServer;
@@ -41,6 +41,7 @@ pub(super) struct MonitorResults {
     pub(super) resources: Vec<Resource>,
     pub(super) notes: Vec<Remark>,
     pub(super) ended_components: Vec<EndedComponent>,
+    pub(super) queue: QueueDepths,
 }
 
 pub(super) struct Monitor {
@@ -66,6 +67,7 @@ pub(super) struct Monitor {
     rates: Option<RateSpan>,
     /// State at the last report of progress.
     last_progress: SentSoFar,
+    queued_before: Option<u64>,
     queue_depth: Option<u64>,
 }
 
@@ -91,6 +93,8 @@ pub(super) struct MonitorInputs {
     pub(super) sampler: Sampler,
     pub(super) stop: Option<signal::Receiver<bool>>,
     pub(super) on_progress: ProgressFn,
+    /// Messages in the queue before the load.
+    pub(super) queued_before: Option<u64>,
 }
 
 impl Monitor {
@@ -126,6 +130,7 @@ impl Monitor {
             planned,
             rates: rate_span(plan),
             last_progress: SentSoFar { at: start, sent: 0 },
+            queued_before: inputs.queued_before,
             queue_depth: None,
         }
     }
@@ -231,6 +236,15 @@ impl Monitor {
     ) {
         self.collect(participants);
         self.series.end_load();
+        self.wait_for_messages(participants, log_server).await;
+        self.queue_depth = log_server.queue_depth().await;
+    }
+
+    async fn wait_for_messages(
+        &mut self,
+        participants: &mut Participants,
+        log_server: &mut LogServer,
+    ) {
         let begun = clock::now();
         let mut next_update = begun;
         loop {
@@ -376,6 +390,7 @@ impl Monitor {
             resources: self.resources,
             notes: self.notes,
             ended_components: self.ended_components,
+            queue: QueueDepths { before: self.queued_before, after: self.queue_depth },
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::judge;
-use super::measurements::{Arrivals, MeasuredStage, Measurements};
+use super::measurements::{Arrivals, MeasuredStage, Measurements, QueueDepths};
 use crate::config::plan::{Mode, Pace, PipelinePlan, Plan, ScriptPlan, Target};
 use crate::config::settings::{ArrivalProcess, Engine};
 use crate::core::clock::Nanos;
@@ -37,7 +37,7 @@ impl From<&Measurements> for Report {
                 waiting: (seen.plan.load.mode != Mode::Closed).then(|| (&seen.load.waiting).into()),
                 connect: (!seen.plan.transport.keep_alive).then(|| (&seen.load.connect).into()),
             },
-            messages: seen.arrivals.as_ref().map(Into::into),
+            messages: messages(seen),
             arrival: seen.arrivals.as_ref().map(|arrivals| (&arrivals.latencies).into()),
             by_request: by_request(seen),
             stages: stages(seen),
@@ -225,6 +225,12 @@ fn use_of(script: &ScriptPlan, seen: &Measurements) -> Script {
     }
 }
 
+fn messages(seen: &Measurements) -> Option<Messages> {
+    let QueueDepths { before, after } = seen.queue;
+    let messages = seen.arrivals.as_ref().map(Messages::from)?;
+    Some(Messages { queued_before: before, queued_after: after, ..messages })
+}
+
 impl From<&Arrivals> for Messages {
     fn from(arrivals: &Arrivals) -> Self {
         let Arrivals { account, timed_when_read, missed_spans, .. } = arrivals;
@@ -245,6 +251,8 @@ impl From<&Arrivals> for Messages {
             missed_windows: missed_spans.iter().map(window).collect(),
             timed_when_read: *timed_when_read,
             lost_percent: None,
+            queued_before: None,
+            queued_after: None,
             examples: Examples {
                 lost: ids(&account.lost_examples),
                 duplicated: ids(&account.duplicated_examples),

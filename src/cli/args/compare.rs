@@ -1,5 +1,6 @@
 //! Arguments of `loadgen compare`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -32,8 +33,8 @@ pub(in crate::cli) struct CompareArgs {
     #[arg(value_name = "BASE")]
     files: Vec<PathBuf>,
 
-    /// Reports of the new side, if there are several of a side
-    #[arg(value_name = "NEW", last = true)]
+    /// What stands after `--`, up to the next flag: see [`with_divided_sides`].
+    #[arg(long = AFTER_DASHES, value_name = "NEW", num_args = 0.., hide = true)]
     after: Vec<PathBuf>,
 
     /// Runs of the baseline, one or more: three runs of each side show how much runs differ by chance
@@ -60,6 +61,22 @@ pub(in crate::cli) struct CompareArgs {
 pub(in crate::cli) struct Sides {
     pub(in crate::cli) base: Vec<PathBuf>,
     pub(in crate::cli) new: Vec<PathBuf>,
+}
+
+/// Hidden flag in the place of `--`.
+const AFTER_DASHES: &str = "new-side";
+
+/// The words of a command line with a hidden flag in the place of the `--` of a comparison. After `--` clap takes every
+/// word for a file, but users write flags at the end: `compare base/*.json -- new/*.json -o compare.html`.
+pub(in crate::cli) fn with_divided_sides(words: &[OsString]) -> Vec<OsString> {
+    let mut words = words.to_vec();
+    let is_comparison = words.iter().skip(1).find(|word| *word == "compare" || *word == "--");
+    if is_comparison.is_some_and(|word| word == "compare") {
+        for word in words.iter_mut().filter(|word| *word == "--") {
+            *word = format!("--{AFTER_DASHES}").into();
+        }
+    }
+    words
 }
 
 impl CompareArgs {
@@ -112,7 +129,9 @@ mod tests {
 
     fn sides(words: &str) -> Result<String, String> {
         let words = ["loadgen", "compare"].into_iter().chain(words.split_whitespace());
-        let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
+        let words: Vec<_> = words.map(OsString::from).collect();
+        let cli =
+            Cli::try_parse_from(with_divided_sides(&words)).map_err(|error| error.to_string())?;
         let Some(Command::Compare(args)) = cli.command else { panic!("not a comparison") };
         let Sides { base, new } = args.sides().map_err(|error| error.to_string())?;
         let join = |files: &[PathBuf]| {
@@ -133,6 +152,7 @@ mod tests {
             ("a --new b1 b2 --tolerance 2%", "a | b1 b2"),
             ("b1 b2 b3 --base a", "a | b1 b2 b3"),
             ("--tolerance 2% a1 -o r.md a2 a3 -- b", "a1 a2 a3 | b"),
+            ("a1 a2 -- b1 b2 -o r.html --tolerance 2%", "a1 a2 | b1 b2"),
         ] {
             assert_eq!(sides(words).as_deref(), Ok(expected), "{words}");
         }

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use super::args::{Cli, Command, UsageError};
+use super::args::{Cli, Command, UsageError, with_divided_sides};
 use super::help::with_short_help;
 use crate::core::nearest::nearest;
 use environment::VariableSource;
@@ -35,7 +35,7 @@ impl CommandLine {
             return Err(ParseError::Usage(error));
         }
         let command = with_short_help(Cli::command(), self.words.iter().cloned());
-        let found = command.try_get_matches_from(&self.words);
+        let found = command.try_get_matches_from(with_divided_sides(&self.words));
         let cli = found
             .and_then(|found| Cli::from_arg_matches(&found))
             .map_err(|error| ParseError::Clap(explain(error, &typed)))?;

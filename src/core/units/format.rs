@@ -84,6 +84,12 @@ pub(crate) fn format_binary(bytes: f64) -> String {
     format_scaled(bytes, 1024.0, "", &["K", "M", "G", "T"])
 }
 
+/// An amount of memory in binary units: `15.67MiB`.
+pub(crate) fn format_memory(bytes: f64) -> String {
+    let unit = if bytes < 1024.0 { "B" } else { "iB" };
+    format!("{}{unit}", format_binary(bytes))
+}
+
 /// A test's length for wrk's opening line: whole seconds, or whole minutes as `2m`. Where wrk rounds
 /// (it calls 90 s `2m`) this stays true and readable by the same parsers: `90s`, `3.42s`.
 pub(crate) fn format_length(seconds: f64) -> String {

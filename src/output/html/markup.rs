@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::core::printable::{is_unprintable, printable_json};
-use crate::core::units::{TimeUnit, format_binary, format_count, three_digits};
+use crate::core::units::{TimeUnit, format_count, format_memory, three_digits};
 use crate::output::number::NOT_AVAILABLE;
 
 /// A space at which a browser does not break the line.
@@ -70,7 +70,7 @@ impl Unit {
             Self::Count => format_count(value.round() as u64),
             Self::Rate => three_digits(value),
             Self::Percent => format!("{value:.1} %"),
-            Self::Bytes => spaced(&format!("{}B", format_binary(value))),
+            Self::Bytes => spaced(&format_memory(value)),
             Self::Plain => value.to_string(),
         }
     }
@@ -115,7 +115,7 @@ mod tests {
             (Unit::Time, 578.56, "579\u{a0}µs"),
             (Unit::TimeIn(TimeUnit::Millis), 578.56, "0.579\u{a0}ms"),
             (Unit::Percent, 32.7, "32.7 %"),
-            (Unit::Bytes, 14_008_975.0, "13.36\u{a0}MB"),
+            (Unit::Bytes, 14_008_975.0, "13.36\u{a0}MiB"),
             (Unit::Plain, 0.5, "0.5"),
         ] {
             assert_eq!(unit.write(value), text);

@@ -46,7 +46,11 @@ fn generator_badge(report: &Report) -> String {
 
 /// The result of a run or ramp.
 pub(super) fn result_badge(result: &RunResult) -> String {
-    badge(result.passed(), &format!("RESULT {result}"))
+    let words = format!("RESULT {result}");
+    if result.passed() && result.falls_short() {
+        return BadgeTone::Neutral.badge(&words);
+    }
+    badge(result.passed(), &words)
 }
 
 /// Colour and sign of a badge.

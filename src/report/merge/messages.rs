@@ -15,6 +15,9 @@ impl<'a> Sum<'a> {
         let mut sum = Messages::default();
         all.iter().for_each(|messages| sum.add_counts(messages));
         sum.missed_windows = self.missed_windows();
+        // All nodes read the depth of the same queue.
+        sum.queued_before = all.iter().filter_map(|messages| messages.queued_before).max();
+        sum.queued_after = all.iter().filter_map(|messages| messages.queued_after).max();
         sum.examples = Examples { lost: first(|e| &e.lost), duplicated: first(|e| &e.duplicated) };
         (!all.is_empty()).then_some(sum)
     }

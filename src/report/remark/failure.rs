@@ -73,6 +73,8 @@ pub(crate) enum Missing {
     WithoutId { unexpected: u64 },
     /// Messages were left in the queue.
     InQueue { waiting: u64 },
+    /// Nothing, and the queue is empty.
+    NotInQueue,
     /// Nothing.
     Unknown,
 }
@@ -181,12 +183,18 @@ impl fmt::Display for Missing {
             ),
             Self::InQueue { waiting } => write!(
                 f,
-                "{} in the queue at the end. Does the push server run, and take from this queue?",
+                "{} in the queue at the end. Does the service run that takes from this queue and publishes \
+                 (push)?",
                 format_some(*waiting, "message was", "messages were")
             ),
-            Self::Unknown => {
-                f.write_str("Does the push server run, and publish to the topic of --topic?")
-            }
+            Self::NotInQueue => f.write_str(
+                "The queue is empty. Does the service that takes from it (push) publish to the broker of \
+                 --mqtt, and to the topic of --topic?",
+            ),
+            Self::Unknown => f.write_str(
+                "Does the service run that takes from the queue and publishes (push), and is --topic its \
+                 topic? With --redis and --queue the report says if they wait in the queue",
+            ),
         }
     }
 }

@@ -19,6 +19,10 @@ pub(crate) enum MessageNote {
     NoneJoined(Box<Diagnosis>),
     /// The broker dropped messages of any of its clients.
     BrokerDropped { dropped: u64 },
+    /// The queue was not empty before the run.
+    QueueNotEmpty { queued: u64 },
+    /// Messages of another run or publisher arrived.
+    Foreign { foreign: u64 },
     /// Messages were left in the queue.
     LeftInQueue { left: u64 },
     /// Requests of a script had no id.
@@ -51,6 +55,8 @@ impl Coded for MessageNote {
             Self::Lost { .. } => "messages_lost",
             Self::NoneJoined(_) => "no_message_joined",
             Self::BrokerDropped { .. } => "broker_dropped",
+            Self::QueueNotEmpty { .. } => "queue_not_empty",
+            Self::Foreign { .. } => "foreign_messages",
             Self::LeftInQueue { .. } => "left_in_queue",
             Self::Unnumbered { .. } => "script_without_id",
             Self::IdNotCarried { .. } => "id_not_carried",
@@ -81,9 +87,22 @@ impl fmt::Display for MessageNote {
                  max_queued_messages",
                 format_some(*dropped, "message", "messages")
             ),
+            Self::QueueNotEmpty { queued } => write!(
+                f,
+                "{} in the queue before the run: its own waited behind them, and their arrival is late by \
+                 that. Empty the queue before a run, or wait until it is empty",
+                format_some(*queued, "message was", "messages were")
+            ),
+            Self::Foreign { foreign } => write!(
+                f,
+                "{} with an id of another run: left in the queue by an earlier one, or sent by others who \
+                 use the topic. They are not in the figures, but the messages of this run may have waited \
+                 behind them",
+                format_some(*foreign, "message arrived", "messages arrived")
+            ),
             Self::LeftInQueue { left } => write!(
                 f,
-                "{} in the queue in the last second: what takes them out is too slow, or away",
+                "{} in the queue after the drain: what takes them out is too slow, or away",
                 format_some(*left, "message was", "messages were")
             ),
             Self::Unnumbered { requests } => write!(

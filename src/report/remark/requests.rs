@@ -41,6 +41,8 @@ pub(crate) enum RequestNote {
         connections: u64,
         cause: WaitCause,
     },
+    /// Processes outside of the experiment used much of the CPUs.
+    MachineShared { percent: f64, cores: u64 },
     /// The process was stopped for a time.
     Stopped { stopped_s: f64 },
     /// The load threads waited for a CPU.
@@ -107,6 +109,7 @@ impl Coded for RequestNote {
             Self::Pacing { .. } => "pacing_in_response",
             Self::Busy { .. } => "generator_busy",
             Self::WaitForConnection { .. } => "waiting_for_connection",
+            Self::MachineShared { .. } => "machine_shared",
             Self::Stopped { .. } => "generator_stopped",
             Self::WaitedForCpu { .. } => "waited_for_cpu",
             Self::GaveUp { .. } => "target_gone",
@@ -181,6 +184,12 @@ impl fmt::Display for RequestNote {
                     n => write!(f, "one of {} connections: {cause}", format_count(*n)),
                 }
             }
+            Self::MachineShared { percent, cores } => write!(
+                f,
+                "other processes used {percent:.0}% of the {}: long times may be their doing, not the \
+                 target's. End them, or name those of your pipeline with --process",
+                format_some(*cores, "CPU", "CPUs")
+            ),
             Self::Stopped { stopped_s } => write!(
                 f,
                 "loadgen was stopped for {stopped_s:.1} s; the longest times have that in them"
@@ -262,8 +271,8 @@ impl fmt::Display for WaitCause {
                 format_some(*failed_attempts, "failed attempt", "failed attempts")
             ),
             Self::Stall => f.write_str(
-                "the target stalled for a time and all connections were busy; take more --connections to \
-                 see how long",
+                "the target answered nothing for a time, and all connections were busy. With more \
+                 --connections the requests wait at the target instead",
             ),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::message::Diagnosis;
 use crate::report::remark::MessageNote;
-use crate::report::{Remark, Report};
+use crate::report::{Messages, Remark, Report};
 use crate::run::measurements::Measurements;
 
 pub(super) fn arrival_notes(report: &Report, seen: &Measurements) -> Vec<Remark> {
@@ -13,7 +13,9 @@ pub(super) fn arrival_notes(report: &Report, seen: &Measurements) -> Vec<Remark>
     if messages.lost > 0 {
         notes.push(MessageNote::Lost { lost: messages.lost, arrived: messages.arrived });
     }
-    if messages.arrived == 0 && messages.accepted > 0 {
+    notes.extend(queue_notes(messages));
+    // Where they wait in the queue, nobody has published them.
+    if messages.arrived == 0 && messages.accepted > messages.queued_after.unwrap_or(0) {
         notes.push(MessageNote::NoneJoined(Box::new(Diagnosis {
             unjoined: arrivals.unjoined.clone(),
             other_topics: arrivals.other_topics.clone(),
@@ -26,4 +28,27 @@ pub(super) fn arrival_notes(report: &Report, seen: &Measurements) -> Vec<Remark>
         notes.push(MessageNote::BrokerDropped { dropped: seen.broker_dropped });
     }
     notes.into_iter().map(Remark::from).collect()
+}
+
+/// Notes on messages that waited in the queue before or after the run, and on those of earlier runs.
+fn queue_notes(messages: &Messages) -> Vec<MessageNote> {
+    let Messages { accepted, arrived, lost, foreign, queued_before, queued_after, .. } = *messages;
+    let mut notes = Vec::new();
+    let queued = queued_before.unwrap_or(0);
+    if is_notable(queued, accepted) {
+        notes.push(MessageNote::QueueNotEmpty { queued });
+    }
+    if arrived > 0 && is_notable(foreign, arrived) {
+        notes.push(MessageNote::Foreign { foreign });
+    }
+    let left = queued_after.unwrap_or(0);
+    if lost > 0 && left >= lost / 2 && left > 0 {
+        notes.push(MessageNote::LeftInQueue { left });
+    }
+    notes
+}
+
+/// At least 1 % of the others: a shared pipeline carries a few messages of others at any time.
+fn is_notable(few: u64, others: u64) -> bool {
+    few > 0 && few.saturating_mul(100) >= others
 }

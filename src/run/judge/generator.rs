@@ -1,6 +1,6 @@
 //! The generator's own part of the verdict: why it did not hold its plan, and what it adds to the times.
 
-use crate::config::plan::{LoadConfig, Mode, Pace};
+use crate::config::plan::{LoadConfig, Mode, Pace, Target};
 use crate::core::clock::Nanos;
 use crate::core::distribution::Latencies;
 use crate::report::remark::{
@@ -28,6 +28,8 @@ const NOTABLE_LOSS_PERCENT: f64 = 1.0;
 
 /// Share of the load threads' time, in percent, from which on others have limited a closed loop.
 const STARVED_PERCENT: f64 = 20.0;
+/// Share of all CPUs' time, in percent, from which on other processes are worth a note.
+const SHARED_PERCENT: f64 = 25.0;
 /// The share from which on they explain why an open loop was late.
 const EXPLAINING_PERCENT: f64 = 5.0;
 
@@ -99,6 +101,7 @@ pub(super) fn notes(report: &Report, seen: &Measurements) -> Vec<RequestNote> {
     }
     notes.extend(connection_waits(report));
     notes.extend(machine_notes(report));
+    notes.extend(shared_machine(report, seen));
     notes.extend(pacing_note(report, seen));
     if let Some(percent) = busy_share(report, seen).filter(|_| seen.plan.load.mode == Mode::Closed)
     {
@@ -171,6 +174,15 @@ fn cause_of_waiting(report: &Report) -> WaitCause {
         };
     }
     WaitCause::Stall
+}
+
+/// Other processes that used much of the CPUs. Where the processes of the target are not known, they are among them.
+fn shared_machine(report: &Report, seen: &Measurements) -> Option<RequestNote> {
+    let plan = &seen.plan;
+    let are_others = plan.target == Target::Pipeline || !plan.processes.is_empty();
+    let machine = report.generator.as_ref().filter(|_| are_others)?;
+    let percent = machine.other_cpu_percent.filter(|percent| *percent >= SHARED_PERCENT)?;
+    Some(RequestNote::MachineShared { percent, cores: machine.cores })
 }
 
 /// CPU time that the machine took from the generator without making it limited.

@@ -118,11 +118,6 @@ fn refusals(report: &Report) -> Option<RequestNote> {
 
 fn message_notes(report: &Report, seen: &Measurements) -> Vec<Remark> {
     let mut notes = arrival_notes(report, seen);
-    let left = report.series.iter().rev().find_map(|row| row.queue_depth).unwrap_or(0);
-    let lost = report.messages.as_ref().map_or(0, |messages| messages.lost);
-    if lost > 0 && left >= lost / 2 {
-        notes.push(MessageNote::LeftInQueue { left }.into());
-    }
     notes.extend(id_note(report, seen).map(Remark::from));
     notes.extend(messages_read_late(report).map(Remark::from));
     if seen.stamps_dropped > 0 {

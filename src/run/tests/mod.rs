@@ -19,7 +19,9 @@ use crate::report::ramp::{
     Finding, FindingKind, RampReport, RampStep, Search, SearchAxis, Trial, TrialOutcome,
 };
 use crate::report::{Clock, ClockSource, Resource, Row, Server, ServerKind, Stack, StampList};
-use crate::run::measurements::{Arrivals, EndedComponent, MeasuredStage, Measurements};
+use crate::run::measurements::{
+    Arrivals, EndedComponent, MeasuredStage, Measurements, QueueDepths,
+};
 
 /// Compares a text with a file of `tests/snapshots`.
 macro_rules! assert_snapshot {
@@ -216,6 +218,7 @@ fn observations(change: impl FnOnce(&mut Settings)) -> Measurements {
         }],
         heatmap: None,
         notes: Vec::new(),
+        queue: QueueDepths { before: Some(0), after: Some(3) },
         ended_components: vec![EndedComponent {
             name: "push".to_owned(),
             status: "signal: 9 (SIGKILL)".to_owned(),

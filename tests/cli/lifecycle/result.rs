@@ -194,7 +194,7 @@ fn colours_and_marks_are_for_terminals_only() {
     assert!(passed.contains(&format!("loadgen: wrote {}", file.display())), "{passed}");
     let text = read(folder.path(), "r.txt");
     assert_eq!(last_line(&text), "RESULT  passed");
-    assert!(text.contains("  Fail if   requests.failed>0: ok (it is 0)\n"), "{text}");
+    assert!(text.contains("  Fail if   requests.failed>0: does not hold (it is 0)\n"), "{text}");
     let failed = shown_in_a_terminal(&format!("{bad} -q -n 20 -c 1"), "xterm").expect("as before");
     assert!(failed.contains("\x1b[1;31m✗ FAILED (nothing succeeded), exit 1\x1b[0m"), "{failed}");
     let dumb = shown_in_a_terminal(&words, "dumb").expect("as before");
