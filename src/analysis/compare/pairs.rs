@@ -117,6 +117,22 @@ fn failures(pair: &Pair<'_>) -> Vec<String> {
     all
 }
 
+/// Difference of the CPU use of other processes, in percent of all CPUs, that can explain a difference of times.
+const UNEVEN_PERCENT: f64 = 15.0;
+
+/// A note on runs in which other processes used the CPUs unevenly.
+fn uneven_machines<'a>(reports: impl Iterator<Item = &'a Report>) -> Option<String> {
+    let generators = reports.filter_map(|report| report.generator.as_ref());
+    let used: Vec<_> = generators.filter_map(|machine| machine.other_cpu_percent).collect();
+    let least = used.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = used.iter().copied().fold(0.0, f64::max);
+    (most - least > UNEVEN_PERCENT).then(|| {
+        format!(
+            "other processes used {least:.0}% to {most:.0}% of the CPUs in these runs: differences may be their doing"
+        )
+    })
+}
+
 /// Notes on differences between the runs of a pair.
 fn notes(pair: &Pair<'_>) -> Vec<String> {
     let prefix = pair.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
@@ -135,6 +151,9 @@ fn notes(pair: &Pair<'_>) -> Vec<String> {
         if report.run.interrupted || report.run.partial {
             notes.push(format!("{prefix}{file} is not of a whole run"));
         }
+    }
+    if let Some(note) = uneven_machines(runs.iter().map(|(_, report)| *report)) {
+        notes.push(format!("{prefix}{note}"));
     }
     let repeated = repeated(&pair.base).or_else(|| repeated(&pair.new));
     if let Some(Repeated { first, again }) = repeated {

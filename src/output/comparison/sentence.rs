@@ -6,6 +6,7 @@ use super::figures::{change, short_label};
 use crate::analysis::compare::share::TOLERATED_POINTS;
 use crate::analysis::compare::verdict::ComparisonVerdict;
 use crate::analysis::compare::{Comparison, Figure, Noise, Outcome, Part};
+use crate::core::units::format_some;
 use crate::output::style::Tone;
 use crate::report::{Allowed, CommandOutcome};
 
@@ -58,16 +59,29 @@ fn of_figures(comparison: &Comparison) -> String {
     match comparison.verdict {
         ComparisonVerdict::Worse => {
             let steps = in_steps(comparison, |figure| figure.outcome == Some(Outcome::Worse));
-            format!("WORSE{steps}: {}.", changes(comparison, Outcome::Worse))
+            let changes = changes(comparison, Outcome::Worse);
+            format!("WORSE{steps}: {changes}.{}", few_runs(comparison))
         }
         ComparisonVerdict::Better => {
             let steps = in_steps(comparison, |figure| figure.outcome == Some(Outcome::Better));
             let changes = changes(comparison, Outcome::Better);
-            format!("BETTER{steps}: {changes}. No figure is worse.")
+            format!("BETTER{steps}: {changes}. No figure is worse.{}", few_runs(comparison))
         }
         ComparisonVerdict::Same => same(comparison),
         ComparisonVerdict::Inconclusive => inconclusive(comparison),
     }
+}
+
+/// A warning where too few runs decided; else empty. The noise within runs says nothing of the noise between them.
+fn few_runs(comparison: &Comparison) -> String {
+    let runs = comparison.base.len().min(comparison.new.len());
+    if runs >= ENOUGH_RUNS {
+        return String::new();
+    }
+    let shown = format_some(runs as u64, "run a side does", "runs a side do");
+    format!(
+        " {shown} not show how much whole runs differ by chance: give {ENOUGH_RUNS} a side to be sure."
+    )
 }
 
 /// The number of steps with such a figure; empty if runs are compared.

@@ -12,14 +12,14 @@ const SLACK: Duration = Duration::from_millis(10);
 
 /// Lets messages through at a rate, over any time longer than [`SLACK`].
 #[derive(Debug)]
-pub(super) struct Limit {
+pub(super) struct RateLimiter {
     /// Time between two messages at the limit.
     each: Duration,
     /// Time at which all messages so far would have passed at exactly the limit.
     paid: Instant,
 }
 
-impl Limit {
+impl RateLimiter {
     /// Limits one of `workers` to its equal share of `rate`.
     pub(super) fn new(rate: Rate, workers: usize) -> Self {
         let each = Duration::from_secs_f64(workers as f64 / rate.as_f64());
@@ -49,13 +49,13 @@ mod tests {
         for (rate, workers, batch) in
             [("10k", 1, 100), ("10k", 4, 25), ("50", 1, 1), ("10M", 1, 100_000)]
         {
-            assert_eq!(Limit::new(rate.parse().expect("a rate"), workers).batch(), batch);
+            assert_eq!(RateLimiter::new(rate.parse().expect("a rate"), workers).batch(), batch);
         }
     }
 
     #[tokio::test]
     async fn what_passes_is_the_rate() {
-        let mut limit = Limit::new("1000".parse().expect("a rate"), 1);
+        let mut limit = RateLimiter::new("1000".parse().expect("a rate"), 1);
         let start = Instant::now();
         for _ in 0..20 {
             limit.pass(limit.batch()).await;

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::limit::Limit;
+use super::limit::RateLimiter;
 use super::publisher::{Outgoing, Publisher, PublisherParts};
 use super::rejected::RejectedMessage;
 use super::{PushParts, join_workers, start_failed};
@@ -112,8 +112,8 @@ impl<Q: Queue> WorkerGroup<Q> {
     }
 
     /// The share of one worker of the limit.
-    fn limit(&self) -> Option<Limit> {
-        self.shared.settings.limit.map(|rate| Limit::new(rate, self.shared.settings.workers))
+    fn limit(&self) -> Option<RateLimiter> {
+        self.shared.settings.limit.map(|rate| RateLimiter::new(rate, self.shared.settings.workers))
     }
 
     /// Takes and publishes in turn.
@@ -249,7 +249,7 @@ async fn next_batch(reader: &mut impl QueueReader, shutdown: &mut Shutdown) -> O
 }
 
 /// Waits until the limit, if there is one, allows more messages, or until the shutdown.
-async fn pause(limit: &mut Option<Limit>, taken: usize, shutdown: &mut Shutdown) {
+async fn pause(limit: &mut Option<RateLimiter>, taken: usize, shutdown: &mut Shutdown) {
     if let Some(limit) = limit {
         tokio::select! {
             () = limit.pass(taken) => {}

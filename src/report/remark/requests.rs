@@ -41,8 +41,8 @@ pub(crate) enum RequestNote {
         connections: u64,
         cause: WaitCause,
     },
-    /// Processes outside of the experiment used much of the CPUs.
-    MachineShared { percent: f64, cores: u64 },
+    /// Processes outside of the experiment used much of the CPUs; `can_name` if some may belong to the target.
+    MachineShared { percent: f64, cores: u64, can_name: bool },
     /// The process was stopped for a time.
     Stopped { stopped_s: f64 },
     /// The load threads waited for a CPU.
@@ -184,11 +184,12 @@ impl fmt::Display for RequestNote {
                     n => write!(f, "one of {} connections: {cause}", format_count(*n)),
                 }
             }
-            Self::MachineShared { percent, cores } => write!(
+            Self::MachineShared { percent, cores, can_name } => write!(
                 f,
                 "other processes used {percent:.0}% of the {}: long times may be their doing, not the \
-                 target's. End them, or name those of your pipeline with --process",
-                format_some(*cores, "CPU", "CPUs")
+                 target's. End them{}",
+                format_some(*cores, "CPU", "CPUs"),
+                if *can_name { ", or name those of your pipeline with --process" } else { "" }
             ),
             Self::Stopped { stopped_s } => write!(
                 f,

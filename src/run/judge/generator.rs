@@ -182,7 +182,8 @@ fn shared_machine(report: &Report, seen: &Measurements) -> Option<RequestNote> {
     let are_others = plan.target == Target::Pipeline || !plan.processes.is_empty();
     let machine = report.generator.as_ref().filter(|_| are_others)?;
     let percent = machine.other_cpu_percent.filter(|percent| *percent >= SHARED_PERCENT)?;
-    Some(RequestNote::MachineShared { percent, cores: machine.cores })
+    let can_name = plan.target != Target::Pipeline;
+    Some(RequestNote::MachineShared { percent, cores: machine.cores, can_name })
 }
 
 /// CPU time that the machine took from the generator without making it limited.

@@ -251,16 +251,21 @@ fn assert_verdict(comparison: &Comparison, verdict: &str) {
 
 #[test]
 fn each_verdict_is_one_plain_sentence() {
+    const ONE_RUN: &str = "1 run a side does not show how much whole runs differ by chance: give 3 a side to be sure.";
     let (base, faster) = (wavering("a", 1.2, 0.02), wavering("b", 1.0, 0.02));
     let better = compared(std::slice::from_ref(&base), std::slice::from_ref(&faster));
     assert_verdict(
         &better,
-        "BETTER: arrival p50 -16.7%, p99 -16.7%, response p50 -16.7%, p99 -16.7%. No figure is worse.",
+        &format!(
+            "BETTER: arrival p50 -16.7%, p99 -16.7%, response p50 -16.7%, p99 -16.7%. No figure is worse. {ONE_RUN}"
+        ),
     );
     let worse = compared(std::slice::from_ref(&faster), std::slice::from_ref(&base));
     assert_verdict(
         &worse,
-        "WORSE: arrival p50 +20.0%, p99 +20.0%, response p50 +20.0%, p99 +20.0%.",
+        &format!(
+            "WORSE: arrival p50 +20.0%, p99 +20.0%, response p50 +20.0%, p99 +20.0%. {ONE_RUN}"
+        ),
     );
     let same = compared(&[base], &[wavering("c", 1.2, 0.02)]);
     assert_verdict(
@@ -422,4 +427,18 @@ fn a_total_failure_is_worse_even_without_other_figures() {
     // Two that fail alike are long enough, and say nothing of times.
     let comparison = compared(&[dead("a")], &[dead("b")]);
     assert!(!comparison.worse && comparison.undecided.len() == 5, "{comparison:?}");
+}
+
+#[test]
+fn machines_that_others_used_unevenly_are_noted() {
+    let with = |id: &str, other_cpu_percent: f64| {
+        let mut run = wavering(id, 1.0, 0.02);
+        run.generator.get_or_insert_default().other_cpu_percent = Some(other_cpu_percent);
+        run
+    };
+    let quiet = compared(&[with("a", 2.0)], &[with("b", 9.0)]);
+    assert!(!quiet.notes.iter().any(|note| note.contains("other processes")), "{:?}", quiet.notes);
+    let uneven = compared(&[with("a", 2.0)], &[with("b", 50.0)]);
+    let said = "other processes used 2% to 50% of the CPUs in these runs";
+    assert!(uneven.notes.iter().any(|note| note.starts_with(said)), "{:?}", uneven.notes);
 }
