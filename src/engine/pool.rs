@@ -188,7 +188,13 @@ impl WorkerThread {
                 };
                 let timeout = load.timeout.into();
                 let rests = load.mode != Mode::Closed;
-                let raw = Http1Config { link, connections, timeout, rests };
+                let raw = Http1Config {
+                    link,
+                    connections,
+                    timeout,
+                    rests,
+                    shows_refusal: config.transport.shows_refusal,
+                };
                 let raw = Http1Transport::connect_with_hooks(&config.requests, raw, hooks);
                 self.send(source, raw, Http1Transport::begin)
             }

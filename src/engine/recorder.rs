@@ -85,6 +85,8 @@ pub(crate) struct LoadResult {
     pub last_answered: Option<Nanos>,
     /// Time at which nothing was left to send before the planned end; `Nanos::MAX` if sending lasted as planned.
     pub over_at: Nanos,
+    /// Beginning of the first refused answer's body, if it is kept.
+    pub refusal: Option<String>,
     /// True if sending was stopped because the target was gone.
     pub target_gone: bool,
 }
@@ -112,6 +114,7 @@ impl LoadResult {
         self.last_sent = self.last_sent.max(other.last_sent);
         self.last_answered = self.last_answered.max(other.last_answered);
         self.over_at = self.over_at.max(other.over_at);
+        self.refusal = self.refusal.take().or(other.refusal);
         self.target_gone |= other.target_gone;
     }
 }

@@ -307,6 +307,7 @@ impl<T: Transport> WorkerLoop<'_, T> {
             }
         }
         self.close_interval(self.in_flight());
+        self.sender.recorder.result.refusal = self.sender.transport.take_refusal();
         let traffic = self.sender.traffic();
         let warmup = self.warmup_traffic.unwrap_or(traffic);
         (self.sender.recorder.result, traffic.since(warmup))

@@ -3,8 +3,8 @@
 
 use std::cmp::Reverse;
 
-use super::remark::{Failure, MethodSetting, Missing, RefusedAnswers, Silence};
-use super::{Errors, Messages, Report, Requests};
+use super::remark::{Failure, FirstAnswer, MethodSetting, Missing, RefusedAnswers, Silence};
+use super::{EngineName, Errors, Messages, Report, Requests};
 
 /// The failure of the whole run, if there is one. An interrupted run has none: it was not meant to prove anything.
 pub(crate) fn failure(report: &Report) -> Option<Failure> {
@@ -24,9 +24,18 @@ fn nothing_succeeded(report: &Report) -> Option<Failure> {
             status: status.to_owned(),
             is_only_status: requests.status.len() == 1,
             method: method_setting(report),
+            first: first_answer(report),
         }),
         None => Failure::NoAnswer(silence(report)),
     })
+}
+
+fn first_answer(report: &Report) -> FirstAnswer {
+    match &report.requests.refusal {
+        Some(text) => FirstAnswer::Kept(text.clone()),
+        None if report.run.engine == EngineName::Raw => FirstAnswer::NotAsked,
+        None => FirstAnswer::NotKept,
+    }
 }
 
 /// The status of most answers.

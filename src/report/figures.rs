@@ -53,6 +53,9 @@ pub struct Requests {
     /// Answers that are neither 2xx nor 3xx.
     #[serde(default)]
     pub refused: u64,
+    /// Beginning of the first refused answer's body, with `--show-payload`; else `null`.
+    #[serde(default)]
+    pub refusal: Option<String>,
     /// Refused, failed and unfinished requests, in percent of those sent; `null` where none was sent.
     #[serde(default)]
     #[cfg_attr(test, schemars(range(max = 100)))]
@@ -83,6 +86,7 @@ impl Requests {
             errors,
             status,
             refused: _,
+            refusal: _,
             error_percent: _,
             per_thread: _,
         } = part;

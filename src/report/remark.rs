@@ -18,7 +18,7 @@ mod messages;
 mod requests;
 mod servers;
 
-pub(crate) use failure::{Failure, Missing, RefusedAnswers, Silence};
+pub(crate) use failure::{Failure, FirstAnswer, Missing, RefusedAnswers, Silence};
 pub(crate) use limit::{LimitReason, Shortage, Starvation};
 pub(crate) use messages::MessageNote;
 pub(crate) use requests::{MethodSetting, PacingPart, RequestNote, WaitCause};

@@ -9,6 +9,7 @@ use crate::config::settings::{ArrivalProcess, Engine};
 use crate::core::clock::Nanos;
 use crate::core::distribution::Distribution;
 use crate::core::distribution::micros;
+use crate::core::printable::printable;
 use crate::core::units::round;
 use crate::engine::transport::config::Protocol;
 use crate::engine::{LoadResult, RequestResult};
@@ -165,6 +166,7 @@ fn requests(seen: &Measurements) -> Requests {
         },
         status: status.iter().map(|(status, count)| (status.to_string(), count)).collect(),
         refused: 0,
+        refusal: seen.load.refusal.as_deref().map(|text| printable(text).into_owned()),
         error_percent: None,
         per_thread: PerThread {
             mean: throughput.mean().map(rate),

@@ -51,6 +51,7 @@ pub(super) fn transport(
         proxy,
         redirects: redirects as usize,
         tls: tls(settings)?,
+        shows_refusal: settings.show_payload.unwrap_or(false),
     };
     if let (Engine::Reqwest, Target::Url(url)) = (engine, target) {
         check_reqwest(&transport, url)?;

@@ -244,7 +244,7 @@ settings! {
         "topic" topics: Vec<String>, example("['/channel']"), harmless,
             flag(long = "topic", value_name = "TOPIC", env = "LOADGEN_TOPIC", value_delimiter = '\n', help_heading = "Pipeline");
 
-        /// If messages arrive and none matches a request, show the payload of the first, which may contain secrets (default: false)
+        /// Show the first refused answer, and the first payload if no message matches a request; they may contain secrets (default: false)
         "show-payload" show_payload: Option<bool>, example("false"), harmless,
             flag(long, env = "LOADGEN_SHOW_PAYLOAD", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Pipeline");
 

@@ -61,6 +61,8 @@ pub struct TransportConfig {
     pub redirects: usize,
     /// Certificates.
     pub tls: TlsConfig,
+    /// True if the beginning of the first refused answer is kept for the report. The raw engine can.
+    pub shows_refusal: bool,
 }
 
 /// A proxy. `Debug` and `Display` leave its credentials out.

@@ -227,6 +227,11 @@ pub(crate) trait Transport {
 
     /// Bytes and connections so far.
     fn traffic(&self) -> Traffic;
+
+    /// Takes the beginning of the first answer that was neither 2xx nor 3xx, if it was kept.
+    fn take_refusal(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// Error of connecting to the target before the start.

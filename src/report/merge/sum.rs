@@ -158,6 +158,7 @@ impl<'a> Sum<'a> {
         let is_open = self.first().run.rate_target.is_some();
         sum.rate_achieved = if is_open { per_second(sum.sent, span) } else { sum.completed_per_s };
         sum.per_thread = self.per_thread();
+        sum.refusal = self.reports().find_map(|report| report.requests.refusal.clone());
         sum
     }
 

@@ -39,6 +39,19 @@ pub(crate) struct RefusedAnswers {
     pub(crate) is_only_status: bool,
     /// The place where the method is set, for a method that is not allowed.
     pub(crate) method: MethodSetting,
+    /// The first of them.
+    pub(crate) first: FirstAnswer,
+}
+
+/// Knowledge of the first refused answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FirstAnswer {
+    /// The beginning of its body.
+    Kept(String),
+    /// It was not asked for.
+    NotAsked,
+    /// The engine does not keep it.
+    NotKept,
 }
 
 /// Reason why no request was answered.
@@ -109,14 +122,29 @@ impl fmt::Display for Failure {
 
 impl fmt::Display for RefusedAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, is_only_status, method } = self;
+        let Self { status, is_only_status, first, .. } = self;
         let which = if *is_only_status { "all" } else { "most" };
         write!(f, "no answer was 2xx or 3xx, {which} were {status}. ")?;
+        self.write_advice(f)?;
+        match first {
+            FirstAnswer::Kept(text) if text.is_empty() => {
+                f.write_str(". The first one has no body")
+            }
+            FirstAnswer::Kept(text) => write!(f, ". The first one says: {text}"),
+            FirstAnswer::NotAsked => f.write_str(". --show-payload shows the first answer"),
+            FirstAnswer::NotKept => Ok(()),
+        }
+    }
+}
+
+impl RefusedAnswers {
+    fn write_advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, method, .. } = self;
         f.write_str(match status.as_str() {
             "400" => {
-                "Check the body, its Content-Type and --id-field. An https:// port, too, answers plain HTTP with 400"
+                "Check the body (-b gives your own), its Content-Type and --id-field. An https:// port, too, answers plain HTTP with 400"
             }
-            "415" | "422" => "Check the body, its Content-Type and --id-field",
+            "415" | "422" => "Check the body (-b gives your own), its Content-Type and --id-field",
             "401" | "403" => "Check the token or the password: a --header, or the user in the URL",
             "404" | "410" => "Check the path of the URL",
             "405" => {

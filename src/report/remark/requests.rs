@@ -15,7 +15,7 @@ pub(crate) enum RequestNote {
     /// Answers were 405.
     MethodRefused { refused: u64, method: MethodSetting },
     /// Answers were neither 2xx nor 3xx.
-    Refused { refused: u64, completed: u64, most: String },
+    Refused { refused: u64, completed: u64, most: String, first: Option<String> },
     /// Requests waited for a connection until the end.
     NeverSent { requests: u64, failed_attempts: u64, is_refused: bool },
     /// Requests were dropped at the limit of those in flight.
@@ -130,12 +130,18 @@ impl fmt::Display for RequestNote {
                 format_some(*refused, "request was", "requests were"),
                 method.place()
             ),
-            Self::Refused { refused, completed, most } => write!(
-                f,
-                "{} of {} answers were neither 2xx nor 3xx, most of them {most}",
-                format_count(*refused),
-                format_count(*completed)
-            ),
+            Self::Refused { refused, completed, most, first } => {
+                write!(
+                    f,
+                    "{} of {} answers were neither 2xx nor 3xx, most of them {most}",
+                    format_count(*refused),
+                    format_count(*completed)
+                )?;
+                match first {
+                    Some(text) => write!(f, "; the first one says: {text}"),
+                    None => Ok(()),
+                }
+            }
             Self::NeverSent { requests, failed_attempts, is_refused } => {
                 write_never_sent(f, *requests, *failed_attempts, *is_refused)
             }

@@ -113,7 +113,8 @@ fn refusals(report: &Report) -> Option<RequestNote> {
     let refused = report.requests.refused();
     let odd = status.iter().filter(|(status, _)| !status.starts_with(['2', '3']));
     let (most, _) = odd.max_by_key(|(_, count)| **count)?;
-    Some(RequestNote::Refused { refused, completed: *completed, most: most.clone() })
+    let first = report.requests.refusal.clone();
+    Some(RequestNote::Refused { refused, completed: *completed, most: most.clone(), first })
 }
 
 fn message_notes(report: &Report, seen: &Measurements) -> Vec<Remark> {

@@ -28,6 +28,27 @@ fn a_closed_port_is_reported_at_once() {
 }
 
 #[test]
+fn the_first_refused_answer_is_shown_to_who_asks() {
+    const REFUSED: &[u8] =
+        b"HTTP/1.1 422 Unprocessable\r\nContent-Length: 24\r\n\r\norderRef is\x1b[1m required";
+    let at = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let target = Target::start(at, usize::MAX, |_| Act::Say(REFUSED)).expect("a loopback port");
+    let url = target.url();
+    for (flags, said) in [
+        ("--show-payload", "The first one says: orderRef is\\u{1b}[1m required"),
+        ("", "--show-payload shows the first answer"),
+        ("--show-payload --engine reqwest", "and --id-field"),
+    ] {
+        let ran = run_json(&format!("{flags} -n 20 -c 2 {url}"));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let report = ran.report();
+        let failures = &report.verdict.failures;
+        assert!(failures[0].to_string().ends_with(said), "{failures:?}");
+        assert_eq!(report.requests.refusal.is_some(), flags == "--show-payload");
+    }
+}
+
+#[test]
 fn an_unknown_host_is_reported() {
     for engine in ["raw", "reqwest"] {
         let ran = run_json(&format!("--engine {engine} -d 60s http://unknown.invalid:8080/"));

@@ -25,6 +25,13 @@ impl CapturedResponse {
     }
 }
 
+impl CapturedResponse {
+    /// Body, at most its first 16 MiB.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
 #[cfg(any(feature = "lua", test))]
 impl CapturedResponse {
     /// Calls `each` with the name and the value of every header field, in their order.
@@ -40,10 +47,5 @@ impl CapturedResponse {
     /// Head as it was received.
     pub(crate) fn head(&self) -> &[u8] {
         &self.head
-    }
-
-    /// Body, at most its first 16 MiB.
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.body
     }
 }

@@ -6,6 +6,8 @@ use super::Http1Transport;
 use super::captured::CapturedResponse;
 use crate::core::clock::Nanos;
 
+/// Bytes of a refused answer's body that are kept.
+const MOST_OF_REFUSAL: usize = 400;
 /// Sent requests over which the time in the script is averaged.
 const TRIAL_REQUESTS: u64 = 1_000;
 /// Time per request up to which a script is negligible: sending a request takes about 5 µs.
@@ -27,6 +29,17 @@ pub(crate) trait ConnectionHooks: fmt::Debug + Send {
 
     /// Time that this thread has spent in the user's code so far, including the preparation of requests.
     fn time_spent(&self) -> Nanos;
+}
+
+/// The first answer that was neither 2xx nor 3xx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is not asked for.
+    NotKept,
+    /// There was none yet.
+    Awaited,
+    /// The beginning of its body.
+    Kept(String),
 }
 
 /// Hooks of a transport, if there are any, with the answers that are asked once and the current trial.
@@ -112,11 +125,15 @@ impl Http1Transport {
         }
     }
 
-    /// Passes a complete response to the hook that sees responses.
+    /// Passes a complete response to the hook that sees responses, and keeps the first refused one if it is asked for.
     pub(super) fn show_response(&mut self, index: usize, status: u16) {
         let Some(captured) = self.connections[index].reader.captured() else { return };
-        if let Some(hooks) = &mut self.hooks.hooks {
+        if let Some(hooks) = self.hooks.hooks.as_mut().filter(|_| self.hooks.sees_responses) {
             hooks.response(status, captured);
+        }
+        if self.refusal == Refusal::Awaited && !(200..400).contains(&status) {
+            let beginning = &captured.body()[..captured.body().len().min(MOST_OF_REFUSAL)];
+            self.refusal = Refusal::Kept(String::from_utf8_lossy(beginning).into_owned());
         }
     }
 

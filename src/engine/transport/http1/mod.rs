@@ -29,7 +29,7 @@ use rustix::time::ClockId;
 
 use self::connection::{Connection, State};
 use self::deadline::Deadline;
-use self::hooks::{ConnectionHooks, Hooks};
+use self::hooks::{ConnectionHooks, Hooks, Refusal};
 use self::idle_connections::IdleConnections;
 use self::stream::Stream;
 use super::cause::Cause;
@@ -67,6 +67,8 @@ pub(crate) struct Http1Config {
     pub(crate) timeout: Nanos,
     /// True if the worker may rest between reads, so that responses need kernel timestamps.
     pub(crate) rests: bool,
+    /// True if the beginning of the first refused answer is kept.
+    pub(crate) shows_refusal: bool,
 }
 
 impl Http1Config {
@@ -78,7 +80,7 @@ impl Http1Config {
         timeout: Nanos,
         rests: bool,
     ) -> Self {
-        Self { link: address.into(), connections, timeout, rests }
+        Self { link: address.into(), connections, timeout, rests, shows_refusal: false }
     }
 }
 
@@ -88,6 +90,8 @@ pub(crate) struct Http1Transport {
     link: TargetLink,
     requests: WireRequests,
     hooks: Hooks,
+    /// The first answer that was neither 2xx nor 3xx, where it is kept.
+    refusal: Refusal,
     timeout: Nanos,
     connections: Vec<Connection>,
     /// Connections that can take a request. If each request gets a new connection: those that are closed.
@@ -183,7 +187,7 @@ impl Http1Transport {
         config: Http1Config,
         hooks: Option<Box<dyn ConnectionHooks>>,
     ) -> Result<Self, ConnectError> {
-        let Http1Config { link, connections, timeout, rests } = config;
+        let Http1Config { link, connections, timeout, rests, shows_refusal } = config;
         let hooks = Hooks::new(hooks);
         let mut transport = Self {
             epoll: create_epoll().map_err(|e| ConnectError::Setup(e.to_string()))?,
@@ -209,8 +213,9 @@ impl Http1Transport {
             last_connect_error: None,
             early: Vec::new(),
             hooks,
+            refusal: if shows_refusal { Refusal::Awaited } else { Refusal::NotKept },
         };
-        if transport.hooks.sees_responses() {
+        if shows_refusal || transport.hooks.sees_responses() {
             transport.connections.iter_mut().for_each(|connection| connection.reader.capture());
         }
         Ok(transport)
@@ -309,6 +314,13 @@ fn create_epoll() -> std::io::Result<OwnedFd> {
 }
 
 impl Transport for Http1Transport {
+    fn take_refusal(&mut self) -> Option<String> {
+        match std::mem::replace(&mut self.refusal, Refusal::NotKept) {
+            Refusal::Kept(text) => Some(text),
+            Refusal::NotKept | Refusal::Awaited => None,
+        }
+    }
+
     fn idle(&self) -> usize {
         // Returns 0 until early completions are reported: a worker that can always send would never wait.
         if self.early.is_empty() { self.idle.len() } else { 0 }
