@@ -10,6 +10,7 @@ mod heat;
 mod located;
 mod markup;
 mod pipeline;
+mod pipeline_legs;
 mod ramp;
 mod ramp_charts;
 mod requests;

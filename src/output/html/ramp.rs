@@ -6,7 +6,7 @@ use super::ramp_charts::{arrival, charts, link};
 use super::run;
 use super::section::{Section, inner_sections};
 use super::table::{Cell, head, table};
-use super::verdict::{badge, badges, result_badge, verdict};
+use super::verdict::{badge, result_badge, step_badges, verdict};
 use super::{command, heading};
 use crate::output::number::Statistic;
 use crate::report::Report;
@@ -191,7 +191,7 @@ fn folded_step(number: usize, step: &Located<'_, RampStep>) -> String {
     let mut summary = badge(false, "no report");
     if let Some(report) = field!(step, report).known() {
         summary = step_summary(&report);
-        content += &badges(&report);
+        content += &step_badges(&report);
         content += &command(&report.run.command);
         content += &run::headline(&report);
         content += &verdict(&report);
