@@ -64,9 +64,10 @@ impl Component {
 /// The diagram, and below it the parts of the time of a message.
 pub(super) fn pipeline(report: &Located<'_, Report>) -> String {
     let diagram = Diagram::new(report);
-    let full = match &diagram.full {
-        Some(full) => full_sentence(full),
-        None => String::new(),
+    let full = match (&diagram.full, &diagram.whole) {
+        // The failure at the top says what is wrong.
+        (_, Some(Whole::NothingArrived)) | (None, _) => String::new(),
+        (Some(full), _) => full_sentence(report, full),
     };
     let title = match &report.messages {
         Some(_) => "The way of a message",
@@ -81,9 +82,13 @@ pub(super) fn pipeline(report: &Located<'_, Report>) -> String {
     )
 }
 
-fn full_sentence(full: &Saturation) -> String {
+fn full_sentence(report: &Report, full: &Saturation) -> String {
     let evidence: Vec<_> = full.evidence.iter().map(ToString::to_string).collect();
-    let (name, evidence) = (escape(&full.component.to_string()), escape(&evidence.join("; ")));
+    let name = match &full.component {
+        Suspect::Push if report.run.services.is_none() => "The consumer of the queue".to_owned(),
+        component => component.to_string(),
+    };
+    let (name, evidence) = (escape(&name), escape(&evidence.join("; ")));
     format!("<p class=\"full\"><b>{name} is full</b>: {evidence}</p>\n")
 }
 
@@ -120,6 +125,9 @@ impl<'a> Diagram<'a> {
 
     /// The sentence that explains the numbers.
     fn note(&self) -> String {
+        if matches!(self.whole, Some(Whole::NothingArrived)) {
+            return "Dashed: not measured.".to_owned();
+        }
         if self.report.messages.is_some() && !has_all_stages(self.report) {
             return "The round trip of a request and the whole way of a message overlap: do not add them. \
                     Dashed: not measured."
