@@ -181,10 +181,10 @@ impl Series {
 fn row(index: u64, open: &OpenRow) -> Row {
     Row {
         t_s: (index + 1) as f64 * INTERVAL.as_secs_f64(),
-        response_p50: open.response.quantile(0.5).map(micros),
-        response_p99: open.response.quantile(0.99).map(micros),
-        arrival_p50: open.arrival.quantile(0.5).map(micros),
-        arrival_p99: open.arrival.quantile(0.99).map(micros),
+        response_p50: open.response.row_quantile(0.5).map(micros),
+        response_p99: open.response.row_quantile(0.99).map(micros),
+        arrival_p50: open.arrival.row_quantile(0.5).map(micros),
+        arrival_p99: open.arrival.row_quantile(0.99).map(micros),
         ..open.row.clone()
     }
 }

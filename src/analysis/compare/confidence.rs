@@ -7,7 +7,7 @@
 //! - The variation from second to second. It contains such delays, but not the difference between whole runs.
 //! - The variation from run to run. It needs several runs of each side.
 //!
-//! Below 1,000 values a second no second has a 99th percentile. Its noise then comes from the histogram, with values counted
+//! Below 950 values a second no second has a 99th percentile. Its noise then comes from the histogram, with values counted
 //! in groups as large as a short stall makes them (the design effect of cluster samples; Kish, Survey Sampling, 1965), and
 //! from the medians of the seconds: a change that moves the whole distribution moves its tail by as much.
 

@@ -229,8 +229,8 @@ pub(super) fn whole_seconds(report: &Report) -> impl Iterator<Item = &Row> {
     report.series.iter().filter(|row| row.t_s <= report.run.duration_s + 1e-3)
 }
 
-/// Half interval of a figure from its seconds, if at least half of the seconds have it. At 1,000 requests a second one
-/// second has 999 requests and the next 1,000, and only the latter has a 99th percentile.
+/// Half interval of a figure from its seconds, if at least half of the seconds have it. At 950 requests a second one
+/// second has 949 values and the next 950, and only the latter has a 99th percentile.
 fn noise_of_seconds(report: &Report, figure: fn(&Row) -> Option<f64>) -> Option<f64> {
     let known: Vec<f64> = whole_seconds(report).filter_map(figure).collect();
     if known.len() * 2 < whole_seconds(report).count() {

@@ -18,6 +18,9 @@ const FIRST_HIGHEST_NS: u64 = RESOLUTION_NS << 16;
 const HIGHEST_NS: u64 = 86_400_000_000_000;
 /// A quantile needs this many values beyond it; with fewer, it is a property of the accident.
 const VALUES_BEYOND: f64 = 10.0;
+/// Share of the values that a whole run needs with which a row of a series has a quantile too: at 1,000 requests a second
+/// one second has 998 values and the next 1,002, and all of them have a 99th percentile.
+const ROW_SHARE: f64 = 0.95;
 
 /// The first bytes of a deflated V2 histogram; the length of what follows comes next.
 const V2_DEFLATED: [u8; 4] = 0x1c84_9314_u32.to_be_bytes();
@@ -140,9 +143,20 @@ impl Latencies {
 
     /// The value at `quantile` in [0, 1], or `None` where fewer than ten values lie beyond it.
     pub(crate) fn quantile(&self, quantile: f64) -> Option<Nanos> {
+        self.quantile_with(quantile, VALUES_BEYOND)
+    }
+
+    /// The value at `quantile` in [0, 1] of one row of a series, or `None` where fewer than [`ROW_SHARE`] of ten values
+    /// lie beyond it.
+    pub(crate) fn row_quantile(&self, quantile: f64) -> Option<Nanos> {
+        self.quantile_with(quantile, VALUES_BEYOND * ROW_SHARE)
+    }
+
+    /// The value at `quantile` in [0, 1], or `None` where fewer than `fewest` values lie beyond it.
+    fn quantile_with(&self, quantile: f64, fewest: f64) -> Option<Nanos> {
         let beyond = self.count() as f64 * (1.0 - quantile);
         // The product of a float: 1000 * (1 - 0.99) is 10.000000000000009 or 9.99999999999999.
-        (beyond + 1e-6 >= VALUES_BEYOND).then(|| Nanos(self.histogram.value_at_quantile(quantile)))
+        (beyond + 1e-6 >= fewest).then(|| Nanos(self.histogram.value_at_quantile(quantile)))
     }
 
     /// The distribution from its smallest value to its largest, which is at 1: `per_halving` steps from
@@ -289,158 +303,4 @@ fn header_field(bytes: &[u8], number: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use hdrhistogram::serialization::V2Serializer;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A deflated histogram whose counts are so many zeros.
-    fn bomb(zeros: usize) -> String {
-        let mut header = Vec::new();
-        Latencies::default().histogram_header(&mut header);
-        let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
-        packer.write_all(&header).expect("memory");
-        let chunk = vec![0; 1 << 20];
-        (0..zeros >> 20).for_each(|_| packer.write_all(&chunk).expect("memory"));
-        let packed = packer.finish().expect("memory");
-        let length = u32::try_from(packed.len()).expect("small").to_be_bytes();
-        BASE64.encode([&V2_DEFLATED[..], &length, &packed].concat())
-    }
-
-    #[test]
-    fn a_histogram_that_unpacks_to_too_much_is_refused() {
-        let text = bomb(64 << 20);
-        assert!(text.len() < 1 << 20, "{}", text.len());
-        assert!(matches!(Latencies::from_hdr(&text), Err(HdrError::TooLarge)));
-        // The header alone may promise too much.
-        for (at, value) in [(4, [0xff; 4]), (12, [0, 0, 0, 5])] {
-            let mut header = Vec::new();
-            Latencies::default().histogram_header(&mut header);
-            header[at..at + 4].copy_from_slice(&value);
-            let error =
-                Latencies::from_hdr(&BASE64.encode(&header)).map(|_| ()).expect_err("refused");
-            assert!(error.to_string().contains("its header says"), "{error}");
-        }
-    }
-
-    fn of(values: &[u64]) -> Latencies {
-        let mut latencies = Latencies::default();
-        values.iter().for_each(|v| latencies.record(Nanos(*v)));
-        latencies
-    }
-
-    #[test]
-    fn a_quantile_is_told_of_the_fewest_values_and_not_of_one_less() {
-        for (name, place) in QUANTILES {
-            let fewest = fewest_values(name).expect(name);
-            let values: Vec<_> = (1..=fewest).collect();
-            assert!(of(&values).quantile(place).is_some(), "{name} of {fewest}");
-            assert!(of(&values[1..]).quantile(place).is_none(), "{name} of {fewest} less one");
-        }
-        assert_eq!((fewest_values("p99"), fewest_values("p50")), (Some(1_000), Some(20)));
-        assert_eq!(fewest_values("max"), None);
-    }
-
-    #[test]
-    fn an_empty_histogram_has_no_numbers() {
-        let none = Latencies::default();
-        assert_eq!((none.mean(), none.stdev(), none.min(), none.max()), (None, None, None, None));
-        assert_eq!((none.quantile(0.5), none.share_within_stdev()), (None, None));
-    }
-
-    #[test]
-    fn a_quantile_needs_ten_values_beyond_it() {
-        for (count, quantile, known) in [
-            (19, 0.5, false),
-            (20, 0.5, true),
-            (999, 0.99, false),
-            (1000, 0.99, true),
-            (9_999, 0.999, false),
-        ] {
-            let mut latencies = Latencies::default();
-            latencies.record_n(Nanos(5_000), count);
-            assert_eq!(
-                latencies.quantile(quantile).is_some(),
-                known,
-                "{count} values at {quantile}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_value_beyond_a_day_counts_at_the_end_and_is_not_lost() {
-        let latencies = of(&[u64::MAX]);
-        assert_eq!(latencies.count(), 1);
-        assert!(latencies.max() >= Some(Nanos(HIGHEST_NS)));
-    }
-
-    #[test]
-    fn values_are_counted_up_to_bounds() {
-        let latencies = of(&[1_000, 1_000, 50_000, 2_000_000, 3_000_000_000]);
-        let bounds = [500, 2_000, 1_000_000, 10_000_000, 20_000_000].map(Nanos);
-        assert_eq!(latencies.counts_up_to(&bounds), [0, 2, 3, 4, 4]);
-        let sum = latencies.sum_s();
-        assert!((sum - 3.002_052).abs() < 0.004, "{sum}");
-        assert_eq!(Latencies::default().counts_up_to(&bounds), [0; 5]);
-        assert_eq!(Latencies::default().sum_s(), 0.0);
-    }
-
-    impl Latencies {
-        /// The 40 bytes in front of the counts.
-        fn histogram_header(&self, out: &mut Vec<u8>) {
-            let mut bytes = Vec::new();
-            V2Serializer::new().serialize(&self.histogram, &mut bytes).expect("memory");
-            out.extend_from_slice(&bytes[..40]);
-        }
-    }
-
-    #[test]
-    fn foreign_text_is_refused() {
-        assert!(matches!(Latencies::from_hdr("***"), Err(HdrError::Base64(_))));
-        assert!(matches!(Latencies::from_hdr("AAAA"), Err(HdrError::Format(_))));
-    }
-
-    proptest! {
-        #[test]
-        fn values_since_an_earlier_state_are_those_recorded_later(
-            before in prop::collection::vec(RESOLUTION_NS..HIGHEST_NS, 0..50),
-            after in prop::collection::vec(RESOLUTION_NS..HIGHEST_NS, 0..50),
-        ) {
-            let (earlier, later) = (of(&before), of(&after));
-            let mut all = earlier.clone();
-            all.merge(&later);
-            let recent = all.since(&earlier);
-            prop_assert_eq!(recent.count(), later.count());
-            prop_assert_eq!(recent.steps(1), later.steps(1));
-        }
-
-        #[test]
-        fn merging_gives_the_histogram_of_the_union(
-            a in prop::collection::vec(0u64..1 << 46, 0..200), b in prop::collection::vec(0u64..1 << 46, 0..200),
-        ) {
-            let mut merged = of(&a);
-            merged.merge(&of(&b));
-            let union = of(&[a, b].concat());
-            prop_assert_eq!(&merged.histogram, &union.histogram);
-        }
-
-        #[test]
-        fn every_value_is_kept_within_a_thousandth(value in RESOLUTION_NS * 1000..HIGHEST_NS) {
-            let kept = of(&[value]).max().unwrap_or_default().0 as f64;
-            prop_assert!((kept - value as f64).abs() / value as f64 <= 0.001, "{} became {}", value, kept);
-        }
-
-        #[test]
-        fn text_and_back_is_the_same_histogram(values in prop::collection::vec(0u64..1 << 46, 0..100)) {
-            let latencies = of(&values);
-            let back = Latencies::from_hdr(&latencies.to_hdr()).map_err(|e| TestCaseError::fail(e.to_string()))?;
-            prop_assert_eq!(back.count(), latencies.count());
-            for (_, q) in QUANTILES {
-                prop_assert_eq!(back.quantile(q), latencies.quantile(q));
-            }
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::chart_marks::ChartMarks;
 use super::markup::{Unit, escape};
 use super::scale::Scale;
 use crate::output::number::NOT_AVAILABLE;
@@ -51,7 +52,7 @@ impl Spread {
         Self { low: value, median: value, high: value }
     }
 
-    fn is_wide(self) -> bool {
+    pub(super) fn is_wide(self) -> bool {
         self.low < self.high
     }
 
@@ -65,29 +66,6 @@ impl Spread {
     }
 }
 
-/// A value of the y axis that matters, such as the bound of a condition.
-#[derive(Debug, Clone)]
-pub(super) struct Limit {
-    pub(super) y: f64,
-    pub(super) label: String,
-}
-
-/// A part of the x axis that matters.
-#[derive(Debug, Clone)]
-pub(super) struct Shade {
-    pub(super) from: f64,
-    pub(super) to: f64,
-    /// Name and CSS class: `holds` or `fails`.
-    pub(super) class: &'static str,
-}
-
-/// What is drawn beside the lines.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ChartMarks {
-    pub(super) limits: Vec<Limit>,
-    pub(super) shades: Vec<Shade>,
-}
-
 /// A place of the x axis at which pointer and keyboard show the values of the lines.
 #[derive(Debug, Clone)]
 pub(super) struct Stop {
@@ -95,6 +73,8 @@ pub(super) struct Stop {
     pub(super) title: String,
     /// Values of each line, in the order of the lines.
     pub(super) values: Vec<Option<Spread>>,
+    /// True if its values are chance.
+    pub(super) is_noise: bool,
 }
 
 /// Lines over one x axis.
@@ -115,50 +95,21 @@ impl Chart {
     /// The chart with its legend.
     pub(super) fn draw(&self) -> String {
         let keys = self.lines.iter().map(|line| (line.class.as_str(), line.name.as_str()));
+        let noise = self.stops.iter().find(|stop| stop.is_noise).map(|_| ("noise", "noise"));
         let dense = if self.stops.len() > MOST_DOTS { " class=\"dense\"" } else { "" };
         let lines: String = self.lines.iter().map(|line| self.path(line)).collect();
         format!(
             "<div class=\"chart\">{}<div class=\"plot\"><svg{dense} role=\"group\" aria-label=\"Chart: {}\">\n\
              {}{}{}<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{lines}</svg>\n\
              {}{}</svg></div></div>\n",
-            legend(keys),
+            legend(keys.chain(noise)),
             escape(&self.title),
-            self.shades(),
+            self.marks.shades(self.x),
             self.y_axis(),
             x_axis(self.x, &self.x_ticks, &self.x_label),
-            self.limits(),
+            self.marks.lines(self),
             self.stops()
         )
-    }
-
-    fn shades(&self) -> String {
-        let mut out = String::new();
-        for Shade { from, to, class } in &self.marks.shades {
-            let (from, to) = (self.x.place(*from), self.x.place(*to));
-            let (x, width) = (percent(from), percent((to - from).max(0.0)));
-            // The name is at the end of the drawing that is nearer, where names of other parts are not.
-            let (at, anchor) =
-                if to > 0.99 && from > 0.0 { ("100%", "end") } else { ("0%", "start") };
-            let _ = write!(
-                out,
-                "<g class=\"shade {class}\"><rect x=\"{x}\" width=\"{width}\" height=\"100%\"/>\
-                 <text x=\"{at}\" y=\"14\" text-anchor=\"{anchor}\">{class}</text></g>"
-            );
-        }
-        out
-    }
-
-    fn limits(&self) -> String {
-        let mut out = String::new();
-        for Limit { y, label } in &self.marks.limits {
-            let (y, label) = (percent(1.0 - self.y.place(*y)), escape(label));
-            let _ = write!(
-                out,
-                "<g class=\"limit\"><line x2=\"100%\" y1=\"{y}\" y2=\"{y}\"/>\
-                 <text x=\"50%\" y=\"{y}\" dy=\"-5\" text-anchor=\"middle\">{label}</text></g>"
-            );
-        }
-        out
     }
 
     fn y_axis(&self) -> String {
@@ -224,9 +175,14 @@ impl Chart {
             for (line, value) in self.lines.iter().zip(&stop.values) {
                 let Some(value) = value else { continue };
                 let y = percent(1.0 - self.y.place(value.median));
-                let class = &line.class;
-                let _ =
-                    write!(marks, "<circle class=\"{class}\" cx=\"{place}\" cy=\"{y}\" r=\"3\"/>");
+                if value.is_wide() {
+                    marks += &self.range(&line.class, &place, *value);
+                }
+                let (class, noise) = (&line.class, if stop.is_noise { " noise" } else { "" });
+                let _ = write!(
+                    marks,
+                    "<circle class=\"{class}{noise}\" cx=\"{place}\" cy=\"{y}\" r=\"3\"/>"
+                );
             }
             let readings = self.lines.iter().zip(&stop.values).map(|(line, value)| Reading {
                 class: &line.class,
@@ -236,6 +192,15 @@ impl Chart {
             out += &reader(n == 0, &stop.title, &readings.collect::<Vec<_>>(), &marks);
         }
         out
+    }
+
+    /// The bar from the lowest to the highest value of a point; in a dense chart the band shows them.
+    fn range(&self, class: &str, place: &str, spread: Spread) -> String {
+        let [low, high] = [spread.low, spread.high].map(|value| 1.0 - self.y.place(value));
+        let (y, height) = (percent(high), percent(low - high));
+        format!(
+            "<rect class=\"{class} range\" x=\"{place}\" y=\"{y}\" width=\"3\" height=\"{height}\"/>"
+        )
     }
 }
 
@@ -344,6 +309,7 @@ pub(super) fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::html::chart_marks::{Knee, Limit, Shade};
 
     #[test]
     fn round_values_are_short() {
@@ -394,6 +360,7 @@ mod tests {
                 x: 1.0,
                 title: "1 s".to_owned(),
                 values: vec![Some(Spread::of(10.0))],
+                is_noise: true,
             }],
             marks: ChartMarks::default(),
         };
@@ -401,6 +368,9 @@ mod tests {
         assert!(drawn.contains("d=\"M0.0 1000.0L500.0 0.0M1000.0 500.0\""), "{drawn}");
         assert!(drawn.contains("aria-label=\"1 s: &lt;a&gt; 10\""), "{drawn}");
         assert!(!drawn.contains("band"), "{drawn}");
+        assert!(
+            drawn.contains("<i class=\"noise\"></i>noise") && drawn.contains("class=\"k1 noise\"")
+        );
     }
 
     #[test]
@@ -424,6 +394,7 @@ mod tests {
             marks: ChartMarks {
                 limits: vec![Limit { y: 10.0, label: "a < 10".to_owned() }],
                 shades: vec![Shade { from: 0.0, to: 0.5, class: "holds" }],
+                knee: Some(Knee { x: 0.5, label: "knee: 5/s".to_owned() }),
             },
         };
         let drawn = chart.draw();
@@ -434,5 +405,8 @@ mod tests {
         assert!(drawn.contains("d=\"M0.0 500.0L1000.0 500.0\""), "{drawn}");
         assert!(drawn.contains("a &lt; 10</text>"), "{drawn}");
         assert!(drawn.contains("shade holds\"><rect x=\"0.00%\" width=\"50.00%\""), "{drawn}");
+        assert!(
+            drawn.contains("class=\"knee\"><line x1=\"50.00%\"") && drawn.contains("knee: 5/s")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Numbers by row and column, as a chart and as the table beside it. Both are made from the same numbers, so they cannot
 //! differ.
 
-use super::chart::{Chart, ChartMarks, Line, Spread, Stop, Tick};
+use super::chart::{Chart, Line, Spread, Stop, Tick};
+use super::chart_marks::ChartMarks;
 use super::located::ShownNumber;
 use super::markup::{Unit, escape};
 use super::scale::Scale;
@@ -22,6 +23,8 @@ pub(super) struct GridRow {
     pub(super) name: String,
     /// Name in the chart, plain text.
     pub(super) title: String,
+    /// True if its numbers are chance: its points are drawn as rings.
+    pub(super) is_noise: bool,
 }
 
 /// A number of each row.
@@ -79,18 +82,53 @@ impl GridColumn {
     }
 }
 
+/// The rows that a line connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// None: they are not in order.
+    Nothing,
+    /// Each row with the next one; of a long series each part with the next part.
+    Rows,
+    /// Each place of the x axis with the next one. Rows at the same place are one point, with a bar from their lowest to
+    /// their highest.
+    Places,
+}
+
+impl Joined {
+    /// The rows of each point of a line.
+    fn points(self, rows: &[GridRow], shown: &[usize]) -> Vec<Vec<usize>> {
+        match self {
+            Self::Nothing => shown.iter().map(|row| vec![*row]).collect(),
+            Self::Rows => {
+                let size = shown.len().div_ceil(MOST_ROWS).max(1);
+                shown.chunks(size).map(<[usize]>::to_vec).collect()
+            }
+            Self::Places => {
+                let places = shown.chunk_by(|a, b| rows[*a].x == rows[*b].x);
+                places.map(<[usize]>::to_vec).collect()
+            }
+        }
+    }
+
+    /// The part of a point's values along which the line goes: all of a band, or the median between bars.
+    fn drawn_along(self, spread: Spread) -> Spread {
+        if self == Self::Places { Spread::of(spread.median) } else { spread }
+    }
+}
+
 /// Titles, axes and scales of a grid's chart.
 #[derive(Debug, Clone)]
 pub(super) struct GridStyle {
     pub(super) title: String,
     pub(super) note: String,
+    /// Name of the first column of the table.
+    pub(super) row_label: String,
     pub(super) x: Scale,
     pub(super) x_label: String,
     pub(super) x_ticks: Vec<Tick>,
     /// Scale of the y axis: logarithmic over the values, else linear from zero.
     pub(super) log: bool,
-    /// True if lines connect the rows. It makes sense only if the rows are in order.
-    pub(super) joined: bool,
+    pub(super) joined: Joined,
     /// Rows with a larger x are in the table only.
     pub(super) until: f64,
     /// Name of several rows, such as `seconds`.
@@ -116,9 +154,10 @@ impl Grid {
         if values.is_empty() {
             return String::new();
         }
-        let size = if style.joined { within.len().div_ceil(MOST_ROWS) } else { 1 };
-        let buckets: Vec<_> = within.chunks(size.max(1)).collect();
+        let points = style.joined.points(&self.rows, &within);
         let limits = style.marks.limits.iter().map(|limit| limit.y);
+        let mut stops: Vec<_> = points.iter().map(|rows| self.stop(rows, &drawn)).collect();
+        stops.sort_by(|a, b| a.x.total_cmp(&b.x));
         let chart = Chart {
             title: style.title.clone(),
             x: style.x,
@@ -130,25 +169,23 @@ impl Grid {
                 Scale::up_to(values.into_iter().chain(limits).fold(0.0, f64::max))
             },
             unit: drawn[0].unit,
-            lines: drawn.iter().map(|column| self.line(column, &buckets, style)).collect(),
-            stops: buckets.iter().map(|rows| self.stop(rows, &drawn)).collect(),
+            lines: drawn.iter().map(|column| self.line(column, &points, style)).collect(),
+            stops,
             marks: style.marks.clone(),
         };
-        let mut note = style.note.clone();
-        if size > 1 {
-            let rows = style.rows;
-            note += &format!(
-                " A line is the median of {size} {rows}, the band around it their lowest to highest."
-            );
-        }
+        let note = style.note.clone() + &note_on_spreads(&chart.stops, &points, style);
         figure(&style.title, &note, &chart.draw(), &self.table(style))
     }
 
-    fn line(&self, column: &GridColumn, buckets: &[&[usize]], style: &GridStyle) -> Line {
+    fn line(&self, column: &GridColumn, points: &[Vec<usize>], style: &GridStyle) -> Line {
         let mut stretches: Vec<Vec<(f64, Spread)>> = vec![Vec::new()];
-        for rows in buckets.iter().filter(|_| style.joined) {
+        // A line through chance would look like a trend.
+        let is_joined =
+            |rows: &&Vec<usize>| style.joined != Joined::Nothing && !self.is_noise(rows);
+        for rows in points.iter().filter(is_joined) {
             match column.spread(rows) {
                 Some(spread) => {
+                    let spread = style.joined.drawn_along(spread);
                     stretches.last_mut().into_iter().for_each(|s| s.push((self.x(rows), spread)));
                 }
                 // A missing value breaks the line.
@@ -165,6 +202,10 @@ impl Grid {
         }
     }
 
+    fn is_noise(&self, rows: &[usize]) -> bool {
+        rows.iter().any(|row| self.rows[*row].is_noise)
+    }
+
     /// The middle of some rows on the x axis.
     fn x(&self, rows: &[usize]) -> f64 {
         let ends = [rows.first(), rows.last()].map(|row| row.map_or(0.0, |row| self.rows[*row].x));
@@ -177,11 +218,12 @@ impl Grid {
             x: self.x(rows),
             title: if ends[0] == ends[1] { ends[0].to_owned() } else { ends.join(" to ") },
             values: drawn.iter().map(|column| column.spread(rows)).collect(),
+            is_noise: self.is_noise(rows),
         }
     }
 
     fn table(&self, style: &GridStyle) -> String {
-        let mut head = vec![escape(&style.x_label)];
+        let mut head = vec![escape(&style.row_label)];
         head.extend(self.columns.iter().map(|column| escape(&column.name)));
         let stride = self.rows.len().div_ceil(MOST_ROWS).max(1);
         let every: Vec<_> = (0..self.rows.len()).step_by(stride).collect();
@@ -216,6 +258,22 @@ impl Grid {
     }
 }
 
+/// The sentence on points that stand for several values; empty if there are none.
+fn note_on_spreads(stops: &[Stop], points: &[Vec<usize>], style: &GridStyle) -> String {
+    let values = stops.iter().flat_map(|stop| &stop.values).flatten();
+    let most = points.iter().map(Vec::len).max().unwrap_or(1);
+    let rows = style.rows;
+    match style.joined {
+        _ if !values.copied().any(Spread::is_wide) => String::new(),
+        Joined::Places => {
+            format!(" A bar goes from the lowest to the highest of several {rows}.")
+        }
+        _ => format!(
+            " A line is the median of {most} {rows}, the band around it their lowest to highest."
+        ),
+    }
+}
+
 /// A chart with its title, its note, and the table beside it.
 pub(super) fn figure(title: &str, note: &str, chart: &str, table: &str) -> String {
     let (title, note) = (escape(title), escape(note));
@@ -231,7 +289,8 @@ mod tests {
     fn grid(numbers: &[Option<u64>]) -> Grid {
         let mut rows = Vec::new();
         for n in 0..numbers.len() {
-            rows.push(GridRow { x: n as f64, name: n.to_string(), title: n.to_string() });
+            let name = n.to_string();
+            rows.push(GridRow { x: n as f64, title: name.clone(), name, is_noise: false });
         }
         let cells = Located::whole(&numbers.to_vec()).items().map(|item| item.number()).collect();
         let column = GridColumn::drawn("n", cells, Unit::Count, "k1").ranked();
@@ -242,11 +301,12 @@ mod tests {
         GridStyle {
             title: "A".to_owned(),
             note: String::new(),
+            row_label: "s".to_owned(),
             x: Scale::Linear(0.0, 999.0),
             x_label: "s".to_owned(),
             x_ticks: Vec::new(),
             log: false,
-            joined: true,
+            joined: Joined::Rows,
             until: f64::INFINITY,
             rows: "seconds",
             marks: ChartMarks::default(),
@@ -256,9 +316,8 @@ mod tests {
     #[test]
     fn a_line_is_broken_where_a_value_is_missing() {
         let grid = grid(&[None, Some(1), Some(2), None, Some(4)]);
-        let buckets: Vec<Vec<usize>> = (0..5).map(|row| vec![row]).collect();
-        let buckets: Vec<_> = buckets.iter().map(Vec::as_slice).collect();
-        let line = grid.line(&grid.columns[0], &buckets, &style());
+        let points: Vec<Vec<usize>> = (0..5).map(|row| vec![row]).collect();
+        let line = grid.line(&grid.columns[0], &points, &style());
         let drawn = line.stretches.iter().map(|stretch| {
             stretch.iter().map(|(x, spread)| (*x, spread.median)).collect::<Vec<_>>()
         });
@@ -280,6 +339,16 @@ mod tests {
         assert!(figure.contains("One of 4 seconds"), "{figure}");
         let none = Grid { rows: Vec::new(), ..long };
         assert_eq!(none.figure(&style()), "");
+    }
+
+    #[test]
+    fn rows_at_the_same_place_are_one_point() {
+        let mut grid = grid(&[Some(1), Some(5), Some(9)]);
+        grid.rows[2].x = 1.0;
+        let figure = grid.figure(&GridStyle { joined: Joined::Places, ..style() });
+        assert_eq!(figure.matches("class=\"stop\"").count(), 2, "{figure}");
+        assert!(!figure.contains("band") && figure.contains("class=\"k1 range\""), "{figure}");
+        assert!(figure.contains("9 (5 to 9)") && figure.contains("A bar goes"), "{figure}");
     }
 
     #[test]

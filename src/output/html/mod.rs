@@ -4,12 +4,14 @@
 mod account;
 mod changes;
 mod chart;
+mod chart_marks;
 mod comparison;
 mod grid;
 mod heat;
 mod located;
 mod markup;
 mod pipeline;
+mod pipeline_legs;
 mod ramp;
 mod ramp_charts;
 mod requests;
@@ -31,6 +33,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::TextOptions;
+use super::machine::machine;
 use crate::analysis::compare::Comparison;
 use crate::core::secrets::HIDDEN;
 use crate::report::ramp::RampReport;
@@ -47,7 +50,8 @@ const SCRIPT: &str = include_str!("page.js");
 pub fn page(report: &Report, options: TextOptions) -> String {
     let title = run::title(report);
     let run = &report.run;
-    let lead = format!("{} · {}", escape(&run.target), run::date_and_time(&run.started_at));
+    let mut lead = format!("{} · {}", escape(&run.target), run::date_and_time(&run.started_at));
+    lead += &machine_line(report);
     let located = Located::whole(report);
     let sections = run::sections(&located);
     let body = [
@@ -88,6 +92,12 @@ fn json(report: &impl Serialize) -> Value {
 fn heading(title: &str, lead: &str, badges: &str) -> String {
     let title = escape(title);
     format!("<header><h1>{title}</h1><p class=\"lead\">{lead}</p>{badges}</header>\n")
+}
+
+/// The line below the lead that says where the run was measured; empty if the report does not contain it.
+fn machine_line(report: &Report) -> String {
+    let machine = machine(report).map(|machine| escape(&machine));
+    machine.map(|machine| format!("<br><small>{machine}</small>")).unwrap_or_default()
 }
 
 /// The command that repeats the run; empty if the report does not contain it.

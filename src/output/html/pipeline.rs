@@ -3,28 +3,19 @@
 use std::fmt::Write as _;
 
 use super::chart::{COLOURS, percent};
-use super::located::{Located, ShownNumber, field, number};
+use super::located::{Located, field, number};
 use super::markup::{Unit, escape};
+use super::pipeline_legs::{Leg, LegStyle, Timing, has_all_stages, pipeline_legs, target_legs};
 use super::share::{Share, bar};
 use crate::analysis::bottleneck::{CpuUse, Saturation, cpu_uses, saturation};
-use crate::message::{Checkpoint, StagePair};
-use crate::output::number::{Statistic, bound_of_zero};
+use crate::message::StagePair;
 use crate::report::component::ComponentRole;
 use crate::report::finding::Suspect;
-use crate::report::{Distribution, Report, Resource, Server};
-
-/// The ways of a message through the whole pipeline, and the component at the end of each.
-const PIPELINE: [(StagePair, Component); 5] = [
-    (StagePair { from: Checkpoint::Sent, to: Checkpoint::Api }, Component::Api),
-    (StagePair { from: Checkpoint::Api, to: Checkpoint::Queued }, Component::Queue),
-    (StagePair { from: Checkpoint::Queued, to: Checkpoint::Popped }, Component::Push),
-    (StagePair { from: Checkpoint::Popped, to: Checkpoint::Published }, Component::Broker),
-    (StagePair { from: Checkpoint::Published, to: Checkpoint::Arrived }, Component::Subscriber),
-];
+use crate::report::{Report, Resource, Server};
 
 /// A box of the diagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Component {
+pub(super) enum Component {
     Generator,
     Api,
     Queue,
@@ -73,90 +64,122 @@ impl Component {
 /// The diagram, and below it the parts of the time of a message.
 pub(super) fn pipeline(report: &Located<'_, Report>) -> String {
     let diagram = Diagram::new(report);
-    let full = match &diagram.full {
-        Some(full) => full_sentence(full),
-        None => String::new(),
+    let full = match (&diagram.full, &diagram.whole) {
+        // The failure at the top says what is wrong.
+        (_, Some(Whole::NothingArrived)) | (None, _) => String::new(),
+        (Some(full), _) => full_sentence(report, full),
     };
-    let note = if diagram.ways.len() > 2 {
-        "On each arrow the median time, and below it the p99. In each box the CPU time, as a share of what the component can use."
-    } else {
-        "On the arrow the median time, and below it the p99."
+    let title = match &report.messages {
+        Some(_) => "The way of a message",
+        None => "The way of a request",
     };
     format!(
-        "<figure class=\"whole\"><figcaption><h3>{}</h3><p>{note}</p></figcaption>\n{}{full}{}</figure>\n",
-        diagram.title,
+        "<figure class=\"whole\"><figcaption><h3>{title}</h3><p>{}</p></figcaption>\n{}{}{full}{}</figure>\n",
+        diagram.note(),
         diagram.draw(),
+        diagram.others(),
         parts(report)
     )
 }
 
-fn full_sentence(full: &Saturation) -> String {
+fn full_sentence(report: &Report, full: &Saturation) -> String {
     let evidence: Vec<_> = full.evidence.iter().map(ToString::to_string).collect();
-    let (name, evidence) = (escape(&full.component.to_string()), escape(&evidence.join("; ")));
+    let name = match &full.component {
+        Suspect::Push if report.run.services.is_none() => "The consumer of the queue".to_owned(),
+        component => component.to_string(),
+    };
+    let (name, evidence) = (escape(&name), escape(&evidence.join("; ")));
     format!("<p class=\"full\"><b>{name} is full</b>: {evidence}</p>\n")
 }
 
-/// Boxes from left to right, with the way to each.
+/// Boxes from left to right, with an arrow to each.
 struct Diagram<'a> {
-    title: &'static str,
     report: &'a Located<'a, Report>,
-    ways: Vec<Way>,
+    legs: Vec<Leg<'a>>,
+    style: LegStyle,
+    /// The whole way of a message, if not all of its parts were measured.
+    whole: Option<Whole<'a>>,
     cpu: Vec<CpuUse>,
     full: Option<Saturation>,
 }
 
-/// The way to a component.
-struct Way {
-    to: Component,
-    /// Name of the time, such as `sent → api`.
-    name: String,
-    p50: ShownNumber,
-    p99: ShownNumber,
-}
-
-impl Way {
-    fn new(to: Component, name: &str, times: &Located<'_, Distribution>) -> Self {
-        let [p50, p99] =
-            [Statistic::P50, Statistic::P99].map(|statistic| times.statistic(statistic));
-        Self { to, name: name.to_owned(), p50, p99 }
-    }
-
-    fn draw(&self, units: &WayUnits) -> String {
-        let (p50, p99) = (self.p50.show(units.p50), self.p99.show(units.p99));
-        let name = escape(&self.name);
-        format!(
-            "<li class=\"way\" title=\"{name}\"><span>{p50}</span><i></i><small>p99 {p99}</small></li>\n"
-        )
-    }
-}
-
-/// Units of the times of all ways.
-struct WayUnits {
-    p50: Unit,
-    p99: Unit,
+/// The whole way of a message.
+enum Whole<'a> {
+    Measured(Timing<'a>),
+    NothingArrived,
 }
 
 impl<'a> Diagram<'a> {
     fn new(report: &'a Located<'a, Report>) -> Self {
-        let (title, ways) = match pipeline_ways(report) {
-            Some(ways) => ("The way of a message", ways),
-            None => ("The way of a request", target_ways(report)),
+        let is_measured = has_all_stages(report);
+        let legs = if is_measured || report.run.services.is_some() {
+            pipeline_legs(report)
+        } else {
+            target_legs(report)
         };
+        let whole = if is_measured { None } else { whole(report) };
         let full = saturation(report, None).filter(|saturation| saturation.is_clear);
-        Self { title, report, ways, cpu: cpu_uses(report), full }
+        let style = LegStyle::new(&legs);
+        Self { report, legs, style, whole, cpu: cpu_uses(report), full }
+    }
+
+    /// The sentence that explains the numbers.
+    fn note(&self) -> String {
+        if matches!(self.whole, Some(Whole::NothingArrived)) {
+            return "Dashed: not measured.".to_owned();
+        }
+        if self.report.messages.is_some() && !has_all_stages(self.report) {
+            return "The round trip of a request and the whole way of a message overlap: do not add them. \
+                    Dashed: not measured."
+                .to_owned();
+        }
+        let tail = self.style.tail;
+        let tail =
+            tail.map(|tail| format!(", and below it the {}", tail.label())).unwrap_or_default();
+        match self.legs.len() {
+            1 => format!("On the arrow the median time{tail}."),
+            _ => format!(
+                "On each arrow the median time{tail}. In each box the CPU time, as a share of what the component can use."
+            ),
+        }
     }
 
     fn draw(&self) -> String {
-        let units = WayUnits {
-            p50: Unit::Time.of_column(self.ways.iter().filter_map(|way| way.p50.drawn_value())),
-            p99: Unit::Time.of_column(self.ways.iter().filter_map(|way| way.p99.drawn_value())),
+        let whole = match &self.whole {
+            Some(Whole::Measured(timing)) => timing.draw_whole(self.style),
+            Some(Whole::NothingArrived) => {
+                "<p class=\"journey bad\"><span>due → arrived: <b>nothing arrived</b></span></p>\n"
+                    .to_owned()
+            }
+            None => String::new(),
         };
         let mut out = format!("<ol class=\"pipeline\">\n{}", self.component(Component::Generator));
-        for way in &self.ways {
-            out += &way.draw(&units);
-            out += &self.component(way.to);
+        for leg in &self.legs {
+            out += &leg.time.draw(self.style);
+            out += &self.component(leg.to);
         }
-        out + "</ol>\n"
+        format!("<div class=\"path\">{whole}{out}</ol></div>\n")
+    }
+
+    /// The measured components that have no place in the diagram; empty if there are none.
+    fn others(&self) -> String {
+        let is_drawn = |used: &Resource| {
+            let drawn = self.legs.iter().map(|leg| leg.to).chain([Component::Generator]);
+            drawn.into_iter().any(|component| component.is(used))
+        };
+        let mut boxes = String::new();
+        for used in field!(self.report, resources).items().filter(|used| !is_drawn(used)) {
+            let (class, name, meter) =
+                (self.class(&used), escape(&used.label()), self.meter(&used));
+            boxes += &format!("<li class=\"{class}\"><b>{name}</b>{meter}</li>\n");
+        }
+        if boxes.is_empty() {
+            return boxes;
+        }
+        format!(
+            "<div class=\"others\"><h4>Also measured</h4>\
+             <p>Processes whose place on the way loadgen does not know.</p><ul>\n{boxes}</ul></div>\n"
+        )
     }
 
     fn component(&self, component: Component) -> String {
@@ -169,19 +192,29 @@ impl<'a> Diagram<'a> {
         }
         server.into_iter().for_each(|server| text += &format!("<small>{server}</small>"));
         used.iter().for_each(|used| text += &self.meter(used));
-        let is_full = used.is_some_and(|used| self.is_full(&used));
-        let class = if is_full { "node bad" } else { "node" };
+        let class = used.map_or("node", |used| self.class(&used));
         format!("<li class=\"{class}\">{text}</li>\n")
+    }
+
+    /// CSS class of a component's box.
+    fn class(&self, used: &Resource) -> &'static str {
+        if self.is_full(used) { "node bad" } else { "node" }
     }
 
     /// CPU of a component, as a bar of what it can use.
     fn meter(&self, used: &Located<'_, Resource>) -> String {
         let of = self.cpu.iter().find(|cpu| cpu.component == used.component);
         let mean = number!(used, cpu_percent_mean).show(Unit::Percent);
-        let Some(of) = of else { return format!("<small>CPU {mean}</small>") };
+        let Some(of) = of else { return format!("<small>CPU {mean} of a core</small>") };
         let width = percent(of.percent.clamp(0.0, 100.0) / 100.0);
-        let limit =
-            if of.threads == 1 { "a core".to_owned() } else { format!("{} cores", of.threads) };
+        let limit = if of.is_of_one_thread {
+            let busiest = number!(used, busiest_thread_percent).show(Unit::Percent);
+            format!("a core, busiest thread {busiest}")
+        } else if of.threads == 1 {
+            "a core".to_owned()
+        } else {
+            format!("{} cores", of.threads)
+        };
         format!(
             "<svg class=\"meter\" aria-hidden=\"true\"><rect width=\"{width}\" height=\"100%\"/></svg>\
              <small>CPU {mean} of {limit}</small>"
@@ -199,34 +232,19 @@ impl<'a> Diagram<'a> {
     }
 }
 
-/// The ways through the whole pipeline; `None` if the report does not have all their times.
-fn pipeline_ways(report: &Located<'_, Report>) -> Option<Vec<Way>> {
-    let bound = report.run.clock.error_bound_us;
-    let mut ways = Vec::new();
-    for (pair, to) in PIPELINE {
-        let stages = field!(report, stages);
-        let stage = stages.items().find(|stage| stage.from == pair.from && stage.to == pair.to)?;
-        let way = Way::new(to, &format!("{} → {}", pair.from, pair.to), &stage.times());
-        way.p50.value()?;
-        let below = bound_of_zero(way.p50.value(), bound);
-        ways.push(Way { p50: way.p50.bounded_by(below), ..way });
+/// The whole way of a message; `None` if arrivals were not measured.
+fn whole<'a>(report: &Located<'a, Report>) -> Option<Whole<'a>> {
+    let messages = report.messages.as_ref()?;
+    if messages.arrived == 0 {
+        return Some(Whole::NothingArrived);
     }
-    Some(ways)
-}
-
-/// The way to a target and, if arrivals were measured, to the subscriber.
-fn target_ways(report: &Located<'_, Report>) -> Vec<Way> {
-    let service = field!(report, latency.service);
-    let mut ways = vec![Way::new(Component::Target, "sent → answered", &service)];
-    if let Some(arrival) = field!(report, arrival).known() {
-        ways.push(Way::new(Component::Subscriber, "due → arrived", &arrival));
-    }
-    ways
+    let times = field!(report, arrival).known()?;
+    Some(Whole::Measured(Timing::new("due → arrived", times)))
 }
 
 /// The medians of the stages beside each other; empty if the pipeline is not known.
 fn parts(report: &Located<'_, Report>) -> String {
-    if pipeline_ways(report).is_none() {
+    if !has_all_stages(report) {
         return String::new();
     }
     let medians: Vec<_> = (report.stages.iter())
@@ -247,6 +265,7 @@ fn parts(report: &Located<'_, Report>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Checkpoint;
     use crate::report::{Generator, ServiceSettings};
 
     fn saved() -> Report {
@@ -268,7 +287,7 @@ mod tests {
         for name in ["Load generator", "API", "Queue", "Push", "Broker", "Subscriber"] {
             assert!(page.contains(&format!("<b>{name}</b>")), "{name}: {page}");
         }
-        assert_eq!(page.matches("class=\"way\"").count(), 5);
+        assert_eq!(page.matches("class=\"way\"").count(), 5, "{page}");
         assert!(page.contains("data-path=\"/stages/1/p50\">51.7\u{a0}µs<"), "{page}");
         assert!(page.contains(">&lt; 51.7\u{a0}µs<"), "of a time that was rounded to zero: {page}");
         assert!(page.contains("33.0 %</data> of 2 cores"), "{page}");
@@ -291,10 +310,41 @@ mod tests {
     #[test]
     fn a_url_has_a_client_and_a_server() {
         let mut report = saved();
-        (report.stages, report.arrival) = (Vec::new(), None);
+        (report.run.services, report.resources) = (None, Vec::new());
+        (report.stages, report.arrival, report.messages) = (Vec::new(), None, None);
         let page = drawn(&report);
-        assert_eq!(page.matches("class=\"way\"").count(), 1);
+        assert_eq!(page.matches("class=\"way").count(), 1);
+        assert!(page.contains("class=\"way round\"><small>sent → answered<"), "{page}");
         assert!(page.contains("<b>Target</b><small>http://127.0.0.1:37705/</small>"), "{page}");
-        assert!(!page.contains("spends its time"), "{page}");
+        assert!(page.contains("The way of a request") && !page.contains("journey"), "{page}");
+        assert!(!page.contains("spends its time") && !page.contains("Also measured"), "{page}");
+    }
+
+    #[test]
+    fn a_foreign_pipeline_has_a_round_trip_a_whole_way_and_no_invented_times() {
+        let mut report = saved();
+        (report.run.services, report.stages) = (None, Vec::new());
+        report.resources[2].component = "worker <1>".to_owned();
+        let page = drawn(&report);
+        assert_eq!(page.matches("class=\"way round\"").count(), 1, "{page}");
+        assert_eq!(page.matches("class=\"way unknown\"").count(), 1, "{page}");
+        assert!(page.contains("class=\"journey\"><span>due → arrived: p50 <b><data"), "{page}");
+        assert!(page.contains("data-path=\"/arrival/p99\""), "{page}");
+        let (_, others) = page.split_once("Also measured").expect("other components");
+        for name in ["worker &lt;1&gt;", "push", "redis", "mosquitto"] {
+            assert!(others.contains(&format!("<b>{name}</b>")), "{name}: {page}");
+        }
+        assert!(!others.contains("<b>generator</b>") && !others.contains("<b>subscriber</b>"));
+    }
+
+    #[test]
+    fn the_way_is_broken_if_nothing_arrived() {
+        let mut report = saved();
+        report.stages.retain(|stage| stage.to != Checkpoint::Arrived);
+        report.messages.as_mut().expect("messages").arrived = 0;
+        let page = drawn(&report);
+        assert!(page.contains("class=\"journey bad\""), "{page}");
+        assert_eq!(page.matches("class=\"way unknown\"").count(), 1, "the last one: {page}");
+        assert!(page.contains("<b>Queue</b>") && !page.contains("Also measured"), "{page}");
     }
 }

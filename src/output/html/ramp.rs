@@ -2,12 +2,12 @@
 
 use super::located::{Located, field, number};
 use super::markup::{Unit, escape};
-use super::ramp_charts::{arrival, charts, link};
+use super::ramp_charts::{arrival, charts, is_noise, step_name};
 use super::run;
 use super::section::{Section, inner_sections};
 use super::table::{Cell, head, table};
-use super::verdict::{badge, badges, result_badge, verdict};
-use super::{command, heading};
+use super::verdict::{badge, result_badge, step_badges, verdict};
+use super::{command, heading, machine_line};
 use crate::output::number::Statistic;
 use crate::report::Report;
 use crate::report::ramp::{RampReport, RampStep, Search, Trial};
@@ -15,8 +15,10 @@ use crate::report::result::{Allowed, RunResult};
 
 /// The top of the page.
 pub(super) fn top(ramp: &RampReport, allowed: Allowed) -> String {
-    let date = run::date_and_time(&ramp.started_at);
-    [heading(&ramp.name, &date, &progress(ramp, allowed)), question(ramp), command(&ramp.command)]
+    let mut lead = run::date_and_time(&ramp.started_at);
+    let first = ramp.steps.iter().find_map(|step| step.report.as_ref());
+    lead += &first.map(machine_line).unwrap_or_default();
+    [heading(&ramp.name, &lead, &progress(ramp, allowed)), question(ramp), command(&ramp.command)]
         .concat()
 }
 
@@ -81,13 +83,14 @@ const SUMMARY: [&str; 11] = [
 fn summary(ramp: &Located<'_, RampReport>) -> String {
     let mut rows = Vec::new();
     for (number, step) in field!(ramp, steps).items().enumerate() {
-        rows.push(summary_row(number, &step));
+        let name = step_name(number, &step.name, is_noise(ramp, &step.name));
+        rows.push(summary_row(name, &step));
     }
     table("All steps", &head(SUMMARY), rows)
 }
 
-fn summary_row(number: usize, step: &Located<'_, RampStep>) -> Vec<Cell> {
-    let mut row = vec![Cell::from(link(number, &step.name))];
+fn summary_row(name: String, step: &Located<'_, RampStep>) -> Vec<Cell> {
+    let mut row = vec![Cell::from(name)];
     let Some(report) = field!(step, report).known() else {
         let error = step.error.as_deref().unwrap_or("no report");
         row.push(format!("<span class=\"bad\">{}</span>", escape(error)).into());
@@ -191,7 +194,7 @@ fn folded_step(number: usize, step: &Located<'_, RampStep>) -> String {
     let mut summary = badge(false, "no report");
     if let Some(report) = field!(step, report).known() {
         summary = step_summary(&report);
-        content += &badges(&report);
+        content += &step_badges(&report);
         content += &command(&report.run.command);
         content += &run::headline(&report);
         content += &verdict(&report);

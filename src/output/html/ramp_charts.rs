@@ -1,7 +1,8 @@
 //! The steps of a ramp side by side, as charts over the setting that the ramp changes.
 
-use super::chart::{COLOURS, ChartMarks, Limit, Shade, Tick, round_ticks, tick_label};
-use super::grid::{Grid, GridColumn, GridRow, GridStyle};
+use super::chart::{COLOURS, Tick, round_ticks, tick_label};
+use super::chart_marks::{ChartMarks, Knee, Limit, Shade};
+use super::grid::{Grid, GridColumn, GridRow, GridStyle, Joined};
 use super::located::{Located, ShownNumber, field, number};
 use super::markup::{Unit, escape};
 use super::scale::Scale;
@@ -9,7 +10,7 @@ use crate::config::plan::Threshold;
 use crate::output::number::Statistic;
 use crate::report::Report;
 use crate::report::lookup::is_time;
-use crate::report::ramp::RampReport;
+use crate::report::ramp::{RampReport, Search};
 
 /// The axis of the steps is logarithmic if the largest value is at least this many times the smallest.
 const WIDE: f64 = 30.0;
@@ -20,6 +21,25 @@ struct ReportedStep<'a> {
     x: f64,
     name: &'a str,
     report: Located<'a, Report>,
+    /// True if a finding says that its numbers are chance.
+    is_noise: bool,
+}
+
+impl ReportedStep<'_> {
+    /// The row of the step at a place of the x axis.
+    fn row(&self, x: f64) -> GridRow {
+        let mut title = self.name.to_owned();
+        if self.is_noise {
+            title += " (noise)";
+        }
+        let name = step_name(self.number, self.name, self.is_noise);
+        GridRow { x, name, title, is_noise: self.is_noise }
+    }
+
+    /// Requests answered per second.
+    fn achieved(&self) -> f64 {
+        self.report.requests.rate_achieved
+    }
 }
 
 /// The x axis of the charts: the setting that the ramp changes, or the order of the steps if it changes more than one
@@ -30,8 +50,7 @@ struct StepAxis<'a> {
     ticks: Vec<Tick>,
     /// The steps that have a report, by their place on the axis.
     steps: Vec<ReportedStep<'a>>,
-    /// True if lines connect the steps: each value occurs once.
-    joined: bool,
+    joined: Joined,
 }
 
 impl<'a> StepAxis<'a> {
@@ -42,7 +61,8 @@ impl<'a> StepAxis<'a> {
             let x = step.x.filter(|_| is_numbered).unwrap_or((number + 1) as f64);
             let name = &step.part().name;
             if let Some(report) = field!(step, report).known() {
-                steps.push(ReportedStep { number, x, name, report });
+                let is_noise = is_noise(ramp, name);
+                steps.push(ReportedStep { number, x, name, report, is_noise });
             }
         }
         steps.sort_by(|a, b| a.x.total_cmp(&b.x));
@@ -65,7 +85,14 @@ impl<'a> StepAxis<'a> {
             name: ramp.axis.clone().filter(|_| is_numbered).unwrap_or_else(|| "step".to_owned()),
             x,
             ticks,
-            joined: values.len() == steps.len() && ramp.search.is_none(),
+            joined: if ramp.search.is_some() {
+                Joined::Places
+            } else if values.len() == steps.len() {
+                Joined::Rows
+            } else {
+                // Several curves: a line would connect steps that have nothing to do with each other.
+                Joined::Nothing
+            },
             steps,
         }
     }
@@ -79,6 +106,7 @@ impl<'a> StepAxis<'a> {
         GridStyle {
             title: format!("{title} by {}", self.name),
             note: note.to_owned(),
+            row_label: "step".to_owned(),
             x: self.x,
             x_label: match self.name.as_str() {
                 "rate" => "rate (requests/s)".to_owned(),
@@ -93,53 +121,72 @@ impl<'a> StepAxis<'a> {
         }
     }
 
-    fn rows(&self) -> Vec<GridRow> {
-        let mut rows = Vec::new();
-        for step in &self.steps {
-            let name = link(step.number, step.name);
-            rows.push(GridRow { x: step.x, name, title: step.name.to_owned() });
-        }
-        rows
-    }
-
     fn chart(&self, style: &GridStyle, columns: Vec<GridColumn>) -> String {
-        Grid { rows: self.rows(), columns }.figure(style)
+        let rows = self.steps.iter().map(|step| step.row(step.x)).collect();
+        Grid { rows, columns }.figure(style)
     }
 
     /// The chart of latency by throughput: beyond the knee, latency rises and throughput does not.
-    fn latency_by_throughput(&self, limits: &[Limit]) -> String {
-        let achieved = |step: &ReportedStep<'_>| step.report.requests.rate_achieved;
-        let mut steps: Vec<_> = self.steps.iter().collect();
-        steps.sort_by(|a, b| achieved(a).total_cmp(&achieved(b)));
-        let (Some(first), Some(last), true) = (steps.first(), steps.last(), steps.len() > 2) else {
+    fn latency_by_throughput(&self, limits: &[Limit], search: Option<&Search>) -> String {
+        let steps: Vec<_> = self.steps.iter().collect();
+        if steps.len() < 3 {
             return String::new();
-        };
-        let room = 0.04 * (achieved(last) - achieved(first));
-        let x = Scale::Linear(achieved(first) - room, achieved(last) + room);
-        let mut rows = Vec::new();
-        for step in &steps {
-            let name = link(step.number, step.name);
-            rows.push(GridRow { x: achieved(step), name, title: step.name.to_owned() });
         }
+        let achieved = steps.iter().map(|step| step.achieved());
+        let ends = [achieved.clone().fold(f64::INFINITY, f64::min), achieved.fold(0.0, f64::max)];
+        let room = 0.04 * (ends[1] - ends[0]);
         let rate = steps.iter().map(|step| number!(step.report, requests.rate_achieved)).collect();
         let mut columns = vec![GridColumn::listed("answered per second", rate, Unit::Rate)];
         columns.extend(latencies(&steps, &[Statistic::P99]));
+        let marks = search.map(|search| self.marks_by_throughput(search)).unwrap_or_default();
         let style = GridStyle {
             title: "Latency by throughput".to_owned(),
-            x,
+            x: Scale::Linear(ends[0] - room, ends[1] + room),
             x_label: "requests answered per second".to_owned(),
-            x_ticks: round_ticks(Scale::Linear(achieved(first), achieved(last)), Unit::Rate),
+            x_ticks: round_ticks(Scale::Linear(ends[0], ends[1]), Unit::Rate),
             log: true,
-            marks: ChartMarks { limits: limits.to_vec(), shades: Vec::new() },
+            joined: match self.joined {
+                // Runs at one rate have not quite the same throughput.
+                Joined::Places => Joined::Rows,
+                joined => joined,
+            },
+            marks: ChartMarks { limits: limits.to_vec(), ..marks },
             ..self.style("", "Where latency rises and throughput does not, the target is full.")
         };
+        let rows = steps.iter().map(|step| step.row(step.achieved())).collect();
         Grid { rows, columns }.figure(&style)
+    }
+
+    /// The knee of a search: the highest throughput of the runs at the highest value that holds.
+    fn marks_by_throughput(&self, search: &Search) -> ChartMarks {
+        let achieved_at = |value: f64| {
+            self.steps.iter().filter(move |step| step.x == value).map(ReportedStep::achieved)
+        };
+        let Some(holds) = search.holds else { return ChartMarks::default() };
+        let knee = achieved_at(holds).fold(0.0, f64::max);
+        let mut shades = vec![Shade { from: 0.0, to: knee, class: "holds" }];
+        let fails = search.fails.filter(|fails| search.unknown_at(*fails).is_none());
+        if let Some(fails) = fails {
+            let from = achieved_at(fails).fold(f64::INFINITY, f64::min);
+            let end = self.steps.iter().map(ReportedStep::achieved).fold(knee, f64::max) * 2.0;
+            // At a full target the throughput is the same on both sides of the knee.
+            shades.push(Shade { from: from.clamp(knee, end), to: end, class: "fails" });
+        }
+        let label = format!("knee: {}", search.axis.value_text(holds));
+        let knee = fails.map(|_| Knee { x: knee, label });
+        ChartMarks { shades, knee, limits: Vec::new() }
     }
 }
 
-/// A link to a step.
-pub(super) fn link(step: usize, name: &str) -> String {
-    format!("<a href=\"#step-{step}\">{}</a>", escape(name))
+/// Returns true if a finding says that the numbers of a step are chance.
+pub(super) fn is_noise(ramp: &RampReport, step: &String) -> bool {
+    ramp.findings.iter().any(|finding| finding.noisy_step() == Some(step))
+}
+
+/// A link to a step, marked if its numbers are chance.
+pub(super) fn step_name(step: usize, name: &str, is_noise: bool) -> String {
+    let mark = if is_noise { " <span class=\"badge unclear\">noise</span>" } else { "" };
+    format!("<a href=\"#step-{step}\">{}</a>{mark}", escape(name))
 }
 
 /// All charts.
@@ -151,7 +198,7 @@ pub(super) fn charts(ramp: &Located<'_, RampReport>) -> String {
         note += " The dashed line is the bound of the condition.";
     }
     let steps: Vec<_> = axis.steps.iter().collect();
-    let by_throughput = axis.latency_by_throughput(&marks.limits);
+    let by_throughput = axis.latency_by_throughput(&marks.limits, ramp.search.as_ref());
     let latency = GridStyle { log: true, marks, ..axis.style("Latency", &note) };
     let throughput = axis.style("Throughput", "Requests per second.");
     let cpu_style = axis.style("CPU", "Mean over the step; 100 % is one core.");
@@ -179,7 +226,7 @@ fn marks(ramp: &RampReport, axis: &StepAxis<'_>) -> ChartMarks {
         let y = threshold.bound();
         (is_drawn && is_time(threshold.name()) && y > 0.0).then_some(Limit { y, label })
     });
-    ChartMarks { limits: limits.collect(), shades: shades(ramp, axis) }
+    ChartMarks { limits: limits.collect(), shades: shades(ramp, axis), knee: None }
 }
 
 /// The parts of the axis on which the condition of a search holds, is not decided, and fails.

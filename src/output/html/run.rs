@@ -88,7 +88,7 @@ fn tile(name: &str, class: &str, number: &str, notes: &[String]) -> String {
 fn latency_tile(times: &Located<'_, Distribution>, name: &str, span: &str) -> String {
     let by_importance = [Statistic::P99, Statistic::P50, Statistic::Max];
     let known = by_importance.into_iter().find(|statistic| statistic.of(times).is_some());
-    let headline = known.unwrap_or(Statistic::Max);
+    let headline = known.unwrap_or(Statistic::P99);
     let mut others = String::new();
     for statistic in [Statistic::P50, Statistic::P99, Statistic::P99_9, Statistic::Max] {
         if statistic != headline && statistic.of(times).is_some() {

@@ -1,7 +1,8 @@
 //! A run second by second: latencies, rates, waiting requests and messages, and CPU.
 
-use super::chart::{COLOURS, ChartMarks};
-use super::grid::{Grid, GridColumn, GridRow, GridStyle};
+use super::chart::COLOURS;
+use super::chart_marks::ChartMarks;
+use super::grid::{Grid, GridColumn, GridRow, GridStyle, Joined};
 use super::heat::heat_map;
 use super::located::{Located, ShownNumber, field, number};
 use super::markup::Unit;
@@ -54,11 +55,12 @@ fn style(report: &Report, title: &str, note: &str) -> GridStyle {
     GridStyle {
         title: title.to_owned(),
         note: note.to_owned(),
+        row_label: axis.label().to_owned(),
         x: axis.scale(),
         x_label: axis.label().to_owned(),
         x_ticks: axis.ticks(),
         log: false,
-        joined: true,
+        joined: Joined::Rows,
         until: f64::INFINITY,
         rows: "seconds",
         marks: ChartMarks::default(),
@@ -74,6 +76,7 @@ fn rows(seconds: &Seconds<'_>, axis: TimeAxis) -> Vec<GridRow> {
             x: second.t_s,
             name: number!(second, t_s).show_as(&time),
             title: if axis.is_in_seconds() { format!("second {time}") } else { time },
+            is_noise: false,
         });
     }
     rows

@@ -2,7 +2,8 @@
 //! HdrHistogram's plots. The x axis is 1 / (1 - quantile) on a logarithmic scale, so that each further nine (90 %, 99 %,
 //! 99.9 %) takes the same width.
 
-use super::chart::{Chart, ChartMarks, Line, Spread, Stop, Tick};
+use super::chart::{Chart, Line, Spread, Stop, Tick};
+use super::chart_marks::ChartMarks;
 use super::grid::figure;
 use super::located::{Located, number};
 use super::markup::Unit;
@@ -120,7 +121,8 @@ fn stops(distributions: &[SpectrumLine<'_>], most: f64) -> Vec<Stop> {
         let values: Vec<_> = values.collect();
         if values.iter().any(Option::is_some) {
             let x = statistic.quantile().map_or(f64::INFINITY, |share| 1.0 / (1.0 - share));
-            stops.push(Stop { x: x.min(most), title: statistic.label(), values });
+            let title = statistic.label();
+            stops.push(Stop { x: x.min(most), title, values, is_noise: false });
         }
     }
     stops

@@ -3,6 +3,7 @@
 use super::located::{Located, field, number};
 use super::markup::{Unit, escape};
 use super::table::{Cell, head, table};
+use crate::core::units::format_some;
 use crate::output::text::why_valid;
 use crate::report::lookup::{found, is_percent, is_time, name_in};
 use crate::report::result::{Allowed, RunResult};
@@ -10,12 +11,22 @@ use crate::report::{Report, ThresholdResult, Verdict};
 
 /// Badges at the top of a run's page: the result, then the parts of the verdict.
 pub(super) fn run_badges(report: &Report, allowed: Allowed) -> String {
-    let result = result_badge(&RunResult::of_run(report, allowed));
-    format!("<p class=\"badges\">{result}</p>{}", badges(report))
+    let mut all = vec![result_badge(&RunResult::of_run(report, allowed))];
+    all.extend(parts(report));
+    row(&all)
 }
 
-/// The parts of the verdict, each as a badge; for a run and for a step of a ramp.
-pub(super) fn badges(report: &Report) -> String {
+/// The parts of the verdict on a step of a ramp, each as a badge.
+pub(super) fn step_badges(report: &Report) -> String {
+    row(&parts(report))
+}
+
+fn row(badges: &[String]) -> String {
+    format!("<p class=\"badges\">{}</p>", badges.join(" "))
+}
+
+/// The parts of the verdict, each as a badge.
+fn parts(report: &Report) -> Vec<String> {
     let verdict = &report.verdict;
     let failures = verdict.failures.iter().map(|failure| badge(false, &failure.name()));
     let mut badges: Vec<_> = failures.chain([generator_badge(report)]).collect();
@@ -23,14 +34,20 @@ pub(super) fn badges(report: &Report) -> String {
     let failed = verdict.thresholds.iter().filter(|threshold| !threshold.ok).count();
     if all > 0 && failed == 0 {
         let tone = if verdict.failures.is_empty() { BadgeTone::Good } else { BadgeTone::Neutral };
-        badges.push(tone.badge(&format!("{all} of {all} conditions passed")));
+        badges.push(tone.badge(&format!(
+            "{all} of {} passed",
+            format_some(all as u64, "condition", "conditions")
+        )));
     } else if all > 0 {
-        badges.push(badge(false, &format!("{failed} of {all} conditions failed")));
+        badges.push(badge(
+            false,
+            &format!("{failed} of {} failed", format_some(all as u64, "condition", "conditions")),
+        ));
     }
     if report.run.interrupted {
         badges.push(badge(false, "interrupted"));
     }
-    format!("<p class=\"badges\">{}</p>", badges.join(" "))
+    badges
 }
 
 /// The verdict on the generator. It is not green if the run proves nothing.

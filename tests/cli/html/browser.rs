@@ -11,8 +11,9 @@ use tempfile::TempDir;
 
 use crate::support::{LIMIT, eventually, find_program, require};
 
-/// Sizes of a page on a screen and on a phone.
+/// Sizes of a page on two screens and on a phone.
 pub(super) const SCREEN: PageSize = PageSize { width: 1280, height: 900 };
+pub(super) const SMALL_SCREEN: PageSize = PageSize { width: 1100, height: 800 };
 pub(super) const PHONE: PageSize = PageSize { width: 390, height: 844 };
 
 /// Size of a page in CSS pixels.

@@ -9,7 +9,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use browser::{Browser, PHONE, SCREEN};
+use browser::{Browser, PHONE, SCREEN, SMALL_SCREEN};
 use pages::Page;
 
 use crate::support::{Process, eventually, loadgen};
@@ -129,6 +129,24 @@ fn the_pipeline_is_a_row_on_a_screen_and_a_column_on_a_phone() {
             a[changing].as_i64() < b[changing].as_i64() && a[1 - changing] == b[1 - changing]
         });
         assert!(ascends, "{size:?}: {places:?}");
+    }
+}
+
+/// Captions of the tables that are wider than their boxes.
+const CUT_TABLES: &str = "[...document.querySelectorAll('.scroll')]
+    .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.getAttribute('aria-label'))";
+
+#[test]
+fn tables_are_not_cut_off_on_a_screen() {
+    let Some(mut browser) = Browser::start() else { return };
+    for page in [pages::run(), pages::mixed(), pages::ramp(), pages::search(), pages::comparison()]
+    {
+        for size in [SCREEN, SMALL_SCREEN] {
+            browser.emulate(size, "light");
+            browser.open(&page.file);
+            let cut = browser.evaluate(CUT_TABLES);
+            assert_eq!(cut, json!([]), "{:?} at {size:?}", page.file);
+        }
     }
 }
 
