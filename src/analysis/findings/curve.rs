@@ -5,7 +5,7 @@
 //! median of the steps before, and a millisecond more than that; the response breaks likewise.
 
 use super::Point;
-use super::noise::without_slow_arrivals;
+use super::noise::{has_slow_arrivals, without_noise};
 use super::sizing::sizing;
 use crate::analysis::bottleneck::{busiest, has_cpu_limits, saturation};
 use crate::analysis::queue_growth::median;
@@ -27,11 +27,11 @@ const NOISE: f64 = 0.02;
 pub(super) fn findings(curve: &[Point<'_>], axis: &str) -> Vec<Conclusion> {
     let break_at = broken_from(&curve.iter().map(Point::arrival_p99).collect::<Vec<_>>());
     // Requests that pile up in a step that falls behind are not a measure of what a rate needs.
-    let calm_and_held = curve[..break_at.unwrap_or(curve.len())]
-        .iter()
-        .rfind(|point| !point.is_open() || point.is_held());
-    let mut findings: Vec<_> = capacity(curve, axis).into_iter().collect();
-    findings.extend(sizing(curve, calm_and_held));
+    let before_break = without_noise(&curve[..break_at.unwrap_or(curve.len())]);
+    let calm_and_held = before_break.iter().rfind(|point| !point.is_open() || point.is_held());
+    let without_noise = without_noise(curve);
+    let mut findings: Vec<_> = capacity(&without_noise, axis).into_iter().collect();
+    findings.extend(sizing(&without_noise, calm_and_held));
     match break_at {
         Some(at) => {
             findings.extend(arrival_break(curve, at).map(Conclusion::ArrivalBreak));
@@ -121,10 +121,11 @@ fn trend(curve: &[Point<'_>], best: &Point<'_>, axis: &str) -> Option<Trend> {
 
 fn arrival_held(curve: &[Point<'_>]) -> Option<ArrivalHeld> {
     let [_, .., last] = curve else { return None };
-    let slowest = without_slow_arrivals(curve)
-        .into_iter()
+    let calm = (0..curve.len()).filter(|at| !has_slow_arrivals(curve, *at));
+    let slowest = calm
+        .map(|at| &curve[at])
         .max_by(|a, b| a.arrival_p99().unwrap_or(0.0).total_cmp(&b.arrival_p99().unwrap_or(0.0)))?;
-    Some(ArrivalHeld { last: arrival_step(last)?, slowest: arrival_step(&slowest)? })
+    Some(ArrivalHeld { last: arrival_step(last)?, slowest: arrival_step(slowest)? })
 }
 
 fn arrival_break(curve: &[Point<'_>], at: usize) -> Option<ArrivalBreak> {
