@@ -5,4 +5,5 @@ pub mod compare;
 #[cfg(test)]
 pub(crate) mod example;
 pub(crate) mod findings;
+pub(crate) mod overload;
 pub(crate) mod queue_growth;

@@ -50,7 +50,13 @@ pub(crate) fn styled_text(report: &Report, options: TextOptions, style: TextStyl
 
 /// The last line of a text.
 pub(super) fn result_line(result: &RunResult, style: TextStyle) -> String {
-    let tone = if result.passed() { Tone::Good } else { Tone::Bad };
+    let tone = if result.passed_with_caveat() {
+        Tone::Warning
+    } else if result.passed() {
+        Tone::Good
+    } else {
+        Tone::Bad
+    };
     result_words(&result.to_string(), tone, style)
 }
 

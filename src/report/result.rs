@@ -57,6 +57,8 @@ pub(crate) struct RunResult {
     /// The flags without which the outcome would be another.
     allowed_by: Vec<&'static str>,
     outcome: CommandOutcome,
+    /// A fact that a reader of `passed` must know: `messages were lost in 2 of 3 steps`.
+    caveat: Option<String>,
 }
 
 /// The faults of a run or a ramp, each with its words.
@@ -84,12 +86,18 @@ impl RunResult {
 
     /// The result of a ramp: the worst of its steps decides.
     pub(crate) fn of_ramp(ramp: &RampReport, allowed: Allowed) -> Self {
-        ramp_faults(ramp).result(allowed)
+        let result = ramp_faults(ramp).result(allowed);
+        Self { caveat: ramp_caveat(ramp), ..result }
     }
 
     /// Returns true if nothing is wrong, whatever the user allows.
     pub(crate) fn passed(&self) -> bool {
         !self.interrupted && self.causes.is_empty()
+    }
+
+    /// Returns true if it passed with a fact that a reader must know.
+    pub(crate) fn passed_with_caveat(&self) -> bool {
+        self.passed() && self.caveat.is_some()
     }
 
     /// Outcome of the command.
@@ -130,7 +138,8 @@ impl Report {
 impl fmt::Display for RunResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.passed() {
-            return f.write_str("passed");
+            f.write_str("passed")?;
+            return self.caveat.iter().try_for_each(|caveat| write!(f, ", but {caveat}"));
         }
         f.write_str(if self.interrupted { "INTERRUPTED" } else { "FAILED" })?;
         if !self.causes.is_empty() {
@@ -168,7 +177,8 @@ impl Faults {
         }
         let causes =
             self.broken.into_iter().chain(self.failed).chain(self.limited).chain(self.conditions);
-        RunResult { interrupted: self.interrupted, causes: causes.collect(), allowed_by, outcome }
+        let (interrupted, causes) = (self.interrupted, causes.collect());
+        RunResult { interrupted, causes, allowed_by, outcome, caveat: None }
     }
 }
 
@@ -223,12 +233,29 @@ fn ramp_faults(ramp: &RampReport) -> Faults {
     }
 }
 
-/// Returns true if the generator was limited in a step that the ramp's result rests on. A search goes
-/// where the generator cannot follow; its result does not rest on that.
+/// The steps that lost messages, in words.
+fn ramp_caveat(ramp: &RampReport) -> Option<String> {
+    let loses = |step: &&RampStep| {
+        let messages = step.report.as_ref().and_then(|report| report.messages.as_ref());
+        messages.is_some_and(|messages| messages.lost > 0)
+    };
+    let results = || ramp.steps.iter().filter(|step| is_result(ramp, step));
+    let (lost, all) = (results().filter(loses).count(), results().count());
+    (lost > 0).then(|| format!("messages were lost in {lost} of {all} steps"))
+}
+
+/// Returns true if the generator was limited in a step that the ramp's result rests on.
 fn is_limited_result(ramp: &RampReport, step: &RampStep) -> bool {
-    let is_result = match &ramp.search {
+    let is_limited =
+        step.report.as_ref().is_some_and(|report| !report.verdict.generator.is_valid());
+    is_limited && is_result(ramp, step)
+}
+
+/// Returns true if the ramp's result rests on a step. A search goes where the generator and the pipeline cannot follow; its
+/// result does not rest on that.
+fn is_result(ramp: &RampReport, step: &RampStep) -> bool {
+    match &ramp.search {
         Some(search) => search.holds.is_some() && step.x == search.holds,
         None => true,
-    };
-    is_result && step.report.as_ref().is_some_and(|report| !report.verdict.generator.is_valid())
+    }
 }

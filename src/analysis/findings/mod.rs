@@ -3,6 +3,8 @@
 //! Steps that differ in the axis alone make a curve, and each curve is judged by itself; a search has its knee.
 //! Nothing here measures or runs: it reads the report.
 
+mod arrival;
+mod bottleneck;
 mod curve;
 mod knee;
 mod noise;

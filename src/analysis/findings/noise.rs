@@ -7,7 +7,7 @@
 //! An odd rate makes its neighbours look odd, too. Of two neighbours only the one that is farther off is noise.
 
 use super::Point;
-use super::curve::is_broken;
+use super::arrival::is_broken;
 use crate::report::finding::{Conclusion, NoiseSign, NoisyStep};
 
 /// Share by which a rate must be below both neighbours to count as noise.

@@ -92,7 +92,7 @@ fn sign(passed: bool) -> &'static str {
 
 /// The first line: name and result.
 fn heading(name: &str, result: &RunResult) -> String {
-    let sign = sign(result.passed());
+    let sign = if result.passed_with_caveat() { "⚠️" } else { sign(result.passed()) };
     format!("### {sign} {name}: RESULT {}\n\n", cell(&result.to_string()))
 }
 

@@ -46,7 +46,12 @@ fn generator_badge(report: &Report) -> String {
 
 /// The result of a run or ramp.
 pub(super) fn result_badge(result: &RunResult) -> String {
-    badge(result.passed(), &format!("RESULT {result}"))
+    let text = format!("RESULT {result}");
+    if result.passed_with_caveat() {
+        BadgeTone::Warning.badge(&text)
+    } else {
+        badge(result.passed(), &text)
+    }
 }
 
 /// Colour and sign of a badge.
@@ -54,6 +59,8 @@ pub(super) fn result_badge(result: &RunResult) -> String {
 pub(super) enum BadgeTone {
     Good,
     Bad,
+    /// Good with a fact that a reader must know.
+    Warning,
     /// A fact that is neither.
     Neutral,
 }
@@ -64,6 +71,7 @@ impl BadgeTone {
         let (class, sign) = match self {
             Self::Good => ("good", "✓"),
             Self::Bad => ("bad", "✗"),
+            Self::Warning => ("unclear", "!"),
             Self::Neutral => ("neutral", "·"),
         };
         let text = escape(text);
