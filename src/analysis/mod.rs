@@ -1,5 +1,6 @@
 //! Conclusions from reports. Nothing in here runs a load or prints.
 
+pub(crate) mod backlog;
 pub(crate) mod bottleneck;
 pub mod compare;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::number::time;
 use super::style::{TextStyle, Tone};
 use super::table::{fitted, fitted_line, fitted_table, one_block};
 use super::text::{TextOptions, result_line};
+use crate::analysis::backlog::backlog;
 use crate::analysis::overload::overload_signs;
 use crate::core::units::format_count;
 use crate::report::Report;
@@ -256,6 +257,9 @@ impl StepVerdict {
         if failures.is_empty() {
             let signs = overload_signs(report);
             signs.iter().for_each(|sign| verdict.add(&sign.word(), Tone::Warning));
+        }
+        if backlog(ramp, number).is_some() {
+            verdict.add("backlog", Tone::Warning);
         }
         if ramp.findings.iter().any(|finding| finding.noisy_step() == Some(&step.name)) {
             verdict.add("noise", Tone::Warning);

@@ -4,7 +4,8 @@
 //! median of the calm steps before and a millisecond more than that. Arrival *breaks* at the first step from which on all
 //! steps are broken; the response breaks likewise, by its percentile alone.
 //!
-//! A step is *calm* if it delivered its messages and the generator held its plan. Noise is left out.
+//! A step is *calm* if it delivered its messages and the generator held its plan. Noise is left out, and so are steps that began with messages of
+//! earlier steps.
 
 use super::Point;
 use super::noise::has_slow_arrivals;
@@ -38,7 +39,9 @@ struct JudgedStep<'a> {
 impl<'a> ArrivalCurve<'a> {
     /// Judges a curve, whose points are in the order of the axis.
     pub(super) fn new(curve: &[Point<'a>]) -> Self {
-        let places = (0..curve.len()).filter(|place| !has_slow_arrivals(curve, *place));
+        let says_something =
+            |place: &usize| !curve[*place].has_backlog && !has_slow_arrivals(curve, *place);
+        let places = (0..curve.len()).filter(says_something);
         let steps = places.map(|place| JudgedStep::new(curve[place], place));
         let steps: Vec<_> = steps.collect();
         let break_at = (0..steps.len()).find(|at| {

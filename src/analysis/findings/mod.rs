@@ -10,6 +10,7 @@ mod knee;
 mod noise;
 mod sizing;
 
+use crate::analysis::backlog::backlog;
 use crate::analysis::bottleneck::has_cpu_limits;
 use crate::report::finding::{Caution, Conclusion, Finding, FindingKind};
 use crate::report::ramp::{RampReport, RampStep};
@@ -25,14 +26,18 @@ struct Point<'a> {
     curve: &'a str,
     x: Option<f64>,
     report: &'a Report,
+    /// It began with messages of earlier steps, so that its arrival is not its own.
+    has_backlog: bool,
 }
 
 impl<'a> Point<'a> {
-    /// The point of a step; `None` if the step did not run to its end.
-    fn new(step: &'a RampStep) -> Option<Self> {
+    /// The point of the step of a number, from 0; `None` if the step did not run to its end.
+    fn new(ramp: &'a RampReport, number: usize) -> Option<Self> {
+        let step = ramp.steps.get(number)?;
         let report = step.report.as_ref().filter(|_| step.error.is_none())?;
         let curve = step.curve.as_deref().unwrap_or_default();
-        Some(Self { name: &step.name, curve, x: step.x, report })
+        let has_backlog = backlog(ramp, number).is_some();
+        Some(Self { name: &step.name, curve, x: step.x, report, has_backlog })
     }
 
     fn is_open(&self) -> bool {
@@ -70,7 +75,7 @@ impl<'a> Point<'a> {
 
 /// All findings of a ramp.
 pub(crate) fn conclude(report: &RampReport) -> Vec<Finding> {
-    let points: Vec<_> = report.steps.iter().filter_map(Point::new).collect();
+    let points: Vec<_> = (0..report.steps.len()).filter_map(|n| Point::new(report, n)).collect();
     let (mut findings, mut noise) = (Vec::new(), Vec::new());
     if let Some(search) = &report.search {
         let found = knee::findings(report, &points, search);
@@ -150,6 +155,11 @@ fn cautions(report: &RampReport) -> Vec<Caution> {
     let steps = reported_step_names(report, |report| !report.verdict.generator.is_valid());
     if !steps.is_empty() {
         cautions.push(Caution::GeneratorLimited { steps });
+    }
+    let numbers = 0..report.steps.len();
+    let steps: Vec<_> = numbers.filter_map(|number| backlog(report, number)).collect();
+    if !steps.is_empty() {
+        cautions.push(Caution::Backlog { steps });
     }
     let steps = reported_step_names(report, |report| report.requests.refused() > 0);
     if !steps.is_empty() {

@@ -115,7 +115,7 @@ fn lost_messages_and_a_growing_queue_break_arrival() {
         report
     };
     let response = "although the response does not: its p99 goes from 1.00ms to 1.00ms";
-    let first = "arrival is broken at the first step already, rate";
+    let never = "arrival holds at no step that can be judged: at rate 1000 (1,000/s)";
     for (steps, expected) in [
         (
             vec![(300.0, calm(300.0)), (1e3, losing(1e3, 2_697))],
@@ -139,7 +139,7 @@ fn lost_messages_and_a_growing_queue_break_arrival() {
         ),
         (
             vec![(1e3, losing(1e3, 2_697)), (2e3, losing(2e3, 9_000))],
-            format!("{first} 1000 (1,000/s): 2,697 messages are lost. Add a step with less load"),
+            format!("{never} 2,697 messages are lost. Add a step with less load"),
         ),
         // A limited step is no baseline.
         (
@@ -168,6 +168,40 @@ fn lost_messages_and_a_growing_queue_break_arrival() {
         let bottleneck = texts(&report, "bottleneck");
         assert!(bottleneck.iter().all(|text| !text.contains("nothing broke")), "{bottleneck:?}");
     }
+}
+
+#[test]
+fn a_step_that_begins_with_messages_of_earlier_steps_is_not_judged() {
+    let slow = |rate: f64, foreign: u64| {
+        let mut report = with_p99(example::report(rate), 4_760_000.0, 1_000.0);
+        report.messages.as_mut().expect("a pipeline").foreign = foreign;
+        report
+    };
+    let end = "Let the pipeline come to rest between steps: a longer rest in the profile, or clear = true, which \
+               empties the queue in a Redis of yours";
+    for (foreign, queued, expected) in [
+        (2_289, None, "2,289 messages of earlier steps arrived during rate 300"),
+        (9_999, None, "2,697 messages of earlier steps arrived during rate 300"),
+        (0, Some(1_200), "rate 300 began with 1,200 messages in the queue"),
+        (2_289, Some(1), "2,289 messages of earlier steps arrived during rate 300"),
+    ] {
+        let steps = vec![(1e3, losing(1e3, 2_697)), (300.0, slow(300.0, foreign))];
+        let mut report = ramp("rate", steps);
+        report.steps[1].queue_at_start = queued;
+        assert_eq!(
+            texts(&report, "caution"),
+            [format!("{expected}: its arrival is not its own. {end}")]
+        );
+        let arrival = texts(&report, "arrival");
+        assert!(
+            arrival[0].starts_with("arrival holds at no step that can be judged: at rate 1000")
+        );
+    }
+    // Another publisher, and hardly any.
+    let other = ramp("rate", vec![(100.0, example::report(100.0)), (300.0, slow(300.0, 5_000))]);
+    assert_eq!(texts(&other, "caution"), [""; 0]);
+    let few = ramp("rate", vec![(1e3, losing(1e3, 2_697)), (300.0, slow(300.0, 15))]);
+    assert_eq!(texts(&few, "caution"), [""; 0]);
 }
 
 #[test]

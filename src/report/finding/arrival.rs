@@ -119,7 +119,7 @@ impl fmt::Display for ArrivalNeverHeld {
         let signs = joined(&signs.iter().map(ToString::to_string).collect::<Vec<_>>());
         write!(
             f,
-            "arrival is broken at the first step already, {first}: {signs}. Add a step with less load"
+            "arrival holds at no step that can be judged: at {first} {signs}. Add a step with less load"
         )
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::StepBacklog;
+
 /// A reason to be careful, with the names of the steps that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -17,6 +19,8 @@ pub(crate) enum Caution {
     GeneratorLimited { steps: Vec<String> },
     /// Steps with answers that are neither 2xx nor 3xx.
     BadAnswers { steps: Vec<String> },
+    /// Steps that began with messages of earlier steps under way.
+    Backlog { steps: Vec<StepBacklog> },
     /// A server behind the target is loadgen's own.
     EmbeddedServers,
 }
@@ -38,6 +42,16 @@ impl fmt::Display for Caution {
                 "answers that were neither 2xx nor 3xx do not count as capacity, at: {}",
                 steps.join("; ")
             ),
+            Self::Backlog { steps } => {
+                let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
+                let their = if steps.len() == 1 { "its" } else { "their" };
+                write!(
+                    f,
+                    "{}: {their} arrival is not {their} own. Let the pipeline come to rest between steps: a longer rest \
+                     in the profile, or clear = true, which empties the queue in a Redis of yours",
+                    steps.join("; ")
+                )
+            }
             Self::EmbeddedServers => f.write_str(
                 "the queue or the broker is loadgen's own (embedded): these are not the figures of a real \
                  deployment",

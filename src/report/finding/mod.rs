@@ -26,7 +26,7 @@ pub(crate) use capacity::{ClosedLoopCapacity, OpenLoopCapacity, Overload, Trend}
 pub(crate) use caution::Caution;
 pub(crate) use knee::{KneeEnd, KneeFinding};
 pub(crate) use noise::{NoiseSign, NoisyStep};
-pub(crate) use overload::OverloadSign;
+pub(crate) use overload::{OverloadSign, StepBacklog};
 pub(crate) use sizing::{ClosedLoopSizing, OpenLoopSizing};
 
 /// A conclusion from the steps of a ramp.

@@ -26,6 +26,19 @@ pub(crate) enum OverloadSign {
     },
 }
 
+/// Messages of earlier steps that a step measured with its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub(crate) struct StepBacklog {
+    /// Name of the step.
+    pub(crate) step: String,
+    /// Messages in the queue when it began; 0 if there were hardly any, or if the queue is not known.
+    pub(crate) queued: u64,
+    /// Messages of earlier steps that arrived while it ran; 0 if there were hardly any.
+    pub(crate) arrived: u64,
+}
+
 impl OverloadSign {
     /// The sign as the verdict on a step: `lost 2,697`.
     pub(crate) fn word(&self) -> String {
@@ -33,6 +46,22 @@ impl OverloadSign {
             Self::Lost { messages } => format!("lost {}", format_count(*messages)),
             Self::QueueGrew { .. } => "queue grew".to_owned(),
         }
+    }
+}
+
+impl fmt::Display for StepBacklog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, queued, arrived } = self;
+        if *queued > 0 {
+            let queued = format_some(*queued, "message", "messages");
+            write!(f, "{step} began with {queued} in the queue")?;
+        }
+        if *arrived > 0 {
+            let earlier = if *queued > 0 { "; " } else { "" };
+            let arrived = format_some(*arrived, "message", "messages");
+            write!(f, "{earlier}{arrived} of earlier steps arrived during {step}")?;
+        }
+        Ok(())
     }
 }
 
