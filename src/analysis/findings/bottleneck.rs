@@ -2,7 +2,9 @@
 
 use super::Point;
 use super::noise::has_slow_arrivals;
-use crate::analysis::bottleneck::{Saturation, busiest, has_cpu_limits, saturation};
+use crate::analysis::bottleneck::{
+    Saturation, busiest as busiest_component, has_cpu_limits, saturation,
+};
 use crate::analysis::overload::overload_signs;
 use crate::report::finding::{BusiestComponent, Conclusion, EndState, OverloadSign, SeenAt};
 
@@ -25,8 +27,7 @@ pub(super) fn bottleneck(curve: &[Point<'_>], break_place: Option<usize>) -> Opt
             let seen = SeenAt::AtStep { step: curve[place].name.to_owned() };
             Some(Conclusion::Bottleneck(found.into_bottleneck(seen)))
         }
-        None if break_place.is_some() => None,
-        None => busiest_at_end(curve).map(Conclusion::BusiestComponent),
+        None => busiest(curve, break_place).map(Conclusion::BusiestComponent),
     }
 }
 
@@ -40,13 +41,16 @@ fn saturation_at(curve: &[Point<'_>], place: usize) -> Option<Saturation> {
     saturation(curve[place].report, calm.map(|point| point.report))
 }
 
-/// The busiest component of the last step.
-fn busiest_at_end(curve: &[Point<'_>]) -> Option<BusiestComponent> {
-    let last = curve.last()?;
-    let busiest = busiest(last.report).filter(|_| has_cpu_limits(last.report))?;
+/// The busiest component of the step at the break, else of the last step.
+fn busiest(curve: &[Point<'_>], break_place: Option<usize>) -> Option<BusiestComponent> {
+    let (point, end) = match break_place {
+        Some(place) => (curve.get(place)?, EndState::BrokeWithoutCause),
+        None => (curve.last()?, end_state(curve)?),
+    };
+    let busiest = busiest_component(point.report).filter(|_| has_cpu_limits(point.report))?;
     Some(BusiestComponent {
-        end: end_state(curve)?,
-        step: last.name.to_owned(),
+        end,
+        step: point.name.to_owned(),
         component: busiest.component,
         percent: busiest.percent,
         is_of_one_thread: busiest.is_of_one_thread,

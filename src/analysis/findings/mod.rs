@@ -5,6 +5,7 @@
 
 mod arrival;
 mod bottleneck;
+mod cautions;
 mod curve;
 mod knee;
 mod noise;
@@ -12,9 +13,9 @@ mod sizing;
 
 use crate::analysis::backlog::backlog;
 use crate::analysis::bottleneck::has_cpu_limits;
-use crate::report::finding::{Caution, Conclusion, Finding, FindingKind};
-use crate::report::ramp::{RampReport, RampStep};
-use crate::report::{LoopMode, Report, ServerKind};
+use crate::report::finding::{Conclusion, Finding, FindingKind};
+use crate::report::ramp::RampReport;
+use crate::report::{LoopMode, Report};
 
 /// Share of an open loop's rate that must be answered for the rate to be held.
 const HELD: f64 = 0.99;
@@ -95,7 +96,7 @@ pub(crate) fn conclude(report: &RampReport) -> Vec<Finding> {
         }
     }
     findings.extend(noise);
-    let cautions = cautions(report).into_iter().map(Conclusion::Caution);
+    let cautions = cautions::cautions(report).into_iter().map(Conclusion::Caution);
     findings.extend(cautions.map(|data| Finding::new("", data)));
     findings
 }
@@ -139,49 +140,6 @@ fn curve<'a>(report: &RampReport, points: &[Point<'a>], name: &str) -> Vec<Point
     curve.retain(|p| p.curve == name && p.x.is_some() == report.axis.is_some());
     curve.sort_by(|a, b| a.x.unwrap_or(0.0).total_cmp(&b.x.unwrap_or(0.0)));
     curve
-}
-
-/// Reasons to be careful with the numbers.
-fn cautions(report: &RampReport) -> Vec<Caution> {
-    let mut cautions = Vec::new();
-    let steps = step_names(report, |step| step.error.is_some());
-    if !steps.is_empty() {
-        cautions.push(Caution::NotRunToEnd { steps });
-    }
-    let steps = step_names(report, RampStep::is_silent);
-    if !steps.is_empty() {
-        cautions.push(Caution::NoAnswer { steps });
-    }
-    let steps = reported_step_names(report, |report| !report.verdict.generator.is_valid());
-    if !steps.is_empty() {
-        cautions.push(Caution::GeneratorLimited { steps });
-    }
-    let numbers = 0..report.steps.len();
-    let steps: Vec<_> = numbers.filter_map(|number| backlog(report, number)).collect();
-    if !steps.is_empty() {
-        cautions.push(Caution::Backlog { steps });
-    }
-    let steps = reported_step_names(report, |report| report.requests.refused() > 0);
-    if !steps.is_empty() {
-        cautions.push(Caution::BadAnswers { steps });
-    }
-    if !reported_step_names(report, has_embedded_server).is_empty() {
-        cautions.push(Caution::EmbeddedServers);
-    }
-    cautions
-}
-
-fn step_names(report: &RampReport, is_wanted: impl Fn(&RampStep) -> bool) -> Vec<String> {
-    report.steps.iter().filter(|step| is_wanted(step)).map(|step| step.name.clone()).collect()
-}
-
-fn reported_step_names(report: &RampReport, is_wanted: impl Fn(&Report) -> bool) -> Vec<String> {
-    step_names(report, |step| step.report.as_ref().is_some_and(&is_wanted))
-}
-
-fn has_embedded_server(report: &Report) -> bool {
-    let servers = [&report.run.stack.queue, &report.run.stack.broker];
-    servers.into_iter().flatten().any(|server| server.kind == ServerKind::Embedded)
 }
 
 #[cfg(test)]

@@ -147,6 +147,8 @@ pub(crate) enum EndState {
     MessagesLost,
     /// The queue grew in a step.
     QueueGrew,
+    /// Arrival broke, and no watched component shows why.
+    BrokeWithoutCause,
     /// Every step was answered, and delivered its messages.
     NothingBroke,
 }
@@ -251,6 +253,9 @@ impl fmt::Display for BusiestComponent {
             EndState::StepWithoutAnswer => "a step had no answers",
             EndState::MessagesLost => "messages were lost",
             EndState::QueueGrew => "the queue grew",
+            EndState::BrokeWithoutCause => {
+                "no component that the run watches is saturated at the break, and no queue is seen to grow"
+            }
             EndState::NothingBroke => "nothing broke",
         };
         let of = if self.is_of_one_thread {

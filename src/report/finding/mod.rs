@@ -23,7 +23,7 @@ pub(crate) use arrival::{
 };
 pub(crate) use bottleneck::{Bottleneck, BusiestComponent, EndState, Evidence, SeenAt, Suspect};
 pub(crate) use capacity::{ClosedLoopCapacity, OpenLoopCapacity, Overload, Trend};
-pub(crate) use caution::Caution;
+pub(crate) use caution::{Caution, StepReason};
 pub(crate) use knee::{KneeEnd, KneeFinding};
 pub(crate) use noise::{NoiseSign, NoisyStep};
 pub(crate) use overload::{OverloadSign, StepBacklog};
@@ -187,12 +187,17 @@ mod tests {
 
     #[test]
     fn a_finding_is_read_as_it_was_written() {
-        let caution = Caution::GeneratorLimited { steps: vec!["rate 5".to_owned()] };
+        let reason = StepReason { step: "rate 5".to_owned(), reason: "it was busy".to_owned() };
+        let caution =
+            Caution::GeneratorLimited { steps: vec!["rate 5".to_owned()], reasons: vec![reason] };
         let finding = Finding::new("stack a", Conclusion::Caution(caution));
         let json = serde_json::to_value(&finding).expect("plain data");
         assert_eq!(json["kind"], "caution");
         assert_eq!(json["data"]["case"], "caution");
-        assert_eq!(json["text"], "[stack a] the generator was limited at: rate 5");
+        assert_eq!(
+            json["text"],
+            "[stack a] the generator was limited at: rate 5. At rate 5: it was busy"
+        );
         assert_eq!(serde_json::from_value::<Finding>(json).expect("a finding"), finding);
     }
 

@@ -29,7 +29,8 @@ fn each_step_is_a_separate_run() {
     }
     assert_eq!(findings(&report, "capacity").len(), 1);
     assert_eq!(report_again(&report), report, "a saved ramp is reported as it was");
-    for part in ["Is it whole?", "connections 3", "arrival", "verdict", "the API holds", "embedded"] {
+    for part in ["Is it whole?", "connections 3", "arrival", "verdict", "the API holds", "embedded"]
+    {
         assert!(printed.contains(part), "'{part}' is missing: {printed}");
     }
 }
