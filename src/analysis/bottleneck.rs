@@ -6,6 +6,7 @@
 //!    nearly all of this machine's cores;
 //! 3. the stage whose median rose the most since the calm step: its component is slow for another reason.
 
+use super::overload::most_queued;
 use super::queue_growth::{QueueGrowth, queue_growth};
 use crate::message::{Checkpoint, StagePair};
 use crate::report::component::ComponentRole;
@@ -22,13 +23,15 @@ pub(crate) struct Saturation {
     pub(crate) evidence: Vec<Evidence>,
     /// A queue or CPU time shows it, and not only a stage.
     pub(crate) is_clear: bool,
+    /// The run did not start the api and push.
+    is_foreign: bool,
 }
 
 impl Saturation {
     /// The finding about it, with the place where it was seen.
     pub(crate) fn into_bottleneck(self, seen: SeenAt) -> Bottleneck {
-        let Self { component, evidence, is_clear } = self;
-        Bottleneck { component, seen, is_clear, evidence }
+        let Self { component, evidence, is_clear, is_foreign } = self;
+        Bottleneck { component, seen, is_clear, evidence, is_foreign }
     }
 }
 
@@ -88,8 +91,7 @@ pub(crate) fn saturation(report: &Report, calm: Option<&Report>) -> Option<Satur
     let is_clear = growth.is_some() || full.is_some() || all_cores.is_some();
     let mut evidence = Vec::new();
     if let Some(growth) = growth {
-        let to = report.series.iter().filter_map(|row| row.queue_depth).max().unwrap_or(0);
-        evidence.push(Evidence::QueueGrew { per_s: growth.per_s, to });
+        evidence.push(Evidence::QueueGrew { per_s: growth.per_s, to: most_queued(report) });
         evidence.extend(push_limit(report, &component));
     }
     evidence.extend(cpu_evidence(report, &component));
@@ -102,7 +104,8 @@ pub(crate) fn saturation(report: &Report, calm: Option<&Report>) -> Option<Satur
         after_us: slower.after_us,
         error_bound_us: report.run.clock.error_bound_us,
     }));
-    Some(Saturation { component, evidence, is_clear })
+    let is_foreign = report.run.services.is_none();
+    Some(Saturation { component, evidence, is_clear, is_foreign })
 }
 
 /// Returns true if the report has the number of threads of each component and of the cores that they share. Reports of

@@ -8,7 +8,7 @@
 use crate::report::Report;
 
 /// The backlog, as seconds of load, below which a queue does not count as growing.
-const NOTABLE_S: f64 = 0.05;
+pub(crate) const NOTABLE_S: f64 = 0.05;
 /// Smallest ratio of rise and noise of a growing queue.
 const TIMES_NOISE: f64 = 3.0;
 /// Tolerance for the end of the sending time, in seconds: times in a report are rounded.

@@ -4,6 +4,8 @@ use super::number::time;
 use super::style::{TextStyle, Tone};
 use super::table::{fitted, fitted_line, fitted_table, one_block};
 use super::text::{TextOptions, result_line};
+use crate::analysis::backlog::backlog;
+use crate::analysis::overload::overload_signs;
 use crate::core::units::format_count;
 use crate::report::Report;
 use crate::report::finding::FindingKind;
@@ -92,7 +94,7 @@ fn short_step_rows(report: &RampReport, style: TextStyle) -> Vec<Vec<String>> {
         LOST,
         "queue",
         "busiest",
-        "",
+        "verdict",
     ];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     for (number, step) in report.steps.iter().enumerate() {
@@ -252,6 +254,13 @@ impl StepVerdict {
         if report.verdict.thresholds.iter().any(|threshold| !threshold.ok) {
             verdict.add("FAILED", Tone::Bad);
         }
+        if failures.is_empty() {
+            let signs = overload_signs(report);
+            signs.iter().for_each(|sign| verdict.add(&sign.word(), Tone::Warning));
+        }
+        if backlog(ramp, number).is_some() {
+            verdict.add("backlog", Tone::Warning);
+        }
         if ramp.findings.iter().any(|finding| finding.noisy_step() == Some(&step.name)) {
             verdict.add("noise", Tone::Warning);
         }
@@ -270,6 +279,52 @@ impl StepVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::example;
+    use crate::output::style::Characters;
+
+    /// A finished ramp of runs that lost as many messages as given.
+    fn ramp(lost: &[u64]) -> RampReport {
+        let steps = lost.iter().map(|lost| {
+            let mut report = example::report(1_000.0);
+            report.messages.as_mut().expect("a pipeline").lost = *lost;
+            RampStep { report: Some(report), ..RampStep::default() }
+        });
+        RampReport { complete: true, steps: steps.collect(), ..RampReport::default() }
+    }
+
+    #[test]
+    fn a_step_that_lost_messages_or_left_them_in_the_queue_is_not_ok() {
+        let mut ramp = ramp(&[0, 2_697, 0]);
+        let grown = ramp.steps[2].report.as_mut().expect("a report");
+        for (second, row) in grown.series.iter_mut().enumerate() {
+            row.queue_depth = Some(500 * second as u64);
+        }
+        let style = TextStyle::terminal(80, false, Characters::Marks);
+        let verdicts = [0, 1, 2].map(|number| step_verdict(&ramp, number, style));
+        assert_eq!(verdicts, ["✓ ok", "! lost 2,697", "! queue grew"]);
+    }
+
+    #[test]
+    fn the_result_says_that_messages_were_lost() {
+        let style = TextStyle::terminal(80, false, Characters::Marks);
+        let mut search = ramp(&[0, 5]);
+        search.steps[0].x = Some(1e3);
+        search.search = Some(crate::report::ramp::Search {
+            holds: Some(1e3),
+            ..crate::report::ramp::Search::default()
+        });
+        for (ramp, expected) in [
+            (ramp(&[0, 0]), "RESULT  ✓ passed"),
+            (ramp(&[7, 0, 5]), "RESULT  ! passed, but messages were lost in 2 of 3 steps"),
+            // A search goes where messages are lost.
+            (search, "RESULT  ✓ passed"),
+        ] {
+            let text = styled_ramp_text(&ramp, TextOptions::default(), style);
+            assert_eq!(text.lines().last(), Some(expected));
+            let result = RunResult::of_ramp(&ramp, TextOptions::default().allowed);
+            assert_eq!(result.outcome().exit_code(), 0);
+        }
+    }
 
     fn rows<const N: usize>(rows: [[&str; N]; 3]) -> Vec<Vec<String>> {
         rows.map(|row| row.map(str::to_owned).to_vec()).to_vec()

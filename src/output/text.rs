@@ -51,12 +51,12 @@ pub(crate) fn styled_text(report: &Report, options: TextOptions, style: TextStyl
 
 /// The last line of a text.
 pub(super) fn result_line(result: &RunResult, style: TextStyle) -> String {
-    let tone = if !result.passed() {
-        Tone::Bad
-    } else if result.falls_short() {
+    let tone = if result.falls_short() {
         Tone::Warning
-    } else {
+    } else if result.passed() {
         Tone::Good
+    } else {
+        Tone::Bad
     };
     result_words(&result.to_string(), tone, style)
 }

@@ -19,7 +19,7 @@ use crate::config::plan::LoadConfig;
 use crate::report::Remark;
 use crate::report::ramp::{RampReport, RampStep, Search, Trial};
 use crate::report::{Report, SCHEMA_VERSION, Tool};
-use crate::run::{Progress, RunError, Runner, Services, clear};
+use crate::run::{Progress, RunError, Runner, Services, clear, wait_for_empty_queue};
 
 pub(crate) use file::is_ramp;
 pub(crate) use steps::RampPlan;
@@ -75,6 +75,8 @@ enum AfterStep {
 /// A run that was made, with its report.
 struct RunDone {
     report: Report,
+    /// Messages in the queue of the user's Redis when it began, if that is known.
+    queue_at_start: Option<u64>,
     /// The reason if it broke off.
     error: Option<String>,
 }
@@ -183,7 +185,8 @@ impl Ramp {
 
     async fn run_step(&mut self, step: &PlannedStep, start: StepStart<'_>) -> AfterStep {
         let is_first = self.report.steps.is_empty();
-        if !is_first && self.pause().await {
+        let rest = if is_first { Duration::ZERO } else { self.plan.rest };
+        if self.unless_stopped(tokio::time::sleep(rest)).await.is_none() {
             return AfterStep::Stop;
         }
         self.emit(RampEvent::StepStart(start));
@@ -193,9 +196,9 @@ impl Ramp {
             return AfterStep::Stop;
         }
         let no_stack = matches!(result, Err(RunError::Stack(_)));
-        let (report, error) = match result {
-            Ok(done) => (Some(done.report), done.error),
-            Err(error) => (None, Some(error.to_string())),
+        let (report, queue_at_start, error) = match result {
+            Ok(done) => (Some(done.report), done.queue_at_start, done.error),
+            Err(error) => (None, None, Some(error.to_string())),
         };
         let interrupted = report.as_ref().is_some_and(|report| report.run.interrupted);
         self.report.steps.push(RampStep {
@@ -203,6 +206,7 @@ impl Ramp {
             x: step.x,
             settings: step.settings.clone(),
             curve: Some(step.curve.clone()),
+            queue_at_start,
             error,
             report,
         });
@@ -219,6 +223,8 @@ impl Ramp {
         if self.plan.clear {
             clear(&step.plan).await?;
         }
+        let empty_queue = wait_for_empty_queue(&step.plan);
+        let queue_at_start = self.unless_stopped(empty_queue).await.ok_or(RunError::Stopped)?;
         let mut runner = Runner::new().services(self.services.clone());
         if let Some(stop) = &self.stop {
             runner = runner.stop_on(stop.clone());
@@ -239,21 +245,21 @@ impl Ramp {
         // The script's `done` may take long; on a thread of its own it does not delay a Ctrl-C.
         let script_done = tokio::task::spawn_blocking(move || finished.call_done()).await;
         script_done.map_err(|_| RunError::Lost("the script's done"))??;
-        Ok(RunDone { report, error })
+        Ok(RunDone { report, queue_at_start, error })
     }
 
-    /// Waits between two steps. Returns true if a stop was requested.
-    async fn pause(&mut self) -> bool {
-        let pause = tokio::time::sleep(self.plan.rest);
-        match &mut self.stop {
-            Some(stop) => tokio::select! {
-                () = pause => false,
-                requested = stop.wait_for(|stop| *stop) => requested.is_ok(),
-            },
-            None => {
-                pause.await;
-                false
+    /// Waits for a future; `None` if a stop is requested before its end.
+    async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let Some(mut stop) = self.stop.clone() else { return Some(future.await) };
+        let requested = async move {
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                // Without a sender no stop can be requested any more.
+                std::future::pending::<()>().await;
             }
+        };
+        tokio::select! {
+            output = future => Some(output),
+            () = requested => None,
         }
     }
 

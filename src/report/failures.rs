@@ -106,6 +106,8 @@ fn missing(report: &Report, messages: &Messages) -> Missing {
     let waiting = queued.unwrap_or(0);
     if messages.missed > 0 {
         Missing::SubscriberAway
+    } else if messages.foreign > 0 && messages.foreign == messages.unexpected {
+        Missing::OfAnotherRun { foreign: messages.foreign }
     } else if messages.unexpected > 0 {
         Missing::WithoutId { unexpected: messages.unexpected }
     } else if waiting > 0 {
@@ -217,6 +219,14 @@ mod tests {
         let others = missing(others).expect("it failed");
         assert!(
             others.contains("12 messages on the topic had no id of this run. Check --id-field")
+        );
+        let foreign = |report: &mut Report| {
+            let messages = report.messages.as_mut().expect("it listened");
+            (messages.unexpected, messages.foreign) = (12, 12);
+        };
+        let foreign = missing(foreign).expect("it failed");
+        assert!(
+            foreign.contains("12 messages were of another run on the topic. If an earlier run")
         );
         assert_eq!(missing(|report| report.messages.as_mut().expect("it").accepted = 0), None);
         assert_eq!(missing(|report| report.messages.as_mut().expect("it").arrived = 1), None);

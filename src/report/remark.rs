@@ -30,6 +30,9 @@ const UNCODED: &str = "uncoded";
 /// The code of a component that ended.
 const COMPONENT_ENDED: &str = "component_ended";
 
+/// The code of the note on answers that are neither 2xx nor 3xx.
+pub(crate) const ANSWERS_REFUSED: &str = "answers_refused";
+
 /// A value that becomes a remark: its code, and its sentence by `Display`.
 pub(crate) trait Coded: fmt::Display {
     /// Code of the sentence, in snake case.

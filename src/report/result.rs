@@ -87,7 +87,8 @@ impl RunResult {
 
     /// The result of a ramp: the worst of its steps decides.
     pub(crate) fn of_ramp(ramp: &RampReport, allowed: Allowed) -> Self {
-        ramp_faults(ramp).result(allowed)
+        let result = ramp_faults(ramp).result(allowed);
+        Self { shortfalls: ramp_shortfall(ramp).into_iter().collect(), ..result }
     }
 
     /// Returns true if nothing is wrong, whatever the user allows.
@@ -95,9 +96,9 @@ impl RunResult {
         !self.interrupted && self.causes.is_empty()
     }
 
-    /// Returns true if something was lost or refused, although no condition was about it.
+    /// Returns true if it passed although something was lost or refused, and no condition was about that.
     pub(crate) fn falls_short(&self) -> bool {
-        !self.shortfalls.is_empty()
+        self.passed() && !self.shortfalls.is_empty()
     }
 
     /// Outcome of the command.
@@ -279,12 +280,29 @@ fn ramp_faults(ramp: &RampReport) -> Faults {
     }
 }
 
-/// Returns true if the generator was limited in a step that the ramp's result rests on. A search goes
-/// where the generator cannot follow; its result does not rest on that.
+/// The steps that lost messages, in words.
+fn ramp_shortfall(ramp: &RampReport) -> Option<String> {
+    let loses = |step: &&RampStep| {
+        let messages = step.report.as_ref().and_then(|report| report.messages.as_ref());
+        messages.is_some_and(|messages| messages.lost > 0)
+    };
+    let results = || ramp.steps.iter().filter(|step| is_result(ramp, step));
+    let (lost, all) = (results().filter(loses).count(), results().count());
+    (lost > 0).then(|| format!("messages were lost in {lost} of {all} steps"))
+}
+
+/// Returns true if the generator was limited in a step that the ramp's result rests on.
 fn is_limited_result(ramp: &RampReport, step: &RampStep) -> bool {
-    let is_result = match &ramp.search {
+    let is_limited =
+        step.report.as_ref().is_some_and(|report| !report.verdict.generator.is_valid());
+    is_limited && is_result(ramp, step)
+}
+
+/// Returns true if the ramp's result rests on a step. A search goes where the generator and the pipeline cannot follow; its
+/// result does not rest on that.
+fn is_result(ramp: &RampReport, step: &RampStep) -> bool {
+    match &ramp.search {
         Some(search) => search.holds.is_some() && step.x == search.holds,
         None => true,
-    };
-    is_result && step.report.as_ref().is_some_and(|report| !report.verdict.generator.is_valid())
+    }
 }

@@ -9,17 +9,18 @@ use crate::pipeline::stamps;
 /// Deletes the queue in the Redis that the plan names, and the stamps in the log server that it names, or else
 /// in that Redis. A plan that names neither leaves nothing to delete.
 pub(crate) async fn clear(plan: &Plan) -> Result<(), RunError> {
-    let pipeline = &plan.pipeline;
-    if let Some(address) = &pipeline.redis {
-        let settings = QueueSettings {
-            redis: address.clone(),
-            log_server: None,
-            queue: pipeline.queue.clone(),
-        };
+    if let Some(settings) = named_queue(plan) {
         queue_of(&settings).clear().await?;
     }
+    let pipeline = &plan.pipeline;
     if let Some(address) = pipeline.log_server.as_ref().or(pipeline.redis.as_ref()) {
         stamps::clear(address).await?;
     }
     Ok(())
+}
+
+/// The queue in the Redis that the plan names; `None` if it names none.
+pub(super) fn named_queue(plan: &Plan) -> Option<QueueSettings> {
+    let redis = plan.pipeline.redis.clone()?;
+    Some(QueueSettings { redis, log_server: None, queue: plan.pipeline.queue.clone() })
 }

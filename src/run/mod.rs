@@ -1,6 +1,8 @@
 //! One run: servers up, ready, load, drain, down → its report.
 
 #[cfg(feature = "pipeline")]
+mod backlog;
+#[cfg(feature = "pipeline")]
 mod clear;
 mod participants;
 mod progress;
@@ -65,6 +67,8 @@ pub(crate) use finished::FinishedRun;
 use measurements::Measurements;
 
 #[cfg(feature = "pipeline")]
+pub(crate) use backlog::wait_for_empty_queue;
+#[cfg(feature = "pipeline")]
 pub(crate) use clear::clear;
 use environment::Environment;
 use ids::NeededIds;
@@ -75,9 +79,9 @@ pub use progress::{Phase, Progress};
 use redis_log::LogServer;
 pub use services::Services;
 #[cfg(not(feature = "pipeline"))]
-pub(crate) use without_pipeline::clear;
-#[cfg(not(feature = "pipeline"))]
 use without_pipeline::{BrokerFacts, BrokerStatus, environment, other_topics, redis_log};
+#[cfg(not(feature = "pipeline"))]
+pub(crate) use without_pipeline::{clear, wait_for_empty_queue};
 
 /// Why a run could not be done.
 #[derive(Debug, thiserror::Error)]

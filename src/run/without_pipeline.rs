@@ -12,6 +12,11 @@ pub(crate) async fn clear(_: &Plan) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Waits for nothing, as no server is named.
+pub(crate) async fn wait_for_empty_queue(_: &Plan) -> Option<u64> {
+    None
+}
+
 pub(super) use NoBrokerFacts as BrokerFacts;
 pub(super) use NoBrokerStatus as BrokerStatus;
 

@@ -1,23 +1,13 @@
-//! Findings about one curve: the API's capacity along it, the step at which arrival breaks, and the component
-//! that was saturated first.
-//!
-//! Arrival *breaks* at the first step from which on its 99th percentile stays above [`BREAK`] times the
-//! median of the steps before, and a millisecond more than that; the response breaks likewise.
+//! Findings about one curve: the API's capacity along it, the connections that a rate needs, the step at which arrival
+//! breaks, and the bottleneck.
 
 use super::Point;
-use super::noise::without_slow_arrivals;
+use super::arrival::ArrivalCurve;
+use super::bottleneck::bottleneck;
+use super::noise::without_noise;
 use super::sizing::sizing;
-use crate::analysis::bottleneck::{busiest, has_cpu_limits, saturation};
-use crate::analysis::queue_growth::median;
-use crate::report::finding::{
-    ArrivalBreak, ArrivalHeld, ArrivalStep, Bottleneck, BusiestComponent, ClosedLoopCapacity,
-    Conclusion, EndState, OpenLoopCapacity, Overload, ResponseAtBreak, SeenAt, Trend,
-};
+use crate::report::finding::{ClosedLoopCapacity, Conclusion, OpenLoopCapacity, Overload, Trend};
 
-/// Ratio of a percentile to its usual value above which it counts as broken.
-const BREAK: f64 = 4.0;
-/// Smallest rise of a percentile that counts as broken, in microseconds.
-const LEAST_BREAK: f64 = 1_000.0;
 /// Share by which a rate must rise to count as still rising.
 const RISE: f64 = 0.05;
 /// Share below which a rise is chance.
@@ -25,44 +15,27 @@ const NOISE: f64 = 0.02;
 
 /// All findings about one curve, whose points are in the order of the axis.
 pub(super) fn findings(curve: &[Point<'_>], axis: &str) -> Vec<Conclusion> {
-    let break_at = broken_from(&curve.iter().map(Point::arrival_p99).collect::<Vec<_>>());
-    // Requests that pile up in a step that falls behind are not a measure of what a rate needs.
-    let calm_and_held = curve[..break_at.unwrap_or(curve.len())]
-        .iter()
-        .rfind(|point| !point.is_open() || point.is_held());
-    let mut findings: Vec<_> = capacity(curve, axis).into_iter().collect();
-    findings.extend(sizing(curve, calm_and_held));
-    match break_at {
-        Some(at) => {
-            findings.extend(arrival_break(curve, at).map(Conclusion::ArrivalBreak));
-            findings.extend(bottleneck_at_break(curve, at).map(Conclusion::Bottleneck));
-        }
-        None => {
-            findings.extend(arrival_held(curve).map(Conclusion::ArrivalHeld));
-            findings.extend(busiest_at_end(curve).map(Conclusion::BusiestComponent));
-        }
-    }
+    let arrival = ArrivalCurve::new(curve);
+    let calm = without_noise(curve);
+    let mut findings: Vec<_> = capacity(&calm, axis).into_iter().collect();
+    findings.extend(sizing(&calm, last_held(&calm, curve, arrival.break_place())));
+    findings.extend(arrival.finding());
+    findings.extend(bottleneck(curve, arrival.break_place()));
     findings
 }
 
-/// The first of the steps from which on all percentiles are broken.
-fn broken_from(all: &[Option<f64>]) -> Option<usize> {
-    (1..all.len()).find(|at| {
-        let usual = usual(&all[..*at]);
-        all[*at..].iter().all(|value| is_broken(*value, usual))
+/// The last calm step before arrival breaks whose rate was held: requests that pile up in a step that falls behind are not
+/// a measure of what a rate needs. If arrival never held, the requests still are.
+fn last_held<'a, 'r>(
+    calm: &'a [Point<'r>],
+    curve: &[Point<'r>],
+    break_place: Option<usize>,
+) -> Option<&'a Point<'r>> {
+    let before = &curve[..break_place.filter(|place| *place > 0).unwrap_or(curve.len())];
+    calm.iter().rfind(|point| {
+        before.iter().any(|earlier| std::ptr::eq(earlier.report, point.report))
+            && (!point.is_open() || point.is_held())
     })
-}
-
-fn usual(before: &[Option<f64>]) -> Option<f64> {
-    median(before.iter().copied().flatten().collect())
-}
-
-/// Returns true if a percentile is above [`BREAK`] times its usual value, and a millisecond more than that.
-pub(super) fn is_broken(value: Option<f64>, usual: Option<f64>) -> bool {
-    match (value, usual) {
-        (Some(value), Some(usual)) => value > BREAK * usual && value > usual + LEAST_BREAK,
-        _ => false,
-    }
 }
 
 /// The highest rate that the API answers.
@@ -116,65 +89,5 @@ fn trend(curve: &[Point<'_>], best: &Point<'_>, axis: &str) -> Option<Trend> {
         Trend::Flattening { percent: rise * 100.0 }
     } else {
         Trend::Flat
-    })
-}
-
-fn arrival_held(curve: &[Point<'_>]) -> Option<ArrivalHeld> {
-    let [_, .., last] = curve else { return None };
-    let slowest = without_slow_arrivals(curve)
-        .into_iter()
-        .max_by(|a, b| a.arrival_p99().unwrap_or(0.0).total_cmp(&b.arrival_p99().unwrap_or(0.0)))?;
-    Some(ArrivalHeld { last: arrival_step(last)?, slowest: arrival_step(&slowest)? })
-}
-
-fn arrival_break(curve: &[Point<'_>], at: usize) -> Option<ArrivalBreak> {
-    let (before, after) = (&curve[at - 1], &curve[at]);
-    let responses: Vec<_> = curve.iter().map(Point::response_p99).collect();
-    let response = match broken_from(&responses) {
-        Some(earlier) if earlier < at => {
-            ResponseAtBreak::BrokeEarlier { step: curve[earlier].name.to_owned() }
-        }
-        // It may recover at a later step; at this one it is broken.
-        _ if is_broken(responses[at], usual(&responses[..at])) => ResponseAtBreak::BreaksToo,
-        _ => ResponseAtBreak::Holds {
-            before_us: before.response_p99(),
-            after_us: after.response_p99(),
-        },
-    };
-    Some(ArrivalBreak { before: arrival_step(before)?, after: arrival_step(after)?, response })
-}
-
-fn arrival_step(point: &Point<'_>) -> Option<ArrivalStep> {
-    Some(ArrivalStep {
-        step: point.name.to_owned(),
-        per_s: point.answered(),
-        p99_us: point.arrival_p99()?,
-    })
-}
-
-/// The component that is saturated at the step at which arrival breaks.
-fn bottleneck_at_break(curve: &[Point<'_>], at: usize) -> Option<Bottleneck> {
-    let calm = curve.first().filter(|_| curve.len() > 1).map(|point| point.report);
-    let found = saturation(curve[at].report, calm)?;
-    Some(found.into_bottleneck(SeenAt::AtBreak))
-}
-
-/// The busiest component of the last step.
-fn busiest_at_end(curve: &[Point<'_>]) -> Option<BusiestComponent> {
-    let last = curve.last()?;
-    let busiest = busiest(last.report).filter(|_| has_cpu_limits(last.report))?;
-    let end = if last.is_open() && !last.is_held() {
-        EndState::RateNotAnswered
-    } else if curve.iter().any(Point::is_silent) {
-        EndState::StepWithoutAnswer
-    } else {
-        EndState::NothingBroke
-    };
-    Some(BusiestComponent {
-        end,
-        step: last.name.to_owned(),
-        component: busiest.component,
-        percent: busiest.percent,
-        is_of_one_thread: busiest.is_of_one_thread,
     })
 }

@@ -3,15 +3,19 @@
 //! Steps that differ in the axis alone make a curve, and each curve is judged by itself; a search has its knee.
 //! Nothing here measures or runs: it reads the report.
 
+mod arrival;
+mod bottleneck;
+mod cautions;
 mod curve;
 mod knee;
 mod noise;
 mod sizing;
 
+use crate::analysis::backlog::backlog;
 use crate::analysis::bottleneck::has_cpu_limits;
-use crate::report::finding::{Caution, Conclusion, Finding, FindingKind};
-use crate::report::ramp::{RampReport, RampStep};
-use crate::report::{LoopMode, Report, ServerKind};
+use crate::report::finding::{Conclusion, Finding, FindingKind};
+use crate::report::ramp::RampReport;
+use crate::report::{LoopMode, Report};
 
 /// Share of an open loop's rate that must be answered for the rate to be held.
 const HELD: f64 = 0.99;
@@ -23,14 +27,18 @@ struct Point<'a> {
     curve: &'a str,
     x: Option<f64>,
     report: &'a Report,
+    /// It began with messages of earlier steps, so that its arrival is not its own.
+    has_backlog: bool,
 }
 
 impl<'a> Point<'a> {
-    /// The point of a step; `None` if the step did not run to its end.
-    fn new(step: &'a RampStep) -> Option<Self> {
+    /// The point of the step of a number, from 0; `None` if the step did not run to its end.
+    fn new(ramp: &'a RampReport, number: usize) -> Option<Self> {
+        let step = ramp.steps.get(number)?;
         let report = step.report.as_ref().filter(|_| step.error.is_none())?;
         let curve = step.curve.as_deref().unwrap_or_default();
-        Some(Self { name: &step.name, curve, x: step.x, report })
+        let has_backlog = backlog(ramp, number).is_some();
+        Some(Self { name: &step.name, curve, x: step.x, report, has_backlog })
     }
 
     fn is_open(&self) -> bool {
@@ -68,7 +76,7 @@ impl<'a> Point<'a> {
 
 /// All findings of a ramp.
 pub(crate) fn conclude(report: &RampReport) -> Vec<Finding> {
-    let points: Vec<_> = report.steps.iter().filter_map(Point::new).collect();
+    let points: Vec<_> = (0..report.steps.len()).filter_map(|n| Point::new(report, n)).collect();
     let (mut findings, mut noise) = (Vec::new(), Vec::new());
     if let Some(search) = &report.search {
         let found = knee::findings(report, &points, search);
@@ -88,7 +96,7 @@ pub(crate) fn conclude(report: &RampReport) -> Vec<Finding> {
         }
     }
     findings.extend(noise);
-    let cautions = cautions(report).into_iter().map(Conclusion::Caution);
+    let cautions = cautions::cautions(report).into_iter().map(Conclusion::Caution);
     findings.extend(cautions.map(|data| Finding::new("", data)));
     findings
 }
@@ -132,44 +140,6 @@ fn curve<'a>(report: &RampReport, points: &[Point<'a>], name: &str) -> Vec<Point
     curve.retain(|p| p.curve == name && p.x.is_some() == report.axis.is_some());
     curve.sort_by(|a, b| a.x.unwrap_or(0.0).total_cmp(&b.x.unwrap_or(0.0)));
     curve
-}
-
-/// Reasons to be careful with the numbers.
-fn cautions(report: &RampReport) -> Vec<Caution> {
-    let mut cautions = Vec::new();
-    let steps = step_names(report, |step| step.error.is_some());
-    if !steps.is_empty() {
-        cautions.push(Caution::NotRunToEnd { steps });
-    }
-    let steps = step_names(report, RampStep::is_silent);
-    if !steps.is_empty() {
-        cautions.push(Caution::NoAnswer { steps });
-    }
-    let steps = reported_step_names(report, |report| !report.verdict.generator.is_valid());
-    if !steps.is_empty() {
-        cautions.push(Caution::GeneratorLimited { steps });
-    }
-    let steps = reported_step_names(report, |report| report.requests.refused() > 0);
-    if !steps.is_empty() {
-        cautions.push(Caution::BadAnswers { steps });
-    }
-    if !reported_step_names(report, has_embedded_server).is_empty() {
-        cautions.push(Caution::EmbeddedServers);
-    }
-    cautions
-}
-
-fn step_names(report: &RampReport, is_wanted: impl Fn(&RampStep) -> bool) -> Vec<String> {
-    report.steps.iter().filter(|step| is_wanted(step)).map(|step| step.name.clone()).collect()
-}
-
-fn reported_step_names(report: &RampReport, is_wanted: impl Fn(&Report) -> bool) -> Vec<String> {
-    step_names(report, |step| step.report.as_ref().is_some_and(&is_wanted))
-}
-
-fn has_embedded_server(report: &Report) -> bool {
-    let servers = [&report.run.stack.queue, &report.run.stack.broker];
-    servers.into_iter().flatten().any(|server| server.kind == ServerKind::Embedded)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ fn closed_loop(curve: &[Point<'_>], wanted_per_s: f64) -> Option<ClosedLoopSizin
         measured_per_s: least.answered(),
         mean_us: mean_s * 1e6,
         in_flight,
-        agrees: agrees(in_flight, connections),
+        agrees: ClosedLoopSizing::agrees(in_flight, connections),
     })
 }
 
@@ -42,19 +42,12 @@ fn round_down(rate: f64) -> f64 {
     if rate > 0.0 { (rate / step).floor() * step } else { 0.0 }
 }
 
-/// Returns true if a number of connections fits a mean number of requests in flight within a tenth.
-fn agrees(in_flight: f64, connections: u64) -> bool {
-    let (least, most) = ((in_flight * 0.9).ceil() as u64, (in_flight * 1.1).ceil() as u64);
-    (least..=most.max(1)).contains(&connections)
-}
-
 fn open_loop(calm: &Point<'_>) -> Option<OpenLoopSizing> {
     let report = calm.report;
     let (per_s, mean_us) = (report.requests.rate_achieved, report.latency.response.mean?);
     let in_flight = per_s * mean_us / 1e6;
     let rows = report.series.iter().filter(|row| row.t_s <= report.run.duration_s + 0.001);
     let seen = median(rows.map(|row| row.in_flight as f64).collect())?;
-    // Each row is one moment of its second: a handful of samples of a number that jumps.
-    let agrees = (in_flight - seen).abs() <= 2.0 + 0.5 * in_flight;
+    let agrees = OpenLoopSizing::agrees(in_flight, seen);
     Some(OpenLoopSizing { per_s, mean_us, in_flight, seen, agrees })
 }

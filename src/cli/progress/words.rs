@@ -187,7 +187,12 @@ pub(super) fn line(header: &str, progress: &Progress) -> String {
     if progress.phase == Phase::Waiting {
         return parts.join(": ");
     }
-    let mut words = vec![rate(progress), format!("response {}", response(progress))];
+    let mut words = Vec::new();
+    // The requests of the last second before the drain are not a rate of the drain.
+    if progress.phase != Phase::Draining {
+        words.push(rate(progress));
+    }
+    words.push(format!("response {}", response(progress)));
     if progress.arrived.is_some() {
         words.push(format!("arrival {}", arrival(progress)));
     }
@@ -317,6 +322,12 @@ pub(super) mod tests {
         assert_eq!(
             line("step 2 of 5: rate 24k", &progress()),
             "step 2 of 5: rate 24k: sending, 7s left: 24.00k/s, response p50 459µs p99 2.49ms, \
+             arrival p50 579µs p99 n/a, 12 in flight, 3 queued, 2 missing"
+        );
+        let draining = Progress { phase: Phase::Draining, ..progress() };
+        assert_eq!(
+            line("step 2 of 5: rate 24k", &draining),
+            "step 2 of 5: rate 24k: draining, the last messages: response p50 459µs p99 2.49ms, \
              arrival p50 579µs p99 n/a, 12 in flight, 3 queued, 2 missing"
         );
         let ascii = TextStyle::terminal(80, false, Characters::Ascii);

@@ -92,8 +92,7 @@ fn sign(passed: bool) -> &'static str {
 
 /// The first line: name and result.
 fn heading(name: &str, result: &RunResult) -> String {
-    let sign =
-        if result.passed() && result.falls_short() { "⚠️" } else { sign(result.passed()) };
+    let sign = if result.falls_short() { "⚠️" } else { sign(result.passed()) };
     format!("### {sign} {name}: RESULT {}\n\n", cell(&result.to_string()))
 }
 

@@ -63,11 +63,12 @@ fn generator_badge(report: &Report) -> String {
 
 /// The result of a run or ramp.
 pub(super) fn result_badge(result: &RunResult) -> String {
-    let words = format!("RESULT {result}");
-    if result.passed() && result.falls_short() {
-        return BadgeTone::Neutral.badge(&words);
+    let text = format!("RESULT {result}");
+    if result.falls_short() {
+        BadgeTone::Warning.badge(&text)
+    } else {
+        badge(result.passed(), &text)
     }
-    badge(result.passed(), &words)
 }
 
 /// Colour and sign of a badge.
@@ -75,6 +76,8 @@ pub(super) fn result_badge(result: &RunResult) -> String {
 pub(super) enum BadgeTone {
     Good,
     Bad,
+    /// Good with a fact that a reader must know.
+    Warning,
     /// A fact that is neither.
     Neutral,
 }
@@ -85,6 +88,7 @@ impl BadgeTone {
         let (class, sign) = match self {
             Self::Good => ("good", "✓"),
             Self::Bad => ("bad", "✗"),
+            Self::Warning => ("unclear", "!"),
             Self::Neutral => ("neutral", "·"),
         };
         let text = escape(text);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::per_second;
+use super::{OverloadSign, per_second};
 use crate::core::units::format_time;
 
 /// A step with its rate and its 99th percentile of the arrival latency.
@@ -16,8 +16,8 @@ pub(crate) struct ArrivalStep {
     pub(crate) step: String,
     /// Good answers a second.
     pub(crate) per_s: f64,
-    /// 99th percentile in microseconds.
-    pub(crate) p99_us: f64,
+    /// 99th percentile in microseconds; `null` if it is not known.
+    pub(crate) p99_us: Option<f64>,
 }
 
 /// The two steps between which arrival latency breaks.
@@ -29,8 +29,33 @@ pub(crate) struct ArrivalBreak {
     pub(crate) before: ArrivalStep,
     /// The first step after it.
     pub(crate) after: ArrivalStep,
+    /// Signs at the first step after it that its load was too much.
+    #[serde(default)]
+    pub(crate) signs: Vec<OverloadSign>,
     /// The response time at the break.
     pub(crate) response: ResponseAtBreak,
+}
+
+/// A curve on which the load was too much from its first step on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub(crate) struct ArrivalNeverHeld {
+    /// The first step.
+    pub(crate) first: ArrivalStep,
+    /// Signs at the first step that its load was too much.
+    pub(crate) signs: Vec<OverloadSign>,
+}
+
+/// A step with the signs that its load was too much.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub(crate) struct OverloadedStep {
+    /// Name of the step.
+    pub(crate) step: String,
+    /// The signs, at least one.
+    pub(crate) signs: Vec<OverloadSign>,
 }
 
 /// The response time at the step at which arrival latency breaks.
@@ -63,21 +88,48 @@ pub(crate) struct ArrivalHeld {
     pub(crate) last: ArrivalStep,
     /// The step with the highest percentile.
     pub(crate) slowest: ArrivalStep,
+    /// Earlier steps whose load was too much, although that of a later one was not.
+    #[serde(default)]
+    pub(crate) overloaded: Vec<OverloadedStep>,
+}
+
+impl fmt::Display for ArrivalStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.step, per_second(self.per_s))
+    }
 }
 
 impl fmt::Display for ArrivalBreak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { before, after, response } = self;
+        let Self { before, after, signs, response } = self;
+        let p99 = match (before.p99_us, after.p99_us) {
+            (Some(before), Some(after)) => {
+                Some(format!("its p99 goes from {} to {}", format_time(before), format_time(after)))
+            }
+            _ => None,
+        };
+        let facts: Vec<_> = p99.into_iter().chain(signs.iter().map(ToString::to_string)).collect();
+        write!(f, "arrival breaks between {before} and {after}: {}{response}", joined(&facts))
+    }
+}
+
+impl fmt::Display for ArrivalNeverHeld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, signs } = self;
+        let signs = joined(&signs.iter().map(ToString::to_string).collect::<Vec<_>>());
         write!(
             f,
-            "arrival breaks between {} ({}) and {} ({}): its p99 goes from {} to {}{response}",
-            before.step,
-            per_second(before.per_s),
-            after.step,
-            per_second(after.per_s),
-            format_time(before.p99_us),
-            format_time(after.p99_us)
+            "arrival holds at no step that can be judged: at {first} {signs}. Add a step with less load"
         )
+    }
+}
+
+/// Facts as a list: `a, b and c`.
+fn joined(facts: &[String]) -> String {
+    match facts {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
@@ -98,15 +150,20 @@ impl fmt::Display for ResponseAtBreak {
 
 impl fmt::Display for ArrivalHeld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { last, slowest, overloaded } = self;
         write!(
             f,
-            "arrival does not break up to {} ({}): its p99 is {} there, and at most {} (at {})",
-            self.last.step,
-            per_second(self.last.per_s),
-            format_time(self.last.p99_us),
-            format_time(self.slowest.p99_us),
-            self.slowest.step
-        )
+            "arrival does not break up to {last}: its p99 is {} there, and at most {} (at {})",
+            time_or_none(last.p99_us),
+            time_or_none(slowest.p99_us),
+            slowest.step
+        )?;
+        let steps = overloaded.iter().map(|OverloadedStep { step, signs }| {
+            let signs: Vec<_> = signs.iter().map(ToString::to_string).collect();
+            format!("at {step} {}", joined(&signs))
+        });
+        let steps: Vec<_> = steps.collect();
+        if steps.is_empty() { Ok(()) } else { write!(f, ", although {}", steps.join("; ")) }
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) struct Bottleneck {
     pub(crate) is_clear: bool,
     /// The evidence, strongest first.
     pub(crate) evidence: Vec<Evidence>,
+    /// The api and push are the user's own: loadgen did not start them.
+    #[serde(default)]
+    pub(crate) is_foreign: bool,
 }
 
 /// A component, or several of which one is saturated.
@@ -46,6 +49,11 @@ pub(crate) enum Suspect {
 pub(crate) enum SeenAt {
     /// At the step at which arrival latency breaks.
     AtBreak,
+    /// At another step that had too much load.
+    AtStep {
+        /// Name of the step.
+        step: String,
+    },
     /// At a failed trial of a search; its value as text.
     AtTrial {
         /// Such as `10,200/s`.
@@ -135,33 +143,43 @@ pub(crate) enum EndState {
     RateNotAnswered,
     /// A step had no answer at all.
     StepWithoutAnswer,
-    /// Every step was answered.
+    /// Messages were lost.
+    MessagesLost,
+    /// The queue grew in a step.
+    QueueGrew,
+    /// Arrival broke, and no watched component shows why.
+    BrokeWithoutCause,
+    /// Every step was answered, and delivered its messages.
     NothingBroke,
 }
 
 impl fmt::Display for Bottleneck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { component, seen, is_clear, evidence } = self;
-        match seen {
-            SeenAt::AtBreak if *is_clear => {
-                write!(f, "the component that saturated first is {component}: ")?;
-            }
-            SeenAt::AtBreak => write!(
-                f,
-                "neither a queue nor CPU time shows which component saturated first; the stages point to \
-                 {component}: "
-            )?,
-            SeenAt::AtTrial { value } if *is_clear => {
-                write!(f, "the bottleneck is {component}: at {value}, ")?;
-            }
-            SeenAt::AtTrial { value } => write!(
-                f,
-                "neither a queue nor CPU time shows the bottleneck; the stages point to {component}: at \
-                 {value}, "
-            )?,
-        }
+        let Self { component, seen, is_clear, evidence, is_foreign } = self;
+        let place = match seen {
+            SeenAt::AtBreak => String::new(),
+            SeenAt::AtStep { step: at } | SeenAt::AtTrial { value: at } => format!("at {at}, "),
+        };
+        f.write_str(if *is_clear {
+            "the bottleneck is "
+        } else {
+            "neither a queue nor CPU time shows the bottleneck; the stages point to "
+        })?;
+        let task = component.task().filter(|_| *is_foreign);
+        write!(f, "{component}{}: {place}", task.unwrap_or_default())?;
         let all: Vec<_> = evidence.iter().map(Evidence::to_string).collect();
         f.write_str(&all.join("; "))
+    }
+}
+
+impl Suspect {
+    /// The task of a component that users may know by another name.
+    fn task(&self) -> Option<&'static str> {
+        match self {
+            Self::Api => Some(" (what answers the requests)"),
+            Self::Push => Some(" (what takes from the queue)"),
+            _ => None,
+        }
     }
 }
 
@@ -233,6 +251,11 @@ impl fmt::Display for BusiestComponent {
         let end = match self.end {
             EndState::RateNotAnswered => "not all of the rate was answered",
             EndState::StepWithoutAnswer => "a step had no answers",
+            EndState::MessagesLost => "messages were lost",
+            EndState::QueueGrew => "the queue grew",
+            EndState::BrokeWithoutCause => {
+                "no component that the run watches is saturated at the break, and no queue is seen to grow"
+            }
             EndState::NothingBroke => "nothing broke",
         };
         let of = if self.is_of_one_thread {

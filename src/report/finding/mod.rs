@@ -9,6 +9,7 @@ mod capacity;
 mod caution;
 mod knee;
 mod noise;
+mod overload;
 mod sizing;
 
 use std::fmt;
@@ -17,12 +18,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::core::units::format_count;
 
-pub(crate) use arrival::{ArrivalBreak, ArrivalHeld, ArrivalStep, ResponseAtBreak};
+pub(crate) use arrival::{
+    ArrivalBreak, ArrivalHeld, ArrivalNeverHeld, ArrivalStep, OverloadedStep, ResponseAtBreak,
+};
 pub(crate) use bottleneck::{Bottleneck, BusiestComponent, EndState, Evidence, SeenAt, Suspect};
 pub(crate) use capacity::{ClosedLoopCapacity, OpenLoopCapacity, Overload, Trend};
-pub(crate) use caution::Caution;
+pub(crate) use caution::{Caution, StepReason};
 pub(crate) use knee::{KneeEnd, KneeFinding};
 pub(crate) use noise::{NoiseSign, NoisyStep};
+pub(crate) use overload::{OverloadSign, StepBacklog};
 pub(crate) use sizing::{ClosedLoopSizing, OpenLoopSizing};
 
 /// A conclusion from the steps of a ramp.
@@ -80,6 +84,8 @@ pub(crate) enum Conclusion {
     OpenLoopSizing(OpenLoopSizing),
     /// Arrival latency broke.
     ArrivalBreak(ArrivalBreak),
+    /// The load was too much from the first step on.
+    ArrivalNeverHeld(ArrivalNeverHeld),
     /// Arrival latency did not break.
     ArrivalHeld(ArrivalHeld),
     /// The saturated component.
@@ -135,7 +141,9 @@ impl Conclusion {
         match self {
             Self::OpenLoopCapacity(_) | Self::ClosedLoopCapacity(_) => FindingKind::Capacity,
             Self::ClosedLoopSizing(_) | Self::OpenLoopSizing(_) => FindingKind::Sizing,
-            Self::ArrivalBreak(_) | Self::ArrivalHeld(_) => FindingKind::Arrival,
+            Self::ArrivalBreak(_) | Self::ArrivalNeverHeld(_) | Self::ArrivalHeld(_) => {
+                FindingKind::Arrival
+            }
             Self::Bottleneck(_) | Self::BusiestComponent(_) => FindingKind::Bottleneck,
             Self::Knee(_) => FindingKind::Knee,
             Self::NoisyStep(_) | Self::Caution(_) => FindingKind::Caution,
@@ -151,6 +159,7 @@ impl fmt::Display for Conclusion {
             Self::ClosedLoopSizing(data) => data.fmt(f),
             Self::OpenLoopSizing(data) => data.fmt(f),
             Self::ArrivalBreak(data) => data.fmt(f),
+            Self::ArrivalNeverHeld(data) => data.fmt(f),
             Self::ArrivalHeld(data) => data.fmt(f),
             Self::Bottleneck(data) => data.fmt(f),
             Self::BusiestComponent(data) => data.fmt(f),
@@ -178,12 +187,17 @@ mod tests {
 
     #[test]
     fn a_finding_is_read_as_it_was_written() {
-        let caution = Caution::GeneratorLimited { steps: vec!["rate 5".to_owned()] };
+        let reason = StepReason { step: "rate 5".to_owned(), reason: "it was busy".to_owned() };
+        let caution =
+            Caution::GeneratorLimited { steps: vec!["rate 5".to_owned()], reasons: vec![reason] };
         let finding = Finding::new("stack a", Conclusion::Caution(caution));
         let json = serde_json::to_value(&finding).expect("plain data");
         assert_eq!(json["kind"], "caution");
         assert_eq!(json["data"]["case"], "caution");
-        assert_eq!(json["text"], "[stack a] the generator was limited at: rate 5");
+        assert_eq!(
+            json["text"],
+            "[stack a] the generator was limited at: rate 5. At rate 5: it was busy"
+        );
         assert_eq!(serde_json::from_value::<Finding>(json).expect("a finding"), finding);
     }
 

@@ -10,8 +10,7 @@ use crate::core::units::format_time;
 /// Share of the CPU, in percent, from which other processes are named as the likely cause.
 const BUSY_PERCENT: f64 = 5.0;
 
-/// A step that is worse than both of its neighbours, although the next one has more load and is not. More load does not
-/// explain it.
+/// A step that is far from both of its neighbours, so that its load does not explain it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
@@ -22,13 +21,13 @@ pub(crate) struct NoisyStep {
     pub(crate) before: String,
     /// Name of the step after it, which has more load.
     pub(crate) after: String,
-    /// The number in which it is worse.
+    /// The number in which it differs.
     pub(crate) sign: NoiseSign,
     /// Share of all CPUs' time that other processes used during it, in percent; `null` if it is not known.
     pub(crate) other_cpu_percent: Option<f64>,
 }
 
-/// A number in which a step is worse than both of its neighbours.
+/// A number in which a step is far from both of its neighbours.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
@@ -51,6 +50,15 @@ pub(crate) enum NoiseSign {
         /// At the step after.
         after_per_s: f64,
     },
+    /// Far more requests were answered, good answers a second.
+    HighRate {
+        /// At the step.
+        per_s: f64,
+        /// At the step before.
+        before_per_s: f64,
+        /// At the step after.
+        after_per_s: f64,
+    },
 }
 
 impl fmt::Display for NoisyStep {
@@ -64,7 +72,8 @@ impl fmt::Display for NoisyStep {
                 format_time(*before_us),
                 format_time(*after_us)
             )?,
-            NoiseSign::LowRate { per_s, before_per_s, after_per_s } => write!(
+            NoiseSign::LowRate { per_s, before_per_s, after_per_s }
+            | NoiseSign::HighRate { per_s, before_per_s, after_per_s } => write!(
                 f,
                 "{step} is noise: it answered {}, but {before} {} and {after} {}",
                 per_second(*per_s),

@@ -84,6 +84,8 @@ pub(crate) enum Missing {
     SubscriberAway,
     /// Messages without an id of the run came.
     WithoutId { unexpected: u64 },
+    /// Messages with ids of another run or publisher came.
+    OfAnotherRun { foreign: u64 },
     /// Messages were left in the queue.
     InQueue { waiting: u64 },
     /// Nothing, and the queue is empty.
@@ -208,6 +210,12 @@ impl fmt::Display for Missing {
                 f,
                 "{} on the topic had no id of this run. Check --id-field, and --topic",
                 format_some(*unexpected, "message", "messages")
+            ),
+            Self::OfAnotherRun { foreign } => write!(
+                f,
+                "{} of another run on the topic. If an earlier run left them in the queue, wait until it is empty \
+                 and run again; else check --id-field, and --topic",
+                format_some(*foreign, "message was", "messages were")
             ),
             Self::InQueue { waiting } => write!(
                 f,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Coded;
+use super::{ANSWERS_REFUSED, Coded};
 use crate::core::units::{format_count, format_some, format_time};
 
 /// A fact about the requests that a reader must know.
@@ -99,7 +99,7 @@ impl Coded for RequestNote {
             Self::Interrupted => "interrupted",
             Self::NoAnswer => "no_answer",
             Self::MethodRefused { .. } => "method_refused",
-            Self::Refused { .. } => "answers_refused",
+            Self::Refused { .. } => ANSWERS_REFUSED,
             Self::NeverSent { .. } => "never_sent",
             Self::Dropped { .. } => "dropped",
             Self::Proxy { .. } => "through_proxy",

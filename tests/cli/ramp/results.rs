@@ -29,7 +29,8 @@ fn each_step_is_a_separate_run() {
     }
     assert_eq!(findings(&report, "capacity").len(), 1);
     assert_eq!(report_again(&report), report, "a saved ramp is reported as it was");
-    for part in ["Is it whole?", "connections 3", "arrival p50", "the API holds", "embedded"] {
+    for part in ["Is it whole?", "connections 3", "arrival", "verdict", "the API holds", "embedded"]
+    {
         assert!(printed.contains(part), "'{part}' is missing: {printed}");
     }
 }
@@ -77,13 +78,18 @@ fn an_external_redis_is_cleared_only_if_the_profile_says_so() {
     if !require("mosquitto") {
         return;
     }
-    let profile = format!("redis = '{}'\nrequests = 20\nconnections = 1\n", redis.url());
+    let profile =
+        format!("redis = '{}'\nqueue = 'waiting'\nrequests = 20\nconnections = 1\n", redis.url());
     redis.cli(&["LPUSH", "apiserver", "not a stamp of ours"]);
+    redis.cli(&["LPUSH", "waiting", "{}", "{}", "{}"]);
     let is_there = || redis.list("apiserver").iter().any(|stamp| stamp == "not a stamp of ours");
-    let (code, ..) = Ramp::start(&profile).finish();
-    assert_eq!((code, is_there()), (Some(0), true));
-    let (code, ..) = Ramp::start(&format!("clear = true\n{profile}")).finish();
-    assert_eq!((code, is_there()), (Some(0), false));
+    let queued = |report: &Value| steps(report)[0]["queue_at_start"].clone();
+    let (code, _, report) = Ramp::start(&profile).finish();
+    assert_eq!((code, is_there(), queued(&report)), (Some(0), true, 3.into()));
+    // The push server of that run has taken them.
+    redis.cli(&["LPUSH", "waiting", "{}", "{}"]);
+    let (code, _, report) = Ramp::start(&format!("clear = true\n{profile}")).finish();
+    assert_eq!((code, is_there(), queued(&report)), (Some(0), false, 0.into()));
 }
 
 #[test]
