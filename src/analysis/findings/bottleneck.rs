@@ -21,10 +21,10 @@ pub(super) fn bottleneck(curve: &[Point<'_>], break_place: Option<usize>) -> Opt
     let clear = found.iter().position(|(_, found)| found.is_clear);
     match found.into_iter().nth(clear.unwrap_or(0)) {
         Some((place, found)) if Some(place) == break_place => {
-            Some(Conclusion::Bottleneck(found.into_bottleneck(SeenAt::AtBreak)))
+            Some(Conclusion::Bottleneck(found.into_bottleneck(SeenAt::Break)))
         }
         Some((place, found)) => {
-            let seen = SeenAt::AtStep { step: curve[place].name.to_owned() };
+            let seen = SeenAt::Step { step: curve[place].name.to_owned() };
             Some(Conclusion::Bottleneck(found.into_bottleneck(seen)))
         }
         None => busiest(curve, break_place).map(Conclusion::BusiestComponent),

@@ -4,7 +4,7 @@ use crate::analysis::backlog::backlog;
 use crate::report::finding::{Caution, StepReason};
 use crate::report::ramp::{RampReport, RampStep};
 use crate::report::remark::ANSWERS_REFUSED;
-use crate::report::{Report, ServerKind, sentences};
+use crate::report::{Remark, Report, ServerKind};
 
 /// Reasons to be careful with the numbers.
 pub(super) fn cautions(report: &RampReport) -> Vec<Caution> {
@@ -19,7 +19,7 @@ pub(super) fn cautions(report: &RampReport) -> Vec<Caution> {
     }
     let steps = reported_step_names(report, |report| !report.verdict.generator.is_valid());
     if !steps.is_empty() {
-        let reasons = step_reasons(report, limit_reasons);
+        let reasons = step_reasons(report, limit_reason);
         cautions.push(Caution::GeneratorLimited { steps, reasons });
     }
     let numbers = 0..report.steps.len();
@@ -29,7 +29,7 @@ pub(super) fn cautions(report: &RampReport) -> Vec<Caution> {
     }
     let steps = reported_step_names(report, |report| report.requests.refused() > 0);
     if !steps.is_empty() {
-        let reasons = step_reasons(report, answer_notes);
+        let reasons = step_reasons(report, answer_note);
         cautions.push(Caution::BadAnswers { steps, reasons });
     }
     if !reported_step_names(report, has_embedded_server).is_empty() {
@@ -46,28 +46,26 @@ fn reported_step_names(report: &RampReport, is_wanted: impl Fn(&Report) -> bool)
     step_names(report, |step| step.report.as_ref().is_some_and(&is_wanted))
 }
 
-/// The sentences that some remarks have on each step, if there are any.
-fn step_reasons(report: &RampReport, remarks: impl Fn(&Report) -> Vec<String>) -> Vec<StepReason> {
+/// The reason at each step that has one.
+fn step_reasons(
+    report: &RampReport,
+    reason: impl Fn(&Report) -> Option<&Remark>,
+) -> Vec<StepReason> {
     let steps = report.steps.iter().filter_map(|step| {
-        let reasons = remarks(step.report.as_ref()?);
-        let reason = (!reasons.is_empty()).then(|| reasons.join("; "))?;
-        Some(StepReason { step: step.name.clone(), reason })
+        let reason = reason(step.report.as_ref()?)?;
+        Some(StepReason { step: step.name.clone(), reason: reason.to_string() })
     });
     steps.collect()
 }
 
-/// Reasons why the generator was limited.
-fn limit_reasons(report: &Report) -> Vec<String> {
-    if report.verdict.generator.is_valid() {
-        return Vec::new();
-    }
-    sentences(&report.verdict.reasons)
+/// The first reason why the generator was limited: further ones mostly have the same cause.
+fn limit_reason(report: &Report) -> Option<&Remark> {
+    report.verdict.reasons.first().filter(|_| !report.verdict.generator.is_valid())
 }
 
 /// The note on answers that are neither 2xx nor 3xx.
-fn answer_notes(report: &Report) -> Vec<String> {
-    let notes = report.verdict.notes.iter().filter(|note| note.code() == ANSWERS_REFUSED);
-    notes.map(ToString::to_string).collect()
+fn answer_note(report: &Report) -> Option<&Remark> {
+    report.verdict.notes.iter().find(|note| note.code() == ANSWERS_REFUSED)
 }
 
 fn has_embedded_server(report: &Report) -> bool {

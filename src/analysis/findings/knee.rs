@@ -17,7 +17,7 @@ pub(super) fn findings(
     let mut findings = vec![Conclusion::Knee(knee(search, report.complete))];
     if let Some((trial, found)) = saturation_above(points, search) {
         let value = search.axis.value_text(trial.value);
-        findings.push(Conclusion::Bottleneck(found.into_bottleneck(SeenAt::AtTrial { value })));
+        findings.push(Conclusion::Bottleneck(found.into_bottleneck(SeenAt::Trial { value })));
     }
     findings
 }

@@ -45,17 +45,20 @@ pub(crate) enum Suspect {
 /// The place of a ramp where a component was seen to be saturated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(tag = "is", rename_all = "snake_case")]
+#[serde(tag = "is")]
 pub(crate) enum SeenAt {
     /// At the step at which arrival latency breaks.
-    AtBreak,
+    #[serde(rename = "at_break")]
+    Break,
     /// At another step that had too much load.
-    AtStep {
+    #[serde(rename = "at_step")]
+    Step {
         /// Name of the step.
         step: String,
     },
     /// At a failed trial of a search; its value as text.
-    AtTrial {
+    #[serde(rename = "at_trial")]
+    Trial {
         /// Such as `10,200/s`.
         value: String,
     },
@@ -157,8 +160,8 @@ impl fmt::Display for Bottleneck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { component, seen, is_clear, evidence, is_foreign } = self;
         let place = match seen {
-            SeenAt::AtBreak => String::new(),
-            SeenAt::AtStep { step: at } | SeenAt::AtTrial { value: at } => format!("at {at}, "),
+            SeenAt::Break => String::new(),
+            SeenAt::Step { step: at } | SeenAt::Trial { value: at } => format!("at {at}, "),
         };
         f.write_str(if *is_clear {
             "the bottleneck is "
