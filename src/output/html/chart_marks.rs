@@ -1,4 +1,4 @@
-//! What a chart shows beside its lines: bounds of conditions, the parts where a condition holds and fails, and the knee.
+//! Marks of a chart beside its lines: bounds of conditions, the parts where a condition holds and fails, and the knee.
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ pub(super) struct Knee {
     pub(super) label: String,
 }
 
-/// What is drawn beside the lines.
+/// The marks of a chart.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChartMarks {
     pub(super) limits: Vec<Limit>,

@@ -22,7 +22,7 @@ pub(super) enum Component {
     Push,
     Broker,
     Subscriber,
-    /// What is behind a URL.
+    /// The service behind a URL.
     Target,
 }
 

@@ -132,7 +132,7 @@ impl<'a> StepAxis<'a> {
         if steps.len() < 3 {
             return String::new();
         }
-        let achieved = steps.iter().map(|step| step.achieved());
+        let achieved = steps.iter().map(|step| self.throughput_of(step));
         let ends = [achieved.clone().fold(f64::INFINITY, f64::min), achieved.fold(0.0, f64::max)];
         let room = 0.04 * (ends[1] - ends[0]);
         let rate = steps.iter().map(|step| number!(step.report, requests.rate_achieved)).collect();
@@ -145,29 +145,36 @@ impl<'a> StepAxis<'a> {
             x_label: "requests answered per second".to_owned(),
             x_ticks: round_ticks(Scale::Linear(ends[0], ends[1]), Unit::Rate),
             log: true,
-            joined: match self.joined {
-                // Runs at one rate have not quite the same throughput.
-                Joined::Places => Joined::Rows,
-                joined => joined,
-            },
             marks: ChartMarks { limits: limits.to_vec(), ..marks },
             ..self.style("", "Where latency rises and throughput does not, the target is full.")
         };
-        let rows = steps.iter().map(|step| step.row(step.achieved())).collect();
+        let rows = steps.iter().map(|step| step.row(self.throughput_of(step))).collect();
         Grid { rows, columns }.figure(&style)
     }
 
-    /// The knee of a search: the highest throughput of the runs at the highest value that holds.
+    /// Place of a step on the axis of throughput.
+    fn throughput_of(&self, step: &ReportedStep<'_>) -> f64 {
+        match self.joined {
+            // Other steps at this value are on other curves.
+            Joined::Nothing => step.achieved(),
+            Joined::Rows | Joined::Places => self.throughput_at(step.x),
+        }
+    }
+
+    /// Mean throughput of the steps at a value of the axis: the trials of a search are one point.
+    fn throughput_at(&self, x: f64) -> f64 {
+        let steps: Vec<_> = self.steps.iter().filter(|step| step.x == x).collect();
+        steps.iter().map(|step| step.achieved()).sum::<f64>() / steps.len().max(1) as f64
+    }
+
+    /// The knee of a search: the throughput at the highest value that holds.
     fn marks_by_throughput(&self, search: &Search) -> ChartMarks {
-        let achieved_at = |value: f64| {
-            self.steps.iter().filter(move |step| step.x == value).map(ReportedStep::achieved)
-        };
         let Some(holds) = search.holds else { return ChartMarks::default() };
-        let knee = achieved_at(holds).fold(0.0, f64::max);
+        let knee = self.throughput_at(holds);
         let mut shades = vec![Shade { from: 0.0, to: knee, class: "holds" }];
         let fails = search.fails.filter(|fails| search.unknown_at(*fails).is_none());
         if let Some(fails) = fails {
-            let from = achieved_at(fails).fold(f64::INFINITY, f64::min);
+            let from = self.throughput_at(fails);
             let end = self.steps.iter().map(ReportedStep::achieved).fold(knee, f64::max) * 2.0;
             // At a full target the throughput is the same on both sides of the knee.
             shades.push(Shade { from: from.clamp(knee, end), to: end, class: "fails" });
