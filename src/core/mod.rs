@@ -4,6 +4,7 @@ mod address;
 pub(crate) mod backoff;
 pub(crate) mod clock;
 pub mod distribution;
+pub(crate) mod json;
 pub(crate) mod nearest;
 mod percent;
 pub(crate) mod printable;

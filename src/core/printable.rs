@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::json;
+
 /// The most characters of one foreign string that are shown.
 const LONGEST_SHOWN: usize = 10_000;
 /// Fields that are never cut: half a histogram cannot be read, and half a command cannot be run.
@@ -75,10 +77,10 @@ pub(crate) fn printable_json(json: String) -> String {
 
 /// A copy of the data with every string printable, and cut where it is too long.
 pub(crate) fn with_printable_strings<T: Serialize + DeserializeOwned + Clone>(data: &T) -> T {
-    let Ok(mut value) = serde_json::to_value(data) else { return data.clone() };
+    let mut value = json::to_value(data);
     clean(&mut value);
     // A number that JSON does not have is read back as null, and refused where there must be one.
-    serde_json::from_value(value).unwrap_or_else(|_| data.clone())
+    json::from_value(&value).unwrap_or_else(|| data.clone())
 }
 
 fn clean(value: &mut Value) {

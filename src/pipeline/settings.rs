@@ -10,6 +10,7 @@ use clap::builder::TypedValueParser;
 #[cfg(feature = "cli")]
 use crate::config::plan::STAMPS_KEEP;
 use crate::config::plan::{PipelinePlan, Plan, PlanError, check_filters, topic_to_publish};
+use crate::core::json::to_value;
 use crate::core::{Address, TlsFiles};
 use crate::message::IdFields;
 
@@ -199,7 +200,7 @@ pub(crate) struct ServerAddresses {
 /// and every user can read the arguments of a process.
 pub(crate) fn flags(settings: &impl Serialize) -> Vec<String> {
     let mut flags = Vec::new();
-    if let Ok(Value::Object(settings)) = serde_json::to_value(settings) {
+    if let Value::Object(settings) = to_value(settings) {
         for (name, value) in &settings {
             add_flag(name, value, &mut flags);
         }

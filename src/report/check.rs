@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::ramp::RampReport;
 use super::{ByRequest, Distribution, Report, Requests};
+use crate::core::json::to_value;
 
 /// The largest number that JSON readers keep exact.
 const LARGEST: f64 = 9_007_199_254_740_992.0;
@@ -46,7 +47,7 @@ fn refuse(field: impl Into<String>, what: impl Into<String>) -> CheckError {
 impl Report {
     /// Refuses numbers that no run can have, and counts that contradict each other.
     pub(crate) fn check(&self) -> Result<(), CheckError> {
-        check_numbers(&serde_json::to_value(self).unwrap_or_default())?;
+        check_numbers(&to_value(self))?;
         self.check_counts()
     }
 
@@ -101,7 +102,7 @@ impl RampReport {
                 .map_or(Ok(()), Report::check_counts)
                 .map_err(|e| e.below(&place))?;
         }
-        check_numbers(&serde_json::to_value(self).unwrap_or_default())
+        check_numbers(&to_value(self))
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Report, ThresholdResult};
 use crate::config::plan::{BoundUnit, PlanError, Threshold};
+use crate::core::json::to_value;
 use crate::core::nearest::nearest;
 use crate::core::units::{format_memory, format_time};
 
@@ -34,7 +35,7 @@ fn is_called(item: &Value, name: &str) -> bool {
 
 /// The number of that dotted name, as far as this report has one.
 pub fn number(report: &Report, name: &str) -> Option<f64> {
-    value_of(&serde_json::to_value(report).unwrap_or_default(), name)
+    value_of(&to_value(report), name)
 }
 
 pub(crate) fn value_of(numbers: &Value, name: &str) -> Option<f64> {

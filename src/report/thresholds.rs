@@ -2,13 +2,14 @@
 
 use super::{Report, ThresholdResult, lookup};
 use crate::config::plan::Threshold;
+use crate::core::json::to_value;
 
 /// Compares the conditions with the report's numbers.
 pub(crate) fn judge_thresholds(report: &Report, thresholds: &[Threshold]) -> Vec<ThresholdResult> {
     if thresholds.is_empty() {
         return Vec::new();
     }
-    let numbers = serde_json::to_value(report).unwrap_or_default();
+    let numbers = to_value(report);
     thresholds
         .iter()
         .map(|threshold: &Threshold| {

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -137,14 +138,15 @@ impl<'i> Table<'i> {
 
     /// Deserializes the remaining entries.
     pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
-        let (text, span) = (self.text, self.span);
-        let mut table = DeTable::new();
-        for entry in self.entries {
-            let (key, value) = (entry.key.into(), entry.value);
-            table.insert(Spanned::new(entry.span.clone(), key), Spanned::new(entry.span, value));
-        }
-        let source = toml::de::Deserializer::from(Spanned::new(span.clone(), table));
-        T::deserialize(source).map_err(|e| explain(text, &span, &e))
+        let (text, mut span) = (self.text, self.span);
+        let entries = self.entries.into_iter().map(|entry| {
+            // An error without a place is about the entry that is being read.
+            span.clone_from(&entry.span);
+            (entry.key, ValueDeserializer::from(Spanned::new(entry.span, entry.value)))
+        });
+        // A map of values. The deserializer of a whole file has three kinds of maps, and the code of all settings once for each.
+        let read = T::deserialize(MapDeserializer::new(entries));
+        read.map_err(|e| explain(text, &span, &e))
     }
 
     /// Creates an error about the whole table.

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::core::json::to_value;
 use crate::report::Report;
 use crate::report::ramp::{RampReport, RampStep};
 
@@ -35,7 +36,7 @@ fn step_cells(step: &RampStep) -> Cells {
 
 fn cells_of(report: &Report) -> Cells {
     let mut cells = Vec::new();
-    flatten(&serde_json::to_value(report).unwrap_or_default(), "", &mut cells);
+    flatten(&to_value(report), "", &mut cells);
     cells
 }
 

@@ -29,12 +29,12 @@ mod verdict;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::digest::{SHA256, digest};
-use serde::Serialize;
 use serde_json::Value;
 
 use super::TextOptions;
 use super::machine::machine;
 use crate::analysis::compare::Comparison;
+use crate::core::json::to_value;
 use crate::core::secrets::HIDDEN;
 use crate::report::ramp::RampReport;
 use crate::report::{Report, Tool};
@@ -62,7 +62,7 @@ pub fn page(report: &Report, options: TextOptions) -> String {
         main_sections(&sections),
     ];
     let page = Page { title: &title, contents: &contents(&sections), body: &body.concat() };
-    page.fill(&report.tool, &json(report))
+    page.fill(&report.tool, &to_value(report))
 }
 
 /// A ramp's report as a page.
@@ -71,7 +71,7 @@ pub fn ramp_page(ramp: &RampReport, options: TextOptions) -> String {
     let sections = ramp::sections(&located);
     let body = ramp::top(&located, options.allowed) + &main_sections(&sections);
     let page = Page { title: &ramp.name, contents: &contents(&sections), body: &body };
-    page.fill(&ramp.tool, &json(ramp))
+    page.fill(&ramp.tool, &to_value(ramp))
 }
 
 /// A comparison as a page.
@@ -80,12 +80,7 @@ pub(super) fn comparison_page(comparison: &Comparison, options: TextOptions) -> 
     let sections = comparison::sections(&located);
     let body = comparison::top(&located, options.allowed) + &main_sections(&sections);
     let page = Page { title: comparison::TITLE, contents: &contents(&sections), body: &body };
-    page.fill(&comparison.tool, &json(comparison))
-}
-
-/// The whole report, which the page contains for its button "Save the JSON".
-fn json(report: &impl Serialize) -> Value {
-    serde_json::to_value(report).expect("plain data can be written")
+    page.fill(&comparison.tool, &to_value(comparison))
 }
 
 /// The top of a page. `title` is plain text, the others are HTML.
@@ -211,7 +206,7 @@ mod tests {
             value: Some(1_000.0),
             ok: true,
         }];
-        let places = assert_places(&page(&report, TextOptions::default()), &json(&report));
+        let places = assert_places(&page(&report, TextOptions::default()), &to_value(&report));
         assert!(places > 200, "{places}");
     }
 
@@ -226,7 +221,7 @@ mod tests {
             ..Default::default()
         });
         let page = ramp_page(&ramp, TextOptions::default());
-        let places = assert_places(&page, &json(&ramp));
+        let places = assert_places(&page, &to_value(&ramp));
         assert!(places > 1_000, "{places}");
         for mark in ["class=\"limit\"", ">arrival.p99 &lt; 3ms<", "shade holds", "shade fails"] {
             assert!(page.contains(mark), "{mark}");
@@ -242,7 +237,7 @@ mod tests {
         for (side, least) in [(runs, 60), (ramps, 500)] {
             let comparison = compare(&side, &side, 5.0).expect("like with like");
             let page = comparison_page(&comparison, TextOptions::default());
-            let places = assert_places(&page, &json(&comparison));
+            let places = assert_places(&page, &to_value(&comparison));
             assert!(places > least, "{places}");
         }
     }

@@ -16,6 +16,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::core::json;
 use crate::core::units::format_count;
 
 pub(crate) use arrival::{
@@ -173,7 +174,7 @@ impl fmt::Display for Conclusion {
 /// Reads the numbers of a finding, or nothing from another version's.
 fn known_data<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Conclusion>, D::Error> {
     let value = Option::<serde_json::Value>::deserialize(deserializer)?;
-    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+    Ok(value.and_then(|value| json::from_value(&value)))
 }
 
 /// A rate as text, such as `22,500/s`.
