@@ -98,7 +98,7 @@ impl<T: Transport> WorkerLoop<'_, T> {
         let mut completed = Vec::with_capacity(1_024);
         loop {
             let now = clock::now();
-            // Turns come when requests are due, so what is sent in this one is no sign of what is usually in flight.
+            // Turns come when requests are due: after the sends of this turn, more requests are in flight than at most times.
             let in_flight = self.in_flight();
             self.begin_turn(now);
             self.drop_excess(now);

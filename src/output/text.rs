@@ -347,7 +347,7 @@ pub(super) fn resource_rows(report: &Report) -> Vec<Vec<String>> {
     rows
 }
 
-/// The row of all processes of this machine that are no component, in percent of one CPU as the others; `None` if
+/// The row of all processes of this machine that are not components, in percent of one CPU as the others; `None` if
 /// they used next to nothing, or that is not known.
 fn other_processes(machine: &Generator) -> Option<Vec<String>> {
     let used = machine.other_cpu_percent.filter(|used| *used >= 1.0)?;

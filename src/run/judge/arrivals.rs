@@ -14,7 +14,7 @@ pub(super) fn arrival_notes(report: &Report, seen: &Measurements) -> Vec<Remark>
         notes.push(MessageNote::Lost { lost: messages.lost, arrived: messages.arrived });
     }
     notes.extend(queue_notes(messages));
-    // Where they wait in the queue, nobody has published them.
+    // The service has not published messages that still wait in the queue.
     if messages.arrived == 0 && messages.accepted > messages.queued_after.unwrap_or(0) {
         notes.push(MessageNote::NoneJoined(Box::new(Diagnosis {
             unjoined: arrivals.unjoined.clone(),

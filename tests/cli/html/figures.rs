@@ -53,9 +53,9 @@ fn as_read(text: &str) -> Option<(f64, f64)> {
         "s" => 1e6,
         "m" => 60e6,
         "h" => 3600e6,
-        "KB" => 1024.0,
-        "MB" => 1024.0 * 1024.0,
-        "GB" => 1024.0 * 1024.0 * 1024.0,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
         _ => return None,
     };
     let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len() as i32);

@@ -59,7 +59,7 @@ fn lost_messages_and_a_growing_queue_break_arrival() {
             vec![(1e3, losing(1e3, 2_697)), (2e3, losing(2e3, 9_000))],
             format!("{never} 2,697 messages are lost. Add a step with less load"),
         ),
-        // A limited step is no baseline.
+        // A limited step is not a baseline.
         (
             vec![(100.0, calm(100.0)), (200.0, limited(slow(200.0))), (300.0, slow(300.0))],
             format!(
