@@ -9,10 +9,11 @@ use crate::report::ramp::RampReport;
 pub(crate) fn backlog(ramp: &RampReport, number: usize) -> Option<StepBacklog> {
     let step = ramp.steps.get(number)?;
     let report = step.report.as_ref()?;
-    let notable = report.requests.rate_achieved * NOTABLE_S;
-    let is_notable = |messages: &u64| *messages as f64 > notable;
-    let queued = step.queue_at_start.filter(is_notable);
-    let arrived = Some(arrivals_of_earlier_steps(ramp, number)).filter(is_notable);
+    let notable = (report.requests.rate_achieved * NOTABLE_S) as u64;
+    let queued = report.messages.as_ref().and_then(|messages| messages.queued_before);
+    let queued = queued.filter(|messages| *messages > notable);
+    let arrived =
+        Some(arrivals_of_earlier_steps(ramp, number)).filter(|messages| *messages > notable);
     (queued.is_some() || arrived.is_some()).then(|| StepBacklog {
         step: step.name.clone(),
         queued: queued.unwrap_or(0),

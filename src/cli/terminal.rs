@@ -37,7 +37,7 @@ pub(super) fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
     }))
 }
 
-/// Whether the terminal can draw a line anew; a dumb one only adds lines.
+/// Returns true if the terminal can draw a line anew; a dumb one only adds lines.
 pub(super) fn is_redrawn() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

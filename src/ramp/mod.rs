@@ -75,8 +75,6 @@ enum AfterStep {
 /// A run that was made, with its report.
 struct RunDone {
     report: Report,
-    /// Messages in the queue of the user's Redis when it began, if that is known.
-    queue_at_start: Option<u64>,
     /// The reason if it broke off.
     error: Option<String>,
 }
@@ -196,9 +194,9 @@ impl Ramp {
             return AfterStep::Stop;
         }
         let no_stack = matches!(result, Err(RunError::Stack(_)));
-        let (report, queue_at_start, error) = match result {
-            Ok(done) => (Some(done.report), done.queue_at_start, done.error),
-            Err(error) => (None, None, Some(error.to_string())),
+        let (report, error) = match result {
+            Ok(done) => (Some(done.report), done.error),
+            Err(error) => (None, Some(error.to_string())),
         };
         let interrupted = report.as_ref().is_some_and(|report| report.run.interrupted);
         self.report.steps.push(RampStep {
@@ -206,7 +204,6 @@ impl Ramp {
             x: step.x,
             settings: step.settings.clone(),
             curve: Some(step.curve.clone()),
-            queue_at_start,
             error,
             report,
         });
@@ -224,7 +221,7 @@ impl Ramp {
             clear(&step.plan).await?;
         }
         let empty_queue = wait_for_empty_queue(&step.plan);
-        let queue_at_start = self.unless_stopped(empty_queue).await.ok_or(RunError::Stopped)?;
+        self.unless_stopped(empty_queue).await.ok_or(RunError::Stopped)?;
         let mut runner = Runner::new().services(self.services.clone());
         if let Some(stop) = &self.stop {
             runner = runner.stop_on(stop.clone());
@@ -245,7 +242,7 @@ impl Ramp {
         // The script's `done` may take long; on a thread of its own it does not delay a Ctrl-C.
         let script_done = tokio::task::spawn_blocking(move || finished.call_done()).await;
         script_done.map_err(|_| RunError::Lost("the script's done"))??;
-        Ok(RunDone { report, queue_at_start, error })
+        Ok(RunDone { report, error })
     }
 
     /// Waits for a future; `None` if a stop is requested before its end.

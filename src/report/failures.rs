@@ -101,8 +101,8 @@ fn nothing_arrived(report: &Report) -> Option<Failure> {
 
 /// Knowledge of messages that were accepted and did not arrive.
 fn missing(report: &Report, messages: &Messages) -> Missing {
-    let last_depth = || report.series.iter().rev().find_map(|row| row.queue_depth);
-    let queued = messages.queued_after.or_else(last_depth);
+    let mut rows = report.series.iter().rev();
+    let queued = messages.queued_after.or_else(|| rows.find_map(|row| row.queue_depth));
     let waiting = queued.unwrap_or(0);
     if messages.missed > 0 {
         Missing::SubscriberAway

@@ -179,7 +179,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Err(format!("the report has no number '{name}'; {hint}"))
 }
 
-/// What other tools, and users, call some numbers.
+/// Names of some numbers in other tools, and names that users expect.
 const OTHER_NAMES: [(&[&str], &str); 4] = [
     (&["error_rate", "errors", "error", "failure_rate", "http_req_failed"], "error_percent"),
     (&["loss", "lost_rate", "loss_rate", "loss_percent"], "lost_percent"),

@@ -65,9 +65,6 @@ pub struct RampStep {
     /// ramp has one curve. `null` in files of versions that did not save it.
     #[serde(default)]
     pub curve: Option<String>,
-    /// Messages in the queue of a Redis of the user's own when it began; `null` if that is not known.
-    #[serde(default)]
-    pub queue_at_start: Option<u64>,
     /// Reason why there is no report, or why its run broke off.
     pub error: Option<String>,
     /// Report of its measured part.

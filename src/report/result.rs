@@ -55,7 +55,7 @@ pub(crate) struct RunResult {
     interrupted: bool,
     /// Faults, in a few words each.
     causes: Vec<String>,
-    /// What a reader must not overlook although the run passed: no condition was about it.
+    /// Losses and errors of a run that passed, because no condition was about them.
     shortfalls: Vec<String>,
     /// The flags without which the outcome would be another.
     allowed_by: Vec<&'static str>,
@@ -207,13 +207,9 @@ impl Report {
 
 /// Losses and errors about which there was no condition. Without a condition the run passes with them.
 fn shortfalls(report: &Report) -> Vec<String> {
-    let has_condition_on = |words: &[&str]| {
-        let mut conditions = report.verdict.thresholds.iter();
-        conditions.any(|condition| words.iter().any(|word| condition.expr.contains(word)))
-    };
     let mut shortfalls = Vec::new();
     if let Some(messages) = report.messages.as_ref().filter(|messages| messages.lost > 0)
-        && !has_condition_on(&["lost"])
+        && !has_condition_on(report, &["lost"])
     {
         let (lost, accepted) = (messages.lost, messages.accepted);
         shortfalls.push(share_of(
@@ -223,7 +219,7 @@ fn shortfalls(report: &Report) -> Vec<String> {
             if lost == 1 { "was lost" } else { "were lost" },
         ));
     }
-    if has_condition_on(&["error", "failed", "refused", "status"]) {
+    if has_condition_on(report, &["error", "failed", "refused", "status"]) {
         return shortfalls;
     }
     let requests = &report.requests;
@@ -235,6 +231,12 @@ fn shortfalls(report: &Report) -> Vec<String> {
         }
     }
     shortfalls
+}
+
+/// Returns true if the run has a condition on a number whose name contains one of these words.
+fn has_condition_on(report: &Report, words: &[&str]) -> bool {
+    let mut conditions = report.verdict.thresholds.iter();
+    conditions.any(|condition| words.iter().any(|word| condition.expr.contains(word)))
 }
 
 /// `3 of 1,000 messages were lost`
@@ -282,12 +284,12 @@ fn ramp_faults(ramp: &RampReport) -> Faults {
 
 /// The steps that lost messages, in words.
 fn ramp_shortfall(ramp: &RampReport) -> Option<String> {
-    let loses = |step: &&RampStep| {
+    let (mut lost, mut all) = (0, 0);
+    for step in ramp.steps.iter().filter(|step| is_result(ramp, step)) {
         let messages = step.report.as_ref().and_then(|report| report.messages.as_ref());
-        messages.is_some_and(|messages| messages.lost > 0)
-    };
-    let results = || ramp.steps.iter().filter(|step| is_result(ramp, step));
-    let (lost, all) = (results().filter(loses).count(), results().count());
+        lost += usize::from(messages.is_some_and(|messages| messages.lost > 0));
+        all += 1;
+    }
     (lost > 0).then(|| format!("messages were lost in {lost} of {all} steps"))
 }
 

@@ -15,25 +15,33 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Time without fewer messages after which nothing seems to take from the queue.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// Waits until the queue in the Redis that the plan names is empty, for the plan's drain time at most. Returns the number of
-/// messages in it then; `None` if the plan names no Redis, or if it does not answer.
-pub(crate) async fn wait_for_empty_queue(plan: &Plan) -> Option<u64> {
-    let queue = queue_of(&named_queue(plan)?);
-    let mut reader = timeout(ANSWER, queue.open_writer()).await.ok()?.ok()?;
+/// Messages in the queue of the Redis that the plan names, before the run starts services that take from it; `None` if it
+/// names no Redis, or if that does not answer.
+pub(super) async fn queued_messages(plan: &Plan) -> Option<u64> {
+    length(&mut open(plan).await?).await
+}
+
+/// Waits until the queue in the Redis that the plan names is empty, for the plan's drain time at most. Returns at once if the
+/// plan names no Redis, or if that does not answer.
+pub(crate) async fn wait_for_empty_queue(plan: &Plan) {
+    let Some(mut reader) = open(plan).await else { return };
     let end = Instant::now() + plan.load.drain;
-    let mut least = length(&mut reader).await?;
-    let mut shrunk_at = Instant::now();
-    loop {
+    let (mut least, mut shrunk_at) = (u64::MAX, Instant::now());
+    while let Some(length) = length(&mut reader).await {
         let now = Instant::now();
-        if least == 0 || now >= end || now >= shrunk_at + STUCK {
-            return Some(least);
+        if length < least {
+            (least, shrunk_at) = (length, now);
+        }
+        if length == 0 || now >= end || now >= shrunk_at + STUCK {
+            return;
         }
         sleep(INTERVAL).await;
-        let length = length(&mut reader).await?;
-        if length < least {
-            (least, shrunk_at) = (length, Instant::now());
-        }
     }
+}
+
+async fn open(plan: &Plan) -> Option<impl QueueWriter> {
+    let queue = queue_of(&named_queue(plan)?);
+    timeout(ANSWER, queue.open_writer()).await.ok()?.ok()
 }
 
 async fn length(queue: &mut impl QueueWriter) -> Option<u64> {

@@ -84,6 +84,8 @@ pub(super) struct Environment {
     log: Option<Address>,
     /// Processes to measure that this run does not start.
     pub(super) processes: Vec<Component>,
+    /// Messages in the queue of the user's Redis before the services of this run; `None` if it has none of its own.
+    pub(super) queued_before: Option<u64>,
     servers: Vec<Service>,
     services: Vec<Service>,
 }
@@ -113,6 +115,7 @@ impl Environment {
             mqtt: plan.pipeline.mqtt.clone().map(|address| (ServerKind::External, address)),
             log: plan.pipeline.log_server.clone(),
             processes: Vec::new(),
+            queued_before: None,
             servers: Vec::new(),
             services: Vec::new(),
         };

@@ -18,6 +18,7 @@ mod other_topics;
 mod environment;
 mod series;
 mod services;
+mod stack;
 mod stages;
 #[cfg(feature = "pipeline")]
 mod stamp_reader;
@@ -40,32 +41,30 @@ use tokio::sync::watch as signal;
 use crate::config::plan::{Plan, PlanError, Target};
 use crate::config::settings::NodeShare;
 use crate::core::clock::{self, Nanos};
-use crate::core::printable::shortened;
 use crate::engine::LoadResult;
 use crate::engine::pool::PoolError;
 use crate::engine::request::RequestShape;
 use crate::engine::shards::LoadShards;
 use crate::engine::stop::GONE_AFTER;
 use crate::engine::transport::ConnectError;
-use crate::engine::transport::link::TargetEndpoint;
-use crate::host::health::{MachineWatch, Servers};
+use crate::host::health::MachineWatch;
 use crate::host::named_processes::find_processes;
-use crate::host::resources::{Component, Sampler, TooFewDescriptors, ensure_descriptors};
+use crate::host::resources::{Sampler, TooFewDescriptors, ensure_descriptors};
 use crate::message::IdSpace;
-use crate::pipeline::servers::EMBEDDED_VERSION;
 use crate::pipeline::servers::StackError;
 #[cfg(feature = "pipeline")]
 use crate::pipeline::servers::broker_status::{BrokerFacts, BrokerStatus};
 #[cfg(feature = "pipeline")]
 use crate::pipeline::servers::redis::describe;
 use crate::report::Remark;
-use crate::report::ServerKind;
+use crate::report::Report;
 use crate::report::remark::{RequestNote, ServerNote};
-use crate::report::{Report, Server, Stack};
 use crate::script::{ScriptError, ScriptSession};
 pub(crate) use finished::FinishedRun;
 use measurements::Measurements;
 
+#[cfg(feature = "pipeline")]
+use backlog::queued_messages;
 #[cfg(feature = "pipeline")]
 pub(crate) use backlog::wait_for_empty_queue;
 #[cfg(feature = "pipeline")]
@@ -78,8 +77,11 @@ use progress::ProgressFn;
 pub use progress::{Phase, Progress};
 use redis_log::LogServer;
 pub use services::Services;
+use stack::{components, describe_stack, servers_of};
 #[cfg(not(feature = "pipeline"))]
-use without_pipeline::{BrokerFacts, BrokerStatus, environment, other_topics, redis_log};
+use without_pipeline::{
+    BrokerFacts, BrokerStatus, environment, other_topics, queued_messages, redis_log,
+};
 #[cfg(not(feature = "pipeline"))]
 pub(crate) use without_pipeline::{clear, wait_for_empty_queue};
 
@@ -224,8 +226,11 @@ impl Runner {
         wait_for::until_up(plan, &mut self.stop).await?;
         let processes = find_processes(&plan.processes);
         let processes = processes.map_err(|error| RunError::NoProcess(error.to_string()))?;
+        let own_services = plan.target == Target::Pipeline;
+        let queued_before = if own_services { queued_messages(plan).await } else { None };
         let mut environment = Environment::up(plan, &self.services).await?;
         environment.processes = processes;
+        environment.queued_before = queued_before;
         let result = self.run_on(plan, &mut environment, &shards, &needed).await;
         environment.down().await;
         result
@@ -265,13 +270,11 @@ impl Runner {
             start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
             log_server.resume().await;
         }
-        let connecting = Participants::connect(plan, shards, environment, space);
         let mut participants = tokio::select! {
-            participants = connecting => participants?,
+            participants = Participants::connect(plan, shards, environment, space) => participants?,
             () = monitor::stop_requested(&mut self.stop) => return Err(RunError::Stopped),
         };
-
-        let queued_before = log_server.queue_depth().await;
+        let queued_before = environment.queued_before.or(log_server.queue_depth().await);
         let machine = MachineWatch::new();
         let (start, start_at) = start::zero(self.start_at, log_server)?;
         let measure_from = start + shards.measure_from();
@@ -369,71 +372,6 @@ fn run_id(started_at: SystemTime, node: NodeShare) -> String {
         // Nodes start together, and processes in containers have the same few numbers.
         _ => format!("{micros:x}-{process:x}-{}", node.index),
     }
-}
-
-/// Servers that the user named: those on this machine are part of the experiment.
-async fn servers_of(
-    plan: &Plan,
-    environment: &Environment,
-    participants: &Participants,
-) -> Servers {
-    let named = environment.processes.iter().flat_map(|component| &component.processes);
-    let processes = named.map(|process| process.pid.cast_signed()).collect();
-    let mut servers = Servers { processes, ..Servers::default() };
-    match (&plan.target, &participants.endpoint) {
-        (Target::Url(_), Some(TargetEndpoint::Tcp(address))) => servers.addresses.push(*address),
-        (Target::Url(_), Some(TargetEndpoint::Unix(path))) => servers.unix = Some(path.clone()),
-        _ => {}
-    }
-    let told = environment
-        .redis
-        .iter()
-        .chain(&environment.mqtt)
-        .filter(|(kind, _)| *kind == ServerKind::External);
-    for (_, address) in told {
-        let found = tokio::net::lookup_host((address.host(), address.port())).await;
-        servers.addresses.extend(found.into_iter().flatten().next());
-    }
-    servers
-}
-
-fn components(environment: &Environment, listens: bool) -> Vec<Component> {
-    let pid = std::process::id();
-    let mut all = vec![Component::new("generator", pid, None)];
-    if listens {
-        all.push(Component::new("subscriber", pid, Some("subscriber")));
-    }
-    all.extend(environment.components());
-    all.extend(environment.processes.iter().cloned());
-    all
-}
-
-/// The most characters of a server's version: a server may send any text.
-const LONGEST_VERSION: usize = 200;
-
-async fn describe_stack(
-    environment: &Environment,
-    log_server: &mut LogServer,
-    broker: &BrokerFacts,
-) -> Stack {
-    let queue = match &environment.redis {
-        Some((kind, _)) => Some(described(*kind, "Redis ", log_server.version().await)),
-        None => None,
-    };
-    let broker =
-        environment.mqtt.as_ref().map(|(kind, _)| described(*kind, "", broker.version.clone()));
-    Stack { queue, broker }
-}
-
-/// A server with the version that it reported; `name` is put before the version of a foreign server.
-fn described(kind: ServerKind, name: &str, version: Option<String>) -> Server {
-    let version = match (version, kind) {
-        (Some(version), ServerKind::Embedded) => version,
-        (Some(version), _) => format!("{name}{version}"),
-        (None, ServerKind::Embedded) => EMBEDDED_VERSION.to_owned(),
-        (None, _) => "unknown".to_owned(),
-    };
-    Server { kind, version: shortened(&version, LONGEST_VERSION).into_owned() }
 }
 
 /// Reports from hand-made measurements: text, JSON, forms, merge and compare.

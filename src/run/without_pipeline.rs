@@ -13,7 +13,10 @@ pub(crate) async fn clear(_: &Plan) -> Result<(), RunError> {
 }
 
 /// Waits for nothing, as no server is named.
-pub(crate) async fn wait_for_empty_queue(_: &Plan) -> Option<u64> {
+pub(crate) async fn wait_for_empty_queue(_: &Plan) {}
+
+/// There is no queue.
+pub(super) async fn queued_messages(_: &Plan) -> Option<u64> {
     None
 }
 
@@ -65,6 +68,7 @@ pub(super) mod environment {
         pub(crate) target: Url,
         /// Processes to measure that this run does not start.
         pub(crate) processes: Vec<Component>,
+        pub(crate) queued_before: Option<u64>,
         pub(crate) redis: Option<(ServerKind, Address)>,
         pub(crate) mqtt: Option<(ServerKind, Address)>,
     }
@@ -72,9 +76,13 @@ pub(super) mod environment {
     impl NamedTarget {
         pub(crate) async fn up(plan: &Plan, _: &Services) -> Result<Self, RunError> {
             match &plan.target {
-                Target::Url(url) => {
-                    Ok(Self { target: url.clone(), processes: Vec::new(), redis: None, mqtt: None })
-                }
+                Target::Url(url) => Ok(Self {
+                    target: url.clone(),
+                    processes: Vec::new(),
+                    queued_before: None,
+                    redis: None,
+                    mqtt: None,
+                }),
                 Target::Pipeline => Err(RunError::Lost("a plan without a URL")),
             }
         }

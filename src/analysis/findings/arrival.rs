@@ -95,8 +95,7 @@ impl<'a> ArrivalCurve<'a> {
     fn held(&self) -> Option<ArrivalHeld> {
         let [_, .., last] = self.steps.as_slice() else { return None };
         last.point.arrival_p99()?;
-        let p99 = |step: &JudgedStep<'_>| step.point.arrival_p99().unwrap_or_default();
-        let slowest = self.steps.iter().max_by(|a, b| p99(a).total_cmp(&p99(b)))?;
+        let slowest = self.steps.iter().max_by(|a, b| a.p99_us().total_cmp(&b.p99_us()))?;
         let overloaded = self.steps.iter().filter(|step| step.is_overloaded());
         let overloaded = overloaded.map(|step| OverloadedStep {
             step: step.point.name.to_owned(),
@@ -123,6 +122,11 @@ impl<'a> JudgedStep<'a> {
         is_broken(self.point.arrival_p99(), usual)
     }
 
+    /// The 99th percentile of arrival; 0 if it is not known.
+    fn p99_us(&self) -> f64 {
+        self.point.arrival_p99().unwrap_or_default()
+    }
+
     fn arrival(&self) -> ArrivalStep {
         ArrivalStep {
             step: self.point.name.to_owned(),
@@ -135,11 +139,15 @@ impl<'a> JudgedStep<'a> {
 /// The usual percentile of some steps: the median of the calm ones, or of all that delivered their messages if the
 /// generator was limited in each of them.
 fn usual_p99(steps: &[JudgedStep<'_>]) -> Option<f64> {
-    let delivered = || steps.iter().filter(|step| !step.is_overloaded());
-    let calm = delivered().filter(|step| step.point.report.verdict.generator.is_valid());
-    let calm: Vec<_> = calm.map(|step| step.point.arrival_p99()).collect();
-    usual(&calm)
-        .or_else(|| usual(&delivered().map(|step| step.point.arrival_p99()).collect::<Vec<_>>()))
+    let (mut calm, mut delivered) = (Vec::new(), Vec::new());
+    for step in steps.iter().filter(|step| !step.is_overloaded()) {
+        let p99 = step.point.arrival_p99();
+        delivered.push(p99);
+        if step.point.report.verdict.generator.is_valid() {
+            calm.push(p99);
+        }
+    }
+    usual(&calm).or_else(|| usual(&delivered))
 }
 
 /// The first of the steps from which on all percentiles are broken.

@@ -11,11 +11,10 @@ use crate::report::finding::{BusiestComponent, Conclusion, EndState, OverloadSig
 /// The saturated component at the break, if a queue or CPU time shows it there, else at the first later step that had too much
 /// load, else what the stages at the break point to. Without a break any step that had too much load is looked at.
 pub(super) fn bottleneck(curve: &[Point<'_>], break_place: Option<usize>) -> Option<Conclusion> {
-    let is_candidate = |place: &usize| {
+    let places = (break_place.unwrap_or(0)..curve.len()).filter(|place| {
         let is_noise = has_slow_arrivals(curve, *place);
         Some(*place) == break_place || !is_noise && is_overloaded(&curve[*place])
-    };
-    let places = (break_place.unwrap_or(0)..curve.len()).filter(is_candidate);
+    });
     let found = places.filter_map(|place| Some((place, saturation_at(curve, place)?)));
     let found: Vec<_> = found.collect();
     let clear = found.iter().position(|(_, found)| found.is_clear);

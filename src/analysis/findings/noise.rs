@@ -31,8 +31,11 @@ pub(super) fn findings(curve: &[Point<'_>]) -> Vec<Conclusion> {
 
 /// The curve without the noisy steps.
 pub(super) fn without_noise<'a>(curve: &[Point<'a>]) -> Vec<Point<'a>> {
-    let is_calm = |at: &usize| !has_slow_arrivals(curve, *at) && odd_rate(curve, *at).is_none();
-    (0..curve.len()).filter(is_calm).map(|at| curve[at]).collect()
+    (0..curve.len()).filter(|at| is_calm(curve, *at)).map(|at| curve[at]).collect()
+}
+
+fn is_calm(curve: &[Point<'_>], at: usize) -> bool {
+    !has_slow_arrivals(curve, at) && odd_rate(curve, at).is_none()
 }
 
 /// Returns true if the arrivals of a step are noise.
@@ -100,9 +103,13 @@ impl<'a> Neighbours<'a> {
 
 /// The sign that the rate of a step is noise, if it is.
 fn odd_rate(curve: &[Point<'_>], at: usize) -> Option<NoiseSign> {
-    let rate_at = |at: usize| Neighbours::of(curve, at)?.odd_rate();
-    let odd = rate_at(at)?;
-    let neighbours = [at.checked_sub(1), Some(at + 1)].into_iter().flatten().filter_map(rate_at);
-    let is_farthest = neighbours.into_iter().all(|neighbour| neighbour.ratio <= odd.ratio);
-    is_farthest.then_some(odd.sign)
+    let odd = rate_beside(curve, at)?;
+    let neighbours = [at.checked_sub(1), Some(at + 1)].into_iter().flatten();
+    let mut rates = neighbours.filter_map(|neighbour| rate_beside(curve, neighbour));
+    rates.all(|neighbour| neighbour.ratio <= odd.ratio).then_some(odd.sign)
+}
+
+/// The rate of a step that is far from those of both neighbours, if it is.
+fn rate_beside(curve: &[Point<'_>], at: usize) -> Option<OddRate> {
+    Neighbours::of(curve, at)?.odd_rate()
 }

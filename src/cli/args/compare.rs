@@ -33,7 +33,7 @@ pub(in crate::cli) struct CompareArgs {
     #[arg(value_name = "BASE")]
     files: Vec<PathBuf>,
 
-    /// What stands after `--`, up to the next flag: see [`with_divided_sides`].
+    /// Files after `--`, up to the next flag: see [`with_divided_sides`].
     #[arg(long = AFTER_DASHES, value_name = "NEW", num_args = 0.., hide = true)]
     after: Vec<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! What is seen of a run or a service while it lasts: progress on stderr, and metrics.
+//! Progress and metrics of a run or a service while it lasts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

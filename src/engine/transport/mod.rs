@@ -277,7 +277,7 @@ pub enum ConnectError {
     Setup(String),
 }
 
-/// What to do about a connection that cannot be opened; empty if the error says it.
+/// Advice on a connection that cannot be opened; empty if there is none.
 fn advice(cause: &std::io::Error) -> &'static str {
     if cause.kind() == std::io::ErrorKind::ConnectionRefused {
         "; nothing listens there. Start it first, or wait for it with --wait-for 30s"

@@ -15,7 +15,7 @@ use crate::report::{Report, Resource, Server};
 
 /// A box of the diagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Component {
+pub(super) enum DiagramBox {
     Generator,
     Api,
     Queue,
@@ -26,7 +26,7 @@ pub(super) enum Component {
     Target,
 }
 
-impl Component {
+impl DiagramBox {
     fn name(self) -> &'static str {
         match self {
             Self::Generator => "Load generator",
@@ -153,7 +153,7 @@ impl<'a> Diagram<'a> {
             }
             None => String::new(),
         };
-        let mut out = format!("<ol class=\"pipeline\">\n{}", self.component(Component::Generator));
+        let mut out = format!("<ol class=\"pipeline\">\n{}", self.component(DiagramBox::Generator));
         for leg in &self.legs {
             out += &leg.time.draw(self.style);
             out += &self.component(leg.to);
@@ -161,14 +161,15 @@ impl<'a> Diagram<'a> {
         format!("<div class=\"path\">{whole}{out}</ol></div>\n")
     }
 
+    fn is_drawn(&self, used: &Resource) -> bool {
+        let mut drawn = self.legs.iter().map(|leg| leg.to).chain([DiagramBox::Generator]);
+        drawn.any(|component| component.is(used))
+    }
+
     /// The measured components that have no place in the diagram; empty if there are none.
     fn others(&self) -> String {
-        let is_drawn = |used: &Resource| {
-            let drawn = self.legs.iter().map(|leg| leg.to).chain([Component::Generator]);
-            drawn.into_iter().any(|component| component.is(used))
-        };
         let mut boxes = String::new();
-        for used in field!(self.report, resources).items().filter(|used| !is_drawn(used)) {
+        for used in field!(self.report, resources).items().filter(|used| !self.is_drawn(used)) {
             let (class, name, meter) =
                 (self.class(&used), escape(&used.label()), self.meter(&used));
             boxes += &format!("<li class=\"{class}\"><b>{name}</b>{meter}</li>\n");
@@ -182,12 +183,12 @@ impl<'a> Diagram<'a> {
         )
     }
 
-    fn component(&self, component: Component) -> String {
+    fn component(&self, component: DiagramBox) -> String {
         let resources = field!(self.report, resources);
         let used = resources.items().find(|used| component.is(used));
         let server = component.server(self.report).map(|server| escape(&server.version));
         let mut text = format!("<b>{}</b>", component.name());
-        if component == Component::Target {
+        if component == DiagramBox::Target {
             let _ = write!(text, "<small>{}</small>", escape(&self.report.run.target));
         }
         server.into_iter().for_each(|server| text += &format!("<small>{server}</small>"));

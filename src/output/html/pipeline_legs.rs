@@ -2,18 +2,18 @@
 
 use super::located::{Located, ShownNumber, field};
 use super::markup::{Unit, escape};
-use super::pipeline::Component;
+use super::pipeline::DiagramBox;
 use crate::message::{Checkpoint, StagePair};
 use crate::output::number::{Statistic, bound_of_zero};
 use crate::report::{Distribution, Report};
 
 /// The ways of a message through the whole pipeline, and the component at the end of each.
-const PIPELINE: [(StagePair, Component); 5] = [
-    (StagePair { from: Checkpoint::Sent, to: Checkpoint::Api }, Component::Api),
-    (StagePair { from: Checkpoint::Api, to: Checkpoint::Queued }, Component::Queue),
-    (StagePair { from: Checkpoint::Queued, to: Checkpoint::Popped }, Component::Push),
-    (StagePair { from: Checkpoint::Popped, to: Checkpoint::Published }, Component::Broker),
-    (StagePair { from: Checkpoint::Published, to: Checkpoint::Arrived }, Component::Subscriber),
+const PIPELINE: [(StagePair, DiagramBox); 5] = [
+    (StagePair { from: Checkpoint::Sent, to: Checkpoint::Api }, DiagramBox::Api),
+    (StagePair { from: Checkpoint::Api, to: Checkpoint::Queued }, DiagramBox::Queue),
+    (StagePair { from: Checkpoint::Queued, to: Checkpoint::Popped }, DiagramBox::Push),
+    (StagePair { from: Checkpoint::Popped, to: Checkpoint::Published }, DiagramBox::Broker),
+    (StagePair { from: Checkpoint::Published, to: Checkpoint::Arrived }, DiagramBox::Subscriber),
 ];
 
 /// High percentiles that an arrow can show; the first one that all its neighbours have too is shown.
@@ -22,7 +22,7 @@ const TAILS: [Statistic; 3] = [Statistic::P99, Statistic::P95, Statistic::P90];
 /// The arrow to a component.
 #[derive(Debug)]
 pub(super) struct Leg<'a> {
-    pub(super) to: Component,
+    pub(super) to: DiagramBox,
     pub(super) time: LegTime<'a>,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn pipeline_legs<'a>(report: &Located<'a, Report>) -> Vec<Leg<'a>> {
     for (pair, to) in PIPELINE {
         let time = match stage(report, pair) {
             Some(timing) => LegTime::OneWay(timing),
-            None if to == Component::Api => LegTime::RoundTrip(round_trip(report)),
+            None if to == DiagramBox::Api => LegTime::RoundTrip(round_trip(report)),
             None => LegTime::NotMeasured,
         };
         legs.push(Leg { to, time });
@@ -76,9 +76,9 @@ pub(super) fn pipeline_legs<'a>(report: &Located<'a, Report>) -> Vec<Leg<'a>> {
 /// The arrow to a target, and one to the subscriber if arrivals were measured.
 pub(super) fn target_legs<'a>(report: &Located<'a, Report>) -> Vec<Leg<'a>> {
     let there_and_back = LegTime::RoundTrip(round_trip(report));
-    let mut legs = vec![Leg { to: Component::Target, time: there_and_back }];
+    let mut legs = vec![Leg { to: DiagramBox::Target, time: there_and_back }];
     if report.messages.is_some() {
-        legs.push(Leg { to: Component::Subscriber, time: LegTime::NotMeasured });
+        legs.push(Leg { to: DiagramBox::Subscriber, time: LegTime::NotMeasured });
     }
     legs
 }

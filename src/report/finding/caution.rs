@@ -49,8 +49,8 @@ pub(crate) struct StepReason {
 impl StepReason {
     /// Returns true if both sentences differ in their numbers alone.
     fn is_like(&self, other: &Self) -> bool {
-        let words = |text: &str| text.chars().filter(|c| c.is_alphabetic()).collect::<String>();
-        words(&self.reason) == words(&other.reason)
+        let letters = self.reason.chars().filter(|c| c.is_alphabetic());
+        letters.eq(other.reason.chars().filter(|c| c.is_alphabetic()))
     }
 }
 

@@ -131,16 +131,12 @@ impl fmt::Display for RequestNote {
                 method.place()
             ),
             Self::Refused { refused, completed, most, first } => {
+                let (refused, completed) = (format_count(*refused), format_count(*completed));
                 write!(
                     f,
-                    "{} of {} answers were neither 2xx nor 3xx, most of them {most}",
-                    format_count(*refused),
-                    format_count(*completed)
+                    "{refused} of {completed} answers were neither 2xx nor 3xx, most of them {most}"
                 )?;
-                match first {
-                    Some(text) => write!(f, "; the first one says: {text}"),
-                    None => Ok(()),
-                }
+                first.iter().try_for_each(|text| write!(f, "; the first one says: {text}"))
             }
             Self::NeverSent { requests, failed_attempts, is_refused } => {
                 write_never_sent(f, *requests, *failed_attempts, *is_refused)
@@ -179,35 +175,28 @@ impl fmt::Display for RequestNote {
                  not the target's"
             ),
             Self::WaitForConnection { percentile, response_us, waited_us, connections, cause } => {
+                let (response, waited) = (format_time(*response_us), format_time(*waited_us));
                 write!(
                     f,
-                    "of the response's {percentile} of {}, up to {} is waiting for ",
-                    format_time(*response_us),
-                    format_time(*waited_us)
+                    "of the response's {percentile} of {response}, up to {waited} is waiting for "
                 )?;
-                match connections {
-                    1 => write!(f, "the one connection: {cause}"),
-                    n => write!(f, "one of {} connections: {cause}", format_count(*n)),
-                }
+                write_connections(f, *connections)?;
+                write!(f, ": {cause}")
             }
-            Self::MachineShared { percent, cores, can_name } => write!(
-                f,
-                "other processes used {percent:.0}% of the {}: long times may be their doing, not the \
-                 target's. End them{}",
-                format_some(*cores, "CPU", "CPUs"),
-                if *can_name { ", or name those of your pipeline with --process" } else { "" }
-            ),
+            Self::MachineShared { percent, cores, can_name } => {
+                write_shared(f, *percent, *cores, *can_name)
+            }
             Self::Stopped { stopped_s } => write!(
                 f,
                 "loadgen was stopped for {stopped_s:.1} s; the longest times have that in them"
             ),
             Self::WaitedForCpu { percent, is_other_use_known } => {
-                write!(f, "the load threads waited {percent:.0}% of their time for a CPU; ")?;
-                f.write_str(if *is_other_use_known {
+                let who = if *is_other_use_known {
                     "mostly the servers under test and loadgen itself had it"
                 } else {
                     "which processes had it cannot be told without root"
-                })
+                };
+                write!(f, "the load threads waited {percent:.0}% of their time for a CPU; {who}")
             }
             Self::GaveUp { after_s, requests } => write!(
                 f,
@@ -217,6 +206,28 @@ impl fmt::Display for RequestNote {
             ),
         }
     }
+}
+
+fn write_connections(f: &mut fmt::Formatter<'_>, connections: u64) -> fmt::Result {
+    match connections {
+        1 => f.write_str("the one connection"),
+        n => write!(f, "one of {} connections", format_count(n)),
+    }
+}
+
+fn write_shared(
+    f: &mut fmt::Formatter<'_>,
+    percent: f64,
+    cores: u64,
+    can_name: bool,
+) -> fmt::Result {
+    let cores = format_some(cores, "CPU", "CPUs");
+    let name = if can_name { ", or name those of your pipeline with --process" } else { "" };
+    write!(
+        f,
+        "other processes used {percent:.0}% of the {cores}: long times may be their doing, not the target's. End \
+         them{name}"
+    )
 }
 
 /// If connections could not be made, more of them do not help.

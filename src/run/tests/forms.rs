@@ -37,7 +37,6 @@ pub(super) fn ramp() -> RampReport {
         error: error.map(str::to_owned),
         report,
         curve: Some(String::new()),
-        ..RampStep::default()
     };
     RampReport {
         schema_version: 1,

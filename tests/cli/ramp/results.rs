@@ -83,7 +83,7 @@ fn an_external_redis_is_cleared_only_if_the_profile_says_so() {
     redis.cli(&["LPUSH", "apiserver", "not a stamp of ours"]);
     redis.cli(&["LPUSH", "waiting", "{}", "{}", "{}"]);
     let is_there = || redis.list("apiserver").iter().any(|stamp| stamp == "not a stamp of ours");
-    let queued = |report: &Value| steps(report)[0]["queue_at_start"].clone();
+    let queued = |report: &Value| steps(report)[0]["report"]["messages"]["queued_before"].clone();
     let (code, _, report) = Ramp::start(&profile).finish();
     assert_eq!((code, is_there(), queued(&report)), (Some(0), true, 3.into()));
     // The push server of that run has taken them.

@@ -105,7 +105,8 @@ fn a_step_that_begins_with_messages_of_earlier_steps_is_not_judged() {
     ] {
         let steps = vec![(1e3, losing(1e3, 2_697)), (300.0, slow(300.0, foreign))];
         let mut report = ramp("rate", steps);
-        report.steps[1].queue_at_start = queued;
+        let second = report.steps[1].report.as_mut().expect("a report");
+        second.messages.as_mut().expect("a pipeline").queued_before = queued;
         assert_eq!(
             texts(&report, "caution"),
             [format!("{expected}: its arrival is not its own. {end}")]

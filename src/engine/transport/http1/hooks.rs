@@ -33,7 +33,7 @@ pub(crate) trait ConnectionHooks: fmt::Debug + Send {
 
 /// The first answer that was neither 2xx nor 3xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum FirstRefusal {
     /// It is not asked for.
     NotKept,
     /// There was none yet.
@@ -131,9 +131,9 @@ impl Http1Transport {
         if let Some(hooks) = self.hooks.hooks.as_mut().filter(|_| self.hooks.sees_responses) {
             hooks.response(status, captured);
         }
-        if self.refusal == Refusal::Awaited && !(200..400).contains(&status) {
+        if self.refusal == FirstRefusal::Awaited && !(200..400).contains(&status) {
             let beginning = &captured.body()[..captured.body().len().min(MOST_OF_REFUSAL)];
-            self.refusal = Refusal::Kept(String::from_utf8_lossy(beginning).into_owned());
+            self.refusal = FirstRefusal::Kept(String::from_utf8_lossy(beginning).into_owned());
         }
     }
 

@@ -29,7 +29,7 @@ use rustix::time::ClockId;
 
 use self::connection::{Connection, State};
 use self::deadline::Deadline;
-use self::hooks::{ConnectionHooks, Hooks, Refusal};
+use self::hooks::{ConnectionHooks, FirstRefusal, Hooks};
 use self::idle_connections::IdleConnections;
 use self::stream::Stream;
 use super::cause::Cause;
@@ -91,7 +91,7 @@ pub(crate) struct Http1Transport {
     requests: WireRequests,
     hooks: Hooks,
     /// The first answer that was neither 2xx nor 3xx, where it is kept.
-    refusal: Refusal,
+    refusal: FirstRefusal,
     timeout: Nanos,
     connections: Vec<Connection>,
     /// Connections that can take a request. If each request gets a new connection: those that are closed.
@@ -213,7 +213,7 @@ impl Http1Transport {
             last_connect_error: None,
             early: Vec::new(),
             hooks,
-            refusal: if shows_refusal { Refusal::Awaited } else { Refusal::NotKept },
+            refusal: if shows_refusal { FirstRefusal::Awaited } else { FirstRefusal::NotKept },
         };
         if shows_refusal || transport.hooks.sees_responses() {
             transport.connections.iter_mut().for_each(|connection| connection.reader.capture());
@@ -315,9 +315,9 @@ fn create_epoll() -> std::io::Result<OwnedFd> {
 
 impl Transport for Http1Transport {
     fn take_refusal(&mut self) -> Option<String> {
-        match std::mem::replace(&mut self.refusal, Refusal::NotKept) {
-            Refusal::Kept(text) => Some(text),
-            Refusal::NotKept | Refusal::Awaited => None,
+        match std::mem::replace(&mut self.refusal, FirstRefusal::NotKept) {
+            FirstRefusal::Kept(text) => Some(text),
+            FirstRefusal::NotKept | FirstRefusal::Awaited => None,
         }
     }
 
