@@ -30,6 +30,7 @@
 //! | [`analysis`] | conclusions from reports: comparison with a confidence interval, findings of a ramp |
 //! | [`output`] | reports, ramps and comparisons as text, HTML and other forms |
 //! | `ramp` | steps and searches, one run after another |
+//! | `fleet` | several nodes that send one load together, and meet in Redis |
 //! | [`cli`] | arguments, progress, exit codes |
 //!
 //! # Promises
@@ -110,6 +111,8 @@ pub mod report;
 pub mod analysis;
 pub mod output;
 
+#[cfg(feature = "pipeline")]
+mod fleet;
 mod ramp;
 
 #[cfg(feature = "cli")]

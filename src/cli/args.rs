@@ -4,6 +4,8 @@ mod allow;
 mod compare;
 #[cfg(feature = "pipeline")]
 mod dead;
+#[cfg(feature = "pipeline")]
+mod fleet;
 mod log;
 mod output;
 #[cfg(feature = "pipeline")]
@@ -19,6 +21,8 @@ pub(super) use self::allow::AllowArgs;
 pub(super) use self::compare::{CompareArgs, Sides, with_divided_sides};
 #[cfg(feature = "pipeline")]
 pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
+#[cfg(feature = "pipeline")]
+pub(super) use self::fleet::FleetArgs;
 pub(super) use self::log::LogArgs;
 pub(super) use self::output::OutputArgs;
 use self::output::{RAMP_OUTPUT, fitting};
@@ -221,6 +225,10 @@ pub(super) struct RunArgs {
     /// Time of the first request, so that several nodes start together; by the clock of Redis if --redis is given (2026-12-01T14:30:00Z; 14:30:00Z today)
     #[arg(long, value_name = "TIME", env = "LOADGEN_START_AT", help_heading = "Load")]
     pub(super) start_at: Option<StartTime>,
+
+    #[cfg(feature = "pipeline")]
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
 
     #[command(flatten)]
     pub(super) output: OutputArgs,

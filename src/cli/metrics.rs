@@ -172,7 +172,7 @@ pub(super) fn run_labels(plan: &Plan) -> Labels {
         Target::Pipeline => "pipeline".to_owned(),
         Target::Url(url) => RequestShape::display(url),
     };
-    let NodeShare { index, count } = plan.request.node;
+    let NodeShare { index, count } = plan.load.node.share;
     let mut labels: Labels = vec![
         ("version".into(), env!("CARGO_PKG_VERSION").to_owned()),
         ("target".into(), target),

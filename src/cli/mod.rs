@@ -6,6 +6,8 @@ mod compare;
 mod dead;
 #[cfg(feature = "embedded")]
 mod embedded;
+#[cfg(feature = "pipeline")]
+mod fleet;
 mod help;
 mod init;
 mod logger;
@@ -104,8 +106,10 @@ fn execute(cli: Cli) -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
+    let fleet = fleet_code(error);
     let usage = error.is::<crate::config::plan::PlanError>()
         || error.is::<args::UsageError>()
+        || fleet == Some(USAGE)
         || matches!(error.downcast_ref(), Some(crate::run::RunError::Plan(_)));
     let text = format!("{error:#}");
     let text = if usage { CommandLine::own().name_variables(&text) } else { text };
@@ -115,6 +119,22 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match () {
         () if usage => USAGE,
         () if script => SCRIPT,
-        () => FAILURE,
+        () => fleet.unwrap_or(FAILURE),
     })
+}
+
+/// Exit code of an error of a fleet; `None` of other errors.
+#[cfg(feature = "pipeline")]
+fn fleet_code(error: &anyhow::Error) -> Option<u8> {
+    use crate::fleet::FleetError;
+    error.downcast_ref().map(|error: &FleetError| match error {
+        FleetError::Usage(_) => USAGE,
+        FleetError::Begun(_) => CommandOutcome::Limited.exit_code(),
+        FleetError::Failed(_) => FAILURE,
+    })
+}
+
+#[cfg(not(feature = "pipeline"))]
+fn fleet_code(_: &anyhow::Error) -> Option<u8> {
+    None
 }

@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::args::{RunArgs, UsageError};
+#[cfg(feature = "pipeline")]
+use super::fleet;
 use super::metrics::{run_labels, tee};
 use super::output::Outputs;
 use super::profiles::read_profile_text;
@@ -17,14 +19,23 @@ use crate::config::settings::Settings;
 use crate::core::units::StartTime;
 use crate::output::forms::{Document, Subject};
 use crate::ramp::is_ramp;
-use crate::report::{RunResult, check_conditions};
+use crate::report::{Allowed, RunResult, check_conditions};
 use crate::run::{RunError, Runner, Services};
 
 /// Error message for wrk2's `-B`.
 const NO_BATCHES: &str = "--batch_latency: loadgen measures each answer on its own, also in a pipelined batch; \
                           remove the flag";
 
-pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
+/// A run whose arguments are checked.
+pub(super) struct PreparedRun {
+    pub(super) settings: Settings,
+    pub(super) plan: Plan,
+    pub(super) outputs: Outputs,
+    pub(super) allowed: Allowed,
+}
+
+/// Reads the profile, makes the plan, and checks the files of the report.
+pub(super) fn prepare(args: &RunArgs) -> anyhow::Result<PreparedRun> {
     if args.batch_latency {
         return Err(UsageError(NO_BATCHES.to_owned()).into());
     }
@@ -33,15 +44,23 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
         None => args.settings.clone(),
     };
     check_conditions(&settings.fail_if)?;
-    let plan = Plan::new(settings)?;
+    let plan = Plan::new(settings.clone())?;
     if let Some(warning) = plan.warning() {
         log::warn!("{warning}");
     }
-    let start_at = args.start_at.map(|start| still_ahead(start, &plan)).transpose()?;
     let allowed = args.allow.allowed();
     let subject = Subject::Run { listens: plan.listens() };
     let outputs = Outputs::check(&args.output, subject)?.allowing(allowed).quiet(args.watch.quiet);
+    Ok(PreparedRun { settings, plan, outputs, allowed })
+}
 
+pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
+    #[cfg(feature = "pipeline")]
+    if args.fleet.fleet.is_some() {
+        return fleet::run(args).await;
+    }
+    let PreparedRun { plan, outputs, allowed, .. } = prepare(&args)?;
+    let start_at = args.start_at.map(|start| still_ahead(start, &plan)).transpose()?;
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let endpoint = args.watch.endpoint()?;

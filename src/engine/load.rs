@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::shards::NodePlace;
 use crate::core::clock::Nanos;
 use crate::core::units::Rates;
 
@@ -78,6 +79,8 @@ pub struct LoadConfig {
     pub max_in_flight: Option<u64>,
     /// Method by which a worker waits for slots; no effect in a closed loop.
     pub pace: Pace,
+    /// Place of this process among the nodes that send the load together.
+    pub node: NodePlace,
 }
 
 impl LoadConfig {

@@ -41,12 +41,35 @@ impl<'de> Deserialize<'de> for NodeShare {
     }
 }
 
+/// Place of this process among the nodes that send one load together. The nodes may have different numbers of workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodePlace {
+    /// Index of this node, and number of nodes.
+    pub share: NodeShare,
+    /// Number of this node's first worker among the workers of all nodes.
+    pub first_worker: u64,
+    /// Workers of all nodes, at least 1.
+    pub workers: u64,
+}
+
+impl NodePlace {
+    /// The place among nodes that have `threads` workers each.
+    pub(crate) fn of_equal_nodes(share: NodeShare, threads: usize) -> Self {
+        let threads = threads as u64;
+        Self { share, first_worker: threads * share.index, workers: threads * share.count }
+    }
+
+    /// The part of a rate that `threads` workers of this node have.
+    pub(crate) fn part_of(self, rate: f64, threads: usize) -> f64 {
+        rate * threads as f64 / self.workers as f64
+    }
+}
+
 /// Division of a load among the workers of all nodes. Workers are numbered over all nodes: worker number
 /// w of W sends the slots n with n mod W = w, so that together they send every slot once.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadShards {
     load: LoadConfig,
-    node: NodeShare,
     /// The slots of all workers; `None` in a closed loop.
     schedule: Option<Arc<Schedule>>,
 }
@@ -63,8 +86,8 @@ fn most_in(time: Duration) -> u64 {
 }
 
 impl LoadShards {
-    /// Divides the load among the workers of `node` and of the other nodes, which have as many each.
-    pub(crate) fn new(load: &LoadConfig, node: NodeShare) -> Self {
+    /// Divides the load among the workers of this node and of the other nodes.
+    pub(crate) fn new(load: &LoadConfig) -> Self {
         let schedule = match load.mode {
             Mode::Closed => None,
             Mode::Open { rate, arrivals, seed } => Some(Arc::new(Schedule::new(ScheduleConfig {
@@ -76,7 +99,7 @@ impl LoadShards {
                 requests: load.requests,
             }))),
         };
-        Self { load: load.clone(), node, schedule }
+        Self { load: load.clone(), schedule }
     }
 
     /// The load of all workers.
@@ -87,8 +110,8 @@ impl LoadShards {
     /// Number of this node's worker `worker` among the workers of all nodes.
     pub(super) fn index(&self, worker: usize) -> WorkerIndex {
         WorkerIndex {
-            worker: self.load.threads * self.node.index as usize + worker,
-            workers: self.load.threads * self.node.count as usize,
+            worker: self.load.node.first_worker as usize + worker,
+            workers: self.load.node.workers as usize,
         }
     }
 
@@ -169,13 +192,17 @@ mod tests {
             timeout: Duration::from_secs(2),
             max_in_flight: None,
             pace: Pace::Tick(Nanos::ZERO),
+            node: NodePlace::of_equal_nodes(NodeShare { index: 0, count: NODES }, 2),
         };
         change(&mut load);
         load
     }
 
     fn shards_of_all_nodes(load: &LoadConfig) -> Vec<LoadShards> {
-        (0..NODES).map(|index| LoadShards::new(load, NodeShare { index, count: NODES })).collect()
+        let place = |index| NodePlace::of_equal_nodes(NodeShare { index, count: NODES }, 2);
+        (0..NODES)
+            .map(|index| LoadShards::new(&LoadConfig { node: place(index), ..load.clone() }))
+            .collect()
     }
 
     fn schedule(shards: &LoadShards) -> &Schedule {
@@ -204,6 +231,29 @@ mod tests {
             let most = slots(&nodes[0], 0).len() as u64;
             assert!(nodes.iter().all(|node| node.most_per_worker() >= most));
         }
+    }
+
+    #[test]
+    fn nodes_with_different_numbers_of_workers_send_each_slot_once() {
+        let threads = [1, 4, 2];
+        let base = load(|load| {
+            let rate = "1000".parse().expect("a rate");
+            load.mode = Mode::Open { rate, arrivals: ArrivalProcess::Constant, seed: 1 };
+            load.requests = Some(1_000);
+        });
+        let mut sent = Vec::new();
+        let mut rate = 0.0;
+        for (index, own) in threads.into_iter().enumerate() {
+            let first_worker = threads[..index].iter().sum::<usize>() as u64;
+            let share = NodeShare { index: index as u64, count: NODES };
+            let node = NodePlace { share, first_worker, workers: 7 };
+            let node = LoadShards::new(&LoadConfig { threads: own, node, ..base.clone() });
+            (0..own).for_each(|worker| sent.extend(slots(&node, worker)));
+            rate += node.load().node.part_of(1_000.0, own);
+        }
+        sent.sort_by_key(|slot| slot.number);
+        assert!(sent.iter().map(|slot| slot.number).eq(0..1_000));
+        assert!((rate - 1_000.0).abs() < 1e-9, "{rate}");
     }
 
     #[test]

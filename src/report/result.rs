@@ -28,6 +28,13 @@ pub(crate) enum CommandOutcome {
 }
 
 impl CommandOutcome {
+    /// The outcome with an exit code; a failure for any other code.
+    #[cfg_attr(not(all(feature = "cli", feature = "pipeline")), allow(dead_code))]
+    pub(crate) fn of_exit_code(code: u8) -> Self {
+        let all = [Self::Done, Self::Limited, Self::ConditionHeld, Self::Interrupted];
+        all.into_iter().find(|outcome| outcome.exit_code() == code).unwrap_or(Self::Failed)
+    }
+
     /// The exit code.
     pub(crate) fn exit_code(self) -> u8 {
         match self {

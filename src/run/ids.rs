@@ -33,7 +33,7 @@ impl NeededIds {
             workers: id_lanes(plan),
             per_worker: ids_each(plan, shards),
             sample: plan.pipeline.sample,
-            node: plan.request.node,
+            node: plan.load.node.share,
             planned: load.warmup + load.duration.unwrap_or_default() + load.drain,
         }
     }

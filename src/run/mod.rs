@@ -34,6 +34,7 @@ mod report;
 #[cfg(not(feature = "pipeline"))]
 mod without_pipeline;
 
+use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch as signal;
@@ -73,11 +74,13 @@ use environment::Environment;
 use ids::NeededIds;
 use monitor::{Monitor, MonitorInputs};
 use participants::Participants;
-use progress::ProgressFn;
 pub use progress::{Phase, Progress};
+use progress::{ProgressFn, SecondFn};
 use redis_log::LogServer;
+pub(crate) use series::MeasuredSecond;
 pub use services::Services;
 use stack::{components, describe_stack, servers_of};
+pub(crate) use start::{FirstSlot, StartBarrier};
 #[cfg(not(feature = "pipeline"))]
 use without_pipeline::{
     BrokerFacts, BrokerStatus, environment, other_topics, queued_messages, redis_log,
@@ -123,6 +126,9 @@ pub enum RunError {
     /// The agreed time came before everything was ready.
     #[error("--start-at was {0:.1?} ago when everything was ready; agree on a later time")]
     Late(Duration),
+    /// The nodes of a fleet could not start together.
+    #[error("{0}")]
+    Fleet(String),
     /// A stop was asked for while the run waited for its start.
     #[error("stopped before the start: nothing was sent")]
     Stopped,
@@ -148,13 +154,18 @@ impl From<redis::RedisError> for RunError {
     }
 }
 
+/// A future that a trait object returns.
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// Runs a plan. It knows where the services run, who may stop the run, and who gets its progress.
 #[derive(Default)]
 pub struct Runner {
     services: Services,
     start_at: Option<SystemTime>,
+    barrier: Option<Box<dyn StartBarrier>>,
     stop: Option<signal::Receiver<bool>>,
     progress: ProgressFn,
+    second: SecondFn,
 }
 
 impl std::fmt::Debug for Runner {
@@ -201,6 +212,22 @@ impl Runner {
         self
     }
 
+    /// Starts the schedule when all nodes behind the barrier are ready.
+    #[cfg_attr(not(all(feature = "cli", feature = "pipeline")), allow(dead_code))]
+    #[must_use]
+    pub(crate) fn start_behind(mut self, barrier: impl StartBarrier + 'static) -> Self {
+        self.barrier = Some(Box::new(barrier));
+        self
+    }
+
+    /// Calls `second` with each second of the measured part that all workers and the listener have reported.
+    #[cfg_attr(not(all(feature = "cli", feature = "pipeline")), allow(dead_code))]
+    #[must_use]
+    pub(crate) fn on_second(mut self, second: impl FnMut(MeasuredSecond) + Send + 'static) -> Self {
+        self.second = Some(Box::new(second));
+        self
+    }
+
     /// Runs the plan and returns its report. A script's `done` is called at the end; it may block.
     pub async fn run(self, plan: &Plan) -> Result<Report, RunError> {
         let finished = self.run_until_done(plan).await?;
@@ -220,7 +247,7 @@ impl Runner {
         // Where each request has its connection, those that are closing are open still.
         let each = if plan.transport.keep_alive { 1 } else { 2 };
         ensure_descriptors(plan.load.connections as u64 * each + OWN_FILES)?;
-        let shards = LoadShards::new(&plan.load, plan.request.node);
+        let shards = LoadShards::new(&plan.load);
         let needed = NeededIds::new(plan, &shards);
         needed.check_first(plan.request.first_id)?;
         wait_for::until_up(plan, &mut self.stop).await?;
@@ -275,14 +302,20 @@ impl Runner {
             () = monitor::stop_requested(&mut self.stop) => return Err(RunError::Stopped),
         };
         let queued_before = environment.queued_before.or(log_server.queue_depth().await);
+        let FirstSlot { at: start, wall } = self.first_slot(log_server).await?;
         let machine = MachineWatch::new();
-        let (start, start_at) = start::zero(self.start_at, log_server)?;
         let measure_from = start + shards.measure_from();
-        let started_at = start_at + shards.measure_from().as_duration();
+        let started_at = wall + shards.measure_from().as_duration();
         participants.start(start, measure_from);
         let sampler = Sampler::new(components(environment, participants.listener.is_some()));
-        let (stop, on_progress) = (self.stop, self.progress);
-        let inputs = MonitorInputs { machine, sampler, stop, on_progress, queued_before };
+        let inputs = MonitorInputs {
+            machine,
+            sampler,
+            stop: self.stop,
+            on_progress: self.progress,
+            on_second: self.second,
+            queued_before,
+        };
         let mut watch = Monitor::new(plan, shards, start, space, inputs);
         watch.until_sent(&mut participants, log_server, environment).await;
         if let Some(error) = participants.script_failure() {
@@ -318,7 +351,7 @@ impl Runner {
             measured: Measurements {
                 machine,
                 plan: plan.clone(),
-                run_id: run_id(started_at, plan.request.node),
+                run_id: run_id(started_at, plan.load.node.share),
                 started_at,
                 target,
                 sending: since(load.last_sent).max(over.unwrap_or_default()),
@@ -341,6 +374,19 @@ impl Runner {
                 queue: seen.queue,
             },
         })
+    }
+
+    /// The time of the first slot, once all nodes are ready.
+    async fn first_slot(&mut self, log_server: &mut LogServer) -> Result<FirstSlot, RunError> {
+        let Some(barrier) = &mut self.barrier else {
+            return start::zero(self.start_at, log_server);
+        };
+        let first_slot = tokio::select! {
+            first_slot = barrier.wait() => first_slot?,
+            () = monitor::stop_requested(&mut self.stop) => return Err(RunError::Stopped),
+        };
+        log_server.resume().await;
+        Ok(first_slot)
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::environment::Environment;
 use super::measurements::{EndedComponent, QueueDepths};
 use super::participants::{Participants, RunResults};
-use super::progress::{Phase, Progress, ProgressFn};
+use super::progress::{Phase, Progress, ProgressFn, SecondFn};
 use super::redis_log::LogServer;
 use super::series::{FinishedSeries, Series};
 use super::services::EndedChild;
@@ -53,6 +53,7 @@ pub(super) struct Monitor {
     resources: Vec<Resource>,
     stop: Option<signal::Receiver<bool>>,
     on_progress: ProgressFn,
+    on_second: SecondFn,
     interrupted: bool,
     /// A stop was requested after the end of sending: the run does not wait for the last messages.
     stopped_while_draining: bool,
@@ -93,6 +94,7 @@ pub(super) struct MonitorInputs {
     pub(super) sampler: Sampler,
     pub(super) stop: Option<signal::Receiver<bool>>,
     pub(super) on_progress: ProgressFn,
+    pub(super) on_second: SecondFn,
     /// Messages in the queue before the load.
     pub(super) queued_before: Option<u64>,
 }
@@ -105,6 +107,10 @@ impl Monitor {
         space: IdSpace,
         inputs: MonitorInputs,
     ) -> Self {
+        let mut series = Series::new(plan.load.threads, plan.listens());
+        if inputs.on_second.is_some() {
+            series.keep_seconds();
+        }
         let planned =
             shards.measured_span().map(|span| (shards.measure_from() + span).as_duration());
         Self {
@@ -120,10 +126,11 @@ impl Monitor {
             resources: Vec::new(),
             stop: inputs.stop,
             on_progress: inputs.on_progress,
+            on_second: inputs.on_second,
             interrupted: false,
             stopped_while_draining: false,
             measuring: false,
-            series: Series::new(plan.load.threads, plan.listens()),
+            series,
             drain: plan.load.drain.into(),
             start,
             measure_from: start + shards.measure_from(),
@@ -272,7 +279,13 @@ impl Monitor {
         self.collect(participants);
         self.queue_depth = log_server.queue_depth().await;
         self.record_queue_depth(clock::now());
+        self.report_seconds();
         self.report_progress(participants);
+    }
+
+    fn report_seconds(&mut self) {
+        let Some(on_second) = &mut self.on_second else { return };
+        self.series.take_seconds().into_iter().for_each(on_second);
     }
 
     fn record_queue_depth(&mut self, now: Nanos) {
@@ -383,9 +396,13 @@ impl Monitor {
     /// Ends the series and the stages, and returns all results.
     pub(super) fn finish(mut self) -> MonitorResults {
         self.note_ended_processes();
+        let mut series = self.series.finish();
+        if let Some(on_second) = &mut self.on_second {
+            series.seconds.drain(..).for_each(on_second);
+        }
         MonitorResults {
             interrupted: self.interrupted,
-            series: self.series.finish(),
+            series,
             joined: self.join.finish(),
             resources: self.resources,
             notes: self.notes,
@@ -398,8 +415,8 @@ impl Monitor {
 /// The rates of the plan, of which this process has its share.
 fn rate_span(plan: &Plan) -> Option<RateSpan> {
     let Mode::Open { rate, .. } = &plan.load.mode else { return None };
-    let nodes = plan.request.node.count as f64;
-    Some(RateSpan { from: rate.from.as_f64() / nodes, to: rate.to.as_f64() / nodes })
+    let own = |rate: f64| plan.load.node.part_of(rate, plan.load.threads);
+    Some(RateSpan { from: own(rate.from.as_f64()), to: own(rate.to.as_f64()) })
 }
 
 /// Waits until a stop is requested; forever if none can be.

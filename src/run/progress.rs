@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::measurements::Totals;
+use super::series::MeasuredSecond;
 use crate::report::Row;
 
 /// Phase of a run.
@@ -74,3 +75,6 @@ impl Progress {
 
 /// Callback for the progress, if it is wanted.
 pub(super) type ProgressFn = Option<Box<dyn FnMut(&Progress) + Send>>;
+
+/// Callback for each second of the measured part, if it is wanted.
+pub(super) type SecondFn = Option<Box<dyn FnMut(MeasuredSecond) + Send>>;

@@ -73,9 +73,9 @@ fn run(seen: &Measurements) -> Run {
             (LoopMode::Open, Some(rate), Some(spacing))
         }
     };
-    let node = seen.plan.request.node;
+    let node = load.node.share;
     // The rate is that of all nodes.
-    let own = |rate: f64| rate / seen.plan.request.node.count as f64;
+    let own = |rate: f64| load.node.part_of(rate, load.threads);
     Run {
         id: seen.run_id.clone(),
         started_at: humantime::format_rfc3339_millis(seen.started_at).to_string(),

@@ -29,6 +29,21 @@ struct OpenRow {
 pub(super) struct FinishedSeries {
     pub(super) rows: Vec<Row>,
     pub(super) heatmap: Option<HeatMap>,
+    /// Seconds that were closed since [`Series::take_seconds`] was called last.
+    pub(super) seconds: Vec<MeasuredSecond>,
+}
+
+/// A second of the measured part that all have reported, with its histograms.
+#[derive(Debug, Clone)]
+pub(crate) struct MeasuredSecond {
+    /// Its place in the series, from 0.
+    pub(crate) index: u64,
+    /// Its counts and percentiles.
+    pub(crate) row: Row,
+    /// answered − due
+    pub(crate) response: Latencies,
+    /// arrived − due
+    pub(crate) arrival: Latencies,
 }
 
 /// Rows of a run while it is under way.
@@ -44,6 +59,8 @@ pub(super) struct Series {
     listened: Option<u64>,
     /// The workers report no more.
     is_load_over: bool,
+    /// Closed seconds that nobody has taken; `None` if they are not wanted.
+    seconds: Option<Vec<MeasuredSecond>>,
 }
 
 impl Series {
@@ -60,7 +77,18 @@ impl Series {
             reporters: workers + usize::from(listens),
             listened: listens.then_some(0),
             is_load_over: false,
+            seconds: None,
         }
+    }
+
+    /// Keeps the histograms of the seconds that are closed from now on, for [`Self::take_seconds`].
+    pub(super) fn keep_seconds(&mut self) {
+        self.seconds = Some(Vec::new());
+    }
+
+    /// Returns the seconds that were closed since the last call; none if they are not kept.
+    pub(super) fn take_seconds(&mut self) -> Vec<MeasuredSecond> {
+        self.seconds.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Adds a worker's interval.
@@ -146,25 +174,30 @@ impl Series {
                 return;
             }
             let (index, open) = first.remove_entry();
-            self.close(index, &open);
+            self.close(index, open);
         }
     }
 
-    /// Closes a row: its histograms are not needed any more.
-    fn close(&mut self, index: u64, open: &OpenRow) {
+    /// Closes a row: its histograms are not needed any more, unless the seconds are kept.
+    fn close(&mut self, index: u64, open: OpenRow) {
         let latencies = match self.heatmap.of() {
             HeatMapLatency::Arrival => &open.arrival,
             HeatMapLatency::Response => &open.response,
         };
         self.heatmap.add(index, latencies);
-        self.closed.push(row(index, open));
+        let row = row(index, &open);
+        if let Some(seconds) = &mut self.seconds {
+            let OpenRow { response, arrival, .. } = open;
+            seconds.push(MeasuredSecond { index, row: row.clone(), response, arrival });
+        }
+        self.closed.push(row);
     }
 
     /// Returns all rows. Those that not all have reported hold the parts that came; empty ones at the end are left
     /// out.
     pub(super) fn finish(mut self) -> FinishedSeries {
         for (index, open) in std::mem::take(&mut self.open) {
-            self.close(index, &open);
+            self.close(index, open);
         }
         while self
             .closed
@@ -173,7 +206,8 @@ impl Series {
         {
             self.closed.pop();
         }
-        FinishedSeries { rows: self.closed, heatmap: self.heatmap.finish() }
+        let seconds = self.take_seconds();
+        FinishedSeries { rows: self.closed, heatmap: self.heatmap.finish(), seconds }
     }
 }
 
@@ -280,7 +314,7 @@ mod tests {
         let busy = vec![("api".into(), 42.0)];
         series.add_cpu(0, busy.clone());
         series.add_load(&load(1, 0));
-        let FinishedSeries { rows, heatmap } = series.finish();
+        let FinishedSeries { rows, heatmap, .. } = series.finish();
         assert_eq!(heatmap, None, "no arrival has a latency");
         assert_eq!(rows.len(), 1, "an empty last row is left out");
         let row = &rows[0];

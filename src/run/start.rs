@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch as signal;
 use tokio::time::sleep;
 
-use super::RunError;
 use super::monitor::stop_requested;
 use super::progress::{Progress, ProgressFn};
 use super::redis_log::LogServer;
+use super::{Pending, RunError};
 use crate::core::clock::{self, Nanos};
 
 /// Time from "all are ready" to the first slot if no start time was agreed on.
@@ -52,15 +52,29 @@ pub(super) async fn wait(
     }
 }
 
-/// Returns the time of the first slot by the monotonic clock, and the same time by the wall clock. An error says
-/// that the agreed time is over.
-pub(super) fn zero(
-    at: Option<SystemTime>,
-    log_server: &LogServer,
-) -> Result<(Nanos, SystemTime), RunError> {
-    let Some(at) = at else {
-        return Ok((clock::now() + RUN_UP.into(), SystemTime::now() + RUN_UP));
+/// Time of the first slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FirstSlot {
+    /// By the monotonic clock.
+    pub(crate) at: Nanos,
+    /// The same time by the clock that all nodes share, or else by the wall clock.
+    pub(crate) wall: SystemTime,
+}
+
+/// Agreement of several nodes on the time of the first slot, once each of them has its connections and subscriptions.
+pub(crate) trait StartBarrier: Send {
+    /// Says that this node is ready, and waits until all are. The time it returns is ahead.
+    fn wait(&mut self) -> Pending<'_, Result<FirstSlot, RunError>>;
+}
+
+/// Returns the time of the first slot. An error says that the agreed time is over.
+pub(super) fn zero(at: Option<SystemTime>, log_server: &LogServer) -> Result<FirstSlot, RunError> {
+    let Some(wall) = at else {
+        return Ok(FirstSlot {
+            at: clock::now() + RUN_UP.into(),
+            wall: SystemTime::now() + RUN_UP,
+        });
     };
-    let left = log_server.time_until(at)?;
-    Ok((clock::now() + left.into(), at))
+    let left = log_server.time_until(wall)?;
+    Ok(FirstSlot { at: clock::now() + left.into(), wall })
 }

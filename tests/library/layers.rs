@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer may use itself and those before it.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["core"],
     &["message"],
     &["host", "net"],
@@ -18,6 +18,7 @@ const LAYERS: [&[&str]; 12] = [
     &["script", "pipeline"],
     &["run"],
     &["ramp"],
+    &["fleet"],
     &["cli"],
 ];
 

@@ -6,6 +6,7 @@ use super::{MOST_THREADS, PlanError, refuse};
 use crate::config::settings::{Pacer, Settings};
 use crate::core::clock::Nanos;
 use crate::engine::load::{LoadConfig, Mode, Pace};
+use crate::engine::shards::{NodePlace, NodeShare};
 
 /// Default wake interval, chosen by measurement (docs/performance.md has the figures).
 const TICK: Duration = Duration::from_micros(100);
@@ -55,6 +56,10 @@ pub(super) fn load(settings: &Settings, streams: usize) -> Result<LoadConfig, Pl
         timeout,
         max_in_flight: max_in_flight(settings, threads)?,
         pace: pace(settings, mode, connections * streams)?,
+        node: NodePlace::of_equal_nodes(
+            settings.node.unwrap_or(NodeShare { index: 0, count: 1 }),
+            threads,
+        ),
     })
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::files::{self, Tables};
 use super::head::{header, open_holes, parse_path, place};
 use super::{PlanError, Target, refuse};
-use crate::config::settings::{NodeShare, RequestSettings, Settings};
+use crate::config::settings::{RequestSettings, Settings};
 use crate::core::secrets::mask_parts;
 use crate::message::template::EscapeContext;
 use crate::message::{Data, IdFields, MAX_BODY, MessageBody, Mix, Template};
@@ -24,8 +24,6 @@ pub struct RequestPlan {
     pub mix: Arc<Mix>,
     /// The JSON field that carries the MsgID.
     pub id_fields: IdFields,
-    /// This process's share of the slots and of the ids.
-    pub node: NodeShare,
     /// First id; `None` selects a random one.
     pub first_id: Option<u64>,
 }
@@ -103,7 +101,6 @@ pub(super) fn request(settings: &Settings, target: &Target) -> Result<RequestPla
         requests,
         mix: Arc::new(Mix::new(&weights, settings.seed.unwrap_or(1))),
         id_fields: id_fields(settings),
-        node: settings.node.unwrap_or(NodeShare { index: 0, count: 1 }),
         first_id: settings.first_id,
     })
 }

@@ -74,6 +74,16 @@ macro_rules! settings {
                 Self::DEFINITIONS.iter().zip(shown).filter(|(_, values)| !values.is_empty()).collect()
             }
 
+            /// Returns the given settings with their definitions and their whole values, secrets included: never show them.
+            #[cfg_attr(not(all(feature = "cli", feature = "pipeline")), allow(dead_code))]
+            pub(crate) fn raw_values(
+                &self,
+            ) -> Vec<(&'static $crate::config::settings::Definition, Vec<String>)> {
+                use $crate::config::settings::value::SettingValue as _;
+                let texts = [$(self.$field.texts(),)*];
+                Self::DEFINITIONS.iter().zip(texts).filter(|(_, values)| !values.is_empty()).collect()
+            }
+
             /// Replaces each setting that was not given by that of `base`.
             pub(super) fn complete_with(&mut self, base: Self) {
                 use $crate::config::settings::value::SettingValue as _;

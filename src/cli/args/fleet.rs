@@ -1,0 +1,226 @@
+//! Flags of a fleet.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::UsageError;
+use crate::config::plan::{Mode, Plan, Target};
+use crate::config::settings::Settings;
+use crate::core::Address;
+use crate::core::units::{Rate, parse_duration};
+use crate::fleet::{FleetSize, JoinRequest, LaunchedAs};
+
+/// Longest name of a fleet.
+const LONGEST_NAME: usize = 100;
+
+/// Reaction of a fleet to the loss of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum OnLost {
+    /// The other nodes go on with their own part of the load.
+    #[default]
+    GoOn,
+    /// All nodes stop, and report what they have.
+    Stop,
+}
+
+/// Flags of a fleet.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct FleetArgs {
+    /// Send the load together with the other nodes that are started with the same command, and make one report: the name of this fleet, new for each run (without NAME: that of the launcher, such as Slurm)
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "LOADGEN_FLEET",
+        num_args = 0..=1,
+        default_missing_value = "",
+        help_heading = "Fleet"
+    )]
+    pub(in crate::cli) fleet: Option<String>,
+
+    /// Number of nodes of the fleet, or N..M to start with at least N when --join-timeout is over (without it: that of the launcher)
+    #[arg(
+        long,
+        value_name = "N",
+        env = "LOADGEN_NODES",
+        requires = "fleet",
+        help_heading = "Fleet"
+    )]
+    nodes: Option<FleetSize>,
+
+    /// Longest wait for the other nodes, since the first of them came
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "LOADGEN_JOIN_TIMEOUT",
+        value_parser = parse_duration,
+        default_value = "5m",
+        help_heading = "Fleet"
+    )]
+    join_timeout: Duration,
+
+    /// Address of the Redis that the nodes meet in (without it: that of --redis)
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOADGEN_FLEET_REDIS",
+        hide_env_values = true,
+        requires = "fleet",
+        help_heading = "Fleet"
+    )]
+    fleet_redis: Option<String>,
+
+    /// Largest rate of one node: refuse a fleet that is too small for --rate
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = "LOADGEN_MAX_PER_NODE",
+        requires = "fleet",
+        help_heading = "Fleet"
+    )]
+    max_per_node: Option<Rate>,
+
+    /// Reaction to the loss of a node
+    #[arg(
+        long,
+        value_name = "KIND",
+        env = "LOADGEN_ON_LOST",
+        value_enum,
+        default_value = "go-on",
+        help_heading = "Fleet"
+    )]
+    on_lost: OnLost,
+}
+
+impl FleetArgs {
+    /// The fleet that is to be joined. `settings` and `plan` are those of the run; the launcher's variables are `read`.
+    pub(in crate::cli) fn request(
+        &self,
+        settings: &Settings,
+        plan: &Plan,
+        read: impl Fn(&str) -> Option<String>,
+        stop: tokio::sync::watch::Sender<bool>,
+    ) -> Result<JoinRequest, UsageError> {
+        self.check(settings, plan)?;
+        let launched = LaunchedAs::detect(read).map_err(|error| UsageError(error.to_string()))?;
+        let name = self.name(launched.as_ref())?;
+        let nodes = self.size(&name, launched.as_ref())?;
+        self.check_rate(plan, nodes)?;
+        Ok(JoinRequest {
+            rank: launched.as_ref().and_then(|launched| launched.rank),
+            nodes,
+            join_timeout: self.join_timeout,
+            redis: self.redis(plan)?,
+            threads: plan.load.threads as u64,
+            stop,
+            stops_on_loss: self.on_lost == OnLost::Stop,
+            name,
+        })
+    }
+
+    /// Refuses what cannot be part of a fleet.
+    fn check(&self, settings: &Settings, plan: &Plan) -> Result<(), UsageError> {
+        if settings.node.is_some() {
+            return Err(UsageError(
+                "--node k/N and --fleet are two ways to divide a load; with --fleet the nodes number themselves, so leave --node out".to_owned(),
+            ));
+        }
+        if plan.target == Target::Pipeline {
+            return Err(UsageError(
+                "--fleet needs the URL of a target: without one, each node would start a pipeline of its own".to_owned(),
+            ));
+        }
+        if plan.script.is_some() {
+            return Err(UsageError(
+                "--fleet and --script: the functions of a script see the requests of one node only; leave one of them out".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn name(&self, launched: Option<&LaunchedAs>) -> Result<String, UsageError> {
+        let given = self.fleet.clone().unwrap_or_default();
+        if given.contains("://") {
+            return Err(UsageError(format!(
+                "--fleet takes the URL '{}' for its name; write --fleet=NAME, or --fleet as the last flag",
+                crate::core::secrets::mask_url(&given)
+            )));
+        }
+        let named = Some(given).filter(|name| !name.is_empty());
+        let Some(name) = named.or_else(|| launched.and_then(|launched| launched.name.clone()))
+        else {
+            let launcher = launched.map_or_else(
+                || "nothing here gives one".to_owned(),
+                |launched| format!("{} gives none", launched.launcher),
+            );
+            return Err(UsageError(format!(
+                "--fleet needs a name that is new for each run, and {launcher}: write --fleet NAME"
+            )));
+        };
+        let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !is_plain || name.len() > LONGEST_NAME {
+            return Err(UsageError(format!(
+                "--fleet '{}': a name has letters, digits, '.', '_' and '-', at most {LONGEST_NAME} of them",
+                name.escape_default()
+            )));
+        }
+        Ok(name)
+    }
+
+    fn size(&self, name: &str, launched: Option<&LaunchedAs>) -> Result<FleetSize, UsageError> {
+        let given = launched.and_then(|launched| Some((launched, launched.size?)));
+        let nodes = match (self.nodes, given) {
+            (Some(nodes), Some((launched, size))) if nodes.most != size => {
+                return Err(UsageError(format!(
+                    "--nodes {nodes}, but {} has started {size} processes; leave --nodes out",
+                    launched.launcher
+                )));
+            }
+            (Some(nodes), _) => Some(nodes),
+            (None, Some((_, size))) => FleetSize::exactly(size),
+            (None, None) => None,
+        };
+        let nodes = nodes.ok_or_else(|| {
+            UsageError(format!("--fleet {name} needs the number of its nodes: --nodes N"))
+        })?;
+        match launched.and_then(|launched| launched.rank) {
+            Some(rank) if rank >= nodes.most => Err(UsageError(format!(
+                "--nodes {nodes}: this process has the rank {rank}, and ranks begin at 0; is --nodes too small?"
+            ))),
+            _ => Ok(nodes),
+        }
+    }
+
+    /// Refuses a fleet that is too small for the rate.
+    fn check_rate(&self, plan: &Plan, nodes: FleetSize) -> Result<(), UsageError> {
+        let (Some(most), Mode::Open { rate, .. }) = (self.max_per_node, plan.load.mode) else {
+            return Ok(());
+        };
+        let each = rate.highest().as_f64() / nodes.fewest as f64;
+        if each <= most.as_f64() {
+            return Ok(());
+        }
+        let needed = (rate.highest().as_f64() / most.as_f64()).ceil() as u64;
+        Err(UsageError(format!(
+            "--max-per-node {most}: {rate}/s over {} are {each:.0}/s each; {needed} nodes are needed",
+            crate::core::units::format_some(nodes.fewest, "node", "nodes")
+        )))
+    }
+
+    /// Largest rate of one node in requests a second.
+    pub(in crate::cli) fn most_per_node(&self) -> Option<Rate> {
+        self.max_per_node
+    }
+
+    fn redis(&self, plan: &Plan) -> Result<Address, UsageError> {
+        if let Some(url) = &self.fleet_redis {
+            return Address::parse("--fleet-redis", url)
+                .map_err(|error| UsageError(error.to_string()));
+        }
+        plan.pipeline.redis.clone().ok_or_else(|| {
+            UsageError(
+                "--fleet needs a Redis in which the nodes meet: --fleet-redis URL, or --redis URL if the pipeline has one".to_owned(),
+            )
+        })
+    }
+}

@@ -1,0 +1,35 @@
+//! A fleet: several nodes that send one load together and meet in Redis. No process coordinates them: each node claims a
+//! place, the load is divided by a roster that is written once, and all start at one time of Redis. While the load lasts, each node
+//! writes a heartbeat a second. Whichever node holds the lease of the collector adds them up, and makes one report of all.
+
+mod barrier;
+mod collector;
+mod heartbeat;
+mod join;
+mod launcher;
+mod member;
+mod result;
+mod roster;
+mod seconds;
+mod size;
+mod store;
+mod terms;
+
+pub(crate) use join::{JoinRequest, Joined, join};
+pub(crate) use launcher::LaunchedAs;
+pub(crate) use member::{Announcement, FleetEnd, Member};
+pub(crate) use size::FleetSize;
+
+/// Why a node does not take part in a fleet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FleetError {
+    /// The command does not fit the fleet.
+    #[error("{0}")]
+    Usage(String),
+    /// The fleet has begun without this node.
+    #[error("{0}")]
+    Begun(String),
+    /// Redis is away, another node failed, or too few nodes came.
+    #[error("{0}")]
+    Failed(String),
+}
