@@ -22,7 +22,7 @@ pub(super) use self::compare::{CompareArgs, Sides, with_divided_sides};
 #[cfg(feature = "pipeline")]
 pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 #[cfg(feature = "pipeline")]
-pub(super) use self::fleet::FleetArgs;
+pub(super) use self::fleet::{FleetArgs, VisitArgs};
 pub(super) use self::log::LogArgs;
 pub(super) use self::output::OutputArgs;
 use self::output::{RAMP_OUTPUT, fitting};
@@ -106,6 +106,12 @@ pub(super) enum Command {
     Compare(CompareArgs),
     /// Merge the reports of the nodes that sent one load (--node k/N)
     Merge(MergeArgs),
+    /// Show the progress of a fleet that is running (--fleet)
+    #[cfg(feature = "pipeline")]
+    Watch(VisitArgs),
+    /// End a fleet: each of its nodes reports what it has
+    #[cfg(feature = "pipeline")]
+    Stop(VisitArgs),
     /// The API server: HTTP in, Redis list out
     #[cfg(feature = "pipeline")]
     Api(ApiArgs),

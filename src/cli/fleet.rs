@@ -12,6 +12,7 @@ use super::signals::Signals;
 use super::{CommandOutcome, logger, own_program};
 use crate::config::plan::{Mode, Plan};
 use crate::core::units::{Rate, format_some};
+use crate::engine::shards::LoadShards;
 use crate::fleet::{Announcement, FleetEnd, Joined, Member, join};
 use crate::output::forms::Document;
 use crate::report::{Allowed, Report, RunResult};
@@ -30,11 +31,11 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
     let request = args.fleet.request(&settings, &plan, variable, stop.clone())?;
     let mut signals = Signals::new()?;
     let joining = join(&request, &settings, |joined| say_joined(&request.name, joined));
-    let member = tokio::select! {
+    let mut member = tokio::select! {
         member = joining => member?,
         () = signals.next() => return Ok(CommandOutcome::Interrupted),
     };
-    plan.load.node = member.place();
+    member.take_place(&mut plan.load);
     say_place(&member, &plan);
     let refused = check_capacity(&plan, args.fleet.most_per_node());
     if let Err(error) = refused {
@@ -59,7 +60,10 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
         }
     };
     let report = match finished {
-        Ok(finished) => member.signed(finished.report.clone()),
+        Ok(finished) => {
+            let measure_from = LoadShards::new(&plan.load).measure_from();
+            member.signed(finished.report.clone(), measure_from)
+        }
         Err(error) => {
             progress.finish();
             member.fail(&error.to_string()).await;

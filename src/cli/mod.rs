@@ -29,6 +29,8 @@ mod run;
 mod services;
 mod signals;
 mod terminal;
+#[cfg(feature = "pipeline")]
+mod visit;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +87,10 @@ fn execute(cli: Cli) -> ExitCode {
             Some(Command::Report(args)) => report::report(&args).await,
             Some(Command::Compare(args)) => compare::compare(&args).await,
             Some(Command::Merge(args)) => merge::merge(&args).await,
+            #[cfg(feature = "pipeline")]
+            Some(Command::Watch(args)) => visit::watch(&args).await,
+            #[cfg(feature = "pipeline")]
+            Some(Command::Stop(args)) => visit::stop(&args).await,
             #[cfg(feature = "pipeline")]
             Some(Command::Api(args)) => services::api(args).await,
             #[cfg(feature = "pipeline")]

@@ -110,6 +110,11 @@ impl Schedule {
         self.warmup.slots + self.measured.slots
     }
 
+    /// Number of slots of the warm-up.
+    pub(crate) fn warmup_slots(&self) -> u64 {
+        self.warmup.slots
+    }
+
     /// Begin of the measured part, from the start of the run.
     pub(crate) fn measure_from(&self) -> Nanos {
         self.measured.start

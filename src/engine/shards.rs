@@ -142,6 +142,16 @@ impl LoadShards {
         counted.min(timed).saturating_add(most_in(self.load.warmup))
     }
 
+    /// Number of slots of the measured part that this node has; `None` in a closed loop.
+    #[cfg_attr(not(all(feature = "cli", feature = "pipeline")), allow(dead_code))]
+    pub(crate) fn measured_slots(&self) -> Option<u64> {
+        let schedule = self.schedule.as_ref()?;
+        let own = |total: u64| -> u64 {
+            (0..self.load.threads).map(|worker| self.common_share(total, worker)).sum()
+        };
+        Some(own(schedule.total_slots()) - own(schedule.warmup_slots()))
+    }
+
     /// Begin of the measured part, from the start of the run.
     pub(crate) fn measure_from(&self) -> Nanos {
         self.schedule.as_ref().map_or(self.load.warmup.into(), |schedule| schedule.measure_from())

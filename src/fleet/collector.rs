@@ -31,7 +31,7 @@ impl FleetState {
         Ok(Self { now_us: store.now_us(), beats, live: BTreeMap::new() })
     }
 
-    async fn read(store: &mut Store) -> Result<Self, StoreError> {
+    pub(super) async fn read(store: &mut Store) -> Result<Self, StoreError> {
         let packed = store.fields::<Vec<u8>>(Key::Live).await?;
         let Self { now_us, beats, .. } = Self::read_beats(store).await?;
         let unpacked = tokio::task::spawn_blocking(move || {
@@ -76,7 +76,7 @@ impl FleetState {
     }
 
     /// The progress of all nodes together. `last_second` is a row of the whole fleet.
-    fn progress(&self, last_second: Option<Row>) -> Progress {
+    pub(super) fn progress(&self, last_second: Option<Row>) -> Progress {
         let present: Vec<_> = self.live.values().collect();
         let longest = present.iter().max_by(|a, b| a.elapsed_s.total_cmp(&b.elapsed_s));
         let mut totals = Totals::default();
@@ -180,6 +180,7 @@ pub(crate) struct FleetResult {
     pub(super) lost: BTreeMap<u64, LostFacts>,
     /// Rows of the whole fleet.
     pub(super) seconds: Vec<Row>,
+    pub(super) roster: Arc<Roster>,
 }
 
 /// What is known of a node without a report.
@@ -188,12 +189,16 @@ pub(super) struct LostFacts {
     /// Time of its last heartbeat, in the time of Redis, in microseconds since 1970.
     pub(super) last_beat_us: u64,
     pub(super) heartbeat: Option<Heartbeat>,
+    /// Slots that it was to send; `None` in a closed loop.
+    pub(super) planned: Option<u64>,
 }
 
-/// Reads the results of a fleet; `None` while a node has not written its report and is not lost.
+/// Reads the results of a fleet; `None` while a node has not written its report and is not lost. `slots` are those that
+/// each node was to send.
 pub(super) async fn read_results(
     store: &mut Store,
-    roster: &Roster,
+    roster: &Arc<Roster>,
+    slots: &[Option<u64>],
 ) -> Result<Option<FleetResult>, StoreError> {
     store.compare_clocks().await?;
     let written = store.count(Key::Reports).await?;
@@ -217,7 +222,8 @@ pub(super) async fn read_results(
             None => {
                 let last_beat_us = state.last_beat_us(node.rank);
                 let heartbeat = state.heartbeat(node.rank).cloned();
-                lost.insert(index as u64, LostFacts { last_beat_us, heartbeat });
+                let planned = slots.get(index).copied().flatten();
+                lost.insert(index as u64, LostFacts { last_beat_us, heartbeat, planned });
             }
         }
     }
@@ -228,5 +234,6 @@ pub(super) async fn read_results(
         let _ = rest.add(*rank, heartbeat);
     }
     rows.extend(rest.close_all());
-    Ok(Some(FleetResult { reports, lost, seconds: rows }))
+    let roster = Arc::clone(roster);
+    Ok(Some(FleetResult { reports, lost, seconds: rows, roster }))
 }

@@ -184,12 +184,12 @@ fn facts(request: &JoinRequest, now_us: u64) -> NodeFacts {
 }
 
 /// A node as it is written in Redis.
-struct WrittenMember {
+pub(super) struct WrittenMember {
     text: String,
     facts: NodeFacts,
 }
 
-async fn members(store: &mut Store) -> Result<BTreeMap<u64, WrittenMember>, FleetError> {
+pub(super) async fn members(store: &mut Store) -> Result<BTreeMap<u64, WrittenMember>, FleetError> {
     let written = store.fields::<String>(Key::Members).await?;
     let mut members = BTreeMap::new();
     for (rank, text) in written {
@@ -249,7 +249,7 @@ fn begun(name: &str, roster: &Roster) -> FleetError {
     ))
 }
 
-async fn read_roster(store: &mut Store) -> Result<Option<Roster>, FleetError> {
+pub(super) async fn read_roster(store: &mut Store) -> Result<Option<Roster>, FleetError> {
     let text: Option<String> = store.get(Key::Roster).await?;
     let read = |text: String| serde_json::from_str(&text);
     text.map(read).transpose().map_err(|_| FleetError::Failed(EVICTED.to_owned()))

@@ -18,8 +18,11 @@ use super::join::JoinRequest;
 use super::roster::Roster;
 use super::seconds::index_after;
 use super::store::{KEY_LIFETIME, Key, Store, StoreError, VERDICT_LIFETIME};
-use crate::engine::shards::NodePlace;
-use crate::report::{Report, Row};
+use crate::core::clock::Nanos;
+use crate::core::units::round;
+use crate::engine::load::LoadConfig;
+use crate::engine::shards::LoadShards;
+use crate::report::{Membership, Node, Report, Row};
 use crate::run::{MeasuredSecond, Phase, Progress, StartBarrier};
 
 /// Interval between two heartbeats.
@@ -222,6 +225,8 @@ pub(crate) struct Member {
     server: Option<String>,
     name: String,
     agreed: Arc<std::sync::Mutex<Option<AgreedStart>>>,
+    /// Slots that each node is to send in the measured part; `None` in a closed loop.
+    slots: Vec<Option<u64>>,
 }
 
 /// The end of a fleet, as one node sees it.
@@ -254,12 +259,28 @@ impl Member {
         // The heartbeats were told nothing before.
         let _ = beats.state.joined.set(joined);
         let store = Arc::new(Mutex::new(store));
-        Self { store, beats, roster, index, server, name, agreed: Arc::default() }
+        Self {
+            store,
+            beats,
+            roster,
+            index,
+            server,
+            name,
+            agreed: Arc::default(),
+            slots: Vec::new(),
+        }
     }
 
-    /// Place of this node in the load.
-    pub(crate) fn place(&self) -> NodePlace {
-        self.roster.place(self.index)
+    /// Puts this node into its place in the plan of the load.
+    pub(crate) fn take_place(&mut self, load: &mut LoadConfig) {
+        load.node = self.roster.place(self.index);
+        self.slots = (0..self.roster.nodes.len())
+            .map(|index| {
+                let threads = self.roster.nodes[index].facts.threads as usize;
+                let own = LoadConfig { node: self.roster.place(index), threads, ..load.clone() };
+                LoadShards::new(&own).measured_slots()
+            })
+            .collect();
     }
 
     /// Name of this node in messages: `node 3 (web-7)`.
@@ -267,13 +288,7 @@ impl Member {
         self.roster.name(self.index)
     }
 
-    /// Host of a node.
-    pub(crate) fn host_of(&self, index: u64) -> String {
-        let node = usize::try_from(index).ok().and_then(|index| self.roster.nodes.get(index));
-        node.map_or_else(|| "?".to_owned(), |node| node.facts.host.clone())
-    }
-
-    /// Hosts that more than one node is on.
+    /// Number of nodes.
     pub(crate) fn nodes(&self) -> u64 {
         self.roster.nodes.len() as u64
     }
@@ -310,13 +325,21 @@ impl Member {
         *lock(&self.beats.state.view) = Some(Box::new(view));
     }
 
-    /// Time of the first slot of this fleet in the time of Redis, in microseconds since 1970; `None` before the start.
-    pub(crate) fn started_us(&self) -> Option<u64> {
-        lock(&self.agreed).map(|agreed| agreed.at_us)
-    }
-
-    /// The report of this node, with its place in the fleet.
-    pub(crate) fn signed(&self, report: Report) -> Report {
+    /// The report of this node with its place in the fleet. Its measured part began `measure_from` after the first slot.
+    pub(crate) fn signed(&self, mut report: Report, measure_from: Nanos) -> Report {
+        let place = self.roster.place(self.index);
+        report.run.node = Some(Node {
+            index: place.share.index,
+            count: place.share.count,
+            first_worker: Some(place.first_worker),
+            workers: Some(place.workers),
+        });
+        report.run.fleet = lock(&self.agreed).map(|AgreedStart { at_us, bound_us }| Membership {
+            name: self.name.clone(),
+            server: self.server.clone(),
+            start_us: at_us + measure_from.0 / 1_000,
+            clock_bound_us: round(bound_us, 1e3),
+        });
         report
     }
 
@@ -373,7 +396,7 @@ impl Member {
         if !self.beats.state.is_collector.load(Relaxed) {
             return Ok(None);
         }
-        let results = read_results(&mut store, &self.roster).await?;
+        let results = read_results(&mut store, &self.roster, &self.slots).await?;
         Ok(results.map(|results| FleetEnd::Collect(Box::new(results))))
     }
 

@@ -14,11 +14,13 @@ mod seconds;
 mod size;
 mod store;
 mod terms;
+mod visitor;
 
 pub(crate) use join::{JoinRequest, Joined, join};
 pub(crate) use launcher::LaunchedAs;
 pub(crate) use member::{Announcement, FleetEnd, Member};
 pub(crate) use size::FleetSize;
+pub(crate) use visitor::{FleetSight, Visitor};
 
 /// Why a node does not take part in a fleet.
 #[derive(Debug, thiserror::Error)]

@@ -134,11 +134,6 @@ impl Store {
         Ok(store)
     }
 
-    /// Address of Redis.
-    pub(super) fn address(&self) -> &Address {
-        self.link.address()
-    }
-
     /// The name of a key in Redis.
     pub(super) fn key(&self, key: Key) -> String {
         format!("{}{}", self.prefix, key.name())
@@ -318,6 +313,12 @@ impl Store {
         commands.cmd("RPUSH").arg(self.key(key)).arg(rows).ignore();
         commands.cmd("PEXPIRE").arg(self.key(key)).arg(millis(KEY_LIFETIME)).ignore();
         self.ask_all(&commands).await
+    }
+
+    /// The last row of a list.
+    pub(super) async fn last_row(&mut self, key: Key) -> Result<Option<String>, StoreError> {
+        let command = redis::cmd("LINDEX").arg(self.key(key)).arg(-1).to_owned();
+        self.ask(&command).await
     }
 
     /// All rows of a list.

@@ -205,7 +205,10 @@ mod tests {
         let threads = Settings { threads: Some(3), ..first.clone() };
         assert_eq!(difference(&first, &threads), None);
         let other = settings("5k", "redis://h");
-        assert_eq!(difference(&first, &other).as_deref(), Some("--rate is 4000 there and 5000 here"));
+        assert_eq!(
+            difference(&first, &other).as_deref(),
+            Some("--rate is 4000 there and 5000 here")
+        );
         let less = Settings { rate: None, ..first.clone() };
         assert_eq!(
             difference(&first, &less).as_deref(),

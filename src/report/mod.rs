@@ -10,6 +10,7 @@ pub(crate) mod heatmap;
 pub(crate) mod lookup;
 pub(crate) mod machine;
 mod merge;
+mod nodes;
 pub mod ramp;
 pub(crate) mod remark;
 mod requests;
@@ -37,7 +38,9 @@ pub(crate) use lookup::{
     check_conditions, check_name, check_unit, format_number, numbers_ending_in,
 };
 pub use machine::Generator;
+pub(crate) use merge::{FleetParts, LostNode, merge_fleet};
 pub use merge::{MergeError, Named, merge};
+pub use nodes::{Membership, NodeResult};
 use remark::SavedVerdict;
 pub use remark::{Remark, sentences};
 pub use result::{Allowed, RunFailed};
@@ -95,6 +98,10 @@ pub struct Report {
     /// Number of values by second and by latency; `null` without values, and in reports of versions that did not save it.
     #[serde(default)]
     pub(crate) heatmap: Option<heatmap::HeatMap>,
+    /// The nodes that sent the load together; none in the report of one process, and in reports of versions that did not
+    /// save them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeResult>,
     /// Judgement on the run.
     pub verdict: Verdict,
 }
@@ -176,6 +183,9 @@ pub struct Run {
     /// The share of the load that was this process's (`--node`); `null` where all of it was.
     #[serde(default)]
     pub node: Option<Node>,
+    /// Its place in a fleet (`--fleet`); `null` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Membership>,
     /// Parts that `loadgen merge` added up; `null` for the report of one process.
     #[serde(default)]
     pub parts: Option<Parts>,
@@ -189,7 +199,7 @@ fn one() -> u64 {
 }
 
 /// One of several nodes that send a load together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Node {
@@ -197,6 +207,12 @@ pub struct Node {
     pub index: u64,
     /// Number of nodes.
     pub count: u64,
+    /// Number of this node's first worker among those of all nodes; left out without `--fleet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_worker: Option<u64>,
+    /// Workers of all nodes; left out without `--fleet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u64>,
 }
 
 /// The nodes whose reports were merged.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::UsageError;
+use super::{RedisAccess, UsageError};
+use crate::config::plan::server_tls::set_tls_files;
 use crate::config::plan::{Mode, Plan, Target};
 use crate::config::settings::Settings;
-use crate::core::Address;
 use crate::core::units::{Rate, parse_duration};
+use crate::core::{Address, Scheme, ServerType, TlsFiles};
 use crate::fleet::{FleetSize, JoinRequest, LaunchedAs};
 
 /// Longest name of a fleet.
@@ -110,7 +111,7 @@ impl FleetArgs {
             rank: launched.as_ref().and_then(|launched| launched.rank),
             nodes,
             join_timeout: self.join_timeout,
-            redis: self.redis(plan)?,
+            redis: self.redis(settings, plan)?,
             threads: plan.load.threads as u64,
             stop,
             stops_on_loss: self.on_lost == OnLost::Stop,
@@ -212,15 +213,71 @@ impl FleetArgs {
         self.max_per_node
     }
 
-    fn redis(&self, plan: &Plan) -> Result<Address, UsageError> {
+    fn redis(&self, settings: &Settings, plan: &Plan) -> Result<Address, UsageError> {
         if let Some(url) = &self.fleet_redis {
-            return Address::parse("--fleet-redis", url)
-                .map_err(|error| UsageError(error.to_string()));
+            let files = TlsFiles {
+                server: ServerType::Redis,
+                cacert: settings.redis_cacert.clone(),
+                cert: settings.redis_cert.clone(),
+                key: settings.redis_key.clone(),
+            };
+            return fleet_redis(url, &files);
         }
         plan.pipeline.redis.clone().ok_or_else(|| {
             UsageError(
                 "--fleet needs a Redis in which the nodes meet: --fleet-redis URL, or --redis URL if the pipeline has one".to_owned(),
             )
         })
+    }
+}
+
+/// Reads `--fleet-redis`. The files for TLS to Redis are for this one, too.
+fn fleet_redis(url: &str, files: &TlsFiles) -> Result<Address, UsageError> {
+    let address = Address::parse("--fleet-redis", url);
+    let mut address = address.map_err(|error| UsageError(error.to_string()))?;
+    if address.scheme() == Scheme::Tls {
+        let set = set_tls_files(files, vec![&mut address]);
+        set.map_err(|error| UsageError(error.to_string()))?;
+    }
+    Ok(address)
+}
+
+/// Arguments of `loadgen watch` and `loadgen stop`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct VisitArgs {
+    /// Name of the fleet
+    #[arg(value_name = "NAME", env = "LOADGEN_FLEET")]
+    pub(in crate::cli) name: String,
+
+    /// Address of the Redis that the nodes meet in, if it is not that of --redis
+    #[arg(long, value_name = "URL", env = "LOADGEN_FLEET_REDIS", hide_env_values = true)]
+    fleet_redis: Option<String>,
+
+    /// Address of the Redis of the queue
+    #[arg(long, value_name = "URL", env = "LOADGEN_REDIS", hide_env_values = true)]
+    redis: Option<String>,
+
+    #[command(flatten)]
+    redis_access: RedisAccess,
+}
+
+impl VisitArgs {
+    /// Address of the Redis that the fleet meets in, with password and files.
+    pub(in crate::cli) fn redis(&self) -> Result<Address, UsageError> {
+        let (flag, url) = match (&self.fleet_redis, &self.redis) {
+            (Some(url), _) => ("--fleet-redis", url),
+            (None, Some(url)) => ("--redis", url),
+            (None, None) => {
+                return Err(UsageError(
+                    "give the address of the Redis in which the fleet meets: --redis URL, or --fleet-redis URL"
+                        .to_owned(),
+                ));
+            }
+        };
+        let address = Address::parse(flag, url);
+        let mut address = address.map_err(|error| UsageError(error.to_string()))?;
+        let applied = self.redis_access.apply(Some(&mut address), None);
+        applied.map_err(|error| UsageError(error.to_string()))?;
+        Ok(address)
     }
 }

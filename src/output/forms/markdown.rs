@@ -7,6 +7,7 @@ use crate::core::units::format_count;
 use crate::output::TextOptions;
 use crate::output::comparison::{VerdictSentence, figure_rows, rule};
 use crate::output::machine::{labels, machine};
+use crate::output::nodes::node_rows;
 use crate::output::number::NOT_AVAILABLE;
 use crate::output::ramp::{reasons, step_rows};
 use crate::output::requests::request_rows;
@@ -34,6 +35,9 @@ pub(super) fn run(report: &Report, options: TextOptions) -> String {
     }
     if !report.resources.is_empty() {
         out += &table(&resource_rows(report));
+    }
+    if !report.nodes.is_empty() {
+        out += &table(&node_rows(report));
     }
     let mut items: Vec<_> =
         report.verdict.notes.iter().map(|note| line(&note.to_string())).collect();

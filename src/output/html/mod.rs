@@ -10,6 +10,7 @@ mod grid;
 mod heat;
 mod located;
 mod markup;
+mod nodes;
 mod pipeline;
 mod pipeline_legs;
 mod ramp;

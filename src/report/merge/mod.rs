@@ -2,6 +2,7 @@
 //! what cannot be added, such as the percentiles of each second, is left out.
 
 mod messages;
+mod nodes;
 mod stages;
 mod starts;
 mod sum;
@@ -9,7 +10,8 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-use super::{CheckError, Report, StartClock};
+use super::{CheckError, Report, Row, StartClock};
+pub(crate) use nodes::LostNode;
 use starts::{NodeSpan, check_overlap};
 use sum::Sum;
 
@@ -39,14 +41,37 @@ pub enum MergeError {
     Impossible(CheckError),
 }
 
+/// What a fleet has measured.
+#[derive(Debug, Default)]
+pub(crate) struct FleetParts {
+    /// Reports of its nodes, at least one.
+    pub(crate) parts: Vec<Named>,
+    /// Nodes that wrote no report.
+    pub(crate) lost: Vec<LostNode>,
+    /// Seconds of the whole fleet, whose percentiles are those of all nodes' values together.
+    pub(crate) seconds: Vec<Row>,
+}
+
 /// The report of all nodes together. Of a node that is missing it says `partial`, and is not valid.
-pub fn merge(mut parts: Vec<Named>) -> Result<Report, MergeError> {
+pub fn merge(parts: Vec<Named>) -> Result<Report, MergeError> {
+    merge_fleet(FleetParts { parts, ..FleetParts::default() })
+}
+
+/// The report of a fleet. A node that was lost counts until it fell silent, and the report is not valid.
+pub(crate) fn merge_fleet(fleet: FleetParts) -> Result<Report, MergeError> {
+    let FleetParts { mut parts, lost, seconds } = fleet;
     check(&parts)?;
     parts.sort_by_key(|(_, report)| report.run.node.map(|node| node.index));
     let clock = StartClock::of(&parts);
     check_overlap(&parts, clock)?;
-    let parts: Vec<_> = parts.into_iter().map(|part| MergePart::new(part, clock)).collect();
-    let merged = Sum::of(&parts, clock).report()?;
+    let mut all: Vec<_> = parts.into_iter().map(|part| MergePart::new(part, clock)).collect();
+    for node in &lost {
+        if let Some(report) = node.report.clone() {
+            let part = MergePart::new((format!("node {}", node.index), report), clock);
+            all.push(MergePart { is_lost: true, ..part });
+        }
+    }
+    let merged = Sum::of(&all, clock).with_fleet(&lost, &seconds).report()?;
     merged.check().map_err(MergeError::Impossible)?;
     Ok(merged)
 }
@@ -85,15 +110,19 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
     };
     let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
     let (x, y) = (&a.run, &b.run);
+    // The nodes of a fleet have numbered their workers together, however many each has.
+    let workers = |run: &super::Run| run.node.and_then(|node| node.workers);
+    let may_differ = workers(x).is_some() && workers(x) == workers(y);
+    let own = |value: String| if may_differ { String::new() } else { value };
     let told = [
         ("nodes", count(a), count(b)),
         ("mode", x.mode.to_string(), y.mode.to_string()),
         ("target", x.target.clone(), y.target.clone()),
-        ("share of the rate", number(x.rate_target), number(y.rate_target)),
+        ("share of the rate", own(number(x.rate_target)), own(number(y.rate_target))),
         ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
         ("connections", x.connections.to_string(), y.connections.to_string()),
         // Workers are numbered over all nodes: with other numbers some slots are sent twice and some never.
-        ("threads", x.threads.to_string(), y.threads.to_string()),
+        ("threads", own(x.threads.to_string()), own(y.threads.to_string())),
         ("engine", x.engine.to_string(), y.engine.to_string()),
         ("protocol", x.protocol.to_string(), y.protocol.to_string()),
         ("streams", x.streams.to_string(), y.streams.to_string()),
@@ -128,11 +157,13 @@ struct MergePart {
     name: String,
     at: NodeSpan,
     report: Report,
+    /// The node wrote no report: this one was made of its last heartbeat.
+    is_lost: bool,
 }
 
 impl MergePart {
     fn new((name, report): Named, clock: StartClock) -> Self {
         let node = report.run.node.map_or(0, |node| node.index);
-        Self { name, at: NodeSpan { node, span: clock.span(&report.run) }, report }
+        Self { name, at: NodeSpan { node, span: clock.span(&report.run) }, report, is_lost: false }
     }
 }

@@ -17,6 +17,11 @@ const LAST_US: u64 = 253_402_300_799_000_000;
 impl StartClock {
     /// The best clock that all parts have.
     pub(super) fn of(parts: &[Named]) -> Self {
+        let fleets = || parts.iter().map(|(_, report)| report.run.fleet.as_ref());
+        let fleet = fleets().next().flatten().and_then(|fleet| fleet.server.as_ref());
+        if fleet.is_some() && fleets().all(|own| own.and_then(|own| own.server.as_ref()) == fleet) {
+            return Self::Redis;
+        }
         let clocks = || parts.iter().map(|(_, report)| &report.run.clock);
         let server = clocks().next().and_then(|clock| clock.server.as_ref());
         let is_common =
@@ -32,7 +37,7 @@ impl StartClock {
             u64::try_from(since_1970.as_micros()).ok()
         };
         let begin_us = match self {
-            Self::Redis => run.clock.start_us,
+            Self::Redis => run.fleet.as_ref().map(|fleet| fleet.start_us).or(run.clock.start_us),
             Self::Own | Self::Unknown => own(),
         };
         let length = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();

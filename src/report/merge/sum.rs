@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::starts::Skew;
-use super::{MergeError, MergePart, without_node};
+use super::{LostNode, MergeError, MergePart, without_node};
 use crate::core::distribution::{Distribution, DistributionSum};
 use crate::core::units::round;
 use crate::report::figures::{add, add_by_name};
 use crate::report::heatmap::HeatMap;
 use crate::report::{
-    ByRequest, Clock, Generator, Latency, Parts, PerThread, Report, Requests, Resource, Row, Run,
-    SCHEMA_VERSION, Script, StartClock, Tool,
+    ByRequest, Clock, Generator, Latency, Membership, Parts, PerThread, Report, Requests, Resource,
+    Row, Run, SCHEMA_VERSION, Script, StartClock, Tool,
 };
 
 /// Adds the parts up.
@@ -22,6 +22,10 @@ pub(super) struct Sum<'a> {
     /// Between the first start and the last; none of one part.
     pub(super) skew: Option<Skew>,
     pub(super) parts: &'a [MergePart],
+    /// Nodes that wrote no report.
+    pub(super) lost: &'a [LostNode],
+    /// Seconds of the whole fleet.
+    seconds: &'a [Row],
 }
 
 impl<'a> Sum<'a> {
@@ -29,7 +33,12 @@ impl<'a> Sum<'a> {
     pub(super) fn of(parts: &'a [MergePart], clock: StartClock) -> Self {
         let nodes: Vec<_> = parts.iter().map(|part| part.at).collect();
         let begin_us = nodes.iter().map(|node| node.span.begin_us).min().unwrap_or(0);
-        Self { begin_us, clock, skew: Skew::of(&nodes), parts }
+        Self { begin_us, clock, skew: Skew::of(&nodes), parts, lost: &[], seconds: &[] }
+    }
+
+    /// Adds what is known of a fleet besides its nodes' reports.
+    pub(super) fn with_fleet(self, lost: &'a [LostNode], seconds: &'a [Row]) -> Self {
+        Self { lost, seconds, ..self }
     }
 
     pub(super) fn report(&self) -> Result<Report, MergeError> {
@@ -65,6 +74,7 @@ impl<'a> Sum<'a> {
             resources: self.resources(),
             series: self.series(),
             heatmap: self.heatmap(),
+            nodes: self.nodes(),
             verdict: self.first().verdict.clone(),
         };
         report.derive_numbers();
@@ -72,8 +82,14 @@ impl<'a> Sum<'a> {
         Ok(report)
     }
 
+    /// The report of the first node that wrote one: those of lost nodes come last.
     pub(super) fn first(&self) -> &Report {
         &self.parts[0].report
+    }
+
+    /// The parts that nodes have written themselves.
+    pub(super) fn written(&self) -> impl Iterator<Item = &'a MergePart> {
+        self.parts.iter().filter(|part| !part.is_lost)
     }
 
     pub(super) fn reports(&self) -> impl Iterator<Item = &Report> {
@@ -100,7 +116,8 @@ impl<'a> Sum<'a> {
         let begin = SystemTime::UNIX_EPOCH + Duration::from_micros(self.begin_us);
         let bounds = self.reports().filter_map(|report| report.run.clock.error_bound_us);
         let count = first.node.map_or(1, |node| node.count);
-        let ids: Vec<_> = self.reports().map(|report| report.run.id.clone()).collect();
+        let ids: Vec<_> = self.written().map(|part| part.report.run.id.clone()).collect();
+        let nodes: Vec<_> = self.written().map(|part| part.at.node).collect();
         Run {
             id: ids.join("+"),
             started_at: humantime::format_rfc3339_millis(begin).to_string(),
@@ -122,17 +139,30 @@ impl<'a> Sum<'a> {
                 server: first.clock.server.clone().filter(|_| self.clock == StartClock::Redis),
             },
             node: None,
+            fleet: self.membership(),
+            partial: nodes.len() as u64 != count,
             parts: Some(Parts {
-                nodes: self.parts.iter().map(|part| part.at.node).collect(),
+                nodes,
                 count,
                 runs: ids,
                 machines: self.reports().filter_map(|report| report.generator.clone()).collect(),
                 start_skew_us: self.skew.map(|skew| skew.us),
                 start_clock: self.clock,
             }),
-            partial: self.parts.len() as u64 != count,
             ..first.clone()
         }
+    }
+
+    /// The fleet of all parts, and the most by which two of them began apart: each misread the clock of Redis by its own
+    /// bound.
+    fn membership(&self) -> Option<Membership> {
+        let first = self.first().run.fleet.clone()?;
+        let fleets = self.reports().filter_map(|report| report.run.fleet.as_ref());
+        let mut bounds: Vec<_> = fleets.map(|fleet| fleet.clock_bound_us).collect();
+        bounds.sort_by(|a, b| b.total_cmp(a));
+        let apart: f64 = bounds.iter().take(2).sum();
+        let clock_bound_us = if bounds.len() > 1 { round(apart, 1e3) } else { 0.0 };
+        Some(Membership { clock_bound_us, start_us: self.begin_us, ..first })
     }
 
     /// The labels that all parts have with the same value.
@@ -273,10 +303,10 @@ impl<'a> Sum<'a> {
         all
     }
 
-    /// Rows of the same second added. All nodes see the one queue; percentiles cannot be added.
     /// The sum of the nodes' heat maps; `None` if a node has none, or if their columns are not of the same seconds.
     fn heatmap(&self) -> Option<HeatMap> {
-        let maps: Option<Vec<_>> = self.reports().map(|report| report.heatmap.as_ref()).collect();
+        let maps: Option<Vec<_>> =
+            self.written().map(|part| part.report.heatmap.as_ref()).collect();
         let maps = maps?;
         // A node that began later by half a column would be drawn in the column before.
         let column_s = maps.first()?.column_s as f64;
@@ -284,6 +314,8 @@ impl<'a> Sum<'a> {
         if is_aligned { HeatMap::sum(&maps) } else { None }
     }
 
+    /// Rows of the same second added. All nodes see the one queue. Percentiles cannot be added: they are there in the
+    /// seconds of a fleet, whose histograms were.
     fn series(&self) -> Vec<Row> {
         let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
         for part in self.parts {
@@ -302,6 +334,15 @@ impl<'a> Sum<'a> {
                     used.map(|(component, percent)| (at(component, part.at.node).into(), *percent));
                 sum.cpu_percent.extend(named);
             }
+        }
+        for whole in self.seconds {
+            let sum = rows.entry(whole.t_s.round() as u64).or_default();
+            *sum = Row {
+                in_flight: sum.in_flight.max(whole.in_flight),
+                queue_depth: sum.queue_depth.max(whole.queue_depth),
+                cpu_percent: std::mem::take(&mut sum.cpu_percent),
+                ..whole.clone()
+            };
         }
         rows.into_values().collect()
     }

@@ -16,9 +16,11 @@ impl Sum<'_> {
         let mut reasons = self.told(|verdict| &verdict.reasons);
         let parts = report.run.parts.iter();
         let missing = parts.flat_map(|parts| (0..parts.count).filter(|n| !parts.nodes.contains(n)));
-        let missing: Vec<_> = missing.collect();
-        let is_partial = !missing.is_empty();
-        if is_partial {
+        let is_lost = |node: &u64| self.lost.iter().any(|lost| lost.index == *node);
+        let missing: Vec<_> = missing.filter(|node| !is_lost(node)).collect();
+        let is_partial = report.run.partial;
+        reasons.extend(self.losses());
+        if !missing.is_empty() {
             let of = self.first().run.node.map_or(0, |node| node.count);
             reasons.push(LimitReason::Partial { missing, of }.into());
         }
@@ -31,8 +33,10 @@ impl Sum<'_> {
                 notes.push(ServerNote::StartSkew { skew }.into());
             }
         }
-        let limited =
-            apart || is_partial || self.reports().any(|r| !r.verdict.generator.is_valid());
+        notes.extend(self.node_notes(report));
+        let limited = apart
+            || is_partial
+            || self.written().any(|part| !part.report.verdict.generator.is_valid());
         let mut verdict = Verdict {
             generator: if limited { GeneratorState::Limited } else { GeneratorState::Valid },
             pass: false,
@@ -59,7 +63,7 @@ impl Sum<'_> {
     /// Remarks of the nodes; with the numbers of the nodes if not all have the remark.
     fn told<'s>(&'s self, of: impl Fn(&'s Verdict) -> &'s Vec<Remark>) -> Vec<Remark> {
         let mut told: Vec<(&Remark, BTreeSet<u64>)> = Vec::new();
-        for part in self.parts {
+        for part in self.written() {
             for remark in of(&part.report.verdict) {
                 match told.iter_mut().find(|(known, _)| *known == remark) {
                     Some((_, nodes)) => _ = nodes.insert(part.at.node),
@@ -69,7 +73,7 @@ impl Sum<'_> {
         }
         let mut all = Vec::new();
         for (remark, nodes) in told {
-            let is_of_all = nodes.len() == self.parts.len();
+            let is_of_all = nodes.len() == self.written().count();
             all.push(if is_of_all { remark.clone() } else { remark.of_nodes(nodes) });
         }
         all
@@ -81,7 +85,7 @@ impl Sum<'_> {
         let parsed: Vec<Threshold> = own.iter().filter_map(|t| t.expr.parse().ok()).collect();
         let mut merged = judge_thresholds(report, &parsed);
         for result in merged.iter_mut().filter(|result| result.ok) {
-            let parts = self.reports().flat_map(|part| &part.verdict.thresholds);
+            let parts = self.written().flat_map(|part| &part.report.verdict.thresholds);
             let failed = parts.into_iter().find(|part| part.expr == result.expr && !part.ok);
             if let Some(failed) = failed {
                 *result = failed.clone();

@@ -36,6 +36,17 @@ pub(crate) enum LimitReason {
         /// Nodes of the run.
         of: u64,
     },
+    /// A node wrote no report.
+    NodeLost {
+        /// Its index.
+        node: u64,
+        /// Its host.
+        host: String,
+        /// Second of the run since which it was silent.
+        silent_since_s: f64,
+        /// Slots of it that are not accounted for; `None` if their number is not planned.
+        unaccounted: Option<u64>,
+    },
     /// The nodes began so far apart that they did not send the planned load together.
     StartsApart {
         /// Delay of the last node behind the first, in words.
@@ -78,6 +89,7 @@ impl Coded for LimitReason {
             Self::Starved(_) => "generator_starved",
             Self::Short { .. } => "machine_short",
             Self::Partial { .. } => "partial",
+            Self::NodeLost { .. } => "node_lost",
             Self::StartsApart { .. } => "starts_apart",
         }
     }
@@ -102,6 +114,15 @@ impl fmt::Display for LimitReason {
             Self::Partial { missing, of } => {
                 let missing: Vec<_> = missing.iter().map(u64::to_string).collect();
                 write!(f, "partial: the report of node {} of {of} is missing", missing.join(", "))
+            }
+            Self::NodeLost { node, host, silent_since_s, unaccounted } => {
+                write!(f, "PARTIAL: node {node} ({host}) silent since {silent_since_s:.1} s")?;
+                match unaccounted {
+                    Some(slots) => {
+                        write!(f, "; {} not accounted for", format_some(*slots, "slot", "slots"))
+                    }
+                    None => f.write_str("; its later requests are not accounted for"),
+                }
             }
             Self::StartsApart { skew } => {
                 write!(f, "{skew}: together they did not send the planned load; see --start-at")
