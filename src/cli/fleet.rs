@@ -13,7 +13,7 @@ use super::{CommandOutcome, logger, own_program};
 use crate::config::plan::{Mode, Plan};
 use crate::core::units::{Rate, format_some};
 use crate::engine::shards::LoadShards;
-use crate::fleet::{Announcement, FleetEnd, Joined, Member, join};
+use crate::fleet::{Announcement, FleetEnd, FleetError, JoinCount, Member, join};
 use crate::output::forms::Document;
 use crate::report::{Allowed, Report, RunResult};
 use crate::run::{RunError, Runner, Services};
@@ -26,7 +26,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
         .into());
     }
     let PreparedRun { settings, mut plan, outputs, allowed } = prepare(&args)?;
-    let (stop, stopped) = watch::channel(false);
+    let stop = watch::Sender::new(false);
     let variable = |name: &str| std::env::var(name).ok();
     let request = args.fleet.request(&settings, &plan, variable, stop.clone())?;
     let mut signals = Signals::new()?;
@@ -37,95 +37,125 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
     };
     member.take_place(&mut plan.load);
     say_place(&member, &plan);
-    let refused = check_capacity(&plan, args.fleet.most_per_node());
-    if let Err(error) = refused {
-        member.fail(&error.to_string()).await;
-        return Err(error.into());
-    }
-    let endpoint = args.watch.endpoint()?;
-    let progress = View::new(args.watch.quiet);
-    let publish = endpoint.as_ref().map(|endpoint| endpoint.updater(run_labels(&plan)));
-    member.show_fleet(tee(progress.updater(), publish));
-    let runner = Runner::new()
-        .services(Services::Children(own_program()))
-        .stop_on(stopped)
-        .start_behind(member.barrier())
-        .on_progress(member.on_progress())
-        .on_second(member.on_second());
-    let finished = tokio::select! {
-        result = runner.run_until_done(&plan) => result,
-        () = signals.ask_then_insist(&stop) => {
-            progress.finish();
-            return Ok(CommandOutcome::Interrupted);
-        }
+    let mut node = FleetNode { member, plan, stop, signals };
+    let Some(report) = node.measure(&args).await? else {
+        return Ok(CommandOutcome::Interrupted);
     };
-    let report = match finished {
-        Ok(finished) => {
-            let measure_from = LoadShards::new(&plan.load).measure_from();
-            member.signed(finished.report.clone(), measure_from)
+    node.end(report, &outputs, allowed).await
+}
+
+/// One node of a fleet: its place, its part of the load, and who may stop it.
+struct FleetNode {
+    member: Member,
+    plan: Plan,
+    stop: watch::Sender<bool>,
+    signals: Signals,
+}
+
+impl FleetNode {
+    /// Sends this node's part of the load. Returns its report; `None` if it was interrupted before it had one. The other
+    /// nodes learn of an error.
+    async fn measure(&mut self, args: &RunArgs) -> anyhow::Result<Option<Report>> {
+        let result = self.try_to_measure(args).await;
+        if let Err(error) = &result {
+            self.member.fail(&format!("{error:#}")).await;
         }
-        Err(error) => {
-            progress.finish();
-            member.fail(&error.to_string()).await;
-            if matches!(error, RunError::Stopped) {
+        match result {
+            Err(error) if matches!(error.downcast_ref(), Some(RunError::Stopped)) => {
                 logger::say(log::Level::Error, &error.to_string());
-                return Ok(CommandOutcome::Interrupted);
+                Ok(None)
             }
-            return Err(error.into());
+            result => result,
         }
-    };
-    let ended = tokio::select! {
-        ended = member.end(&report) => ended,
-        () = signals.next() => {
-            progress.finish();
-            return Ok(CommandOutcome::Interrupted);
+    }
+
+    async fn try_to_measure(&mut self, args: &RunArgs) -> anyhow::Result<Option<Report>> {
+        check_capacity(&self.plan, args.fleet.most_per_node())?;
+        let endpoint = args.watch.endpoint()?;
+        let progress = View::new(args.watch.quiet);
+        let publish = endpoint.as_ref().map(|endpoint| endpoint.updater(run_labels(&self.plan)));
+        self.member.show_fleet(tee(progress.updater(), publish));
+        let runner = Runner::new()
+            .services(Services::Children(own_program()))
+            .stop_on(self.stop.subscribe())
+            .start_behind(self.member.barrier())
+            .on_progress(self.member.on_progress())
+            .on_second(self.member.on_second());
+        let finished = tokio::select! {
+            result = runner.run_until_done(&self.plan) => Some(result),
+            () = self.signals.ask_then_insist(&self.stop) => None,
+        };
+        progress.finish();
+        let Some(finished) = finished else { return Ok(None) };
+        let measure_from = LoadShards::new(&self.plan.load).measure_from();
+        Ok(Some(self.member.signed(finished?.report.clone(), measure_from)))
+    }
+
+    /// Hands in the report, and waits for the result of the fleet.
+    async fn end(
+        mut self,
+        report: Report,
+        outputs: &Outputs,
+        allowed: Allowed,
+    ) -> anyhow::Result<CommandOutcome> {
+        let ended = tokio::select! {
+            ended = self.member.end(&report) => ended,
+            () = self.signals.next() => return Ok(CommandOutcome::Interrupted),
+        };
+        let results = match ended {
+            FleetEnd::Collect(results) => results,
+            FleetEnd::Announced(announcement) => {
+                return Ok(say_result(&self.member, &announcement));
+            }
+            FleetEnd::Away(reason) => return keep_report(&self.member, &report, &reason),
+        };
+        let merged = tokio::task::spawn_blocking(move || results.merge());
+        match merged.await.context("the merge ended without a result")? {
+            Ok(merged) => self.conclude(&merged, outputs, allowed).await,
+            Err(error) => Err(announce_failure(&self.member, error).await),
         }
-    };
-    progress.finish();
-    match ended {
-        FleetEnd::Collect(results) => {
-            let merged = tokio::task::spawn_blocking(move || results.merge());
-            let merged = merged.await.context("the merge ended without a result")??;
-            conclude(&member, &merged, &outputs, Conclusion { allowed, signals: &mut signals })
-                .await
+    }
+
+    /// Announces the result of the fleet, and delivers its report.
+    async fn conclude(
+        &mut self,
+        report: &Report,
+        outputs: &Outputs,
+        allowed: Allowed,
+    ) -> anyhow::Result<CommandOutcome> {
+        let result = RunResult::of_run(report, allowed);
+        let own = Announcement {
+            exit_code: result.outcome().exit_code(),
+            result: result.to_string(),
+            reported_by: self.member.own_name(),
+        };
+        match self.member.announce(own.clone()).await {
+            Ok(announced) if announced != own => return Ok(say_result(&self.member, &announced)),
+            Ok(_) => {}
+            Err(error) => log::warn!("the other nodes do not learn the result: {error}"),
         }
-        FleetEnd::Announced(announcement) => Ok(say_result(&member, &announcement)),
-        FleetEnd::Away(reason) => keep_report(&member, &report, &reason),
+        outputs.add_to_step_summary(Document::Run(report));
+        let delivery = outputs.deliver(Document::Run(report));
+        match delivery.finish_unless(&mut self.signals).await {
+            Some(delivered) => delivered.map(|()| result.outcome()),
+            None => Ok(CommandOutcome::Interrupted),
+        }
     }
 }
 
-/// What the end of a fleet needs besides its report.
-struct Conclusion<'a> {
-    allowed: Allowed,
-    signals: &'a mut Signals,
-}
-
-/// Announces the result of the fleet, and delivers its report.
-async fn conclude(
-    member: &Member,
-    report: &Report,
-    outputs: &Outputs,
-    conclusion: Conclusion<'_>,
-) -> anyhow::Result<CommandOutcome> {
-    let result = RunResult::of_run(report, conclusion.allowed);
-    let own = Announcement {
-        exit_code: result.outcome().exit_code(),
-        result: result.to_string(),
+/// Announces that there is no report of the fleet, and returns the reason.
+async fn announce_failure(member: &Member, error: FleetError) -> anyhow::Error {
+    let announcement = Announcement {
+        exit_code: CommandOutcome::Failed.exit_code(),
+        result: format!("FAILED ({error})"),
         reported_by: member.own_name(),
     };
-    let announced = member.announce(own.clone()).await?;
-    if announced != own {
-        return Ok(say_result(member, &announced));
-    }
-    outputs.add_to_step_summary(Document::Run(report));
-    let delivery = outputs.deliver(Document::Run(report));
-    match delivery.finish_unless(conclusion.signals).await {
-        Some(delivered) => delivered.map(|()| result.outcome()),
-        None => Ok(CommandOutcome::Interrupted),
-    }
+    // Where Redis is away, the others find the same reason.
+    let _ = member.announce(announcement).await;
+    error.into()
 }
 
-fn say_joined(name: &str, joined: Joined) {
+fn say_joined(name: &str, joined: JoinCount) {
     let (nodes, of) = (joined.nodes, joined.of);
     logger::say(log::Level::Info, &format!("fleet {name}: {nodes} of {of} nodes have joined"));
 }

@@ -80,7 +80,7 @@ pub struct LoadConfig {
     /// Method by which a worker waits for slots; no effect in a closed loop.
     pub pace: Pace,
     /// Place of this process among the nodes that send the load together.
-    pub node: NodePlace,
+    pub(crate) node: NodePlace,
 }
 
 impl LoadConfig {

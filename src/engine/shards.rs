@@ -43,13 +43,13 @@ impl<'de> Deserialize<'de> for NodeShare {
 
 /// Place of this process among the nodes that send one load together. The nodes may have different numbers of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NodePlace {
+pub(crate) struct NodePlace {
     /// Index of this node, and number of nodes.
-    pub share: NodeShare,
+    pub(crate) share: NodeShare,
     /// Number of this node's first worker among the workers of all nodes.
-    pub first_worker: u64,
+    pub(crate) first_worker: u64,
     /// Workers of all nodes, at least 1.
-    pub workers: u64,
+    pub(crate) workers: u64,
 }
 
 impl NodePlace {

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::FleetError;
 use super::join::LOST_AFTER_US;
 use super::roster::Roster;
-use super::store::{KEY_LIFETIME, Key, Store};
+use super::store::{FleetKey, KEY_LIFETIME, Store};
 use crate::core::clock;
 use crate::run::{FirstSlot, Pending, RunError, StartBarrier};
 
@@ -66,25 +66,25 @@ async fn wait_for_all(store: &mut Store, roster: &Roster, index: usize) -> Resul
     for _ in 0..TRIPS {
         store.compare_clocks().await?;
     }
-    store.put_field(Key::Ready, rank, b"1").await?;
+    store.put_field(FleetKey::Ready, rank, b"1").await?;
     let mut looked_for_lost = Instant::now();
     loop {
-        if let Some(at_us) = store.get::<u64>(Key::Start).await? {
+        if let Some(at_us) = store.get::<u64>(FleetKey::Start).await? {
             return Ok(at_us);
         }
-        if store.count(Key::Ready).await? >= roster.nodes.len() as u64 {
+        if store.count(FleetKey::Ready).await? >= roster.nodes.len() as u64 {
             let at_us = (store.now_us() + LEAD_US).to_string();
-            store.put_new(Key::Start, at_us.as_bytes(), KEY_LIFETIME).await?;
+            store.put_new(FleetKey::Start, at_us.as_bytes(), KEY_LIFETIME).await?;
             continue;
         }
-        if let Some((rank, why)) = store.fields::<String>(Key::Failed).await?.pop_first() {
+        if let Some((rank, why)) = store.fields::<String>(FleetKey::Failed).await?.pop_first() {
             let failed = roster.nodes.iter().position(|node| node.rank == rank);
             let name = failed.map_or_else(|| format!("node {rank}"), |index| roster.name(index));
             return Err(FleetError::Failed(format!(
                 "the fleet cannot start: {name}: {why}; nothing was sent"
             )));
         }
-        if store.get::<String>(Key::Stop).await?.is_some() {
+        if store.get::<String>(FleetKey::Stop).await?.is_some() {
             return Err(FleetError::Failed("the fleet was stopped: nothing was sent".to_owned()));
         }
         if looked_for_lost.elapsed() >= LOOK_FOR_LOST_EVERY {
@@ -98,12 +98,12 @@ async fn wait_for_all(store: &mut Store, roster: &Roster, index: usize) -> Resul
 /// Writes down nodes that have given no heartbeat for ten seconds.
 async fn note_lost(store: &mut Store, roster: &Roster) -> Result<(), FleetError> {
     store.compare_clocks().await?;
-    let (beats, now_us) = (store.fields::<u64>(Key::Beats).await?, store.now_us());
+    let (beats, now_us) = (store.fields::<u64>(FleetKey::Beats).await?, store.now_us());
     for node in &roster.nodes {
         let last = beats.get(&node.rank).copied().unwrap_or_default().max(node.facts.joined_us);
         if now_us.saturating_sub(last) >= LOST_AFTER_US {
             let why = "lost before the start: no heartbeat for 10 s";
-            store.put_field(Key::Failed, node.rank, why.as_bytes()).await?;
+            store.put_field(FleetKey::Failed, node.rank, why.as_bytes()).await?;
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! The collector of a fleet: the node that adds up what all nodes have measured. Whoever holds the lease is it, so that
-//! another takes over where it dies.
+//! The collector of a fleet: the node that adds up the measurements of all. It is the holder of a lease, so that another node
+//! takes over where it dies.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use super::heartbeat::{Heartbeat, NodeState, unpack};
 use super::join::LOST_AFTER_US;
 use super::roster::Roster;
 use super::seconds::{FleetSeconds, index_after};
-use super::store::{Key, Store, StoreError};
+use super::store::{FleetKey, Store, StoreError};
 use crate::report::{Report, Row};
 use crate::run::measurements::Totals;
 use crate::run::{Phase, Progress};
 
-/// What the nodes have written.
+/// Heartbeats of all nodes.
 #[derive(Debug, Default)]
 pub(super) struct FleetState {
     /// The time of Redis, in microseconds since 1970.
@@ -27,12 +27,12 @@ pub(super) struct FleetState {
 impl FleetState {
     /// Reads only when the nodes have given their last heartbeats.
     async fn read_beats(store: &mut Store) -> Result<Self, StoreError> {
-        let beats = store.fields(Key::Beats).await?;
+        let beats = store.fields(FleetKey::Beats).await?;
         Ok(Self { now_us: store.now_us(), beats, live: BTreeMap::new() })
     }
 
     pub(super) async fn read(store: &mut Store) -> Result<Self, StoreError> {
-        let packed = store.fields::<Vec<u8>>(Key::Live).await?;
+        let packed = store.fields::<Vec<u8>>(FleetKey::Live).await?;
         let Self { now_us, beats, .. } = Self::read_beats(store).await?;
         let unpacked = tokio::task::spawn_blocking(move || {
             let nodes = packed.iter();
@@ -152,7 +152,7 @@ impl Collector {
         }
         if !self.unsaved.is_empty() {
             let rows = self.unsaved.iter().filter_map(|row| serde_json::to_string(row).ok());
-            store.append(Key::Seconds, &rows.collect::<Vec<_>>()).await?;
+            store.append(FleetKey::Seconds, &rows.collect::<Vec<_>>()).await?;
             self.unsaved.clear();
         }
         let progress = state.progress(self.last.clone());
@@ -163,7 +163,7 @@ impl Collector {
 /// Rows of the whole fleet that collectors have saved, in their order, each second once.
 async fn saved_rows(store: &mut Store) -> Result<Vec<Row>, StoreError> {
     let mut rows = BTreeMap::new();
-    for text in store.rows(Key::Seconds).await? {
+    for text in store.rows(FleetKey::Seconds).await? {
         if let Ok(row) = serde_json::from_str::<Row>(&text) {
             rows.insert(index_after(&row), row);
         }
@@ -171,7 +171,7 @@ async fn saved_rows(store: &mut Store) -> Result<Vec<Row>, StoreError> {
     Ok(rows.into_values().collect())
 }
 
-/// What a fleet has measured: the nodes' reports, and what is known of the nodes without one.
+/// Measurements of a fleet: the nodes' reports, and the facts about nodes without one.
 #[derive(Debug)]
 pub(crate) struct FleetResult {
     /// Reports by index of the node.
@@ -183,7 +183,7 @@ pub(crate) struct FleetResult {
     pub(super) roster: Arc<Roster>,
 }
 
-/// What is known of a node without a report.
+/// Facts about a node without a report.
 #[derive(Debug)]
 pub(super) struct LostFacts {
     /// Time of its last heartbeat, in the time of Redis, in microseconds since 1970.
@@ -201,14 +201,14 @@ pub(super) async fn read_results(
     slots: &[Option<u64>],
 ) -> Result<Option<FleetResult>, StoreError> {
     store.compare_clocks().await?;
-    let written = store.count(Key::Reports).await?;
+    let written = store.count(FleetKey::Reports).await?;
     let beats = FleetState::read_beats(store).await?;
     let lost = beats.lost(roster).len() as u64;
     if written + lost < roster.nodes.len() as u64 {
         return Ok(None);
     }
     let state = FleetState::read(store).await?;
-    let packed = store.fields::<Vec<u8>>(Key::Reports).await?;
+    let packed = store.fields::<Vec<u8>>(FleetKey::Reports).await?;
     let unpacked = tokio::task::spawn_blocking(move || -> BTreeMap<u64, Report> {
         let reports = packed.iter();
         reports.filter_map(|(rank, bytes)| Some((*rank, unpack(bytes)?))).collect()

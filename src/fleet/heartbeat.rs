@@ -53,7 +53,7 @@ pub(super) struct NodeTotals {
     pub(super) sent: u64,
     pub(super) dropped: u64,
     pub(super) completed: u64,
-    /// Of the completed ones those with neither 2xx nor 3xx.
+    /// Completed requests with neither 2xx nor 3xx.
     pub(super) refused: u64,
     pub(super) failed: u64,
     pub(super) accepted: u64,
@@ -86,7 +86,7 @@ impl From<&MeasuredSecond> for NodeSecond {
     }
 }
 
-/// What a node has measured so far.
+/// Measurements of a node so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Heartbeat {
     pub(super) state: NodeState,
@@ -133,8 +133,8 @@ impl NodeGauge {
     }
 
     /// The heartbeat of now. It is to be packed elsewhere: the histograms take a millisecond.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        Snapshot {
+    pub(super) fn snapshot(&self) -> NodeSnapshot {
+        NodeSnapshot {
             progress: self.progress.clone(),
             seconds: self.seconds.iter().cloned().collect(),
             is_done: self.is_done,
@@ -144,13 +144,13 @@ impl NodeGauge {
 
 /// Measurements of one moment.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub(super) struct NodeSnapshot {
     progress: Option<Progress>,
     seconds: Vec<MeasuredSecond>,
     is_done: bool,
 }
 
-impl Snapshot {
+impl NodeSnapshot {
     /// The heartbeat, packed.
     pub(super) fn pack(&self) -> Vec<u8> {
         pack(&self.heartbeat())

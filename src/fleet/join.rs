@@ -11,7 +11,7 @@ use super::FleetError;
 use super::member::{Member, MemberParts, begin_heartbeats};
 use super::roster::{NodeFacts, Roster, RosterNode};
 use super::size::FleetSize;
-use super::store::{KEY_LIFETIME, Key, Store};
+use super::store::{FleetKey, KEY_LIFETIME, Store};
 use super::terms::{Gathering, Terms, hex};
 use crate::config::settings::Settings;
 use crate::core::Address;
@@ -42,7 +42,7 @@ pub(crate) struct JoinRequest {
     pub(crate) redis: Address,
     /// Workers of this node.
     pub(crate) threads: u64,
-    /// Called with `true` when all nodes are told to stop.
+    /// Gets `true` when all nodes are to stop.
     pub(crate) stop: watch::Sender<bool>,
     /// Stop the other nodes if one is lost.
     pub(crate) stops_on_loss: bool,
@@ -50,7 +50,7 @@ pub(crate) struct JoinRequest {
 
 /// Number of nodes that have joined so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Joined {
+pub(crate) struct JoinCount {
     pub(crate) nodes: u64,
     pub(crate) of: FleetSize,
 }
@@ -59,10 +59,10 @@ pub(crate) struct Joined {
 pub(crate) async fn join(
     request: &JoinRequest,
     settings: &Settings,
-    mut on_joined: impl FnMut(Joined),
+    mut on_joined: impl FnMut(JoinCount),
 ) -> Result<Member, FleetError> {
     let mut store = Store::open(&request.redis, &request.name).await?;
-    if let Some(verdict) = store.get::<String>(Key::Verdict).await? {
+    if let Some(verdict) = store.get::<String>(FleetKey::Verdict).await? {
         drop(verdict);
         return Err(FleetError::Usage(format!(
             "--fleet {0}: a fleet of this name has ended within the last day; give each run a name of its own",
@@ -106,10 +106,10 @@ async fn agree(
     let gathering = Gathering { nodes: request.nodes, join_timeout_us, written_us: store.now_us() };
     let own = Terms::new(settings, gathering);
     let text = serde_json::to_string_pretty(&own).unwrap_or_default();
-    if store.put_new(Key::Terms, text.as_bytes(), KEY_LIFETIME).await? {
+    if store.put_new(FleetKey::Terms, text.as_bytes(), KEY_LIFETIME).await? {
         return Ok(own);
     }
-    let first: Option<String> = store.get(Key::Terms).await?;
+    let first: Option<String> = store.get(FleetKey::Terms).await?;
     let first = first.ok_or_else(|| FleetError::Failed(EVICTED.to_owned()))?;
     let first: Terms = serde_json::from_str(&first).map_err(|_| {
         FleetError::Usage(format!(
@@ -138,12 +138,12 @@ async fn claim(store: &mut Store, request: &JoinRequest) -> Result<Claim, FleetE
         Some(rank) => vec![rank],
         None => {
             // Ranks are taken from 0 on, so the first free one is probably there.
-            let taken = store.count(Key::Members).await?.min(request.nodes.most);
+            let taken = store.count(FleetKey::Members).await?.min(request.nodes.most);
             (taken..request.nodes.most).chain(0..taken).collect()
         }
     };
     for rank in &ranks {
-        if store.put_new_field(Key::Members, *rank, &text).await? {
+        if store.put_new_field(FleetKey::Members, *rank, &text).await? {
             return Ok(Claim { rank: *rank, token: facts.token });
         }
     }
@@ -156,7 +156,7 @@ async fn claim(store: &mut Store, request: &JoinRequest) -> Result<Claim, FleetE
             return Err(FleetError::Usage(all_taken(request, &members)));
         };
         let old = members.get(rank).map(|member| member.text.as_str()).unwrap_or_default();
-        if store.replace_field(Key::Members, *rank, old, &text).await? {
+        if store.replace_field(FleetKey::Members, *rank, old, &text).await? {
             return Ok(Claim { rank: *rank, token: facts.token });
         }
     }
@@ -190,7 +190,7 @@ pub(super) struct WrittenMember {
 }
 
 pub(super) async fn members(store: &mut Store) -> Result<BTreeMap<u64, WrittenMember>, FleetError> {
-    let written = store.fields::<String>(Key::Members).await?;
+    let written = store.fields::<String>(FleetKey::Members).await?;
     let mut members = BTreeMap::new();
     for (rank, text) in written {
         if let Ok(facts) = serde_json::from_str(&text) {
@@ -205,7 +205,7 @@ async fn alive<'a>(
     store: &mut Store,
     members: &'a BTreeMap<u64, WrittenMember>,
 ) -> Result<BTreeMap<u64, &'a NodeFacts>, FleetError> {
-    let beats = store.fields::<u64>(Key::Beats).await?;
+    let beats = store.fields::<u64>(FleetKey::Beats).await?;
     let now_us = store.now_us();
     let mut alive = BTreeMap::new();
     for (rank, member) in members {
@@ -250,7 +250,7 @@ fn begun(name: &str, roster: &Roster) -> FleetError {
 }
 
 pub(super) async fn read_roster(store: &mut Store) -> Result<Option<Roster>, FleetError> {
-    let text: Option<String> = store.get(Key::Roster).await?;
+    let text: Option<String> = store.get(FleetKey::Roster).await?;
     let read = |text: String| serde_json::from_str(&text);
     text.map(read).transpose().map_err(|_| FleetError::Failed(EVICTED.to_owned()))
 }
@@ -260,7 +260,7 @@ async fn gather(
     store: &mut Store,
     request: &JoinRequest,
     terms: &Terms,
-    on_joined: &mut impl FnMut(Joined),
+    on_joined: &mut impl FnMut(JoinCount),
 ) -> Result<Roster, FleetError> {
     let deadline_us = terms.written_us.saturating_add(terms.join_timeout_us);
     let mut shown = 0;
@@ -268,13 +268,13 @@ async fn gather(
         if let Some(roster) = read_roster(store).await? {
             return Ok(roster);
         }
-        if store.get::<String>(Key::Stop).await?.is_some() {
+        if store.get::<String>(FleetKey::Stop).await?.is_some() {
             return Err(FleetError::Failed(format!("--fleet {}: it was stopped", request.name)));
         }
-        let joined = store.count(Key::Members).await?;
+        let joined = store.count(FleetKey::Members).await?;
         if joined != shown {
             shown = joined;
-            on_joined(Joined { nodes: joined, of: terms.nodes });
+            on_joined(JoinCount { nodes: joined, of: terms.nodes });
         }
         let is_over = store.now_us() >= deadline_us;
         if joined >= terms.nodes.most || is_over {
@@ -312,6 +312,6 @@ async fn write_roster(store: &mut Store, terms: &Terms, is_over: bool) -> Result
     };
     let roster = Roster { nodes: alive.iter().map(node).collect() };
     let text = serde_json::to_string(&roster).unwrap_or_default();
-    store.put_new(Key::Roster, text.as_bytes(), KEY_LIFETIME).await?;
+    store.put_new(FleetKey::Roster, text.as_bytes(), KEY_LIFETIME).await?;
     Ok(())
 }

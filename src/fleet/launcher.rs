@@ -83,7 +83,7 @@ pub(crate) enum LauncherError {
     },
 }
 
-/// What a launcher says of this process.
+/// Facts that a launcher gives about this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LaunchedAs {
     /// The launcher.
@@ -103,17 +103,17 @@ impl LaunchedAs {
     pub(crate) fn detect(
         read: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, LauncherError> {
-        let environment = Environment { read };
+        let environment = LauncherVariables { read };
         let finders = [
-            Environment::slurm_step,
-            Environment::open_mpi,
-            Environment::mpich,
-            Environment::slurm_array,
-            Environment::aws_batch,
-            Environment::cloud_run,
-            Environment::nomad,
-            Environment::kubernetes,
-            Environment::gitlab,
+            LauncherVariables::slurm_step,
+            LauncherVariables::open_mpi,
+            LauncherVariables::mpich,
+            LauncherVariables::slurm_array,
+            LauncherVariables::aws_batch,
+            LauncherVariables::cloud_run,
+            LauncherVariables::nomad,
+            LauncherVariables::kubernetes,
+            LauncherVariables::gitlab,
         ];
         for find in finders {
             if let Some(found) = find(&environment)? {
@@ -133,15 +133,15 @@ impl LaunchedAs {
     }
 }
 
-/// What one launcher has set: nothing, or its data.
+/// Data of one launcher; `None` if it has set nothing.
 type Found = Result<Option<LaunchedAs>, LauncherError>;
 
 /// The variables of the environment.
-struct Environment<R> {
+struct LauncherVariables<R> {
     read: R,
 }
 
-impl<R: Fn(&str) -> Option<String>> Environment<R> {
+impl<R: Fn(&str) -> Option<String>> LauncherVariables<R> {
     /// A text that is not empty.
     fn text(&self, variable: &str) -> Option<String> {
         (self.read)(variable).filter(|value| !value.is_empty())

@@ -17,7 +17,7 @@ use super::heartbeat::{NodeGauge, pack};
 use super::join::JoinRequest;
 use super::roster::Roster;
 use super::seconds::index_after;
-use super::store::{KEY_LIFETIME, Key, Store, StoreError, VERDICT_LIFETIME};
+use super::store::{FleetKey, KEY_LIFETIME, Store, StoreError, VERDICT_LIFETIME};
 use crate::core::clock::Nanos;
 use crate::core::units::round;
 use crate::engine::load::LoadConfig;
@@ -41,7 +41,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Callback for the progress of the whole fleet.
 type FleetView = Box<dyn FnMut(&Progress) + Send>;
 
-/// What the heartbeats share with the run.
+/// State that the heartbeats share with the run.
 struct BeatState {
     rank: u64,
     gauge: std::sync::Mutex<NodeGauge>,
@@ -100,7 +100,7 @@ struct Beater {
     state: Arc<BeatState>,
     stop: watch::Sender<bool>,
     collector: Collector,
-    /// Heartbeats in a row in which nobody held the lease.
+    /// Heartbeats in a row without a holder of the lease.
     without_collector: u32,
     beats: u64,
 }
@@ -127,13 +127,13 @@ impl Beater {
         let rank = self.state.rank;
         let mut commands = redis::pipe();
         let now_us = self.store.now_us();
-        commands.cmd("HSET").arg(self.store.key(Key::Beats)).arg(rank).arg(now_us).ignore();
+        commands.cmd("HSET").arg(self.store.key(FleetKey::Beats)).arg(rank).arg(now_us).ignore();
         let (packed, is_done) = self.packed().await;
         if let Some(packed) = packed {
-            commands.cmd("HSET").arg(self.store.key(Key::Live)).arg(rank).arg(packed).ignore();
+            commands.cmd("HSET").arg(self.store.key(FleetKey::Live)).arg(rank).arg(packed).ignore();
         }
-        commands.cmd("GET").arg(self.store.key(Key::Stop));
-        commands.cmd("LINDEX").arg(self.store.key(Key::Seconds)).arg(-1);
+        commands.cmd("GET").arg(self.store.key(FleetKey::Stop));
+        commands.cmd("LINDEX").arg(self.store.key(FleetKey::Seconds)).arg(-1);
         let (stop, last): (Option<String>, Option<String>) = self.store.ask_all(&commands).await?;
         if stop.is_some() {
             self.stop.send_if_modified(|stop| !std::mem::replace(stop, true));
@@ -184,11 +184,11 @@ impl Beater {
         Ok(())
     }
 
-    /// Takes or renews the lease. The first node takes it at once; another only when nobody holds it.
+    /// Takes or renews the lease. The first node takes it at once; another one if it has no holder.
     async fn take_lease(&mut self, joined: &JoinedFleet) -> Result<bool, StoreError> {
         let held = self.state.is_collector.load(Relaxed);
         if !held && joined.index > 0 {
-            if self.store.get::<String>(Key::Collector).await?.is_some() {
+            if self.store.get::<String>(FleetKey::Collector).await?.is_some() {
                 self.without_collector = 0;
                 return Ok(false);
             }
@@ -347,7 +347,7 @@ impl Member {
     pub(crate) async fn fail(&self, why: &str) {
         let mut store = self.store.lock().await;
         // Where Redis is away, the others find this node lost.
-        let _ = store.put_field(Key::Failed, self.beats.state.rank, why.as_bytes()).await;
+        let _ = store.put_field(FleetKey::Failed, self.beats.state.rank, why.as_bytes()).await;
     }
 
     /// Hands in the report of this node and waits for the result of the fleet.
@@ -384,12 +384,12 @@ impl Member {
         // If it is late, the report matters more.
         let _ = tokio::time::timeout(BEAT * 2, written.wait_for(|written| *written)).await;
         let mut store = self.store.lock().await;
-        store.put_field(Key::Reports, self.beats.state.rank, packed).await
+        store.put_field(FleetKey::Reports, self.beats.state.rank, packed).await
     }
 
     async fn look_for_end(&self) -> Result<Option<FleetEnd>, StoreError> {
         let mut store = self.store.lock().await;
-        if let Some(text) = store.get::<String>(Key::Verdict).await? {
+        if let Some(text) = store.get::<String>(FleetKey::Verdict).await? {
             let read = serde_json::from_str(&text).ok();
             return Ok(read.map(FleetEnd::Announced));
         }
@@ -404,10 +404,10 @@ impl Member {
     pub(crate) async fn announce(&self, own: Announcement) -> Result<Announcement, FleetError> {
         let mut store = self.store.lock().await;
         let text = serde_json::to_string(&own).unwrap_or_default();
-        if store.put_new(Key::Verdict, text.as_bytes(), VERDICT_LIFETIME).await? {
+        if store.put_new(FleetKey::Verdict, text.as_bytes(), VERDICT_LIFETIME).await? {
             return Ok(own);
         }
-        let first: Option<String> = store.get(Key::Verdict).await?;
+        let first: Option<String> = store.get(FleetKey::Verdict).await?;
         Ok(first.and_then(|first| serde_json::from_str(&first).ok()).unwrap_or(own))
     }
 }

@@ -16,7 +16,7 @@ mod store;
 mod terms;
 mod visitor;
 
-pub(crate) use join::{JoinRequest, Joined, join};
+pub(crate) use join::{JoinCount, JoinRequest, join};
 pub(crate) use launcher::LaunchedAs;
 pub(crate) use member::{Announcement, FleetEnd, Member};
 pub(crate) use size::FleetSize;

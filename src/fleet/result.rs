@@ -62,7 +62,7 @@ impl LostPlace<'_> {
         }
     }
 
-    /// What a heartbeat says, as a report. Service, lateness and pacing are not in it.
+    /// The measurements of a heartbeat as a report. Service, lateness and pacing are not in it.
     fn report(&self, roster: &Roster, heartbeat: &Heartbeat, until_s: f64) -> Report {
         let totals = &heartbeat.totals;
         let place = roster.place(self.index as usize);

@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Keys of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum FleetKey {
     /// The settings that all nodes have in common, as the first node wrote them.
     Terms,
     /// Hash of the nodes that have joined, by rank.
@@ -54,7 +54,7 @@ pub(super) enum Key {
     Verdict,
 }
 
-impl Key {
+impl FleetKey {
     /// Those that live as long as the fleet.
     const ALL: [Self; 13] = [
         Self::Terms,
@@ -96,12 +96,12 @@ impl Key {
 pub(super) enum StoreError {
     /// Redis is away, or answers too late.
     #[error("Redis at {0} does not answer")]
-    Away(Address),
+    Away(Box<Address>),
     /// Redis refused the command.
     #[error("Redis at {address} refused a command: {reason}")]
     Refused {
         /// Address of Redis.
-        address: Address,
+        address: Box<Address>,
         /// Words of Redis.
         reason: String,
     },
@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// The name of a key in Redis.
-    pub(super) fn key(&self, key: Key) -> String {
+    pub(super) fn key(&self, key: FleetKey) -> String {
         format!("{}{}", self.prefix, key.name())
     }
 
@@ -175,13 +175,13 @@ impl Store {
     }
 
     async fn connection(&mut self) -> Result<&mut MultiplexedConnection, StoreError> {
-        let address = self.link.address().clone();
+        let address = Box::new(self.link.address().clone());
         self.link.get().await.ok_or(StoreError::Away(address))
     }
 
     fn failed(&mut self, error: &RedisError) -> StoreError {
         self.link.failed(error);
-        let address = self.link.address().clone();
+        let address = Box::new(self.link.address().clone());
         if self.link.is_connected() {
             StoreError::Refused { address, reason: describe(error) }
         } else {
@@ -222,7 +222,7 @@ impl Store {
     /// Writes a value unless there is one. Returns true if it was written.
     pub(super) async fn put_new(
         &mut self,
-        key: Key,
+        key: FleetKey,
         value: &[u8],
         lifetime: Duration,
     ) -> Result<bool, StoreError> {
@@ -235,7 +235,7 @@ impl Store {
     /// The value of a key.
     pub(super) async fn get<T: FromRedisValue>(
         &mut self,
-        key: Key,
+        key: FleetKey,
     ) -> Result<Option<T>, StoreError> {
         let command = redis::cmd("GET").arg(self.key(key)).to_owned();
         self.ask(&command).await
@@ -244,7 +244,7 @@ impl Store {
     /// Writes a field of a hash unless there is one. Returns true if it was written.
     pub(super) async fn put_new_field(
         &mut self,
-        key: Key,
+        key: FleetKey,
         field: u64,
         value: &str,
     ) -> Result<bool, StoreError> {
@@ -258,7 +258,7 @@ impl Store {
     /// Writes a field of a hash.
     pub(super) async fn put_field(
         &mut self,
-        key: Key,
+        key: FleetKey,
         field: u64,
         value: &[u8],
     ) -> Result<(), StoreError> {
@@ -271,7 +271,7 @@ impl Store {
     /// Replaces a field of a hash if it still has a value. Returns true if it was replaced.
     pub(super) async fn replace_field(
         &mut self,
-        key: Key,
+        key: FleetKey,
         field: u64,
         old: &str,
         new: &str,
@@ -295,20 +295,24 @@ impl Store {
     /// The fields of a hash.
     pub(super) async fn fields<T: FromRedisValue>(
         &mut self,
-        key: Key,
+        key: FleetKey,
     ) -> Result<BTreeMap<u64, T>, StoreError> {
         let command = redis::cmd("HGETALL").arg(self.key(key)).to_owned();
         self.ask(&command).await
     }
 
     /// Number of fields of a hash.
-    pub(super) async fn count(&mut self, key: Key) -> Result<u64, StoreError> {
+    pub(super) async fn count(&mut self, key: FleetKey) -> Result<u64, StoreError> {
         let command = redis::cmd("HLEN").arg(self.key(key)).to_owned();
         self.ask(&command).await
     }
 
     /// Adds rows to the end of a list.
-    pub(super) async fn append(&mut self, key: Key, rows: &[String]) -> Result<(), StoreError> {
+    pub(super) async fn append(
+        &mut self,
+        key: FleetKey,
+        rows: &[String],
+    ) -> Result<(), StoreError> {
         let mut commands = redis::pipe();
         commands.cmd("RPUSH").arg(self.key(key)).arg(rows).ignore();
         commands.cmd("PEXPIRE").arg(self.key(key)).arg(millis(KEY_LIFETIME)).ignore();
@@ -316,13 +320,13 @@ impl Store {
     }
 
     /// The last row of a list.
-    pub(super) async fn last_row(&mut self, key: Key) -> Result<Option<String>, StoreError> {
+    pub(super) async fn last_row(&mut self, key: FleetKey) -> Result<Option<String>, StoreError> {
         let command = redis::cmd("LINDEX").arg(self.key(key)).arg(-1).to_owned();
         self.ask(&command).await
     }
 
     /// All rows of a list.
-    pub(super) async fn rows(&mut self, key: Key) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn rows(&mut self, key: FleetKey) -> Result<Vec<String>, StoreError> {
         let command = redis::cmd("LRANGE").arg(self.key(key)).arg(0).arg(-1).to_owned();
         self.ask(&command).await
     }
@@ -333,29 +337,29 @@ impl Store {
         token: &str,
         lease: Duration,
     ) -> Result<bool, StoreError> {
-        if self.put_new(Key::Collector, token.as_bytes(), lease).await? {
+        if self.put_new(FleetKey::Collector, token.as_bytes(), lease).await? {
             return Ok(true);
         }
-        let holder: Option<String> = self.get(Key::Collector).await?;
+        let holder: Option<String> = self.get(FleetKey::Collector).await?;
         if holder.as_deref() != Some(token) {
             return Ok(false);
         }
         let renew =
-            redis::cmd("PEXPIRE").arg(self.key(Key::Collector)).arg(millis(lease)).to_owned();
+            redis::cmd("PEXPIRE").arg(self.key(FleetKey::Collector)).arg(millis(lease)).to_owned();
         let renewed: u64 = self.ask(&renew).await?;
         Ok(renewed == 1)
     }
 
     /// Tells all nodes to stop.
     pub(super) async fn stop_all(&mut self, why: &str) -> Result<(), StoreError> {
-        self.put_new(Key::Stop, why.as_bytes(), KEY_LIFETIME).await.map(|_| ())
+        self.put_new(FleetKey::Stop, why.as_bytes(), KEY_LIFETIME).await.map(|_| ())
     }
 
     /// Renews all keys but those with a lifetime of their own.
     pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
         let mut commands = redis::pipe();
-        for key in Key::ALL {
-            if !matches!(key, Key::Collector | Key::Verdict) {
+        for key in FleetKey::ALL {
+            if !matches!(key, FleetKey::Collector | FleetKey::Verdict) {
                 commands.cmd("PEXPIRE").arg(self.key(key)).arg(millis(KEY_LIFETIME)).ignore();
             }
         }

@@ -5,7 +5,7 @@ use super::collector::FleetState;
 use super::join::read_roster;
 use super::member::Announcement;
 use super::size::FleetSize;
-use super::store::{Key, Store};
+use super::store::{FleetKey, Store};
 use super::terms::Terms;
 use crate::core::Address;
 use crate::report::Row;
@@ -17,7 +17,7 @@ pub(crate) struct Visitor {
     name: String,
 }
 
-/// What a visitor sees.
+/// State of a fleet as a visitor sees it.
 #[derive(Debug)]
 pub(crate) enum FleetSight {
     /// The nodes are joining.
@@ -42,25 +42,25 @@ impl Visitor {
 
     /// Looks at the fleet.
     pub(crate) async fn look(&mut self) -> Result<FleetSight, FleetError> {
-        if let Some(verdict) = self.store.get::<String>(Key::Verdict).await? {
+        if let Some(verdict) = self.store.get::<String>(FleetKey::Verdict).await? {
             let announced = serde_json::from_str(&verdict);
             return announced.map(FleetSight::Ended).map_err(|_| self.unreadable());
         }
         let terms = self.terms().await?;
         if read_roster(&mut self.store).await?.is_none() {
-            let joined = self.store.count(Key::Members).await?;
+            let joined = self.store.count(FleetKey::Members).await?;
             return Ok(FleetSight::Gathering { joined, of: terms.nodes });
         }
         self.store.compare_clocks().await?;
         let state = FleetState::read(&mut self.store).await?;
-        let last: Option<String> = self.store.last_row(Key::Seconds).await?;
+        let last: Option<String> = self.store.last_row(FleetKey::Seconds).await?;
         let last = last.and_then(|row| serde_json::from_str::<Row>(&row).ok());
         Ok(FleetSight::Running(Box::new(state.progress(last))))
     }
 
     /// Tells all nodes to stop.
     pub(crate) async fn stop(&mut self) -> Result<(), FleetError> {
-        if self.store.get::<String>(Key::Verdict).await?.is_some() {
+        if self.store.get::<String>(FleetKey::Verdict).await?.is_some() {
             return Err(FleetError::Usage(format!("the fleet {} has ended already", self.name)));
         }
         self.terms().await?;
@@ -69,7 +69,7 @@ impl Visitor {
     }
 
     async fn terms(&mut self) -> Result<Terms, FleetError> {
-        let text: Option<String> = self.store.get(Key::Terms).await?;
+        let text: Option<String> = self.store.get(FleetKey::Terms).await?;
         let text = text.ok_or_else(|| {
             FleetError::Usage(format!(
                 "there is no fleet '{}' in this Redis; is it the one of --fleet-redis, or else of --redis?",

@@ -1,7 +1,9 @@
 //! The nodes of a merged report, as rows of a table.
 
 use super::number::time;
-use crate::core::units::{format_count, format_some};
+use super::style::TextStyle;
+use super::table::{fitted, fitted_table};
+use crate::core::units::{format_count, format_some, format_time};
 use crate::report::{NodeResult, Report};
 
 /// Most nodes in a table of a text. Of more, those with the largest latencies are shown.
@@ -39,7 +41,7 @@ pub(super) fn node_rows(report: &Report) -> Vec<Vec<String>> {
 }
 
 /// Sentence on the nodes that the table leaves out; `None` if it has all.
-pub(super) fn nodes_left_out(report: &Report) -> Option<String> {
+fn nodes_left_out(report: &Report) -> Option<String> {
     let left_out = report.nodes.len().saturating_sub(MOST_ROWS) as u64;
     (left_out > 0).then(|| {
         format!(
@@ -47,6 +49,33 @@ pub(super) fn nodes_left_out(report: &Report) -> Option<String> {
             format_some(left_out, "node", "nodes")
         )
     })
+}
+
+/// The table of the nodes.
+pub(super) fn node_table(report: &Report, style: TextStyle) -> String {
+    let table = fitted_table(&node_rows(report), style);
+    let rest = nodes_left_out(report).map(|rest| fitted("  ", &rest, style));
+    table + &rest.unwrap_or_default()
+}
+
+/// The nodes of a merged report; `None` if it is not merged.
+pub(super) fn parts(report: &Report) -> Option<String> {
+    let parts = report.run.parts.as_ref()?;
+    let partial = if report.run.partial { ": PARTIAL" } else { "" };
+    if let Some(fleet) = &report.run.fleet {
+        let (reported, count) = (parts.nodes.len(), parts.count);
+        let apart = format_time(fleet.clock_bound_us);
+        return Some(format!(
+            "fleet {}: {reported} of {count} nodes{partial}; started at one time, to ± {apart}",
+            fleet.name
+        ));
+    }
+    let nodes: Vec<_> = parts.nodes.iter().map(u64::to_string).collect();
+    let skew = parts.start_skew_us.map_or_else(String::new, |us| {
+        let by = parts.start_clock.described();
+        format!("; started within {} by {by}", format_time(us as f64))
+    });
+    Some(format!("node {} of {}{partial}{skew}", nodes.join(", "), parts.count))
 }
 
 /// State of a node's generator: `valid`, `LIMITED`, `LOST at 41.2s`.

@@ -1,7 +1,7 @@
 //! The report as text: wrk's block of numbers first, then the results that wrk does not have.
 
 use super::machine::{labels, machine};
-use super::nodes::{node_rows, nodes_left_out};
+use super::nodes::{node_table, parts};
 use super::number::{
     NOT_AVAILABLE, Statistic, bound_of_zero, cpu_per_request_us, statistic_rows, time,
 };
@@ -43,7 +43,7 @@ pub(crate) fn styled_text(report: &Report, options: TextOptions, style: TextStyl
         stages(report, style),
         account(report, style),
         fitted_table(&resource_rows(report), style),
-        nodes(report, style),
+        node_table(report, style),
         verdict(report, style),
         result_line(&RunResult::of_run(report, options.allowed), style),
     ];
@@ -374,33 +374,6 @@ pub(super) fn protocol(report: &Report) -> Option<String> {
     let Run { protocol, streams, .. } = &report.run;
     let usual = *protocol != HttpVersion::Http2;
     (!usual).then(|| format!("{protocol}, up to {streams} requests at once on each connection"))
-}
-
-/// The table of the nodes.
-fn nodes(report: &Report, style: TextStyle) -> String {
-    let table = fitted_table(&node_rows(report), style);
-    let rest = nodes_left_out(report).map(|rest| fitted("  ", &rest, style));
-    table + &rest.unwrap_or_default()
-}
-
-/// The nodes of a merged report; `None` if it is not merged.
-pub(super) fn parts(report: &Report) -> Option<String> {
-    let parts = report.run.parts.as_ref()?;
-    let partial = if report.run.partial { ": PARTIAL" } else { "" };
-    if let Some(fleet) = &report.run.fleet {
-        let (reported, count) = (parts.nodes.len(), parts.count);
-        let apart = format_time(fleet.clock_bound_us);
-        return Some(format!(
-            "fleet {}: {reported} of {count} nodes{partial}; started at one time, to ± {apart}",
-            fleet.name
-        ));
-    }
-    let nodes: Vec<_> = parts.nodes.iter().map(u64::to_string).collect();
-    let skew = parts.start_skew_us.map_or_else(String::new, |us| {
-        let by = parts.start_clock.described();
-        format!("; started within {} by {by}", format_time(us as f64))
-    });
-    Some(format!("node {} of {}{partial}{skew}", nodes.join(", "), parts.count))
 }
 
 /// The reason why the generator is valid.

@@ -292,10 +292,7 @@ impl Runner {
         let broker =
             environment.mqtt.as_ref().map(|(_, address)| BrokerStatus::watch(address.clone()));
         if let Some(at) = self.start_at {
-            log_server.time_until(at)?;
-            participants::probe_target(plan, &environment.target).await?;
-            start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
-            log_server.resume().await;
+            self.wait_for_start(plan, environment, log_server, at).await?;
         }
         let mut participants = tokio::select! {
             participants = Participants::connect(plan, shards, environment, space) => participants?,
@@ -308,14 +305,9 @@ impl Runner {
         let started_at = wall + shards.measure_from().as_duration();
         participants.start(start, measure_from);
         let sampler = Sampler::new(components(environment, participants.listener.is_some()));
-        let inputs = MonitorInputs {
-            machine,
-            sampler,
-            stop: self.stop,
-            on_progress: self.progress,
-            on_second: self.second,
-            queued_before,
-        };
+        let (stop, on_progress, on_second) = (self.stop, self.progress, self.second);
+        let inputs =
+            MonitorInputs { machine, sampler, stop, on_progress, on_second, queued_before };
         let mut watch = Monitor::new(plan, shards, start, space, inputs);
         watch.until_sent(&mut participants, log_server, environment).await;
         if let Some(error) = participants.script_failure() {
@@ -374,6 +366,21 @@ impl Runner {
                 queue: seen.queue,
             },
         })
+    }
+
+    /// Waits until it is time to connect.
+    async fn wait_for_start(
+        &mut self,
+        plan: &Plan,
+        environment: &Environment,
+        log_server: &mut LogServer,
+        at: SystemTime,
+    ) -> Result<(), RunError> {
+        log_server.time_until(at)?;
+        participants::probe_target(plan, &environment.target).await?;
+        start::wait(at, log_server, &mut self.stop, &mut self.progress).await?;
+        log_server.resume().await;
+        Ok(())
     }
 
     /// The time of the first slot, once all nodes are ready.

@@ -59,7 +59,7 @@ pub(super) struct Series {
     listened: Option<u64>,
     /// The workers report no more.
     is_load_over: bool,
-    /// Closed seconds that nobody has taken; `None` if they are not wanted.
+    /// Closed seconds since [`Self::take_seconds`] was called last; `None` without [`Self::keep_seconds`].
     seconds: Option<Vec<MeasuredSecond>>,
 }
 

@@ -2,6 +2,8 @@
 
 /// Failures of the target, the network and the machine, and their place in the report.
 mod faults;
+/// `--fleet`: several nodes that send one load together and meet in Redis.
+mod fleet;
 /// The HTML page in headless Chromium.
 mod html;
 /// Start and end of a run: signals, bad usage, files that cannot be written, missing programs, exit codes.

@@ -121,6 +121,13 @@ impl FleetArgs {
 
     /// Refuses what cannot be part of a fleet.
     fn check(&self, settings: &Settings, plan: &Plan) -> Result<(), UsageError> {
+        let given = self.fleet.as_deref().unwrap_or_default();
+        if given.contains("://") {
+            return Err(UsageError(format!(
+                "--fleet takes the URL '{}' for its name; write --fleet=NAME, or --fleet as the last flag",
+                crate::core::secrets::mask_url(given)
+            )));
+        }
         if settings.node.is_some() {
             return Err(UsageError(
                 "--node k/N and --fleet are two ways to divide a load; with --fleet the nodes number themselves, so leave --node out".to_owned(),
@@ -141,12 +148,6 @@ impl FleetArgs {
 
     fn name(&self, launched: Option<&LaunchedAs>) -> Result<String, UsageError> {
         let given = self.fleet.clone().unwrap_or_default();
-        if given.contains("://") {
-            return Err(UsageError(format!(
-                "--fleet takes the URL '{}' for its name; write --fleet=NAME, or --fleet as the last flag",
-                crate::core::secrets::mask_url(&given)
-            )));
-        }
         let named = Some(given).filter(|name| !name.is_empty());
         let Some(name) = named.or_else(|| launched.and_then(|launched| launched.name.clone()))
         else {

@@ -41,7 +41,7 @@ pub enum MergeError {
     Impossible(CheckError),
 }
 
-/// What a fleet has measured.
+/// Measurements of a fleet.
 #[derive(Debug, Default)]
 pub(crate) struct FleetParts {
     /// Reports of its nodes, at least one.
@@ -130,7 +130,8 @@ fn difference(a: &Report, b: &Report) -> Option<String> {
         ("sample", x.sample.to_string(), y.sample.to_string()),
         ("listening", a.arrival.is_some().to_string(), b.arrival.is_some().to_string()),
         ("--fail-if", conditions(a), conditions(b)),
-        ("command", without_node(&x.command), without_node(&y.command)),
+        // The nodes of a fleet have compared their settings when they joined.
+        ("command", own(without_node(&x.command)), own(without_node(&y.command))),
     ];
     let differs = told.into_iter().find(|(_, a, b)| a != b);
     if let Some((what, a, b)) = differs {

@@ -17,7 +17,7 @@ const FEWEST_NODES: usize = 3;
 const FEWEST_VALUES: u64 = 1_000;
 /// Normal quantile of a confidence of 99 %, two-sided.
 const CONFIDENCE_99: f64 = 2.576;
-/// A node differs only if its percentile is so many times that of the others, or less than the inverse: smaller differences
+/// Smallest ratio, or its inverse, of the percentile of a node that differs and that of the others: smaller differences
 /// have no consequence.
 const NOTABLE: f64 = 1.5;
 
@@ -36,7 +36,7 @@ pub(crate) struct LostNode {
     pub silent_since_s: f64,
     /// Slots of it that are not accounted for; `None` if their number is not planned.
     pub unaccounted: Option<u64>,
-    /// What it had done until then: counts, response and arrival; `None` if it had not begun.
+    /// Its counts, response and arrival until then; `None` if it had not begun.
     pub report: Option<Report>,
 }
 
@@ -112,12 +112,12 @@ impl Sum<'_> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct NodePercentile {
     node: u64,
-    interval: Interval,
+    interval: PercentileInterval,
 }
 
 /// A percentile and its confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Interval {
+struct PercentileInterval {
     low: f64,
     middle: f64,
     high: f64,
@@ -125,12 +125,12 @@ struct Interval {
 
 /// The 99th percentile with its distribution-free interval: the order statistics n·p ± z·√(n·p·(1 − p)) (Conover, "Practical
 /// Nonparametric Statistics", 1999, 3.2). `None` of fewer than 1,000 values.
-fn interval_of_p99(all: &Latencies) -> Option<Interval> {
+fn interval_of_p99(all: &Latencies) -> Option<PercentileInterval> {
     const P: f64 = 0.99;
     let count = all.count();
     let beside = CONFIDENCE_99 * (P * (1.0 - P) / count as f64).sqrt();
     let upper = all.quantile_or_max((P + beside).min(1.0));
-    (count >= FEWEST_VALUES).then_some(Interval {
+    (count >= FEWEST_VALUES).then_some(PercentileInterval {
         low: micros(all.quantile(P - beside)?),
         middle: micros(all.quantile(P)?),
         high: micros(upper?),
@@ -147,7 +147,7 @@ fn outlier(nodes: &[NodePercentile]) -> Option<NodePercentile> {
         let others = || nodes.iter().filter(|other| other.node != own.node);
         let highest = others().map(|other| other.interval.high).fold(0.0, f64::max);
         let lowest = others().map(|other| other.interval.low).fold(f64::INFINITY, f64::min);
-        let Interval { low, middle, high } = own.interval;
+        let PercentileInterval { low, middle, high } = own.interval;
         let usual = median(others().map(|other| other.interval.middle).collect());
         let ratio = (middle / usual).max(usual / middle);
         let is_outside = low > highest || high < lowest;
@@ -188,7 +188,7 @@ fn multiplied(report: &Report) -> Option<NodeNote> {
     let arrived = report.messages.as_ref()?.arrived;
     let per_s = arrived as f64 / report.run.duration_s.max(1e-3);
     (nodes > 1 && arrived > 0)
-        .then(|| NodeNote::ArrivalsMultiplied { nodes, delivered_per_s: per_s * nodes as f64 })
+        .then_some(NodeNote::ArrivalsMultiplied { nodes, delivered_per_s: per_s * nodes as f64 })
 }
 
 fn result(part: &MergePart) -> NodeResult {
@@ -253,7 +253,8 @@ mod tests {
     fn nodes(p99: &[f64]) -> Vec<NodePercentile> {
         let mut nodes = Vec::new();
         for (node, middle) in p99.iter().enumerate() {
-            let interval = Interval { low: middle * 0.9, middle: *middle, high: middle * 1.1 };
+            let interval =
+                PercentileInterval { low: middle * 0.9, middle: *middle, high: middle * 1.1 };
             nodes.push(NodePercentile { node: node as u64, interval });
         }
         nodes

@@ -21,7 +21,7 @@ pub(crate) enum NodeNote {
     },
     /// Each node subscribes to the messages of all.
     ArrivalsMultiplied { nodes: u64, delivered_per_s: f64 },
-    /// What is known of lost nodes has no service times, lateness and pacing.
+    /// The measurements of lost nodes have no service times, lateness and pacing.
     LostWithoutTimes,
     /// The time of the start was not known well.
     StartUncertain { bound_us: f64 },

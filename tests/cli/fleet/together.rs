@@ -1,0 +1,126 @@
+//! Nodes that send one load and make one report.
+
+use std::collections::HashSet;
+
+use super::{Meeting, ended, index_of};
+use crate::support::{
+    Mosquitto, Process, Recorder, Redis, Service, eventually, loadgen, loadgen_with_wrong_clock,
+    matches_schema, require, run,
+};
+
+#[test]
+fn nodes_with_different_threads_send_the_load_once_and_make_one_report() {
+    let Some(meeting) = Meeting::start() else { return };
+    let words = "-R 500 -d 3s --warmup 1s --nodes 3";
+    let nodes = ["-t 1", "-t 3", "-t 2"].map(|threads| meeting.node(&format!("{words} {threads}")));
+    let all = ended(nodes.into_iter().collect());
+    assert!(all.iter().all(|node| node.code == Some(0)), "{all:?}");
+    assert!(all[1].stderr.contains("passed; the report is that of node 0"), "{all:?}");
+    let report = meeting.report();
+    for count in ["planned", "sent", "completed"] {
+        assert_eq!(report.count(&format!("/requests/{count}")), 1_500);
+    }
+    assert_eq!(report.count("/run/threads"), 6);
+    assert_eq!(report.count("/latency/response/count"), 1_500);
+    let mut sent: Vec<_> = report.nodes().iter().map(|node| node["sent"].as_u64()).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, [250, 500, 750].map(Some), "each node has the part of its threads");
+    let series = report.0["series"].as_array().expect("rows");
+    assert_eq!(series.iter().filter_map(|row| row["sent"].as_u64()).sum::<u64>(), 1_500);
+    let whole = series.iter().filter(|row| row["response_p50"].is_number()).count();
+    assert!(whole >= 3, "each second has the percentiles of all nodes: {series:?}");
+    assert_eq!(report.0["run"]["fleet"]["name"], "f");
+    assert!(report.0["run"]["fleet"]["clock_bound_us"].as_f64().is_some_and(|us| us > 0.0));
+    let left: u64 = meeting.redis.cli(&["TTL", "{loadgen:f}:verdict"]).parse().expect("seconds");
+    assert!((86_000..=86_400).contains(&left), "the name is refused for a day: {left}");
+}
+
+#[test]
+fn messages_of_all_nodes_arrive_under_ids_of_their_own() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let (_api, address) = Service::api(&format!("--redis {}", redis.url()));
+    let _push = Service::start(&format!("push --redis {} --mqtt {}", redis.url(), broker.url()));
+    let recorder = Recorder::start(&broker, "/channel");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("all.json");
+    let words = format!(
+        "http://{address}/ -R 300 -d 2s -t 1 -c 4 --redis {} --mqtt {} --fleet m --nodes 3 -o {}",
+        redis.url(),
+        broker.url(),
+        file.display()
+    );
+    let node = |_| Process::start("node", &mut loadgen(&words));
+    let all = ended((0..3).map(node).collect());
+    assert!(all.iter().all(|node| node.code == Some(0)), "{all:?}");
+    let text = std::fs::read_to_string(file).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    matches_schema(&report, "report.schema.json");
+    let messages = &report["messages"];
+    assert_eq!([&messages["accepted"], &messages["arrived"]], [600, 600], "{messages}");
+    assert_eq!([&messages["lost"], &messages["foreign"]], [0, 0], "{messages}");
+    assert_eq!(report["arrival"]["count"], 600);
+    let ids = recorder.ids(&broker);
+    assert_eq!((ids.len(), ids.iter().collect::<HashSet<_>>().len()), (600, 600));
+    let codes = report["verdict"]["codes"]["notes"].to_string();
+    assert!(codes.contains("arrivals_multiplied") && codes.contains("nodes_share_host"), "{codes}");
+}
+
+#[test]
+fn a_node_whose_clock_is_minutes_off_changes_nothing() {
+    if !require("faketime") {
+        return;
+    }
+    let Some(meeting) = Meeting::start() else { return };
+    let words = meeting.words("-R 200 -d 2s --nodes 2");
+    let wrong = Process::start("node", &mut loadgen_with_wrong_clock("+200s", &words));
+    let all = ended(vec![meeting.node("-R 200 -d 2s --nodes 2"), wrong]);
+    assert!(all.iter().all(|node| node.code == Some(0)), "{all:?}");
+    let report = meeting.report();
+    assert_eq!(report.count("/requests/completed"), 400);
+    assert_eq!(report.count("/run/parts/start_skew_us"), 0);
+    assert!(report.verdict("reasons").is_empty(), "{:?}", report.verdict("reasons"));
+    let began = report.0["run"]["started_at"].as_str().expect("a time");
+    let began = humantime::parse_rfc3339(began).expect("a time");
+    let apart = std::time::SystemTime::now().duration_since(began).expect("it has begun");
+    assert!(apart.as_secs() < 100, "the time of Redis counts, not that of the node");
+}
+
+#[test]
+fn rank_and_size_are_those_of_the_launcher() {
+    let Some(meeting) = Meeting::start() else { return };
+    let node = |rank: u64| {
+        let mut command = meeting.command("-R 100 -d 1s");
+        command.env("PMI_RANK", rank.to_string()).env("PMI_SIZE", "2");
+        Process::start("node", &mut command)
+    };
+    // The second one comes first.
+    let second = node(1);
+    second.await_complaint("1 of 2 nodes");
+    let first = node(0);
+    for (node, rank) in [(&first, 0), (&second, 1)] {
+        assert_eq!(eventually("its place", || index_of(node)), rank);
+    }
+    assert!(ended(vec![first, second]).iter().all(|node| node.code == Some(0)));
+}
+
+#[test]
+fn a_fleet_of_a_range_begins_with_those_that_are_there() {
+    let Some(meeting) = Meeting::start() else { return };
+    let words = "-R 100 -d 1s --nodes 2..5 --join-timeout 3s";
+    let all = ended(vec![meeting.node(words), meeting.node(words)]);
+    assert!(all.iter().all(|node| node.code == Some(0)), "{all:?}");
+    assert_eq!(meeting.report().nodes().len(), 2);
+}
+
+#[test]
+fn a_condition_that_holds_is_the_exit_code_of_all_nodes() {
+    let Some(meeting) = Meeting::start() else { return };
+    // No node alone has sent so many.
+    let words = "-R 200 -d 1s --nodes 2 --fail-if requests.sent>150";
+    let all = ended(vec![meeting.node(words), meeting.node(words)]);
+    assert!(all.iter().all(|node| node.code == Some(99)), "{all:?}");
+    let redis = meeting.redis.url();
+    let watched = run(&format!("watch f --redis {redis}"));
+    assert_eq!(watched.code, Some(99), "{watched:?}");
+    assert!(watched.stderr.contains("exit 99; the report is that of node 0"), "{watched:?}");
+}
