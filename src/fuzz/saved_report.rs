@@ -41,7 +41,7 @@ pub(super) fn check(input: &[u8]) {
 /// The report as that of one of two nodes.
 fn node(report: &Report, index: u64) -> Report {
     let mut report = report.clone();
-    report.run.node = Some(Node { index, count: 2 });
+    report.run.node = Some(Node { index, count: 2, ..Node::default() });
     report.run.parts = None;
     report.run.id += &index.to_string();
     report

@@ -6,6 +6,7 @@ pub mod forms;
 #[cfg(feature = "html")]
 pub mod html;
 mod machine;
+mod nodes;
 mod number;
 mod ramp;
 mod requests;

@@ -1,6 +1,7 @@
 //! The report as text: wrk's block of numbers first, then the results that wrk does not have.
 
 use super::machine::{labels, machine};
+use super::nodes::{node_section, parts};
 use super::number::{
     NOT_AVAILABLE, Statistic, bound_of_zero, cpu_per_request_us, statistic_rows, time,
 };
@@ -42,6 +43,7 @@ pub(crate) fn styled_text(report: &Report, options: TextOptions, style: TextStyl
         stages(report, style),
         account(report, style),
         fitted_table(&resource_rows(report), style),
+        node_section(report, style),
         verdict(report, style),
         result_line(&RunResult::of_run(report, options.allowed), style),
     ];
@@ -103,7 +105,7 @@ fn latencies(report: &Report, options: TextOptions, style: TextStyle) -> String 
 
 /// A table below its title, which is the first cell of its first row. Title and column names in one line would not fit a
 /// terminal of 80 columns.
-fn titled(mut rows: Vec<Vec<String>>, style: TextStyle) -> String {
+pub(super) fn titled(mut rows: Vec<Vec<String>>, style: TextStyle) -> String {
     let title = rows.first_mut().and_then(|head| head.first_mut()).map(std::mem::take);
     let title = style.paint(Tone::Title, &title.unwrap_or_default());
     let table = if rows.len() > 1 { fitted_table(&rows, style) } else { String::new() };
@@ -372,18 +374,6 @@ pub(super) fn protocol(report: &Report) -> Option<String> {
     let Run { protocol, streams, .. } = &report.run;
     let usual = *protocol != HttpVersion::Http2;
     (!usual).then(|| format!("{protocol}, up to {streams} requests at once on each connection"))
-}
-
-/// The nodes of a merged report; `None` if it is not merged.
-pub(super) fn parts(report: &Report) -> Option<String> {
-    let parts = report.run.parts.as_ref()?;
-    let nodes: Vec<_> = parts.nodes.iter().map(u64::to_string).collect();
-    let partial = if report.run.partial { ": PARTIAL" } else { "" };
-    let skew = parts.start_skew_us.map_or_else(String::new, |us| {
-        let by = parts.start_clock.described();
-        format!("; started within {} by {by}", format_time(us as f64))
-    });
-    Some(format!("node {} of {}{partial}{skew}", nodes.join(", "), parts.count))
 }
 
 /// The reason why the generator is valid.

@@ -9,7 +9,8 @@ mod figures;
 pub(crate) mod heatmap;
 pub(crate) mod lookup;
 pub(crate) mod machine;
-mod merge;
+pub(crate) mod merge;
+pub(crate) mod nodes;
 pub mod ramp;
 pub(crate) mod remark;
 mod requests;
@@ -38,6 +39,7 @@ pub(crate) use lookup::{
 };
 pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
+pub use nodes::{Membership, NodeResult};
 use remark::SavedVerdict;
 pub use remark::{Remark, sentences};
 pub use result::{Allowed, RunFailed};
@@ -95,6 +97,9 @@ pub struct Report {
     /// Number of values by second and by latency; `null` without values, and in reports of versions that did not save it.
     #[serde(default)]
     pub(crate) heatmap: Option<heatmap::HeatMap>,
+    /// Nodes of a merged report, also those that were lost; empty for the report of one process.
+    #[serde(default)]
+    pub nodes: Vec<NodeResult>,
     /// Judgement on the run.
     pub verdict: Verdict,
 }
@@ -176,6 +181,9 @@ pub struct Run {
     /// The share of the load that was this process's (`--node`); `null` where all of it was.
     #[serde(default)]
     pub node: Option<Node>,
+    /// Membership in a fleet; `null` without one.
+    #[serde(default)]
+    pub fleet: Option<Membership>,
     /// Parts that `loadgen merge` added up; `null` for the report of one process.
     #[serde(default)]
     pub parts: Option<Parts>,
@@ -189,7 +197,7 @@ fn one() -> u64 {
 }
 
 /// One of several nodes that send a load together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Node {
@@ -197,6 +205,12 @@ pub struct Node {
     pub index: u64,
     /// Number of nodes.
     pub count: u64,
+    /// Number of its first worker among those of all nodes; absent if all nodes have the same number of threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_worker: Option<u64>,
+    /// Workers of all nodes; absent as `first_worker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u64>,
 }
 
 /// The nodes whose reports were merged.

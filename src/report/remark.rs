@@ -15,12 +15,14 @@ use super::{GeneratorState, ThresholdResult, Verdict};
 mod failure;
 mod limit;
 mod messages;
+mod nodes;
 mod requests;
 mod servers;
 
 pub(crate) use failure::{Failure, FirstAnswer, Missing, RefusedAnswers, Silence};
 pub(crate) use limit::{LimitReason, Shortage, Starvation};
 pub(crate) use messages::MessageNote;
+pub(crate) use nodes::{DifferingNode, NodeNote, SharedHost};
 pub(crate) use requests::{MethodSetting, PacingPart, RequestNote, WaitCause};
 pub(crate) use servers::{ServerNote, StampUnit};
 
@@ -237,6 +239,7 @@ mod tests {
             include_str!("remark/failure.rs"),
             include_str!("remark/limit.rs"),
             include_str!("remark/messages.rs"),
+            include_str!("remark/nodes.rs"),
             include_str!("remark/requests.rs"),
             include_str!("remark/servers.rs"),
         ];

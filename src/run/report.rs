@@ -47,6 +47,7 @@ impl From<&Measurements> for Report {
             resources: seen.resources.clone(),
             series: seen.series.clone(),
             heatmap: seen.heatmap.clone(),
+            nodes: Vec::new(),
             verdict: Verdict {
                 generator: GeneratorState::Valid,
                 reasons: Vec::new(),
@@ -111,7 +112,13 @@ fn run(seen: &Measurements) -> Run {
         services: services(&seen.plan),
         stack: seen.stack.clone(),
         clock: seen.clock.clone(),
-        node: (node.count > 1).then_some(Node { index: node.index, count: node.count }),
+        node: (node.count > 1).then_some(Node {
+            index: node.index,
+            count: node.count,
+            first_worker: None,
+            workers: None,
+        }),
+        fleet: None,
         parts: None,
         partial: false,
     }

@@ -117,7 +117,8 @@ fn saved_reports_are_read_merged_compared_and_shown() {
     let mut parts = Vec::new();
     for index in 0..2 {
         let mut part = (*report).clone();
-        (part.run.node, part.run.id) = (Some(Node { index, count: 2 }), index.to_string());
+        (part.run.node, part.run.id) =
+            (Some(Node { index, count: 2, ..Node::default() }), index.to_string());
         parts.push((format!("{index}.json"), part));
     }
     assert_eq!(report.verdict.notes.first().map(|note| note.code()), None);

@@ -7,12 +7,13 @@ use crate::core::units::format_count;
 use crate::output::TextOptions;
 use crate::output::comparison::{VerdictSentence, figure_rows, rule};
 use crate::output::machine::{labels, machine};
+use crate::output::nodes::{node_rows, parts};
 use crate::output::number::NOT_AVAILABLE;
 use crate::output::ramp::{reasons, step_rows};
 use crate::output::requests::request_rows;
 use crate::output::text::{
-    OF_STAGES, latency_rows, parts, protocol, resource_rows, script_use, servers, stage_rows,
-    statistics, why_valid,
+    OF_STAGES, latency_rows, protocol, resource_rows, script_use, servers, stage_rows, statistics,
+    why_valid,
 };
 use crate::report::lookup::found;
 use crate::report::ramp::RampReport;
@@ -34,6 +35,9 @@ pub(super) fn run(report: &Report, options: TextOptions) -> String {
     }
     if !report.resources.is_empty() {
         out += &table(&resource_rows(report));
+    }
+    if !report.nodes.is_empty() {
+        out += &table(&node_rows(report));
     }
     let mut items: Vec<_> =
         report.verdict.notes.iter().map(|note| line(&note.to_string())).collect();

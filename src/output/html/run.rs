@@ -7,7 +7,7 @@ use super::pipeline::pipeline;
 use super::section::Section;
 use super::spectrum::{SpectrumLine, spectrum};
 use super::table::{Cell, head, table};
-use super::{account, requests, series, stages};
+use super::{account, nodes, requests, series, stages};
 use crate::core::units::{format_count, format_duration, format_some};
 use crate::output::machine::{labels, machine};
 use crate::output::number::{Statistic, cpu_per_request_us};
@@ -167,6 +167,7 @@ pub(super) fn sections(report: &Located<'_, Report>) -> Vec<Section> {
         Section::new("Stages", stages::stages(report)),
         Section::new("Account", account::account(report)),
         Section::new("Components", components(report)),
+        Section::new("Nodes", nodes::nodes(report)),
         Section::new("Run", facts(report)),
     ]
 }

@@ -1,17 +1,23 @@
 //! Several nodes' reports of one load → one report. Histograms and counts are added, which is exact;
 //! what cannot be added, such as the percentiles of each second, is left out.
 
+mod differing;
+mod findings;
+mod lost;
 mod messages;
+mod plan;
+mod rows;
 mod stages;
 mod starts;
 mod sum;
 mod verdict;
 
-use std::collections::BTreeMap;
-
-use super::{CheckError, Report, StartClock};
-use starts::{NodeSpan, check_overlap};
+use super::{CheckError, Report, Row};
+use plan::check;
+use starts::{NodeSpan, Timeline, check_overlap};
 use sum::Sum;
+
+pub(crate) use lost::LostNode;
 
 /// A report and the name that errors call it by: its file's.
 pub type Named = (String, Report);
@@ -19,6 +25,9 @@ pub type Named = (String, Report);
 /// Why reports cannot be merged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
+    /// There is nothing to add.
+    #[error("no node has sent a report, so there is nothing to merge")]
+    NoReport,
     /// Nothing says that they belong together.
     #[error("{0} is not of a run with --node k/N: nothing says which part of a load it is")]
     NotAPart(String),
@@ -39,88 +48,39 @@ pub enum MergeError {
     Impossible(CheckError),
 }
 
+/// All that is known of a fleet when its nodes have ended.
+#[derive(Debug, Default)]
+pub(crate) struct FleetParts {
+    /// Reports of the nodes that sent one.
+    pub(crate) parts: Vec<Named>,
+    /// Nodes that fell silent before.
+    pub(crate) lost: Vec<LostNode>,
+    /// Rows of the whole fleet, whose counts and percentiles are of all nodes' values.
+    pub(crate) seconds: Vec<Row>,
+}
+
 /// The report of all nodes together. Of a node that is missing it says `partial`, and is not valid.
-pub fn merge(mut parts: Vec<Named>) -> Result<Report, MergeError> {
-    check(&parts)?;
-    parts.sort_by_key(|(_, report)| report.run.node.map(|node| node.index));
-    let clock = StartClock::of(&parts);
-    check_overlap(&parts, clock)?;
-    let parts: Vec<_> = parts.into_iter().map(|part| MergePart::new(part, clock)).collect();
-    let merged = Sum::of(&parts, clock).report()?;
+pub fn merge(parts: Vec<Named>) -> Result<Report, MergeError> {
+    merge_fleet(FleetParts { parts, ..FleetParts::default() })
+}
+
+/// The report of a fleet: that of [`merge`], with what is known of lost nodes, and percentiles for the seconds that
+/// have rows of the fleet. Errors are those of [`merge`]; a lost node causes one only if it is not a node of this load.
+pub(crate) fn merge_fleet(fleet: FleetParts) -> Result<Report, MergeError> {
+    let FleetParts { parts, mut lost, seconds } = fleet;
+    check(&parts, &lost)?;
+    lost.sort_by_key(|node| node.index);
+    let timeline = Timeline::of(&parts);
+    check_overlap(&parts, timeline)?;
+    let mut all: Vec<_> = parts.into_iter().map(|part| MergePart::new(part, timeline)).collect();
+    let first_us = all.iter().map(|part| part.at.span.begin_us).min().unwrap_or(0);
+    for node in &mut lost {
+        all.extend(node.part(timeline, first_us));
+    }
+    all.sort_by_key(|part| part.at.node);
+    let merged = Sum::of(&all, timeline).with_fleet(&lost, &seconds).report()?;
     merged.check().map_err(MergeError::Impossible)?;
     Ok(merged)
-}
-
-/// Refuses what is not each another node's part of one load.
-fn check(parts: &[Named]) -> Result<(), MergeError> {
-    let mut seen: BTreeMap<u64, &str> = BTreeMap::new();
-    for (name, report) in parts {
-        if report.run.parts.is_some() {
-            return Err(MergeError::Merged(name.clone()));
-        }
-        let node = report.run.node.ok_or_else(|| MergeError::NotAPart(name.clone()))?;
-        if let Some(other) = seen.insert(node.index, name) {
-            return Err(MergeError::SameNode(other.to_owned(), name.clone(), node.index));
-        }
-    }
-    let Some((first, rest)) = parts.split_first() else { return Ok(()) };
-    for part in rest {
-        if let Some(why) = difference(&first.1, &part.1) {
-            return Err(MergeError::Different(first.0.clone(), part.0.clone(), why));
-        }
-    }
-    Ok(())
-}
-
-/// The first thing in which two parts' plans differ.
-fn difference(a: &Report, b: &Report) -> Option<String> {
-    let conditions = |report: &Report| {
-        let thresholds = report.verdict.thresholds.iter();
-        thresholds.map(|threshold| threshold.expr.clone()).collect::<Vec<_>>().join("; ")
-    };
-    let count = |report: &Report| report.run.node.map_or(0, |node| node.count).to_string();
-    let requests = |report: &Report| {
-        let all = report.by_request.iter();
-        all.map(|one| format!("{}:{}", one.name, one.weight)).collect::<Vec<_>>().join(", ")
-    };
-    let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
-    let (x, y) = (&a.run, &b.run);
-    let told = [
-        ("nodes", count(a), count(b)),
-        ("mode", x.mode.to_string(), y.mode.to_string()),
-        ("target", x.target.clone(), y.target.clone()),
-        ("share of the rate", number(x.rate_target), number(y.rate_target)),
-        ("arrivals", format!("{:?}", x.arrivals), format!("{:?}", y.arrivals)),
-        ("connections", x.connections.to_string(), y.connections.to_string()),
-        // Workers are numbered over all nodes: with other numbers some slots are sent twice and some never.
-        ("threads", x.threads.to_string(), y.threads.to_string()),
-        ("engine", x.engine.to_string(), y.engine.to_string()),
-        ("protocol", x.protocol.to_string(), y.protocol.to_string()),
-        ("streams", x.streams.to_string(), y.streams.to_string()),
-        ("requests", requests(a), requests(b)),
-        ("sample", x.sample.to_string(), y.sample.to_string()),
-        ("listening", a.arrival.is_some().to_string(), b.arrival.is_some().to_string()),
-        ("--fail-if", conditions(a), conditions(b)),
-        ("command", without_node(&x.command), without_node(&y.command)),
-    ];
-    let differs = told.into_iter().find(|(_, a, b)| a != b);
-    if let Some((what, a, b)) = differs {
-        return Some(format!("{what} {a} and {b}"));
-    }
-    (x.id == y.id).then(|| format!("both are of run {}", x.id))
-}
-
-/// The command of the whole load: that of any node without its `--node k/N`.
-fn without_node(command: &str) -> String {
-    let mut words = command.split(' ');
-    let mut kept = Vec::new();
-    while let Some(word) = words.next() {
-        match word {
-            "--node" => _ = words.next(),
-            word => kept.push(word),
-        }
-    }
-    kept.join(" ")
 }
 
 /// A node's report, and its time on the clock that all starts are compared on.
@@ -128,11 +88,14 @@ struct MergePart {
     name: String,
     at: NodeSpan,
     report: Report,
+    /// The node fell silent, and its report is made from its last heartbeat.
+    is_lost: bool,
 }
 
 impl MergePart {
-    fn new((name, report): Named, clock: StartClock) -> Self {
+    fn new((name, report): Named, timeline: Timeline) -> Self {
         let node = report.run.node.map_or(0, |node| node.index);
-        Self { name, at: NodeSpan { node, span: clock.span(&report.run) }, report }
+        let at = NodeSpan { node, span: timeline.span(&report.run) };
+        Self { name, at, report, is_lost: false }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::Coded;
 use crate::core::clock::Nanos;
 use crate::core::units::{format_some, format_time};
+use crate::report::nodes::index_list;
 
 /// Reason why the generator is limited: its numbers are not those of the target alone.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,15 @@ pub(crate) enum LimitReason {
         missing: Vec<u64>,
         /// Nodes of the run.
         of: u64,
+    },
+    /// A node of a fleet fell silent before it sent its report.
+    NodeLost {
+        /// Its index and host, in words.
+        node: String,
+        /// Seconds from the start of the fleet to its last heartbeat.
+        silent_since_s: f64,
+        /// Slots of its part of the schedule of which nothing is known.
+        unaccounted: u64,
     },
     /// The nodes began so far apart that they did not send the planned load together.
     StartsApart {
@@ -78,6 +88,7 @@ impl Coded for LimitReason {
             Self::Starved(_) => "generator_starved",
             Self::Short { .. } => "machine_short",
             Self::Partial { .. } => "partial",
+            Self::NodeLost { .. } => "node_lost",
             Self::StartsApart { .. } => "starts_apart",
         }
     }
@@ -100,9 +111,13 @@ impl fmt::Display for LimitReason {
                 write!(f, "{failed} failed because {of}")
             }
             Self::Partial { missing, of } => {
-                let missing: Vec<_> = missing.iter().map(u64::to_string).collect();
-                write!(f, "partial: the report of node {} of {of} is missing", missing.join(", "))
+                write!(f, "PARTIAL: the report of node {} of {of} is missing", index_list(missing))
             }
+            Self::NodeLost { node, silent_since_s, unaccounted } => write!(
+                f,
+                "PARTIAL: {node} silent since {silent_since_s:.1} s; {} not accounted for",
+                format_some(*unaccounted, "slot", "slots")
+            ),
             Self::StartsApart { skew } => {
                 write!(f, "{skew}: together they did not send the planned load; see --start-at")
             }

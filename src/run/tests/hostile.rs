@@ -212,7 +212,7 @@ fn a_sum_above_the_largest_count_is_refused() {
         let mut seen = observations(|_| {});
         seen.run_id = format!("run-{index}");
         let mut report = Report::from(&seen);
-        report.run.node = Some(Node { index, count: 2 });
+        report.run.node = Some(Node { index, count: 2, ..Node::default() });
         report.requests.bytes_read = (1 << 53) - 1;
         (format!("{index}.json"), report)
     };
