@@ -1,7 +1,7 @@
 //! The nodes of a merged report: one line on all of them, and a table with a row for each.
 
 use super::number::NOT_AVAILABLE;
-use super::style::TextStyle;
+use super::style::{TextStyle, Tone};
 use super::text::titled;
 use crate::core::units::{TimeUnit, format_count, format_time};
 use crate::report::nodes::index_list;
@@ -9,6 +9,8 @@ use crate::report::{NodeResult, Report};
 
 /// Most rows of the table. Of more nodes it has the worst.
 const MOST_ROWS: usize = 12;
+/// Column of the state of the generator.
+const STATE: usize = 1;
 /// Most characters of a host's name in the table.
 const HOST_CHARACTERS: usize = 20;
 
@@ -27,8 +29,16 @@ pub(super) fn parts(report: &Report) -> Option<String> {
 
 /// The table of nodes below its title; empty if the report is not merged.
 pub(super) fn node_section(report: &Report, style: TextStyle) -> String {
-    let rows = node_rows(report);
-    if rows.is_empty() { String::new() } else { titled(rows, style) }
+    let mut rows = node_rows(report);
+    if rows.is_empty() {
+        return String::new();
+    }
+    for (row, node) in rows.iter_mut().skip(1).zip(worst(&report.nodes)) {
+        if !node.valid {
+            row[STATE] = style.paint(Tone::Bad, &row[STATE]);
+        }
+    }
+    titled(rows, style)
 }
 
 /// A row for each node, below a row of column names with the title; empty if the report is not merged. Of many nodes
@@ -158,7 +168,12 @@ mod tests {
         assert_eq!(rows[0][0], title);
         let names: Vec<_> = rows[1..].iter().map(|row| row[0].trim()).collect();
         assert_eq!(names, ["3", "5", "30", "31", "32", "33", "34", "35", "36", "37", "38", "39"]);
-        assert_eq!((rows[1][1].as_str(), rows[2][1].as_str()), ("lost 41.2 s", "LIMITED"));
+        assert_eq!((rows[1][STATE].as_str(), rows[2][STATE].as_str()), ("lost 41.2 s", "LIMITED"));
+        let style = TextStyle::terminal(80, true, crate::output::style::Characters::Marks);
+        let text = node_section(&report(nodes.clone()), style);
+        for painted in ["\u{1b}[1;31mlost 41.2 s\u{1b}", "\u{1b}[1;31mLIMITED\u{1b}"] {
+            assert_eq!(text.matches(painted).count(), 1, "{text}");
+        }
         nodes.truncate(12);
         assert_eq!(node_rows(&report(nodes))[0][0], "Nodes");
         assert!(node_rows(&report(Vec::new())).is_empty());

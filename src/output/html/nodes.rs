@@ -96,10 +96,11 @@ fn state_cell(node: &Located<'_, NodeResult>) -> Cell {
     if node.valid {
         return state(node).into();
     }
-    let mut html = format!("<span class=\"badge bad\">{}</span>", state(node));
-    if node.unaccounted.is_some() {
-        let unaccounted = number!(node, unaccounted).show(Unit::Count);
-        html += &format!(" {unaccounted} slots not accounted for");
+    if node.lost_at_s.is_none() {
+        return format!("<span class=\"badge bad\">{}</span>", state(node)).into();
     }
-    html.into()
+    let at = number!(node, lost_at_s).show(Unit::Seconds);
+    let unaccounted = number!(node, unaccounted).show(Unit::Count);
+    format!("<span class=\"badge bad\">lost at {at}</span> {unaccounted} slots not accounted for")
+        .into()
 }

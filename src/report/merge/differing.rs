@@ -52,7 +52,7 @@ pub(super) struct Differing {
 }
 
 impl NodeTimes {
-    /// The percentile of a node with so many values a second; `None` with fewer than 1,000 values.
+    /// The percentile of a node, with `per_s` values a second; `None` with fewer than 1,000 values.
     pub(super) fn new(index: u64, latencies: &Latencies, per_s: f64) -> Option<Self> {
         let count = latencies.count();
         if count < FEWEST_VALUES {

@@ -254,7 +254,7 @@ fn starts_of_a_fleet_are_compared_in_the_time_of_its_redis() {
     let fleet_of_all = all.run.fleet.as_ref().expect("a fleet");
     assert_eq!((fleet_of_all.start_us, fleet_of_all.clock_bound_us), (START_US, 210.0));
     assert_eq!(fleet_of_all.server.as_deref(), Some("f1ee7"));
-    // The log servers are two, so no time of one is told.
+    // The nodes have two log servers, so the sum has no time of either.
     assert_eq!((all.run.clock.start_us, &all.run.clock.server), (None, &None));
     let sentence = "node 1 started 15.0ms ± 210µs after node 0 by the time of their Redis";
     assert!(sentences(&all.verdict.notes).contains(&sentence.to_owned()), "{:?}", all.verdict);
@@ -314,7 +314,7 @@ fn nodes_without_a_subscriber_multiply_no_arrivals() {
     assert!(!codes(&merged(fleet(two, Vec::new()))).contains(&"arrivals_multiplied"));
 }
 
-/// A fleet of so many nodes with different times, of which the third one is lost.
+/// A fleet of `count` nodes with different times, of which the third is lost.
 fn large(count: u64) -> Report {
     let mut reports = Vec::new();
     for index in (0..count).filter(|index| *index != 2) {
@@ -350,8 +350,12 @@ fn the_forms_of_a_fleet() {
     assert_snapshot!("fleet_markdown", rows.join("\n"));
     if cfg!(feature = "html") {
         let page = render(Form::Html).expect("a form");
-        for part in ["<h2>Nodes</h2>", ">lost 41.2 s</span>", ">233,100</data> slots not accounted"]
-        {
+        for part in [
+            "<h2>Nodes</h2>",
+            ">lost at <data",
+            ">41.23 s</data></span>",
+            ">233,100</data> slots not accounted",
+        ] {
             assert!(page.contains(part), "{part}");
         }
     }
