@@ -62,6 +62,11 @@ impl Distribution {
         Latencies::from_hdr(&self.hdr)
     }
 
+    /// Returns true if its histograms can be unpacked.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.latencies().is_ok() && self.ages().is_ok()
+    }
+
     /// Unpacks the values that are ages.
     fn ages(&self) -> Result<Latencies, HdrError> {
         self.ages_hdr.as_deref().map_or_else(|| Ok(Latencies::default()), Latencies::from_hdr)

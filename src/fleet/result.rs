@@ -5,9 +5,8 @@ use super::collector::{FleetResult, LostFacts};
 use super::heartbeat::Heartbeat;
 use super::roster::{Roster, RosterNode};
 use crate::core::distribution::{Distribution, Latencies};
-use crate::report::{
-    FleetParts, Latency, LostNode, Membership, Messages, Node, Report, Run, Verdict, merge_fleet,
-};
+use crate::report::merge::{FleetParts, LostNode, merge_fleet};
+use crate::report::{Latency, Membership, Messages, Node, Report, Run, Verdict};
 
 /// A node without a report, its place, and the plan that it shared with a node that has one.
 struct LostPlace<'a> {
@@ -52,8 +51,6 @@ impl LostPlace<'_> {
         LostNode {
             index: self.index,
             host: self.node.facts.host.clone(),
-            threads: self.node.facts.threads,
-            cores: self.node.facts.cores,
             silent_since_s,
             unaccounted: planned,
             report: facts

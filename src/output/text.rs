@@ -1,7 +1,7 @@
 //! The report as text: wrk's block of numbers first, then the results that wrk does not have.
 
 use super::machine::{labels, machine};
-use super::nodes::{node_table, parts};
+use super::nodes::{node_section, parts};
 use super::number::{
     NOT_AVAILABLE, Statistic, bound_of_zero, cpu_per_request_us, statistic_rows, time,
 };
@@ -43,7 +43,7 @@ pub(crate) fn styled_text(report: &Report, options: TextOptions, style: TextStyl
         stages(report, style),
         account(report, style),
         fitted_table(&resource_rows(report), style),
-        node_table(report, style),
+        node_section(report, style),
         verdict(report, style),
         result_line(&RunResult::of_run(report, options.allowed), style),
     ];
@@ -105,7 +105,7 @@ fn latencies(report: &Report, options: TextOptions, style: TextStyle) -> String 
 
 /// A table below its title, which is the first cell of its first row. Title and column names in one line would not fit a
 /// terminal of 80 columns.
-fn titled(mut rows: Vec<Vec<String>>, style: TextStyle) -> String {
+pub(super) fn titled(mut rows: Vec<Vec<String>>, style: TextStyle) -> String {
     let title = rows.first_mut().and_then(|head| head.first_mut()).map(std::mem::take);
     let title = style.paint(Tone::Title, &title.unwrap_or_default());
     let table = if rows.len() > 1 { fitted_table(&rows, style) } else { String::new() };

@@ -209,12 +209,12 @@ pub(crate) fn numbers_ending_in(part: &str) -> Vec<String> {
     names().into_iter().filter(|n| !n.contains(ANY) && n.ends_with(&ending)).collect()
 }
 
-/// All dotted names of numbers. A condition on the heat map makes no sense.
+/// All dotted names of numbers. A condition on the heat map makes no sense, and nodes have no names.
 fn names() -> Vec<String> {
     let schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON; a test reads it");
     let mut names = Vec::new();
     collect(&schema, &schema, "", &mut names);
-    names.retain(|name| !name.starts_with("heatmap."));
+    names.retain(|name| !name.starts_with("heatmap.") && !name.starts_with("nodes."));
     names
 }
 

@@ -9,8 +9,8 @@ mod figures;
 pub(crate) mod heatmap;
 pub(crate) mod lookup;
 pub(crate) mod machine;
-mod merge;
-mod nodes;
+pub(crate) mod merge;
+pub(crate) mod nodes;
 pub mod ramp;
 pub(crate) mod remark;
 mod requests;
@@ -38,7 +38,6 @@ pub(crate) use lookup::{
     check_conditions, check_name, check_unit, format_number, numbers_ending_in,
 };
 pub use machine::Generator;
-pub(crate) use merge::{FleetParts, LostNode, merge_fleet};
 pub use merge::{MergeError, Named, merge};
 pub use nodes::{Membership, NodeResult};
 use remark::SavedVerdict;
@@ -98,9 +97,8 @@ pub struct Report {
     /// Number of values by second and by latency; `null` without values, and in reports of versions that did not save it.
     #[serde(default)]
     pub(crate) heatmap: Option<heatmap::HeatMap>,
-    /// The nodes that sent the load together; none in the report of one process, and in reports of versions that did not
-    /// save them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Nodes of a merged report, also those that were lost; empty for the report of one process.
+    #[serde(default)]
     pub nodes: Vec<NodeResult>,
     /// Judgement on the run.
     pub verdict: Verdict,
@@ -183,8 +181,8 @@ pub struct Run {
     /// The share of the load that was this process's (`--node`); `null` where all of it was.
     #[serde(default)]
     pub node: Option<Node>,
-    /// Its place in a fleet (`--fleet`); `null` without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Membership in a fleet; `null` without one.
+    #[serde(default)]
     pub fleet: Option<Membership>,
     /// Parts that `loadgen merge` added up; `null` for the report of one process.
     #[serde(default)]
@@ -207,10 +205,10 @@ pub struct Node {
     pub index: u64,
     /// Number of nodes.
     pub count: u64,
-    /// Number of this node's first worker among those of all nodes; left out without `--fleet`.
+    /// Number of its first worker among those of all nodes; absent if all nodes have the same number of threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_worker: Option<u64>,
-    /// Workers of all nodes; left out without `--fleet`.
+    /// Workers of all nodes; absent as `first_worker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u64>,
 }

@@ -22,7 +22,7 @@ mod servers;
 pub(crate) use failure::{Failure, FirstAnswer, Missing, RefusedAnswers, Silence};
 pub(crate) use limit::{LimitReason, Shortage, Starvation};
 pub(crate) use messages::MessageNote;
-pub(crate) use nodes::NodeNote;
+pub(crate) use nodes::{DifferingNode, NodeNote, SharedHost};
 pub(crate) use requests::{MethodSetting, PacingPart, RequestNote, WaitCause};
 pub(crate) use servers::{ServerNote, StampUnit};
 

@@ -115,7 +115,8 @@ fn run(seen: &Measurements) -> Run {
         node: (node.count > 1).then_some(Node {
             index: node.index,
             count: node.count,
-            ..Node::default()
+            first_worker: None,
+            workers: None,
         }),
         fleet: None,
         parts: None,

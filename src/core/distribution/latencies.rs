@@ -152,11 +152,6 @@ impl Latencies {
         self.quantile_with(quantile, VALUES_BEYOND * ROW_SHARE)
     }
 
-    /// The value at `quantile` in [0, 1], however few values lie beyond it; `None` without values.
-    pub(crate) fn quantile_or_max(&self, quantile: f64) -> Option<Nanos> {
-        self.quantile_with(quantile.min(1.0), 0.0).filter(|_| self.count() > 0)
-    }
-
     /// The value at `quantile` in [0, 1], or `None` where fewer than `fewest` values lie beyond it.
     fn quantile_with(&self, quantile: f64, fewest: f64) -> Option<Nanos> {
         let beyond = self.count() as f64 * (1.0 - quantile);

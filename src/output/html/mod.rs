@@ -202,6 +202,8 @@ mod tests {
             ..Default::default()
         };
         report.by_request = vec![request; 2];
+        let arrival_p50 = Some(800.0);
+        report.nodes = vec![crate::report::NodeResult { arrival_p50, ..Default::default() }; 2];
         report.verdict.thresholds = vec![crate::report::ThresholdResult {
             expr: "arrival.p99>5ms".into(),
             value: Some(1_000.0),

@@ -14,38 +14,77 @@ const LARGEST_SHARE: u64 = 100;
 /// The last second that a date of four digits has, in microseconds since 1970.
 const LAST_US: u64 = 253_402_300_799_000_000;
 
-impl StartClock {
+/// Clock on which the starts of all nodes are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timeline {
+    /// That of the Redis in which the fleet met.
+    Fleet,
+    /// That of the Redis that all nodes have as their log server.
+    LogServer,
+    /// The wall clock of each node, which may be wrong.
+    Own,
+}
+
+impl Timeline {
     /// The best clock that all parts have.
     pub(super) fn of(parts: &[Named]) -> Self {
         let fleets = || parts.iter().map(|(_, report)| report.run.fleet.as_ref());
-        let fleet = fleets().next().flatten().and_then(|fleet| fleet.server.as_ref());
-        if fleet.is_some() && fleets().all(|own| own.and_then(|own| own.server.as_ref()) == fleet) {
-            return Self::Redis;
+        if is_common(fleets().map(|fleet| fleet?.server.as_deref())) {
+            Self::Fleet
+        } else if has_common_log_server(parts.iter().map(|(_, report)| report)) {
+            Self::LogServer
+        } else {
+            Self::Own
         }
-        let clocks = || parts.iter().map(|(_, report)| &report.run.clock);
-        let server = clocks().next().and_then(|clock| clock.server.as_ref());
-        let is_common =
-            clocks().all(|clock| clock.start_us.is_some() && clock.server.as_ref() == server);
-        if server.is_some() && is_common { Self::Redis } else { Self::Own }
     }
 
-    /// The start of a node on this clock.
-    pub(super) fn span(self, run: &Run) -> SendingTime {
-        let own = || {
-            let begin = humantime::parse_rfc3339(&run.started_at).ok()?;
-            let since_1970 = begin.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-            u64::try_from(since_1970.as_micros()).ok()
-        };
+    /// The clock as the report has it.
+    pub(super) fn clock(self) -> StartClock {
+        match self {
+            Self::Fleet | Self::LogServer => StartClock::Redis,
+            Self::Own => StartClock::Own,
+        }
+    }
+
+    /// The start of a node on this clock, in microseconds since 1970; `None` if it is not known.
+    pub(super) fn begin_us(self, run: &Run) -> Option<u64> {
         let begin_us = match self {
-            Self::Redis => run.fleet.as_ref().map(|fleet| fleet.start_us).or(run.clock.start_us),
-            Self::Own | Self::Unknown => own(),
+            Self::Fleet => run.fleet.as_ref().map(|fleet| fleet.start_us),
+            Self::LogServer => run.clock.start_us,
+            Self::Own => {
+                let begin = humantime::parse_rfc3339(&run.started_at).ok();
+                let since_1970 =
+                    begin.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+                since_1970.and_then(|span| u64::try_from(span.as_micros()).ok())
+            }
         };
+        begin_us.filter(|us| *us > 0).map(|us| us.min(LAST_US))
+    }
+
+    /// The time in which a node sent on this clock.
+    pub(super) fn span(self, run: &Run) -> SendingTime {
         let length = Duration::try_from_secs_f64(run.duration_s).unwrap_or_default();
         SendingTime {
-            begin_us: begin_us.unwrap_or(0).min(LAST_US),
+            begin_us: self.begin_us(run).unwrap_or(0),
             length_us: u64::try_from(length.as_micros()).unwrap_or(u64::MAX),
         }
     }
+}
+
+/// Returns true if all reports have their start in the time of one log server.
+pub(super) fn has_common_log_server<'a>(reports: impl Iterator<Item = &'a Report>) -> bool {
+    is_common(reports.map(|report| {
+        let clock = &report.run.clock;
+        clock.server.as_deref().filter(|_| clock.start_us.is_some())
+    }))
+}
+
+/// Returns true if all servers are known and the same one.
+fn is_common<'a>(servers: impl Iterator<Item = Option<&'a str>>) -> bool {
+    let servers: Option<Vec<_>> = servers.collect();
+    servers.is_some_and(|all| {
+        all.first().is_some_and(|first| all.iter().all(|server| server == first))
+    })
 }
 
 /// The time in which a node sent.
@@ -62,8 +101,8 @@ impl SendingTime {
 }
 
 /// Refuses parts of which one had ended before another began.
-pub(super) fn check_overlap(parts: &[Named], clock: StartClock) -> Result<(), MergeError> {
-    let span = |part: &&Named| clock.span(&part.1.run);
+pub(super) fn check_overlap(parts: &[Named], timeline: Timeline) -> Result<(), MergeError> {
+    let span = |part: &&Named| timeline.span(&part.1.run);
     let first_to_end = parts.iter().min_by_key(|part| span(part).end_us());
     let last_to_begin = parts.iter().max_by_key(|part| span(part).begin_us);
     let (Some(ended), Some(began)) = (first_to_end, last_to_begin) else { return Ok(()) };
@@ -73,7 +112,7 @@ pub(super) fn check_overlap(parts: &[Named], clock: StartClock) -> Result<(), Me
     }
     let why = format!(
         "they did not run at the same time: by {}, {} began {} after {}, which sent for {}; see --start-at",
-        clock.described(),
+        timeline.clock().described(),
         node(&began.1),
         seconds(after.begin_us.saturating_sub(before.begin_us)),
         node(&ended.1),
@@ -125,13 +164,15 @@ impl Skew {
         self.us > LARGEST_US.max(self.longest_us / LARGEST_SHARE)
     }
 
-    /// Delay of the last node behind the first in words, if a reader must know of it.
-    pub(super) fn described(self, clock: StartClock) -> Option<String> {
+    /// Delay of the last node behind the first in words, if a reader must know of it. `bound_us` is what it can be
+    /// wrong by, if that is known.
+    pub(super) fn described(self, clock: StartClock, bound_us: Option<f64>) -> Option<String> {
         if self.us <= NOTABLE_US {
             return None;
         }
         let by = if self.us < 1_000_000 { format_time(self.us as f64) } else { seconds(self.us) };
+        let bound = bound_us.map(|us| format!(" ± {}", format_time(us))).unwrap_or_default();
         let (first, last) = (self.first, self.last);
-        Some(format!("node {last} started {by} after node {first} by {}", clock.described()))
+        Some(format!("node {last} started {by}{bound} after node {first} by {}", clock.described()))
     }
 }

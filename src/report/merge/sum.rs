@@ -3,40 +3,41 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::starts::Skew;
-use super::{LostNode, MergeError, MergePart, without_node};
+use super::lost::is_empty;
+use super::plan::without_node;
+use super::starts::{Skew, Timeline, has_common_log_server};
+use super::{LostNode, MergeError, MergePart};
 use crate::core::distribution::{Distribution, DistributionSum};
 use crate::core::units::round;
-use crate::report::figures::{add, add_by_name};
+use crate::report::figures::add_by_name;
 use crate::report::heatmap::HeatMap;
 use crate::report::{
-    ByRequest, Clock, Generator, Latency, Membership, Parts, PerThread, Report, Requests, Resource,
-    Row, Run, SCHEMA_VERSION, Script, StartClock, Tool,
+    ByRequest, Clock, Generator, Latency, Parts, PerThread, Report, Requests, Resource, Row, Run,
+    SCHEMA_VERSION, Script, Tool,
 };
 
 /// Adds the parts up.
 pub(super) struct Sum<'a> {
     /// When the first of them began.
-    begin_us: u64,
-    pub(super) clock: StartClock,
+    pub(super) begin_us: u64,
+    pub(super) timeline: Timeline,
     /// Between the first start and the last; none of one part.
     pub(super) skew: Option<Skew>,
     pub(super) parts: &'a [MergePart],
-    /// Nodes that wrote no report.
     pub(super) lost: &'a [LostNode],
-    /// Seconds of the whole fleet.
-    seconds: &'a [Row],
+    /// Rows of the whole fleet.
+    pub(super) seconds: &'a [Row],
 }
 
 impl<'a> Sum<'a> {
-    /// Sum of at least one part.
-    pub(super) fn of(parts: &'a [MergePart], clock: StartClock) -> Self {
+    /// Sum of parts, of which at least one is not of a lost node.
+    pub(super) fn of(parts: &'a [MergePart], timeline: Timeline) -> Self {
         let nodes: Vec<_> = parts.iter().map(|part| part.at).collect();
         let begin_us = nodes.iter().map(|node| node.span.begin_us).min().unwrap_or(0);
-        Self { begin_us, clock, skew: Skew::of(&nodes), parts, lost: &[], seconds: &[] }
+        Self { begin_us, timeline, skew: Skew::of(&nodes), parts, lost: &[], seconds: &[] }
     }
 
-    /// Adds what is known of a fleet besides its nodes' reports.
+    /// Adds what is known of lost nodes, and the rows of the whole fleet.
     pub(super) fn with_fleet(self, lost: &'a [LostNode], seconds: &'a [Row]) -> Self {
         Self { lost, seconds, ..self }
     }
@@ -82,17 +83,19 @@ impl<'a> Sum<'a> {
         Ok(report)
     }
 
-    /// The report of the first node that wrote one: those of lost nodes come last.
-    pub(super) fn first(&self) -> &Report {
-        &self.parts[0].report
+    /// The first report that is not of a lost node.
+    pub(super) fn first(&self) -> &'a Report {
+        let first = self.reporting().next().or(self.parts.first());
+        &first.expect("a sum has a part: the check refuses none").report
     }
 
-    /// The parts that nodes have written themselves.
-    pub(super) fn written(&self) -> impl Iterator<Item = &'a MergePart> {
+    /// The parts that are not of lost nodes.
+    pub(super) fn reporting(&self) -> impl Iterator<Item = &'a MergePart> + use<'a> {
         self.parts.iter().filter(|part| !part.is_lost)
     }
 
-    pub(super) fn reports(&self) -> impl Iterator<Item = &Report> {
+    /// The reports of all parts.
+    pub(super) fn reports(&self) -> impl Iterator<Item = &'a Report> + use<'a> {
         self.parts.iter().map(|part| &part.report)
     }
 
@@ -116,8 +119,9 @@ impl<'a> Sum<'a> {
         let begin = SystemTime::UNIX_EPOCH + Duration::from_micros(self.begin_us);
         let bounds = self.reports().filter_map(|report| report.run.clock.error_bound_us);
         let count = first.node.map_or(1, |node| node.count);
-        let ids: Vec<_> = self.written().map(|part| part.report.run.id.clone()).collect();
-        let nodes: Vec<_> = self.written().map(|part| part.at.node).collect();
+        let ids: Vec<_> = self.reporting().map(|part| part.report.run.id.clone()).collect();
+        let nodes: Vec<_> = self.reporting().map(|part| part.at.node).collect();
+        let machines = self.reporting().filter_map(|part| part.report.generator.clone());
         Run {
             id: ids.join("+"),
             started_at: humantime::format_rfc3339_millis(begin).to_string(),
@@ -135,41 +139,36 @@ impl<'a> Sum<'a> {
                 source: first.clock.source,
                 offset_us: None,
                 error_bound_us: bounds.reduce(f64::max),
-                start_us: Some(self.begin_us).filter(|_| self.clock == StartClock::Redis),
-                server: first.clock.server.clone().filter(|_| self.clock == StartClock::Redis),
+                start_us: self.log_start_us(),
+                server: first.clock.server.clone().filter(|_| self.log_start_us().is_some()),
             },
             node: None,
-            fleet: self.membership(),
+            fleet: self.fleet(),
             partial: nodes.len() as u64 != count,
             parts: Some(Parts {
-                nodes,
                 count,
                 runs: ids,
-                machines: self.reports().filter_map(|report| report.generator.clone()).collect(),
+                machines: machines.collect(),
                 start_skew_us: self.skew.map(|skew| skew.us),
-                start_clock: self.clock,
+                start_clock: self.timeline.clock(),
+                nodes,
             }),
             ..first.clone()
         }
     }
 
-    /// The fleet of all parts, and the most by which two of them began apart: each misread the clock of Redis by its own
-    /// bound.
-    fn membership(&self) -> Option<Membership> {
-        let first = self.first().run.fleet.clone()?;
-        let fleets = self.reports().filter_map(|report| report.run.fleet.as_ref());
-        let mut bounds: Vec<_> = fleets.map(|fleet| fleet.clock_bound_us).collect();
-        bounds.sort_by(|a, b| b.total_cmp(a));
-        let apart: f64 = bounds.iter().take(2).sum();
-        let clock_bound_us = if bounds.len() > 1 { round(apart, 1e3) } else { 0.0 };
-        Some(Membership { clock_bound_us, start_us: self.begin_us, ..first })
+    /// The first start in the time of the log server that all nodes have.
+    fn log_start_us(&self) -> Option<u64> {
+        let reports = || self.reporting().map(|part| &part.report);
+        let starts = reports().filter_map(|report| Timeline::LogServer.begin_us(&report.run));
+        starts.min().filter(|_| has_common_log_server(reports()))
     }
 
     /// The labels that all parts have with the same value.
     fn common_labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.first().run.labels.clone();
         labels.retain(|key, value| {
-            self.reports().all(|report| report.run.labels.get(key) == Some(&*value))
+            self.reporting().all(|part| part.report.run.labels.get(key) == Some(&*value))
         });
         labels
     }
@@ -197,7 +196,8 @@ impl<'a> Sum<'a> {
         let all: Vec<_> = self.reports().filter_map(|report| report.script.as_ref()).collect();
         let file = all.first()?.file.clone();
         let time_s: f64 = all.iter().map(|script| script.time_s).sum();
-        let spans = self.reports().map(|report| {
+        let with_script = self.reports().filter(|report| report.script.is_some());
+        let spans = with_script.map(|report| {
             let span = report.run.duration_s.max(report.requests.answered_after_s);
             span * report.run.threads as f64
         });
@@ -247,7 +247,7 @@ impl<'a> Sum<'a> {
     ) -> Result<Distribution, MergeError> {
         let mut sum = DistributionSum::default();
         for part in self.parts {
-            if let Some(distribution) = of(&part.report) {
+            if let Some(distribution) = of(&part.report).filter(|all| !is_empty(all)) {
                 sum.add(distribution)
                     .map_err(|e| MergeError::Histogram(part.name.clone(), e.to_string()))?;
             }
@@ -303,48 +303,16 @@ impl<'a> Sum<'a> {
         all
     }
 
-    /// The sum of the nodes' heat maps; `None` if a node has none, or if their columns are not of the same seconds.
+    /// The sum of the nodes' heat maps; `None` if a node that was not lost has none, or if their columns are not of the
+    /// same seconds.
     fn heatmap(&self) -> Option<HeatMap> {
         let maps: Option<Vec<_>> =
-            self.written().map(|part| part.report.heatmap.as_ref()).collect();
+            self.reporting().map(|part| part.report.heatmap.as_ref()).collect();
         let maps = maps?;
         // A node that began later by half a column would be drawn in the column before.
         let column_s = maps.first()?.column_s as f64;
-        let is_aligned = self.parts.iter().all(|part| self.offset(part) < column_s / 2.0);
+        let is_aligned = self.reporting().all(|part| self.offset(part) < column_s / 2.0);
         if is_aligned { HeatMap::sum(&maps) } else { None }
-    }
-
-    /// Rows of the same second added. All nodes see the one queue. Percentiles cannot be added: they are there in the
-    /// seconds of a fleet, whose histograms were.
-    fn series(&self) -> Vec<Row> {
-        let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
-        for part in self.parts {
-            for row in &part.report.series {
-                let second = (self.offset(part) + row.t_s).round() as u64;
-                let sum = rows.entry(second).or_default();
-                sum.t_s = second as f64;
-                add(&mut sum.sent, row.sent);
-                add(&mut sum.completed, row.completed);
-                add(&mut sum.failed, row.failed);
-                add(&mut sum.arrived, row.arrived);
-                add(&mut sum.in_flight, row.in_flight);
-                sum.queue_depth = sum.queue_depth.max(row.queue_depth);
-                let used = row.cpu_percent.iter();
-                let named =
-                    used.map(|(component, percent)| (at(component, part.at.node).into(), *percent));
-                sum.cpu_percent.extend(named);
-            }
-        }
-        for whole in self.seconds {
-            let sum = rows.entry(whole.t_s.round() as u64).or_default();
-            *sum = Row {
-                in_flight: sum.in_flight.max(whole.in_flight),
-                queue_depth: sum.queue_depth.max(whole.queue_depth),
-                cpu_percent: std::mem::take(&mut sum.cpu_percent),
-                ..whole.clone()
-            };
-        }
-        rows.into_values().collect()
     }
 }
 
@@ -354,6 +322,6 @@ fn per_second(count: u64, span: f64) -> f64 {
 }
 
 /// A component of a node.
-fn at(component: &str, node: u64) -> String {
+pub(super) fn at(component: &str, node: u64) -> String {
     format!("{component}@{node}")
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::Coded;
 use crate::core::clock::Nanos;
 use crate::core::units::{format_some, format_time};
+use crate::report::nodes::index_list;
 
 /// Reason why the generator is limited: its numbers are not those of the target alone.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,15 +37,13 @@ pub(crate) enum LimitReason {
         /// Nodes of the run.
         of: u64,
     },
-    /// A node wrote no report.
+    /// A node of a fleet fell silent before it sent its report.
     NodeLost {
-        /// Its index.
-        node: u64,
-        /// Its host.
-        host: String,
-        /// Second of the run since which it was silent.
+        /// Its index and host, in words.
+        node: String,
+        /// Seconds from the start of the fleet to its last heartbeat.
         silent_since_s: f64,
-        /// Slots of it that are not accounted for; `None` if their number is not planned.
+        /// Slots of its part of the schedule of which nothing is known; `None` without a schedule.
         unaccounted: Option<u64>,
     },
     /// The nodes began so far apart that they did not send the planned load together.
@@ -112,17 +111,17 @@ impl fmt::Display for LimitReason {
                 write!(f, "{failed} failed because {of}")
             }
             Self::Partial { missing, of } => {
-                let missing: Vec<_> = missing.iter().map(u64::to_string).collect();
-                write!(f, "partial: the report of node {} of {of} is missing", missing.join(", "))
+                write!(f, "PARTIAL: the report of node {} of {of} is missing", index_list(missing))
             }
-            Self::NodeLost { node, host, silent_since_s, unaccounted } => {
-                write!(f, "PARTIAL: node {node} ({host}) silent since {silent_since_s:.1} s")?;
-                match unaccounted {
-                    Some(slots) => {
-                        write!(f, "; {} not accounted for", format_some(*slots, "slot", "slots"))
-                    }
-                    None => f.write_str("; its later requests are not accounted for"),
-                }
+            Self::NodeLost { node, silent_since_s, unaccounted } => {
+                let unaccounted = match unaccounted {
+                    Some(slots) => format_some(*slots, "slot", "slots"),
+                    None => "its later requests are".to_owned(),
+                };
+                write!(
+                    f,
+                    "PARTIAL: {node} silent since {silent_since_s:.1} s; {unaccounted} not accounted for"
+                )
             }
             Self::StartsApart { skew } => {
                 write!(f, "{skew}: together they did not send the planned load; see --start-at")

@@ -39,6 +39,8 @@ mod conditions;
 mod json;
 /// The text.
 mod text;
+/// Merged reports of fleets.
+mod fleet;
 /// Every form of a run and of a ramp, read as the tools that they are for read them.
 mod forms;
 /// Two sides of made-up runs whose noise is known.
