@@ -166,7 +166,21 @@ const OF_IDS: [&str; 8] = [
     "messages.unknown",
 ];
 
+/// The place of the node's index in a topic.
+const NODE_IN_TOPIC: &str = "{{node}}";
+
 impl PipelinePlan {
+    /// The topics that node `index` subscribes to.
+    pub(crate) fn topics_of_node(&self, index: u64) -> Vec<String> {
+        let index = index.to_string();
+        self.topics.iter().map(|topic| topic.replace(NODE_IN_TOPIC, &index)).collect()
+    }
+
+    /// Returns true if each node subscribes to topics of its own.
+    pub(crate) fn has_own_topics(&self) -> bool {
+        self.topics.iter().all(|topic| topic.contains(NODE_IN_TOPIC))
+    }
+
     /// Adds the row that a condition on a stage needs. Errors begin with `place`, where it was written.
     pub(crate) fn add_stage_of(
         &mut self,

@@ -96,8 +96,8 @@ impl<T: Transport> Sender<T> {
         let index = index.max(self.next_index);
         let slot = self.worker.slot(index);
         let claimed = self.ids.assign(index, due).map(|id| {
-            let worker = self.worker.worker as u64;
-            let values = Values { msg_id: id.get(), worker, seq: index, turn: slot };
+            let (worker, node) = (self.worker.worker as u64, self.worker.node);
+            let values = Values { msg_id: id.get(), worker, seq: index, node, turn: slot };
             let prepared = self.source.prepare(&values);
             let batch = prepared.batch;
             self.next_index = index + batch.ids;
@@ -226,7 +226,7 @@ mod tests {
         let table = Arc::new(DueTable::default());
         let space = IdSpace::from_authority(0, 1, 8);
         let mut sender = Sender::new(
-            WorkerIndex { worker: 0, workers: 1 },
+            WorkerIndex { worker: 0, workers: 1, node: 0 },
             Box::new(ThreeAtOnce),
             DueTimesChecker { space, table: Arc::clone(&table), sent: Vec::new() },
             IdWriter::new(space, 0, Some(table)),

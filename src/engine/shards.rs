@@ -112,12 +112,13 @@ impl LoadShards {
         WorkerIndex {
             worker: self.load.node.first_worker as usize + worker,
             workers: self.load.node.workers as usize,
+            node: self.load.node.share.index,
         }
     }
 
     /// Requests of `mix` by slot and id, for ids in `space`.
     pub(crate) fn assignment(&self, mix: &Arc<Mix>, space: IdSpace) -> Assignment {
-        let WorkerIndex { worker, workers } = self.index(0);
+        let WorkerIndex { worker, workers, .. } = self.index(0);
         Assignment::new(Arc::clone(mix), space, worker as u64, workers as u64)
     }
 
@@ -128,7 +129,7 @@ impl LoadShards {
 
     /// Part of `worker` in a total of all nodes.
     fn common_share(&self, total: u64, worker: usize) -> u64 {
-        let WorkerIndex { worker, workers } = self.index(worker);
+        let WorkerIndex { worker, workers, .. } = self.index(worker);
         share(total, worker, workers)
     }
 
@@ -220,7 +221,7 @@ mod tests {
     }
 
     fn slots(shards: &LoadShards, worker: usize) -> Vec<Slot> {
-        let WorkerIndex { worker, workers } = shards.index(worker);
+        let WorkerIndex { worker, workers, .. } = shards.index(worker);
         schedule(shards).slots(worker as u64, workers as u64).collect()
     }
 

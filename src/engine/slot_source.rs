@@ -35,6 +35,8 @@ pub(crate) struct WorkerIndex {
     pub worker: usize,
     /// Number of workers of all nodes, at least 1.
     pub workers: usize,
+    /// Index of the node, from 0.
+    pub node: u64,
 }
 
 impl WorkerIndex {
@@ -70,7 +72,7 @@ pub(super) enum SlotSource<'a> {
 
 impl<'a> SlotSource<'a> {
     pub(super) fn new(config: &WorkerConfig, load: &'a WorkerLoad) -> Self {
-        let WorkerIndex { worker, workers } = config.index;
+        let WorkerIndex { worker, workers, .. } = config.index;
         match load {
             WorkerLoad::Open { schedule, max_in_flight } => {
                 let mut due = schedule.slots(worker as u64, workers as u64);

@@ -283,6 +283,12 @@ impl Member {
             .collect();
     }
 
+    /// Index of this node.
+    #[cfg(any(test, feature = "internals"))]
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Name of this node in messages: `node 3 (web-7)`.
     pub(crate) fn own_name(&self) -> String {
         self.roster.name(self.index)
@@ -333,6 +339,7 @@ impl Member {
             count: place.share.count,
             first_worker: Some(place.first_worker),
             workers: Some(place.workers),
+            own_topics: report.run.node.is_some_and(|node| node.own_topics),
         });
         report.run.fleet = lock(&self.agreed).map(|AgreedStart { at_us, bound_us }| Membership {
             name: self.name.clone(),

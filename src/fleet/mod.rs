@@ -11,6 +11,8 @@ mod member;
 mod result;
 mod roster;
 mod seconds;
+#[cfg(any(test, feature = "internals"))]
+pub(crate) mod simulation;
 mod size;
 mod store;
 mod terms;

@@ -83,6 +83,7 @@ impl LostPlace<'_> {
                     count: place.share.count,
                     first_worker: Some(place.first_worker),
                     workers: Some(place.workers),
+                    own_topics: self.like.run.node.is_some_and(|node| node.own_topics),
                 }),
                 // Its own bound is not known, and it does not matter any more.
                 fleet: self

@@ -235,12 +235,13 @@ mod tests {
                 Template::parse_with(text.as_bytes(), Some(&data), EscapeContext::Plain).expect("valid")
             };
             let head = parse("len {{worker}} {{cell}} ");
-            let all = ["a{{msg_id}}b{{seq}}{{worker}}{{msg_id}}", "{{cell}}-{{seq}}", "x{{cell}}"];
+            let all = ["a{{msg_id}}b{{seq}}{{worker}}{{msg_id}}", "{{cell}}-{{seq}}{{node}}", "x{{cell}}"];
             let templates: Vec<_> = all[..lines].iter().map(|text| parse(text)).collect();
             let body = MessageBody::lines(templates.clone()).expect("not empty");
             let mut rendered = Rendered::new(head.clone(), end_head, body);
             for (seq, (msg_id, turn)) in ids.iter().enumerate() {
-                let values = Values { msg_id: *msg_id, worker, seq: seq as u64, turn: *turn };
+                let seq = seq as u64;
+                let values = Values { msg_id: *msg_id, worker, seq, node: worker / 3, turn: *turn };
                 let line = &templates[*turn as usize % lines];
                 prop_assert_eq!(rendered.fill(&values), afresh(&head, line, &values));
             }

@@ -11,10 +11,13 @@ pub(super) enum Field {
     MsgId,
     Worker,
     Seq,
+    Node,
 }
 
 const FIELDS: [(&str, Field); 3] =
     [("msg_id", Field::MsgId), ("worker", Field::Worker), ("seq", Field::Seq)];
+/// The hole of the node's index. A column of this name comes first: tables had one before the hole was there.
+const NODE: &str = "node";
 
 /// Names of holes that are loadgen's own: no column may have one.
 pub(crate) const OWN_NAMES: [&str; 3] = [FIELDS[0].0, FIELDS[1].0, FIELDS[2].0];
@@ -41,6 +44,8 @@ pub(crate) struct Values {
     pub worker: u64,
     /// `{{seq}}`: the worker's count of messages from 0.
     pub seq: u64,
+    /// `{{node}}`: the index of the node from 0; 0 of a run of one process.
+    pub node: u64,
     /// Number of the message among those of all workers, from 0. It selects the line and the row.
     pub turn: u64,
 }
@@ -51,6 +56,7 @@ impl Values {
             Field::MsgId => self.msg_id,
             Field::Worker => self.worker,
             Field::Seq => self.seq,
+            Field::Node => self.node,
         }
     }
 }
@@ -308,9 +314,11 @@ fn hole_at(
     }
     match data.and_then(|data| data.column(name, escape)) {
         Some(column) => Ok(Some((TemplatePart::Cell(column), len))),
+        None if name == NODE => Ok(Some((TemplatePart::Number(Field::Node), len))),
         None if is_word(name) => {
             let columns = data.into_iter().flat_map(Data::names);
-            let known = OWN_NAMES.into_iter().chain(columns).map(str::to_owned).collect();
+            let known =
+                OWN_NAMES.into_iter().chain([NODE]).chain(columns).map(str::to_owned).collect();
             Err(TemplateError { name: name.to_owned(), known })
         }
         None => Ok(None),
@@ -355,11 +363,11 @@ mod tests {
         };
         assert_eq!(
             error(None),
-            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{worker}} and {{seq}}"
+            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{worker}}, {{seq}} and {{node}}"
         );
         assert_eq!(
             error(Some(&data())),
-            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{worker}}, {{seq}}, {{name}}, \
+            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{worker}}, {{seq}}, {{node}}, {{name}}, \
              {{full name}} and {{n}}"
         );
         let many = (0..40).map(|n| format!("c{n}")).collect();

@@ -211,6 +211,9 @@ pub struct Node {
     /// Workers of all nodes; absent as `first_worker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u64>,
+    /// The node subscribes to topics of its own (`--topic 'x/{{node}}'`); absent if it gets the messages of all nodes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_topics: bool,
 }
 
 /// The nodes whose reports were merged.

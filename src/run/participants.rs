@@ -249,7 +249,7 @@ async fn start_listener(
 ) -> Result<Listener, RunError> {
     let source = MqttSource::new(BrokerSettings {
         mqtt: mqtt.clone(),
-        topics: plan.pipeline.topics.clone(),
+        topics: plan.pipeline.topics_of_node(plan.load.node.share.index),
         qos: plan.pipeline.qos,
     });
     Listener::start(source, config).await

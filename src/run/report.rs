@@ -115,8 +115,8 @@ fn run(seen: &Measurements) -> Run {
         node: (node.count > 1).then_some(Node {
             index: node.index,
             count: node.count,
-            first_worker: None,
-            workers: None,
+            own_topics: seen.plan.listens() && seen.plan.pipeline.has_own_topics(),
+            ..Node::default()
         }),
         fleet: None,
         parts: None,

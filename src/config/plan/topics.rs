@@ -1,6 +1,6 @@
 //! Topics of MQTT: those that are subscribed to, and the one that the push server publishes to.
 
-use super::{PlanError, Target, refuse};
+use super::{NODE_IN_TOPIC, PlanError, Target, refuse};
 
 /// The one topic of a push server. Refuses several, and those that cannot be published to.
 pub(crate) fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {
@@ -48,6 +48,12 @@ pub(super) fn topics(mut topics: Vec<String>, target: &Target) -> Result<Vec<Str
         topics.push("/channel".to_owned());
     }
     match target {
+        Target::Pipeline if topics.iter().any(|topic| topic.contains(NODE_IN_TOPIC)) => {
+            return refuse(
+                "--topic with {{node}}: the push server that loadgen starts publishes to one topic; give the URL of a \
+                 pipeline in which the request chooses the topic, or leave {{node}} out",
+            );
+        }
         Target::Pipeline => topic_to_publish(&topics).map(|_| ())?,
         Target::Url(_) => check_filters(&topics)?,
     }

@@ -115,7 +115,7 @@ fn count_allocations(
         recorder = recorder.of_mix(Mixture { assignment, carries_id: vec![true, true, false] });
     }
     let config = WorkerConfig {
-        index: WorkerIndex { worker: 0, workers: 1 },
+        index: WorkerIndex { worker: 0, workers: 1, node: 0 },
         start,
         measure_from: start,
         drain: timeout,

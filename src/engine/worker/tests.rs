@@ -33,7 +33,7 @@ fn run<T: Transport>(source: Box<dyn RequestSource>, transport: T) -> LoadResult
     let (intervals, _rows) = mpsc::unbounded_channel();
     let worker = Worker {
         config: WorkerConfig {
-            index: WorkerIndex { worker: 0, workers: 1 },
+            index: WorkerIndex { worker: 0, workers: 1, node: 0 },
             start,
             measure_from: start,
             drain: Nanos::from_secs(5),

@@ -124,7 +124,7 @@ fn work(
     let (intervals, _rows) = mpsc::unbounded_channel();
     let worker = Worker {
         config: WorkerConfig {
-            index: WorkerIndex { worker: 0, workers: 1 },
+            index: WorkerIndex { worker: 0, workers: 1, node: 0 },
             start,
             measure_from: start,
             drain: Nanos::from_secs(5),
@@ -190,7 +190,7 @@ fn a_connection_closed_during_a_sleep_carries_no_request() {
 
     let due = clock::now();
     let ticket = Ticket { due, ready: due, id: MsgId::new(1).expect("an id") };
-    let values = Values { msg_id: 1, worker: 0, seq: 0, turn: 0 };
+    let values = Values { msg_id: 1, ..Values::default() };
     let content = RequestContent::Shape { index: 0, values };
     raw.send(OutgoingRequest { ticket, following: &mut Vec::new(), content });
     // One of the three connections has the request and gets an answer; the two others are closed.

@@ -29,9 +29,13 @@ impl Sum<'_> {
         notes
     }
 
-    /// All nodes have the same topics, and each subscribes to them, so each gets the messages of all.
+    /// All nodes have the same topics, and each subscribes to them, so each gets the messages of all, unless the topics have
+    /// the node's index.
     fn arrivals_multiplied(&self, report: &Report) -> Option<NodeNote> {
-        let nodes = self.reports().filter(|part| part.messages.is_some()).count() as u64;
+        let gets_all = |part: &&Report| {
+            part.messages.is_some() && part.run.node.is_none_or(|node| !node.own_topics)
+        };
+        let nodes = self.reports().filter(gets_all).count() as u64;
         let arrived = report.messages.as_ref()?.arrived;
         if nodes < 2 || arrived == 0 || report.run.duration_s <= 0.0 {
             return None;

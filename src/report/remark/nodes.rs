@@ -94,7 +94,8 @@ impl fmt::Display for NodeNote {
             Self::ArrivalsMultiplied { nodes, per_s } => write!(
                 f,
                 "{nodes} nodes subscribe to all messages: the broker delivers {}/s of them, {nodes} times the load. \
-                 If this is too much for it, take fewer nodes with more --threads",
+                 If this is too much for it, take fewer nodes with more --threads, or a --topic with {{{{node}}}} where the \
+                 request chooses the topic",
                 format_count(per_s.round() as u64)
             ),
         }

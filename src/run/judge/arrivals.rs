@@ -19,7 +19,7 @@ pub(super) fn arrival_notes(report: &Report, seen: &Measurements) -> Vec<Remark>
         notes.push(MessageNote::NoneJoined(Box::new(Diagnosis {
             unjoined: arrivals.unjoined.clone(),
             other_topics: arrivals.other_topics.clone(),
-            topics: seen.plan.pipeline.topics.clone(),
+            topics: seen.plan.pipeline.topics_of_node(seen.plan.load.node.share.index),
             id_fields: seen.plan.request.id_fields.clone(),
             show_payload: seen.plan.pipeline.show_payload,
         })));

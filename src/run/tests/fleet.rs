@@ -22,8 +22,13 @@ fn node(index: u64, count: u64) -> Report {
     seen.ended_components.clear();
     seen.machine.facts.name = Some(format!("web-{index}"));
     let mut report = Report::from(&seen);
-    report.run.node =
-        Some(Node { index, count, first_worker: Some(2 * index), workers: Some(2 * count) });
+    report.run.node = Some(Node {
+        index,
+        count,
+        first_worker: Some(2 * index),
+        workers: Some(2 * count),
+        own_topics: false,
+    });
     report.run.fleet = Some(Membership {
         name: "smoke-17".to_owned(),
         server: Some("f1ee7".to_owned()),

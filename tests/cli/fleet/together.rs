@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::{Meeting, ended, index_of};
 use crate::support::{
-    Mosquitto, Process, Recorder, Redis, Service, eventually, loadgen, loadgen_with_wrong_clock,
-    matches_schema, require, run,
+    Act, Mosquitto, OK, Process, Recorder, Redis, Service, Target, eventually, loadgen,
+    loadgen_with_wrong_clock, matches_schema, require, run,
 };
 
 #[test]
@@ -123,4 +123,44 @@ fn a_condition_that_holds_is_the_exit_code_of_all_nodes() {
     let watched = run(&format!("watch f --redis {redis}"));
     assert_eq!(watched.code, Some(99), "{watched:?}");
     assert!(watched.stderr.contains("exit 99; the report is that of node 0"), "{watched:?}");
+}
+
+/// A target that publishes each body on the topic that the request names.
+fn publishing(broker: &std::sync::Arc<Mosquitto>) -> Target {
+    let broker = std::sync::Arc::clone(broker);
+    Target::scripted(move |request| {
+        let topic = request.field("x-topic").unwrap_or_default().to_owned();
+        broker.publish(&topic, &request.body);
+        Act::Say(OK)
+    })
+}
+
+#[test]
+fn each_node_hears_its_own_topic_alone() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let broker = std::sync::Arc::new(broker);
+    let target = publishing(&broker);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("all.json");
+    let words = format!(
+        "{} -R 20 -d 1s -t 1 -c 2 --header X-Topic:to/{{{{node}}}} --mqtt {} --topic to/{{{{node}}}} \
+         --fleet t --nodes 2 --fleet-redis {} -o {}",
+        target.url(),
+        broker.url(),
+        redis.url(),
+        file.display()
+    );
+    let node = |_| Process::start("node", &mut loadgen(&words));
+    let all = ended((0..2).map(node).collect());
+    assert!(all.iter().all(|node| node.code == Some(0)), "{all:?}");
+    let text = std::fs::read_to_string(file).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let messages = &report["messages"];
+    assert_eq!([&messages["accepted"], &messages["arrived"]], [20, 20], "{messages}");
+    assert_eq!(messages["foreign"], 0, "{messages}");
+    let codes = report["verdict"]["codes"]["notes"].to_string();
+    assert!(!codes.contains("arrivals_multiplied"), "{codes}");
+    for node in 0..2 {
+        assert_eq!(report["nodes"][node]["arrived"], 10);
+    }
 }
