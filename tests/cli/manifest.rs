@@ -6,7 +6,8 @@ use std::process::Command;
 use saphyr::{LoadableYamlNode as _, Yaml};
 
 use crate::support::{
-    Finished, Nginx, Process, Redis, find_program, loadgen, matches_schema, prepared, run, skip,
+    Finished, Mosquitto, Nginx, Process, Redis, find_program, free_port, loadgen, matches_schema,
+    prepared, run, skip,
 };
 
 /// Password of the Redis in which the nodes meet.
@@ -179,4 +180,56 @@ fn the_schema_of_kubernetes_accepts_the_job() {
     fs::write(&file, job).expect("a manifest");
     let output = Command::new(validate).arg("--strict").arg(&file).output().expect("it runs");
     assert!(output.status.success(), "{output:?}");
+}
+
+/// Replaces `${NAME:-value}` by the variable, or by the value.
+fn interpolated(text: &str, variables: &[(&str, &str)]) -> String {
+    let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
+    let (reference, after) = rest.split_once('}').expect("a closed reference");
+    let (name, default) = reference.split_once(":-").expect("a default");
+    let given = variables.iter().find(|(given, _)| *given == name);
+    let value = given.map_or(default, |(_, value)| value);
+    format!("{before}{value}{}", interpolated(after, variables))
+}
+
+#[test]
+fn the_services_of_the_compose_file_are_a_pipeline_and_its_load() {
+    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
+    let text = include_str!("../../compose.yaml");
+    let documents = Yaml::load_from_str(text).expect("YAML");
+    let services = &documents[0]["services"];
+    let image = concat!("loadgen:", env!("CARGO_PKG_VERSION"));
+    let port = free_port().to_string();
+    let hosts = [
+        ("redis://redis", redis.url()),
+        ("mqtt://mosquitto", broker.url()),
+        ("0.0.0.0:8080", format!("127.0.0.1:{port}")),
+        ("api:8080", format!("127.0.0.1:{port}")),
+    ];
+    let variables = [("NODES", "2"), ("RATE", "200"), ("DURATION", "1s")];
+    let start = |name: &str, more: &[&str]| {
+        let service = &services[name];
+        assert_eq!(service["image"].as_str(), Some(image), "{name}");
+        let mut words = list(&service["command"]);
+        for (name, address) in &hosts {
+            words.iter_mut().for_each(|word| *word = word.replace(name, address));
+        }
+        let words = words.iter().map(|word| interpolated(word, &variables));
+        let mut command = loadgen("");
+        command.args(words).args(more);
+        let environment = service.as_mapping_get("environment").and_then(Yaml::as_mapping);
+        for (name, value) in environment.into_iter().flatten() {
+            let (name, value) = (name.as_str().expect("a name"), value.as_str().expect("a text"));
+            command.env(name, interpolated(value, &variables));
+        }
+        Process::start(name, &mut command)
+    };
+    let _services = ["api", "push"].map(|name| start(name, &[]));
+    let ended = [0, 1].map(|_| start("loadgen", &["--format", "json"])).map(Process::finish);
+    assert!(ended.iter().all(|node| node.code == Some(0)), "{ended:?}");
+    let reports: Vec<_> = ended.iter().filter(|node| !node.stdout.is_empty()).collect();
+    assert_eq!(reports.len(), 1, "{ended:?}");
+    let report: serde_json::Value = serde_json::from_str(&reports[0].stdout).expect("JSON");
+    assert_eq!(report["messages"]["arrived"], 200, "{report}");
+    assert_eq!(report["nodes"].as_array().map(Vec::len), Some(2), "{report}");
 }
