@@ -15,7 +15,7 @@ impl fmt::Display for Quoted<'_> {
                 '\n' => f.write_str("\\n")?,
                 '\t' => f.write_str("\\t")?,
                 ' '..='~' => f.write_char(c)?,
-                // Letters are readable; line separators, byte-order marks and the like are not printable in YAML.
+                // Letters are readable. Line separators and byte-order marks are not printable in YAML.
                 c if c.is_alphanumeric() => f.write_char(c)?,
                 c => write!(f, "\\U{:08X}", u32::from(c))?,
             }
