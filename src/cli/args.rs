@@ -7,6 +7,8 @@ mod dead;
 #[cfg(feature = "pipeline")]
 mod fleet;
 mod log;
+#[cfg(feature = "pipeline")]
+mod manifest;
 mod output;
 #[cfg(feature = "pipeline")]
 mod servers;
@@ -24,6 +26,8 @@ pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 #[cfg(feature = "pipeline")]
 pub(super) use self::fleet::{FleetArgs, VisitArgs};
 pub(super) use self::log::LogArgs;
+#[cfg(feature = "pipeline")]
+pub(super) use self::manifest::{ManifestArgs, ManifestKind, NodeMemory};
 pub(super) use self::output::OutputArgs;
 use self::output::{RAMP_OUTPUT, fitting};
 #[cfg(feature = "pipeline")]
@@ -112,6 +116,9 @@ pub(super) enum Command {
     /// End a fleet: each of its nodes reports what it has
     #[cfg(feature = "pipeline")]
     Stop(VisitArgs),
+    /// Print what Kubernetes, Slurm or compose needs to start a fleet
+    #[cfg(feature = "pipeline")]
+    Manifest(ManifestArgs),
     /// The API server: HTTP in, Redis list out
     #[cfg(feature = "pipeline")]
     Api(ApiArgs),

@@ -66,7 +66,7 @@ const OF_COMPARE: [(&str, &str); 6] = [
 const ABOUT: &str = "Open-loop load: HTTP in, MQTT out, and the time until each message arrives";
 
 /// Commands that the last lines leave to `--help`.
-const RARE_COMMANDS: [&str; 4] = ["dead", "init", "completions", "man"];
+const RARE_COMMANDS: [&str; 5] = ["dead", "init", "manifest", "completions", "man"];
 
 const EXAMPLES: &str = "\
 Examples:

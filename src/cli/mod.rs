@@ -11,6 +11,8 @@ mod fleet;
 mod help;
 mod init;
 mod logger;
+#[cfg(feature = "pipeline")]
+mod manifest;
 mod manual;
 mod merge;
 mod metrics;
@@ -91,6 +93,8 @@ fn execute(cli: Cli) -> ExitCode {
             Some(Command::Watch(args)) => visit::watch(&args).await,
             #[cfg(feature = "pipeline")]
             Some(Command::Stop(args)) => visit::stop(&args).await,
+            #[cfg(feature = "pipeline")]
+            Some(Command::Manifest(args)) => manifest::manifest(&args),
             #[cfg(feature = "pipeline")]
             Some(Command::Api(args)) => services::api(args).await,
             #[cfg(feature = "pipeline")]

@@ -8,6 +8,9 @@ mod fleet;
 mod html;
 /// Start and end of a run: signals, bad usage, files that cannot be written, missing programs, exit codes.
 mod lifecycle;
+/// `loadgen manifest`: what it prints, started as its launcher would start it.
+#[cfg(feature = "pipeline")]
+mod manifest;
 /// Whole runs through api, Redis, push, broker and subscriber, and their reports.
 mod pipeline;
 /// `loadgen ramp`: steps one after another, and the results that are kept after a failure.

@@ -28,6 +28,12 @@ impl CommandLine {
         Self { words: std::env::args_os().collect() }
     }
 
+    /// The command of another process, with the name of the program.
+    #[cfg(feature = "pipeline")]
+    pub(super) fn of(words: Vec<OsString>) -> Self {
+        Self { words }
+    }
+
     /// Parses the arguments. An error says what was meant.
     pub(super) fn parse(&self) -> Result<Cli, ParseError> {
         let typed = TypedWords::new(&self.words);
