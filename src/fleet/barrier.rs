@@ -53,6 +53,9 @@ impl StartBarrier for FleetBarrier {
                 ));
             }
             let bound_us = store.clock_bound_us();
+            log::debug!(
+                "fleet: the first slot is at {at:?} of the monotonic clock, ± {bound_us:.0} us"
+            );
             let mut agreed = self.agreed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *agreed = Some(AgreedStart { at_us, bound_us });
             Ok(FirstSlot { at, wall: UNIX_EPOCH + Duration::from_micros(at_us) })

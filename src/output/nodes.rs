@@ -18,13 +18,29 @@ const HOST_CHARACTERS: usize = 20;
 pub(super) fn parts(report: &Report) -> Option<String> {
     let parts = report.run.parts.as_ref()?;
     let partial = if report.run.partial { ": PARTIAL" } else { "" };
-    let skew = parts.start_skew_us.map_or_else(String::new, |us| {
-        let fleet = report.run.fleet.as_ref();
-        let bound = fleet.map(|fleet| format!(" ± {}", format_time(fleet.clock_bound_us)));
-        let (bound, by) = (bound.unwrap_or_default(), parts.start_clock.described());
-        format!("; started within {}{bound} by {by}", format_time(us as f64))
-    });
-    Some(format!("node {} of {}{partial}{skew}", index_list(&parts.nodes), parts.count))
+    let nodes = format!("node {} of {}{partial}", index_list(&parts.nodes), parts.count);
+    Some(match (&report.run.fleet, parts.start_skew_us) {
+        (Some(fleet), Some(0)) => {
+            // They agreed on the time; each misread the clock by a little.
+            let apart = format_time(fleet.clock_bound_us);
+            format!("fleet {}: {nodes}; started at one time, to ± {apart}", fleet.name)
+        }
+        (Some(fleet), None) => format!("fleet {}: {nodes}", fleet.name),
+        (_, None) => nodes,
+        (fleet, Some(us)) => {
+            let bound =
+                fleet.as_ref().map(|fleet| format!(" ± {}", format_time(fleet.clock_bound_us)));
+            let (bound, by) = (bound.unwrap_or_default(), parts.start_clock.described());
+            format!("{nodes}; started within {}{bound} by {by}", format_time(us as f64))
+        }
+    })
+}
+
+/// Returns true if several nodes ran on one host: each counts the others among the processes beside it.
+pub(super) fn share_a_host(report: &Report) -> bool {
+    let mut hosts: Vec<_> = report.nodes.iter().filter_map(|node| node.host.as_deref()).collect();
+    hosts.sort_unstable();
+    hosts.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// The table of nodes below its title; empty if the report is not merged.

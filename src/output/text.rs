@@ -1,7 +1,7 @@
 //! The report as text: wrk's block of numbers first, then the results that wrk does not have.
 
 use super::machine::{labels, machine};
-use super::nodes::{node_section, parts};
+use super::nodes::{node_section, parts, share_a_host};
 use super::number::{
     NOT_AVAILABLE, Statistic, bound_of_zero, cpu_per_request_us, statistic_rows, time,
 };
@@ -345,7 +345,8 @@ pub(super) fn resource_rows(report: &Report) -> Vec<Vec<String>> {
             format_memory(used.rss_max_bytes as f64),
         ]);
     }
-    rows.extend(report.generator.as_ref().and_then(other_processes));
+    let machine = report.generator.as_ref().filter(|_| !share_a_host(report));
+    rows.extend(machine.and_then(other_processes));
     rows
 }
 

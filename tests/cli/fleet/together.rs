@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::{Meeting, ended, index_of};
 use crate::support::{
-    Act, Mosquitto, OK, Process, Recorder, Redis, Service, Target, eventually, loadgen,
-    loadgen_with_wrong_clock, matches_schema, require, run,
+    Act, Mosquitto, OK, Process, Recorder, Redis, Service, Target, clear_settings, eventually,
+    loadgen, loadgen_with_wrong_clock, matches_schema, require, run,
 };
 
 #[test]
@@ -162,5 +162,43 @@ fn each_node_hears_its_own_topic_alone() {
     assert!(!codes.contains("arrivals_multiplied"), "{codes}");
     for node in 0..2 {
         assert_eq!(report["nodes"][node]["arrived"], 10);
+    }
+}
+
+/// Runs a launcher to its end.
+fn launched(command: &mut std::process::Command) -> crate::support::Finished {
+    clear_settings(command);
+    command.env("LOADGEN_ALLOW_LIMITED", "true");
+    Process::start("launcher", command).finish()
+}
+
+#[test]
+fn mpi_and_slurm_start_a_fleet() {
+    let Some(meeting) = Meeting::start() else { return };
+    let program = env!("CARGO_BIN_EXE_loadgen");
+    let words = meeting.words("-R 400 -d 2s").replace("--fleet f ", "");
+    let words: Vec<_> = words.split_whitespace().collect();
+    if require("mpiexec") {
+        let mut command = std::process::Command::new("mpiexec");
+        command.args(["-n", "4", program]).args(&words);
+        let nameless = launched(command.arg("--fleet"));
+        assert_eq!(nameless.code, Some(2), "{nameless:?}");
+        assert!(nameless.stderr.contains("MPICH gives none"), "{nameless:?}");
+        let mut command = std::process::Command::new("mpiexec");
+        command.args(["-n", "4", program]).args(&words).arg("--fleet=mpi");
+        let finished = launched(&mut command);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(meeting.report().count("/requests/completed"), 800);
+    }
+    // The script needs root for munge.
+    if rustix::process::geteuid().is_root() && require("srun") && require("munged") {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/slurm");
+        let mut command = std::process::Command::new(script);
+        command.args(["srun", "-n4", "--overcommit", program]).args(&words).arg("--fleet");
+        let finished = launched(&mut command);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let report = meeting.report();
+        assert_eq!(report.count("/requests/completed"), 800);
+        assert_eq!(report.0["run"]["fleet"]["name"], "slurm-1.0");
     }
 }
