@@ -78,7 +78,7 @@ pub async fn simulate(
         report_bytes += report.to_json().len();
         ends.spawn(async move { (member.end(&report).await, member) });
     }
-    // Only the collector ends: nobody announces a result.
+    // Only the collector ends: it announces no result.
     while let Some(ended) = ends.join_next().await {
         if let (FleetEnd::Collect(results), _) = ended.map_err(|error| error.to_string())? {
             let reported = begun.elapsed();
