@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 use super::args::{RunArgs, UsageError};
 use super::metrics::{run_labels, tee};
-use super::output::Outputs;
+use super::output::{Outputs, print_bytes};
 use super::progress::View;
 use super::run::{PreparedRun, prepare};
 use super::signals::Signals;
@@ -116,27 +116,30 @@ impl FleetNode {
         }
     }
 
-    /// Announces the result of the fleet, and delivers its report.
+    /// Delivers the report of the fleet, and announces its result.
     async fn conclude(
         &mut self,
         report: &Report,
         outputs: &Outputs,
         allowed: Allowed,
     ) -> anyhow::Result<CommandOutcome> {
+        if let Some(announced) = self.member.announced().await {
+            return Ok(say_result(&self.member, &announced));
+        }
+        // First the report: a launcher may end all processes when the first one has failed.
+        outputs.add_to_step_summary(Document::Run(report));
+        let delivery = outputs.deliver(Document::Run(report));
+        let delivered = delivery.finish_unless(&mut self.signals).await;
         let result = RunResult::of_run(report, allowed);
-        let own = Announcement {
+        let announcement = Announcement {
             exit_code: result.outcome().exit_code(),
             result: result.to_string(),
             reported_by: self.member.own_name(),
         };
-        match self.member.announce(own.clone()).await {
-            Ok(announced) if announced != own => return Ok(say_result(&self.member, &announced)),
-            Ok(_) => {}
-            Err(error) => log::warn!("the other nodes do not learn the result: {error}"),
+        if let Err(error) = self.member.announce(&announcement).await {
+            log::warn!("the other nodes do not learn the result: {error}");
         }
-        outputs.add_to_step_summary(Document::Run(report));
-        let delivery = outputs.deliver(Document::Run(report));
-        match delivery.finish_unless(&mut self.signals).await {
+        match delivered {
             Some(delivered) => delivered.map(|()| result.outcome()),
             None => Ok(CommandOutcome::Interrupted),
         }
@@ -151,7 +154,7 @@ async fn announce_failure(member: &Member, error: FleetError) -> anyhow::Error {
         reported_by: member.own_name(),
     };
     // Where Redis is away, the others find the same reason.
-    let _ = member.announce(announcement).await;
+    let _ = member.announce(&announcement).await;
     error.into()
 }
 
@@ -195,15 +198,21 @@ fn check_capacity(plan: &Plan, most: Option<Rate>) -> Result<(), UsageError> {
     )))
 }
 
-/// Writes the report of this node to a file, as Redis is away.
+/// Writes the report of this node to a file, or else to stdout, as Redis is away.
 fn keep_report(member: &Member, report: &Report, reason: &str) -> anyhow::Result<CommandOutcome> {
     let name = member.fleet();
     let file = format!("{name}-{}.json", report.run.node.map_or(0, |node| node.index));
-    std::fs::write(&file, report.to_json()).with_context(|| format!("cannot write {file}"))?;
+    let place = match std::fs::write(&file, report.to_json()) {
+        Ok(()) => format!("in {file}"),
+        Err(error) => {
+            print_bytes(report.to_json().as_bytes()).context("the report could not be printed")?;
+            format!("on standard output, as {file} cannot be written ({error})")
+        }
+    };
     logger::say(
         log::Level::Error,
         &format!(
-            "fleet {name}: {reason}, so this report could not be handed in. It is in {file}; when you have those of all \
+            "fleet {name}: {reason}, so this report could not be handed in. It is {place}; when you have those of all \
              nodes: loadgen merge {name}-*.json"
         ),
     );

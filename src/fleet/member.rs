@@ -407,14 +407,17 @@ impl Member {
         Ok(results.map(|results| FleetEnd::Collect(Box::new(results))))
     }
 
-    /// Announces the result of the fleet. Returns the announcement of another node if there is one already.
-    pub(crate) async fn announce(&self, own: Announcement) -> Result<Announcement, FleetError> {
+    /// The result that another node has announced; `None` without one.
+    pub(crate) async fn announced(&self) -> Option<Announcement> {
+        let text: Option<String> = self.store.lock().await.get(FleetKey::Verdict).await.ok()?;
+        serde_json::from_str(&text?).ok()
+    }
+
+    /// Announces the result of the fleet, unless another node has done so.
+    pub(crate) async fn announce(&self, result: &Announcement) -> Result<(), FleetError> {
+        let text = serde_json::to_string(result).unwrap_or_default();
         let mut store = self.store.lock().await;
-        let text = serde_json::to_string(&own).unwrap_or_default();
-        if store.put_new(FleetKey::Verdict, text.as_bytes(), VERDICT_LIFETIME).await? {
-            return Ok(own);
-        }
-        let first: Option<String> = store.get(FleetKey::Verdict).await?;
-        Ok(first.and_then(|first| serde_json::from_str(&first).ok()).unwrap_or(own))
+        store.put_new(FleetKey::Verdict, text.as_bytes(), VERDICT_LIFETIME).await?;
+        Ok(())
     }
 }

@@ -372,7 +372,7 @@ mod tests {
         );
         let many = (0..40).map(|n| format!("c{n}")).collect();
         let text = error(Data::new(many, &[]).ok().as_ref());
-        assert!(text.ends_with("{{c16}} and 23 more"), "{text}");
+        assert!(text.ends_with("{{c15}} and 24 more"), "{text}");
     }
 
     #[test]

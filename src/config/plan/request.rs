@@ -369,7 +369,7 @@ mod tests {
         };
         assert!(with(|_| ()).contains("no request uses one of its columns: {{user}}, {{bell}}"));
         let unknown = with(|s| s.body = Some("{{users}}".into()));
-        assert!(unknown.contains("{{seq}}, {{user}} and {{bell}}"), "{unknown}");
+        assert!(unknown.contains("{{seq}}, {{node}}, {{user}} and {{bell}}"), "{unknown}");
         let unfit = with(|s| s.headers = vec!["X: {{bell}}".into()]);
         assert!(unfit.contains("line 2 of the data has a character in 'bell'"), "{unfit}");
         let (_b, lines) = file("lines", "one\n{{two}}\n");
