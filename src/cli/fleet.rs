@@ -1,5 +1,7 @@
 //! `loadgen --fleet`: join → run → hand in → one report and one exit code for all nodes.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use anyhow::Context as _;
 use tokio::sync::watch;
 
@@ -7,6 +9,7 @@ use super::args::{RunArgs, UsageError};
 use super::metrics::{run_labels, tee};
 use super::output::{Outputs, print_bytes};
 use super::progress::View;
+use super::ramp::ShowProgress;
 use super::run::{PreparedRun, prepare};
 use super::signals::Signals;
 use super::{CommandOutcome, logger, own_program};
@@ -16,7 +19,7 @@ use crate::engine::shards::LoadShards;
 use crate::fleet::{Announcement, FleetEnd, FleetError, JoinCount, Member, join};
 use crate::output::forms::Document;
 use crate::report::{Allowed, Report, RunResult};
-use crate::run::{RunError, Runner, Services};
+use crate::run::{Progress, RunError, Runner, Services};
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
     if args.start_at.is_some() {
@@ -72,9 +75,10 @@ impl FleetNode {
     async fn try_to_measure(&mut self, args: &RunArgs) -> anyhow::Result<Option<Report>> {
         check_capacity(&self.plan, args.fleet.most_per_node())?;
         let endpoint = args.watch.endpoint()?;
-        let progress = View::new(args.watch.quiet);
+        let view = Arc::new(Mutex::new(FleetView::new(args.watch.quiet)));
+        let shown = Arc::clone(&view);
         let publish = endpoint.as_ref().map(|endpoint| endpoint.updater(run_labels(&self.plan)));
-        self.member.show_fleet(tee(progress.updater(), publish));
+        self.member.show_fleet(tee(move |progress| lock(&shown).show(progress), publish));
         let runner = Runner::new()
             .services(Services::Children(own_program()))
             .stop_on(self.stop.subscribe())
@@ -85,7 +89,7 @@ impl FleetNode {
             result = runner.run_until_done(&self.plan) => Some(result),
             () = self.signals.ask_then_insist(&self.stop) => None,
         };
-        progress.finish();
+        lock(&view).finish();
         let Some(finished) = finished else { return Ok(None) };
         let measure_from = LoadShards::new(&self.plan.load).measure_from();
         Ok(Some(self.member.signed(finished?.report.clone(), measure_from)))
@@ -146,6 +150,39 @@ impl FleetNode {
     }
 }
 
+/// The view of the whole fleet. It is there from the first progress on, which only the collector gets.
+struct FleetView {
+    is_quiet: bool,
+    view: Option<View>,
+    update: Option<ShowProgress>,
+    is_over: bool,
+}
+
+impl FleetView {
+    fn new(is_quiet: bool) -> Self {
+        Self { is_quiet, view: None, update: None, is_over: false }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        if self.is_over {
+            return;
+        }
+        let view = self.view.get_or_insert_with(|| View::new(self.is_quiet));
+        let update = self.update.get_or_insert_with(|| Box::new(view.updater()));
+        update(progress);
+    }
+
+    /// Clears the view. The wait for the other nodes has none.
+    fn finish(&mut self) {
+        self.is_over = true;
+        self.view.iter().for_each(View::finish);
+    }
+}
+
+fn lock(view: &Mutex<FleetView>) -> MutexGuard<'_, FleetView> {
+    view.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Announces that there is no report of the fleet, and returns the reason.
 async fn announce_failure(member: &Member, error: FleetError) -> anyhow::Error {
     let announcement = Announcement {
@@ -166,8 +203,11 @@ fn say_joined(name: &str, joined: JoinCount) {
 fn say_place(member: &Member, plan: &Plan) {
     let load = &plan.load;
     let (first, all) = (load.node.first_worker, load.node.workers);
+    let reporter = member.reporter();
+    let rest = reporter
+        .map_or_else(String::new, |node| format!("; {node} shows the progress and has the report"));
     let text = format!(
-        "fleet {}: this is {} of {}, with workers {first} to {} of {all}",
+        "fleet {}: this is {} of {}, with workers {first} to {} of {all}{rest}",
         member.fleet(),
         member.own_name(),
         format_some(member.nodes(), "node", "nodes"),

@@ -64,7 +64,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<CommandOutcome> {
 }
 
 /// Callback for the progress of one run.
-type ShowProgress = Box<dyn FnMut(&Progress) + Send>;
+pub(super) type ShowProgress = Box<dyn FnMut(&Progress) + Send>;
 
 /// Outputs of a ramp: the saved report, the metrics, and the progress on stderr.
 struct RampScreen {

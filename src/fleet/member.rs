@@ -294,6 +294,11 @@ impl Member {
         self.roster.name(self.index)
     }
 
+    /// Name of the node that shows the progress and makes the report, as long as it lives; `None` if it is this one.
+    pub(crate) fn reporter(&self) -> Option<String> {
+        (self.index > 0).then(|| self.roster.name(0))
+    }
+
     /// Number of nodes.
     pub(crate) fn nodes(&self) -> u64 {
         self.roster.nodes.len() as u64

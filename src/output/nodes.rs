@@ -151,10 +151,10 @@ fn name(node: &NodeResult) -> String {
     format!("{} {host}", node.index).trim_end().to_owned()
 }
 
-/// The state of a node's generator: `valid`, `LIMITED` or `lost 41.2 s`.
+/// The state of a node's generator: `valid`, `LIMITED` or `lost at 41.2 s`.
 pub(super) fn state(node: &NodeResult) -> String {
     match node.lost_at_s {
-        Some(at_s) => format!("lost {at_s:.1} s"),
+        Some(at_s) => format!("lost at {at_s:.1} s"),
         None if node.valid => "valid".to_owned(),
         None => "LIMITED".to_owned(),
     }
@@ -184,10 +184,13 @@ mod tests {
         assert_eq!(rows[0][0], title);
         let names: Vec<_> = rows[1..].iter().map(|row| row[0].trim()).collect();
         assert_eq!(names, ["3", "5", "30", "31", "32", "33", "34", "35", "36", "37", "38", "39"]);
-        assert_eq!((rows[1][STATE].as_str(), rows[2][STATE].as_str()), ("lost 41.2 s", "LIMITED"));
+        assert_eq!(
+            (rows[1][STATE].as_str(), rows[2][STATE].as_str()),
+            ("lost at 41.2 s", "LIMITED")
+        );
         let style = TextStyle::terminal(80, true, crate::output::style::Characters::Marks);
         let text = node_section(&report(nodes.clone()), style);
-        for painted in ["\u{1b}[1;31mlost 41.2 s\u{1b}", "\u{1b}[1;31mLIMITED\u{1b}"] {
+        for painted in ["\u{1b}[1;31mlost at 41.2 s\u{1b}", "\u{1b}[1;31mLIMITED\u{1b}"] {
             assert_eq!(text.matches(painted).count(), 1, "{text}");
         }
         nodes.truncate(12);

@@ -32,7 +32,7 @@ fn what_a_killed_node_did_is_kept_and_the_rest_is_named() {
         let nodes = kill_in_the_middle(&meeting, killed, "-R 300 -d 6s --nodes 3");
         let all = ended(nodes);
         // A limited generator is allowed in tests: the report says it.
-        assert!(all[0].stdout.contains("PARTIAL") && all[0].stdout.contains("LOST at"), "{all:?}");
+        assert!(all[0].stdout.contains("PARTIAL") && all[0].stdout.contains("lost at"), "{all:?}");
         let report = meeting.report();
         let lost = &report.nodes()[killed as usize];
         let sent = lost["sent"].as_u64().expect("a count");
