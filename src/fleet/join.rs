@@ -20,8 +20,11 @@ use crate::host::identity::HostFacts;
 
 /// Silence after which a node is taken to be lost, in microseconds.
 pub(super) const LOST_AFTER_US: u64 = 10_000_000;
-/// Interval between two looks for the other nodes.
+/// Interval between two looks for the other nodes: so much, and a millisecond for each node, so that many nodes do not keep
+/// Redis busy.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The longest interval.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
 /// Attempts to take a rank while others take them, too.
 const ATTEMPTS: u64 = 3;
 /// Advice where a key is gone that must be there.
@@ -85,6 +88,7 @@ pub(crate) async fn join(
         roster,
         index,
         server,
+        redis: request.redis.clone(),
         name: request.name.clone(),
         token: claim.token,
     }))
@@ -293,8 +297,7 @@ async fn gather(
                 hosts.join(", ")
             )));
         }
-        store.compare_clocks().await?;
-        sleep(LOOK_EVERY).await;
+        sleep((LOOK_EVERY + Duration::from_millis(terms.nodes.most)).min(LONGEST_LOOK)).await;
     }
 }
 

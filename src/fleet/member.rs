@@ -18,6 +18,7 @@ use super::join::JoinRequest;
 use super::roster::Roster;
 use super::seconds::index_after;
 use super::store::{FleetKey, KEY_LIFETIME, Store, StoreError, VERDICT_LIFETIME};
+use crate::core::Address;
 use crate::core::clock::Nanos;
 use crate::core::units::round;
 use crate::engine::load::LoadConfig;
@@ -212,6 +213,7 @@ pub(super) struct MemberParts {
     pub(super) roster: Roster,
     pub(super) index: usize,
     pub(super) server: Option<String>,
+    pub(super) redis: Address,
     pub(super) name: String,
     pub(super) token: String,
 }
@@ -223,6 +225,8 @@ pub(crate) struct Member {
     roster: Arc<Roster>,
     index: usize,
     server: Option<String>,
+    /// Redis in which the nodes meet.
+    redis: Address,
     name: String,
     agreed: Arc<std::sync::Mutex<Option<AgreedStart>>>,
     /// Slots that each node is to send in the measured part; `None` in a closed loop.
@@ -253,7 +257,7 @@ pub(crate) struct Announcement {
 
 impl Member {
     pub(super) fn new(parts: MemberParts) -> Self {
-        let MemberParts { store, beats, roster, index, server, name, token } = parts;
+        let MemberParts { store, beats, roster, index, server, redis, name, token } = parts;
         let roster = Arc::new(roster);
         let joined = JoinedFleet { roster: Arc::clone(&roster), index, token };
         // The heartbeats were told nothing before.
@@ -265,6 +269,7 @@ impl Member {
             roster,
             index,
             server,
+            redis,
             name,
             agreed: Arc::default(),
             slots: Vec::new(),
@@ -346,6 +351,9 @@ impl Member {
             workers: Some(place.workers),
             own_topics: report.run.node.is_some_and(|node| node.own_topics),
         });
+        let (nodes, redis) = (self.nodes(), &self.redis);
+        report.run.command +=
+            &format!(" --fleet={} --nodes {nodes} --fleet-redis {redis}", self.name);
         report.run.fleet = lock(&self.agreed).map(|AgreedStart { at_us, bound_us }| Membership {
             name: self.name.clone(),
             server: self.server.clone(),
