@@ -141,9 +141,9 @@ async fn claim(store: &mut Store, request: &JoinRequest) -> Result<Claim, FleetE
     let ranks: Vec<u64> = match request.rank {
         Some(rank) => vec![rank],
         None => {
-            // Ranks are taken from 0 on, so the first free one is probably there.
-            let taken = store.count(FleetKey::Members).await?.min(request.nodes.most);
-            (taken..request.nodes.most).chain(0..taken).collect()
+            // Each process begins at another rank: with many, most would try those of the others.
+            let first = store.count_up(FleetKey::Asked).await?.min(request.nodes.most);
+            (first..request.nodes.most).chain(0..first).collect()
         }
     };
     for rank in &ranks {

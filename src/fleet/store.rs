@@ -28,6 +28,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum FleetKey {
     /// The settings that all nodes have in common, as the first node wrote them.
     Terms,
+    /// Number of processes that have asked for a rank.
+    Asked,
     /// Hash of the nodes that have joined, by rank.
     Members,
     /// The nodes that the load is divided among. It is written once.
@@ -56,8 +58,9 @@ pub(super) enum FleetKey {
 
 impl FleetKey {
     /// Those that live as long as the fleet.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Terms,
+        Self::Asked,
         Self::Members,
         Self::Roster,
         Self::Beats,
@@ -75,6 +78,7 @@ impl FleetKey {
     fn name(self) -> &'static str {
         match self {
             Self::Terms => "terms",
+            Self::Asked => "asked",
             Self::Members => "members",
             Self::Roster => "roster",
             Self::Beats => "beats",
@@ -299,6 +303,15 @@ impl Store {
     ) -> Result<BTreeMap<u64, T>, StoreError> {
         let command = redis::cmd("HGETALL").arg(self.key(key)).to_owned();
         self.ask(&command).await
+    }
+
+    /// Counts one up, and returns the count before.
+    pub(super) async fn count_up(&mut self, key: FleetKey) -> Result<u64, StoreError> {
+        let mut commands = redis::pipe();
+        commands.cmd("INCR").arg(self.key(key));
+        commands.cmd("PEXPIRE").arg(self.key(key)).arg(millis(KEY_LIFETIME)).ignore();
+        let (count,): (u64,) = self.ask_all(&commands).await?;
+        Ok(count.saturating_sub(1))
     }
 
     /// Number of fields of a hash.
