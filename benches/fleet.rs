@@ -6,7 +6,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use loadgen::bench::fleet::{SimulatedFleet, simulate};
+use loadgen::bench::{SimulatedFleet, simulate};
 
 /// Seconds of work of each fleet.
 const SECONDS: u64 = 10;

@@ -19,10 +19,7 @@ use crate::message::{
 };
 use crate::pipeline::stamps::{Stamp, Stamper};
 
-/// Fleets of virtual nodes, for `benches/fleet.rs`.
-pub mod fleet {
-    pub use crate::fleet::simulation::{SimulatedFleet, simulate};
-}
+pub use crate::fleet::simulation::{SimulatedFleet, simulate};
 
 /// The main job: 24,000 requests a second for 10 s.
 const RATE: u64 = 24_000;

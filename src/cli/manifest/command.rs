@@ -229,7 +229,7 @@ fn key(arg: &Arg) -> &str {
     arg.get_long().unwrap_or(arg.get_id().as_str())
 }
 
-/// What to do instead of naming a file.
+/// Advice in place of a file.
 fn advice_for_file(flag: &str) -> &'static str {
     match flag {
         "output" => "use --format json or another form, and take the report from the log",

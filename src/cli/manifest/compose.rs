@@ -65,7 +65,7 @@ fn secrets(command: &NodeCommand) -> String {
     lines
 }
 
-/// What each node needs. A limit of the CPU would stop its threads for a part of each tenth of a second.
+/// CPU and memory of each node. A limit of the CPU would stop its threads for a part of each tenth of a second.
 fn resources(cpus: Option<u32>, memory: Option<NodeMemory>) -> String {
     let mut lines = String::new();
     if cpus.is_some() || memory.is_some() {

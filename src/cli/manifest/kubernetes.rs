@@ -138,7 +138,7 @@ fn secret_name(name: &str) -> String {
     format!("{name}-secrets")
 }
 
-/// How to use the Job.
+/// Steps from the manifest to the report.
 fn steps(name: &str, command: &NodeCommand) -> Vec<String> {
     let mut steps = Vec::new();
     if let Some(step) = super::variables_to_set(&command.secrets, "this command") {

@@ -17,9 +17,9 @@ const LAST_US: u64 = 253_402_300_799_000_000;
 /// Clock on which the starts of all nodes are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timeline {
-    /// That of the Redis in which the fleet met.
+    /// Time of the Redis in which the fleet met.
     Fleet,
-    /// That of the Redis that all nodes have as their log server.
+    /// Time of the Redis that all nodes have as their log server.
     LogServer,
     /// The wall clock of each node, which may be wrong.
     Own,
