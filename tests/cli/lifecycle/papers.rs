@@ -34,7 +34,7 @@ fn offered(script: &str, words: &[&str]) -> Vec<String> {
 fn bash_completes_commands_flags_and_values() {
     let script = printed("completions bash");
     for (words, wanted) in [
-        (["loadgen", "--max"], "--max-in-flight"),
+        (["loadgen", "--max-in"], "--max-in-flight"),
         (["loadgen", "compl"], "completions"),
         (["loadgen", "pu"], "push"),
     ] {
@@ -69,6 +69,7 @@ fn the_manual_page_contains_the_help() {
         "CONNECTION",
         "PIPELINE",
         "REPORT",
+        "FLEET",
         "MESSAGES",
         "COMMANDS",
     ];
