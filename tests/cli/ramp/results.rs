@@ -51,19 +51,19 @@ fn a_plain_profile_is_one_step_and_its_rate_may_change() {
 #[test]
 fn a_search_finds_the_knee_of_a_slow_push_service_and_names_push() {
     let ramp = Ramp::start(
-        "stack = 'embedded'\npush-limit = 1000\nduration = '3s'\ndrain = '200ms'\n\
-         [search]\nrate = '600..2400'\nholds = 'queue not growing'\nwithin = '25%'\nconfirm = 1\n",
+        "stack = 'embedded'\npush-limit = 250\nduration = '3s'\ndrain = '200ms'\n\
+         [search]\nrate = '150..600'\nholds = 'queue not growing'\nwithin = '25%'\nconfirm = 1\n",
     );
     let (code, printed, report) = ramp.finish();
     assert_eq!(code, Some(0), "{printed}");
     let search = &report["search"];
     // The limit lies between, as close as was asked for.
-    assert_eq!((&search["holds"], &search["fails"]), (&json!(900.0), &json!(1_200.0)), "{printed}");
+    assert_eq!((&search["holds"], &search["fails"]), (&json!(225.0), &json!(300.0)), "{printed}");
     assert_eq!(search["confirmed"], json!([1, 1]));
     let tried: Vec<_> =
         search["trials"].as_array().expect("a list").iter().map(|trial| &trial["value"]).collect();
-    assert_eq!(tried, [&json!(600.0), &json!(1_200.0), &json!(900.0)]);
-    assert!(findings(&report, "knee")[0].starts_with("the knee is between 900/s and 1,200/s"));
+    assert_eq!(tried, [&json!(150.0), &json!(300.0), &json!(225.0)]);
+    assert!(findings(&report, "knee")[0].starts_with("the knee is between 225/s and 300/s"));
     assert_eq!(report_again(&report)["findings"], report["findings"]);
     let cause = &findings(&report, "bottleneck")[0];
     assert!(
