@@ -24,7 +24,7 @@ pub(super) use self::compare::{CompareArgs, Sides, with_divided_sides};
 #[cfg(feature = "pipeline")]
 pub(super) use self::dead::{DeadArgs, DeadCommand, DeadSelection};
 #[cfg(feature = "pipeline")]
-pub(super) use self::fleet::{FleetArgs, VisitArgs};
+pub(super) use self::fleet::{FleetArgs, FleetPlans, VisitArgs};
 pub(super) use self::log::LogArgs;
 #[cfg(feature = "pipeline")]
 pub(super) use self::manifest::{ManifestArgs, ManifestKind, NodeMemory};
@@ -271,6 +271,10 @@ pub(super) struct RampArgs {
 
     #[command(flatten)]
     pub(super) settings: Settings,
+
+    #[cfg(feature = "pipeline")]
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
 
     #[command(flatten)]
     pub(super) output: OutputArgs,

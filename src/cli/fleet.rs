@@ -1,11 +1,13 @@
 //! `loadgen --fleet`: join → run → hand in → one report and one exit code for all nodes.
 
+pub(super) mod ramp;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-use super::args::{RunArgs, UsageError};
+use super::args::{FleetPlans, RunArgs, UsageError};
 use super::metrics::{run_labels, tee};
 use super::output::{Outputs, print_bytes};
 use super::progress::View;
@@ -13,10 +15,11 @@ use super::ramp::ShowProgress;
 use super::run::{PreparedRun, prepare};
 use super::signals::Signals;
 use super::{CommandOutcome, logger, own_program};
-use crate::config::plan::{Mode, Plan};
-use crate::core::units::{Rate, format_some};
+use crate::config::plan::{LoadConfig, Plan};
+use crate::config::settings::Settings;
+use crate::core::units::format_some;
 use crate::engine::shards::LoadShards;
-use crate::fleet::{Announcement, FleetEnd, FleetError, JoinCount, Member, join};
+use crate::fleet::{Announcement, FleetEnd, FleetError, JoinCount, JoinRequest, Member, join};
 use crate::output::forms::Document;
 use crate::report::{Allowed, Report, RunResult};
 use crate::run::{Progress, RunError, Runner, Services};
@@ -31,20 +34,33 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<CommandOutcome> {
     let PreparedRun { settings, mut plan, outputs, allowed } = prepare(&args)?;
     let stop = watch::Sender::new(false);
     let variable = |name: &str| std::env::var(name).ok();
-    let request = args.fleet.request(&settings, &plan, variable, stop.clone())?;
+    let work =
+        FleetPlans { settings: &settings, plans: std::slice::from_ref(&plan), profile: None };
+    let request = args.fleet.request(work, variable, stop.clone())?;
     let mut signals = Signals::new()?;
-    let joining = join(&request, &settings, |joined| say_joined(&request.name, joined));
-    let mut member = tokio::select! {
-        member = joining => member?,
-        () = signals.next() => return Ok(CommandOutcome::Interrupted),
+    let Some(mut member) = join_unless(&request, &settings, &mut signals).await? else {
+        return Ok(CommandOutcome::Interrupted);
     };
     member.take_place(&mut plan.load);
-    say_place(&member, &plan);
+    say_place(&member, &workers(&plan.load));
     let mut node = FleetNode { member, plan, stop, signals };
     let Some(report) = node.measure(&args).await? else {
         return Ok(CommandOutcome::Interrupted);
     };
     node.end(report, &outputs, allowed).await
+}
+
+/// Joins the fleet; `None` if a signal comes before all have joined.
+async fn join_unless(
+    request: &JoinRequest,
+    settings: &Settings,
+    signals: &mut Signals,
+) -> Result<Option<Member>, FleetError> {
+    let joining = join(request, settings, |joined| say_joined(&request.name, joined));
+    tokio::select! {
+        member = joining => member.map(Some),
+        () = signals.next() => Ok(None),
+    }
 }
 
 /// One node of a fleet: its place, its part of the load, and who may stop it.
@@ -60,8 +76,13 @@ impl FleetNode {
     /// nodes learn of an error.
     async fn measure(&mut self, args: &RunArgs) -> anyhow::Result<Option<Report>> {
         let result = self.try_to_measure(args).await;
-        if let Err(error) = &result {
-            self.member.fail(&format!("{error:#}")).await;
+        match &result {
+            // The others know it already.
+            Err(error) if matches!(error.downcast_ref(), Some(RunError::Fleet(_))) => {
+                self.member.leave().await;
+            }
+            Err(error) => self.member.fail(&format!("{error:#}")).await,
+            Ok(_) => {}
         }
         match result {
             Err(error) if matches!(error.downcast_ref(), Some(RunError::Stopped)) => {
@@ -73,7 +94,7 @@ impl FleetNode {
     }
 
     async fn try_to_measure(&mut self, args: &RunArgs) -> anyhow::Result<Option<Report>> {
-        check_capacity(&self.plan, args.fleet.most_per_node())?;
+        args.fleet.check_capacity(&self.plan)?;
         let endpoint = args.watch.endpoint()?;
         let view = Arc::new(Mutex::new(FleetView::new(args.watch.quiet)));
         let shown = Arc::clone(&view);
@@ -135,14 +156,7 @@ impl FleetNode {
         let delivery = outputs.deliver(Document::Run(report));
         let delivered = delivery.finish_unless(&mut self.signals).await;
         let result = RunResult::of_run(report, allowed);
-        let announcement = Announcement {
-            exit_code: result.outcome().exit_code(),
-            result: result.to_string(),
-            reported_by: self.member.own_name(),
-        };
-        if let Err(error) = self.member.announce(&announcement).await {
-            log::warn!("the other nodes do not learn the result: {error}");
-        }
+        announce(&self.member, &result).await;
         match delivered {
             Some(delivered) => delivered.map(|()| result.outcome()),
             None => Ok(CommandOutcome::Interrupted),
@@ -183,6 +197,18 @@ fn lock(view: &Mutex<FleetView>) -> MutexGuard<'_, FleetView> {
     view.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Announces the result of the fleet.
+async fn announce(member: &Member, result: &RunResult) {
+    let announcement = Announcement {
+        exit_code: result.outcome().exit_code(),
+        result: result.to_string(),
+        reported_by: member.own_name(),
+    };
+    if let Err(error) = member.announce(&announcement).await {
+        log::warn!("the other nodes do not learn the result: {error}");
+    }
+}
+
 /// Announces that there is no report of the fleet, and returns the reason.
 async fn announce_failure(member: &Member, error: FleetError) -> anyhow::Error {
     let announcement = Announcement {
@@ -200,20 +226,24 @@ fn say_joined(name: &str, joined: JoinCount) {
     logger::say(log::Level::Info, &format!("fleet {name}: {nodes} of {of} nodes have joined"));
 }
 
-fn say_place(member: &Member, plan: &Plan) {
-    let load = &plan.load;
-    let (first, all) = (load.node.first_worker, load.node.workers);
+/// Says which of the nodes this is. `part` is its part of the load in words, or empty.
+fn say_place(member: &Member, part: &str) {
     let reporter = member.reporter();
     let rest = reporter
         .map_or_else(String::new, |node| format!("; {node} shows the progress and has the report"));
     let text = format!(
-        "fleet {}: this is {} of {}, with workers {first} to {} of {all}{rest}",
+        "fleet {}: this is {} of {}{part}{rest}",
         member.fleet(),
         member.own_name(),
         format_some(member.nodes(), "node", "nodes"),
-        first + load.threads as u64 - 1
     );
     logger::say(log::Level::Info, &text);
+}
+
+/// The workers of this node in words.
+fn workers(load: &LoadConfig) -> String {
+    let (first, all) = (load.node.first_worker, load.node.workers);
+    format!(", with workers {first} to {} of {all}", first + load.threads as u64 - 1)
 }
 
 /// Says the result that another node has announced, and returns the outcome that all nodes have.
@@ -224,31 +254,10 @@ fn say_result(member: &Member, announced: &Announcement) -> CommandOutcome {
     CommandOutcome::of_exit_code(announced.exit_code)
 }
 
-/// Refuses a part of the load that is larger than `most`.
-fn check_capacity(plan: &Plan, most: Option<Rate>) -> Result<(), UsageError> {
-    let (Some(most), Mode::Open { rate, .. }) = (most, plan.load.mode) else { return Ok(()) };
-    let own = plan.load.node.part_of(rate.highest().as_f64(), plan.load.threads);
-    if own <= most.as_f64() {
-        return Ok(());
-    }
-    Err(UsageError(format!(
-        "--max-per-node {most}: this node has {} of {} workers, and would send {own:.0}/s; start more nodes, or give all \
-         the same --threads",
-        plan.load.threads, plan.load.node.workers
-    )))
-}
-
 /// Writes the report of this node to a file, or else to stdout, as Redis is away.
 fn keep_report(member: &Member, report: &Report, reason: &str) -> anyhow::Result<CommandOutcome> {
     let name = member.fleet();
-    let file = format!("{name}-{}.json", report.run.node.map_or(0, |node| node.index));
-    let place = match std::fs::write(&file, report.to_json()) {
-        Ok(()) => format!("in {file}"),
-        Err(error) => {
-            print_bytes(report.to_json().as_bytes()).context("the report could not be printed")?;
-            format!("on standard output, as {file} cannot be written ({error})")
-        }
-    };
+    let place = keep(member, &report.to_json())?;
     logger::say(
         log::Level::Error,
         &format!(
@@ -257,4 +266,16 @@ fn keep_report(member: &Member, report: &Report, reason: &str) -> anyhow::Result
         ),
     );
     Ok(CommandOutcome::Failed)
+}
+
+/// Writes a report to the file of this node, or else to stdout. Returns the place in words.
+fn keep(member: &Member, json: &str) -> anyhow::Result<String> {
+    let file = format!("{}-{}.json", member.fleet(), member.index());
+    match std::fs::write(&file, json) {
+        Ok(()) => Ok(format!("in {file}")),
+        Err(error) => {
+            print_bytes(json.as_bytes()).context("the report could not be printed")?;
+            Ok(format!("on standard output, as {file} cannot be written ({error})"))
+        }
+    }
 }

@@ -51,9 +51,13 @@ impl View {
         Self { face, header: StepHeader::default(), listed: 0 }
     }
 
-    /// Shows the step of a ramp that begins.
-    pub(super) fn begin_step(&mut self, step: &StepStart<'_>) {
+    /// Sets the step of a ramp that begins.
+    pub(super) fn set_step(&mut self, step: &StepStart<'_>) {
         self.header = StepHeader::new(step);
+    }
+
+    /// Shows the step that was set.
+    pub(super) fn show_step(&self) {
         match &self.face {
             Face::Nothing => {}
             Face::Plain => say(&self.header.text(Duration::ZERO)),

@@ -77,13 +77,28 @@ pub struct LoadConfig {
     pub timeout: Duration,
     /// Limit of requests in flight or in the backlog, at least `threads`.
     pub max_in_flight: Option<u64>,
-    /// Method by which a worker waits for slots; no effect in a closed loop.
+    /// Method by which a worker waits for slots, as the settings have it; no effect in a closed loop.
     pub pace: Pace,
+    /// Most requests in flight at once: connections times streams.
+    pub width: usize,
     /// Place of this process among the nodes that send the load together.
     pub(crate) node: NodePlace,
 }
 
 impl LoadConfig {
+    /// Method by which the workers of this node wait for slots. Between two wakes at most `width` requests are sent, so its
+    /// tick allows twice this node's part of the rate: the tick must not limit the rate.
+    pub(crate) fn own_pace(&self) -> Pace {
+        match (self.pace, self.mode) {
+            (Pace::Tick(tick), Mode::Open { rate, .. }) => {
+                let highest = self.node.part_of(rate.highest().as_f64(), self.threads);
+                let most = self.width as f64 / (2.0 * highest) * 1e9;
+                Pace::Tick(tick.min(Nanos(most as u64)))
+            }
+            (pace, _) => pace,
+        }
+    }
+
     /// End of the sending time, including the warm-up; `None` if no duration is set.
     pub(crate) fn end(&self) -> Option<Nanos> {
         self.duration.map(|duration| Nanos::from(self.warmup) + Nanos::from(duration))

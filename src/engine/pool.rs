@@ -246,7 +246,7 @@ impl WorkerThread {
                 start,
                 measure_from,
                 drain: load.drain.into(),
-                pace: load.pace,
+                pace: load.own_pace(),
                 load: shards.worker_load(self.worker, start),
             },
             source,

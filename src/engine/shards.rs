@@ -203,6 +203,7 @@ mod tests {
             timeout: Duration::from_secs(2),
             max_in_flight: None,
             pace: Pace::Tick(Nanos::ZERO),
+            width: 4,
             node: NodePlace::of_equal_nodes(NodeShare { index: 0, count: NODES }, 2),
         };
         change(&mut load);

@@ -22,6 +22,9 @@ const LOOK_FOR_LOST_EVERY: Duration = Duration::from_secs(2);
 /// Round trips that compare the clocks once more before the start.
 const TRIPS: usize = 16;
 
+/// Reason of a node that missed the start.
+const LATE: &str = "the fleet started before this node knew of it: it was stopped for a second, or Redis is very slow";
+
 /// The barrier of one node.
 pub(super) struct FleetBarrier {
     pub(super) store: Arc<Mutex<Store>>,
@@ -48,9 +51,10 @@ impl StartBarrier for FleetBarrier {
             let at_us = at_us.map_err(|error| RunError::Fleet(error.to_string()))?;
             let at = store.monotonic(at_us);
             if at <= clock::now() {
-                return Err(RunError::Fleet(
-                    "the fleet started before this node knew of it: it was stopped for a second, or Redis is very slow".to_owned(),
-                ));
+                // Where Redis is away, the others find this node lost.
+                let rank = self.roster.nodes[self.index].rank;
+                let _ = store.put_field(FleetKey::Failed, rank, LATE.as_bytes()).await;
+                return Err(RunError::Fleet(LATE.to_owned()));
             }
             let bound_us = store.clock_bound_us();
             log::debug!(
@@ -70,7 +74,7 @@ async fn wait_for_all(store: &mut Store, roster: &Roster, index: usize) -> Resul
         store.compare_clocks().await?;
     }
     store.put_field(FleetKey::Ready, rank, b"1").await?;
-    let mut looked_for_lost = Instant::now();
+    let mut others = OtherNodes::new(roster);
     loop {
         if let Some(at_us) = store.get::<u64>(FleetKey::Start).await? {
             return Ok(at_us);
@@ -80,21 +84,63 @@ async fn wait_for_all(store: &mut Store, roster: &Roster, index: usize) -> Resul
             store.put_new(FleetKey::Start, at_us.as_bytes(), KEY_LIFETIME).await?;
             continue;
         }
+        others.check(store).await?;
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Says how many workers this node has in the round, and waits for those of all nodes.
+pub(super) async fn agree_on_parts(
+    store: &mut Store,
+    roster: &Roster,
+    index: usize,
+    threads: u64,
+) -> Result<Roster, FleetError> {
+    let rank = roster.nodes[index].rank;
+    store.put_field(FleetKey::Parts, rank, threads.to_string().as_bytes()).await?;
+    let mut others = OtherNodes::new(roster);
+    while store.count(FleetKey::Parts).await? < roster.nodes.len() as u64 {
+        others.check(store).await?;
+        sleep(LOOK_EVERY).await;
+    }
+    let parts = store.fields::<u64>(FleetKey::Parts).await?;
+    let mut roster = roster.clone();
+    for node in &mut roster.nodes {
+        node.facts.threads = parts.get(&node.rank).copied().unwrap_or(node.facts.threads);
+    }
+    Ok(roster)
+}
+
+/// The other nodes while this one waits for them.
+struct OtherNodes<'a> {
+    roster: &'a Roster,
+    looked_for_lost: Instant,
+}
+
+impl<'a> OtherNodes<'a> {
+    fn new(roster: &'a Roster) -> Self {
+        Self { roster, looked_for_lost: Instant::now() }
+    }
+
+    /// Returns an error if one of them cannot take part any more.
+    async fn check(&mut self, store: &mut Store) -> Result<(), FleetError> {
+        let nothing_sent = if store.is_first_round() { "; nothing was sent" } else { "" };
         if let Some((rank, why)) = store.fields::<String>(FleetKey::Failed).await?.pop_first() {
-            let failed = roster.nodes.iter().position(|node| node.rank == rank);
-            let name = failed.map_or_else(|| format!("node {rank}"), |index| roster.name(index));
+            let failed = self.roster.nodes.iter().position(|node| node.rank == rank);
+            let name =
+                failed.map_or_else(|| format!("node {rank}"), |index| self.roster.name(index));
             return Err(FleetError::Failed(format!(
-                "the fleet cannot start: {name}: {why}; nothing was sent"
+                "the fleet cannot start: {name}: {why}{nothing_sent}"
             )));
         }
         if store.get::<String>(FleetKey::Stop).await?.is_some() {
-            return Err(FleetError::Failed("the fleet was stopped: nothing was sent".to_owned()));
+            return Err(FleetError::Failed(format!("the fleet was stopped{nothing_sent}")));
         }
-        if looked_for_lost.elapsed() >= LOOK_FOR_LOST_EVERY {
-            looked_for_lost = Instant::now();
-            note_lost(store, roster).await?;
+        if self.looked_for_lost.elapsed() >= LOOK_FOR_LOST_EVERY {
+            self.looked_for_lost = Instant::now();
+            note_lost(store, self.roster).await?;
         }
-        sleep(LOOK_EVERY).await;
+        Ok(())
     }
 }
 

@@ -21,24 +21,27 @@ pub(super) struct FleetState {
     now_us: u64,
     /// Time of each node's last heartbeat.
     beats: BTreeMap<u64, u64>,
+    /// Reasons of the nodes that cannot go on.
+    failed: BTreeMap<u64, String>,
     live: BTreeMap<u64, Heartbeat>,
 }
 
 impl FleetState {
-    /// Reads only when the nodes have given their last heartbeats.
+    /// Reads only when the nodes have given their last heartbeats, and which of them have failed.
     async fn read_beats(store: &mut Store) -> Result<Self, StoreError> {
         let beats = store.fields(FleetKey::Beats).await?;
-        Ok(Self { now_us: store.now_us(), beats, live: BTreeMap::new() })
+        let failed = store.fields(FleetKey::Failed).await?;
+        Ok(Self { now_us: store.now_us(), beats, failed, live: BTreeMap::new() })
     }
 
     pub(super) async fn read(store: &mut Store) -> Result<Self, StoreError> {
         let packed = store.fields::<Vec<u8>>(FleetKey::Live).await?;
-        let Self { now_us, beats, .. } = Self::read_beats(store).await?;
+        let state = Self::read_beats(store).await?;
         let unpacked = tokio::task::spawn_blocking(move || {
             let nodes = packed.iter();
             nodes.filter_map(|(rank, bytes)| Some((*rank, unpack(bytes)?))).collect()
         });
-        Ok(Self { now_us, beats, live: unpacked.await.unwrap_or_default() })
+        Ok(Self { live: unpacked.await.unwrap_or_default(), ..state })
     }
 
     /// The time since a node's last heartbeat, in microseconds.
@@ -51,9 +54,9 @@ impl FleetState {
         self.beats.get(&rank).copied().unwrap_or_default()
     }
 
-    /// Returns true if a node has given no heartbeat for ten seconds.
+    /// Returns true if a node has given no heartbeat for ten seconds, or has said that it cannot go on.
     fn is_lost(&self, rank: u64) -> bool {
-        self.silence_us(rank) >= LOST_AFTER_US
+        self.failed.contains_key(&rank) || self.silence_us(rank) >= LOST_AFTER_US
     }
 
     fn heartbeat(&self, rank: u64) -> Option<&Heartbeat> {
@@ -189,6 +192,8 @@ pub(super) struct LostFacts {
     /// Time of its last heartbeat, in the time of Redis, in microseconds since 1970.
     pub(super) last_beat_us: u64,
     pub(super) heartbeat: Option<Heartbeat>,
+    /// Reason that it gave, in words.
+    pub(super) because: Option<String>,
     /// Slots that it was to send; `None` in a closed loop.
     pub(super) planned: Option<u64>,
 }
@@ -223,7 +228,9 @@ pub(super) async fn read_results(
                 let last_beat_us = state.last_beat_us(node.rank);
                 let heartbeat = state.heartbeat(node.rank).cloned();
                 let planned = slots.get(index).copied().flatten();
-                lost.insert(index as u64, LostFacts { last_beat_us, heartbeat, planned });
+                let because = state.failed.get(&node.rank).cloned();
+                let facts = LostFacts { last_beat_us, because, heartbeat, planned };
+                lost.insert(index as u64, facts);
             }
         }
     }

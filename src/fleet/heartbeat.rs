@@ -110,12 +110,19 @@ pub(super) struct Heartbeat {
 /// Measurements of a node on their way into a heartbeat.
 #[derive(Debug, Default)]
 pub(super) struct NodeGauge {
+    /// The round that is measured; `None` in a fleet that runs once.
+    pub(super) round: Option<u64>,
     progress: Option<Progress>,
     seconds: VecDeque<MeasuredSecond>,
     pub(super) is_done: bool,
 }
 
 impl NodeGauge {
+    /// The gauge of a round in which nothing is measured yet.
+    pub(super) fn of_round(round: u64) -> Self {
+        Self { round: Some(round), ..Self::default() }
+    }
+
     pub(super) fn set_progress(&mut self, progress: &Progress) {
         self.progress = Some(progress.clone());
     }

@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::FleetError;
-use super::member::{Member, MemberParts, begin_heartbeats};
+use super::heartbeat_loop::Heartbeats;
+use super::member::{Member, MemberParts};
 use super::roster::{NodeFacts, Roster, RosterNode};
 use super::size::FleetSize;
 use super::store::{FleetKey, KEY_LIFETIME, Store};
-use super::terms::{Gathering, Terms, hex};
+use super::terms::{FleetWork, Gathering, Terms, hex};
 use crate::config::settings::Settings;
 use crate::core::Address;
 use crate::core::units::{format_duration, format_some};
@@ -43,6 +44,8 @@ pub(crate) struct JoinRequest {
     pub(crate) join_timeout: Duration,
     /// Redis in which the nodes meet.
     pub(crate) redis: Address,
+    /// Text of the profile if the fleet runs a ramp.
+    pub(crate) profile: Option<String>,
     /// Workers of this node.
     pub(crate) threads: u64,
     /// Gets `true` when all nodes are to stop.
@@ -75,7 +78,7 @@ pub(crate) async fn join(
     let terms = agree(&mut store, request, settings).await?;
     let claim = claim(&mut store, request).await?;
     let control = Store::open(&request.redis, &request.name).await?;
-    let beats = begin_heartbeats(control, claim.rank, request);
+    let beats = Heartbeats::begin(control, claim.rank, request);
     let gathered = gather(&mut store, request, &terms, &mut on_joined).await;
     let roster = gathered?;
     let Some(index) = roster.index_of(&claim.token) else {
@@ -108,7 +111,8 @@ async fn agree(
 ) -> Result<Terms, FleetError> {
     let join_timeout_us = u64::try_from(request.join_timeout.as_micros()).unwrap_or(u64::MAX);
     let gathering = Gathering { nodes: request.nodes, join_timeout_us, written_us: store.now_us() };
-    let own = Terms::new(settings, gathering);
+    let work = FleetWork { settings, profile: request.profile.as_deref() };
+    let own = Terms::new(work, gathering);
     let text = serde_json::to_string_pretty(&own).unwrap_or_default();
     if store.put_new(FleetKey::Terms, text.as_bytes(), KEY_LIFETIME).await? {
         return Ok(own);
@@ -121,7 +125,7 @@ async fn agree(
             request.name
         ))
     })?;
-    match first.difference(&first.like(settings, request.nodes, join_timeout_us)) {
+    match first.difference(&first.like(work, request.nodes, join_timeout_us)) {
         Some(difference) => Err(FleetError::Usage(format!(
             "--fleet {}: this node has other settings than the first one: {difference}. Start all nodes with the same \
              command",

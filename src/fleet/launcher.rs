@@ -40,6 +40,23 @@ pub(crate) enum Launcher {
     GitLab,
 }
 
+impl Launcher {
+    /// The variables that give rank and size, or the rank alone.
+    fn variables(self) -> &'static str {
+        match self {
+            Self::SlurmStep => "SLURM_PROCID, SLURM_STEP_NUM_TASKS",
+            Self::SlurmArray => "SLURM_ARRAY_TASK_ID, SLURM_ARRAY_TASK_COUNT",
+            Self::OpenMpi => "OMPI_COMM_WORLD_RANK, OMPI_COMM_WORLD_SIZE",
+            Self::Mpich => "PMI_RANK, PMI_SIZE",
+            Self::AwsBatch => "AWS_BATCH_JOB_NODE_INDEX, AWS_BATCH_JOB_NUM_NODES",
+            Self::CloudRun => "CLOUD_RUN_TASK_INDEX, CLOUD_RUN_TASK_COUNT",
+            Self::Nomad => "NOMAD_ALLOC_INDEX",
+            Self::Kubernetes => "JOB_COMPLETION_INDEX",
+            Self::GitLab => "CI_NODE_INDEX, CI_NODE_TOTAL",
+        }
+    }
+}
+
 impl fmt::Display for Launcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -72,7 +89,7 @@ pub(crate) enum LauncherError {
         least: u64,
     },
     /// The rank is not below the size.
-    #[error("{launcher} says that this is process {rank} of {size}, counted from 0")]
+    #[error("{}: {launcher} says that this is process {rank} of {size}, counted from 0", .launcher.variables())]
     RankTooLarge {
         /// Launcher that says so.
         launcher: Launcher,
@@ -356,7 +373,10 @@ mod tests {
             ("JOB_COMPLETION_INDEX=-1", "JOB_COMPLETION_INDEX=-1, which Kubernetes"),
             ("PMI_RANK=a PMI_SIZE=4", "PMI_RANK=a, which MPICH has set, is not a number from 0 on"),
             ("PMI_RANK=0 PMI_SIZE=0", "PMI_SIZE=0, which MPICH has set, is not a number from 1 on"),
-            ("PMI_RANK=4 PMI_SIZE=4", "process 4 of 4, counted from 0"),
+            (
+                "PMI_RANK=4 PMI_SIZE=4",
+                "PMI_RANK, PMI_SIZE: MPICH says that this is process 4 of 4, counted from 0",
+            ),
             ("CI_NODE_INDEX=0 CI_NODE_TOTAL=2", "CI_NODE_INDEX=0"),
             ("CLOUD_RUN_TASK_INDEX=1.5 CLOUD_RUN_TASK_COUNT=2", "CLOUD_RUN_TASK_INDEX=1.5"),
         ] {

@@ -5,6 +5,7 @@
 mod barrier;
 mod collector;
 mod heartbeat;
+mod heartbeat_loop;
 mod join;
 mod launcher;
 mod member;
@@ -20,7 +21,7 @@ mod visitor;
 
 pub(crate) use join::{JoinCount, JoinRequest, join};
 pub(crate) use launcher::LaunchedAs;
-pub(crate) use member::{Announcement, FleetEnd, Member};
+pub(crate) use member::{Announcement, FleetEnd, Member, RampEnd};
 pub(crate) use size::FleetSize;
 pub(crate) use visitor::{FleetSight, Visitor};
 

@@ -47,12 +47,13 @@ impl LostPlace<'_> {
             .heartbeat
             .as_ref()
             .map_or(0, |heartbeat| heartbeat.totals.sent + heartbeat.totals.dropped);
-        let planned = facts.planned.map(|slots| slots.saturating_sub(seen));
+        let unaccounted = facts.planned.map(|slots| slots.saturating_sub(seen));
         LostNode {
             index: self.index,
             host: self.node.facts.host.clone(),
             silent_since_s,
-            unaccounted: planned,
+            because: facts.because,
+            unaccounted,
             report: facts
                 .heartbeat
                 .map(|heartbeat| self.report(roster, &heartbeat, silent_since_s)),

@@ -106,6 +106,7 @@ async fn all_join(redis: &Address, nodes: u64, settings: &Settings) -> Result<Ve
             nodes: size,
             join_timeout: Duration::from_secs(300),
             redis: redis.clone(),
+            profile: None,
             threads: 1,
             stop: watch::Sender::new(false),
             stops_on_loss: false,

@@ -1,6 +1,7 @@
 //! The Redis that the nodes of a fleet meet in: its keys, its commands, and its time.
 //!
-//! All keys of a fleet begin with `{loadgen:NAME}:`. They expire an hour after the last node has renewed them, and the
+//! All keys of a fleet begin with `{loadgen:NAME}:`. A fleet that runs a ramp has a round for each of its runs, and keys of
+//! the load end with the number of the round. Keys expire an hour after the last node has renewed them, and the
 //! verdict a day after it was written.
 
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use crate::pipeline::servers::redis::{Link, Use, describe, info, server_time};
 pub(super) const KEY_LIFETIME: Duration = Duration::from_secs(3_600);
 /// Lifetime of a verdict: the name of a fleet is refused for so long.
 pub(super) const VERDICT_LIFETIME: Duration = Duration::from_secs(86_400);
+/// Lifetime of the keys of a fleet that failed before it sent anything: long enough that all nodes learn of it.
+const FORGET_AFTER: Duration = Duration::from_secs(15);
 /// Round trips that compare the clocks when a node joins: the shortest of them bounds the offset.
 const TRIPS_AT_START: usize = 32;
 /// Longest wait for one answer of Redis.
@@ -40,6 +43,10 @@ pub(super) enum FleetKey {
     Failed,
     /// Set while all nodes are to stop.
     Stop,
+    /// Number of the round that began last.
+    Round,
+    /// Hash of the nodes' parts of the load.
+    Parts,
     /// Hash of the nodes that are ready for the first slot.
     Ready,
     /// Time of the first slot.
@@ -52,13 +59,15 @@ pub(super) enum FleetKey {
     Seconds,
     /// Hash of the nodes' reports.
     Reports,
+    /// Result of a round, which all nodes have in common.
+    Merged,
     /// Exit code and result of the fleet.
     Verdict,
 }
 
 impl FleetKey {
     /// Those that live as long as the fleet.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 17] = [
         Self::Terms,
         Self::Asked,
         Self::Members,
@@ -66,14 +75,31 @@ impl FleetKey {
         Self::Beats,
         Self::Failed,
         Self::Stop,
+        Self::Round,
+        Self::Parts,
         Self::Ready,
         Self::Start,
         Self::Live,
         Self::Collector,
         Self::Seconds,
         Self::Reports,
+        Self::Merged,
         Self::Verdict,
     ];
+
+    /// Returns true if each round has its own.
+    fn is_of_round(self) -> bool {
+        matches!(
+            self,
+            Self::Parts
+                | Self::Ready
+                | Self::Start
+                | Self::Live
+                | Self::Seconds
+                | Self::Reports
+                | Self::Merged
+        )
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -84,12 +110,15 @@ impl FleetKey {
             Self::Beats => "beats",
             Self::Failed => "failed",
             Self::Stop => "stop",
+            Self::Round => "round",
+            Self::Parts => "parts",
             Self::Ready => "ready",
             Self::Start => "start",
             Self::Live => "live",
             Self::Collector => "collector",
             Self::Seconds => "seconds",
             Self::Reports => "reports",
+            Self::Merged => "merged",
             Self::Verdict => "verdict",
         }
     }
@@ -122,6 +151,8 @@ impl From<StoreError> for FleetError {
 pub(super) struct Store {
     link: Link,
     prefix: String,
+    /// Number of the round, from 1; `None` in a fleet that runs once.
+    round: Option<u64>,
     clock: ServerClock,
 }
 
@@ -131,7 +162,7 @@ impl Store {
         let link = Link::open(address.clone(), Use::Commands).await;
         let link = link.map_err(|error| FleetError::Failed(error.to_string()))?;
         let clock = ServerClock::new(address.is_loopback());
-        let mut store = Self { link, prefix: format!("{{loadgen:{fleet}}}:"), clock };
+        let mut store = Self { link, prefix: format!("{{loadgen:{fleet}}}:"), round: None, clock };
         for _ in 0..TRIPS_AT_START {
             store.compare_clocks().await?;
         }
@@ -140,7 +171,20 @@ impl Store {
 
     /// The name of a key in Redis.
     pub(super) fn key(&self, key: FleetKey) -> String {
-        format!("{}{}", self.prefix, key.name())
+        match self.round.filter(|_| key.is_of_round()) {
+            Some(round) => format!("{}{}:{round}", self.prefix, key.name()),
+            None => format!("{}{}", self.prefix, key.name()),
+        }
+    }
+
+    /// Returns true before the second round.
+    pub(super) fn is_first_round(&self) -> bool {
+        self.round.is_none_or(|round| round == 1)
+    }
+
+    /// Uses the keys of this round from now on.
+    pub(super) fn set_round(&mut self, round: Option<u64>) {
+        self.round = round;
     }
 
     /// Takes in one more reading of the clock of Redis.
@@ -234,6 +278,13 @@ impl Store {
         command.arg(self.key(key)).arg(value).arg("NX").arg("PX").arg(millis(lifetime));
         let written: Option<Value> = self.ask(&command).await?;
         Ok(written.is_some())
+    }
+
+    /// Writes a value.
+    pub(super) async fn put(&mut self, key: FleetKey, value: u64) -> Result<(), StoreError> {
+        let mut command = redis::cmd("SET");
+        command.arg(self.key(key)).arg(value).arg("PX").arg(millis(KEY_LIFETIME));
+        self.ask(&command).await
     }
 
     /// The value of a key.
@@ -370,10 +421,23 @@ impl Store {
 
     /// Renews all keys but those with a lifetime of their own.
     pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
+        self.expire_all_in(KEY_LIFETIME).await
+    }
+
+    /// Lets all keys expire soon if the fleet has not begun its first run, so that its name can be used again.
+    pub(super) async fn forget_unless_begun(&mut self) -> Result<(), StoreError> {
+        let has_begun = self.get::<u64>(FleetKey::Start).await?.is_some();
+        if has_begun || !self.is_first_round() {
+            return Ok(());
+        }
+        self.expire_all_in(FORGET_AFTER).await
+    }
+
+    async fn expire_all_in(&mut self, lifetime: Duration) -> Result<(), StoreError> {
         let mut commands = redis::pipe();
         for key in FleetKey::ALL {
             if !matches!(key, FleetKey::Collector | FleetKey::Verdict) {
-                commands.cmd("PEXPIRE").arg(self.key(key)).arg(millis(KEY_LIFETIME)).ignore();
+                commands.cmd("PEXPIRE").arg(self.key(key)).arg(millis(lifetime)).ignore();
             }
         }
         self.ask_all(&commands).await

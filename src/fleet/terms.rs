@@ -34,6 +34,8 @@ pub(super) struct Terms {
     pub(super) written_us: u64,
     /// Key of the hashes, in hexadecimal.
     salt: String,
+    /// Keyed hash of the profile of a ramp; `None` for a run.
+    ramp: Option<String>,
     settings: Vec<Term>,
 }
 
@@ -55,7 +57,15 @@ impl Term {
     }
 }
 
-/// The parts of [`Terms`] that are not settings of the run.
+/// The work of a fleet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FleetWork<'a> {
+    pub(super) settings: &'a Settings,
+    /// Text of the profile of a ramp; `None` for a run.
+    pub(super) profile: Option<&'a str>,
+}
+
+/// The parts of [`Terms`] that do not concern the load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gathering {
     pub(super) nodes: FleetSize,
@@ -65,20 +75,21 @@ pub(super) struct Gathering {
 
 impl Terms {
     /// Terms of the first node, with a new key.
-    pub(super) fn new(settings: &Settings, gathering: Gathering) -> Self {
+    pub(super) fn new(work: FleetWork<'_>, gathering: Gathering) -> Self {
         let mut salt = [0; SALT_BYTES];
         // A failure leaves zeros: the hashes still compare.
         let _ = SystemRandom::new().fill(&mut salt);
-        Self::with_salt(settings, gathering, hex(&salt))
+        Self::with_salt(work, gathering, hex(&salt))
     }
 
     /// Terms of another node, with the hashes that those of the first have.
-    pub(super) fn like(&self, settings: &Settings, nodes: FleetSize, join_timeout_us: u64) -> Self {
+    pub(super) fn like(&self, work: FleetWork<'_>, nodes: FleetSize, join_timeout_us: u64) -> Self {
         let gathering = Gathering { nodes, join_timeout_us, written_us: self.written_us };
-        Self::with_salt(settings, gathering, self.salt.clone())
+        Self::with_salt(work, gathering, self.salt.clone())
     }
 
-    fn with_salt(settings: &Settings, gathering: Gathering, salt: String) -> Self {
+    fn with_salt(work: FleetWork<'_>, gathering: Gathering, salt: String) -> Self {
+        let settings = work.settings;
         let key = hmac::Key::new(hmac::HMAC_SHA256, salt.as_bytes());
         let shown = settings.shown_values();
         let mut all = Vec::new();
@@ -105,6 +116,7 @@ impl Terms {
             join_timeout_us: gathering.join_timeout_us,
             written_us: gathering.written_us,
             salt,
+            ramp: work.profile.map(|text| digest(&key, &[text.to_owned()], false)),
             settings: all,
         }
     }
@@ -117,6 +129,11 @@ impl Terms {
         ];
         if let Some((what, first, own)) = head.into_iter().find(|(_, first, own)| first != own) {
             return Some(format!("{what} is {first} there and {own} here"));
+        }
+        match (&self.ramp, &other.ramp) {
+            (Some(_), None) => return Some("it runs a ramp, and this one does not".to_owned()),
+            (None, Some(_)) => return Some("this one runs a ramp, and it does not".to_owned()),
+            _ => {}
         }
         for term in &self.settings {
             let same_name = |own: &&Term| own.name == term.name;
@@ -134,11 +151,12 @@ impl Terms {
                 ));
             }
         }
-        let more = other
-            .settings
-            .iter()
-            .find(|own| !self.settings.iter().any(|term| term.is_same(own)))?;
-        Some(format!("--{} is {} here and not set there", more.name, more.shown))
+        let is_more = |own: &&Term| !self.settings.iter().any(|term| term.is_same(own));
+        if let Some(more) = other.settings.iter().find(is_more) {
+            return Some(format!("--{} is {} here and not set there", more.name, more.shown));
+        }
+        let differs = self.ramp != other.ramp;
+        differs.then(|| "the profile of the ramp has other steps here".to_owned())
     }
 }
 
@@ -187,12 +205,16 @@ mod tests {
 
     fn terms(settings: &Settings) -> Terms {
         let nodes = FleetSize::exactly(4).expect("a size");
-        Terms::new(settings, Gathering { nodes, join_timeout_us: 1, written_us: 5 })
+        Terms::new(run_of(settings), Gathering { nodes, join_timeout_us: 1, written_us: 5 })
+    }
+
+    fn run_of(settings: &Settings) -> FleetWork<'_> {
+        FleetWork { settings, profile: None }
     }
 
     fn difference(first: &Settings, own: &Settings) -> Option<String> {
         let first = terms(first);
-        first.difference(&first.like(own, first.nodes, 2))
+        first.difference(&first.like(run_of(own), first.nodes, 2))
     }
 
     fn settings(rate: &str, redis: &str) -> Settings {
@@ -219,8 +241,33 @@ mod tests {
             Some("--rate is 4000 here and not set there")
         );
         let terms = terms(&first);
-        let more = terms.like(&first, FleetSize::exactly(5).expect("a size"), 1);
+        let more = terms.like(run_of(&first), FleetSize::exactly(5).expect("a size"), 1);
         assert_eq!(terms.difference(&more).as_deref(), Some("--nodes is 4 there and 5 here"));
+    }
+
+    #[test]
+    fn the_profile_of_a_ramp_is_compared_as_a_whole() {
+        let (settings, nodes) =
+            (settings("4k", "redis://h"), FleetSize::exactly(4).expect("a size"));
+        let ramp = |profile| FleetWork { settings: &settings, profile };
+        let terms = |profile| {
+            Terms::new(ramp(profile), Gathering { nodes, join_timeout_us: 1, written_us: 5 })
+        };
+        let differences =
+            [(Some("a"), Some("a")), (Some("a"), Some("b")), (Some("a"), None), (None, Some("a"))]
+                .map(|(first, own)| {
+                    let first = terms(first);
+                    first.difference(&first.like(ramp(own), nodes, 1)).unwrap_or_default()
+                });
+        assert_eq!(
+            differences,
+            [
+                "",
+                "the profile of the ramp has other steps here",
+                "it runs a ramp, and this one does not",
+                "this one runs a ramp, and it does not"
+            ]
+        );
     }
 
     #[test]
@@ -245,7 +292,7 @@ mod tests {
         assert_eq!(difference(&first, &body("a", "one")), None);
         // The hashes are of the content when they were taken.
         let taken = terms(&first);
-        let changed = taken.like(&body("a", "two"), taken.nodes, 1);
+        let changed = taken.like(run_of(&body("a", "two")), taken.nodes, 1);
         let words = taken.difference(&changed).expect("another content");
         assert!(words.ends_with("differs in the content of its file"), "{words}");
         let mix = |weight: u32| {

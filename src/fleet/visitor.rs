@@ -51,6 +51,8 @@ impl Visitor {
             let joined = self.store.count(FleetKey::Members).await?;
             return Ok(FleetSight::Gathering { joined, of: terms.nodes });
         }
+        let round = self.store.get(FleetKey::Round).await?;
+        self.store.set_round(round);
         self.store.compare_clocks().await?;
         let state = FleetState::read(&mut self.store).await?;
         let last: Option<String> = self.store.last_row(FleetKey::Seconds).await?;

@@ -6,6 +6,7 @@ mod file;
 mod first_ids;
 mod knee_file;
 mod search;
+mod shared_steps;
 mod steps;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::report::{Report, SCHEMA_VERSION, Tool};
 use crate::run::{Progress, RunError, Runner, Services, clear, wait_for_empty_queue};
 
 pub(crate) use file::is_ramp;
+pub(crate) use shared_steps::SharedSteps;
 pub(crate) use steps::RampPlan;
 
 use search::{Bracket, TriedValue, bracket, tally};
@@ -55,8 +57,9 @@ pub(crate) struct StepStart<'a> {
 type OnEvent = Arc<Mutex<dyn FnMut(RampEvent<'_>) + Send>>;
 
 /// The loop over the runs of a ramp.
-pub(crate) struct Ramp {
+pub(crate) struct Ramp<'a> {
     plan: RampPlan,
+    shared: Option<&'a mut dyn SharedSteps>,
     services: Services,
     stop: Option<watch::Receiver<bool>>,
     on_event: Option<OnEvent>,
@@ -79,7 +82,7 @@ struct RunDone {
     error: Option<String>,
 }
 
-impl Ramp {
+impl<'a> Ramp<'a> {
     /// A ramp that has not begun.
     pub(crate) fn new(plan: RampPlan, services: Services) -> Self {
         let (planned_steps, search) = match &plan.work {
@@ -98,7 +101,14 @@ impl Ramp {
             search,
             ..RampReport::default()
         };
-        Self { plan, services, stop: None, on_event: None, report, tried: Vec::new() }
+        Self { plan, shared: None, services, stop: None, on_event: None, report, tried: Vec::new() }
+    }
+
+    /// Runs each step together with other nodes.
+    #[must_use]
+    pub(crate) fn sharing(mut self, steps: &'a mut dyn SharedSteps) -> Self {
+        self.shared = Some(steps);
+        self
     }
 
     /// Ends the ramp when `stop` becomes true: the running step is drained and reported.
@@ -189,7 +199,11 @@ impl Ramp {
         }
         self.emit(RampEvent::StepStart(start));
         let result = self.run_once(step).await;
-        if matches!(result, Err(RunError::Stopped)) {
+        if let (Err(error), Some(shared)) = (&result, &mut self.shared) {
+            shared.abandon(error).await;
+        }
+        let is_stopped = self.shared.is_some() && self.is_stopped();
+        if matches!(result, Err(RunError::Stopped)) || result.is_err() && is_stopped {
             // Stopped before it began: not a step that broke off.
             return AfterStep::Stop;
         }
@@ -198,6 +212,8 @@ impl Ramp {
             Ok(done) => (Some(done.report), done.error),
             Err(error) => (None, Some(error.to_string())),
         };
+        // Nodes that have failed, or are lost, do not come back for the next step.
+        let has_fewer_nodes = self.shared.is_some() && error.is_some();
         let interrupted = report.as_ref().is_some_and(|report| report.run.interrupted);
         self.report.steps.push(RampStep {
             name: step.name.clone(),
@@ -209,14 +225,14 @@ impl Ramp {
         });
         self.publish_report();
         // If the first servers do not start, later ones will not either.
-        if interrupted || self.is_stopped() || is_first && no_stack {
+        if interrupted || self.is_stopped() || has_fewer_nodes || is_first && no_stack {
             AfterStep::Stop
         } else {
             AfterStep::Continue
         }
     }
 
-    async fn run_once(&self, step: &PlannedStep) -> Result<RunDone, RunError> {
+    async fn run_once(&mut self, step: &PlannedStep) -> Result<RunDone, RunError> {
         if self.plan.clear {
             clear(&step.plan).await?;
         }
@@ -231,13 +247,23 @@ impl Ramp {
                 move |progress: &Progress| call(&on_event, RampEvent::Progress(progress));
             runner = runner.on_progress(callback);
         }
-        let finished = runner.run_until_done(&step.plan).await?;
-        let report = finished.report.clone();
+        let mut plan = step.plan.clone();
+        if let Some(shared) = &mut self.shared {
+            let begun = unless_stopped(self.stop.clone(), shared.begin(&mut plan, runner)).await;
+            runner = begun.ok_or(RunError::Stopped)??;
+        }
+        let finished = runner.run_until_done(&plan).await?;
+        let mut report = finished.report.clone();
+        if let Some(shared) = &mut self.shared {
+            report = shared.conclude(report).await?;
+        }
         let ended = report.verdict.failures.iter().filter(|failure| failure.is_ended_component());
-        let error = match &ended.map(Remark::to_string).collect::<Vec<_>>()[..] {
+        let lost = report.nodes.iter().filter(|node| node.lost_at_s.is_some());
+        let lost = lost.map(|node| format!("{} was lost", node.name()));
+        let error = match &ended.map(Remark::to_string).chain(lost).collect::<Vec<_>>()[..] {
             [] if report.run.interrupted => Some("interrupted".to_owned()),
             [] => None,
-            ended => Some(ended.join("; ")),
+            reasons => Some(reasons.join("; ")),
         };
         // The script's `done` may take long; on a thread of its own it does not delay a Ctrl-C.
         let script_done = tokio::task::spawn_blocking(move || finished.call_done()).await;
@@ -247,17 +273,7 @@ impl Ramp {
 
     /// Waits for a future; `None` if a stop is requested before its end.
     async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let Some(mut stop) = self.stop.clone() else { return Some(future.await) };
-        let requested = async move {
-            if stop.wait_for(|stop| *stop).await.is_err() {
-                // Without a sender no stop can be requested any more.
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            output = future => Some(output),
-            () = requested => None,
-        }
+        unless_stopped(self.stop.clone(), future).await
     }
 
     fn is_stopped(&self) -> bool {
@@ -277,9 +293,27 @@ impl Ramp {
     }
 }
 
-impl fmt::Debug for Ramp {
+impl fmt::Debug for Ramp<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ramp").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+/// Waits for a future; `None` if `stop` becomes true before its end.
+async fn unless_stopped<T>(
+    stop: Option<watch::Receiver<bool>>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let Some(mut stop) = stop else { return Some(future.await) };
+    let requested = async move {
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            // Without a sender no stop can be requested any more.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        output = future => Some(output),
+        () = requested => None,
     }
 }
 

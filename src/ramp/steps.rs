@@ -30,6 +30,8 @@ pub(crate) struct RampPlan {
     pub(super) clear: bool,
     /// The setting that steps differ in, if it is one number.
     pub(super) axis: Option<String>,
+    /// Settings that all steps have in common.
+    pub(crate) base: Settings,
     pub(super) work: Work,
 }
 
@@ -98,7 +100,7 @@ impl RampPlan {
             None => axis(&profile),
         };
         let work = match &profile.search {
-            Some(search) => Work::Search(Box::new(planned_search(search, base)?)),
+            Some(search) => Work::Search(Box::new(planned_search(search, base.clone())?)),
             None => Work::Steps(planned_steps(&profile, &base, axis.as_deref())?),
         };
         check_first_ids(&work).map_err(|e| PlanError::new(format!("{place}: {e}")))?;
@@ -118,8 +120,20 @@ impl RampPlan {
             rest: profile.rest,
             clear: profile.clear,
             axis,
+            base,
             work,
         })
+    }
+
+    /// The plans of all steps; those of both ends of its range if they are found by a search.
+    pub(crate) fn plans(&self) -> Vec<Plan> {
+        match &self.work {
+            Work::Steps(steps) => steps.iter().map(|step| step.plan.clone()).collect(),
+            Work::Search(search) => {
+                let ends = [search.knee.low, search.knee.high];
+                ends.into_iter().filter_map(|end| Some(search.step(end).ok()?.plan)).collect()
+            }
+        }
     }
 
     /// The warning of the first step, see [`Plan::warning`].

@@ -76,6 +76,8 @@ pub struct NodeResult {
     pub clock_bound_us: Option<f64>,
     /// Seconds from the start of the fleet until it fell silent; `null` if it sent its report.
     pub lost_at_s: Option<f64>,
+    /// Reason that a lost node gave, in words; `null` if it gave none.
+    pub lost_because: Option<String>,
     /// Slots of a lost node of which nothing is known; `null` if it sent its report.
     pub unaccounted: Option<u64>,
     /// True if its own verdict says that its generator held the plan.

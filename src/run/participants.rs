@@ -81,7 +81,7 @@ impl Participants {
                     table: Arc::clone(table),
                     id_fields: plan.request.id_fields.clone(),
                     sample: plan.pipeline.sample,
-                    rest: match plan.load.pace {
+                    rest: match plan.load.own_pace() {
                         Pace::Tick(tick) => tick,
                         Pace::Spin => Nanos::ZERO,
                     },

@@ -99,7 +99,7 @@ fn run(seen: &Measurements) -> Run {
             Protocol::Http2 => HttpVersion::Http2,
         },
         streams: seen.plan.transport.streams as u64,
-        tick_us: match (load.mode, load.pace) {
+        tick_us: match (load.mode, load.own_pace()) {
             (Mode::Closed, _) => None,
             (Mode::Open { .. }, Pace::Tick(tick)) => Some(micros(tick)),
             (Mode::Open { .. }, Pace::Spin) => Some(0.0),

@@ -93,26 +93,42 @@ pub(in crate::cli) struct FleetArgs {
     on_lost: OnLost,
 }
 
+/// The runs of a fleet.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct FleetPlans<'a> {
+    /// Settings that all runs have in common.
+    pub(in crate::cli) settings: &'a Settings,
+    /// Plans of the runs, at least one.
+    pub(in crate::cli) plans: &'a [Plan],
+    /// Text of the profile of a ramp.
+    pub(in crate::cli) profile: Option<&'a str>,
+}
+
 impl FleetArgs {
-    /// The fleet that is to be joined. `settings` and `plan` are those of the run; the launcher's variables are `read`.
+    /// The fleet that is to be joined for `work`. The launcher's variables are `read`. `stop` gets true when all nodes are to
+    /// stop.
     pub(in crate::cli) fn request(
         &self,
-        settings: &Settings,
-        plan: &Plan,
+        work: FleetPlans<'_>,
         read: impl Fn(&str) -> Option<String>,
         stop: tokio::sync::watch::Sender<bool>,
     ) -> Result<JoinRequest, UsageError> {
-        self.check(settings, plan)?;
+        let FleetPlans { settings, plans, profile } = work;
+        let [first, ..] = plans else {
+            return Err(UsageError("the profile has no step".to_owned()));
+        };
+        plans.iter().try_for_each(|plan| self.check(settings, plan))?;
         let launched = LaunchedAs::detect(read).map_err(|error| UsageError(error.to_string()))?;
         let name = self.name(launched.as_ref())?;
         let nodes = self.size(&name, launched.as_ref())?;
-        self.check_rate(plan, nodes)?;
+        plans.iter().try_for_each(|plan| self.check_rate(plan, nodes))?;
         Ok(JoinRequest {
             rank: launched.as_ref().and_then(|launched| launched.rank),
             nodes,
             join_timeout: self.join_timeout,
-            redis: self.redis(settings, plan)?,
-            threads: plan.load.threads as u64,
+            redis: self.redis(settings, first)?,
+            profile: profile.map(str::to_owned),
+            threads: first.load.threads as u64,
             stop,
             stops_on_loss: self.on_lost == OnLost::Stop,
             name,
@@ -128,7 +144,7 @@ impl FleetArgs {
                 crate::core::secrets::mask_url(given)
             )));
         }
-        if settings.node.is_some() {
+        if settings.node.is_some() || plan.load.node.share.count > 1 {
             return Err(UsageError(
                 "--node k/N and --fleet are two ways to divide a load; with --fleet the nodes number themselves, so leave --node out".to_owned(),
             ));
@@ -209,9 +225,20 @@ impl FleetArgs {
         )))
     }
 
-    /// Largest rate of one node in requests a second.
-    pub(in crate::cli) fn most_per_node(&self) -> Option<Rate> {
-        self.max_per_node
+    /// Refuses this node's part of the load if it is larger than --max-per-node.
+    pub(in crate::cli) fn check_capacity(&self, plan: &Plan) -> Result<(), UsageError> {
+        let (Some(most), Mode::Open { rate, .. }) = (self.max_per_node, plan.load.mode) else {
+            return Ok(());
+        };
+        let own = plan.load.node.part_of(rate.highest().as_f64(), plan.load.threads);
+        if own <= most.as_f64() {
+            return Ok(());
+        }
+        Err(UsageError(format!(
+            "--max-per-node {most}: this node has {} of {} workers, and would send {own:.0}/s; start more nodes, or \
+             give all the same --threads",
+            plan.load.threads, plan.load.node.workers
+        )))
     }
 
     fn redis(&self, settings: &Settings, plan: &Plan) -> Result<Address, UsageError> {

@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory as _};
 use tokio::sync::watch;
 
-use crate::cli::args::{Cli, Command, ManifestArgs, ManifestKind, RunArgs, UsageError};
+use crate::cli::args::{Cli, Command, FleetPlans, ManifestArgs, ManifestKind, RunArgs, UsageError};
 use crate::cli::mistakes::{CommandLine, ParseError};
 use crate::cli::profiles::BUILT_IN;
 use crate::cli::run::{PreparedRun, prepare};
@@ -75,7 +75,9 @@ impl NodeCommand {
         }
         let PreparedRun { settings, plan, .. } = prepare(&run)?;
         let (stop, _) = watch::channel(false);
-        let request = run.fleet.request(&settings, &plan, |_| None, stop)?;
+        let work =
+            FleetPlans { settings: &settings, plans: std::slice::from_ref(&plan), profile: None };
+        let request = run.fleet.request(work, |_| None, stop)?;
         let load = &plan.load;
         let sending = load.longest_s().map(Duration::from_secs_f64);
         let grace = load.drain + load.timeout + TIME_TO_REPORT;

@@ -55,7 +55,8 @@ pub(super) fn load(settings: &Settings, streams: usize) -> Result<LoadConfig, Pl
         drain: settings.drain.unwrap_or(Duration::from_secs(5)),
         timeout,
         max_in_flight: max_in_flight(settings, threads)?,
-        pace: pace(settings, mode, connections * streams)?,
+        pace: pace(settings, mode)?,
+        width: connections * streams,
         node: NodePlace::of_equal_nodes(
             settings.node.unwrap_or(NodeShare { index: 0, count: 1 }),
             threads,
@@ -63,13 +64,13 @@ pub(super) fn load(settings: &Settings, streams: usize) -> Result<LoadConfig, Pl
     })
 }
 
-fn pace(settings: &Settings, mode: Mode, width: usize) -> Result<Pace, PlanError> {
-    let Mode::Open { rate, .. } = mode else {
+fn pace(settings: &Settings, mode: Mode) -> Result<Pace, PlanError> {
+    if mode == Mode::Closed {
         return match (settings.tick, settings.pacer) {
             (None, None) => Ok(Pace::Tick(Nanos::ZERO)),
             _ => refuse("--tick and --pacer need --rate: a closed loop does not have a schedule"),
         };
-    };
+    }
     let tick = settings.tick.unwrap_or(TICK);
     if tick > LONGEST_TICK {
         return refuse("--tick must be at most 10ms");
@@ -79,14 +80,7 @@ fn pace(settings: &Settings, mode: Mode, width: usize) -> Result<Pace, PlanError
             refuse("--tick applies to --pacer timer only; --pacer spin never sleeps")
         }
         (Pacer::Spin, None) => Ok(Pace::Spin),
-        (Pacer::Timer, _) => {
-            // Between two wakes at most `width` requests are sent. Cap the tick so that a small `width`
-            // still allows twice the rate: the tick must not limit the rate.
-            let nodes = settings.node.map_or(1, |node| node.count) as f64;
-            let highest = rate.highest().as_f64() / nodes;
-            let most = Nanos((width as f64 / (2.0 * highest) * 1e9) as u64);
-            Ok(Pace::Tick(Nanos::from(tick).min(most)))
-        }
+        (Pacer::Timer, _) => Ok(Pace::Tick(tick.into())),
     }
 }
 
@@ -151,7 +145,7 @@ mod tests {
     fn pace_of(settings: Settings) -> Result<Pace, String> {
         let rate = settings.rate;
         let rated = Settings { rate: rate.or("24000".parse().ok()), ..settings };
-        load(&rated, 1).map(|plan| plan.pace).map_err(|e| e.to_string())
+        load(&rated, 1).map(|load| load.own_pace()).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -160,7 +154,14 @@ mod tests {
         assert_eq!(pace_of(Settings::default()), Ok(Pace::Tick(TICK.into())));
         let one = Settings { connections: Some(1), tick: micros(500), ..Settings::default() };
         // One connection at 24,000/s: a slot every 41.7 µs; the tick is half of that.
-        assert_eq!(pace_of(one), Ok(Pace::Tick(Nanos(20_833))));
+        assert_eq!(pace_of(one.clone()), Ok(Pace::Tick(Nanos(20_833))));
+        // One of two nodes has every second slot, and a node of a fleet learns its part later.
+        let node = Some(NodeShare { index: 0, count: 2 });
+        assert_eq!(pace_of(Settings { node, ..one.clone() }), Ok(Pace::Tick(Nanos(41_666))));
+        let rated = Settings { rate: "24000".parse().ok(), ..one };
+        let mut fleet = load(&rated, 1).expect("valid");
+        fleet.node.workers = 4;
+        assert_eq!(fleet.own_pace(), Pace::Tick(Nanos(83_333)));
         let spin = Settings { pacer: Some(Pacer::Spin), ..Settings::default() };
         assert_eq!(pace_of(spin), Ok(Pace::Spin));
     }

@@ -16,6 +16,8 @@ pub(crate) struct LostNode {
     pub(crate) host: String,
     /// Seconds from the start of the fleet to its last heartbeat.
     pub(crate) silent_since_s: f64,
+    /// Reason that it gave, in words; `None` if it only fell silent.
+    pub(crate) because: Option<String>,
     /// Slots of its part of the schedule that are not in `report`; `None` without a schedule.
     pub(crate) unaccounted: Option<u64>,
     /// Its report up to its last heartbeat; `None` if there was none. It has the counts of requests and messages, and
@@ -35,6 +37,7 @@ impl LostNode {
             node: self.name(),
             silent_since_s: self.silent_since_s,
             unaccounted: self.unaccounted,
+            because: self.because.clone(),
         }
     }
 

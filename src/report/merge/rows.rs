@@ -108,6 +108,7 @@ impl Sum<'_> {
             start_offset_us: Some(part.at.span.begin_us - self.begin_us).filter(|_| started),
             clock_bound_us: report.run.fleet.as_ref().map(|fleet| fleet.clock_bound_us),
             lost_at_s: None,
+            lost_because: None,
             unaccounted: None,
             valid: !part.is_lost && report.verdict.generator.is_valid(),
         }
@@ -121,6 +122,7 @@ impl LostNode {
             node.host = Some(self.host.clone());
         }
         node.lost_at_s = Some(self.silent_since_s);
+        node.lost_because.clone_from(&self.because);
         node.unaccounted = self.unaccounted;
         node.valid = false;
     }

@@ -45,6 +45,8 @@ pub(crate) enum LimitReason {
         silent_since_s: f64,
         /// Slots of its part of the schedule of which nothing is known; `None` without a schedule.
         unaccounted: Option<u64>,
+        /// Reason that it gave, in words; `None` if it only fell silent.
+        because: Option<String>,
     },
     /// The nodes began so far apart that they did not send the planned load together.
     StartsApart {
@@ -113,14 +115,15 @@ impl fmt::Display for LimitReason {
             Self::Partial { missing, of } => {
                 write!(f, "PARTIAL: the report of node {} of {of} is missing", index_list(missing))
             }
-            Self::NodeLost { node, silent_since_s, unaccounted } => {
+            Self::NodeLost { node, silent_since_s, unaccounted, because } => {
                 let unaccounted = match unaccounted {
                     Some(slots) => format_some(*slots, "slot", "slots"),
                     None => "its later requests are".to_owned(),
                 };
+                let because = because.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
                 write!(
                     f,
-                    "PARTIAL: {node} silent since {silent_since_s:.1} s; {unaccounted} not accounted for"
+                    "PARTIAL: {node} silent since {silent_since_s:.1} s{because}; {unaccounted} not accounted for"
                 )
             }
             Self::StartsApart { skew } => {

@@ -79,7 +79,7 @@ fn shortages(report: &Report) -> Vec<LimitReason> {
 
 /// Planned sleep of a worker while slots become due.
 fn tick(load: &LoadConfig) -> Nanos {
-    match load.pace {
+    match load.own_pace() {
         Pace::Tick(tick) => tick,
         Pace::Spin => Nanos::ZERO,
     }

@@ -56,6 +56,7 @@ fn lost(index: u64, count: u64) -> LostNode {
         index,
         host: format!("web-{index}"),
         silent_since_s: 41.23,
+        because: None,
         unaccounted: Some(233_100),
         report: Some(report),
     }

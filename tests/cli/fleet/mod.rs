@@ -7,6 +7,8 @@ use crate::support::{Finished, Nginx, Process, Redis, loadgen, matches_schema};
 
 /// Nodes that are lost, a Redis that goes away, and the end by `stop`.
 mod losses;
+/// Ramps that a fleet runs.
+mod ramps;
 /// What a fleet refuses.
 mod refusals;
 /// Nodes that send one load and make one report.
