@@ -41,7 +41,17 @@ enum Face {
 }
 
 impl View {
+    /// A view that is there from now on.
     pub(super) fn new(quiet: bool) -> Self {
+        let view = Self::undrawn(quiet);
+        if let Face::Screen(screen) = &view.face {
+            screen.begin(&view.header);
+        }
+        view
+    }
+
+    /// A view that appears with the first step or progress.
+    pub(super) fn undrawn(quiet: bool) -> Self {
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         let face = match stderr_style() {
             _ if quiet => Face::Nothing,
@@ -147,9 +157,7 @@ impl Screen {
         let header = add_line(&all, "{wide_msg}");
         let bar = add_line(&all, "{prefix:>9} {msg}");
         let figures = add_line(&all, "{msg}");
-        let screen = Self { all, header, bar, figures, style };
-        screen.begin(&StepHeader::default());
-        screen
+        Self { all, header, bar, figures, style }
     }
 
     fn begin(&self, header: &StepHeader) {

@@ -30,8 +30,11 @@ pub(super) struct PreparedRamp {
     pub(super) allowed: Allowed,
 }
 
-/// Reads the profile, plans the steps, and checks the files of the report.
-pub(super) fn prepare(args: &RampArgs) -> anyhow::Result<PreparedRamp> {
+/// Reads the profile, plans the steps, and checks the files of the report. `view` makes the view of the progress.
+pub(super) fn prepare(
+    args: &RampArgs,
+    view: impl FnOnce(bool) -> View,
+) -> anyhow::Result<PreparedRamp> {
     let file = &args.profile;
     let text = read_profile_text(file)
         .map_err(|e| UsageError(format!("the profile {} cannot be read: {e}", file.display())))?;
@@ -46,7 +49,7 @@ pub(super) fn prepare(args: &RampArgs) -> anyhow::Result<PreparedRamp> {
     let screen = RampScreen {
         outputs,
         endpoint: args.watch.endpoint()?,
-        progress: View::new(args.watch.quiet),
+        progress: view(args.watch.quiet),
         is_step_shown: true,
         show_progress: None,
     };
@@ -58,7 +61,7 @@ pub(super) async fn ramp(args: RampArgs) -> anyhow::Result<CommandOutcome> {
     if args.fleet.fleet.is_some() {
         return super::fleet::ramp::run(args).await;
     }
-    let PreparedRamp { plan, screen, allowed, .. } = prepare(&args)?;
+    let PreparedRamp { plan, screen, allowed, .. } = prepare(&args, View::new)?;
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     let screen = Arc::new(Mutex::new(screen));

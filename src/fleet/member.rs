@@ -189,6 +189,11 @@ impl Member {
         self.beats.show_fleet(view);
     }
 
+    /// The flags of the fleet, to be added to a command line.
+    pub(crate) fn flags(&self) -> String {
+        format!(" --fleet={} --nodes {} --fleet-redis {}", self.name, self.nodes(), self.redis)
+    }
+
     /// The report of this node with its place in the fleet. Its measured part began `measure_from` after the first slot.
     pub(crate) fn signed(&self, mut report: Report, measure_from: Nanos) -> Report {
         let place = self.roster.place(self.index);
@@ -199,9 +204,7 @@ impl Member {
             workers: Some(place.workers),
             own_topics: report.run.node.is_some_and(|node| node.own_topics),
         });
-        let (nodes, redis) = (self.nodes(), &self.redis);
-        report.run.command +=
-            &format!(" --fleet={} --nodes {nodes} --fleet-redis {redis}", self.name);
+        report.run.command += &self.flags();
         report.run.fleet = lock(&self.agreed).map(|AgreedStart { at_us, bound_us }| Membership {
             name: self.name.clone(),
             server: self.server.clone(),

@@ -23,7 +23,7 @@ pub(crate) struct RampPlan {
     /// The comment at the top of the profile.
     pub(super) question: Option<String>,
     /// The command that repeats the ramp, without secrets.
-    pub(super) command: String,
+    pub(crate) command: String,
     /// Pause between two steps.
     pub(super) rest: Duration,
     /// True if the queue and the stamps of an external Redis are deleted before each step.

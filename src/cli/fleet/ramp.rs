@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{announce, join_unless, keep, say_place, say_result};
 use crate::cli::args::{FleetArgs, FleetPlans, RampArgs};
+use crate::cli::progress::View;
 use crate::cli::ramp::{PreparedRamp, RampScreen, lock, prepare};
 use crate::cli::signals::Signals;
 use crate::cli::{CommandOutcome, logger, own_program};
@@ -19,7 +20,7 @@ use crate::report::{Allowed, Report, RunResult};
 use crate::run::{Pending, RunError, Runner, Services};
 
 pub(in crate::cli) async fn run(args: RampArgs) -> anyhow::Result<CommandOutcome> {
-    let PreparedRamp { plan, text, screen, allowed } = prepare(&args)?;
+    let PreparedRamp { mut plan, text, screen, allowed } = prepare(&args, View::undrawn)?;
     let stop = watch::Sender::new(false);
     let variable = |name: &str| std::env::var(name).ok();
     let settings = plan.base.clone();
@@ -29,6 +30,7 @@ pub(in crate::cli) async fn run(args: RampArgs) -> anyhow::Result<CommandOutcome
     let Some(member) = join_unless(&request, &settings, &mut signals).await? else {
         return Ok(CommandOutcome::Interrupted);
     };
+    plan.command += &member.flags();
     say_place(&member, "");
     let screen = Arc::new(Mutex::new(screen));
     let (progress, events) = (Arc::clone(&screen), Arc::clone(&screen));
