@@ -100,12 +100,16 @@ impl FleetNode {
         let shown = Arc::clone(&view);
         let publish = endpoint.as_ref().map(|endpoint| endpoint.updater(run_labels(&self.plan)));
         self.member.show_fleet(tee(move |progress| lock(&shown).show(progress), publish));
-        let runner = Runner::new()
+        let exchange = self.member.exchange().await?;
+        let mut runner = Runner::new()
             .services(Services::Children(own_program()))
             .stop_on(self.stop.subscribe())
             .start_behind(self.member.barrier())
             .on_progress(self.member.on_progress())
             .on_second(self.member.on_second());
+        if let Some(exchange) = exchange {
+            runner = runner.share_arrivals(exchange);
+        }
         let finished = tokio::select! {
             result = runner.run_until_done(&self.plan) => Some(result),
             () = self.signals.ask_then_insist(&self.stop) => None,

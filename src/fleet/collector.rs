@@ -28,7 +28,7 @@ pub(super) struct FleetState {
 
 impl FleetState {
     /// Reads only when the nodes have given their last heartbeats, and which of them have failed.
-    async fn read_beats(store: &mut Store) -> Result<Self, StoreError> {
+    pub(super) async fn read_beats(store: &mut Store) -> Result<Self, StoreError> {
         let beats = store.fields(FleetKey::Beats).await?;
         let failed = store.fields(FleetKey::Failed).await?;
         Ok(Self { now_us: store.now_us(), beats, failed, live: BTreeMap::new() })

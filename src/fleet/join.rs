@@ -1,9 +1,11 @@
 //! Joining a fleet: agree on the terms, take a rank, and wait for the others.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -31,6 +33,30 @@ const ATTEMPTS: u64 = 3;
 /// Advice where a key is gone that must be there.
 const EVICTED: &str = "a key of the fleet is gone from Redis; does its maxmemory-policy remove keys with a lifetime (volatile-*)?";
 
+/// The messages whose arrival each node sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ArrivalsAt {
+    /// Each node subscribes to all messages, and counts its own
+    #[default]
+    All,
+    /// Each node subscribes to its own messages: the topic has its index
+    Own,
+    /// The nodes share one subscription, and each message goes to one of them
+    Shared,
+}
+
+impl fmt::Display for ArrivalsAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Own => "own",
+            Self::Shared => "shared",
+        })
+    }
+}
+
 /// The fleet that a node joins.
 #[derive(Debug, Clone)]
 pub(crate) struct JoinRequest {
@@ -44,6 +70,7 @@ pub(crate) struct JoinRequest {
     pub(crate) join_timeout: Duration,
     /// Redis in which the nodes meet.
     pub(crate) redis: Address,
+    pub(crate) arrivals_at: ArrivalsAt,
     /// Text of the profile if the fleet runs a ramp.
     pub(crate) profile: Option<String>,
     /// Workers of this node.
@@ -91,6 +118,7 @@ pub(crate) async fn join(
         roster,
         index,
         server,
+        arrivals_at: request.arrivals_at,
         redis: request.redis.clone(),
         name: request.name.clone(),
         token: claim.token,
@@ -111,7 +139,11 @@ async fn agree(
 ) -> Result<Terms, FleetError> {
     let join_timeout_us = u64::try_from(request.join_timeout.as_micros()).unwrap_or(u64::MAX);
     let gathering = Gathering { nodes: request.nodes, join_timeout_us, written_us: store.now_us() };
-    let work = FleetWork { settings, profile: request.profile.as_deref() };
+    let work = FleetWork {
+        settings,
+        arrivals_at: request.arrivals_at,
+        profile: request.profile.as_deref(),
+    };
     let own = Terms::new(work, gathering);
     let text = serde_json::to_string_pretty(&own).unwrap_or_default();
     if store.put_new(FleetKey::Terms, text.as_bytes(), KEY_LIFETIME).await? {

@@ -10,8 +10,10 @@ use tokio::time::sleep;
 use super::FleetError;
 use super::barrier::{AgreedStart, FleetBarrier, agree_on_parts};
 use super::collector::{FleetResult, read_results};
+use super::exchange::{ExchangeCounts, FleetExchange};
 use super::heartbeat::{pack, unpack};
 use super::heartbeat_loop::{Heartbeats, JoinedFleet, lock};
+use super::join::ArrivalsAt;
 use super::roster::Roster;
 use super::store::{FleetKey, KEY_LIFETIME, Store, StoreError, VERDICT_LIFETIME};
 use crate::core::Address;
@@ -19,7 +21,7 @@ use crate::core::clock::Nanos;
 use crate::core::units::round;
 use crate::engine::load::LoadConfig;
 use crate::engine::shards::LoadShards;
-use crate::report::{Membership, Node, Report};
+use crate::report::{Membership, Node, Report, SharedArrivals};
 use crate::run::{MeasuredSecond, Progress, StartBarrier};
 
 /// Longest time in which a node tries to hand in its report while Redis is away.
@@ -34,6 +36,7 @@ pub(super) struct MemberParts {
     pub(super) roster: Roster,
     pub(super) index: usize,
     pub(super) server: Option<String>,
+    pub(super) arrivals_at: ArrivalsAt,
     pub(super) redis: Address,
     pub(super) name: String,
     pub(super) token: String,
@@ -46,6 +49,9 @@ pub(crate) struct Member {
     roster: Arc<Roster>,
     index: usize,
     server: Option<String>,
+    arrivals_at: ArrivalsAt,
+    /// Exchange of the run if the nodes share one subscription.
+    exchange: Option<Arc<FleetExchange>>,
     /// Redis in which the nodes meet.
     redis: Address,
     name: String,
@@ -89,7 +95,8 @@ pub(crate) struct Announcement {
 
 impl Member {
     pub(super) fn new(parts: MemberParts) -> Self {
-        let MemberParts { store, beats, roster, index, server, redis, name, token } = parts;
+        let MemberParts { store, beats, roster, index, server, arrivals_at, redis, name, token } =
+            parts;
         let roster = Arc::new(roster);
         let joined = JoinedFleet { roster: Arc::clone(&roster), index, token };
         beats.join(joined);
@@ -100,6 +107,8 @@ impl Member {
             roster,
             index,
             server,
+            arrivals_at,
+            exchange: None,
             redis,
             name,
             agreed: Arc::default(),
@@ -164,6 +173,23 @@ impl Member {
         &self.name
     }
 
+    /// The exchange of arrivals for the next run; `None` if the nodes share no subscription.
+    pub(crate) async fn exchange(&mut self) -> Result<Option<Arc<FleetExchange>>, FleetError> {
+        if self.arrivals_at != ArrivalsAt::Shared {
+            return Ok(None);
+        }
+        let mut store = Store::open(&self.redis, &self.name).await?;
+        let round = self.store.lock().await.round();
+        store.set_round(round);
+        let group = match round {
+            Some(round) => format!("loadgen-{}-{round}", self.name),
+            None => format!("loadgen-{}", self.name),
+        };
+        let exchange = FleetExchange::begin(store, Arc::clone(&self.roster), self.index, group);
+        self.exchange = Some(Arc::new(exchange));
+        Ok(self.exchange.clone())
+    }
+
     /// The barrier before the first slot.
     pub(crate) fn barrier(&self) -> impl StartBarrier + use<> {
         FleetBarrier {
@@ -191,7 +217,12 @@ impl Member {
 
     /// The flags of the fleet, to be added to a command line.
     pub(crate) fn flags(&self) -> String {
-        format!(" --fleet={} --nodes {} --fleet-redis {}", self.name, self.nodes(), self.redis)
+        let (nodes, redis) = (self.nodes(), &self.redis);
+        let arrivals_at = match self.arrivals_at {
+            ArrivalsAt::All => String::new(),
+            other => format!(" --arrivals-at {other}"),
+        };
+        format!(" --fleet={} --nodes {nodes} --fleet-redis {redis}{arrivals_at}", self.name)
     }
 
     /// The report of this node with its place in the fleet. Its measured part began `measure_from` after the first slot.
@@ -210,6 +241,10 @@ impl Member {
             server: self.server.clone(),
             start_us: at_us + measure_from.0 / 1_000,
             clock_bound_us: round(bound_us, 1e3),
+            shared_arrivals: self.exchange.as_ref().map(|exchange| {
+                let ExchangeCounts { timed_by_others, bound_us } = exchange.counts();
+                SharedArrivals { timed_by_others, bound_us: round(bound_us, 1e3) }
+            }),
         });
         report
     }

@@ -4,6 +4,7 @@
 
 mod barrier;
 mod collector;
+mod exchange;
 mod heartbeat;
 mod heartbeat_loop;
 mod join;
@@ -19,7 +20,7 @@ mod store;
 mod terms;
 mod visitor;
 
-pub(crate) use join::{JoinCount, JoinRequest, join};
+pub(crate) use join::{ArrivalsAt, JoinCount, JoinRequest, join};
 pub(crate) use launcher::LaunchedAs;
 pub(crate) use member::{Announcement, FleetEnd, Member, RampEnd};
 pub(crate) use size::FleetSize;

@@ -87,12 +87,11 @@ impl LostPlace<'_> {
                     own_topics: self.like.run.node.is_some_and(|node| node.own_topics),
                 }),
                 // Its own bound is not known, and it does not matter any more.
-                fleet: self
-                    .like
-                    .run
-                    .fleet
-                    .clone()
-                    .map(|fleet| Membership { clock_bound_us: 0.0, ..fleet }),
+                fleet: self.like.run.fleet.clone().map(|fleet| Membership {
+                    clock_bound_us: 0.0,
+                    shared_arrivals: None,
+                    ..fleet
+                }),
                 ..self.like.run.clone()
             },
             requests: totals.requests(),

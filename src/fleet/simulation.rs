@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::join::{JoinRequest, join};
+use super::join::{ArrivalsAt, JoinRequest, join};
 use super::member::{FleetEnd, Member};
 use super::size::FleetSize;
 use crate::config::plan::Plan;
@@ -106,6 +106,7 @@ async fn all_join(redis: &Address, nodes: u64, settings: &Settings) -> Result<Ve
             nodes: size,
             join_timeout: Duration::from_secs(300),
             redis: redis.clone(),
+            arrivals_at: ArrivalsAt::All,
             profile: None,
             threads: 1,
             stop: watch::Sender::new(false),

@@ -59,6 +59,10 @@ pub(super) enum FleetKey {
     Seconds,
     /// Hash of the nodes' reports.
     Reports,
+    /// Lists of the arrivals that others have seen for a node, each with its rank at the end.
+    Arrivals,
+    /// Hash of the nodes that expect no more messages.
+    Drained,
     /// Result of a round, which all nodes have in common.
     Merged,
     /// Exit code and result of the fleet.
@@ -67,7 +71,7 @@ pub(super) enum FleetKey {
 
 impl FleetKey {
     /// Those that live as long as the fleet.
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::Terms,
         Self::Asked,
         Self::Members,
@@ -83,6 +87,8 @@ impl FleetKey {
         Self::Collector,
         Self::Seconds,
         Self::Reports,
+        Self::Arrivals,
+        Self::Drained,
         Self::Merged,
         Self::Verdict,
     ];
@@ -97,6 +103,8 @@ impl FleetKey {
                 | Self::Live
                 | Self::Seconds
                 | Self::Reports
+                | Self::Arrivals
+                | Self::Drained
                 | Self::Merged
         )
     }
@@ -118,6 +126,8 @@ impl FleetKey {
             Self::Collector => "collector",
             Self::Seconds => "seconds",
             Self::Reports => "reports",
+            Self::Arrivals => "arrivals",
+            Self::Drained => "drained",
             Self::Merged => "merged",
             Self::Verdict => "verdict",
         }
@@ -177,6 +187,10 @@ impl Store {
         }
     }
 
+    pub(super) fn round(&self) -> Option<u64> {
+        self.round
+    }
+
     /// Returns true before the second round.
     pub(super) fn is_first_round(&self) -> bool {
         self.round.is_none_or(|round| round == 1)
@@ -209,6 +223,16 @@ impl Store {
         let now = clock::now();
         let now_us = self.clock.server_micros(now).unwrap_or(server_us);
         now + Nanos(server_us.saturating_sub(now_us).saturating_mul(1_000))
+    }
+
+    /// A time of this machine in the time of Redis, in microseconds since 1970; 0 if it is not known.
+    pub(super) fn server_us(&self, at: Nanos) -> u64 {
+        self.clock.server_micros(at).unwrap_or_default()
+    }
+
+    /// A time of Redis that is over, on the monotonic clock of this machine.
+    pub(super) fn monotonic_of(&self, server_us: u64) -> Option<Nanos> {
+        self.clock.monotonic(server_us, clock::now())
     }
 
     /// The most the clock of Redis may be misread by, in microseconds.
@@ -381,6 +405,38 @@ impl Store {
         commands.cmd("RPUSH").arg(self.key(key)).arg(rows).ignore();
         commands.cmd("PEXPIRE").arg(self.key(key)).arg(millis(KEY_LIFETIME)).ignore();
         self.ask_all(&commands).await
+    }
+
+    /// Adds batches to the lists of several nodes, by rank.
+    pub(super) async fn append_batches(
+        &mut self,
+        key: FleetKey,
+        batches: &BTreeMap<u64, Vec<Vec<u8>>>,
+    ) -> Result<(), StoreError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let mut commands = redis::pipe();
+        for (rank, batches) in batches {
+            let name = format!("{}:{rank}", self.key(key));
+            commands.cmd("RPUSH").arg(&name).arg(batches).ignore();
+            commands.cmd("PEXPIRE").arg(&name).arg(millis(KEY_LIFETIME)).ignore();
+        }
+        self.ask_all(&commands).await
+    }
+
+    /// Takes all batches from the list of a node.
+    pub(super) async fn take_batches(
+        &mut self,
+        key: FleetKey,
+        rank: u64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let name = format!("{}:{rank}", self.key(key));
+        let mut commands = redis::pipe();
+        commands.atomic().cmd("LRANGE").arg(&name).arg(0).arg(-1);
+        commands.cmd("DEL").arg(&name).ignore();
+        let (batches,): (Vec<Vec<u8>>,) = self.ask_all(&commands).await?;
+        Ok(batches)
     }
 
     /// The last row of a list.

@@ -9,6 +9,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 
+use super::join::ArrivalsAt;
 use super::size::FleetSize;
 use crate::config::settings::Settings;
 
@@ -34,6 +35,7 @@ pub(super) struct Terms {
     pub(super) written_us: u64,
     /// Key of the hashes, in hexadecimal.
     salt: String,
+    arrivals_at: ArrivalsAt,
     /// Keyed hash of the profile of a ramp; `None` for a run.
     ramp: Option<String>,
     settings: Vec<Term>,
@@ -61,6 +63,7 @@ impl Term {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FleetWork<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) arrivals_at: ArrivalsAt,
     /// Text of the profile of a ramp; `None` for a run.
     pub(super) profile: Option<&'a str>,
 }
@@ -116,6 +119,7 @@ impl Terms {
             join_timeout_us: gathering.join_timeout_us,
             written_us: gathering.written_us,
             salt,
+            arrivals_at: work.arrivals_at,
             ramp: work.profile.map(|text| digest(&key, &[text.to_owned()], false)),
             settings: all,
         }
@@ -126,6 +130,7 @@ impl Terms {
         let head = [
             ("the version of loadgen", self.version.clone(), other.version.clone()),
             ("--nodes", self.nodes.to_string(), other.nodes.to_string()),
+            ("--arrivals-at", self.arrivals_at.to_string(), other.arrivals_at.to_string()),
         ];
         if let Some((what, first, own)) = head.into_iter().find(|(_, first, own)| first != own) {
             return Some(format!("{what} is {first} there and {own} here"));
@@ -209,7 +214,7 @@ mod tests {
     }
 
     fn run_of(settings: &Settings) -> FleetWork<'_> {
-        FleetWork { settings, profile: None }
+        FleetWork { settings, arrivals_at: ArrivalsAt::All, profile: None }
     }
 
     fn difference(first: &Settings, own: &Settings) -> Option<String> {
@@ -249,7 +254,8 @@ mod tests {
     fn the_profile_of_a_ramp_is_compared_as_a_whole() {
         let (settings, nodes) =
             (settings("4k", "redis://h"), FleetSize::exactly(4).expect("a size"));
-        let ramp = |profile| FleetWork { settings: &settings, profile };
+        let ramp =
+            |profile| FleetWork { settings: &settings, arrivals_at: ArrivalsAt::All, profile };
         let terms = |profile| {
             Terms::new(ramp(profile), Gathering { nodes, join_timeout_us: 1, written_us: 5 })
         };

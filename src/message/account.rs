@@ -60,7 +60,28 @@ pub(crate) struct ArrivalTracker {
     unexpected: u64,
     foreign: u64,
     duplicates: Vec<MsgId>,
-    outages: Outages,
+    /// Outages of this process's own subscriber, then of those of other nodes that share its subscription.
+    outages: Vec<Outages>,
+}
+
+/// The subscriber that received a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum HeardBy {
+    /// That of this process.
+    #[default]
+    Itself,
+    /// That of another node, by its index.
+    Node(u64),
+}
+
+impl HeardBy {
+    /// Its place in the list of outages.
+    fn place(self) -> usize {
+        match self {
+            Self::Itself => 0,
+            Self::Node(index) => index as usize + 1,
+        }
+    }
 }
 
 impl ArrivalTracker {
@@ -78,7 +99,7 @@ impl ArrivalTracker {
             unexpected: 0,
             foreign: 0,
             duplicates: Vec::new(),
-            outages: Outages::default(),
+            outages: vec![Outages::default()],
         }
     }
 
@@ -87,8 +108,13 @@ impl ArrivalTracker {
         self.measure_from = at;
     }
 
-    /// Notes one message; `None` is one without a readable id.
+    /// Notes one message of this process's own subscriber; `None` is one without a readable id.
     pub(crate) fn note(&mut self, id: Option<MsgId>) -> Arrival {
+        self.note_heard_by(HeardBy::Itself, id)
+    }
+
+    /// Notes one message of any subscriber.
+    pub(crate) fn note_heard_by(&mut self, by: HeardBy, id: Option<MsgId>) -> Arrival {
         if id.is_some_and(|id| self.space.is_of_another_node(id)) {
             return Arrival::OtherNode;
         }
@@ -111,33 +137,52 @@ impl ArrivalTracker {
                 Arrival::Unexpected
             }
             Some(due) => {
-                self.outages.arrived(due);
+                self.outages_of(by).arrived(due);
                 if due < self.measure_from {
                     return Arrival::Warmup;
                 }
-                self.arrive(block, place);
+                self.arrive(block, place, by);
                 Arrival::First { due }
             }
         }
     }
 
-    /// The subscriber lost its connection.
-    pub(crate) fn disconnected(&mut self) {
-        self.outages.disconnected();
+    /// A subscriber lost its connection.
+    pub(crate) fn disconnected(&mut self, by: HeardBy) {
+        self.outages_of(by).disconnected();
     }
 
     /// The subscription stands again, since `now`; the broker may have kept its session.
-    pub(crate) fn reconnected(&mut self, now: Nanos, session_kept: bool) {
-        self.outages.reconnected(now, session_kept);
+    pub(crate) fn reconnected(&mut self, by: HeardBy, now: Nanos, session_kept: bool) {
+        self.outages_of(by).reconnected(now, session_kept);
+    }
+
+    fn outages_of(&mut self, by: HeardBy) -> &mut Outages {
+        let place = by.place();
+        if self.outages.len() <= place {
+            self.outages.resize_with(place + 1, Outages::default);
+        }
+        &mut self.outages[place]
+    }
+
+    /// Returns true if a message that was due then may have been published while a subscriber was disconnected.
+    fn is_in_outage(&self, due: Nanos) -> bool {
+        self.outages.iter().any(|outages| outages.contain(due))
     }
 
     /// Due times, since measuring began, of which messages may have been published while the subscriber
     /// was disconnected.
     pub(crate) fn missed_spans(&self, end: Nanos) -> Vec<MissedSpan> {
-        let measured = self.outages.spans().iter().filter(|span| span.to >= self.measure_from);
+        let spans = self.outages.iter().flat_map(Outages::spans);
+        let measured = spans.filter(|span| span.to >= self.measure_from);
         // A subtraction stops at 0.
         let since = |at: Nanos| at.min(end) - self.measure_from;
         measured.map(|span| MissedSpan { from: since(span.from), to: since(span.to) }).collect()
+    }
+
+    /// Index of the node that sent a message.
+    pub(crate) fn node_of(&self, id: MsgId) -> u64 {
+        self.space.node_of(id)
     }
 
     /// Measured messages that arrived, each once.
@@ -162,17 +207,13 @@ impl ArrivalTracker {
         }
     }
 
-    fn arrive(&mut self, block: u64, place: usize) {
+    fn arrive(&mut self, block: u64, place: usize, by: HeardBy) {
         let len = self.space.block_len();
         self.arrived.insert_at(block, place, len);
-        let index = block * len + place as u64;
-        // RFC 4737: a packet is reordered when one sent after it was received before it. Order is
-        // a worker's order of sending: two workers send at once, and neither is first.
-        let highest = self.highest.entry(self.space.worker_of(block)).or_insert(index);
-        if index < *highest {
-            self.reordered += 1;
+        // Messages that another node passes on come later than those of this process, whatever their order was.
+        if by == HeardBy::Itself {
+            self.note_order(block, block * len + place as u64);
         }
-        *highest = index.max(*highest);
         let full = self.arrived.is_full(block);
         match self.dues.get_mut(&block) {
             Some(dues @ Dues::Open(_)) if full => {
@@ -182,6 +223,16 @@ impl ArrivalTracker {
             Some(Dues::Closed(missing)) => missing.retain(|(at, _)| *at != place),
             _ => {}
         }
+    }
+
+    /// RFC 4737: a packet is reordered when one sent after it was received before it. Order is a worker's order of
+    /// sending: two workers send at once, and neither is first.
+    fn note_order(&mut self, block: u64, index: u64) {
+        let highest = self.highest.entry(self.space.worker_of(block)).or_insert(index);
+        if index < *highest {
+            self.reordered += 1;
+        }
+        *highest = index.max(*highest);
     }
 
     /// A worker that is in `block` has left those before it: two back, nothing is being written, and
@@ -270,7 +321,7 @@ impl MessageAccount {
         let mut account = Self::default();
         for (block, place, id) in arrivals.missing_of(messages.accepted) {
             let due = arrivals.due_of(block, place);
-            if due.is_some_and(|due| arrivals.outages.contain(due)) {
+            if due.is_some_and(|due| arrivals.is_in_outage(due)) {
                 account.missed += 1;
                 continue;
             }
@@ -284,7 +335,7 @@ impl MessageAccount {
         }
         for (block, place, id) in arrivals.missing_of(messages.failed) {
             if let Some(due) = arrivals.due_of(block, place)
-                && !arrivals.outages.contain(due)
+                && !arrivals.is_in_outage(due)
             {
                 age_at_end(id, end - due);
             }

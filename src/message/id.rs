@@ -189,7 +189,12 @@ impl IdSpace {
     /// Returns whether an id is of another node's blocks, whichever run it belongs to: each foreign id is in the
     /// blocks of one node, so the nodes together count it once.
     pub(crate) fn is_of_another_node(&self, id: MsgId) -> bool {
-        id.get() / self.block % self.nodes != self.node
+        self.node_of(id) != self.node
+    }
+
+    /// Index of the node whose blocks an id is in.
+    pub(crate) fn node_of(&self, id: MsgId) -> u64 {
+        id.get() / self.block % self.nodes
     }
 
     /// The id at a place that [`Self::locate`] gave.

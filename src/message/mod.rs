@@ -15,7 +15,7 @@ pub(crate) mod shape;
 pub mod template;
 pub(crate) mod unjoined;
 
-pub(crate) use account::{Arrival, ArrivalTracker, MessageAccount, SentMessages};
+pub(crate) use account::{Arrival, ArrivalTracker, HeardBy, MessageAccount, SentMessages};
 pub use checkpoint::{Checkpoint, StagePair};
 pub(crate) use data::Data;
 pub(crate) use due::{DueTable, IdWriter};

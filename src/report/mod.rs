@@ -39,7 +39,7 @@ pub(crate) use lookup::{
 };
 pub use machine::Generator;
 pub use merge::{MergeError, Named, merge};
-pub use nodes::{Membership, NodeResult};
+pub use nodes::{Membership, NodeResult, SharedArrivals};
 use remark::SavedVerdict;
 pub use remark::{Remark, sentences};
 pub use result::{Allowed, RunFailed};

@@ -18,6 +18,20 @@ pub struct Membership {
     /// The most that this time can be wrong, in microseconds. In a merged report the sum of the two largest, by which
     /// the difference of two starts can be wrong.
     pub clock_bound_us: f64,
+    /// Arrivals of nodes that share one subscription; absent if each subscribes on its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_arrivals: Option<SharedArrivals>,
+}
+
+/// Arrivals of nodes that share one subscription (`--arrivals-at shared`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub struct SharedArrivals {
+    /// Messages that reached another node than the one that sent them, so that their time is of two clocks.
+    pub timed_by_others: u64,
+    /// The most that the time of such a message can be wrong, in microseconds.
+    pub bound_us: f64,
 }
 
 /// A node of a merged report. Its times are microseconds unless the name says otherwise; `null` is not known, or for a

@@ -10,12 +10,14 @@ use rustix::time::ClockId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RunError;
+use super::exchange::{ArrivalExchange, Heard};
 use crate::core::clock::{self, Nanos};
 use crate::core::distribution::{AgedLatencies, Latencies};
 use crate::engine::LoadResult;
 use crate::engine::worker::INTERVAL;
 use crate::message::{
-    Arrival, ArrivalTracker, Assignment, Checkpoint, DueTable, IdFields, IdSpace, MsgId, Unjoined,
+    Arrival, ArrivalTracker, Assignment, Checkpoint, DueTable, HeardBy, IdFields, IdSpace, MsgId,
+    Unjoined,
 };
 use crate::pipeline::arrivals::{ArrivalSink, ArrivalSource, ReceivedAt, ReceivedMessage};
 use crate::pipeline::stamps::{Passage, Stamper};
@@ -122,6 +124,8 @@ pub(super) struct ListenerConfig {
     pub(super) sample: u64,
     /// Pause before the next read if messages are dense.
     pub(super) rest: Nanos,
+    /// Exchange with other nodes that share the subscription.
+    pub(super) exchange: Option<Arc<dyn ArrivalExchange>>,
 }
 
 impl Listener {
@@ -151,6 +155,7 @@ impl Listener {
             timed_when_read: 0,
             unjoined: Unjoined::default(),
             measure_from: Arc::clone(&measure_from),
+            exchange: config.exchange,
         };
         let thread = std::thread::Builder::new().name("subscriber".to_owned());
         let started = thread.spawn(move || {
@@ -213,6 +218,7 @@ fn listen(
         }
         Err(error) => started.report(Err(RunError::Thread(error))),
     }
+    recorder.take_passed();
     recorder.close_interval();
     ArrivalResults {
         arrivals: recorder.arrivals,
@@ -243,6 +249,7 @@ struct ArrivalRecorder {
     timed_when_read: u64,
     unjoined: Unjoined,
     measure_from: Arc<AtomicU64>,
+    exchange: Option<Arc<dyn ArrivalExchange>>,
 }
 
 /// Number of messages at once from which on they are dense: the next ones come before this thread is asleep.
@@ -257,6 +264,43 @@ impl ArrivalRecorder {
             // This thread has no other task, and the timers of its runtime are too coarse.
             let until = (clock::now() + self.rest).as_timespec();
             let _ = clock_nanosleep_absolute(ClockId::Monotonic, &until);
+        }
+    }
+
+    /// Records the first arrival of a measured message.
+    fn record(&mut self, id: MsgId, received: ReceivedAt, due: Nanos) {
+        let ReceivedAt { at, when_read } = received;
+        let latency = at - due;
+        self.stamper.stamp(Checkpoint::Arrived, id, at);
+        self.timed_when_read += u64::from(when_read);
+        self.times.record(id, latency);
+        self.interval.latencies.record(latency);
+        self.interval.arrived += 1;
+    }
+
+    /// Takes in what other nodes have passed on.
+    fn take_passed(&mut self) {
+        let Some(exchange) = self.exchange.clone() else { return };
+        self.arrivals.set_measure_from(Nanos(self.measure_from.load(Relaxed)));
+        for (node, heard) in exchange.take() {
+            let by = HeardBy::Node(node);
+            match heard {
+                Heard::Message { id, at, when_read } => {
+                    self.gauges.last_at.fetch_max(at.0, Relaxed);
+                    if let Arrival::First { due } = self.arrivals.note_heard_by(by, Some(id)) {
+                        self.record(id, ReceivedAt { at, when_read }, due);
+                        exchange.count();
+                    }
+                }
+                Heard::Disconnected => self.arrivals.disconnected(by),
+                Heard::Reconnected { at, kept } => self.arrivals.reconnected(by, at, kept),
+            }
+        }
+    }
+
+    fn pass_on(&self, to: Option<u64>, heard: Heard) {
+        if let Some(exchange) = &self.exchange {
+            exchange.pass_on(to, heard);
         }
     }
 
@@ -280,13 +324,9 @@ impl ArrivalSink for ArrivalRecorder {
         self.gauges.last_at.store(at.0, Relaxed);
         self.arrivals.set_measure_from(Nanos(self.measure_from.load(Relaxed)));
         match (self.arrivals.note(id), id) {
-            (Arrival::First { due }, Some(id)) => {
-                let latency = at - due;
-                self.stamper.stamp(Checkpoint::Arrived, id, at);
-                self.timed_when_read += u64::from(when_read);
-                self.times.record(id, latency);
-                self.interval.latencies.record(latency);
-                self.interval.arrived += 1;
+            (Arrival::First { due }, Some(id)) => self.record(id, message.received, due),
+            (Arrival::OtherNode, Some(id)) => {
+                self.pass_on(Some(self.arrivals.node_of(id)), Heard::Message { id, at, when_read });
             }
             (Arrival::Unexpected, _) => {
                 self.unjoined.note(message.topic, message.payload, found.as_ref().err());
@@ -297,16 +337,20 @@ impl ArrivalSink for ArrivalRecorder {
 
     fn disconnected(&mut self) {
         self.reconnects += 1;
-        self.arrivals.disconnected();
+        self.arrivals.disconnected(HeardBy::Itself);
+        self.pass_on(None, Heard::Disconnected);
     }
 
     fn reconnected(&mut self, kept: bool) {
-        self.arrivals.reconnected(clock::now(), kept);
+        let at = clock::now();
+        self.arrivals.reconnected(HeardBy::Itself, at, kept);
+        self.pass_on(None, Heard::Reconnected { at, kept });
     }
 
     fn pause(&mut self) {
         let now = clock::now();
         let measure_from = Nanos(self.measure_from.load(Relaxed));
+        self.take_passed();
         self.gauges.arrived.store(self.arrivals.arrived(), Relaxed);
         while now - measure_from >= Nanos(INTERVAL.0 * (self.interval.index + 1)) {
             self.close_interval();
@@ -368,6 +412,7 @@ mod tests {
             id_fields: IdFields::default(),
             sample: 1,
             rest: Nanos::ZERO,
+            exchange: None,
         };
         let listener = Listener::start(UdpSource(socket), config).await.expect("it listens");
         let start = clock::now();

@@ -16,6 +16,7 @@ mod redis_log;
 mod other_topics;
 #[cfg(feature = "pipeline")]
 mod environment;
+mod exchange;
 mod series;
 mod services;
 mod stack;
@@ -35,6 +36,7 @@ mod report;
 mod without_pipeline;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch as signal;
@@ -61,6 +63,7 @@ use crate::report::Remark;
 use crate::report::Report;
 use crate::report::remark::{RequestNote, ServerNote};
 use crate::script::{ScriptError, ScriptSession};
+pub(crate) use exchange::{ArrivalExchange, Heard};
 pub(crate) use finished::FinishedRun;
 use measurements::Measurements;
 
@@ -163,6 +166,7 @@ pub struct Runner {
     services: Services,
     start_at: Option<SystemTime>,
     barrier: Option<Box<dyn StartBarrier>>,
+    exchange: Option<Arc<dyn ArrivalExchange>>,
     stop: Option<signal::Receiver<bool>>,
     progress: ProgressFn,
     second: SecondFn,
@@ -217,6 +221,14 @@ impl Runner {
     #[must_use]
     pub(crate) fn start_behind(mut self, barrier: impl StartBarrier + 'static) -> Self {
         self.barrier = Some(Box::new(barrier));
+        self
+    }
+
+    /// Shares one subscription with other nodes.
+    #[cfg_attr(not(all(feature = "cli", feature = "pipeline")), allow(dead_code))]
+    #[must_use]
+    pub(crate) fn share_arrivals(mut self, exchange: Arc<dyn ArrivalExchange>) -> Self {
+        self.exchange = Some(exchange);
         self
     }
 
@@ -295,7 +307,9 @@ impl Runner {
             self.wait_for_start(plan, environment, log_server, at).await?;
         }
         let mut participants = tokio::select! {
-            participants = Participants::connect(plan, shards, environment, space) => participants?,
+            participants = Participants::connect(plan, shards, environment, space, self.exchange.clone()) => {
+                participants?
+            }
             () = monitor::stop_requested(&mut self.stop) => return Err(RunError::Stopped),
         };
         let queued_before = environment.queued_before.or(log_server.queue_depth().await);
@@ -315,6 +329,10 @@ impl Runner {
         }
         watch.until_arrived(&mut participants, log_server).await;
         let drained_at = clock::now();
+        if let Some(exchange) = &self.exchange {
+            // Messages of the others still come to this subscriber.
+            exchange.until_all_drained().await;
+        }
 
         watch.collect_last(&mut participants, environment);
         let machine = watch.machine.finish(&servers_of(plan, environment, &participants).await);

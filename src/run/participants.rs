@@ -9,6 +9,7 @@ use url::Url;
 use super::RunError;
 use super::arrivals::{ArrivalInterval, Listener, ListenerConfig};
 use super::environment::Environment;
+use super::exchange::ArrivalExchange;
 use super::ids::ids_each;
 use super::measurements::Arrivals;
 use super::other_topics::OtherTopics;
@@ -71,6 +72,7 @@ impl Participants {
         shards: &LoadShards,
         environment: &Environment,
         space: IdSpace,
+        exchange: Option<Arc<dyn ArrivalExchange>>,
     ) -> Result<Self, RunError> {
         let table = plan.listens().then(Arc::<DueTable>::default);
         let listener = match (&environment.mqtt, &table) {
@@ -85,6 +87,7 @@ impl Participants {
                         Pace::Tick(tick) => tick,
                         Pace::Spin => Nanos::ZERO,
                     },
+                    exchange,
                 };
                 Some(start_listener(plan, mqtt, config).await?)
             }
@@ -249,10 +252,20 @@ async fn start_listener(
 ) -> Result<Listener, RunError> {
     let source = MqttSource::new(BrokerSettings {
         mqtt: mqtt.clone(),
-        topics: plan.pipeline.topics_of_node(plan.load.node.share.index),
+        topics: topics(plan, config.exchange.as_deref()),
         qos: plan.pipeline.qos,
     });
     Listener::start(source, config).await
+}
+
+/// Topics to subscribe to. Of a group each message goes to one member (MQTT 5, 4.8.2).
+#[cfg(feature = "pipeline")]
+fn topics(plan: &Plan, exchange: Option<&dyn ArrivalExchange>) -> Vec<String> {
+    let topics = plan.pipeline.topics_of_node(plan.load.node.share.index);
+    match exchange.map(ArrivalExchange::group) {
+        Some(group) => topics.iter().map(|topic| format!("$share/{group}/{topic}")).collect(),
+        None => topics,
+    }
 }
 
 /// Never called: the plan refuses a broker in a build without the feature.

@@ -10,7 +10,7 @@ use crate::config::plan::{Mode, Plan, Target};
 use crate::config::settings::Settings;
 use crate::core::units::{Rate, parse_duration};
 use crate::core::{Address, Scheme, ServerType, TlsFiles};
-use crate::fleet::{FleetSize, JoinRequest, LaunchedAs};
+use crate::fleet::{ArrivalsAt, FleetSize, JoinRequest, LaunchedAs};
 
 /// Longest name of a fleet.
 const LONGEST_NAME: usize = 100;
@@ -81,6 +81,17 @@ pub(in crate::cli) struct FleetArgs {
     )]
     max_per_node: Option<Rate>,
 
+    /// Messages whose arrival each node sees
+    #[arg(
+        long,
+        value_name = "KIND",
+        env = "LOADGEN_ARRIVALS_AT",
+        value_enum,
+        default_value_t,
+        help_heading = "Fleet"
+    )]
+    arrivals_at: ArrivalsAt,
+
     /// Reaction to the loss of a node
     #[arg(
         long,
@@ -127,6 +138,7 @@ impl FleetArgs {
             nodes,
             join_timeout: self.join_timeout,
             redis: self.redis(settings, first)?,
+            arrivals_at: self.arrivals_at,
             profile: profile.map(str::to_owned),
             threads: first.load.threads as u64,
             stop,
@@ -159,7 +171,24 @@ impl FleetArgs {
                 "--fleet and --script: the functions of a script see the requests of one node only; leave one of them out".to_owned(),
             ));
         }
-        Ok(())
+        self.check_arrivals(plan)
+    }
+
+    /// Refuses a subscription that does not fit the topics.
+    fn check_arrivals(&self, plan: &Plan) -> Result<(), UsageError> {
+        let has_own = plan.pipeline.has_own_topics();
+        let problem = match self.arrivals_at {
+            ArrivalsAt::All => return Ok(()),
+            _ if !plan.listens() => "arrivals are measured with --mqtt only",
+            ArrivalsAt::Own if !has_own => {
+                "each node hears its own messages alone where their topic has its index: --topic 'x/{{node}}'"
+            }
+            ArrivalsAt::Shared if has_own => {
+                "with {{node}} in --topic each node hears its own messages anyway; leave one of them out"
+            }
+            ArrivalsAt::Own | ArrivalsAt::Shared => return Ok(()),
+        };
+        Err(UsageError(format!("--arrivals-at {}: {problem}", self.arrivals_at)))
     }
 
     fn name(&self, launched: Option<&LaunchedAs>) -> Result<String, UsageError> {

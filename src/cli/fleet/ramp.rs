@@ -113,6 +113,10 @@ impl SharedSteps for FleetSteps {
             let capacity = self.args.check_capacity(plan);
             capacity.map_err(|error| PlanError::new(error.to_string()))?;
             self.measure_from = LoadShards::new(&plan.load).measure_from();
+            let runner = match self.member.exchange().await.map_err(|error| fleet_error(&error))? {
+                Some(exchange) => runner.share_arrivals(exchange),
+                None => runner,
+            };
             Ok(runner
                 .start_behind(self.member.barrier())
                 .on_progress(self.member.on_progress())

@@ -77,8 +77,8 @@ fn what_was_due_while_the_subscriber_was_away_is_missed_and_not_lost() {
     for id in [0, 2, 3] {
         w.arrivals.note(Some(ids[id]));
     }
-    w.arrivals.disconnected();
-    w.arrivals.reconnected(Nanos::from_millis(7_500), false);
+    w.arrivals.disconnected(HeardBy::Itself);
+    w.arrivals.reconnected(HeardBy::Itself, Nanos::from_millis(7_500), false);
     for id in [7, 9] {
         w.arrivals.note(Some(ids[id]));
     }

@@ -6,7 +6,7 @@ use super::MergePart;
 use super::differing::{NodeTimes, differing};
 use super::sum::Sum;
 use crate::report::remark::{DifferingNode, NodeNote, SharedHost};
-use crate::report::{Distribution, Report};
+use crate::report::{Distribution, Report, SharedArrivals};
 
 /// Nodes whose times differ that are named; the table of nodes has all.
 const NAMED_NODES: usize = 3;
@@ -25,6 +25,7 @@ impl Sum<'_> {
             notes.push(NodeNote::ShareHost(shared));
         }
         notes.extend(self.arrivals_multiplied(report));
+        notes.extend(shared_arrivals(report));
         notes.extend(self.differing_nodes(report).into_iter().map(NodeNote::Differs));
         notes
     }
@@ -33,7 +34,9 @@ impl Sum<'_> {
     /// the node's index.
     fn arrivals_multiplied(&self, report: &Report) -> Option<NodeNote> {
         let gets_all = |part: &&Report| {
-            part.messages.is_some() && part.run.node.is_none_or(|node| !node.own_topics)
+            let shares =
+                part.run.fleet.as_ref().is_some_and(|fleet| fleet.shared_arrivals.is_some());
+            part.messages.is_some() && !shares && part.run.node.is_none_or(|node| !node.own_topics)
         };
         let nodes = self.reports().filter(gets_all).count() as u64;
         let arrived = report.messages.as_ref()?.arrived;
@@ -90,4 +93,12 @@ fn shared_hosts(report: &Report) -> Vec<SharedHost> {
         .collect();
     shared.sort_by(|a, b| a.nodes.cmp(&b.nodes));
     shared
+}
+
+/// The note on messages that reached another node than the one that sent them.
+fn shared_arrivals(report: &Report) -> Option<NodeNote> {
+    let SharedArrivals { timed_by_others, bound_us } = report.run.fleet.as_ref()?.shared_arrivals?;
+    let arrived = report.messages.as_ref()?.arrived;
+    let note = NodeNote::ArrivalsShared { timed_by_others, arrived, bound_us };
+    (timed_by_others > 0).then_some(note)
 }

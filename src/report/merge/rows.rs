@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::sum::{Sum, at};
 use super::{LostNode, MergePart};
 use crate::report::figures::add;
-use crate::report::{Membership, NodeResult, Row};
+use crate::report::{Membership, NodeResult, Row, SharedArrivals};
 
 impl Sum<'_> {
     /// Rows of the same second added. All nodes see the one queue. Percentiles cannot be added: a second has them only
@@ -56,6 +56,12 @@ impl Sum<'_> {
             server: first.server.clone().filter(|_| is_common),
             start_us: members.iter().map(|member| member.start_us).min().unwrap_or(0),
             clock_bound_us: bounds.iter().rev().take(2).sum(),
+            shared_arrivals: members.iter().filter_map(|member| member.shared_arrivals).reduce(
+                |all, one| SharedArrivals {
+                    timed_by_others: all.timed_by_others.saturating_add(one.timed_by_others),
+                    bound_us: all.bound_us.max(one.bound_us),
+                },
+            ),
         })
     }
 

@@ -28,6 +28,15 @@ pub(crate) enum NodeNote {
         /// Messages a second that the broker delivers to all of them.
         per_s: f64,
     },
+    /// Messages reached another node than the one that sent them.
+    ArrivalsShared {
+        /// Their number.
+        timed_by_others: u64,
+        /// Messages that arrived in all.
+        arrived: u64,
+        /// The most that the time of such a message can be wrong, in microseconds.
+        bound_us: f64,
+    },
 }
 
 /// A host on which several nodes run.
@@ -59,6 +68,7 @@ impl Coded for NodeNote {
             Self::ShareHost(_) => "nodes_share_host",
             Self::Differs(_) => "node_differs",
             Self::ArrivalsMultiplied { .. } => "arrivals_multiplied",
+            Self::ArrivalsShared { .. } => "arrivals_shared",
         }
     }
 }
@@ -94,9 +104,17 @@ impl fmt::Display for NodeNote {
             Self::ArrivalsMultiplied { nodes, per_s } => write!(
                 f,
                 "{nodes} nodes subscribe to all messages: the broker delivers {}/s of them, {nodes} times the load. \
-                 If this is too much for it, take fewer nodes with more --threads, or a --topic with {{{{node}}}} where the \
-                 request chooses the topic",
+                 If this is too much for it, take --arrivals-at shared, or a --topic with {{{{node}}}} where the request \
+                 chooses the topic",
                 format_count(per_s.round() as u64)
+            ),
+            Self::ArrivalsShared { timed_by_others, arrived, bound_us } => write!(
+                f,
+                "{} of {} messages reached another node than the one that sent them: the arrival latency of each is \
+                 exact to ±{}, the error of two clocks",
+                format_count(*timed_by_others),
+                format_count(*arrived),
+                format_time(*bound_us)
             ),
         }
     }
@@ -134,6 +152,7 @@ mod tests {
             NodeNote::Differs(differing),
             NodeNote::LostNumbers { nodes: vec![3] },
             NodeNote::ArrivalsMultiplied { nodes: 4, per_s: 16_000.0 },
+            NodeNote::ArrivalsShared { timed_by_others: 30, arrived: 40, bound_us: 81.5 },
         ] {
             let remark = Remark::from(note);
             let read = Remark::read(&remark.to_string(), Some(&remark.code().to_owned()));

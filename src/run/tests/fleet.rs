@@ -34,6 +34,7 @@ fn node(index: u64, count: u64) -> Report {
         server: Some("f1ee7".to_owned()),
         start_us: START_US + 1_000 * index,
         clock_bound_us: 100.0 + 10.0 * index as f64,
+        shared_arrivals: None,
     });
     report.tool.revision = None;
     report

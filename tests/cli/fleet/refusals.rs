@@ -28,6 +28,16 @@ fn a_command_that_cannot_be_a_fleet_is_refused_before_anything_is_sent() {
             "leave --node out",
         ),
         (&format!("{url} --nodes 2"), "--fleet"),
+        (
+            &format!("{url} --fleet f --nodes 2 --arrivals-at shared --fleet-redis redis://h"),
+            "arrivals are measured with --mqtt only",
+        ),
+        (
+            &format!(
+                "{url} --fleet f --nodes 2 --arrivals-at own --mqtt mqtt://h --redis redis://h"
+            ),
+            "--topic 'x/{{node}}'",
+        ),
         (&format!("{url} --fleet f --nodes 8..6"), "such as 8"),
         (
             &format!(

@@ -35,34 +35,71 @@ fn nodes_with_different_threads_send_the_load_once_and_make_one_report() {
     assert!((86_000..=86_400).contains(&left), "the name is refused for a day: {left}");
 }
 
+/// The servers of a pipeline, and an independent subscriber.
+struct Pipeline {
+    redis: Redis,
+    broker: Mosquitto,
+    address: std::net::SocketAddr,
+    recorder: Recorder,
+    folder: tempfile::TempDir,
+    _services: [Service; 2],
+}
+
+impl Pipeline {
+    fn start() -> Option<Self> {
+        let (redis, broker) = (Redis::start()?, Mosquitto::start()?);
+        let (api, address) = Service::api(&format!("--redis {}", redis.url()));
+        let push = Service::start(&format!("push --redis {} --mqtt {}", redis.url(), broker.url()));
+        let recorder = Recorder::start(&broker, "/channel");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Some(Self { redis, broker, address, recorder, folder, _services: [api, push] })
+    }
+
+    /// The report of three nodes that send 600 messages.
+    fn report(&self, more: &str) -> serde_json::Value {
+        let file = self.folder.path().join("all.json");
+        let words = format!(
+            "http://{}/ -R 300 -d 2s -t 2 -c 4 --redis {} --mqtt {} --nodes 3 -o {} {more}",
+            self.address,
+            self.redis.url(),
+            self.broker.url(),
+            file.display()
+        );
+        let node = |_| Process::start("node", &mut loadgen(&words));
+        let all = ended((0..3).map(node).collect());
+        assert!(all.iter().all(|node| node.code == Some(0)), "{all:?}");
+        let text = std::fs::read_to_string(file).expect("a report");
+        let report = serde_json::from_str(&text).expect("JSON");
+        matches_schema(&report, "report.schema.json");
+        report
+    }
+}
+
 #[test]
 fn messages_of_all_nodes_arrive_under_ids_of_their_own() {
-    let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
-    let (_api, address) = Service::api(&format!("--redis {}", redis.url()));
-    let _push = Service::start(&format!("push --redis {} --mqtt {}", redis.url(), broker.url()));
-    let recorder = Recorder::start(&broker, "/channel");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("all.json");
-    let words = format!(
-        "http://{address}/ -R 300 -d 2s -t 1 -c 4 --redis {} --mqtt {} --fleet m --nodes 3 -o {}",
-        redis.url(),
-        broker.url(),
-        file.display()
-    );
-    let node = |_| Process::start("node", &mut loadgen(&words));
-    let all = ended((0..3).map(node).collect());
-    assert!(all.iter().all(|node| node.code == Some(0)), "{all:?}");
-    let text = std::fs::read_to_string(file).expect("a report");
-    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    matches_schema(&report, "report.schema.json");
+    let Some(pipeline) = Pipeline::start() else { return };
+    let report = pipeline.report("--fleet m");
     let messages = &report["messages"];
     assert_eq!([&messages["accepted"], &messages["arrived"]], [600, 600], "{messages}");
     assert_eq!([&messages["lost"], &messages["foreign"]], [0, 0], "{messages}");
     assert_eq!(report["arrival"]["count"], 600);
-    let ids = recorder.ids(&broker);
+    let ids = pipeline.recorder.ids(&pipeline.broker);
     assert_eq!((ids.len(), ids.iter().collect::<HashSet<_>>().len()), (600, 600));
     let codes = report["verdict"]["codes"]["notes"].to_string();
     assert!(codes.contains("arrivals_multiplied") && codes.contains("nodes_share_host"), "{codes}");
+
+    let shared = pipeline.report("--fleet s --arrivals-at shared");
+    let messages = &shared["messages"];
+    assert_eq!([&messages["accepted"], &messages["arrived"]], [600, 600], "{messages}");
+    for count in ["lost", "missed", "unknown", "duplicated", "foreign"] {
+        assert_eq!(messages[count], 0, "{count}: {messages}");
+    }
+    assert_eq!(shared["arrival"]["count"], 600);
+    // The broker takes the nodes in turn, and with two workers in each the slots have another order.
+    let others = shared["run"]["fleet"]["shared_arrivals"]["timed_by_others"].as_u64();
+    assert!(others.is_some_and(|others| (200..600).contains(&others)), "about 400: {others:?}");
+    let codes = shared["verdict"]["codes"]["notes"].to_string();
+    assert!(codes.contains("arrivals_shared") && !codes.contains("multiplied"), "{codes}");
 }
 
 #[test]
