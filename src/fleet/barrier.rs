@@ -8,8 +8,9 @@ use tokio::time::sleep;
 
 use super::FleetError;
 use super::join::LOST_AFTER_US;
+use super::keys::FleetKey;
 use super::roster::Roster;
-use super::store::{FleetKey, KEY_LIFETIME, Store};
+use super::store::{KEY_LIFETIME, Store};
 use crate::core::clock;
 use crate::run::{FirstSlot, Pending, RunError, StartBarrier};
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::heartbeat::{Heartbeat, NodeState, unpack};
 use super::join::LOST_AFTER_US;
+use super::keys::FleetKey;
 use super::roster::Roster;
 use super::seconds::{FleetSeconds, index_after};
-use super::store::{FleetKey, Store, StoreError};
+use super::store::{Store, StoreError};
 use crate::report::{Report, Row};
 use crate::run::measurements::Totals;
 use crate::run::{Phase, Progress};

@@ -17,8 +17,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::collector::FleetState;
 use super::heartbeat_loop::lock;
+use super::keys::FleetKey;
 use super::roster::Roster;
-use super::store::{FleetKey, Store, StoreError};
+use super::store::{Store, StoreError};
 use crate::core::clock::Nanos;
 use crate::message::MsgId;
 use crate::run::{ArrivalExchange, Heard, Pending};
@@ -48,7 +49,7 @@ pub(crate) struct FleetExchange {
 /// Events between the subscriber and the task that exchanges them.
 #[derive(Default)]
 struct SharedEvents {
-    outgoing: Mutex<Outgoing>,
+    outgoing: Mutex<EventsToPass>,
     incoming: Mutex<Vec<(u64, Heard)>>,
     counted: AtomicU64,
     /// Largest error of a time that was passed on, in nanoseconds.
@@ -57,7 +58,7 @@ struct SharedEvents {
 
 /// Events on their way to other nodes, by index.
 #[derive(Default)]
-struct Outgoing {
+struct EventsToPass {
     to: BTreeMap<u64, Vec<Heard>>,
     /// Events for all other nodes go to each of them.
     others: Vec<u64>,
@@ -66,7 +67,7 @@ struct Outgoing {
     left_out: u64,
 }
 
-impl Outgoing {
+impl EventsToPass {
     fn add(&mut self, to: u64, heard: Heard) {
         if self.waiting < MOST_WAITING {
             self.to.entry(to).or_default().push(heard);
@@ -90,7 +91,7 @@ impl FleetExchange {
     /// Begins the exchange of the node `index`. `group` is the name of the subscription.
     pub(super) fn begin(store: Store, roster: Arc<Roster>, index: usize, group: String) -> Self {
         let others = (0..roster.nodes.len() as u64).filter(|other| *other != index as u64);
-        let outgoing = Outgoing { others: others.collect(), ..Outgoing::default() };
+        let outgoing = EventsToPass { others: others.collect(), ..EventsToPass::default() };
         let shared =
             Arc::new(SharedEvents { outgoing: Mutex::new(outgoing), ..SharedEvents::default() });
         let (is_drained, drained) = watch::channel(false);
@@ -406,7 +407,7 @@ mod tests {
 
     #[test]
     fn events_for_all_go_to_each_other_node_and_do_not_pile_up() {
-        let mut outgoing = Outgoing { others: vec![0, 2], ..Outgoing::default() };
+        let mut outgoing = EventsToPass { others: vec![0, 2], ..EventsToPass::default() };
         for node in outgoing.others.clone() {
             outgoing.add(node, Heard::Disconnected);
         }

@@ -12,9 +12,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::collector::Collector;
 use super::heartbeat::NodeGauge;
 use super::join::JoinRequest;
+use super::keys::FleetKey;
 use super::roster::Roster;
 use super::seconds::index_after;
-use super::store::{FleetKey, Store, StoreError};
+use super::store::{Store, StoreError};
 use crate::report::Row;
 use crate::run::{MeasuredSecond, Phase, Progress};
 

@@ -11,10 +11,11 @@ use tokio::time::sleep;
 
 use super::FleetError;
 use super::heartbeat_loop::Heartbeats;
+use super::keys::FleetKey;
 use super::member::{Member, MemberParts};
 use super::roster::{NodeFacts, Roster, RosterNode};
 use super::size::FleetSize;
-use super::store::{FleetKey, KEY_LIFETIME, Store};
+use super::store::{KEY_LIFETIME, Store};
 use super::terms::{FleetWork, Gathering, Terms, hex};
 use crate::config::settings::Settings;
 use crate::core::Address;

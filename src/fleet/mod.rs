@@ -8,6 +8,7 @@ mod exchange;
 mod heartbeat;
 mod heartbeat_loop;
 mod join;
+mod keys;
 mod launcher;
 mod member;
 mod result;

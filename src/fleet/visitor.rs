@@ -3,9 +3,10 @@
 use super::FleetError;
 use super::collector::FleetState;
 use super::join::read_roster;
+use super::keys::FleetKey;
 use super::member::Announcement;
 use super::size::FleetSize;
-use super::store::{FleetKey, Store};
+use super::store::Store;
 use super::terms::Terms;
 use crate::core::Address;
 use crate::report::Row;

@@ -67,10 +67,10 @@ pub(crate) struct ArrivalTracker {
 /// The subscriber that received a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum HeardBy {
-    /// That of this process.
+    /// The subscriber of this process.
     #[default]
     Itself,
-    /// That of another node, by its index.
+    /// The subscriber of another node, by its index.
     Node(u64),
 }
 

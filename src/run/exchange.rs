@@ -5,7 +5,7 @@ use super::Pending;
 use crate::core::clock::Nanos;
 use crate::message::MsgId;
 
-/// What the subscriber of a node has seen.
+/// An event at the subscriber of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// A message arrived.
@@ -37,7 +37,7 @@ pub(crate) trait ArrivalExchange: Send + Sync {
     /// block.
     fn pass_on(&self, to: Option<u64>, heard: Heard);
 
-    /// What other nodes have passed on since the last call, with the index of the node.
+    /// Takes the events that other nodes have passed on, each with the index of the node.
     fn take(&self) -> Vec<(u64, Heard)>;
 
     /// Notes that a message of `take` is counted as arrived.

@@ -43,7 +43,7 @@ use tokio::sync::watch as signal;
 
 use crate::config::plan::{Plan, PlanError, Target};
 use crate::config::settings::NodeShare;
-use crate::core::clock::{self, Nanos};
+use crate::core::clock::Nanos;
 use crate::engine::LoadResult;
 use crate::engine::pool::PoolError;
 use crate::engine::request::RequestShape;
@@ -327,12 +327,8 @@ impl Runner {
         if let Some(error) = participants.script_failure() {
             return Err(error.into());
         }
-        watch.until_arrived(&mut participants, log_server).await;
-        let drained_at = clock::now();
-        if let Some(exchange) = &self.exchange {
-            // Messages of the others still come to this subscriber.
-            exchange.until_all_drained().await;
-        }
+        let drained_at =
+            watch.until_arrived(&mut participants, log_server, self.exchange.as_deref()).await;
 
         watch.collect_last(&mut participants, environment);
         let machine = watch.machine.finish(&servers_of(plan, environment, &participants).await);

@@ -8,6 +8,7 @@ use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::environment::Environment;
+use super::exchange::ArrivalExchange;
 use super::measurements::{EndedComponent, QueueDepths};
 use super::participants::{Participants, RunResults};
 use super::progress::{Phase, Progress, ProgressFn, SecondFn};
@@ -235,16 +236,23 @@ impl Monitor {
         (at - self.measure_from).0 / INTERVAL.0
     }
 
-    /// Monitors the run until every accepted message has arrived, the drain is over, or a stop is requested.
+    /// Monitors the run until every accepted message has arrived, the drain is over, or a stop is requested. Returns the
+    /// time of that. A shared subscription stays until no node expects messages any more: those of others come to it, too.
     pub(super) async fn until_arrived(
         &mut self,
         participants: &mut Participants,
         log_server: &mut LogServer,
-    ) {
+        exchange: Option<&dyn ArrivalExchange>,
+    ) -> Nanos {
         self.collect(participants);
         self.series.end_load();
         self.wait_for_messages(participants, log_server).await;
         self.queue_depth = log_server.queue_depth().await;
+        let drained_at = clock::now();
+        if let Some(exchange) = exchange {
+            exchange.until_all_drained().await;
+        }
+        drained_at
     }
 
     async fn wait_for_messages(
