@@ -100,7 +100,7 @@ fn corpus_of_saved_reports() {
 
 /// Mutations that are tried, from 0. In the environment of the tests `LOADGEN_MUTATIONS` is another number, and
 /// `LOADGEN_FIRST_MUTATION` the first of them.
-const MUTATIONS: u64 = 2_000;
+const MUTATIONS: u64 = 500;
 
 #[test]
 fn mutated_reports_are_refused_or_rendered() {

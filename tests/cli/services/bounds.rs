@@ -70,6 +70,9 @@ fn a_hundred_large_bodies_are_held_within_the_memory_that_is_allowed() {
     assert!(peak < 256 * MEGABYTE, "{} MB", peak / MEGABYTE);
     assert_eq!(redis.len("myapp"), accepted as u64);
     redis.cli(&["DEL", "myapp"]);
+    eventually("all bodies are given back", || {
+        get(address, "/metrics").body.contains("loadgen_api_body_bytes 0\n").then_some(())
+    });
     let statuses: Vec<_> =
         post_at_once(address, &body, 10).iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [200; 10]);
