@@ -191,7 +191,7 @@ mod tests {
             }
             seen += 1;
         }
-        assert_eq!(seen, 4);
+        assert_eq!(seen, 5);
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
     }
 
     /// The defaults of these depend on the machine, or are two.
-    const NO_ONE_VALUE: [&str; 2] = ["threads", "id-field"];
+    const NO_ONE_VALUE: [&str; 3] = ["threads", "id-field", "id-from"];
 
     #[test]
     fn a_value_whose_setting_has_a_default_is_the_default() {

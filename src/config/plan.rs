@@ -211,6 +211,9 @@ impl Plan {
         if !transport.keep_alive {
             request.close_connections();
         }
+        if settings.traceparent.unwrap_or_default() {
+            request.add_traceparent(script.is_some())?;
+        }
         let thresholds =
             settings.fail_if.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
         check_requests(&thresholds, &request)?;
@@ -220,6 +223,7 @@ impl Plan {
         let wait_for = settings.wait_for.filter(|time| !time.is_zero());
         let names = settings.processes.clone();
         let mut pipeline = pipeline(settings, &target)?;
+        request.set_sample(pipeline.sample);
         let processes = processes(&names, &target, &pipeline)?;
         for threshold in &thresholds {
             pipeline.add_stage_of("--fail-if", threshold)?;

@@ -23,6 +23,11 @@ pub(crate) enum IdError {
     /// The value of the field is not an integer from 0 to 2^53 − 1.
     #[error("has a {0} that is not an integer from 0 to 9007199254740991")]
     NotAnId(String),
+    /// A place that may have the id has something else.
+    #[error(
+        "has no MsgID at {0}: neither a number from 0 to 9007199254740991 nor a text with one at its end, and no UUID or traceparent of loadgen"
+    )]
+    NoIdAt(String),
 }
 
 /// The names of the field that may carry the MsgID, the first one present in this order counts.

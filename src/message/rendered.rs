@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::data::TableColumn;
+use super::id_form::IdForm;
 use super::template::{Field, Template, TemplatePart, Values, digits};
 
 /// A body: one template, or a line for each turn.
@@ -21,6 +22,13 @@ impl MessageBody {
     /// Bodies that are sent in turn: in order, and after the last the first again. None is empty.
     pub(crate) fn lines(lines: Vec<Template>) -> Option<Self> {
         (!lines.is_empty()).then(|| Self { lines: lines.into() })
+    }
+
+    /// Asks for the trace of one message in `sample`.
+    pub(crate) fn set_sample(&mut self, sample: u64) {
+        let mut lines = self.lines.to_vec();
+        lines.iter_mut().for_each(|line| line.set_sample(sample));
+        self.lines = lines.into();
     }
 
     /// Returns whether the body is empty, holes and all.
@@ -63,6 +71,7 @@ impl MessageBody {
 #[derive(Debug, Clone, Copy)]
 enum Filler {
     Number(Field),
+    Form(IdForm),
     /// The cell of a column, which is this part of the head or the body.
     Cell {
         in_head: bool,
@@ -123,6 +132,10 @@ impl Rendered {
                     }
                     value
                 }
+                Filler::Form(form) => {
+                    form.write(values.msg_id, &mut self.bytes[target]);
+                    values.msg_id
+                }
                 Filler::Cell { in_head, part } => {
                     let Some(column) = column(head, body, in_head, part) else { continue };
                     let row = column.row(values.turn);
@@ -143,6 +156,7 @@ impl Rendered {
         self.holes.iter().all(|hole| {
             let len = match hole.filler {
                 Filler::Number(field) => digits(values.of(field)),
+                Filler::Form(form) => form.len(),
                 Filler::Cell { in_head, part } => column(head, body, in_head, part)
                     .map_or(0, |column| column.cell(column.row(values.turn)).len()),
             };
@@ -193,6 +207,11 @@ fn write(
                 out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
                 (Filler::Number(*field), value)
             }
+            TemplatePart::Form(form) => {
+                out.resize(start + form.len(), 0);
+                form.write(values.msg_id, &mut out[start..]);
+                (Filler::Form(*form), values.msg_id)
+            }
             TemplatePart::Cell(column) => {
                 let row = column.row(values.turn);
                 out.extend_from_slice(column.cell(row));
@@ -235,7 +254,7 @@ mod tests {
                 Template::parse_with(text.as_bytes(), Some(&data), EscapeContext::Plain).expect("valid")
             };
             let head = parse("len {{worker}} {{cell}} ");
-            let all = ["a{{msg_id}}b{{seq}}{{worker}}{{msg_id}}", "{{cell}}-{{seq}}{{node}}", "x{{cell}}"];
+            let all = ["a{{msg_id}}b{{seq}}{{worker}}{{msg_id}}", "{{cell}}-{{seq}}{{node}}{{msg_uuid}}", "x{{cell}}{{traceparent}}"];
             let templates: Vec<_> = all[..lines].iter().map(|text| parse(text)).collect();
             let body = MessageBody::lines(templates.clone()).expect("not empty");
             let mut rendered = Rendered::new(head.clone(), end_head, body);

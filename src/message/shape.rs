@@ -2,12 +2,18 @@
 
 use serde_json::Value;
 
+use super::id_form::{id_in_text, is_id_form};
+
 /// Longer payloads are not looked into.
 const LONGEST: usize = 64 * 1024;
 /// Keys of an object that are named.
 const MOST_KEYS: usize = 12;
 /// Characters of a key that are named.
 const KEY_CHARS: usize = 40;
+/// Items of a list that are looked into.
+const MOST_ITEMS: usize = 3;
+/// Digits at the end of a text from which on they are taken for an id: dates have fewer.
+const DIGITS_OF_AN_ID: usize = 12;
 /// Objects and lists within each other that are looked into.
 const DEPTH: usize = 4;
 
@@ -25,13 +31,14 @@ pub(crate) struct Shape {
 /// A field of a payload that may hold an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Candidate {
-    /// Its key, after those of the objects that it is in: `payload.id`.
+    /// Its key, after those of the objects and the indexes of the lists that it is in: `payload.0.id`, with `\.` for a dot in a
+    /// key.
     pub path: String,
     /// It is in the outermost object.
     pub is_outermost: bool,
     /// It is a text; else an integer.
     pub is_text: bool,
-    /// It is an integer, or a text of digits.
+    /// It is an integer, or a text that can have an id.
     pub is_number: bool,
 }
 
@@ -96,20 +103,43 @@ fn short(key: &str) -> String {
         .collect()
 }
 
+/// A key as a part of a path.
+fn key_in_path(key: &str) -> String {
+    short(key).replace('\\', "\\\\").replace('.', "\\.")
+}
+
+/// Returns true if a text is a number, ends with a long one, or is a form of the id.
+fn may_be_id(text: &str) -> bool {
+    let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let is_plain = digits == text.len() || digits >= DIGITS_OF_AN_ID;
+    (is_plain && id_in_text(text.as_bytes()).is_some()) || is_id_form(text.as_bytes())
+}
+
 fn collect_candidates(value: &Value, path: &mut Vec<String>, candidates: &mut Vec<Candidate>) {
-    let Value::Object(fields) = value else { return };
-    for (key, value) in fields.iter().take(MOST_KEYS) {
-        path.push(short(key));
+    let members: Vec<_> = match value {
+        Value::Object(fields) => {
+            fields.iter().take(MOST_KEYS).map(|(key, value)| (key_in_path(key), value)).collect()
+        }
+        Value::Array(items) => {
+            let first = items.iter().take(MOST_ITEMS).enumerate();
+            first.map(|(index, value)| (index.to_string(), value)).collect()
+        }
+        _ => return,
+    };
+    for (key, value) in members {
+        path.push(key);
         match value {
-            Value::Object(_) if path.len() < DEPTH => collect_candidates(value, path, candidates),
+            Value::Object(_) | Value::Array(_) if path.len() < DEPTH => {
+                collect_candidates(value, path, candidates);
+            }
             Value::Number(_) | Value::String(_) => {
                 let text = value.as_str();
-                let is_digits = text.is_some_and(|text| text.parse::<u64>().is_ok());
+                let is_id = text.is_some_and(may_be_id);
                 candidates.push(Candidate {
                     path: path.join("."),
                     is_outermost: path.len() == 1,
                     is_text: text.is_some(),
-                    is_number: value.is_u64() || is_digits,
+                    is_number: value.is_u64() || is_id,
                 });
             }
             _ => {}
@@ -137,7 +167,12 @@ mod tests {
         let found = shape_of(payload).candidates;
         let numbers: Vec<_> = found.iter().filter(|field| field.is_number).collect();
         let seen = numbers.iter().map(|field| (&*field.path, field.is_outermost, field.is_text));
-        let expected = [("a.id", false, false), ("a.ref", false, true), ("seq", true, false)];
+        let expected = [
+            ("a.id", false, false),
+            ("a.ref", false, true),
+            ("l.0", false, false),
+            ("seq", true, false),
+        ];
         assert_eq!(seen.collect::<Vec<_>>(), expected);
         assert!(found.iter().any(|field| field.path == "a.who" && field.key() == "who"));
     }

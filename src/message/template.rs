@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::data::{Data, Escape, TableColumn};
+use super::id_form::{IdForm, LONGEST_FORM};
 
 /// The holes that every template may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,12 @@ const FIELDS: [(&str, Field); 3] =
 /// The hole of the node's index. A column of this name comes first: tables had one before the hole was there.
 const NODE: &str = "node";
 
-/// Names of holes that are loadgen's own: no column may have one.
+/// Holes with another form of the id. One message in `sample` has a trace that is recorded, until [`Template::set_sample`].
+const FORMS: [(&str, IdForm); 2] =
+    [("msg_uuid", IdForm::Uuid), ("traceparent", IdForm::Traceparent { sample: 1 })];
+
+/// Names of holes that are loadgen's own: no column may have one. Those of [`FORMS`] came later: a column of such a name
+/// comes first.
 pub(crate) const OWN_NAMES: [&str; 3] = [FIELDS[0].0, FIELDS[1].0, FIELDS[2].0];
 
 /// The longest name of a hole, in bytes.
@@ -32,6 +38,7 @@ const MOST_DIGITS: usize = 20;
 pub(super) enum TemplatePart {
     Text(Vec<u8>),
     Number(Field),
+    Form(IdForm),
     Cell(Arc<TableColumn>),
 }
 
@@ -66,6 +73,7 @@ impl TemplatePart {
         match self {
             Self::Text(text) => text.len(),
             Self::Number(field) => digits(values.of(*field)),
+            Self::Form(form) => form.len(),
             Self::Cell(column) => column.cell(column.row(values.turn)).len(),
         }
     }
@@ -74,6 +82,7 @@ impl TemplatePart {
         match self {
             Self::Text(text) => text.len(),
             Self::Number(_) => MOST_DIGITS,
+            Self::Form(form) => form.len(),
             Self::Cell(column) => column.longest(),
         }
     }
@@ -216,7 +225,19 @@ impl Template {
 
     /// Returns whether each message carries its id, so that its arrival can be joined.
     pub(crate) fn carries_id(&self) -> bool {
-        self.parts.contains(&TemplatePart::Number(Field::MsgId))
+        let is_id = |part: &TemplatePart| {
+            matches!(part, TemplatePart::Number(Field::MsgId) | TemplatePart::Form(_))
+        };
+        self.parts.iter().any(is_id)
+    }
+
+    /// Asks for the trace of one message in `sample`: those of the others have no flag *sampled*.
+    pub(crate) fn set_sample(&mut self, sample: u64) {
+        for part in &mut self.parts {
+            if let TemplatePart::Form(IdForm::Traceparent { sample: own }) = part {
+                *own = sample.max(1);
+            }
+        }
     }
 
     /// Bytes of the message that `values` give.
@@ -243,6 +264,11 @@ impl Template {
                 TemplatePart::Number(field) => {
                     out.extend_from_slice(itoa::Buffer::new().format(values.of(*field)).as_bytes());
                 }
+                TemplatePart::Form(form) => {
+                    let mut buffer = [0; LONGEST_FORM];
+                    form.write(values.msg_id, &mut buffer[..form.len()]);
+                    out.extend_from_slice(&buffer[..form.len()]);
+                }
                 TemplatePart::Cell(column) => {
                     out.extend_from_slice(column.cell(column.row(values.turn)));
                 }
@@ -258,6 +284,7 @@ impl fmt::Debug for Template {
             match part {
                 TemplatePart::Text(text) => write!(f, "{}", String::from_utf8_lossy(text))?,
                 TemplatePart::Number(field) => write!(f, "{{{{{field:?}}}}}")?,
+                TemplatePart::Form(form) => write!(f, "{{{{{form:?}}}}}")?,
                 TemplatePart::Cell(column) => write!(f, "{{{{{column:?}}}}}")?,
             }
         }
@@ -293,6 +320,12 @@ impl Quotes {
     }
 }
 
+/// Names of all holes but those of columns.
+fn own_names() -> impl Iterator<Item = &'static str> {
+    let forms = FORMS.iter().map(|(name, _)| *name);
+    OWN_NAMES[..1].iter().copied().chain(forms).chain(OWN_NAMES[1..].iter().copied()).chain([NODE])
+}
+
 /// Returns whether braces around this text make a hole, known or not.
 pub(crate) fn is_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -312,13 +345,15 @@ fn hole_at(
     if let Some((_, field)) = FIELDS.iter().find(|(known, _)| *known == name) {
         return Ok(Some((TemplatePart::Number(*field), len)));
     }
-    match data.and_then(|data| data.column(name, escape)) {
-        Some(column) => Ok(Some((TemplatePart::Cell(column), len))),
+    if let Some(column) = data.and_then(|data| data.column(name, escape)) {
+        return Ok(Some((TemplatePart::Cell(column), len)));
+    }
+    match FORMS.iter().find(|(known, _)| *known == name) {
+        Some((_, form)) => Ok(Some((TemplatePart::Form(*form), len))),
         None if name == NODE => Ok(Some((TemplatePart::Number(Field::Node), len))),
         None if is_word(name) => {
             let columns = data.into_iter().flat_map(Data::names);
-            let known =
-                OWN_NAMES.into_iter().chain([NODE]).chain(columns).map(str::to_owned).collect();
+            let known = own_names().map(str::to_owned).chain(columns.map(str::to_owned)).collect();
             Err(TemplateError { name: name.to_owned(), known })
         }
         None => Ok(None),
@@ -363,16 +398,17 @@ mod tests {
         };
         assert_eq!(
             error(None),
-            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{worker}}, {{seq}} and {{node}}"
+            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{msg_uuid}}, {{traceparent}}, {{worker}}, \
+             {{seq}} and {{node}}"
         );
         assert_eq!(
             error(Some(&data())),
-            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{worker}}, {{seq}}, {{node}}, {{name}}, \
-             {{full name}} and {{n}}"
+            "unknown placeholder {{msgid}}; there are {{msg_id}}, {{msg_uuid}}, {{traceparent}}, {{worker}}, \
+             {{seq}}, {{node}}, {{name}}, {{full name}} and {{n}}"
         );
         let many = (0..40).map(|n| format!("c{n}")).collect();
         let text = error(Data::new(many, &[]).ok().as_ref());
-        assert!(text.ends_with("{{c15}} and 24 more"), "{text}");
+        assert!(text.ends_with("{{c13}} and 26 more"), "{text}");
     }
 
     #[test]

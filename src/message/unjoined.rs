@@ -3,12 +3,15 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::extract::{IdError, IdFields};
+use super::extract::IdError;
+use super::id_place::IdPlaces;
 use super::shape::{Candidate, Shape, shape_of};
 use crate::core::units::{format_count, format_some};
 
 /// Topics that are counted one by one.
 const MOST_TOPICS: usize = 10;
+/// Digits from which on a number in a topic is taken for an id: random ids have 16.
+const DIGITS_OF_AN_ID: usize = 12;
 /// Characters of a topic or a payload that are kept.
 const KEPT_CHARS: usize = 200;
 
@@ -45,8 +48,8 @@ pub(crate) struct Diagnosis {
     pub unjoined: Unjoined,
     /// The topics that were subscribed to.
     pub topics: Vec<String>,
-    /// The fields that may carry the id.
-    pub id_fields: IdFields,
+    /// The places that may have the id.
+    pub id_places: IdPlaces,
     /// Messages on other topics, as far as they were looked at.
     pub other_topics: Unjoined,
     /// Values of a payload may be shown.
@@ -121,7 +124,7 @@ impl Display for Diagnosis {
             "{} came ({}), and none could be joined to a request: {}. ",
             format_some(came, "message", "messages"),
             self.unjoined.counts(),
-            first.reason(&self.id_fields)
+            self.unjoined.reason(first, &self.id_places)
         )?;
         if self.show_payload {
             write!(f, "The first payload is {}", first.payload)
@@ -131,18 +134,24 @@ impl Display for Diagnosis {
     }
 }
 
-impl First {
-    fn reason(&self, fields: &IdFields) -> String {
-        let Shape { text, candidates, is_object } = &self.shape;
-        let Some(error) = &self.error else {
+impl Unjoined {
+    /// Why the first message was not joined, and what to do.
+    fn reason(&self, first: &First, places: &IdPlaces) -> String {
+        let Shape { text, candidates, is_object } = &first.shape;
+        let Some(error) = &first.error else {
             return format!(
-                "their {fields} is not an id of this run. Another run or publisher uses the topic, or the \
+                "their {places} is not an id of this run. Another run or publisher uses the topic, or the \
                  service does not pass the id of the request on; the first payload is of the form {text}"
             );
         };
-        if !is_object {
+        let in_topic = self.id_in_topics().map(|place| format!("the topic: --id-from {place}"));
+        if !is_object && matches!(places, IdPlaces::Fields(_)) {
+            let elsewhere = in_topic.unwrap_or_else(|| {
+                "another place: --id-from regex:run-(\\d+), or bytes:0..8, or json:0.id for a list".to_owned()
+            });
             return format!(
-                "a payload must be a JSON object with the id in {fields}; the first one is {text}"
+                "a payload must be a JSON object with the id in {places}; the first one is {text}. If the id is in \
+                 it elsewhere, take it from {elsewhere}"
             );
         }
         let shape = format!("the first payload is of the form {text}");
@@ -152,38 +161,69 @@ impl First {
                 keys => format!(". Or if {} is the id, say so with --id-field", keys.join(" or ")),
             };
             return format!(
-                "{shape}: its {field} is not an integer from 0 to 9007199254740991. The service must pass \
-                 the id on as a number: without quotes around {{{{msg_id}}}} in the request, and in what \
-                 it publishes{other}"
+                "{shape}: its {field} is not an integer from 0 to 9007199254740991. If it is the id as a text, take \
+                 it with --id-from json:{field}; else the service must pass the id on{other}"
             );
         }
-        format!("none has {fields}; {shape}: {}", advice(candidates, fields))
+        if let IdError::NoIdAt(_) = error {
+            return format!("{shape}: it {error}");
+        }
+        let mut advice = advice(candidates, places);
+        if let Some(in_topic) = in_topic {
+            advice += &format!(". Or take it from {in_topic}");
+        }
+        format!("none has {places}; {shape}: {advice}")
+    }
+
+    /// The place of the id in the topics, if one level of them is a long number.
+    fn id_in_topics(&self) -> Option<String> {
+        let first = self.topics.first()?;
+        let is_id = |level: &str| {
+            let digits = level.bytes().rev().take_while(u8::is_ascii_digit).count();
+            digits >= DIGITS_OF_AN_ID
+        };
+        let place = first.topic.split('/').position(is_id)?;
+        let mut levels: Vec<_> = first.topic.split('/').map(str::to_owned).collect();
+        for (level, own) in levels.iter_mut().enumerate() {
+            let is_common = |on: &OnTopic| on.topic.split('/').nth(level) == Some(own.as_str());
+            if level == place {
+                let text = own.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+                own.replace_range(text.., "{id}");
+            } else if !self.topics.iter().all(is_common) {
+                "+".clone_into(own);
+            }
+        }
+        Some(format!("topic:{}", visible(&levels.join("/"))))
     }
 }
 
-/// Advice for a payload that has no field of these names in its outermost object.
-fn advice(candidates: &[Candidate], fields: &IdFields) -> String {
-    const RULE: &str =
-        "The id must be an integer of the outermost object: let the service publish it there";
-    if let Some(meant) = candidates.iter().find(|field| fields.may_mean(&field.path, field.key())) {
-        let Candidate { path, is_outermost, is_text, .. } = meant;
+/// Advice for a payload that has no id at these places.
+fn advice(candidates: &[Candidate], places: &IdPlaces) -> String {
+    let meant = match places {
+        IdPlaces::Fields(fields) => {
+            candidates.iter().find(|field| fields.may_mean(&field.path, field.key()))
+        }
+        IdPlaces::Own(_) => None,
+    };
+    if let Some(Candidate { path, is_outermost, is_text, .. }) = meant {
         let place = if *is_outermost { "" } else { " inside an object" };
         let kind = if *is_text { " as a text" } else { "" };
-        return format!("{path} is there, but{place}{kind}. {RULE}");
+        return format!("{path} is there, but{place}{kind}: take it with --id-from json:{path}");
     }
     let integers = outermost_integers(candidates);
-    if !integers.is_empty() {
+    if !integers.is_empty() && matches!(places, IdPlaces::Fields(_)) {
         return format!("if {} is the id, say so with --id-field", integers.join(" or "));
     }
-    let mut numbers = Vec::new();
-    for Candidate { path, is_text, .. } in candidates.iter().filter(|field| field.is_number) {
-        numbers.push(if *is_text { format!("{path} (a text)") } else { path.clone() });
-    }
-    if numbers.is_empty() {
-        return "it has no integer at all. The service must pass the id of the request on"
+    let numbers: Vec<_> = candidates.iter().filter(|field| field.is_number).collect();
+    let Some(first) = numbers.first() else {
+        return "it has no number at all. The service must pass the id of the request on"
             .to_owned();
-    }
-    format!("{} can be the id. {RULE}", numbers.join(" or "))
+    };
+    let name = |field: &&Candidate| {
+        if field.is_text { format!("{} (a text)", field.path) } else { field.path.clone() }
+    };
+    let names = numbers.iter().map(name).collect::<Vec<_>>().join(" or ");
+    format!("{names} can be the id: take it with --id-from json:{}", first.path)
 }
 
 /// Integers of the outermost object.
@@ -209,32 +249,79 @@ fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::extract::IdFields;
 
-    fn diagnosis(payloads: &[&[u8]], fields: &IdFields, show_payload: bool) -> String {
+    fn diagnosis(payloads: &[&[u8]], places: &IdPlaces, show_payload: bool) -> String {
+        diagnosis_on("/channel", payloads, places, show_payload)
+    }
+
+    fn diagnosis_on(
+        topic: &str,
+        payloads: &[&[u8]],
+        places: &IdPlaces,
+        show_payload: bool,
+    ) -> String {
         let mut unjoined = Unjoined::default();
         for payload in payloads {
-            let error = fields.extract(payload).err();
-            unjoined.note("/channel", payload, error.as_ref());
+            let error = places.find(topic, payload).err();
+            unjoined.note(topic, payload, error.as_ref());
         }
         let topics = vec!["/channel".to_owned(), "a/+".to_owned()];
-        let (id_fields, other_topics) = (fields.clone(), Unjoined::default());
-        Diagnosis { unjoined, topics, id_fields, other_topics, show_payload }.to_string()
+        let (id_places, other_topics) = (places.clone(), Unjoined::default());
+        Diagnosis { unjoined, topics, id_places, other_topics, show_payload }.to_string()
+    }
+
+    fn field(name: &str) -> IdPlaces {
+        IdPlaces::Fields(IdFields::only(name))
+    }
+
+    #[test]
+    fn an_id_elsewhere_is_proposed_with_its_flag() {
+        let default = IdPlaces::default();
+        let topic = "devices/eu/1000000000000017/inbox";
+        let text = diagnosis_on(topic, &[b"news"], &default, false);
+        assert!(
+            text.contains("take it from the topic: --id-from topic:devices/eu/{id}/inbox"),
+            "{text}"
+        );
+        let text = diagnosis_on("t", &[b"news"], &default, false);
+        assert!(text.contains(r"--id-from regex:run-(\d+), or bytes:0..8"), "{text}");
+        let own = IdPlaces::Own(vec!["json:data.ref".parse().expect("a place")]);
+        for (payload, part) in [
+            (&br#"{"data":{"ref":null}}"#[..], "has no MsgID at json:data.ref"),
+            (br#"{"data":{"id":7}}"#, "none has 'json:data.ref'"),
+            (br#"{"data":{"id":7}}"#, "data.id can be the id: take it with --id-from json:data.id"),
+            (br#"{"data":[{"order":"order-1000000000000017"}]}"#, "--id-from json:data.0.order"),
+        ] {
+            let text = diagnosis(&[payload], &own, false);
+            assert!(text.contains(part), "'{part}' is missing: {text}");
+        }
     }
 
     #[test]
     fn the_setting_to_change_is_named() {
-        let default = IdFields::default();
+        let default = IdPlaces::default();
         for (payload, parts) in [
             (
                 &br#"{"payload":{"id":7}}"#[..],
-                &["none has MsgID or id", "payload.id is there, but inside an object. The id must"]
-                    [..],
+                &[
+                    "none has MsgID or id",
+                    "payload.id is there, but inside an object: take it with --id-from json:payload.id",
+                ][..],
             ),
-            (br#"{"payload":{"n":7,"m":"8"}}"#, &["payload.m (a text) or payload.n can be the id"]),
+            (
+                br#"{"payload":{"n":7,"m":"8"}}"#,
+                &[
+                    "payload.m (a text) or payload.n can be the id: take it with --id-from json:payload.m",
+                ],
+            ),
             (br#"{"id":{"n":7},"seq":8}"#, &["its id is not", "Or if seq is the id, say so"]),
-            (br#"{"id":"12"}"#, &[r#"{"id":string}"#, "its id is not an integer", "as a number"]),
+            (
+                br#"{"id":"12"}"#,
+                &[r#"{"id":string}"#, "its id is not an integer", "--id-from json:id"],
+            ),
             (br#"{"seq":12}"#, &["if seq is the id", "--id-field"]),
-            (br#"{"a":"b"}"#, &["no integer at all"]),
+            (br#"{"a":"b"}"#, &["no number at all"]),
             (b"[1]", &["a JSON object", "the first one is [int]"]),
             (b"news", &["text of 4 bytes, not JSON"]),
             (
@@ -251,12 +338,15 @@ mod tests {
             all.for_each(|part| assert!(text.contains(part), "'{part}' is missing: {text}"));
             assert!(text.ends_with("--show-payload shows the first payload"), "{text}");
         }
-        let own = diagnosis(&[br#"{"id":1}"#], &IdFields::only("order"), false);
+        let own = diagnosis(&[br#"{"id":1}"#], &field("order"), false);
         assert!(own.contains("none has order"), "{own}");
         let nested = br#"{"order":{"items":2,"ref":"17"},"total":3}"#;
-        for field in ["order.ref", "ref"] {
-            let text = diagnosis(&[nested], &IdFields::only(field), false);
-            assert!(text.contains("order.ref is there, but inside an object as a text."), "{text}");
+        for name in ["order.ref", "ref"] {
+            let text = diagnosis(&[nested], &field(name), false);
+            assert!(
+                text.contains("order.ref is there, but inside an object as a text: take"),
+                "{text}"
+            );
         }
         let nothing = diagnosis(&[], &default, false);
         assert!(
@@ -269,10 +359,10 @@ mod tests {
     fn other_topics_are_named_where_nothing_came_on_ours() {
         let mut other_topics = Unjoined::default();
         other_topics.note("devices/7/inbox", br#"{"id":1}"#, None);
-        let (unjoined, id_fields) = (Unjoined::default(), IdFields::default());
+        let (unjoined, id_places) = (Unjoined::default(), IdPlaces::default());
         let topics = vec!["/channel".to_owned()];
         let diagnosis =
-            Diagnosis { unjoined, topics, id_fields, other_topics, show_payload: false };
+            Diagnosis { unjoined, topics, id_places, other_topics, show_payload: false };
         let text = diagnosis.to_string();
         assert!(
             text.contains("is --topic right?") && text.ends_with("1 on 'devices/7/inbox'"),
@@ -283,10 +373,10 @@ mod tests {
     #[test]
     fn values_are_shown_to_who_asks_only() {
         let secret = br#"{"token":"s3cret"}"#;
-        assert!(!diagnosis(&[secret], &IdFields::default(), false).contains("s3cret"));
-        let shown = diagnosis(&[secret], &IdFields::default(), true);
+        assert!(!diagnosis(&[secret], &IdPlaces::default(), false).contains("s3cret"));
+        let shown = diagnosis(&[secret], &IdPlaces::default(), true);
         assert!(shown.ends_with(r#"The first payload is {"token":"s3cret"}"#), "{shown}");
-        let hostile = diagnosis(&[b"\x1b[31m\xff"], &IdFields::default(), true);
+        let hostile = diagnosis(&[b"\x1b[31m\xff"], &IdPlaces::default(), true);
         assert!(!hostile.chars().any(char::is_control), "{hostile:?}");
     }
 

@@ -16,7 +16,7 @@ use crate::core::distribution::{AgedLatencies, Latencies};
 use crate::engine::LoadResult;
 use crate::engine::worker::INTERVAL;
 use crate::message::{
-    Arrival, ArrivalTracker, Assignment, Checkpoint, DueTable, HeardBy, IdFields, IdSpace, MsgId,
+    Arrival, ArrivalTracker, Assignment, Checkpoint, DueTable, HeardBy, IdPlaces, IdSpace, MsgId,
     Unjoined,
 };
 use crate::pipeline::arrivals::{ArrivalSink, ArrivalSource, ReceivedAt, ReceivedMessage};
@@ -119,7 +119,7 @@ pub(super) struct ListenerConfig {
     /// Requests of a mix by slot and id; `None` if there is only one request.
     pub(super) assignment: Option<Assignment>,
     pub(super) table: Arc<DueTable>,
-    pub(super) id_fields: IdFields,
+    pub(super) id_places: IdPlaces,
     /// Sampling divisor of the messages that are joined with stamps.
     pub(super) sample: u64,
     /// Pause before the next read if messages are dense.
@@ -148,7 +148,7 @@ impl Listener {
             interval: ArrivalInterval { index: 0, arrived: 0, latencies: Latencies::default() },
             rows,
             gauges: Arc::clone(&gauges),
-            id_fields: config.id_fields,
+            id_places: config.id_places,
             stamper,
             rest: config.rest,
             since_pause: 0,
@@ -240,7 +240,7 @@ struct ArrivalRecorder {
     interval: ArrivalInterval,
     rows: mpsc::UnboundedSender<ArrivalInterval>,
     gauges: Arc<ArrivalGauges>,
-    id_fields: IdFields,
+    id_places: IdPlaces,
     stamper: Stamper,
     /// Pause before the next read if messages are dense.
     rest: Nanos,
@@ -319,7 +319,7 @@ impl ArrivalSink for ArrivalRecorder {
         let ReceivedAt { at, when_read } = message.received;
         // Messages without a kernel timestamp must be read at once.
         self.since_pause += u64::from(!when_read);
-        let found = self.id_fields.extract(message.payload);
+        let found = self.id_places.find(message.topic, message.payload);
         let id = found.as_ref().ok().copied();
         self.gauges.last_at.store(at.0, Relaxed);
         self.arrivals.set_measure_from(Nanos(self.measure_from.load(Relaxed)));
@@ -409,7 +409,7 @@ mod tests {
             space,
             assignment: None,
             table: Arc::clone(&table),
-            id_fields: IdFields::default(),
+            id_places: IdPlaces::default(),
             sample: 1,
             rest: Nanos::ZERO,
             exchange: None,

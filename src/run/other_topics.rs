@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::core::Address;
-use crate::message::{IdFields, Unjoined};
+use crate::message::{IdPlaces, Unjoined};
 use crate::pipeline::servers::StackError;
 use crate::pipeline::servers::mqtt::{self, ReceiptTimes, SessionKind};
 
@@ -27,11 +27,11 @@ pub(super) struct OtherTopics {
 
 impl OtherTopics {
     /// Begins to listen. A broker may forbid it: then there is no message to see.
-    pub(super) fn look(address: Address, id_fields: IdFields) -> Self {
+    pub(super) fn look(address: Address, id_places: IdPlaces) -> Self {
         Self {
             task: tokio::spawn(async move {
                 let mut seen = Unjoined::default();
-                if let Err(error) = listen(&address, &id_fields, &mut seen).await {
+                if let Err(error) = listen(&address, &id_places, &mut seen).await {
                     log::debug!("no look at other topics of the broker at {address}: {error}");
                 }
                 seen
@@ -54,7 +54,7 @@ impl Drop for OtherTopics {
 
 async fn listen(
     address: &Address,
-    id_fields: &IdFields,
+    id_places: &IdPlaces,
     seen: &mut Unjoined,
 ) -> Result<(), StackError> {
     let client_id = mqtt::client_id("topics");
@@ -69,7 +69,7 @@ async fn listen(
         if let Packet::Publish(message) = packet
             && !message.retain
         {
-            let error = id_fields.extract(&message.payload).err();
+            let error = id_places.find(&message.topic, &message.payload).err();
             seen.note(&message.topic, &message.payload, error.as_ref());
             count += 1;
         }

@@ -24,7 +24,7 @@ use crate::engine::transport::link::{TargetEndpoint, TargetLink};
 use crate::engine::transport::probe;
 use crate::engine::{LoadResult, Mixture};
 use crate::message::{
-    Assignment, DueTable, IdFields, IdSpace, MessageAccount, SentMessages, Template, Unjoined,
+    Assignment, DueTable, IdPlaces, IdSpace, MessageAccount, SentMessages, Template, Unjoined,
 };
 #[cfg(feature = "pipeline")]
 use crate::pipeline::arrivals::MqttSource;
@@ -61,7 +61,7 @@ pub(super) struct Participants {
     script: Option<ScriptSession>,
     qos: u8,
     /// Broker of a pipeline that loadgen did not start, to look for messages on other topics once.
-    foreign_broker: Option<(Address, IdFields)>,
+    foreign_broker: Option<(Address, IdPlaces)>,
     other_topics: Option<OtherTopics>,
 }
 
@@ -81,7 +81,7 @@ impl Participants {
                     space,
                     assignment: assignment(plan, shards, space),
                     table: Arc::clone(table),
-                    id_fields: plan.request.id_fields.clone(),
+                    id_places: plan.request.id_places.clone(),
                     sample: plan.pipeline.sample,
                     rest: match plan.load.own_pace() {
                         Pace::Tick(tick) => tick,
@@ -117,7 +117,7 @@ impl Participants {
         let workers = WorkerPool::connect(config, own_sources).await?;
         let foreign_broker = match (&plan.target, &environment.mqtt) {
             (Target::Url(_), Some((_, mqtt))) => {
-                Some((mqtt.clone(), plan.request.id_fields.clone()))
+                Some((mqtt.clone(), plan.request.id_places.clone()))
             }
             _ => None,
         };
@@ -144,8 +144,8 @@ impl Participants {
         if self.last_arrival() > Nanos::ZERO || self.accepted() == 0 {
             return;
         }
-        if let Some((address, id_fields)) = self.foreign_broker.take() {
-            self.other_topics = Some(OtherTopics::look(address, id_fields));
+        if let Some((address, id_places)) = self.foreign_broker.take() {
+            self.other_topics = Some(OtherTopics::look(address, id_places));
         }
     }
 

@@ -168,7 +168,7 @@ pub(super) mod redis_log {
 /// A look at other topics: there is no broker.
 pub(super) mod other_topics {
     use crate::core::Address;
-    use crate::message::{IdFields, Unjoined};
+    use crate::message::{IdPlaces, Unjoined};
 
     pub(crate) use NoOtherTopics as OtherTopics;
 
@@ -177,7 +177,7 @@ pub(super) mod other_topics {
     pub(crate) struct NoOtherTopics;
 
     impl NoOtherTopics {
-        pub(crate) fn look(_: Address, _: IdFields) -> Self {
+        pub(crate) fn look(_: Address, _: IdPlaces) -> Self {
             Self
         }
 

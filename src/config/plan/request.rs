@@ -11,7 +11,9 @@ use super::{PlanError, Target, refuse};
 use crate::config::settings::{RequestSettings, Settings};
 use crate::core::secrets::mask_parts;
 use crate::message::template::EscapeContext;
-use crate::message::{Data, IdFields, MAX_BODY, MessageBody, Mix, Template};
+use crate::message::{
+    Data, IdFields, IdPlace, IdPlaces, MAX_BODY, MessageBody, Mix, PlaceError, Template,
+};
 pub(crate) use carried_id::NO_REQUEST_CARRIES_ID;
 use carried_id::{check_lines, head_carries_id};
 
@@ -24,6 +26,8 @@ pub struct RequestPlan {
     pub mix: Arc<Mix>,
     /// The JSON field that carries the MsgID.
     pub id_fields: IdFields,
+    /// The places of a message that arrives that may have the MsgID.
+    pub(crate) id_places: IdPlaces,
     /// First id; `None` selects a random one.
     pub first_id: Option<u64>,
 }
@@ -52,6 +56,31 @@ impl RequestPlan {
             if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
                 headers.push(("Connection".to_owned(), Template::text("close")));
             }
+        }
+    }
+
+    /// Adds the header `traceparent` with the MsgID to the requests that have no such header. A script makes its own.
+    pub(super) fn add_traceparent(&mut self, has_script: bool) -> Result<(), PlanError> {
+        if has_script {
+            return refuse(
+                "--traceparent and --script: a script writes its own headers; leave one of them out",
+            );
+        }
+        let own = header("traceparent: {{traceparent}}", None)?;
+        for Request { headers, .. } in &mut self.requests {
+            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("traceparent")) {
+                headers.push(own.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the trace of one message in `sample`.
+    pub(super) fn set_sample(&mut self, sample: u64) {
+        for Request { path, headers, body, .. } in &mut self.requests {
+            path.set_sample(sample);
+            headers.iter_mut().for_each(|(_, value)| value.set_sample(sample));
+            body.set_sample(sample);
         }
     }
 
@@ -101,12 +130,22 @@ pub(super) fn request(settings: &Settings, target: &Target) -> Result<RequestPla
         requests,
         mix: Arc::new(Mix::new(&weights, settings.seed.unwrap_or(1))),
         id_fields: id_fields(settings),
+        id_places: id_places(settings)?,
         first_id: settings.first_id,
     })
 }
 
 fn id_fields(settings: &Settings) -> IdFields {
     settings.id_field.as_deref().map_or_else(IdFields::default, IdFields::only)
+}
+
+fn id_places(settings: &Settings) -> Result<IdPlaces, PlanError> {
+    if settings.id_from.is_empty() {
+        return Ok(IdPlaces::Fields(id_fields(settings)));
+    }
+    let places = settings.id_from.iter().map(|text| text.parse::<IdPlace>());
+    let places = places.collect::<Result<_, _>>();
+    places.map(IdPlaces::Own).map_err(|error: PlaceError| PlanError(format!("--id-from {error}")))
 }
 
 /// Reads the templates of bodies.

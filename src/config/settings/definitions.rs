@@ -132,6 +132,15 @@ settings! {
         "id-field" id_field: Option<String>, example("'MsgID'"), harmless,
             flag(long, value_name = "NAME", env = "LOADGEN_ID_FIELD", help_heading = "Request");
 
+        /// Place of the MsgID in the message that arrives, repeatable, the first that has one counts: json:data.0.id, topic:devices/+/{id}, bytes:0..8, regex:run-(\d+) (default: the JSON field of --id-field)
+        #[serde(deserialize_with = "de_words")]
+        "id-from" id_from: Vec<String>, example("['json:data.id', 'topic:devices/{id}']"), harmless,
+            flag(long = "id-from", value_name = "PLACE", env = "LOADGEN_ID_FROM", value_delimiter = '\n', help_heading = "Request");
+
+        /// Send the header traceparent with the MsgID in its trace id, for services that pass it on (default: false)
+        "traceparent" traceparent: Option<bool>, example("false"), harmless,
+            flag(long, env = "LOADGEN_TRACEPARENT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, help_heading = "Request");
+
         /// First MsgID, for services that store ids in 32 bits; rounded up with --node. Without it, ids are random and have 16 digits; with it, use different ids for each run
         "first-id" first_id: Option<u64>, example("1"), harmless,
             flag(long, value_name = "N", env = "LOADGEN_FIRST_ID", help_heading = "Request");

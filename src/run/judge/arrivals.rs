@@ -20,7 +20,7 @@ pub(super) fn arrival_notes(report: &Report, seen: &Measurements) -> Vec<Remark>
             unjoined: arrivals.unjoined.clone(),
             other_topics: arrivals.other_topics.clone(),
             topics: seen.plan.pipeline.topics_of_node(seen.plan.load.node.share.index),
-            id_fields: seen.plan.request.id_fields.clone(),
+            id_places: seen.plan.request.id_places.clone(),
             show_payload: seen.plan.pipeline.show_payload,
         })));
     }

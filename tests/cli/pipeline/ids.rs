@@ -82,7 +82,7 @@ fn publish(publishing: &Mutex<Publishing>, id: &str) {
 }
 
 #[track_caller]
-fn assert_messages(report: &JsonReport, counts: &[(&str, u64)]) {
+pub(super) fn assert_messages(report: &JsonReport, counts: &[(&str, u64)]) {
     for (name, count) in counts {
         assert_eq!(report.count(&format!("messages.{name}")), *count, "{name}: {report:?}");
     }

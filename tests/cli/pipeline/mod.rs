@@ -8,6 +8,7 @@ mod missed;
 mod nodes;
 mod other_user;
 mod outages;
+mod places;
 mod processes;
 mod requests;
 mod settings;
