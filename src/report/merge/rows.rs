@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::sum::{Sum, at};
 use super::{LostNode, MergePart};
+use crate::core::units::round;
 use crate::report::figures::add;
 use crate::report::{Membership, NodeResult, Row, SharedArrivals};
 
@@ -55,7 +56,7 @@ impl Sum<'_> {
             name: first.name.clone(),
             server: first.server.clone().filter(|_| is_common),
             start_us: members.iter().map(|member| member.start_us).min().unwrap_or(0),
-            clock_bound_us: bounds.iter().rev().take(2).sum(),
+            clock_bound_us: round(bounds.iter().rev().take(2).sum(), 1e3),
             shared_arrivals: members.iter().filter_map(|member| member.shared_arrivals).reduce(
                 |all, one| SharedArrivals {
                     timed_by_others: all.timed_by_others.saturating_add(one.timed_by_others),
