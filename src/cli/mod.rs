@@ -140,7 +140,7 @@ fn fleet_code(error: &anyhow::Error) -> Option<u8> {
     error.downcast_ref().map(|error: &FleetError| match error {
         FleetError::Usage(_) => USAGE,
         FleetError::Begun(_) => CommandOutcome::Limited.exit_code(),
-        FleetError::Failed(_) => FAILURE,
+        FleetError::Failed(_) | FleetError::Away(_) => FAILURE,
     })
 }
 

@@ -54,7 +54,7 @@ async fn follow(
                 return Ok(CommandOutcome::of_exit_code(announced.exit_code));
             }
             // The nodes do not wait for Redis either.
-            Err(FleetError::Failed(_)) if failures < MOST_FAILURES => failures += 1,
+            Err(FleetError::Away(_)) if failures < MOST_FAILURES => failures += 1,
             Err(error) => return Err(error),
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -20,6 +20,7 @@ mod labels;
 pub(crate) mod load;
 pub(crate) mod password_file;
 mod processes;
+mod queue_depth;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod script;
@@ -43,6 +44,8 @@ pub(crate) use topics::{check_filters, topic_to_publish};
 use labels::labels;
 use load::load;
 use processes::processes;
+pub(crate) use queue_depth::QueueDepth;
+use queue_depth::queue_depth;
 use request::request;
 use script::script;
 use server_tls::{ServerPlan, servers};
@@ -125,6 +128,8 @@ pub struct PipelinePlan {
     pub show_payload: bool,
     /// Redis list.
     pub queue: String,
+    /// The queue whose depth is measured.
+    pub(crate) queue_depth: QueueDepth,
     /// Sampling interval: one message in `sample` is stamped; at least 1.
     pub sample: u64,
     /// Stamps that the services keep in each Redis list; at least 1.
@@ -166,21 +171,7 @@ const OF_IDS: [&str; 8] = [
     "messages.unknown",
 ];
 
-/// The place of the node's index in a topic.
-const NODE_IN_TOPIC: &str = "{{node}}";
-
 impl PipelinePlan {
-    /// The topics that node `index` subscribes to.
-    pub(crate) fn topics_of_node(&self, index: u64) -> Vec<String> {
-        let index = index.to_string();
-        self.topics.iter().map(|topic| topic.replace(NODE_IN_TOPIC, &index)).collect()
-    }
-
-    /// Returns true if each node subscribes to topics of its own.
-    pub(crate) fn has_own_topics(&self) -> bool {
-        self.topics.iter().all(|topic| topic.contains(NODE_IN_TOPIC))
-    }
-
     /// Adds the row that a condition on a stage needs. Errors begin with `place`, where it was written.
     pub(crate) fn add_stage_of(
         &mut self,
@@ -395,6 +386,8 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
             "--topic needs --mqtt: without a broker no arrival is measured. Give --mqtt URL, or leave --topic out",
         );
     }
+    let queue = settings.queue.clone().unwrap_or_else(|| "myapp".to_owned());
+    let queue_depth = queue_depth(&settings, target, &queue)?;
     let topics = topics(settings.topics, target)?;
     let sample = settings.sample.unwrap_or(100);
     if !(1..=MOST_SAMPLE).contains(&sample) {
@@ -420,7 +413,8 @@ fn pipeline(settings: Settings, target: &Target) -> Result<PipelinePlan, PlanErr
         stack: settings.stack.unwrap_or_default(),
         topics,
         show_payload: settings.show_payload.unwrap_or(false),
-        queue: settings.queue.unwrap_or_else(|| "myapp".to_owned()),
+        queue,
+        queue_depth,
         sample,
         stamps_keep,
         stages: stages(&settings.stages)?,

@@ -1,5 +1,6 @@
 //! Start of a fleet: when all nodes are ready, one of them sets the time of the first slot, in the time of Redis.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use tokio::time::sleep;
 use super::FleetError;
 use super::join::LOST_AFTER_US;
 use super::keys::FleetKey;
+use super::member::HAND_IN;
 use super::roster::Roster;
 use super::store::{KEY_LIFETIME, Store};
 use crate::core::clock;
@@ -74,20 +76,38 @@ async fn wait_for_all(store: &mut Store, roster: &Roster, index: usize) -> Resul
     for _ in 0..TRIPS {
         store.compare_clocks().await?;
     }
-    store.put_field(FleetKey::Ready, rank, b"1").await?;
     let mut others = OtherNodes::new(roster);
+    let mut patience = Patience::new();
     loop {
-        if let Some(at_us) = store.get::<u64>(FleetKey::Start).await? {
-            return Ok(at_us);
+        match look_for_start(store, &mut others, rank).await {
+            Ok(Some(at_us)) => return Ok(at_us),
+            looked => patience.take(looked)?,
         }
-        if store.count(FleetKey::Ready).await? >= roster.nodes.len() as u64 {
-            let at_us = (store.now_us() + LEAD_US).to_string();
-            store.put_new(FleetKey::Start, at_us.as_bytes(), KEY_LIFETIME).await?;
-            continue;
-        }
-        others.check(store).await?;
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// One look at the barrier: the time of the first slot, once it is set. Says again that this node is ready, as an earlier
+/// command may not have reached Redis.
+async fn look_for_start(
+    store: &mut Store,
+    others: &mut OtherNodes<'_>,
+    rank: u64,
+) -> Result<Option<u64>, FleetError> {
+    if let Some(at_us) = store.get::<u64>(FleetKey::Start).await? {
+        return Ok(Some(at_us));
+    }
+    if !others.know_this {
+        store.put_field(FleetKey::Ready, rank, b"1").await?;
+        others.know_this = true;
+    }
+    if store.count(FleetKey::Ready).await? >= others.roster.nodes.len() as u64 {
+        let at_us = (store.now_us() + LEAD_US).to_string();
+        store.put_new(FleetKey::Start, at_us.as_bytes(), KEY_LIFETIME).await?;
+        return Ok(store.get::<u64>(FleetKey::Start).await?);
+    }
+    others.check(store).await?;
+    Ok(None)
 }
 
 /// Says how many workers this node has in the round, and waits for those of all nodes.
@@ -98,13 +118,15 @@ pub(super) async fn agree_on_parts(
     threads: u64,
 ) -> Result<Roster, FleetError> {
     let rank = roster.nodes[index].rank;
-    store.put_field(FleetKey::Parts, rank, threads.to_string().as_bytes()).await?;
     let mut others = OtherNodes::new(roster);
-    while store.count(FleetKey::Parts).await? < roster.nodes.len() as u64 {
-        others.check(store).await?;
+    let mut patience = Patience::new();
+    let parts = loop {
+        match look_for_parts(store, &mut others, rank, threads).await {
+            Ok(Some(parts)) => break parts,
+            looked => patience.take(looked)?,
+        }
         sleep(LOOK_EVERY).await;
-    }
-    let parts = store.fields::<u64>(FleetKey::Parts).await?;
+    };
     let mut roster = roster.clone();
     for node in &mut roster.nodes {
         node.facts.threads = parts.get(&node.rank).copied().unwrap_or(node.facts.threads);
@@ -112,15 +134,56 @@ pub(super) async fn agree_on_parts(
     Ok(roster)
 }
 
+/// One look at the parts of all nodes, by rank, once they are complete.
+async fn look_for_parts(
+    store: &mut Store,
+    others: &mut OtherNodes<'_>,
+    rank: u64,
+    threads: u64,
+) -> Result<Option<BTreeMap<u64, u64>>, FleetError> {
+    if !others.know_this {
+        store.put_field(FleetKey::Parts, rank, threads.to_string().as_bytes()).await?;
+        others.know_this = true;
+    }
+    if store.count(FleetKey::Parts).await? >= others.roster.nodes.len() as u64 {
+        return Ok(Some(store.fields(FleetKey::Parts).await?));
+    }
+    others.check(store).await?;
+    Ok(None)
+}
+
+/// Time for which Redis may be away while a node waits for the others.
+struct Patience {
+    answered: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { answered: Instant::now() }
+    }
+
+    /// Takes in a look that was not the last one. Returns the error if Redis was away for too long, or for any other reason.
+    fn take<T>(&mut self, looked: Result<Option<T>, FleetError>) -> Result<(), FleetError> {
+        match looked {
+            Ok(_) => self.answered = Instant::now(),
+            Err(FleetError::Away(_)) if self.answered.elapsed() < HAND_IN => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
 /// The other nodes while this one waits for them.
 struct OtherNodes<'a> {
     roster: &'a Roster,
+    /// True once Redis has what this node says of itself.
+    know_this: bool,
     looked_for_lost: Instant,
 }
 
 impl<'a> OtherNodes<'a> {
     fn new(roster: &'a Roster) -> Self {
-        Self { roster, looked_for_lost: Instant::now() }
+        Self { roster, know_this: false, looked_for_lost: Instant::now() }
     }
 
     /// Returns an error if one of them cannot take part any more.

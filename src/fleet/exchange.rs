@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::collector::FleetState;
 use super::heartbeat_loop::lock;
 use super::keys::FleetKey;
 use super::roster::Roster;
 use super::store::{Store, StoreError};
-use crate::core::clock::Nanos;
+use crate::core::clock::{self, Nanos};
 use crate::message::MsgId;
 use crate::run::{ArrivalExchange, Heard, Pending};
 
@@ -31,8 +31,11 @@ const EVERY_PER_NODE: Duration = Duration::from_millis(2);
 const EXCHANGES_TO_COMPARE: u64 = 20;
 /// Most events that wait while Redis is away: what comes then is left out, and counted as lost.
 const MOST_WAITING: usize = 2_000_000;
-/// Longest wait for the other nodes at the end.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Most events in one batch, and most batches that are read at once.
+const MOST_EVENTS: usize = 50_000;
+const MOST_BATCHES: usize = 100;
+/// Longest time in which Redis may be away while this node waits for the others at the end.
+const LONGEST_AWAY: Duration = Duration::from_secs(60);
 /// Bytes of a batch before its events, and of an event.
 const HEAD: usize = 20;
 const EVENT: usize = 17;
@@ -42,7 +45,7 @@ pub(crate) struct FleetExchange {
     shared: Arc<SharedEvents>,
     group: String,
     is_drained: watch::Sender<bool>,
-    all_drained: watch::Receiver<bool>,
+    is_over: watch::Receiver<bool>,
     _task: JoinSet<()>,
 }
 
@@ -68,6 +71,15 @@ struct EventsToPass {
 }
 
 impl EventsToPass {
+    /// Takes the events for a node, at most as many as a batch may have.
+    fn take(&mut self, to: u64) -> Vec<Heard> {
+        let Some(events) = self.to.get_mut(&to) else { return Vec::new() };
+        let rest = events.split_off(events.len().min(MOST_EVENTS));
+        let taken = std::mem::replace(events, rest);
+        self.waiting = self.waiting.saturating_sub(taken.len());
+        taken
+    }
+
     fn add(&mut self, to: u64, heard: Heard) {
         if self.waiting < MOST_WAITING {
             self.to.entry(to).or_default().push(heard);
@@ -95,7 +107,7 @@ impl FleetExchange {
         let shared =
             Arc::new(SharedEvents { outgoing: Mutex::new(outgoing), ..SharedEvents::default() });
         let (is_drained, drained) = watch::channel(false);
-        let (all_are, all_drained) = watch::channel(false);
+        let (over, is_over) = watch::channel(false);
         let courier = Courier {
             store,
             roster,
@@ -106,11 +118,11 @@ impl FleetExchange {
             last_of: BTreeMap::new(),
             drained,
             is_drained_written: false,
-            all_drained: all_are,
+            over,
         };
         let mut task = JoinSet::new();
         task.spawn(courier.run());
-        Self { shared, group, is_drained, all_drained, _task: task }
+        Self { shared, group, is_drained, is_over, _task: task }
     }
 
     pub(super) fn counts(&self) -> ExchangeCounts {
@@ -148,9 +160,8 @@ impl ArrivalExchange for FleetExchange {
     fn until_all_drained(&self) -> Pending<'_, ()> {
         Box::pin(async {
             self.is_drained.send_replace(true);
-            let mut all_drained = self.all_drained.clone();
-            // Where Redis stays away, this node ends with what it has.
-            let _ = timeout(LONGEST_WAIT, all_drained.wait_for(|all| *all)).await;
+            // An error means that the task has ended: there is nothing to wait for.
+            let _ = self.is_over.clone().wait_for(|is_over| *is_over).await;
         })
     }
 }
@@ -169,26 +180,33 @@ struct Courier {
     last_of: BTreeMap<u32, u64>,
     drained: watch::Receiver<bool>,
     is_drained_written: bool,
-    all_drained: watch::Sender<bool>,
+    /// Gets true when no node expects messages any more, or Redis was away for too long.
+    over: watch::Sender<bool>,
 }
 
 impl Courier {
     async fn run(mut self) {
         let mut ticks = interval(EVERY + EVERY_PER_NODE * self.roster.nodes.len() as u32);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut answered = Instant::now();
         for count in 0u64.. {
             ticks.tick().await;
             let is_to_compare = count.is_multiple_of(EXCHANGES_TO_COMPARE);
             // While Redis is away, the events wait.
             match self.exchange(is_to_compare).await {
-                Ok(true) => {
-                    self.all_drained.send_replace(true);
-                    return;
+                Ok(false) => answered = Instant::now(),
+                Ok(true) => break,
+                Err(error) => {
+                    log::debug!("exchange of arrivals: {error}");
+                    if *self.drained.borrow() && answered.elapsed() >= LONGEST_AWAY {
+                        let others = lock(&self.shared.outgoing).others.clone();
+                        self.miss_from(&others);
+                        break;
+                    }
                 }
-                Ok(false) => {}
-                Err(error) => log::debug!("exchange of arrivals: {error}"),
             }
         }
+        self.over.send_replace(true);
     }
 
     /// Writes and reads once. Returns true if no node expects messages any more.
@@ -201,16 +219,27 @@ impl Courier {
         self.pack_outgoing();
         self.store.append_batches(FleetKey::Arrivals, &self.unsent).await?;
         self.unsent.clear();
-        let rank = self.roster.nodes[self.index].rank;
-        // What a node has for this one it has written before it says that it is drained.
-        for batch in self.store.take_batches(FleetKey::Arrivals, rank).await? {
-            self.unpack(&batch);
-        }
+        self.read_own_list().await?;
         if was_drained && !self.is_drained_written {
+            let rank = self.roster.nodes[self.index].rank;
             self.store.put_field(FleetKey::Drained, rank, b"1").await?;
             self.is_drained_written = true;
         }
         Ok(all_drained)
+    }
+
+    /// Reads what other nodes have written for this one. Each has written it before it says that it is drained. A batch
+    /// that is read again, as the command that drops it had no answer, is known by its number.
+    async fn read_own_list(&mut self) -> Result<(), StoreError> {
+        let rank = self.roster.nodes[self.index].rank;
+        loop {
+            let batches = self.store.batches(FleetKey::Arrivals, rank, MOST_BATCHES).await?;
+            if batches.is_empty() {
+                return Ok(());
+            }
+            batches.iter().for_each(|batch| self.unpack(batch));
+            self.store.drop_batches(FleetKey::Arrivals, rank, batches.len()).await?;
+        }
     }
 
     /// Returns true if all nodes are drained or lost. Lost ones are looked for only now and then.
@@ -224,7 +253,19 @@ impl Courier {
         let state = FleetState::read_beats(&mut self.store).await?;
         let lost = state.lost(&self.roster);
         let mut ranks = self.roster.nodes.iter().enumerate();
-        Ok(ranks.all(|(index, node)| drained.contains_key(&node.rank) || lost.contains(&index)))
+        let are_all =
+            ranks.all(|(index, node)| drained.contains_key(&node.rank) || lost.contains(&index));
+        if are_all {
+            let lost: Vec<_> = lost.iter().map(|index| *index as u64).collect();
+            self.miss_from(&lost);
+        }
+        Ok(are_all)
+    }
+
+    /// Notes that these nodes may have received messages and passed nothing on: such messages are missed, not lost.
+    fn miss_from(&self, nodes: &[u64]) {
+        let events = nodes.iter().map(|node| (*node, Heard::Disconnected));
+        lock(&self.shared.incoming).extend(events);
     }
 
     /// Packs the events that wait, each batch for one node.
@@ -232,19 +273,26 @@ impl Courier {
         if !self.unsent.is_empty() {
             return;
         }
-        let (to, left_out) = {
-            let mut outgoing = lock(&self.shared.outgoing);
-            outgoing.waiting = 0;
-            (std::mem::take(&mut outgoing.to), std::mem::take(&mut outgoing.left_out))
-        };
+        let bound_ns = (self.store.clock_bound_us() * 1e3) as u64;
+        let mut outgoing = lock(&self.shared.outgoing);
+        let left_out = std::mem::take(&mut outgoing.left_out);
         if left_out > 0 {
             log::warn!(
-                "Redis was away for so long that {left_out} arrivals could not be passed on: other nodes count them as lost"
+                "Redis was away for so long that {left_out} arrivals could not be passed on: other nodes count them as \
+                 missed"
             );
         }
-        let bound_ns = (self.store.clock_bound_us() * 1e3) as u64;
-        for (node, events) in to {
-            let Some(receiver) = self.roster.nodes.get(node as usize) else { continue };
+        for node in outgoing.others.clone() {
+            let mut events = outgoing.take(node);
+            if left_out > 0 {
+                events.push(Heard::Disconnected);
+                events.push(Heard::Reconnected { at: clock::now(), kept: false });
+            }
+            let Some(receiver) =
+                self.roster.nodes.get(node as usize).filter(|_| !events.is_empty())
+            else {
+                continue;
+            };
             let server_us = |at| self.store.server_us(at);
             self.packed += 1;
             let head = BatchHead { from: self.index as u32, number: self.packed, bound_ns };
@@ -412,6 +460,13 @@ mod tests {
             outgoing.add(node, Heard::Disconnected);
         }
         assert_eq!(outgoing.to.keys().collect::<Vec<_>>(), [&0, &2]);
+        outgoing.to.insert(0, vec![Heard::Disconnected; MOST_EVENTS + 2]);
+        outgoing.waiting = MOST_EVENTS + 3;
+        assert_eq!(
+            (outgoing.take(0).len(), outgoing.take(0).len(), outgoing.take(1).len()),
+            (MOST_EVENTS, 2, 0)
+        );
+        assert_eq!(outgoing.waiting, 1);
         outgoing.waiting = MOST_WAITING;
         outgoing.add(2, Heard::Disconnected);
         assert_eq!((outgoing.to[&2].len(), outgoing.left_out), (1, 1));

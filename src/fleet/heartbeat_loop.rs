@@ -39,6 +39,8 @@ struct BeatState {
     joined: OnceLock<JoinedFleet>,
     view: std::sync::Mutex<Option<FleetView>>,
     is_collector: AtomicBool,
+    /// This node is not to be the collector.
+    has_resigned: AtomicBool,
     /// Asks for a heartbeat at once.
     beat_now: Notify,
     /// True when Redis has the last heartbeat of a run that is done.
@@ -68,6 +70,7 @@ impl Heartbeats {
             joined: OnceLock::new(),
             view: std::sync::Mutex::default(),
             is_collector: AtomicBool::new(false),
+            has_resigned: AtomicBool::new(false),
             beat_now: Notify::new(),
             last_written: watch::Sender::new(false),
             stops_on_loss: request.stops_on_loss,
@@ -79,6 +82,7 @@ impl Heartbeats {
             stop: request.stop.clone(),
             collector: Collector::default(),
             round: None,
+            has_written: false,
             without_collector: 0,
             beats: 0,
         };
@@ -112,6 +116,14 @@ impl Heartbeats {
     pub(super) fn collector_flag(&self) -> impl Fn() -> bool + Send + use<> {
         let state = Arc::clone(&self.state);
         move || state.is_collector.load(Relaxed)
+    }
+
+    /// Keeps this node from being the collector, or lets it be one again.
+    pub(super) fn resign(&self, resigns: bool) {
+        self.state.has_resigned.store(resigns, Relaxed);
+        if resigns {
+            self.state.is_collector.store(false, Relaxed);
+        }
     }
 
     /// Callback for the progress of this node's run.
@@ -149,6 +161,8 @@ struct Beater {
     collector: Collector,
     /// The round of the last heartbeat.
     round: Option<u64>,
+    /// Redis has a heartbeat with measurements of the round.
+    has_written: bool,
     /// Heartbeats in a row without a holder of the lease.
     without_collector: u32,
     beats: u64,
@@ -179,6 +193,7 @@ impl Beater {
         let now_us = self.store.now_us();
         commands.cmd("HSET").arg(self.store.key(FleetKey::Beats)).arg(rank).arg(now_us).ignore();
         let (packed, is_done) = self.packed().await;
+        let is_first = packed.is_some() && !std::mem::replace(&mut self.has_written, true);
         if let Some(packed) = packed {
             commands.cmd("HSET").arg(self.store.key(FleetKey::Live)).arg(rank).arg(packed).ignore();
         }
@@ -191,7 +206,8 @@ impl Beater {
         let last = last.and_then(|row| serde_json::from_str::<Row>(&row).ok());
         self.note_written(last.as_ref(), is_done);
         self.beats += 1;
-        if self.beats.is_multiple_of(BEATS_TO_RENEW) || self.beats == 1 {
+        // A new key has no lifetime yet.
+        if self.beats.is_multiple_of(BEATS_TO_RENEW) || self.beats == 1 || is_first {
             self.store.renew().await?;
         }
         self.collect().await
@@ -202,6 +218,7 @@ impl Beater {
         let round = lock(&self.state.gauge).round;
         if round != self.round {
             self.round = round;
+            self.has_written = false;
             self.store.set_round(round);
             self.collector = Collector::default();
         }
@@ -241,7 +258,8 @@ impl Beater {
     async fn collect(&mut self) -> Result<(), StoreError> {
         let state = Arc::clone(&self.state);
         let Some(joined) = state.joined.get() else { return Ok(()) };
-        let is_collector = self.take_lease(joined).await?;
+        let has_resigned = state.has_resigned.load(Relaxed);
+        let is_collector = !has_resigned && self.take_lease(joined).await?;
         state.is_collector.store(is_collector, Relaxed);
         if !is_collector {
             return Ok(());

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::FleetError;
 use super::barrier::{AgreedStart, FleetBarrier, agree_on_parts};
-use super::collector::{FleetResult, read_results};
+use super::collector::{FleetResult, FleetState, read_results};
 use super::exchange::{ExchangeCounts, FleetExchange};
 use super::heartbeat::{pack, unpack};
 use super::heartbeat_loop::{Heartbeats, JoinedFleet, lock};
@@ -26,7 +26,11 @@ use crate::report::{Membership, Node, Report, SharedArrivals};
 use crate::run::{MeasuredSecond, Progress, StartBarrier};
 
 /// Longest time in which a node tries to hand in its report while Redis is away.
-const HAND_IN: Duration = Duration::from_secs(30);
+pub(super) const HAND_IN: Duration = Duration::from_secs(30);
+/// Longest time in which Redis may be away while a node that has handed in its report waits for the result.
+const LONGEST_AWAY: Duration = Duration::from_secs(120);
+/// Interval between two looks whether Redis still has the report: it may have lost it in a restart.
+const LOOK_FOR_OWN_EVERY: Duration = Duration::from_secs(5);
 /// Interval between two looks for the result of the fleet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -255,7 +259,7 @@ impl Member {
     pub(crate) async fn fail(&self, why: &str) {
         let mut store = self.store.lock().await;
         // Where Redis is away, the others find this node lost.
-        let _ = store.put_field(FleetKey::Failed, self.beats.rank(), why.as_bytes()).await;
+        let _ = store.put_new_field(FleetKey::Failed, self.beats.rank(), why).await;
         let _ = store.forget_unless_begun().await;
     }
 
@@ -267,53 +271,85 @@ impl Member {
 
     /// Hands in the report of this node and waits for the result of the fleet.
     pub(crate) async fn end(&self, report: &Report) -> FleetEnd {
-        let begun = Instant::now();
-        if let Err(error) = self.hand_in(report).await {
-            return FleetEnd::Away(error.to_string());
-        }
-        loop {
-            match self.look_for_end().await {
-                Ok(Some(end)) => return end,
-                Ok(None) => {}
-                Err(error) if begun.elapsed() >= KEY_LIFETIME => {
-                    return FleetEnd::Away(error.to_string());
-                }
-                Err(_) => {}
-            }
-            sleep(LOOK_EVERY).await;
+        match self.hand_in_and_wait(report, || self.look_for_end()).await {
+            Ok(end) => end,
+            Err(error) => FleetEnd::Away(error.to_string()),
         }
     }
 
     /// Hands in the report of this node in a round, and waits for the report of all nodes. Every node gets the same one.
     pub(crate) async fn end_round(&self, report: &Report) -> Result<Report, FleetError> {
-        let begun = Instant::now();
-        self.hand_in(report).await?;
-        loop {
-            match self.look_for_merged().await {
-                Ok(Some(merged)) => return merged.map_err(FleetError::Failed),
-                Ok(None) => {}
-                Err(error) if begun.elapsed() >= KEY_LIFETIME => return Err(error.into()),
-                Err(_) => {}
-            }
-            sleep(LOOK_EVERY).await;
-        }
+        let merged = self.hand_in_and_wait(report, || self.look_for_merged()).await?;
+        merged.map_err(FleetError::Failed)
     }
 
-    /// Waits until this node is to deliver the report of a ramp, or another one has done so.
-    pub(crate) async fn end_ramp(&self) -> RampEnd {
-        let begun = Instant::now();
+    /// Waits until this node is to deliver the report of a ramp, or another one has done so. If `lacks_step`, the report of
+    /// this node lacks what the others measured last: it delivers only if no other node can.
+    pub(crate) async fn end_ramp(&self, lacks_step: bool) -> RampEnd {
+        if lacks_step {
+            self.beats.resign(true);
+        }
+        let mut answered = Instant::now();
         loop {
-            match self.read_announcement().await {
-                Ok(Some(announced)) => return RampEnd::Announced(announced),
-                Ok(None) if self.is_collector() => return RampEnd::Deliver,
-                Ok(None) => {}
-                Err(error) if begun.elapsed() >= HAND_IN => {
+            match self.look_for_turn(lacks_step).await {
+                Ok(Some(end)) => return end,
+                Ok(None) => answered = Instant::now(),
+                Err(error) if answered.elapsed() >= HAND_IN => {
                     return RampEnd::Away(error.to_string());
                 }
                 Err(_) => {}
             }
             sleep(LOOK_EVERY).await;
         }
+    }
+
+    async fn look_for_turn(&self, lacks_step: bool) -> Result<Option<RampEnd>, StoreError> {
+        if let Some(announced) = self.read_announcement().await? {
+            return Ok(Some(RampEnd::Announced(announced)));
+        }
+        if lacks_step {
+            let mut store = self.store.lock().await;
+            store.compare_clocks().await?;
+            let state = FleetState::read_beats(&mut store).await?;
+            let can_any = state.lost(&self.roster).len() < self.roster.nodes.len();
+            self.beats.resign(can_any);
+        }
+        Ok(self.is_collector().then_some(RampEnd::Deliver))
+    }
+
+    /// Hands in the report, and looks for a result until there is one.
+    async fn hand_in_and_wait<T, F: Future<Output = Result<Option<T>, StoreError>>>(
+        &self,
+        report: &Report,
+        look: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        let packed = packed(report.clone()).await;
+        self.hand_in(&packed).await?;
+        let (mut answered, mut looked_for_own) = (Instant::now(), Instant::now());
+        loop {
+            match look().await {
+                Ok(Some(result)) => return Ok(result),
+                Ok(None) => answered = Instant::now(),
+                Err(error) if answered.elapsed() >= LONGEST_AWAY => return Err(error),
+                Err(_) => {}
+            }
+            if looked_for_own.elapsed() >= LOOK_FOR_OWN_EVERY {
+                looked_for_own = Instant::now();
+                // If it fails, the next look shows whether Redis is away.
+                let _ = self.hand_in_again(&packed).await;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Writes the report once more if Redis has lost it.
+    async fn hand_in_again(&self, packed: &[u8]) -> Result<(), StoreError> {
+        let mut store = self.store.lock().await;
+        let rank = self.beats.rank();
+        if store.has_field(FleetKey::Reports, rank).await? {
+            return Ok(());
+        }
+        store.put_field(FleetKey::Reports, rank, packed).await
     }
 
     /// A look at whether this node is the collector now, for callbacks.
@@ -327,14 +363,13 @@ impl Member {
     }
 
     /// Writes the last heartbeat, then the report. Tries for some time if Redis is away.
-    async fn hand_in(&self, report: &Report) -> Result<(), StoreError> {
-        let packed = packed(report.clone()).await;
+    async fn hand_in(&self, packed: &[u8]) -> Result<(), StoreError> {
         let begun = Instant::now();
         loop {
             self.beats.give_last().await;
             let mut store = self.store.lock().await;
             let rank = self.beats.rank();
-            match store.put_field(FleetKey::Reports, rank, &packed).await {
+            match store.put_field(FleetKey::Reports, rank, packed).await {
                 Err(_) if begun.elapsed() < HAND_IN => {}
                 result => return result,
             }

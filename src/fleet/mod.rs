@@ -36,7 +36,10 @@ pub(crate) enum FleetError {
     /// The fleet has begun without this node.
     #[error("{0}")]
     Begun(String),
-    /// Redis is away, another node failed, or too few nodes came.
+    /// Another node failed, or too few nodes came.
     #[error("{0}")]
     Failed(String),
+    /// Redis is away.
+    #[error("{0}")]
+    Away(String),
 }

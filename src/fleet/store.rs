@@ -45,7 +45,7 @@ pub(super) enum StoreError {
 
 impl From<StoreError> for FleetError {
     fn from(error: StoreError) -> Self {
-        Self::Failed(format!("the fleet cannot meet: {error}"))
+        Self::Away(format!("the fleet cannot meet: {error}"))
     }
 }
 
@@ -318,18 +318,38 @@ impl Store {
         self.ask_all(&commands).await
     }
 
-    /// Takes all batches from the list of a node.
-    pub(super) async fn take_batches(
+    /// Batches of the list of a node, the oldest first, at most `most`. They stay there until they are dropped.
+    pub(super) async fn batches(
         &mut self,
         key: FleetKey,
         rank: u64,
+        most: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let name = format!("{}:{rank}", self.key(key));
-        let mut commands = redis::pipe();
-        commands.atomic().cmd("LRANGE").arg(&name).arg(0).arg(-1);
-        commands.cmd("DEL").arg(&name).ignore();
-        let (batches,): (Vec<Vec<u8>>,) = self.ask_all(&commands).await?;
-        Ok(batches)
+        let command = redis::cmd("LRANGE").arg(name).arg(0).arg(most.saturating_sub(1)).to_owned();
+        self.ask(&command).await
+    }
+
+    /// Drops the oldest batches from the list of a node.
+    pub(super) async fn drop_batches(
+        &mut self,
+        key: FleetKey,
+        rank: u64,
+        count: usize,
+    ) -> Result<(), StoreError> {
+        let name = format!("{}:{rank}", self.key(key));
+        let command = redis::cmd("LTRIM").arg(name).arg(count).arg(-1).to_owned();
+        self.ask(&command).await
+    }
+
+    /// Returns true if a hash has a field.
+    pub(super) async fn has_field(
+        &mut self,
+        key: FleetKey,
+        field: u64,
+    ) -> Result<bool, StoreError> {
+        let command = redis::cmd("HEXISTS").arg(self.key(key)).arg(field).to_owned();
+        self.ask(&command).await
     }
 
     /// The last row of a list.

@@ -69,10 +69,7 @@ const fn check_of(id: u64) -> u64 {
 }
 
 fn write_uuid(id: u64, out: &mut [u8]) {
-    let (mixed, check) = (mix(id), check_of(id) >> (64 - CHECK_BITS));
-    // 48 bits, version 8, 12 bits; variant 0b10, the last 4 bits of the id, the check.
-    let high = (mixed >> 16) << 16 | 0x8000 | (mixed >> 4) & 0xfff;
-    let low = 0b10 << 62 | (mixed & 0xf) << CHECK_BITS | check;
+    let (high, low) = uuid_of(id);
     let mut digits = [0; 32];
     write_hex(high, &mut digits[..16]);
     write_hex(low, &mut digits[16..]);
@@ -135,39 +132,107 @@ fn id_of_uuid(text: &[u8]) -> Option<MsgId> {
         digits[from..from + group.len()].copy_from_slice(group);
         from += group.len();
     }
+    id_of_plain_uuid(&digits)
+}
+
+/// The id in a UUID without hyphens, of 32 digits.
+fn id_of_plain_uuid(digits: &[u8]) -> Option<MsgId> {
     let (high, low) = (read_hex(&digits[..16])?, read_hex(&digits[16..])?);
     let mixed = high >> 16 << 16 | (high & 0xfff) << 4 | low >> CHECK_BITS & 0xf;
     let id = unmix(mixed);
-    let mut own = [0; UUID_LEN];
-    write_uuid(id, &mut own);
-    own.eq_ignore_ascii_case(text).then(|| MsgId::new(id)).flatten()
+    (uuid_of(id) == (high, low)).then(|| MsgId::new(id)).flatten()
+}
+
+/// The two halves of the UUID of an id.
+const fn uuid_of(id: u64) -> (u64, u64) {
+    let (mixed, check) = (mix(id), check_of(id) >> (64 - CHECK_BITS));
+    // 48 bits, version 8, 12 bits; variant 0b10, the last 4 bits of the id, the check.
+    let high = (mixed >> 16) << 16 | 0x8000 | (mixed >> 4) & 0xfff;
+    (high, 0b10 << 62 | (mixed & 0xf) << CHECK_BITS | check)
 }
 
 /// The id in a `traceparent` whose trace began with [`IdForm::Traceparent`]. Services on the way change the parent span
 /// and the flags, and keep the trace id.
 fn id_of_traceparent(text: &[u8]) -> Option<MsgId> {
-    let id = unmix(read_hex(&text[19..35])?);
-    (read_hex(&text[3..19])? == check_of(id)).then(|| MsgId::new(id)).flatten()
+    id_of_trace(&text[3..35])
 }
 
-/// Returns true if a text is a UUID or a `traceparent` that carries an id.
-pub(super) fn is_id_form(text: &[u8]) -> bool {
-    is_uuid(text) && id_of_uuid(text).is_some()
-        || is_traceparent(text) && id_of_traceparent(text).is_some()
+/// The id in a trace id of 32 digits; `None` if its trace began elsewhere.
+fn id_of_trace(digits: &[u8]) -> Option<MsgId> {
+    let id = unmix(read_hex(&digits[16..])?);
+    (read_hex(&digits[..16])? == check_of(id)).then(|| MsgId::new(id)).flatten()
 }
 
-/// The id in a text: a number, a form of [`IdForm`], or the digits at its end (`order-17`).
-pub(super) fn id_in_text(text: &[u8]) -> Option<MsgId> {
-    let text = text.trim_ascii();
-    if is_uuid(text) {
-        return id_of_uuid(text);
+/// Bytes at the end of a text in which an id is looked for.
+const LOOKED_AT: usize = 256;
+/// Digits of a trace id, and of a UUID without hyphens.
+const TRACE_ID_LEN: usize = 32;
+/// Hexadecimal digits in a row from which on they are an id of some kind and no number, if a letter is among them.
+const LONG_HEX: usize = 16;
+
+/// A form of an id in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FoundForm {
+    /// One that loadgen wrote.
+    Own(MsgId),
+    /// One of others.
+    Foreign,
+}
+
+/// The first form of an id in a text that is one of ours, else one of others; `None` without any.
+fn form_in(text: &[u8]) -> Option<FoundForm> {
+    let mut foreign = None;
+    let begins_word = |at: &usize| *at == 0 || !text[*at - 1].is_ascii_alphanumeric();
+    for at in (0..text.len()).filter(begins_word) {
+        let rest = &text[at..];
+        let head = |len: usize| rest.get(..len).unwrap_or_default();
+        let run = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let id = if is_traceparent(head(TRACEPARENT_LEN)) {
+            id_of_traceparent(rest)
+        } else if is_uuid(head(UUID_LEN)) {
+            id_of_uuid(head(UUID_LEN))
+        } else if run == TRACE_ID_LEN {
+            id_of_trace(&rest[..run]).or_else(|| id_of_plain_uuid(&rest[..run]))
+        } else if is_long_hex(&rest[..run]) {
+            None
+        } else {
+            continue;
+        };
+        match id {
+            Some(id) => return Some(FoundForm::Own(id)),
+            None => foreign = Some(FoundForm::Foreign),
+        }
     }
-    if is_traceparent(text) {
-        return id_of_traceparent(text);
+    foreign
+}
+
+/// Returns true if hexadecimal digits are an id of some kind: many, and not a number behind a few letters (`c1000`).
+fn is_long_hex(digits: &[u8]) -> bool {
+    let number = digits.iter().skip_while(|digit| !digit.is_ascii_digit());
+    digits.len() >= LONG_HEX && number.clone().any(u8::is_ascii_alphabetic)
+}
+
+/// Returns true if a text has a UUID or a trace id that carries an id.
+pub(super) fn has_own_form(text: &[u8]) -> bool {
+    matches!(form_in(end_of(text)), Some(FoundForm::Own(_)))
+}
+
+/// The id in a text: a form of [`IdForm`] anywhere in it, or the digits at its end (`order-17`). A text with a form of others
+/// has none.
+pub(super) fn id_in_text(text: &[u8]) -> Option<MsgId> {
+    let text = end_of(text.trim_ascii());
+    match form_in(text) {
+        Some(FoundForm::Own(id)) => return Some(id),
+        Some(FoundForm::Foreign) => return None,
+        None => {}
     }
     let digits = text.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let number = std::str::from_utf8(&text[text.len() - digits..]).ok()?;
     MsgId::new(number.parse().ok()?)
+}
+
+fn end_of(text: &[u8]) -> &[u8] {
+    &text[text.len().saturating_sub(LOOKED_AT)..]
 }
 
 #[cfg(test)]
@@ -208,6 +273,9 @@ mod tests {
             "9007199254740992",
             "123e4567-e89b-12d3-a456-426614174000",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "urn:uuid:123e4567-e89b-12d3-a456-426614174000",
+            "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
         ] {
             assert_eq!(read(text), None, "{text}");
         }
@@ -224,7 +292,16 @@ mod tests {
             prop_assert_eq!(read(&uuid), Some(id));
             prop_assert_eq!(read(&uuid.to_uppercase()), Some(id));
             prop_assert_eq!(read(&written(IdForm::Traceparent { sample }, id)), Some(id));
-            prop_assert_eq!(read(&format!("run-{id}")), Some(id));
+            for prefix in ["run-", "ref", "c", "/a/", "#"] {
+                prop_assert_eq!(read(&format!("{prefix}{id}")), Some(id));
+            }
+            // As they are found in fields of other names and in logs.
+            prop_assert_eq!(read(&format!("urn:uuid:{uuid}")), Some(id));
+            prop_assert_eq!(read(&uuid.replace('-', "")), Some(id));
+            let trace = written(IdForm::Traceparent { sample }, id);
+            prop_assert_eq!(read(&trace[3..35]), Some(id));
+            prop_assert_eq!(read(&format!("b3={}-00f067aa0ba902b7-1", &trace[3..35])), Some(id));
+            prop_assert_eq!(read(&format!("tp={trace} of 7")), Some(id));
         }
 
         /// A digit that is changed makes the form that of another.

@@ -121,7 +121,9 @@ pub(crate) enum PlaceError {
     )]
     EmptyKey(String),
     /// A topic without the place of the id.
-    #[error("'{0}': a topic has {{id}} once, such as topic:devices/+/{{id}}")]
+    #[error(
+        "'{0}': a topic has {{id}} once, + is a whole level and # the last one, such as topic:devices/+/{{id}}/#"
+    )]
     Topic(String),
     /// A range of bytes that is none.
     #[error(
@@ -220,7 +222,13 @@ impl TopicPattern {
         let (before, after) = levels[place].split_once(ID_IN_TOPIC)?;
         let is_once = !after.contains(ID_IN_TOPIC)
             && !levels[place + 1..].iter().any(|level| level.contains(ID_IN_TOPIC));
-        is_once.then(|| Self {
+        let last = levels.len() - 1;
+        let is_level = |(at, level): (usize, &String)| match level.as_str() {
+            "+" => true,
+            "#" => at == last,
+            level => !level.contains(['+', '#']) && !level.contains("{{"),
+        };
+        (is_once && levels.iter().enumerate().all(is_level)).then(|| Self {
             before: levels[..place].to_vec(),
             around: [before.to_owned(), after.to_owned()],
             after: levels[place + 1..].to_vec(),
@@ -455,6 +463,10 @@ mod tests {
             ("json:a..b", "the key of an object"),
             ("topic:devices/+", "has {id} once"),
             ("topic:{id}/{id}", "has {id} once"),
+            ("topic:a/{{id}}", "has {id} once"),
+            ("topic:a/#/{id}", "# the last one"),
+            ("topic:{id}/#/x", "# the last one"),
+            ("topic:a+/{id}", "+ is a whole level"),
             ("bytes:0..9", "1 to 8 bytes"),
             ("bytes:8..0", "1 to 8 bytes"),
             ("bytes:0..8:x", "1 to 8 bytes"),

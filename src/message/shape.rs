@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::id_form::{id_in_text, is_id_form};
+use super::id_form::{has_own_form, id_in_text};
 
 /// Longer payloads are not looked into.
 const LONGEST: usize = 64 * 1024;
@@ -14,6 +14,8 @@ const KEY_CHARS: usize = 40;
 const MOST_ITEMS: usize = 3;
 /// Digits at the end of a text from which on they are taken for an id: dates have fewer.
 const DIGITS_OF_AN_ID: usize = 12;
+/// The smallest number with [`DIGITS_OF_AN_ID`] digits.
+const SMALLEST_SURE: u64 = 100_000_000_000;
 /// Objects and lists within each other that are looked into.
 const DEPTH: usize = 4;
 
@@ -34,19 +36,18 @@ pub(crate) struct Candidate {
     /// Its key, after those of the objects and the indexes of the lists that it is in: `payload.0.id`, with `\.` for a dot in a
     /// key.
     pub path: String,
+    /// `path` without the backslashes.
+    pub raw: String,
+    /// Its own key.
+    pub key: String,
+    /// It is certain to be an id: a form that loadgen wrote, or a number as long as one.
+    pub is_sure: bool,
     /// It is in the outermost object.
     pub is_outermost: bool,
     /// It is a text; else an integer.
     pub is_text: bool,
     /// It is an integer, or a text that can have an id.
     pub is_number: bool,
-}
-
-impl Candidate {
-    /// The key without the objects around it.
-    pub(crate) fn key(&self) -> &str {
-        self.path.rsplit('.').next().unwrap_or(&self.path)
-    }
 }
 
 /// The shape of a payload.
@@ -63,7 +64,7 @@ pub(crate) fn shape_of(payload: &[u8]) -> Shape {
     };
     shape.is_object = value.is_object();
     shape.text = describe(&value, 0);
-    collect_candidates(&value, &mut Vec::new(), &mut shape.candidates);
+    collect_candidates(&value, &mut Path::default(), &mut shape.candidates);
     shape
 }
 
@@ -103,22 +104,41 @@ fn short(key: &str) -> String {
         .collect()
 }
 
-/// A key as a part of a path.
-fn key_in_path(key: &str) -> String {
-    short(key).replace('\\', "\\\\").replace('.', "\\.")
-}
-
-/// Returns true if a text is a number, ends with a long one, or is a form of the id.
+/// Returns true if a text is a number, ends with a long one, or has a form of the id.
 fn may_be_id(text: &str) -> bool {
-    let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let is_plain = digits == text.len() || digits >= DIGITS_OF_AN_ID;
-    (is_plain && id_in_text(text.as_bytes()).is_some()) || is_id_form(text.as_bytes())
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && id_in_text(text.as_bytes()).is_some() || is_sure_text(text)
 }
 
-fn collect_candidates(value: &Value, path: &mut Vec<String>, candidates: &mut Vec<Candidate>) {
+/// Returns true if a text has a form that loadgen wrote, or ends with a number as long as an id.
+fn is_sure_text(text: &str) -> bool {
+    let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
+    has_own_form(text.as_bytes())
+        || digits >= DIGITS_OF_AN_ID && id_in_text(text.as_bytes()).is_some()
+}
+
+/// A place in a payload: the keys and indexes that lead to it.
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    /// The path as `--id-from` takes it.
+    fn escaped(&self) -> String {
+        let escape = |key: &String| key.replace('\\', "\\\\").replace('.', "\\.");
+        self.0.iter().map(escape).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// Returns true if a key can be shown as it is, also in a command line.
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && short(key) == key && !key.contains('\'')
+}
+
+fn collect_candidates(value: &Value, path: &mut Path, candidates: &mut Vec<Candidate>) {
     let members: Vec<_> = match value {
         Value::Object(fields) => {
-            fields.iter().take(MOST_KEYS).map(|(key, value)| (key_in_path(key), value)).collect()
+            let plain = fields.iter().take(MOST_KEYS).filter(|(key, _)| is_plain(key));
+            plain.map(|(key, value)| (key.clone(), value)).collect()
         }
         Value::Array(items) => {
             let first = items.iter().take(MOST_ITEMS).enumerate();
@@ -127,24 +147,27 @@ fn collect_candidates(value: &Value, path: &mut Vec<String>, candidates: &mut Ve
         _ => return,
     };
     for (key, value) in members {
-        path.push(key);
+        path.0.push(key.clone());
         match value {
-            Value::Object(_) | Value::Array(_) if path.len() < DEPTH => {
+            Value::Object(_) | Value::Array(_) if path.0.len() < DEPTH => {
                 collect_candidates(value, path, candidates);
             }
             Value::Number(_) | Value::String(_) => {
                 let text = value.as_str();
-                let is_id = text.is_some_and(may_be_id);
+                let is_long = |number: u64| number >= SMALLEST_SURE;
                 candidates.push(Candidate {
-                    path: path.join("."),
-                    is_outermost: path.len() == 1,
+                    path: path.escaped(),
+                    raw: path.0.join("."),
+                    key,
+                    is_sure: text.map_or(value.as_u64().is_some_and(is_long), is_sure_text),
+                    is_outermost: path.0.len() == 1,
                     is_text: text.is_some(),
-                    is_number: value.is_u64() || is_id,
+                    is_number: value.is_u64() || text.is_some_and(may_be_id),
                 });
             }
             _ => {}
         }
-        path.pop();
+        path.0.pop();
     }
 }
 
@@ -174,7 +197,7 @@ mod tests {
             ("seq", true, false),
         ];
         assert_eq!(seen.collect::<Vec<_>>(), expected);
-        assert!(found.iter().any(|field| field.path == "a.who" && field.key() == "who"));
+        assert!(found.iter().any(|field| field.path == "a.who" && field.key == "who"));
     }
 
     #[test]

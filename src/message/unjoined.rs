@@ -12,6 +12,8 @@ use crate::core::units::{format_count, format_some};
 const MOST_TOPICS: usize = 10;
 /// Digits from which on a number in a topic is taken for an id: random ids have 16.
 const DIGITS_OF_AN_ID: usize = 12;
+/// Places that are named as candidates.
+const MOST_NAMES: usize = 5;
 /// Characters of a topic or a payload that are kept.
 const KEPT_CHARS: usize = 200;
 
@@ -139,15 +141,16 @@ impl Unjoined {
     fn reason(&self, first: &First, places: &IdPlaces) -> String {
         let Shape { text, candidates, is_object } = &first.shape;
         let Some(error) = &first.error else {
+            let elsewhere = self.elsewhere(candidates);
             return format!(
                 "their {places} is not an id of this run. Another run or publisher uses the topic, or the \
-                 service does not pass the id of the request on; the first payload is of the form {text}"
+                 service does not pass the id of the request on; the first payload is of the form {text}{elsewhere}"
             );
         };
-        let in_topic = self.id_in_topics().map(|place| format!("the topic: --id-from {place}"));
+        let in_topic = self.id_in_topics().map(|place| format!("the topic: --id-from '{place}'"));
         if !is_object && matches!(places, IdPlaces::Fields(_)) {
             let elsewhere = in_topic.unwrap_or_else(|| {
-                "another place: --id-from regex:run-(\\d+), or bytes:0..8, or json:0.id for a list".to_owned()
+                "another place: --id-from 'regex:run-(\\d+)', bytes:0..8, or json:0.id for a list".to_owned()
             });
             return format!(
                 "a payload must be a JSON object with the id in {places}; the first one is {text}. If the id is in \
@@ -162,17 +165,34 @@ impl Unjoined {
             };
             return format!(
                 "{shape}: its {field} is not an integer from 0 to 9007199254740991. If it is the id as a text, take \
-                 it with --id-from json:{field}; else the service must pass the id on{other}"
+                 it with --id-from '{}'; else the service must pass the id on{other}",
+                json_place(field)
             );
         }
         if let IdError::NoIdAt(_) = error {
-            return format!("{shape}: it {error}");
+            return format!("{shape}: it {error}{}", self.elsewhere(candidates));
+        }
+        if !is_object && candidates.is_empty() && in_topic.is_none() {
+            return format!(
+                "none has {places}; the first payload is {text}. --show-payload shows where the id is; then take it with \
+                 --id-from 'regex:run-(\\d+)' or bytes:0..8"
+            );
         }
         let mut advice = advice(candidates, places);
         if let Some(in_topic) = in_topic {
             advice += &format!(". Or take it from {in_topic}");
         }
         format!("none has {places}; {shape}: {advice}")
+    }
+
+    /// A proposal for an id that is certain to be one, in a sentence of its own; empty without one.
+    fn elsewhere(&self, candidates: &[Candidate]) -> String {
+        let in_payload = candidates.iter().find(|field| field.is_sure);
+        let in_payload = in_payload.map(|field| format!("json:{}", field.path));
+        let place = in_payload.or_else(|| self.id_in_topics());
+        place.map_or_else(String::new, |place| {
+            format!(". If the id is the one at {place}, take it with --id-from '{place}'")
+        })
     }
 
     /// The place of the id in the topics, if one level of them is a long number.
@@ -197,40 +217,46 @@ impl Unjoined {
     }
 }
 
+/// The place of a field of the outermost object.
+fn json_place(field: &str) -> String {
+    format!("json:{}", field.replace('\\', "\\\\").replace('.', "\\."))
+}
+
 /// Advice for a payload that has no id at these places.
 fn advice(candidates: &[Candidate], places: &IdPlaces) -> String {
     let meant = match places {
         IdPlaces::Fields(fields) => {
-            candidates.iter().find(|field| fields.may_mean(&field.path, field.key()))
+            candidates.iter().find(|field| fields.may_mean(&field.raw, &field.key))
         }
         IdPlaces::Own(_) => None,
     };
     if let Some(Candidate { path, is_outermost, is_text, .. }) = meant {
         let place = if *is_outermost { "" } else { " inside an object" };
         let kind = if *is_text { " as a text" } else { "" };
-        return format!("{path} is there, but{place}{kind}: take it with --id-from json:{path}");
+        return format!("{path} is there, but{place}{kind}: take it with --id-from 'json:{path}'");
     }
     let integers = outermost_integers(candidates);
     if !integers.is_empty() && matches!(places, IdPlaces::Fields(_)) {
         return format!("if {} is the id, say so with --id-field", integers.join(" or "));
     }
     let numbers: Vec<_> = candidates.iter().filter(|field| field.is_number).collect();
-    let Some(first) = numbers.first() else {
+    let sure = numbers.iter().find(|field| field.is_sure);
+    let Some(first) = sure.or(numbers.first()) else {
         return "it has no number at all. The service must pass the id of the request on"
             .to_owned();
     };
     let name = |field: &&Candidate| {
         if field.is_text { format!("{} (a text)", field.path) } else { field.path.clone() }
     };
-    let names = numbers.iter().map(name).collect::<Vec<_>>().join(" or ");
-    format!("{names} can be the id: take it with --id-from json:{}", first.path)
+    let names = numbers.iter().take(MOST_NAMES).map(name).collect::<Vec<_>>().join(" or ");
+    format!("{names} can be the id: take it with --id-from 'json:{}'", first.path)
 }
 
 /// Integers of the outermost object.
 fn outermost_integers(candidates: &[Candidate]) -> Vec<&str> {
     let integers =
         candidates.iter().filter(|field| field.is_outermost && field.is_number && !field.is_text);
-    integers.map(|field| field.path.as_str()).collect()
+    integers.map(|field| field.raw.as_str()).take(MOST_NAMES).collect()
 }
 
 /// A foreign text as far as it is shown, without characters that a terminal acts on.
@@ -281,17 +307,28 @@ mod tests {
         let topic = "devices/eu/1000000000000017/inbox";
         let text = diagnosis_on(topic, &[b"news"], &default, false);
         assert!(
-            text.contains("take it from the topic: --id-from topic:devices/eu/{id}/inbox"),
+            text.contains("take it from the topic: --id-from 'topic:devices/eu/{id}/inbox'"),
             "{text}"
         );
         let text = diagnosis_on("t", &[b"news"], &default, false);
-        assert!(text.contains(r"--id-from regex:run-(\d+), or bytes:0..8"), "{text}");
+        assert!(text.contains(r"--id-from 'regex:run-(\d+)', bytes:0..8"), "{text}");
+        let text = diagnosis(&[br#"{"id":5,"a.b":"order-1000000000000017"}"#], &default, false);
+        assert!(
+            text.ends_with(
+                r"take it with --id-from 'json:a\.b'. --show-payload shows the first payload"
+            ),
+            "{text}"
+        );
         let own = IdPlaces::Own(vec!["json:data.ref".parse().expect("a place")]);
         for (payload, part) in [
             (&br#"{"data":{"ref":null}}"#[..], "has no MsgID at json:data.ref"),
+            (b"id=7", "text of 4 bytes, not JSON. --show-payload"),
             (br#"{"data":{"id":7}}"#, "none has 'json:data.ref'"),
-            (br#"{"data":{"id":7}}"#, "data.id can be the id: take it with --id-from json:data.id"),
-            (br#"{"data":[{"order":"order-1000000000000017"}]}"#, "--id-from json:data.0.order"),
+            (
+                br#"{"data":{"id":7}}"#,
+                "data.id can be the id: take it with --id-from 'json:data.id'",
+            ),
+            (br#"{"data":[{"order":"order-1000000000000017"}]}"#, "--id-from 'json:data.0.order'"),
         ] {
             let text = diagnosis(&[payload], &own, false);
             assert!(text.contains(part), "'{part}' is missing: {text}");
@@ -306,19 +343,19 @@ mod tests {
                 &br#"{"payload":{"id":7}}"#[..],
                 &[
                     "none has MsgID or id",
-                    "payload.id is there, but inside an object: take it with --id-from json:payload.id",
+                    "payload.id is there, but inside an object: take it with --id-from 'json:payload.id'",
                 ][..],
             ),
             (
                 br#"{"payload":{"n":7,"m":"8"}}"#,
                 &[
-                    "payload.m (a text) or payload.n can be the id: take it with --id-from json:payload.m",
+                    "payload.m (a text) or payload.n can be the id: take it with --id-from 'json:payload.m'",
                 ],
             ),
             (br#"{"id":{"n":7},"seq":8}"#, &["its id is not", "Or if seq is the id, say so"]),
             (
                 br#"{"id":"12"}"#,
-                &[r#"{"id":string}"#, "its id is not an integer", "--id-from json:id"],
+                &[r#"{"id":string}"#, "its id is not an integer", "--id-from 'json:id'"],
             ),
             (br#"{"seq":12}"#, &["if seq is the id", "--id-field"]),
             (br#"{"a":"b"}"#, &["no number at all"]),

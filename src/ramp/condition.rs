@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::analysis::queue_growth::{QueueGrowth, queue_growth};
-use crate::config::plan::{Plan, PlanError, Target, Threshold};
+use crate::config::plan::{Plan, PlanError, QueueDepth, Target, Threshold};
 use crate::report::ramp::UnmetReason;
 use crate::report::{Report, check_name, check_unit, number, numbers_ending_in};
 
@@ -95,10 +95,11 @@ fn percent(part: u64, whole: u64) -> f64 {
 }
 
 fn check_queue(plan: &Plan) -> Result<(), PlanError> {
-    if plan.target != Target::Pipeline && plan.pipeline.redis.is_none() {
+    let has_redis = plan.target == Target::Pipeline || plan.pipeline.redis.is_some();
+    if !has_redis || plan.pipeline.queue_depth == QueueDepth::None {
         return Err(PlanError::new(format!(
             "{PLACE} 'queue not growing': this run does not watch a queue; name its Redis with \
-             redis = \"redis://HOST\""
+             redis = \"redis://HOST\", and leave queue-depth out or name the queue"
         )));
     }
     match plan.load.longest_s().filter(|seconds| *seconds < LEAST_TO_GROW_S) {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::clear::named_queue;
+use redis::aio::MultiplexedConnection;
+
 use crate::config::plan::Plan;
-use crate::pipeline::queue::{Queue as _, QueueWriter, queue_of};
+use crate::pipeline::queue::depth::{Depth, depth};
+use crate::pipeline::servers::redis::{Use, connect};
 
 /// Time between two looks at the queue.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -18,16 +20,16 @@ const STUCK: Duration = Duration::from_secs(1);
 /// Messages in the queue of the Redis that the plan names, before the run starts services that take from it; `None` if it
 /// names no Redis, or if that does not answer.
 pub(super) async fn queued_messages(plan: &Plan) -> Option<u64> {
-    length(&mut open(plan).await?).await
+    length(&mut open(plan).await?, plan).await
 }
 
 /// Waits until the queue in the Redis that the plan names is empty, for the plan's drain time at most. Returns at once if the
-/// plan names no Redis, or if that does not answer.
+/// plan names no Redis or no queue, or if Redis does not answer.
 pub(crate) async fn wait_for_empty_queue(plan: &Plan) {
-    let Some(mut reader) = open(plan).await else { return };
+    let Some(mut connection) = open(plan).await else { return };
     let end = Instant::now() + plan.load.drain;
     let (mut least, mut shrunk_at) = (u64::MAX, Instant::now());
-    while let Some(length) = length(&mut reader).await {
+    while let Some(length) = length(&mut connection, plan).await {
         let now = Instant::now();
         if length < least {
             (least, shrunk_at) = (length, now);
@@ -39,11 +41,15 @@ pub(crate) async fn wait_for_empty_queue(plan: &Plan) {
     }
 }
 
-async fn open(plan: &Plan) -> Option<impl QueueWriter> {
-    let queue = queue_of(&named_queue(plan)?);
-    timeout(ANSWER, queue.open_writer()).await.ok()?.ok()
+async fn open(plan: &Plan) -> Option<MultiplexedConnection> {
+    let redis = plan.pipeline.redis.as_ref()?;
+    timeout(ANSWER, connect(redis, Use::Commands)).await.ok()?.ok()
 }
 
-async fn length(queue: &mut impl QueueWriter) -> Option<u64> {
-    timeout(ANSWER, queue.length()).await.ok()?.ok()
+async fn length(connection: &mut MultiplexedConnection, plan: &Plan) -> Option<u64> {
+    let depth = timeout(ANSWER, depth(connection, &plan.pipeline.queue_depth)).await.ok()?.ok()?;
+    match depth? {
+        Depth::Known(length) => Some(length),
+        Depth::GroupUnknown => None,
+    }
 }

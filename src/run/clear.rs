@@ -20,7 +20,7 @@ pub(crate) async fn clear(plan: &Plan) -> Result<(), RunError> {
 }
 
 /// The queue in the Redis that the plan names; `None` if it names none.
-pub(super) fn named_queue(plan: &Plan) -> Option<QueueSettings> {
+fn named_queue(plan: &Plan) -> Option<QueueSettings> {
     let redis = plan.pipeline.redis.clone()?;
     Some(QueueSettings { redis, log_server: None, queue: plan.pipeline.queue.clone() })
 }

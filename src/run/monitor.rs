@@ -250,7 +250,10 @@ impl Monitor {
         self.queue_depth = log_server.queue_depth().await;
         let drained_at = clock::now();
         if let Some(exchange) = exchange {
-            exchange.until_all_drained().await;
+            tokio::select! {
+                () = exchange.until_all_drained() => {}
+                () = stop_requested(&mut self.stop) => self.interrupted = true,
+            }
         }
         drained_at
     }

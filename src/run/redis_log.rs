@@ -13,11 +13,12 @@ use super::environment::Environment;
 use super::ids::NeededIds;
 use super::stages::StageJoin;
 use super::stamp_reader::{StampClock, StampReader};
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, QueueDepth};
 use crate::core::Address;
 use crate::core::clock::{self, Nanos, ServerClock};
 use crate::core::distribution::micros;
 use crate::message::IdSpace;
+use crate::pipeline::queue::depth::{self, Depth};
 use crate::pipeline::queue::redis_list;
 use crate::pipeline::servers::redis::{
     Link, Use, info, is_denied, release_ids, reserve_ids, server_time,
@@ -38,13 +39,22 @@ pub(super) struct LogServer {
     redis: Option<Redis>,
     log: Option<Log>,
     clock: ServerClock,
-    queue: String,
-    /// The key of that name is of another type, such as a stream.
-    queue_is_other_type: bool,
+    queue: QueueDepth,
+    /// The reason why the depth of the queue cannot be measured.
+    no_depth: Option<NoDepth>,
     /// The user named the queue's Redis, so other runs may use it too.
     is_shared: bool,
     /// True while ids are reserved in Redis.
     reserved: bool,
+}
+
+/// Reason why the depth of the queue cannot be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoDepth {
+    /// Its key is of another type.
+    OtherType,
+    /// The group of the stream is not there, or its lag is not known.
+    GroupUnknown,
 }
 
 /// A connection, and its losses before the run began.
@@ -119,9 +129,14 @@ impl Redis {
     }
 }
 
+/// Returns true if Redis has no key of that name, where a command needs one.
+fn is_no_such_key(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("no such key"))
+}
+
 impl LogServer {
     pub(super) async fn open(plan: &Plan, environment: &Environment) -> Result<Self, RunError> {
-        let queue = plan.pipeline.queue.clone();
+        let queue = plan.pipeline.queue_depth.clone();
         let is_shared =
             environment.redis.as_ref().is_some_and(|(kind, _)| *kind == ServerKind::External);
         let clock = ServerClock::new(true);
@@ -130,7 +145,7 @@ impl LogServer {
             log: None,
             clock,
             queue,
-            queue_is_other_type: false,
+            no_depth: None,
             is_shared,
             reserved: false,
         };
@@ -212,22 +227,41 @@ impl LogServer {
 
     /// Messages in the queue; `None` while that is not known.
     pub(super) async fn queue_depth(&mut self) -> Option<u64> {
-        let redis = self.redis.as_mut()?;
-        let connection = redis.allowed("LLEN of the queue").await?;
-        let depth = redis_list::length(connection, &self.queue).await;
-        match &depth {
-            Ok(_) => {}
-            Err(error) if redis_list::is_not_a_list(error) => self.queue_is_other_type = true,
-            Err(error) => redis.failed("LLEN of the queue", error),
+        let redis = self.redis.as_mut().filter(|_| self.queue != QueueDepth::None)?;
+        let command = depth::command_of(&self.queue);
+        let connection = redis.allowed(command).await?;
+        match depth::depth(connection, &self.queue).await {
+            Ok(Some(Depth::Known(depth))) => {
+                self.no_depth = None;
+                return Some(depth);
+            }
+            Ok(Some(Depth::GroupUnknown)) => self.no_depth = Some(NoDepth::GroupUnknown),
+            Ok(None) => {}
+            Err(error) if redis_list::is_of_other_type(&error) => {
+                self.no_depth = Some(NoDepth::OtherType);
+            }
+            // XINFO of a stream that is not there yet.
+            Err(error) if is_no_such_key(&error) => return Some(0),
+            Err(error) => redis.failed(command, &error),
         }
-        depth.ok()
+        None
     }
 
-    /// A note if the key of the queue is not a list.
+    /// A note if the depth of the queue cannot be measured.
     fn queue_note(&self) -> Option<ServerNote> {
-        let redis = self.redis.as_ref().filter(|_| self.queue_is_other_type)?;
-        let (queue, address) = (self.queue.clone(), redis.link.address().to_string());
-        Some(ServerNote::QueueNotList { queue, address })
+        let address = self.redis.as_ref()?.link.address().to_string();
+        match (self.no_depth?, self.queue.clone()) {
+            (_, QueueDepth::None) => None,
+            (_, QueueDepth::List { key: queue }) => {
+                Some(ServerNote::QueueNotList { queue, address })
+            }
+            (NoDepth::OtherType, QueueDepth::Group { key: queue, .. }) => {
+                Some(ServerNote::QueueNotStream { queue, address })
+            }
+            (NoDepth::GroupUnknown, QueueDepth::Group { key: queue, group }) => {
+                Some(ServerNote::QueueGroupUnknown { group, queue, address })
+            }
+        }
     }
 
     /// Makes the connections again that were closed while the run waited for its start.

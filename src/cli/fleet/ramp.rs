@@ -47,8 +47,13 @@ pub(in crate::cli) async fn run(args: RampArgs) -> anyhow::Result<CommandOutcome
     };
     lock(&screen).finish();
     let Some(report) = report else { return Ok(CommandOutcome::Interrupted) };
+    if !report.complete {
+        // The others must not wait for this node. If they know why, they keep the first reason.
+        steps.member.fail("its ramp ended before the last step").await;
+    }
+    let lacks_step = report.steps.last().is_some_and(|step| step.report.is_none());
     let end = tokio::select! {
-        end = steps.member.end_ramp() => end,
+        end = steps.member.end_ramp(lacks_step) => end,
         () = signals.next() => return Ok(CommandOutcome::Interrupted),
     };
     match end {

@@ -68,8 +68,15 @@ impl RequestPlan {
         }
         let own = header("traceparent: {{traceparent}}", None)?;
         for Request { headers, .. } in &mut self.requests {
-            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("traceparent")) {
-                headers.push(own.clone());
+            let is_trace = |(name, _): &&(String, Template)| name.eq_ignore_ascii_case(&own.0);
+            match headers.iter().find(is_trace) {
+                None => headers.push(own.clone()),
+                Some((_, value)) if value.carries_id() => {}
+                Some(_) => {
+                    return refuse(
+                        "--traceparent: the header traceparent of --header has no {{traceparent}}; leave one of them out",
+                    );
+                }
             }
         }
         Ok(())
@@ -212,7 +219,8 @@ impl Draft<'_> {
         let headers = self.headers(data)?;
         let path = self.path(data)?;
         let body = self.body(&method, &headers, data)?;
-        check_lines(&body, head_carries_id(&path, &headers))?;
+        let has_traceparent = self.settings.traceparent.unwrap_or_default();
+        check_lines(&body, has_traceparent || head_carries_id(&path, &headers))?;
         Ok(Request { name: own.name.clone(), weight, path, body, method, headers })
     }
 

@@ -1,6 +1,22 @@
 //! Topics of MQTT: those that are subscribed to, and the one that the push server publishes to.
 
-use super::{NODE_IN_TOPIC, PlanError, Target, refuse};
+use super::{PipelinePlan, PlanError, Target, refuse};
+
+/// The place of the node's index in a topic.
+const NODE_IN_TOPIC: &str = "{{node}}";
+
+impl PipelinePlan {
+    /// The topics that node `index` subscribes to.
+    pub(crate) fn topics_of_node(&self, index: u64) -> Vec<String> {
+        let index = index.to_string();
+        self.topics.iter().map(|topic| topic.replace(NODE_IN_TOPIC, &index)).collect()
+    }
+
+    /// Returns true if each node subscribes to topics of its own.
+    pub(crate) fn has_own_topics(&self) -> bool {
+        self.topics.iter().all(|topic| topic.contains(NODE_IN_TOPIC))
+    }
+}
 
 /// The one topic of a push server. Refuses several, and those that cannot be published to.
 pub(crate) fn topic_to_publish(topics: &[String]) -> Result<&str, PlanError> {

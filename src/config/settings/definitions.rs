@@ -261,6 +261,10 @@ settings! {
         "queue" queue: Option<String>, example("'myapp'"), harmless,
             flag(long, value_name = "KEY", env = "LOADGEN_QUEUE", help_heading = "Pipeline");
 
+        /// Queue whose depth is on the timeline: list:KEY, stream:KEY/GROUP (what the group has not acknowledged) or none (default: the list of --queue)
+        "queue-depth" queue_depth: Option<String>, example("'list:myapp'"), harmless,
+            flag(long, value_name = "QUEUE", env = "LOADGEN_QUEUE_DEPTH", help_heading = "Pipeline");
+
         /// Stamp one message in N (default: 100)
         #[serde(deserialize_with = "de_count")]
         "sample" sample: Option<u64>, example("100"), harmless,

@@ -4,6 +4,7 @@
 #[cfg(all(test, feature = "embedded"))]
 mod memory;
 pub(crate) mod dead_list;
+pub(crate) mod depth;
 pub(crate) mod redis_list;
 mod redis_reader;
 

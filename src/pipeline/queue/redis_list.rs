@@ -64,8 +64,8 @@ pub(crate) async fn length(connection: &mut MultiplexedConnection, key: &str) ->
     redis::cmd("LLEN").arg(key).query_async(connection).await
 }
 
-/// Returns true if Redis refused a command because the key is not a list.
-pub(crate) fn is_not_a_list(error: &RedisError) -> bool {
+/// Returns true if Redis refused a command because the key is of another type.
+pub(crate) fn is_of_other_type(error: &RedisError) -> bool {
     error.code() == Some("WRONGTYPE")
 }
 

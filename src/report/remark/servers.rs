@@ -21,6 +21,10 @@ pub(crate) enum ServerNote {
     CommandsDenied { address: String, commands: Vec<&'static str> },
     /// The queue's key is not a list.
     QueueNotList { queue: String, address: String },
+    /// The key of the queue is not a stream.
+    QueueNotStream { queue: String, address: String },
+    /// The stream of the queue has no such group, or Redis does not tell its lag.
+    QueueGroupUnknown { group: String, queue: String, address: String },
     /// The clock of a Redis jumped.
     ClockJumped { address: String, by_us: i64, at_s: f64 },
     /// Stamp lists cannot be read.
@@ -72,6 +76,8 @@ impl Coded for ServerNote {
             Self::RedisLost { .. } => "redis_lost",
             Self::CommandsDenied { .. } => "redis_commands_denied",
             Self::QueueNotList { .. } => "queue_not_list",
+            Self::QueueNotStream { .. } => "queue_not_stream",
+            Self::QueueGroupUnknown { .. } => "queue_group_unknown",
             Self::ClockJumped { .. } => "clock_jumped",
             Self::StampsDenied { .. } => "stamps_denied",
             Self::StampsUnreadable { .. } => "stamps_unreadable",
@@ -83,6 +89,31 @@ impl Coded for ServerNote {
             Self::LeftOutOfStages { .. } => "left_out_of_stages",
             Self::ProcessEnded { .. } => "process_ended",
             Self::StartSkew { .. } => "start_skew",
+        }
+    }
+}
+
+impl ServerNote {
+    /// Writes a note on the depth of the queue.
+    fn fmt_queue(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::QueueNotList { queue, address } => write!(
+                f,
+                "'{queue}' of Redis at {address} is not a list, so the queue depth is not measured; name \
+                 the list with --queue, or a stream with --queue-depth stream:KEY/GROUP"
+            ),
+            Self::QueueNotStream { queue, address } => write!(
+                f,
+                "'{queue}' of Redis at {address} is not a stream, so the queue depth is not measured; name \
+                 the queue with --queue-depth list:KEY or stream:KEY/GROUP"
+            ),
+            Self::QueueGroupUnknown { group, queue, address } => write!(
+                f,
+                "the queue depth is not known: the stream '{queue}' of Redis at {address} has no group \
+                 '{group}', or Redis does not tell the lag of a group (before version 7, and after entries were \
+                 deleted from the middle)"
+            ),
+            _ => Ok(()),
         }
     }
 }
@@ -109,11 +140,9 @@ impl fmt::Display for ServerNote {
                     lacking.join(", ")
                 )
             }
-            Self::QueueNotList { queue, address } => write!(
-                f,
-                "'{queue}' of Redis at {address} is not a list, so the queue depth is not measured; name \
-                 the list with --queue"
-            ),
+            Self::QueueNotList { .. }
+            | Self::QueueNotStream { .. }
+            | Self::QueueGroupUnknown { .. } => self.fmt_queue(f),
             Self::ClockJumped { address, by_us, at_s } => write!(
                 f,
                 "the clock of Redis at {address} jumped {} about {at_s:.0} s into the run: stages of \

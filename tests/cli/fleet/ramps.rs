@@ -77,7 +77,7 @@ fn all_nodes_make_the_same_choices_in_a_search() {
 #[test]
 fn a_ramp_ends_with_the_step_in_which_a_node_is_lost() {
     let Some(meeting) = Meeting::start() else { return };
-    let profile = "duration = '3s'\n[sweep]\nrate = [100, 200, 300]\n";
+    let profile = "duration = '3s'\n[sweep]\nrate = [100, 200, 300, 400, 500]\n";
     let mut nodes: Vec<_> = (0..2).map(|_| meeting.ramp_node(profile, "--nodes 2")).collect();
     eventually("the first second of the second step", || {
         (meeting.redis.len("{loadgen:f}:seconds:2") > 0).then_some(())
@@ -88,13 +88,12 @@ fn a_ramp_ends_with_the_step_in_which_a_node_is_lost() {
     let all = ended(nodes);
     assert_eq!(all[0].code, Some(1), "{all:?}");
     let ramp = meeting.ramp();
-    assert_eq!(
-        (&ramp["complete"], ramp["steps"].as_array().map(Vec::len)),
-        (&false.into(), Some(2))
-    );
-    let error = ramp["steps"][1]["error"].as_str().expect("an error");
+    let steps = ramp["steps"].as_array().expect("steps");
+    assert!(ramp["complete"] == false && (2..5).contains(&steps.len()), "{ramp}");
+    let last = &steps[steps.len() - 1];
+    let error = last["error"].as_str().expect("an error");
     assert!(error.starts_with("node 0 (") && error.ends_with("was lost"), "{error}");
-    assert_eq!(ramp["steps"][1]["report"]["run"]["partial"], true);
+    assert_eq!(last["report"]["run"]["partial"], true);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod other_user;
 mod outages;
 mod places;
 mod processes;
+mod queue_depth;
 mod requests;
 mod settings;
 mod stamps;

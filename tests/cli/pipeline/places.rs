@@ -95,7 +95,7 @@ fn a_place_without_the_id_is_noted_with_one_that_has_it() {
     );
     let (finished, _) = report_of(&words, |_| ());
     let text = finished.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(text.contains("take it with --id-from json:data.ref"), "{text}");
+    assert!(text.contains("take it with --id-from 'json:data.ref'"), "{text}");
     let (finished, report) = report_of(&format!("{words} --id-from json:data.ref"), |_| ());
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_messages(&report, &[("accepted", 10), ("arrived", 10)]);

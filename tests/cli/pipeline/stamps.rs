@@ -119,7 +119,7 @@ fn stamps_at_both_ends_of_a_clients_list_are_joined() {
 fn a_list_that_its_owner_trims_is_still_read() {
     let (Some(redis), Some(broker)) = (Redis::start(), Mosquitto::start()) else { return };
     let recorder = Recorder::start(&broker, "/channel");
-    let words = format!("-R 40 -d 7s --sample 1 --redis {} --mqtt {}", redis.url(), broker.url());
+    let words = format!("-R 40 -d 10s --sample 1 --redis {} --mqtt {}", redis.url(), broker.url());
     let (finished, report) = report_of(&words, |_| {
         let ends = &["LPUSH"];
         let mut client = StampingClient { redis: &redis, recorder: &recorder, stamped: 0, ends };

@@ -6,8 +6,8 @@ use crate::message::{MessageBody, Template};
 
 /// Warning before a run, and note after it, that no arrival can be measured.
 pub(crate) const NO_REQUEST_CARRIES_ID: &str = "{{msg_id}} is not in the body, a header or the URL of any \
-     request: arrivals cannot be joined to requests, so none is measured. Put {{msg_id}} where the service copies \
-     it into the message";
+     request: arrivals cannot be joined to requests, so none is measured. Put {{msg_id}}, {{msg_uuid}} or \
+     {{traceparent}} where the service copies it into the message";
 
 impl Request {
     /// Returns whether each request carries its MsgID: in the body, in a header, or in the URL. Without it no
