@@ -95,9 +95,10 @@ fn messages_of_all_nodes_arrive_under_ids_of_their_own() {
         assert_eq!(messages[count], 0, "{count}: {messages}");
     }
     assert_eq!(shared["arrival"]["count"], 600);
-    // The broker takes the nodes in turn, and with two workers in each the slots have another order.
+    // The broker takes the nodes in turn, in the order in which they came: between none and two thirds of the messages reach
+    // their own sender.
     let others = shared["run"]["fleet"]["shared_arrivals"]["timed_by_others"].as_u64();
-    assert!(others.is_some_and(|others| (200..600).contains(&others)), "about 400: {others:?}");
+    assert!(others.is_some_and(|others| (200..=600).contains(&others)), "{others:?}");
     let codes = shared["verdict"]["codes"]["notes"].to_string();
     assert!(codes.contains("arrivals_shared") && !codes.contains("multiplied"), "{codes}");
 }
