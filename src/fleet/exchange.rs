@@ -29,7 +29,7 @@ const EVERY: Duration = Duration::from_millis(50);
 const EVERY_PER_NODE: Duration = Duration::from_millis(2);
 /// Exchanges after which the clocks are compared, and lost nodes looked for.
 const EXCHANGES_TO_COMPARE: u64 = 20;
-/// Most events that wait while Redis is away: what comes then is left out, and counted as lost.
+/// Most events that wait while Redis is away: what comes then is left out, and may count as missed.
 const MOST_WAITING: usize = 2_000_000;
 /// Most events in one batch, and most batches that are read at once.
 const MOST_EVENTS: usize = 50_000;
@@ -108,7 +108,7 @@ impl FleetExchange {
             Arc::new(SharedEvents { outgoing: Mutex::new(outgoing), ..SharedEvents::default() });
         let (is_drained, drained) = watch::channel(false);
         let (over, is_over) = watch::channel(false);
-        let courier = Courier {
+        let exchange = ExchangeTask {
             store,
             roster,
             index,
@@ -121,7 +121,7 @@ impl FleetExchange {
             over,
         };
         let mut task = JoinSet::new();
-        task.spawn(courier.run());
+        task.spawn(exchange.run());
         Self { shared, group, is_drained, is_over, _task: task }
     }
 
@@ -167,7 +167,7 @@ impl ArrivalExchange for FleetExchange {
 }
 
 /// The task that writes and reads the lists.
-struct Courier {
+struct ExchangeTask {
     store: Store,
     roster: Arc<Roster>,
     index: usize,
@@ -184,7 +184,7 @@ struct Courier {
     over: watch::Sender<bool>,
 }
 
-impl Courier {
+impl ExchangeTask {
     async fn run(mut self) {
         let mut ticks = interval(EVERY + EVERY_PER_NODE * self.roster.nodes.len() as u32);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
